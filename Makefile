@@ -1,0 +1,74 @@
+# make setup | lint | test | demo | lock | clean.  Needs Python 3.11 or newer; everything else comes from the locks.
+PYTHON ?= python3
+SHELL := /bin/bash
+BIN := .venv/bin
+FUNCTIONS := fills prices sweep alerts history kill_switch api
+PIP := -m pip --disable-pip-version-check install --quiet --require-hashes
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
+	--generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
+
+.PHONY: setup lint test demo lock clean python
+.DEFAULT_GOAL := setup
+
+## setup: both environments from their locks; does nothing when they are up to date
+setup:
+	@$(MAKE) --no-print-directory -j2 .venv/installed bigquery
+	@$(BIN)/python -m compileall -q shared emulators
+
+python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "Stopline needs Python 3.11 or newer, and $(PYTHON) is $$($(PYTHON) --version 2>&1)." \
+			"Say which one to use: make PYTHON=python3.11" >&2; exit 1; }
+
+# Bytecode is written here because many machines switch it off, and imports without it take 2 to 3 times as long.
+.venv/packages: requirements/dev.txt | python
+	@echo "Installing the development environment into .venv"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python $(PIP) -r requirements/dev.txt
+	@$(BIN)/python -m compileall -q -j 0 .venv/lib >/dev/null || true
+	@touch $@
+
+.venv/installed: .venv/packages pyproject.toml
+	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.PHONY: bigquery
+bigquery:
+	@$(MAKE) --no-print-directory .venv-bigquery/installed || echo \
+		"The BigQuery emulator could not be installed: Stopline runs without it, and history stays in memory." >&2
+
+.venv-bigquery/installed: requirements/bigquery-emulator.txt | python
+	@echo "Installing the BigQuery emulator into .venv-bigquery"
+	@$(PYTHON) -m venv .venv-bigquery
+	@.venv-bigquery/bin/python $(PIP) -r requirements/bigquery-emulator.txt
+	@.venv-bigquery/bin/python -c 'import duckdb_extensions; duckdb_extensions.import_extension("spatial")'
+	@.venv-bigquery/bin/python -m compileall -q -j 0 .venv-bigquery/lib >/dev/null || true
+	@touch $@
+
+## lint: style, types and the direction of imports
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy shared emulators $(wildcard functions/*/main.py)
+	$(BIN)/lint-imports
+
+## test: everything that CI runs
+test: setup lint
+	$(BIN)/pytest
+
+## demo: a trading day through the whole system, on this machine
+demo: setup
+	$(BIN)/stopline demo
+
+## lock: resolve again and write every lock, with hashes and without addresses
+lock: .venv/packages
+	$(COMPILE) $(UPGRADE) pyproject.toml --all-extras --group dev -o requirements/dev.txt
+	$(COMPILE) $(UPGRADE) requirements/bigquery-emulator.in -o requirements/bigquery-emulator.txt
+	for name in $(FUNCTIONS); do \
+		mkdir -p functions/$$name && \
+		$(COMPILE) $(UPGRADE) pyproject.toml --extra $${name//_/-} -o functions/$$name/requirements.txt || exit 1; \
+	done
+	@! grep -nE '[a-z]+://' requirements/*.txt functions/*/requirements.txt
+
+clean:
+	rm -rf .venv .venv-bigquery .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build dist *.egg-info

@@ -1,0 +1,1 @@
+"""The local stand-ins for Google Cloud and for the services that alerts go to."""
