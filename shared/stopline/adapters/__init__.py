@@ -1,0 +1,1 @@
+"""The ports' adapters: Google's services, the alert channels, and memory."""

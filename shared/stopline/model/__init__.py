@@ -1,0 +1,1 @@
+"""Frozen value types and messages. No I/O, no clock, no google imports."""

@@ -1,0 +1,75 @@
+"""Accounts: whose book it is, in which money and time it lives, and which limits hold."""
+
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from stopline.model.calendars import Calendar, calendar
+from stopline.model.decimals import DecimalText
+from stopline.model.errors import Rejected
+from stopline.model.ids import Currency, Name
+from stopline.model.recipients import Recipients
+from stopline.model.text import Text
+from stopline.model.wire import Message
+
+
+def _known_calendar(name: str) -> str:
+    try:
+        return calendar(name).name
+    except Rejected as problem:
+        raise ValueError(problem.detail) from None
+
+
+def _known_zone(name: Any) -> str:
+    if name not in available_timezones():
+        raise ValueError(f"must be an IANA time zone such as \"America/New_York\", was {str(name)[:40]!r}")
+    return str(name)
+
+
+class LimitOverride(Message):
+    """A limit of the profile, changed: another number, or switched off by name and on purpose."""
+
+    limit: DecimalText | None = None
+    enabled: bool = True
+
+
+class Account(Message):
+    """One trading account. `capital` is the equity, in `currency`, that the ledger's P&L is added to.
+
+    `price_max_age_s`: a price older than this in open hours is stale and everything that hangs on it is UNKNOWN.
+    `risk_interval_s`: risk is written at most this often unless a limit changes level (R1.7: down to 1 s).
+    """
+
+    account: Name
+    owner: Name
+    currency: Currency
+    calendar: Annotated[str, AfterValidator(_known_calendar)] = "XNYS"
+    time_zone: Annotated[str, BeforeValidator(_known_zone)] = "America/New_York"
+    capital: DecimalText
+    method: Literal["fifo"] = "fifo"
+    profile: Literal["zero_dte", "general"] = "zero_dte"
+    limits: dict[Name, LimitOverride] = Field(default_factory=dict, max_length=100)
+    recipients: Recipients = Field(default_factory=Recipients)
+    price_max_age_s: Annotated[int, Field(ge=1, le=86_400)] = 60
+    risk_interval_s: Annotated[int, Field(ge=1, le=3600)] = 1
+    brokers: tuple[Name, ...] = Field(default=("paper",), min_length=1, max_length=32)
+    note: Text = ""
+    version: Annotated[int, Field(ge=1, lt=2**53)] = 1
+
+    @property
+    def sessions(self) -> Calendar:
+        """The calendar that bounds the account's trading day."""
+        return calendar(self.calendar)
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The zone that people of this account read times in."""
+        return ZoneInfo(self.time_zone)
+
+
+def check_capital(account: Account) -> None:
+    """Refuse capital that no percentage can be taken of."""
+    if not Decimal(0) < account.capital <= Decimal(10) ** 12:
+        raise Rejected("BAD_CAPITAL", f"capital must be above 0 and at most 1E+12, was {account.capital}")

@@ -1,0 +1,35 @@
+"""The error tree is the retry policy.
+
+    StoplineError
+    ├── Rejected    can never succeed: quarantine with the reason, alert, acknowledge
+    └── Transient   a later try may succeed: do not acknowledge, Pub/Sub delivers again
+        └── Contended   other writers kept winning for all our tries
+
+Everything else that is raised is unknown, is not acknowledged, and ends in the dead letter after its tries.
+Never classify by ValueError: the Firestore client raises it for outages.
+"""
+
+
+class StoplineError(Exception):
+    """Root of everything that Stopline raises on purpose."""
+
+
+class Rejected(StoplineError):
+    """The input can never succeed, however often it is tried.
+
+    `reason` is a stable code (`BAD_DECIMAL`, `UNKNOWN_ACCOUNT`, ...); `detail` is one line for a person that says
+    what was wrong and where.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+class Transient(StoplineError):
+    """A dependency may recover: do not acknowledge."""
+
+
+class Contended(Transient):
+    """Other writers won every one of our tries on a document."""

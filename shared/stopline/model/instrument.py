@@ -1,0 +1,72 @@
+"""Instruments: what can be held, how much money one point of it is, and what it hangs on."""
+
+import re
+from datetime import date
+from decimal import Decimal
+from enum import StrEnum
+from typing import Literal, Self
+
+from pydantic import model_validator
+
+from stopline.model.decimals import DecimalText
+from stopline.model.ids import Currency, Symbol
+from stopline.model.times import DateText
+from stopline.model.wire import Message
+
+_OPTION_SYMBOL = re.compile(r"([A-Z0-9.&]{1,6})([0-9]{6})([CP])([0-9]{8})")
+
+
+class Kind(StrEnum):
+    EQUITY = "equity"
+    OPTION = "option"
+    FUTURE = "future"
+    CRYPTO = "crypto"
+
+
+class Instrument(Message):
+    """One tradable contract.
+
+    `multiplier` is the money, in `currency`, that one unit makes when its price moves by one. `underlying` groups
+    exposure: an option's or future's underlying, otherwise the symbol itself.
+    """
+
+    symbol: Symbol
+    kind: Kind
+    currency: Currency
+    multiplier: DecimalText = Decimal(1)
+    underlying: Symbol = ""  # the default is the symbol itself, set below
+    expiry: DateText | None = None
+    strike: DecimalText | None = None
+    right: Literal["C", "P"] | None = None
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if not 0 < self.multiplier <= 1_000_000:
+            raise ValueError(f"multiplier must be above 0 and at most 1000000, was {self.multiplier}")
+        option = (self.expiry, self.strike, self.right)
+        if self.kind is Kind.OPTION:
+            if None in option or not self.underlying:
+                raise ValueError("an option needs underlying, expiry, strike and right")
+            if self.strike is not None and self.strike <= 0:
+                raise ValueError(f"strike must be above 0, was {self.strike}")
+        elif self.strike is not None or self.right is not None:
+            raise ValueError(f"only an option has strike and right, kind was {self.kind.value}")
+        if not self.underlying:
+            object.__setattr__(self, "underlying", self.symbol)
+        return self
+
+    def allows_price(self, price: Decimal) -> bool:
+        """Tell whether a trade price is possible: futures may be negative, an option may be 0, the rest is above 0."""
+        if self.kind is Kind.FUTURE:
+            return True
+        return price >= 0 if self.kind is Kind.OPTION else price > 0
+
+
+def option_symbol(root: str, expiry: date, right: str, strike: Decimal) -> str:
+    """Return the OCC symbol without padding: `SPXW180205P02600000`. The strike has up to three decimals."""
+    return f"{root}{expiry:%y%m%d}{right}{int(strike * 1000):08d}"
+
+
+def is_option_symbol(symbol: str) -> bool:
+    """Tell whether a symbol is an OCC option symbol without padding."""
+    return _OPTION_SYMBOL.fullmatch(symbol) is not None

@@ -1,0 +1,124 @@
+"""The messages between functions: sweeps, alerts, commands, history rows. Fills and prices have modules of their own."""
+
+from enum import StrEnum
+from typing import Any, Literal
+
+from pydantic import Field
+
+from stopline.model.decimals import DecimalText
+from stopline.model.ids import Id, Name
+from stopline.model.instrument import Instrument
+from stopline.model.text import Text
+from stopline.model.times import UtcText
+from stopline.model.wire import Message
+
+SWEEP_TYPE = "stopline.sweep.v1"
+ALERT_TYPE = "stopline.alert.v1"
+COMMAND_TYPE = "stopline.command.v1"
+HISTORY_TYPE = "stopline.history.v1"
+
+
+class SweepKind(StrEnum):
+    RISK = "risk"  # every account: outboxes, stale prices, limits, closings, heartbeat
+    ACCOUNT = "account"  # one account, right after a fill
+    SESSION_OPEN = "session_open"
+    SESSION_CLOSE = "session_close"
+    END_OF_DAY = "end_of_day"
+    RECONCILE = "reconcile"
+
+
+class Sweep(Message):
+    """A scheduled or caused risk check. `account` is set for kind `account` only."""
+
+    type: Literal["stopline.sweep.v1"] = SWEEP_TYPE
+    kind: SweepKind
+    account: Name | None = None
+
+
+class Severity(StrEnum):
+    INFO = "info"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+class Figure(Message):
+    """One number of an alert: `current` against `limit`, both in `unit` (a currency code, `%`, `units` or `s`)."""
+
+    current: DecimalText | None  # None: UNKNOWN
+    limit: DecimalText | None = None
+    unit: str = Field(max_length=16)
+
+
+class Alert(Message):
+    """Something a person must know: what happened, to what, how much, what Stopline did, what to do."""
+
+    type: Literal["stopline.alert.v1"] = ALERT_TYPE
+    alert_id: Id
+    account: Name | None = None  # None: for the operator
+    kind: Name
+    object: Text
+    severity: Severity
+    summary: Text
+    action: Text = ""
+    figure: Figure | None = None
+    cause: Text = ""  # id of the fill, batch, sweep or request that caused it
+    raised_at: UtcText
+    resolved: bool = False
+
+
+class CommandAction(StrEnum):
+    CANCEL_ALL = "cancel_all"
+    CLOSE = "close"
+
+
+class Command(Message):
+    """An order to the broker adapter of an account. It never increases risk: `close` is reduce-only.
+
+    The adapter drops a command whose `epoch` is below the account's, whose `command_id` it has executed, or whose
+    `expires_at` has passed; and it never lets a close pass through zero.
+    """
+
+    type: Literal["stopline.command.v1"] = COMMAND_TYPE
+    command_id: Id
+    account: Name
+    action: CommandAction
+    epoch: int = Field(ge=0, lt=2**53)
+    strategy: Name | None = None
+    instrument: Instrument | None = None
+    side: Literal["BUY", "SELL"] | None = None
+    quantity: DecimalText | None = None
+    order_type: Literal["MARKET", "LIMIT"] = "MARKET"
+    limit_price: DecimalText | None = None
+    reduce_only: Literal[True] = True
+    reason: Text = ""
+    issued_at: UtcText
+    expires_at: UtcText
+
+
+class HistoryRow(Message):
+    """One row for BigQuery: `event_id` is what the de-duplicating views keep one of."""
+
+    table: Name
+    event_id: Id
+    row: dict[str, Any]
+
+
+class History(Message):
+    """Rows for BigQuery, at most 500."""
+
+    type: Literal["stopline.history.v1"] = HISTORY_TYPE
+    rows: tuple[HistoryRow, ...] = Field(min_length=1, max_length=500)
+
+
+class Effect(Message):
+    """Something to publish that is part of a committed document until it is known to be published.
+
+    `topic` is a Pub/Sub topic of ours; `body` is the message. The id is deterministic, so consumers can act once.
+    """
+
+    id: Id
+    topic: Name
+    account: Name | None = None
+    body: dict[str, Any]
+
+
