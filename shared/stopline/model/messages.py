@@ -1,5 +1,6 @@
 """The messages between functions: sweeps, alerts, commands, history rows. Fills and prices have modules of their own."""
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -110,15 +111,15 @@ class History(Message):
     rows: tuple[HistoryRow, ...] = Field(min_length=1, max_length=500)
 
 
-class Effect(Message):
+@dataclass(frozen=True, slots=True)
+class Effect:
     """Something to publish that is part of a committed document until it is known to be published.
 
-    `topic` is a Pub/Sub topic of ours; `body` is the message. The id is deterministic, so consumers can act once.
+    `topic` is one of our Pub/Sub topics; `body` is the message as plain JSON data. The id is deterministic, so that
+    consumers can act once.
     """
 
-    id: Id
-    topic: Name
-    account: Name | None = None
+    id: str
+    topic: str
+    account: str
     body: dict[str, Any]
-
-

@@ -1,0 +1,1 @@
+"""Use cases over ports: each module is one thing that Stopline does."""

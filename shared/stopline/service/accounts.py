@@ -1,0 +1,112 @@
+"""Accounts: reading them cheaply, creating and changing them with an audit row."""
+
+import threading
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import orjson
+
+from stopline.model.account import Account, check_capital
+from stopline.model.errors import Rejected
+from stopline.model.ids import digest, document_id
+from stopline.model.messages import Effect
+from stopline.model.wire import canonical, validate
+from stopline.ports import Clock, Create, Path, Store, Update
+from stopline.service.history_rows import audit_row, history_effect
+from stopline.service.outbox import Relay, outbox_fields
+
+COLLECTION = "accounts"
+
+
+def account_path(name: str) -> Path:
+    """Return where an account's document is."""
+    return Path(COLLECTION, document_id(name))
+
+
+class AccountReader:
+    """Reads accounts and keeps each for `ttl`: a changed setting holds after that time at the latest."""
+
+    def __init__(self, store: Store, clock: Clock, ttl: timedelta = timedelta(seconds=30)) -> None:
+        self._store = store
+        self._clock = clock
+        self._ttl = ttl
+        self._kept: dict[str, tuple[datetime, Account]] = {}
+        self._lock = threading.Lock()
+
+    def get(self, name: str) -> Account | None:
+        """Return an account, or None when there is none of that name (which is never remembered)."""
+        now = self._clock.now()
+        kept = self._kept.get(name)
+        if kept and abs(now - kept[0]) < self._ttl:
+            return kept[1]
+        document = self._store.get(account_path(name))
+        if document is None:
+            return None
+        account = validate(Account, orjson.loads(document.data["account"]))
+        with self._lock:
+            self._kept[name] = (now, account)
+        return account
+
+    def require(self, name: str) -> Account:
+        """Return an account or raise Rejected UNKNOWN_ACCOUNT."""
+        account = self.get(name)
+        if account is None:
+            raise Rejected("UNKNOWN_ACCOUNT", f"there is no account {name!r}: create it with `stopline accounts create`")
+        return account
+
+    def all(self) -> list[Account]:
+        """Return every account, by name, read afresh."""
+        documents = self._store.query(COLLECTION)
+        return [validate(Account, orjson.loads(d.data["account"])) for d in documents]
+
+
+class AccountWriter:
+    """Creates and changes accounts; every change is a version with an audit row."""
+
+    def __init__(self, store: Store, relay: Relay, clock: Clock) -> None:
+        self._store = store
+        self._relay = relay
+        self._clock = clock
+
+    def create(self, account: Account, actor: str) -> Account:
+        """Write a new account. Raises AlreadyExists when the name is taken."""
+        check_capital(account)
+        effects = self._audit(account, "account_created", actor)
+        self._store.commit([Create(account_path(account.account), self._fields(account, effects))])
+        self._relay.publish(effects)
+        return account
+
+    def change(self, name: str, edit: Callable[[Account], Account], actor: str) -> Account:
+        """Write the next version of an account. Raises Conflict when somebody else changed it at the same time."""
+        document = self._store.get(account_path(name))
+        if document is None:
+            raise Rejected("UNKNOWN_ACCOUNT", f"there is no account {name!r}")
+        before = validate(Account, orjson.loads(document.data["account"]))
+        after = edit(before).model_copy(update={"account": name, "version": before.version + 1})
+        check_capital(after)
+        effects = self._audit(after, "account_changed", actor)
+        self._store.commit([Update(document.path, self._fields(after, effects), document.version)])
+        self._relay.publish(effects)
+        return after
+
+    def _audit(self, account: Account, event: str, actor: str) -> tuple[Effect, ...]:
+        detail = account.model_dump(mode="json")
+        row = audit_row(
+            event_id=digest(event, account.account, str(account.version), canonical(detail).decode()),
+            scope=f"account:{account.account}",
+            event=event,
+            actor=actor,
+            reason="",
+            at=self._clock.now(),
+            detail=detail,
+        )
+        return (history_effect(account.account, [row]),)
+
+    def _fields(self, account: Account, effects: tuple[Effect, ...]) -> dict[str, object]:
+        return {
+            "account": canonical(account.model_dump(mode="json")).decode(),
+            "owner": account.owner,
+            "version": account.version,
+            "changed_at": self._clock.now(),
+            **outbox_fields(effects, self._clock.now()),
+        }

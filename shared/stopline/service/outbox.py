@@ -1,0 +1,86 @@
+"""The outbox: effects ride in the committed document and are published after the commit.
+
+A document with an outbox has two fields for it: `outbox` (JSON text, a list of effects) and `outbox_at` (when the oldest
+was committed; None when the list is empty). The next commit by a writer that knows an effect to be published drops it;
+the sweep flushes what is older than 30 s (`flush_outboxes`).
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+
+import orjson
+
+from stopline.model.messages import Effect
+from stopline.model.wire import canonical
+from stopline.ports import Bus, Data, Outgoing
+
+_REMEMBERED = 50_000
+
+
+def outbox_fields(effects: Sequence[Effect], at: datetime) -> Data:
+    """Return the two outbox fields of a document."""
+    return {"outbox": encode_outbox(effects), "outbox_at": at if effects else None}
+
+
+def encode_outbox(effects: Sequence[Effect]) -> str:
+    """Write effects as JSON text."""
+    return orjson.dumps([[e.id, e.topic, e.account, e.body] for e in effects]).decode()
+
+
+def decode_outbox(data: Data) -> tuple[Effect, ...]:
+    """Read the effects of a document's fields; a document without an outbox has none."""
+    text = data.get("outbox")
+    return tuple(Effect(*item) for item in orjson.loads(text)) if text else ()
+
+
+class Relay:
+    """Publishes effects and remembers which ones it knows to be published.
+
+    A topic in `local` is not a Pub/Sub topic: its effects are carried out here, by a use case that is idempotent by
+    the effect's id.
+    """
+
+    def __init__(self, bus: Bus, local: Mapping[str, Callable[[Effect], None]] | None = None) -> None:
+        self._bus = bus
+        self._local = dict(local or {})
+        self._published: OrderedDict[str, None] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def carry_out(self, topic: str, use_case: Callable[[Effect], None]) -> None:
+        """Carry out effects of `topic` by calling `use_case` instead of publishing them."""
+        self._local[topic] = use_case
+
+    def unpublished(self, effects: Sequence[Effect]) -> tuple[Effect, ...]:
+        """Return those effects that are not known to be published."""
+        return tuple(e for e in effects if e.id not in self._published)
+
+    def publish(self, effects: Sequence[Effect]) -> None:
+        """Publish effects that are not known to be, and wait for the result. Raises Unavailable; what was not proven stays due."""
+        due = self.unpublished(effects)
+        if not due:
+            return
+        messages = [outgoing(e) for e in due if e.topic not in self._local]
+        if messages:
+            self._bus.publish(messages)
+            self._remember([e for e in due if e.topic not in self._local])
+        for effect in due:
+            if effect.topic in self._local:
+                self._local[effect.topic](effect)
+                self._remember([effect])
+
+    def _remember(self, effects: Sequence[Effect]) -> None:
+        with self._lock:
+            for effect in effects:
+                self._published[effect.id] = None
+            while len(self._published) > _REMEMBERED:
+                self._published.popitem(last=False)
+
+
+def outgoing(effect: Effect) -> Outgoing:
+    """Return the message of an effect."""
+    attributes = {"effect_id": effect.id, "type": str(effect.body.get("type", ""))}
+    if effect.account:
+        attributes["account"] = effect.account
+    return Outgoing(effect.topic, canonical(effect.body), attributes, key=effect.account)
