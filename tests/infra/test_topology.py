@@ -1,0 +1,84 @@
+"""The topology holds together: every message has a reader and a dead letter, and nothing expires."""
+
+from __future__ import annotations
+
+import pytest
+
+from emulators.topology import load
+
+TOPOLOGY = load()
+FUNCTIONS = sorted(TOPOLOGY.functions)
+SUBSCRIPTIONS = sorted(TOPOLOGY.subscriptions)
+TOPICS = sorted(TOPOLOGY.topics)
+
+
+def test_entry_points_and_folders_are_unique() -> None:
+    """functions-framework keys its registry by the entry point's name, so two of one name hide each other."""
+    functions = TOPOLOGY.functions.values()
+    assert len({function.entry_point for function in functions}) == len(functions)
+    assert len({function.folder for function in functions}) == len(functions)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_lives_in_the_folder_of_its_name_and_publishes_to_known_topics(name: str) -> None:
+    function = TOPOLOGY.functions[name]
+    assert function.folder == f"functions/{name}"
+    assert set(function.publishes) <= set(TOPOLOGY.topics)
+    assert set(function.uses) <= {"firestore", "bigquery", "channels"}
+    assert 0 <= function.min_instances <= function.max_instances
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_only_push_functions_are_pushed_to(name: str) -> None:
+    pushed = [entry for entry in TOPOLOGY.subscriptions.values() if entry.function == name]
+    assert len(pushed) == (1 if TOPOLOGY.functions[name].kind == "push" else 0)
+
+
+@pytest.mark.parametrize("name", TOPICS)
+def test_every_topic_has_a_reader_and_a_dead_letter_of_its_own(name: str) -> None:
+    assert [entry for entry in TOPOLOGY.subscriptions.values() if entry.topic == name]
+    dead = TOPOLOGY.dead_letters
+    assert dead.topic(name) not in TOPOLOGY.topics
+    assert dead.subscription(name) not in TOPOLOGY.subscriptions
+
+
+@pytest.mark.parametrize("name", SUBSCRIPTIONS)
+def test_a_subscription_is_within_the_limits_of_pubsub(name: str) -> None:
+    """A subscription that nobody used for 31 days is deleted unless it never expires: R0.3."""
+    entry = TOPOLOGY.subscriptions[name]
+    assert entry.topic in TOPOLOGY.topics
+    assert entry.function is None or entry.function in TOPOLOGY.functions
+    assert entry.expiration == "never"
+    assert 10 <= entry.ack_seconds <= 600
+    assert 5 <= entry.attempts <= 100
+    assert 10 <= entry.retry_min_seconds <= entry.retry_max_seconds <= 600
+    assert 7 <= entry.retention_days <= 31
+    assert len(name) >= 3
+
+
+def test_dead_letters_outlive_what_they_were_sent_from_and_never_expire() -> None:
+    dead = TOPOLOGY.dead_letters
+    assert dead.expiration == "never"
+    assert dead.retention_days >= max(entry.retention_days for entry in TOPOLOGY.subscriptions.values())
+
+
+@pytest.mark.parametrize("name", [name for name in SUBSCRIPTIONS if TOPOLOGY.subscriptions[name].function])
+def test_a_message_is_not_delivered_again_while_its_handler_may_still_run(name: str) -> None:
+    """A handler slower than the acknowledgement deadline runs beside itself: keep well above its budget."""
+    entry = TOPOLOGY.subscriptions[name]
+    assert entry.function is not None
+    assert entry.ack_seconds >= 3 * TOPOLOGY.functions[entry.function].timeout_seconds
+
+
+def test_documents_are_written_by_functions_that_may_use_firestore() -> None:
+    for collection in TOPOLOGY.collections.values():
+        for writer in collection.writers:
+            assert "firestore" in TOPOLOGY.functions[writer].uses
+    indexed = {index.collection for index in TOPOLOGY.indexes} | {entry.collection for entry in TOPOLOGY.ttl}
+    assert indexed <= set(TOPOLOGY.collections)
+
+
+def test_the_five_scheduled_sweeps_are_told_apart_by_their_kind() -> None:
+    kinds = [schedule.message["kind"] for schedule in TOPOLOGY.schedules.values()]
+    assert sorted(kinds) == ["end_of_day", "reconcile", "risk", "session_close", "session_open"]
+    assert {schedule.message["type"] for schedule in TOPOLOGY.schedules.values()} == {"stopline.sweep.v1"}
