@@ -1,4 +1,8 @@
-"""The ports in memory: for the embedded mode, replay and the simulator. Faithful to Firestore where it matters."""
+"""The ports in memory: for the embedded mode, replay and the simulator.
+
+Held to Firestore's, Pub/Sub's and BigQuery's behaviour by the contract suite; what still differs stands in
+tests/contract/differences.py.
+"""
 
 import threading
 from collections import defaultdict, deque
@@ -6,7 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from stopline.model.errors import Rejected, Transient
+from stopline.adapters.checks import check_batch, check_data, check_message, check_path, check_query, sort_fields
+from stopline.adapters.schemas import record
 from stopline.model.messages import HistoryRow
 from stopline.ports import (
     SERVER_TIME,
@@ -26,9 +31,7 @@ from stopline.ports import (
     Write,
 )
 
-MAX_WRITES = 500
-MAX_COMMIT_BYTES = 3 * 1024 * 1024
-MAX_DOCUMENT_BYTES = 1024 * 1024 - 89
+_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _OPS: dict[str, Callable[[Any, Any], bool]] = {
     "==": lambda a, b: a == b,
     "<": lambda a, b: a < b,
@@ -39,7 +42,11 @@ _OPS: dict[str, Callable[[Any, Any], bool]] = {
 
 
 class MemoryStore:
-    """Documents with versions, in a dict. Checks what Firestore checks: ids, field types, sizes, preconditions."""
+    """Documents with versions, in a dict. Checks what Firestore checks: ids, field types, sizes, preconditions.
+
+    As in production a write that changes nothing keeps the version, and SERVER_TIME has milliseconds, so that two
+    commits may carry the same.
+    """
 
     def __init__(self) -> None:
         self._documents: dict[str, dict[str, tuple[Data, int]]] = defaultdict(dict)
@@ -47,6 +54,7 @@ class MemoryStore:
         self._lock = threading.RLock()
 
     def get(self, path: Path) -> Document | None:
+        check_path(path)
         with self._lock:
             found = self._documents[path.collection].get(path.id)
             return Document(path, dict(found[0]), found[1]) if found else None
@@ -56,25 +64,27 @@ class MemoryStore:
             return [self.get(path) for path in paths]
 
     def commit(self, writes: Sequence[Write]) -> list[Version]:
-        _check_batch(writes)
+        check_batch(writes)
         with self._lock:
             for write in writes:
                 self._check_precondition(write)
             self._commits += 1
-            moment = datetime(2000, 1, 1, tzinfo=UTC) + timedelta(microseconds=self._commits)
+            moment = _EPOCH + timedelta(milliseconds=self._commits // 2)
             return [self._apply(write, moment) for write in writes]
 
     def query(
         self, collection: str, where: Sequence[Where] = (), order_by: Sequence[str] = (), limit: int | None = None
     ) -> list[Document]:
+        check_query(collection, where, order_by, limit)
+        fields = sort_fields(where, order_by)
         with self._lock:
             found = [
                 Document(Path(collection, id_), dict(data), version)
                 for id_, (data, version) in self._documents[collection].items()
                 if all(_matches(data, condition) for condition in where)
-                and all(data.get(name) is not None for name in order_by)
+                and all(name in data for name in fields)
             ]
-        found.sort(key=lambda d: (*(d.data[name] for name in order_by), d.path.id))
+        found.sort(key=lambda d: (*((_rank(d.data[name]), d.data[name]) for name in fields), d.path.id))
         return found[:limit]
 
     def _check_precondition(self, write: Write) -> None:
@@ -84,6 +94,8 @@ class MemoryStore:
                 raise AlreadyExists(str(write.path))
             case Update(version=version) if not found or found[1] != version:
                 raise Conflict(f"{write.path} is not at version {version}")
+            case Update(data=data) if found:
+                check_data({**found[0], **data}, write.path)
             case Delete(version=version) if version is not None and (not found or found[1] != version):
                 raise Conflict(f"{write.path} is not at version {version}")
 
@@ -93,63 +105,35 @@ class MemoryStore:
             documents.pop(write.path.id, None)
             return None
         data = {name: moment if value is SERVER_TIME else value for name, value in write.data.items()}
+        before, version = documents.get(write.path.id, (None, 0))
         if isinstance(write, Update):
-            data = {**documents[write.path.id][0], **data}
-        documents[write.path.id] = (data, self._commits)
-        return self._commits
+            data = {**(before or {}), **data}
+        if data != before:
+            version = self._commits
+            documents[write.path.id] = (data, version)
+        return version
 
 
 def _matches(data: Data, condition: Where) -> bool:
-    value = data.get(condition.field)
-    if condition.op == "==":
-        return condition.field in data and value == condition.value
-    return value is not None and _OPS[condition.op](value, condition.value)
+    """Compare as Firestore does: only values of one type, and a missing field matches nothing."""
+    if condition.field not in data:
+        return False
+    value = data[condition.field]
+    return _rank(value) == _rank(condition.value) and _OPS[condition.op](value, condition.value)
 
 
-def _check_batch(writes: Sequence[Write]) -> None:
-    """Refuse what Firestore would refuse, so that a test in memory cannot pass what production fails."""
-    if not 0 < len(writes) <= MAX_WRITES:
-        raise ValueError(f"a commit takes 1 to {MAX_WRITES} writes, was {len(writes)}")
-    total = 0
-    for write in writes:
-        check_path(write.path)
-        if not isinstance(write, Delete):
-            size = check_data(write.data, write.path)
-            total += size
-    if total > MAX_COMMIT_BYTES:
-        raise Transient(f"commit of {total} bytes is above {MAX_COMMIT_BYTES}")
-
-
-def check_path(path: Path) -> None:
-    """Refuse ids that Firestore refuses, or that would land in a nested document."""
-    for part in (path.collection, path.id):
-        size = len(part.encode("utf-8"))
-        if not part or "/" in part or part in (".", "..") or size > 1500 or (part[:2] == part[-2:] == "__"):
-            raise Rejected("BAD_DOCUMENT_ID", f"{part[:60]!r} cannot be a document id")
-
-
-def check_data(data: Data, path: Path) -> int:
-    """Refuse field values that Firestore cannot hold or that we never store; return the size in bytes."""
-    size = 0
-    for name, value in data.items():
-        if isinstance(value, str):
-            length = len(value.encode("utf-8"))
-        elif isinstance(value, bool) or value is None or value is SERVER_TIME:
-            length = 1
-        elif isinstance(value, int):
-            if not -(2**63) <= value < 2**63:
-                raise ValueError(f"{path}.{name} is beyond 64 bits")
-            length = 8
-        elif isinstance(value, datetime):
-            if value.tzinfo is None:
-                raise TypeError(f"{path}.{name} is a time without a zone")
-            length = 8
-        else:
-            raise TypeError(f"{path}.{name} cannot hold {type(value).__name__}")
-        size += len(name) + 1 + length
-    if size > MAX_DOCUMENT_BYTES:
-        raise Transient(f"{path} would have {size} bytes, the most is {MAX_DOCUMENT_BYTES}")
-    return size
+def _rank(value: Any) -> int:
+    """Return where a value's type stands in Firestore's order of types."""
+    match value:
+        case None:
+            return 0
+        case bool():
+            return 1
+        case int():
+            return 2
+        case datetime():
+            return 3
+    return 4
 
 
 class MemoryBus:
@@ -170,6 +154,8 @@ class MemoryBus:
 
     def publish(self, messages: Sequence[Outgoing]) -> list[str]:
         ids = []
+        for message in messages:
+            check_message(message)
         with self._lock:
             for message in messages:
                 self._ids += 1
@@ -204,9 +190,14 @@ class MemoryHistory:
         self.rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
 
     def append(self, rows: Sequence[HistoryRow], at: datetime) -> list[RowFault]:
+        faults = []
         for row in rows:
-            self.rows[row.table].append({"event_id": row.event_id, "ingested_at": at, **row.row})
-        return []
+            found = record(row, at)
+            if isinstance(found, RowFault):
+                faults.append(found)
+            else:
+                self.rows[row.table].append({"event_id": row.event_id, "ingested_at": at, **row.row})
+        return faults
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         raise NotImplementedError("the embedded mode keeps rows but has no SQL: use `latest`")

@@ -12,11 +12,16 @@ from datetime import datetime
 
 import orjson
 
+from stopline.model.errors import Transient
 from stopline.model.messages import Effect
 from stopline.model.wire import canonical
 from stopline.ports import Bus, Data, Outgoing
 
 _REMEMBERED = 50_000
+
+
+class Unpublished(Transient):
+    """The commit stands, an effect of it is not proven to be published: it stays due in the outbox."""
 
 
 def outbox_fields(effects: Sequence[Effect], at: datetime) -> Data:
@@ -57,13 +62,16 @@ class Relay:
         return tuple(e for e in effects if e.id not in self._published)
 
     def publish(self, effects: Sequence[Effect]) -> None:
-        """Publish effects that are not known to be, and wait for the result. Raises Unavailable; what was not proven stays due."""
+        """Publish effects that are not known to be, and wait for the result. Raises Unpublished; what was not proven stays due."""
         due = self.unpublished(effects)
         if not due:
             return
         messages = [outgoing(e) for e in due if e.topic not in self._local]
         if messages:
-            self._bus.publish(messages)
+            try:
+                self._bus.publish(messages)
+            except Transient as problem:
+                raise Unpublished(f"{len(messages)} effects are due: {problem}") from problem
             self._remember([e for e in due if e.topic not in self._local])
         for effect in due:
             if effect.topic in self._local:

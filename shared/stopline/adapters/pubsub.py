@@ -1,0 +1,131 @@
+"""The bus on Pub/Sub: the plain API client, one request per topic and ordering key, waited for.
+
+The batching client waits 10 ms for company, publishes in the background, and refuses an ordering key for good after
+one failure; none of that suits a function that must know the outcome before it answers.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from stopline.adapters.checks import check_message
+from stopline.adapters.lazy import Lazy
+from stopline.ports import Outgoing, Unavailable
+
+if TYPE_CHECKING:
+    from google.pubsub_v1 import PublisherClient
+
+MAX_REQUEST_MESSAGES = 999
+MAX_REQUEST_BYTES = 9_000_000
+_ENVELOPE_BYTES = 64  # of each message and attribute in a request, on the safe side
+
+
+class PubSubBus:
+    """Publishes to the topics of one project, each name with the environment's `prefix` before it.
+
+    A call ends within `timeout_s`. Topics and keys do not stand in each other's way: where one fails, the others are
+    still published before Unavailable is raised; within one key nothing is sent past a failure, so order holds.
+    """
+
+    def __init__(
+        self,
+        project: str,
+        prefix: str = "",
+        *,
+        client: Callable[[], PublisherClient] | None = None,
+        timeout_s: float = 10.0,
+    ) -> None:
+        self._topics = f"projects/{project}/topics/{prefix}"
+        self._client = Lazy(client or _connect)
+        self._timeout_s = timeout_s
+
+    def publish(self, messages: Sequence[Outgoing]) -> list[str]:
+        groups: dict[tuple[str, str], list[tuple[int, Outgoing, int]]] = {}
+        for index, message in enumerate(messages):
+            groups.setdefault((message.topic, message.key), []).append((index, message, check_message(message)))
+        ids: dict[int, str] = {}
+        failures: list[Exception] = []
+        deadline = time.monotonic() + self._timeout_s
+        for done, ((topic, key), group) in enumerate(groups.items()):
+            share = max((deadline - time.monotonic()) / (len(groups) - done), 0.1)
+            try:
+                for chunk in _chunks(group):
+                    published = self._send(topic, key, [message for _, message in chunk], share)
+                    ids.update(zip((index for index, _ in chunk), published, strict=True))
+            except _failures() as problem:
+                failures.append(problem)
+        if failures:
+            missing = sorted({message.topic for index, message in enumerate(messages) if index not in ids})
+            problem = failures[0]
+            raise Unavailable(
+                f"{len(messages) - len(ids)} of {len(messages)} messages are not known to be published "
+                f"({', '.join(missing)}): {type(problem).__name__}: {str(problem)[:200]}"
+            ) from problem
+        return [ids[index] for index in range(len(messages))]
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client().transport.close()
+
+    def _send(self, topic: str, key: str, messages: Sequence[Outgoing], timeout_s: float) -> Sequence[str]:
+        from google.api_core import exceptions, retry
+        from google.pubsub_v1.types import PubsubMessage
+
+        again = retry.Retry(
+            predicate=retry.if_exception_type(
+                exceptions.Aborted,
+                exceptions.Cancelled,
+                exceptions.InternalServerError,
+                exceptions.ResourceExhausted,
+                exceptions.ServiceUnavailable,
+                exceptions.Unknown,
+            ),
+            initial=0.1,
+            maximum=1.0,
+            multiplier=2.0,
+            timeout=timeout_s,
+        )
+        bodies = [
+            PubsubMessage(data=message.data, attributes=dict(message.attributes), ordering_key=key)
+            for message in messages
+        ]
+        answer = self._client().publish(topic=self._topics + topic, messages=bodies, retry=again, timeout=timeout_s)
+        return list(answer.message_ids)
+
+
+def _chunks(group: Sequence[tuple[int, Outgoing, int]]) -> Iterator[list[tuple[int, Outgoing]]]:
+    """Cut messages into requests that Pub/Sub takes, in their order."""
+    chunk: list[tuple[int, Outgoing]] = []
+    total = 0
+    for index, message, size in group:
+        size += _ENVELOPE_BYTES * (1 + len(message.attributes))
+        if chunk and (len(chunk) == MAX_REQUEST_MESSAGES or total + size > MAX_REQUEST_BYTES):
+            yield chunk
+            chunk, total = [], 0
+        chunk.append((index, message))
+        total += size
+    if chunk:
+        yield chunk
+
+
+def _connect() -> PublisherClient:
+    from google.pubsub_v1 import PublisherClient
+    from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
+
+    host = os.environ.get("PUBSUB_EMULATOR_HOST")
+    if not host:
+        return PublisherClient()
+    import grpc
+
+    return PublisherClient(transport=PublisherGrpcTransport(host=host, channel=grpc.insecure_channel(host)))
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    import grpc
+    from google.api_core.exceptions import GoogleAPIError
+    from google.auth.exceptions import GoogleAuthError
+
+    return (GoogleAPIError, GoogleAuthError, grpc.RpcError, OSError, ValueError)

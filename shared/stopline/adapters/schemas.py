@@ -1,0 +1,152 @@
+"""The tables of the history, as the adapters need them; infra/schemas/bigquery says the same (a test compares them)."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+
+from stopline.model.decimals import EXACT_QUANTIZE, decimal_text
+from stopline.model.messages import HistoryRow
+from stopline.model.times import parse_date, parse_utc, utc_text
+from stopline.model.wire import canonical, content_hash
+from stopline.ports import RowFault
+
+TABLES: Final[Mapping[str, Mapping[str, str]]] = {
+    "fills": {
+        "account": "STRING",
+        "broker": "STRING",
+        "fill_id": "STRING",
+        "strategy": "STRING",
+        "symbol": "STRING",
+        "underlying": "STRING",
+        "kind": "STRING",
+        "side": "STRING",
+        "quantity": "NUMERIC",
+        "price": "NUMERIC",
+        "multiplier": "NUMERIC",
+        "fee": "NUMERIC",
+        "fee_currency": "STRING",
+        "currency": "STRING",
+        "executed_at": "TIMESTAMP",
+        "session": "DATE",
+        "order_id": "STRING",
+        "group_id": "STRING",
+    },
+    "positions": {
+        "account": "STRING",
+        "strategy": "STRING",
+        "symbol": "STRING",
+        "underlying": "STRING",
+        "kind": "STRING",
+        "quantity": "NUMERIC",
+        "average_price": "NUMERIC",
+        "realised": "NUMERIC",
+        "fees": "NUMERIC",
+        "currency": "STRING",
+        "as_of": "TIMESTAMP",
+        "book_version": "INT64",
+    },
+    "account_snapshots": {
+        "account": "STRING",
+        "session": "DATE",
+        "currency": "STRING",
+        "equity": "NUMERIC",
+        "realised_day": "NUMERIC",
+        "unrealised": "NUMERIC",
+        "pnl_day": "NUMERIC",
+        "gross_exposure": "NUMERIC",
+        "level": "STRING",
+        "trading_state": "STRING",
+        "as_of": "TIMESTAMP",
+    },
+    "alerts": {
+        "alert_id": "STRING",
+        "account": "STRING",
+        "kind": "STRING",
+        "object": "STRING",
+        "severity": "STRING",
+        "summary": "STRING",
+        "status": "STRING",
+        "raised_at": "TIMESTAMP",
+        "delivered_at": "TIMESTAMP",
+    },
+    "audit": {
+        "scope": "STRING",
+        "event": "STRING",
+        "actor": "STRING",
+        "reason": "STRING",
+        "epoch": "INT64",
+        "from_state": "STRING",
+        "to_state": "STRING",
+        "at": "TIMESTAMP",
+    },
+}
+"""Column types by table and name. Every table also has those of COMMON."""
+
+COMMON: Final[Mapping[str, str]] = {
+    "event_id": "STRING",
+    "content_hash": "STRING",
+    "ingested_at": "TIMESTAMP",
+    "detail": "STRING",
+}
+
+_NUMERIC_PLACES = Decimal("0.000000001")
+_NUMERIC_LIMIT = Decimal(10) ** 29
+
+
+def record(row: HistoryRow, at: datetime) -> dict[str, Any] | RowFault:
+    """Return a row as BigQuery takes it, or why it never will.
+
+    NUMERIC keeps 9 decimals: more are rounded half-even, and `detail` keeps the exact record (the row itself where it
+    brings none). Fields without a column stay in `detail` only. `content_hash` is that of the row as it came.
+    """
+    columns = TABLES.get(row.table)
+    if columns is None:
+        return RowFault(row.event_id, row.table, f"there is no table {row.table!r}")
+    try:
+        text = canonical(row.row).decode()
+        values = {
+            name: _value(name, kind, row.row[name])
+            for name, kind in {**columns, "detail": "STRING"}.items()
+            if row.row.get(name) is not None
+        }
+        hashed = content_hash(row.row)
+    except (ValueError, TypeError) as problem:
+        return RowFault(row.event_id, row.table, str(problem)[:300])
+    return {
+        "detail": text,
+        **values,
+        "event_id": row.event_id,
+        "content_hash": hashed,
+        "ingested_at": utc_text(at),
+    }
+
+
+def _value(name: str, kind: str, value: Any) -> str | int:
+    try:
+        match kind:
+            case "NUMERIC":
+                return _numeric(value)
+            case "INT64" if isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63:
+                return value
+            case "TIMESTAMP":
+                return utc_text(parse_utc(value))
+            case "DATE":
+                return parse_date(value).isoformat()
+            case "STRING" if isinstance(value, str):
+                return value
+    except ValueError as problem:
+        raise ValueError(f"{name} {problem}") from None
+    raise ValueError(f"{name} must be {kind}, was {type(value).__name__} {str(value)[:40]!r}")
+
+
+def _numeric(value: Any) -> str:
+    if not isinstance(value, str) or len(value) > 80 or not value.isascii():
+        raise ValueError(f"must be a decimal string, was {type(value).__name__} {str(value)[:40]!r}")
+    try:
+        number = Decimal(value)
+    except ArithmeticError:
+        raise ValueError(f"must be a decimal string, was {value[:40]!r}") from None
+    if not number.is_finite() or abs(number) >= _NUMERIC_LIMIT:
+        raise ValueError(f"must be finite and below 1e29, was {value[:40]!r}")
+    return decimal_text(number.quantize(_NUMERIC_PLACES, context=EXACT_QUANTIZE))

@@ -1,0 +1,1 @@
+"""Exact accounting in Decimal: lots, positions, books. Values in, values out."""

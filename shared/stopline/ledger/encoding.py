@@ -1,0 +1,98 @@
+"""A book as JSON text and back, exactly."""
+
+from collections import deque
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import orjson
+
+from stopline.ledger.book import Book, Day
+from stopline.ledger.position import Lot, Position
+from stopline.model.decimals import decimal_text
+from stopline.model.errors import Transient
+from stopline.model.instrument import Instrument
+from stopline.model.times import utc_text
+
+SCHEMA = 1
+
+
+def encode_book(book: Book) -> str:
+    """Write a book as JSON text; equal books give equal text."""
+    state = {
+        "schema": SCHEMA,
+        "account": book.account,
+        "revision": book.revision,
+        "fills": book.fills,
+        "positions": [_position(book.positions[key]) for key in sorted(book.positions)],
+        "days": [[s.isoformat(), c, _text(d.realised), _text(d.fees)] for (s, c), d in sorted(book.days.items())],
+        "totals": [[c, _text(d.realised), _text(d.fees)] for c, d in sorted(book.totals.items())],
+    }
+    return orjson.dumps(state).decode()
+
+
+def decode_book(text: str) -> Book:
+    """Read what `encode_book` wrote. A book by a newer Stopline raises Transient: an old writer must not change it."""
+    state = orjson.loads(text)
+    if state["schema"] > SCHEMA:
+        raise Transient(f"book {state['account']} has schema {state['schema']}, this version writes {SCHEMA}: deploy it")
+    positions = [_read_position(item) for item in state["positions"]]
+    return Book(
+        account=state["account"],
+        revision=state["revision"],
+        fills=state["fills"],
+        positions={position.key: position for position in positions},
+        days={(date.fromisoformat(s), c): Day(Decimal(r), Decimal(f)) for s, c, r, f in state["days"]},
+        totals={c: Day(Decimal(r), Decimal(f)) for c, r, f in state["totals"]},
+    )
+
+
+def _position(p: Position) -> dict[str, Any]:
+    return {
+        "instrument": p.instrument.model_dump(mode="json"),
+        "strategy": p.strategy,
+        "quantity": _text(p.quantity),
+        "cost": _text(p.cost),
+        "realised": _text(p.realised),
+        "fees": _text(p.fees),
+        "other_fees": {name: _text(amount) for name, amount in sorted(p.other_fees.items())},
+        "fills": p.fills,
+        "last": _place(p.last),
+        "cycle": _place(p.cycle),
+        "opened_at": utc_text(p.opened_at) if p.opened_at else None,
+        "last_price": _text(p.last_price),
+        "lots": [[_text(lot.quantity), _text(lot.price), utc_text(lot.opened_at), lot.fill_key] for lot in p.lots],
+    }
+
+
+def _read_position(item: dict[str, Any]) -> Position:
+    return Position(
+        instrument=Instrument.model_validate(item["instrument"]),
+        strategy=item["strategy"],
+        lots=deque(Lot(Decimal(q), Decimal(p), _moment(at), key) for q, p, at, key in item["lots"]),
+        quantity=Decimal(item["quantity"]),
+        cost=Decimal(item["cost"]),
+        realised=Decimal(item["realised"]),
+        fees=Decimal(item["fees"]),
+        other_fees={name: Decimal(amount) for name, amount in item["other_fees"].items()},
+        fills=item["fills"],
+        last=_read_place(item["last"]),
+        cycle=_read_place(item["cycle"]),
+        opened_at=_moment(item["opened_at"]) if item["opened_at"] else None,
+        last_price=Decimal(item["last_price"]),
+    )
+
+
+def _place(place: tuple[datetime, str] | None) -> list[str] | None:
+    return [utc_text(place[0]), place[1]] if place else None
+
+
+def _read_place(place: list[str] | None) -> tuple[datetime, str] | None:
+    return (_moment(place[0]), place[1]) if place else None
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC)
+
+
+_text = decimal_text

@@ -1,0 +1,1 @@
+"""Risk mathematics on float64 arrays. VaR, ES and drawdown are positive losses; NaN means unknown and stays NaN."""

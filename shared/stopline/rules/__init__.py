@@ -1,0 +1,1 @@
+"""Decisions: limits, levels, closings, routing. Pure functions of values."""

@@ -1,0 +1,145 @@
+"""From readings to notices: what changed its level since it was last written, in words for people."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from stopline.model.decimals import decimal_text
+from stopline.model.ids import digest
+from stopline.model.messages import Alert, Figure, Severity
+from stopline.rules.limits import Action, Level, Reading
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A limit that is not OK: its level, since when, and the number when it got there."""
+
+    level: Level
+    since: datetime
+    current: Decimal | None
+
+
+def watch(readings: Sequence[Reading], before: Mapping[str, Watched], now: datetime) -> dict[str, Watched]:
+    """Return the limits that are not OK now; the ones whose level stands keep their time.
+
+    An UNKNOWN reading keeps a WARN or BREACH standing: nothing is called better that cannot be seen.
+    """
+    result: dict[str, Watched] = {}
+    for reading in readings:
+        known = before.get(reading.key)
+        if reading.level is Level.UNKNOWN and known and known.level in (Level.WARN, Level.BREACH):
+            result[reading.key] = known
+        elif known and known.level is reading.level:
+            result[reading.key] = known
+        elif reading.level is not Level.OK:
+            result[reading.key] = Watched(reading.level, now, reading.current)
+    return result
+
+
+def limit_alerts(
+    account: str, readings: Sequence[Reading], before: Mapping[str, Watched], after: Mapping[str, Watched], cause: str, now: datetime
+) -> list[Alert]:
+    """Return the alerts for limits that went up or came down. UNKNOWN is told by the data alerts, once for all limits."""
+    alerts = []
+    for reading in readings:
+        old = before[reading.key].level if reading.key in before else Level.OK
+        new = after[reading.key].level if reading.key in after else Level.OK
+        if old is new or Level.UNKNOWN in (old, new) and max(old.rank, new.rank) <= Level.UNKNOWN.rank:
+            continue
+        if new is Level.UNKNOWN:
+            continue
+        alerts.append(_alert(account, reading, old, new, cause, now))
+    return alerts
+
+
+def gone_alerts(
+    account: str, readings: Sequence[Reading], before: Mapping[str, Watched], cause: str, now: datetime
+) -> list[Alert]:
+    """Return the alerts for limits whose object is no more: the position was closed."""
+    present = {reading.key for reading in readings}
+    alerts = []
+    for key, watched in before.items():
+        if key in present or watched.level not in (Level.WARN, Level.BREACH):
+            continue
+        name, object_ = key.split("|", 1)
+        alerts.append(
+            Alert(
+                alert_id=digest("limit", account, key, "gone", cause),
+                account=account,
+                kind=name,
+                object=object_,
+                severity=Severity.INFO,
+                summary=f"{name.replace('_', ' ')}: {object_} is closed",
+                cause=cause,
+                raised_at=now,
+                resolved=True,
+            )
+        )
+    return alerts
+
+
+def _alert(account: str, reading: Reading, old: Level, new: Level, cause: str, now: datetime) -> Alert:
+    limit = reading.limit
+    whose = "" if reading.object == "account" else f" of {reading.object}"
+    number = f"{_number(reading.current)}{limit.unit}"
+    threshold = f"{_number(reading.threshold)}{limit.unit}"
+    better = new.rank < old.rank
+    match new:
+        case Level.BREACH:
+            summary = f"{limit.what}{whose} is {number}, limit {threshold}: breached"
+            severity = Severity.CRITICAL
+        case Level.WARN if better:
+            summary = f"{limit.what}{whose} is back to {number}, limit {threshold}"
+            severity = Severity.INFO
+        case Level.WARN:
+            share = _number(reading.current / reading.threshold * 100) if reading.current is not None else "?"
+            summary = f"{limit.what}{whose} is {number}, {share}% of its limit {threshold}"
+            severity = Severity.WARNING
+        case _:
+            summary = f"{limit.what}{whose} is {number}, limit {threshold}: clear"
+            severity = Severity.INFO
+    return Alert(
+        alert_id=digest("limit", account, reading.key, new.value, cause),
+        account=account,
+        kind=limit.name,
+        object=reading.object,
+        severity=severity,
+        summary=summary[0].upper() + summary[1:],
+        action=_action(limit.action, new),
+        figure=Figure(current=reading.current, limit=reading.threshold, unit=limit.unit),
+        cause=cause,
+        raised_at=now,
+        resolved=new is Level.OK,
+    )
+
+
+def _action(action: Action, level: Level) -> str:
+    if level is not Level.BREACH:
+        return ""
+    if action is Action.REDUCE_ONLY:
+        return "Trading is now reduce-only: nothing that adds risk is let through until a person resumes."
+    return "Nothing was stopped by this limit. Reduce the position, or pull the kill switch."
+
+
+def _number(value: Decimal | None) -> str:
+    return "unknown" if value is None else decimal_text(round(value, 2))
+
+
+def data_alert(account: str, unpriced: Sequence[str], known: Sequence[str], cause: str, now: datetime) -> Alert | None:
+    """Return the alert about positions that cannot be valued, when their set has changed; None when it has not."""
+    if sorted(unpriced) == sorted(known):
+        return None
+    shown = ", ".join(unpriced[:5]) + (f" and {len(unpriced) - 5} more" if len(unpriced) > 5 else "")
+    return Alert(
+        alert_id=digest("data", account, *unpriced, "cause", cause),
+        account=account,
+        kind="stale_prices",
+        object="prices",
+        severity=Severity.WARNING if unpriced else Severity.INFO,
+        summary=f"No usable price for {shown}: P&L and limits are unknown" if unpriced else "All positions have prices again",
+        action="Check the price feed. Limits that need these prices cannot warn." if unpriced else "",
+        cause=cause,
+        raised_at=now,
+        resolved=not unpriced,
+    )

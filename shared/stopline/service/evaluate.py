@@ -1,0 +1,233 @@
+"""Evaluate one account: value its book, read its limits, and write what changed with its alerts in one commit."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+
+from stopline.ledger.book import Book
+from stopline.ledger.position import Position
+from stopline.model.account import Account
+from stopline.model.decimals import decimal_text
+from stopline.model.ids import digest
+from stopline.model.messages import Alert, Effect, HistoryRow
+from stopline.model.times import utc_text
+from stopline.risk.border import to_decimal
+from stopline.risk.columns import Columns
+from stopline.rules.figures import Figures, Rate, Valued, figures
+from stopline.rules.limits import Action, Level, Reading, readings
+from stopline.rules.watch import data_alert, gone_alerts, limit_alerts, watch
+from stopline.service.aggregate import Aggregates, Change
+from stopline.service.history_rows import history_effect, table_row
+from stopline.service.marks import Mark
+from stopline.service.risk_state import RiskState
+
+SNAPSHOT_EVERY = timedelta(seconds=60)
+CONTROLS_TOPIC = "controls"  # carried out here, not published: see Relay
+
+
+def value_positions(
+    columns: Columns, marks: Mapping[str, Mark], accounts: Mapping[str, Account], now: datetime
+) -> dict[str, list[Valued]]:
+    """Value the open positions of many accounts in one pass; a price that may not be used counts as none."""
+    prices = np.array([_price(marks.get(symbol)) for symbol in columns.symbols], dtype=np.float64)
+    values, gains = columns.mark(prices)
+    result: dict[str, list[Valued]] = {}
+    for name, rows in columns.slices.items():
+        account = accounts.get(name)
+        if account is None:
+            continue
+        usable = {s: is_usable(marks[s], account, now) for s in _symbols(columns, rows) if s in marks}
+        result[name] = [
+            _valued(columns.positions[i], usable, prices[columns.symbol_rows[i]], values[i], gains[i])
+            for i in range(rows.start, rows.stop)
+        ]
+    return result
+
+
+def _symbols(columns: Columns, rows: slice) -> set[str]:
+    return {position.instrument.symbol for position in columns.positions[rows]}
+
+
+def _price(mark: Mark | None) -> float:
+    return float("nan") if mark is None else mark.quote.mark
+
+
+def is_usable(mark: Mark, account: Account, now: datetime) -> bool:
+    """Tell whether a price may value a position: young enough, or the market is closed and it is the last one."""
+    age = (now - mark.as_of).total_seconds()
+    return age <= account.price_max_age_s or not account.sessions.is_open(now)
+
+
+def _valued(position: Position, usable: Mapping[str, bool], price: float, value: float, gain: float) -> Valued:
+    mark = to_decimal(price) if usable.get(position.instrument.symbol) else None
+    if mark is None or not position.instrument.allows_price(mark):
+        return Valued(position, None, None, None)
+    return Valued(position, mark, to_decimal(value), to_decimal(gain))
+
+
+def exchange_rate(account: Account, marks: Mapping[str, Mark], now: datetime) -> Rate:
+    """Return the rates into the account's currency, from marks such as `EURUSD`; a stale or missing one is None."""
+
+    def rate(currency: str) -> Decimal | None:
+        if currency == account.currency:
+            return Decimal(1)
+        mark = marks.get(f"{currency}{account.currency}")
+        usable = mark is not None and is_usable(mark, account, now)
+        value = to_decimal(_price(mark), places=10) if usable else None
+        return value if value and value > 0 else None
+
+    return rate
+
+
+class Evaluator:
+    """Writes `risk/{account}`: at once when a level changes, otherwise at most once per the account's interval."""
+
+    def __init__(self, states: Aggregates[RiskState]) -> None:
+        self._states = states
+
+    def evaluate(
+        self,
+        account: Account,
+        book: Book,
+        positions: Sequence[Valued],
+        marks: Mapping[str, Mark],
+        now: datetime,
+        cause: str,
+        force: bool = False,
+    ) -> RiskState | None:
+        """Work out the account's numbers and commit what is new; return the state that stands.
+
+        `cause` names the batch, sweep or fill in the alerts' ids: the same cause gives the same alerts once.
+        """
+        rate = exchange_rate(account, marks, now)
+
+        def decide(before: RiskState | None, attempt: int) -> Change[RiskState] | None:
+            return _decide(account, book, positions, rate, now, cause, before, force)
+
+        known = self._states.peek(account.account)
+        if known is not None and decide(known, 0) is None:
+            return known
+        return self._states.change(account.account, decide)
+
+
+def _decide(
+    account: Account,
+    book: Book,
+    positions: Sequence[Valued],
+    rate: Rate,
+    now: datetime,
+    cause: str,
+    before: RiskState | None,
+    force: bool,
+) -> Change[RiskState] | None:
+    old = before or RiskState(account.account, now, -1)
+    if now < old.as_of or book.revision < old.book_revision:
+        return None  # somebody with newer prices or a newer book was here
+    numbers = figures(account, book, positions, rate, old.day_start, old.last_total, now)
+    read = readings(numbers, {key: w.level for key, w in old.watched.items()})
+    watched = watch(read, old.watched, now)
+    alerts = limit_alerts(account.account, read, old.watched, watched, cause, now)
+    alerts += gone_alerts(account.account, read, old.watched, cause, now)
+    about_data = data_alert(account.account, numbers.unpriced, old.unpriced, cause, now)
+    if about_data:
+        alerts.append(about_data)
+    due = (now - old.as_of).total_seconds() >= account.risk_interval_s or book.revision != old.book_revision
+    if before is not None and not (alerts or due or force):
+        return None
+    snapshot = bool(alerts) or old.snapshot_at is None or now - old.snapshot_at >= SNAPSHOT_EVERY
+    state = replace(
+        old,
+        as_of=now,
+        book_revision=book.revision,
+        day_start=numbers.day_start or old.day_start,
+        last_total=(now, numbers.total) if numbers.total is not None else old.last_total,
+        watched=watched,
+        unpriced=tuple(numbers.unpriced),
+        snapshot_at=now if snapshot else old.snapshot_at,
+        shown=show(numbers, read),
+    )
+    effects = [*_alert_effects(alerts), *_action_effects(account, read, old, cause)]
+    if snapshot:
+        effects.append(history_effect(account.account, [_snapshot_row(numbers, state, cause)]))
+    return Change(state, effects)
+
+
+def _alert_effects(alerts: Sequence[Alert]) -> list[Effect]:
+    return [Effect(a.alert_id, "alerts", a.account or "", a.model_dump(mode="json")) for a in alerts]
+
+
+def _action_effects(account: Account, read: Sequence[Reading], old: RiskState, cause: str) -> list[Effect]:
+    """Return the changes of trading state that limits ask for on the way into a breach."""
+    effects = []
+    for reading in read:
+        was = old.watched.get(reading.key)
+        if reading.limit.action is Action.REDUCE_ONLY and reading.level is Level.BREACH:
+            if was and was.level is Level.BREACH:
+                continue
+            id_ = digest("limit_action", account.account, reading.key, cause)
+            body = {
+                "request_id": id_,
+                "scope": f"account:{account.account}",
+                "action": "pause",
+                "flatten": False,
+                "actor": f"limit:{reading.limit.name}",
+                "reason": f"{reading.limit.what} {reading.current}{reading.limit.unit}, limit {reading.threshold}",
+            }
+            effects.append(Effect(id_, CONTROLS_TOPIC, account.account, body))
+    return effects
+
+
+def show(f: Figures, read: Sequence[Reading]) -> dict[str, Any]:
+    """Return the figures as plain data for people: decimal text, None where UNKNOWN."""
+    return {
+        "session": f.session.isoformat(),
+        "currency": f.account.currency,
+        "equity": _text(f.equity),
+        "realised_day": _text(f.realised_day),
+        "unrealised": _text(f.unrealised),
+        "pnl_day": _text(f.pnl_day),
+        "total": _text(f.total),
+        "day_start": f.day_start.source if f.day_start else None,
+        "gross_exposure": _text(f.gross_exposure),
+        "exposures": {underlying: _text(amount) for underlying, amount in f.exposures.items()},
+        "positions": {
+            v.position.key: {"mark": _text(v.mark), "value": _text(v.value), "unrealised": _text(v.unrealised)}
+            for v in f.positions
+        },
+        "limits": [
+            {
+                "limit": r.limit.name,
+                "object": r.object,
+                "current": _text(r.current),
+                "threshold": _text(r.threshold),
+                "unit": r.limit.unit,
+                "level": r.level.value,
+            }
+            for r in read
+        ],
+    }
+
+
+def _snapshot_row(f: Figures, state: RiskState, cause: str) -> HistoryRow:
+    row = {
+        "account": f.account.account,
+        "session": f.session,
+        "currency": f.account.currency,
+        "equity": f.equity,
+        "realised_day": f.realised_day,
+        "unrealised": f.unrealised,
+        "pnl_day": f.pnl_day,
+        "gross_exposure": f.gross_exposure,
+        "level": state.level.value,
+        "as_of": f.at,
+    }
+    event_id = digest("snapshot", f.account.account, utc_text(f.at), cause)
+    return table_row("account_snapshots", event_id, row, state.shown)
+
+
+def _text(value: Decimal | None) -> str | None:
+    return None if value is None else decimal_text(value)

@@ -1,0 +1,91 @@
+"""Take a price batch: store the marks, value every account that they touch, and watch its limits."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from stopline.ledger.book import Book
+from stopline.model.account import Account
+from stopline.model.ids import digest
+from stopline.model.prices import PriceBatch
+from stopline.model.times import utc_text
+from stopline.ports import Clock, Store
+from stopline.risk.columns import Columns, columns
+from stopline.service.accounts import AccountReader
+from stopline.service.books import BookFeed
+from stopline.service.evaluate import Evaluator, value_positions
+from stopline.service.marks import MarkTable
+
+
+class Desk:
+    """What an instance knows of all accounts: books, marks and settings, brought up to date before each use."""
+
+    def __init__(self, store: Store, accounts: AccountReader, marks: MarkTable) -> None:
+        self._accounts = accounts
+        self._feed = BookFeed(store)
+        self._columns: Columns = columns({})
+        self._marks = marks
+        self.accounts: dict[str, Account] = {}
+
+    @property
+    def books(self) -> Mapping[str, Book]:
+        return self._feed.books
+
+    @property
+    def marks(self) -> MarkTable:
+        return self._marks
+
+    @property
+    def columns(self) -> Columns:
+        return self._columns
+
+    def refresh(self) -> set[str]:
+        """Read what changed; return the accounts with a new book."""
+        changed = self._feed.refresh()
+        self._marks.refresh()
+        if changed:
+            self._columns = columns(self._feed.books)
+        for name in self._feed.books:
+            account = self._accounts.get(name)
+            if account is not None:
+                self.accounts[name] = account
+        return changed
+
+
+class PriceMarker:
+    """Takes price batches. Several instances may; the marks and the risk documents decide by version."""
+
+    def __init__(self, clock: Clock, desk: Desk, evaluator: Evaluator) -> None:
+        self._clock = clock
+        self._desk = desk
+        self._evaluator = evaluator
+
+    def mark(self, batch: PriceBatch) -> list[tuple[str, str]]:
+        """Take one batch; return (symbol, reason) of the prices that were refused or held back."""
+        held_back = self._desk.marks.merge(batch)
+        changed = self._desk.refresh()
+        touched = self._holders(set(batch.quotes)) | changed
+        self.evaluate(touched, self._clock.now(), digest("prices", batch.source, utc_text(batch.as_of)))
+        return [*batch.refused, *held_back]
+
+    def evaluate(self, names: set[str], now: datetime, cause: str, force: bool = False) -> None:
+        """Evaluate some accounts with what the desk knows."""
+        desk = self._desk
+        valued = value_positions(desk.columns, desk.marks.marks, desk.accounts, now)
+        for name in sorted(names & desk.accounts.keys()):
+            account, book = desk.accounts[name], desk.books[name]
+            self._evaluator.evaluate(account, book, valued[name], desk.marks.marks, now, cause, force)
+
+    def _holders(self, symbols: set[str]) -> set[str]:
+        """Return the accounts with an open position in one of the symbols, or in a currency that they price."""
+        table = self._desk.columns
+        holders = set()
+        for name, rows in table.slices.items():
+            account = self._desk.accounts.get(name)
+            if account is None:
+                continue
+            for position in table.positions[rows]:
+                contract = position.instrument
+                if contract.symbol in symbols or f"{contract.currency}{account.currency}" in symbols:
+                    holders.add(name)
+                    break
+        return holders

@@ -1,0 +1,141 @@
+"""The latest prices: one document a source, merged so that an older price never replaces a newer one."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+
+from stopline.model.errors import Rejected
+from stopline.model.instrument import is_option_symbol
+from stopline.model.prices import NAN, PriceBatch, Quote
+from stopline.ports import Clock, Data, Store, Where
+from stopline.service.aggregate import Aggregates, Change
+from stopline.service.outbox import Relay
+
+COLLECTION = "marks"
+COLLAR = 3.0  # a price this many times off its last one needs a second reading; options may jump
+MAX_AHEAD = timedelta(seconds=60)
+KEPT = timedelta(days=5)  # a price nobody has renewed for so long is dropped
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A quote and when the feed saw it."""
+
+    quote: Quote
+    as_of: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """All marks of one source. `suspects` are prices outside the collar that wait for a second reading."""
+
+    source: str
+    marks: Mapping[str, Mark]
+    suspects: Mapping[str, Mark]
+
+
+class PricesCodec:
+    """Prices as the fields of their document."""
+
+    collection = COLLECTION
+
+    def encode(self, state: Prices) -> Data:
+        body = {"marks": _encode(state.marks), "suspects": _encode(state.suspects)}
+        return {"source": state.source, "symbols": len(state.marks), "state": orjson.dumps(body).decode()}
+
+    def decode(self, data: Data) -> Prices:
+        body = orjson.loads(data["state"])
+        return Prices(data["source"], _decode(body["marks"]), _decode(body["suspects"]))
+
+
+def merged(prices: Prices, batch: PriceBatch) -> tuple[Prices, list[tuple[str, str]]]:
+    """Return prices with a batch merged in, and (symbol, reason) of every price that was held back.
+
+    Older prices than those held are ignored. A price far off its last one becomes a suspect; when the next reading
+    agrees with the suspect it holds, otherwise the suspect is dropped (one bad tick must not trip a limit).
+    """
+    marks, suspects = dict(prices.marks), dict(prices.suspects)
+    held_back: list[tuple[str, str]] = []
+    for symbol, quote in batch.quotes.items():
+        known = marks.get(symbol)
+        fresh = Mark(quote, batch.as_of)
+        if known and batch.as_of <= known.as_of:
+            continue
+        suspect = suspects.pop(symbol, None)
+        if known and _is_far(symbol, known.quote, quote):
+            if suspect and suspect.as_of >= batch.as_of:
+                suspects[symbol] = suspect
+                continue
+            if not suspect or _is_far(symbol, suspect.quote, quote):
+                suspects[symbol] = fresh
+                held_back.append((symbol, f"{quote.mark:g} is more than {COLLAR:g} times off {known.quote.mark:g}"))
+                continue
+        marks[symbol] = fresh
+    horizon = batch.as_of - KEPT
+    kept = {symbol: mark for symbol, mark in marks.items() if mark.as_of >= horizon}
+    return Prices(prices.source, kept, suspects), held_back
+
+
+def _is_far(symbol: str, known: Quote, quote: Quote) -> bool:
+    if is_option_symbol(symbol):
+        return False
+    before, after = known.mark, quote.mark
+    return before > 0 and not before / COLLAR <= after <= before * COLLAR
+
+
+class MarkTable:
+    """Every source's marks, as this instance knows them. Of two sources' prices of a symbol the newer holds."""
+
+    def __init__(self, store: Store, relay: Relay, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._documents: Aggregates[Prices] = Aggregates(store, relay, clock, PricesCodec())
+        self._cursor: datetime | None = None
+        self.marks: dict[str, Mark] = {}
+
+    def merge(self, batch: PriceBatch) -> list[tuple[str, str]]:
+        """Store a batch; return what was held back, with reasons. A batch from the future is Rejected."""
+        if batch.as_of > self._clock.now() + MAX_AHEAD:
+            raise Rejected("IN_THE_FUTURE", f"prices as of {batch.as_of.isoformat()} are ahead of the clock")
+        held_back: list[tuple[str, str]] = []
+
+        def decide(prices: Prices | None, attempt: int) -> Change[Prices] | None:
+            nonlocal held_back
+            before = prices or Prices(batch.source, {}, {})
+            after, held_back = merged(before, batch)
+            unchanged = after.marks == before.marks and after.suspects == before.suspects
+            return None if unchanged else Change(after)
+
+        state = self._documents.change(batch.source, decide)
+        if state:
+            self._take(state.marks.items())
+        return held_back
+
+    def refresh(self) -> None:
+        """Read what other instances stored since the last time."""
+        where = [Where("changed_at", ">", self._cursor - timedelta(seconds=10))] if self._cursor else []
+        for document in self._store.query(COLLECTION, where, ["changed_at"]):
+            self._cursor = max(self._cursor or document.data["changed_at"], document.data["changed_at"])
+            state = self._documents.adopt(document.data["source"], document)
+            if state:
+                self._take(state.marks.items())
+
+    def _take(self, items: Iterable[tuple[str, Mark]]) -> None:
+        for symbol, mark in items:
+            known = self.marks.get(symbol)
+            if known is None or mark.as_of > known.as_of:
+                self.marks[symbol] = mark
+
+
+def _encode(marks: Mapping[str, Mark]) -> dict[str, list[Any]]:
+    return {s: [m.as_of.timestamp(), m.quote.last, m.quote.bid, m.quote.ask, m.quote.iv] for s, m in marks.items()}
+
+
+def _decode(items: Mapping[str, list[Any]]) -> dict[str, Mark]:
+    return {
+        symbol: Mark(Quote(*(NAN if x is None else x for x in rest)), datetime.fromtimestamp(at, UTC))
+        for symbol, (at, *rest) in items.items()
+    }

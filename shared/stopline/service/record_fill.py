@@ -1,0 +1,216 @@
+"""Book fills: exactly once, in any order of arrival, with their effects in the same commit."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from stopline.ledger.book import Book
+from stopline.ledger.position import position_key
+from stopline.model.account import Account
+from stopline.model.errors import Rejected
+from stopline.model.fill import Fill
+from stopline.model.ids import digest, document_id
+from stopline.model.messages import Effect, HistoryRow, Sweep, SweepKind
+from stopline.model.times import utc_text
+from stopline.ports import SERVER_TIME, Clock, Path, Put, Store
+from stopline.service.accounts import AccountReader
+from stopline.service.aggregate import Aggregates, Change
+from stopline.service.books import (
+    FillLog,
+    describe_position,
+    fill_create,
+    fill_path,
+    position_event_id,
+)
+from stopline.service.history_rows import fill_row, history_effect, table_row
+
+MAX_AGE = timedelta(days=45)
+MAX_AHEAD = timedelta(seconds=60)
+MAX_FILLS = 200  # in one message; with the book they fit in one commit
+
+
+class Result(StrEnum):
+    APPLIED = "applied"
+    DUPLICATE = "duplicate"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one fill. A refused one carries why, and must be quarantined by the caller."""
+
+    fill: Fill
+    result: Result
+    refused: Rejected | None = None
+
+
+class FillRecorder:
+    """Books fills of any accounts. Safe to call from several threads and instances at once."""
+
+    def __init__(self, store: Store, clock: Clock, accounts: AccountReader, books: Aggregates[Book]) -> None:
+        self._store = store
+        self._clock = clock
+        self._accounts = accounts
+        self._books = books
+        self._log = FillLog(store)
+
+    def record(self, fills: Sequence[Fill], message_id: str) -> list[Outcome]:
+        """Book the fills of one message; return what became of each, in their order.
+
+        Raises Unavailable, Contended or Unpublished: some of the message may be booked; let it come again.
+        """
+        outcomes: dict[int, Outcome] = {}
+        by_account: dict[str, list[tuple[int, Fill]]] = {}
+        for index, fill in enumerate(fills):
+            by_account.setdefault(fill.account, []).append((index, fill))
+        for name, indexed in by_account.items():
+            try:
+                account = self._accounts.require(name)
+            except Rejected as refused:
+                outcomes |= {i: Outcome(fill, Result.REFUSED, refused) for i, fill in indexed}
+                continue
+            outcomes |= self._record_account(account, indexed, message_id)
+        return [outcomes[index] for index in range(len(fills))]
+
+    def _record_account(self, account: Account, indexed: list[tuple[int, Fill]], message_id: str) -> dict[int, Outcome]:
+        outcomes: dict[int, Outcome] = {}
+        first: dict[str, tuple[int, Fill]] = {}
+        twins: list[tuple[int, Fill]] = []
+        now = self._clock.now()
+        for index, fill in indexed:
+            refused = check_fill(fill, account, now)
+            if refused:
+                outcomes[index] = Outcome(fill, Result.REFUSED, refused)
+            elif fill.key in first:
+                twins.append((index, fill))
+            else:
+                first[fill.key] = (index, fill)
+        if first:
+            booking = _Booking(self._store, self._log, account, [fill for _, fill in first.values()], message_id, now)
+            self._books.change(account.account, booking.decide)
+            self._note_duplicates(booking, message_id)
+            outcomes |= {index: booking.outcome(fill) for index, fill in first.values()}
+        for index, fill in twins:
+            same = fill.hash == first[fill.key][1].hash
+            outcomes[index] = Outcome(fill, Result.DUPLICATE) if same else _conflicting(fill)
+        return outcomes
+
+    def _note_duplicates(self, booking: "_Booking", message_id: str) -> None:
+        """Record which other messages carried a fill again: the conservation line counts them."""
+        notes = [
+            Put(
+                Path("duplicates", document_id(fill.key, digest(message_id))),
+                {"fill": fill.key, "account": fill.account, "message_id": message_id, "noted_at": SERVER_TIME},
+            )
+            for fill in booking.repeated
+        ]
+        if notes:
+            self._store.commit(notes)
+
+
+class _Booking:
+    """The decision about one message's fills of one account, repeated until its commit stands."""
+
+    def __init__(
+        self, store: Store, log: FillLog, account: Account, fills: list[Fill], message_id: str, now: datetime
+    ) -> None:
+        self._store = store
+        self._log = log
+        self._account = account
+        self._fills = fills
+        self._message_id = message_id
+        self._now = now
+        self._outcomes: dict[str, Outcome] = {}
+        self.repeated: list[Fill] = []
+
+    def outcome(self, fill: Fill) -> Outcome:
+        return self._outcomes[fill.key]
+
+    def decide(self, book: Book | None, attempt: int) -> Change[Book] | None:
+        """Book what is not booked yet. The fill log is asked first only where that is needed anyway."""
+        book = book or Book(self._account.account)
+        self._outcomes, self.repeated = {}, []
+        new = self._fills
+        if attempt > 0 or any(book.is_late(fill, self._now) for fill in new):
+            new = self._unbooked()
+        booked, book = self._apply(book, new)
+        if not booked:
+            return None
+        creates = [fill_create(fill, self._message_id) for fill in booked]
+        return Change(book.pruned(self._now), self._effects(book, booked), creates)
+
+    def _unbooked(self) -> list[Fill]:
+        """Return the fills that the log does not have; note duplicates and refuse conflicting ones."""
+        new = []
+        documents = self._store.get_all([fill_path(fill.key) for fill in self._fills])
+        for fill, document in zip(self._fills, documents, strict=True):
+            if document is None:
+                new.append(fill)
+            elif document.data["hash"] != fill.hash:
+                self._outcomes[fill.key] = _conflicting(fill)
+            else:
+                self._outcomes[fill.key] = Outcome(fill, Result.DUPLICATE)
+                if document.data["message_id"] != self._message_id:
+                    self.repeated.append(fill)
+        return new
+
+    def _apply(self, book: Book, fills: list[Fill]) -> tuple[list[Fill], Book]:
+        """Fold the fills position by position, so that one that is refused does not hold up the others."""
+        booked: list[Fill] = []
+        groups: dict[str, list[Fill]] = {}
+        for fill in fills:
+            groups.setdefault(position_key(fill.strategy, fill.instrument.symbol), []).append(fill)
+        revision = book.revision
+        for group in groups.values():
+            try:
+                book = book.with_fills(group, self._account.sessions.session_of, self._log.since_flat, self._now)
+            except Rejected as refused:
+                self._outcomes |= {fill.key: Outcome(fill, Result.REFUSED, refused) for fill in group}
+                continue
+            booked += group
+            self._outcomes |= {fill.key: Outcome(fill, Result.APPLIED) for fill in group}
+        return booked, book.at_revision(revision + 1)
+
+    def _effects(self, book: Book, booked: list[Fill]) -> list[Effect]:
+        account = self._account.account
+        session_of = self._account.sessions.session_of
+        rows: list[HistoryRow] = [fill_row(fill, session_of(fill.executed_at)) for fill in booked]
+        for key in dict.fromkeys(position_key(f.strategy, f.instrument.symbol) for f in booked):
+            rows.append(self._position_row(book, key))
+        cause = digest("fills", *(fill.key for fill in booked))
+        sweep = Sweep(kind=SweepKind.ACCOUNT, account=account)
+        return [
+            history_effect(account, rows),
+            Effect(digest("sweep", cause), "sweeps", account, sweep.model_dump(mode="json")),
+        ]
+
+    def _position_row(self, book: Book, key: str) -> HistoryRow:
+        position = book.positions[key]
+        facts = describe_position(position)
+        opened_at = facts.pop("opened_at")
+        row = {"account": book.account, **facts, "as_of": self._now, "book_revision": book.revision}
+        event_id = position_event_id(book.account, key, book.revision)
+        return table_row("positions", event_id, row, {"opened_at": opened_at, "lots": len(position.lots)})
+
+
+def check_fill(fill: Fill, account: Account, now: datetime) -> Rejected | None:
+    """Say why a fill cannot be booked in an account, or None."""
+    if fill.broker not in account.brokers:
+        return Rejected("UNKNOWN_BROKER", f"fill {fill.key}: broker {fill.broker!r} is not one of the account's")
+    if fill.executed_at > now + MAX_AHEAD:
+        return Rejected("IN_THE_FUTURE", f"fill {fill.key}: executed at {utc_text(fill.executed_at)}, now is {utc_text(now)}")
+    if fill.executed_at < now - MAX_AGE:
+        return Rejected("TOO_OLD", f"fill {fill.key}: executed at {utc_text(fill.executed_at)}, more than 45 days ago")
+    expiry = fill.instrument.expiry
+    if expiry is not None and account.sessions.session_of(fill.executed_at) > expiry:
+        return Rejected("EXPIRED", f"fill {fill.key}: {fill.instrument.symbol} expired on {expiry.isoformat()}")
+    return None
+
+
+def _conflicting(fill: Fill) -> Outcome:
+    refused = Rejected(
+        "CONFLICTING_DUPLICATE", f"fill {fill.key} is booked with other content: the first one stands, nothing was changed"
+    )
+    return Outcome(fill, Result.REFUSED, refused)
+

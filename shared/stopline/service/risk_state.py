@@ -1,0 +1,97 @@
+"""The risk document of an account: what the prices and the sweep last worked out, and what stands since when."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import orjson
+
+from stopline.model.decimals import decimal_text
+from stopline.model.errors import Transient
+from stopline.model.times import utc_text
+from stopline.ports import Clock, Data, Store
+from stopline.rules.figures import DayStart
+from stopline.rules.limits import Level
+from stopline.rules.watch import Watched
+from stopline.service.aggregate import Aggregates
+from stopline.service.outbox import Relay
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class RiskState:
+    """`shown`: the numbers for people, as text (None: UNKNOWN); the rest is what the next evaluation needs."""
+
+    account: str
+    as_of: datetime
+    book_revision: int
+    day_start: DayStart | None = None
+    last_total: tuple[datetime, Decimal] | None = None
+    watched: Mapping[str, Watched] = field(default_factory=dict)
+    unpriced: tuple[str, ...] = ()
+    snapshot_at: datetime | None = None
+    shown: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def level(self) -> Level:
+        """The worst level of any limit."""
+        return max((w.level for w in self.watched.values()), key=lambda level: level.rank, default=Level.OK)
+
+
+class RiskCodec:
+    """A risk state as the fields of its document."""
+
+    collection = "risk"
+
+    def encode(self, state: RiskState) -> Data:
+        body = {
+            "schema": SCHEMA,
+            "book_revision": state.book_revision,
+            "day_start": _day_start(state.day_start),
+            "last_total": [utc_text(state.last_total[0]), decimal_text(state.last_total[1])] if state.last_total else None,
+            "watched": {
+                key: [w.level.value, utc_text(w.since), None if w.current is None else decimal_text(w.current)]
+                for key, w in sorted(state.watched.items())
+            },
+            "unpriced": list(state.unpriced),
+            "snapshot_at": utc_text(state.snapshot_at) if state.snapshot_at else None,
+            "shown": dict(state.shown),
+        }
+        return {
+            "account": state.account,
+            "as_of": state.as_of,
+            "level": state.level.value,
+            "state": orjson.dumps(body).decode(),
+        }
+
+    def decode(self, data: Data) -> RiskState:
+        body = orjson.loads(data["state"])
+        if body["schema"] > SCHEMA:
+            raise Transient(f"risk/{data['account']} has schema {body['schema']}, this version writes {SCHEMA}")
+        start, total, snapshot = body["day_start"], body["last_total"], body["snapshot_at"]
+        return RiskState(
+            account=data["account"],
+            as_of=data["as_of"].astimezone(UTC),
+            book_revision=body["book_revision"],
+            day_start=DayStart(date.fromisoformat(start[0]), Decimal(start[1]), start[2]) if start else None,
+            last_total=(datetime.fromisoformat(total[0]), Decimal(total[1])) if total else None,
+            watched={
+                key: Watched(Level(level), datetime.fromisoformat(since), None if number is None else Decimal(number))
+                for key, (level, since, number) in body["watched"].items()
+            },
+            unpriced=tuple(body["unpriced"]),
+            snapshot_at=datetime.fromisoformat(snapshot) if snapshot else None,
+            shown=body["shown"],
+        )
+
+
+def risk_states(store: Store, relay: Relay, clock: Clock) -> Aggregates[RiskState]:
+    """Return access to all risk documents."""
+    return Aggregates(store, relay, clock, RiskCodec())
+
+
+def _day_start(start: DayStart | None) -> list[str] | None:
+    return [start.session.isoformat(), decimal_text(start.total), start.source] if start else None

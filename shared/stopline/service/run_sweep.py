@@ -1,0 +1,105 @@
+"""The scheduled round: flush outboxes, re-evaluate accounts, go on with closings, and show that Stopline lives."""
+
+from datetime import datetime, timedelta
+
+from stopline.model.errors import Transient
+from stopline.model.ids import digest, document_id
+from stopline.model.messages import Alert, Effect, Severity, Sweep, SweepKind
+from stopline.model.times import utc_text
+from stopline.ports import Clock, Conflict, Path, Put, Store, Update, Where
+from stopline.service.accounts import AccountReader
+from stopline.service.close_book import Closer
+from stopline.service.mark_prices import Desk, PriceMarker
+from stopline.service.outbox import Relay, decode_outbox, outbox_fields
+
+OUTBOX_COLLECTIONS = ("books", "risk", "controls", "accounts", "alerts", "quarantine", "heartbeats")
+OUTBOX_AGE = timedelta(seconds=30)
+HEARTBEAT = Path("heartbeats", "sweep")
+
+
+class Sweeper:
+    """Runs sweeps. Every step is safe to repeat, so a sweep that comes twice or dies half way does no harm."""
+
+    def __init__(
+        self,
+        store: Store,
+        relay: Relay,
+        clock: Clock,
+        accounts: AccountReader,
+        desk: Desk,
+        marker: PriceMarker,
+        closer: Closer,
+    ) -> None:
+        self._store = store
+        self._relay = relay
+        self._clock = clock
+        self._accounts = accounts
+        self._desk = desk
+        self._marker = marker
+        self._closer = closer
+
+    def run(self, sweep: Sweep, scheduled_at: datetime, message_id: str) -> None:
+        """Run one sweep. Raises Transient when a part could not be done: the rest was done, the whole comes again."""
+        now = self._clock.now()
+        if sweep.kind is SweepKind.ACCOUNT:
+            if sweep.account:
+                self._account(sweep.account, now, digest("after", message_id))
+            return
+        faults = [self._flush(collection, now) for collection in OUTBOX_COLLECTIONS]
+        faults.append(self._evaluate_all(now, digest("sweep", sweep.kind.value, utc_text(scheduled_at))))
+        problems = [fault for fault in faults if fault]
+        if problems:
+            raise Transient("; ".join(problems)[:1000])
+        self._beat(sweep, now)
+
+    def _account(self, name: str, now: datetime, cause: str) -> None:
+        self._desk.refresh()
+        self._marker.evaluate({name}, now, cause)
+        self._closer.advance(name)
+
+    def _evaluate_all(self, now: datetime, cause: str) -> str | None:
+        self._desk.refresh()
+        problems = []
+        for name in sorted(self._desk.accounts):
+            try:
+                self._marker.evaluate({name}, now, cause, force=True)
+                self._closer.advance(name)
+            except Transient as problem:  # one account's trouble must not keep the others from being watched
+                problems.append(f"{name}: {problem}")
+        return "; ".join(problems) or None
+
+    def _flush(self, collection: str, now: datetime) -> str | None:
+        """Publish outboxes that are older than they may be, and empty them by the version that was read."""
+        problems = []
+        where = [Where("outbox_at", "<=", now - OUTBOX_AGE)]
+        for document in self._store.query(collection, where, ["outbox_at"], limit=200):
+            try:
+                self._relay.publish(decode_outbox(document.data))
+                self._store.commit([Update(document.path, outbox_fields((), now), document.version)])
+            except Conflict:
+                continue  # its writer was here: it takes care of the rest
+            except Transient as problem:
+                problems.append(f"{document.path}: {problem}")
+        return "; ".join(problems) or None
+
+    def _beat(self, sweep: Sweep, now: datetime) -> None:
+        """Record that the sweep got to its end; at the end of the day tell people that all is well."""
+        effects: tuple[Effect, ...] = ()
+        if sweep.kind is SweepKind.END_OF_DAY:
+            effects = (self._all_is_well(now),)
+        data = {"kind": sweep.kind.value, "at": now, "accounts": len(self._desk.accounts), **outbox_fields(effects, now)}
+        path = HEARTBEAT if sweep.kind is SweepKind.RISK else Path("heartbeats", document_id(sweep.kind.value))
+        self._store.commit([Put(path, data)])
+        self._relay.publish(effects)
+
+    def _all_is_well(self, now: datetime) -> Effect:
+        id_ = digest("heartbeat", now.date().isoformat())
+        alert = Alert(
+            alert_id=id_,
+            kind="heartbeat",
+            object="stopline",
+            severity=Severity.INFO,
+            summary=f"Stopline is running: {len(self._desk.accounts)} accounts watched",
+            raised_at=now,
+        )
+        return Effect(id_, "alerts", "", alert.model_dump(mode="json"))
