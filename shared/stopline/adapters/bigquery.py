@@ -26,8 +26,8 @@ _REFUSED = frozenset({"invalid"})  # the reasons that blame the row; `stopped` a
 class BigQueryHistory:
     """Appends rows to the tables of one dataset and queries them.
 
-    An append ends within `timeout_s`, a query within `query_timeout_s` and for at most `max_bytes_billed` read.
-    Without BIGQUERY_EMULATOR_HOST in the environment it needs Google credentials.
+    An append ends within `timeout_s`, a query within `query_timeout_s` and `max_bytes_billed`. Without
+    BIGQUERY_EMULATOR_HOST in the environment it needs Google credentials.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class BigQueryHistory:
         for table, records in tables.items():
             for chunk in _chunks(records):
                 refused, untold = self._insert(table, chunk, deadline)
-                if untold:  # refused with their neighbours, or for an outage: they deserve a request of their own
+                if untold:  # stopped by their neighbours or by an outage: they deserve another request
                     more, untold = self._insert(table, untold, deadline)
                     refused += more
                 if untold:
@@ -68,9 +68,9 @@ class BigQueryHistory:
         return faults
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-        """Run a query. In its text `{dataset}` stands for project and dataset: quote it, as in `{dataset}.fills`.
+        """Run a query. `{dataset}` in its text stands for project and dataset, to be put in back quotes.
 
-        A query that BigQuery refuses for what it says raises ValueError.
+        One that BigQuery refuses for what it says raises ValueError.
         """
         from google.api_core.exceptions import BadRequest
         from google.cloud import bigquery
@@ -89,7 +89,7 @@ class BigQueryHistory:
         except BadRequest as problem:
             raise ValueError(f"BigQuery refused the query: {str(problem)[:500]}") from problem
         except _failures() as problem:
-            raise Unavailable(f"BigQuery did not answer: {type(problem).__name__}: {str(problem)[:300]}") from problem
+            raise Unavailable(f"BigQuery did not answer: {_describe(problem)}") from problem
 
     def close(self) -> None:
         """Close the connection."""
@@ -114,14 +114,15 @@ class BigQueryHistory:
                 timeout=min(remaining, 10.0),
             )
         except _failures() as problem:
+            count = len(records)
             raise Unavailable(
-                f"BigQuery did not take {len(records)} rows for {table}: {type(problem).__name__}: {str(problem)[:300]}"
+                f"BigQuery did not take {count} rows for {table}: {_describe(problem)}"
             ) from problem
         refused: dict[int, RowFault] = {}
         untold: dict[int, dict[str, Any]] = {}
         for entry in answer:
             index, errors = entry["index"], entry["errors"]
-            reason = "; ".join(f"{error.get('location') or 'row'}: {error.get('message', '')}" for error in errors)
+            reason = "; ".join(f"{e.get('location') or 'row'}: {e.get('message', '')}" for e in errors)
             if any(error.get("reason") in _REFUSED for error in errors):
                 refused[index] = RowFault(records[index]["event_id"], table, reason[:300])
             else:
@@ -198,4 +199,8 @@ def _failures() -> tuple[type[Exception], ...]:
     from google.api_core.exceptions import GoogleAPIError
     from google.auth.exceptions import GoogleAuthError
 
-    return (GoogleAPIError, GoogleAuthError, requests.RequestException, OSError, ValueError, TimeoutError)
+    return (GoogleAPIError, GoogleAuthError, requests.RequestException, OSError, ValueError)
+
+
+def _describe(problem: Exception) -> str:
+    return f"{type(problem).__name__}: {str(problem)[:300]}"

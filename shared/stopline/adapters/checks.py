@@ -1,7 +1,7 @@
 """What Google's services refuse, refused before the network: in memory as on the emulators and in production.
 
-The emulators take much of this (too many attributes, mixed ordering keys, indexed fields without end), so a test
-against them proves nothing about it.
+The emulators take much of this (too many attributes, mixed ordering keys, indexed fields without end), so a
+test against them proves nothing about it.
 """
 
 import re
@@ -55,12 +55,12 @@ def check_path(path: Path) -> None:
         except UnicodeEncodeError:
             size = 0
         if not size or "/" in part or part in (".", "..") or size > 1500 or (part[:2] == part[-2:] == "__"):
-            raise Rejected("BAD_DOCUMENT_ID", f"{ascii(part[:60])} cannot be a document id")
+            raise Rejected("BAD_DOCUMENT_ID", f"{part[:60]!a} cannot be a document id")
 
 
 def check_data(data: Data, path: Path) -> int:
     """Refuse field values that Firestore cannot hold or that we never store; return the size in bytes."""
-    size = len(path.collection.encode("utf-8")) + len(path.id.encode("utf-8")) + 50  # as Firestore counts the name
+    size = 50 + len(path.collection.encode("utf-8")) + len(path.id.encode("utf-8"))
     for name, value in data.items():
         _check_field(name)
         if isinstance(value, str):
@@ -100,7 +100,7 @@ def check_query(collection: str, where: Sequence[Where], order_by: Sequence[str]
 
 
 def sort_fields(where: Sequence[Where], order_by: Sequence[str]) -> list[str]:
-    """Return the whole order of a query: Firestore sorts by the fields of inequalities behind those of `order_by`."""
+    """Return the whole order of a query: as Firestore, by the fields of inequalities behind `order_by`."""
     unequal = sorted({condition.field for condition in where if condition.op != "=="} - set(order_by))
     return [*order_by, *unequal]
 

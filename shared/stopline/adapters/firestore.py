@@ -1,7 +1,7 @@
 """The store on Firestore: single-RPC batches with preconditions, no transactions.
 
-A transaction on a hot document waits for locks, retries without a pause and reports exhaustion as ValueError; its
-second try after an ambiguous first looks like a permanent error. A batch says what it expects and fails cleanly.
+A transaction on a hot document waits for locks, retries without a pause and reports exhaustion as ValueError;
+its second try after an ambiguous first looks like a permanent error. A batch says what it expects.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _TRIES = 4
 class FirestoreStore:
     """Documents in one Firestore database. A version is a document's update time, as text with nanoseconds.
 
-    Every call ends within `timeout_s`, tries included, so that a handler can answer before its message is delivered
+    Every call ends within `timeout_s`, tries included, so that a handler can answer before its message comes
     again. Without FIRESTORE_EMULATOR_HOST in the environment it needs Google credentials.
     """
 
@@ -67,11 +67,12 @@ class FirestoreStore:
         client = self._client()
         references = [_reference(client, path) for path in dict.fromkeys(paths)]
 
-        def read(timeout_s: float) -> list[DocumentSnapshot]:
+        def read(timeout_s: float) -> list[DocumentSnapshot[Any]]:
             return list(client.get_all(references, retry=_never(), timeout=timeout_s))
 
-        found = {document.path: document for document in map(_document, self._read(str(paths[0]), read)) if document}
-        return [found.get(path) for path in paths]
+        found = [_document(snapshot) for snapshot in self._read(str(paths[0]), read)]
+        by_path = {document.path: document for document in found if document}
+        return [by_path.get(path) for path in paths]
 
     def commit(self, writes: Sequence[Write]) -> list[Version]:
         check_batch(writes)
@@ -86,7 +87,11 @@ class FirestoreStore:
         ]
 
     def query(
-        self, collection: str, where: Sequence[Where] = (), order_by: Sequence[str] = (), limit: int | None = None
+        self,
+        collection: str,
+        where: Sequence[Where] = (),
+        order_by: Sequence[str] = (),
+        limit: int | None = None,
     ) -> list[Document]:
         from google.cloud.firestore import FieldFilter
 
@@ -99,17 +104,18 @@ class FirestoreStore:
         if limit is not None:
             query = query.limit(limit)
 
-        def read(timeout_s: float) -> list[DocumentSnapshot]:
+        def read(timeout_s: float) -> list[DocumentSnapshot[Any]]:
             return list(query.stream(retry=_never(), timeout=timeout_s))
 
-        return [document for document in map(_document, self._read(collection, read)) if document]
+        found = [_document(snapshot) for snapshot in self._read(collection, read)]
+        return [document for document in found if document]
 
     def close(self) -> None:
         """Close the connection."""
         self._client().close()
 
     def _read(self, what: str, read: Callable[[float], T]) -> T:
-        """Run a whole read and, where it failed for now, run it again: the client resumes no stream of its own."""
+        """Run a whole read and, where it failed for now, run it again."""
         from google.api_core import exceptions, retry
 
         again = retry.Retry(
@@ -132,7 +138,7 @@ class FirestoreStore:
             raise Unavailable(f"Firestore did not read {what}: {_describe(problem)}") from problem
 
     def _send(self, batch: WriteBatch, what: str) -> Sequence[Any]:
-        """Commit, again where the server was not there. Once a try may have been applied, a refusal proves nothing."""
+        """Commit, again where the server was not there; a later refusal may be our own first try."""
         from google.api_core import exceptions
 
         deadline = time.monotonic() + self._timeout_s
@@ -140,9 +146,9 @@ class FirestoreStore:
         for attempt in range(_TRIES):
             try:
                 return batch.commit(retry=None, timeout=max(deadline - time.monotonic(), 0.1))
-            except (exceptions.FailedPrecondition, exceptions.Aborted, exceptions.Conflict, exceptions.NotFound) as problem:
+            except (exceptions.Conflict, exceptions.FailedPrecondition, exceptions.NotFound) as problem:
                 if maybe_applied:
-                    raise Unavailable(f"commit of {what} was repeated and refused: {_describe(problem)}") from problem
+                    raise Unavailable(f"second try on {what} was refused: {_describe(problem)}") from problem
                 if isinstance(problem, exceptions.AlreadyExists):
                     raise AlreadyExists(f"{what}: {_describe(problem)}") from problem
                 raise Conflict(f"{what}: {_describe(problem)}") from problem
@@ -194,7 +200,7 @@ def _fields(data: Data) -> Data:
     return {name: SERVER_TIMESTAMP if value is SERVER_TIME else value for name, value in data.items()}
 
 
-def _document(snapshot: DocumentSnapshot) -> Document | None:
+def _document(snapshot: DocumentSnapshot[Any]) -> Document | None:
     if not snapshot.exists:
         return None
     data = {name: _plain(value) for name, value in (snapshot.to_dict() or {}).items()}
@@ -207,19 +213,18 @@ def _plain(value: Any) -> Any:
 
 
 def _never() -> Any:
-    """No retry inside the client. `None` would do for a read, but makes its stream fail on the first error it meets."""
+    """No retry inside the client: its own resumes a query without end. (`None` breaks its error handling.)"""
     from google.api_core import retry
 
     return retry.Retry(predicate=lambda _: False)
 
 
 def _failures() -> tuple[type[Exception], ...]:
-    """What an outage raises. ValueError is among it: the client raises one where an answer makes no sense to it."""
-    import grpc
+    """What an outage raises, ValueError too; what our own mistakes raise was checked for before."""
     from google.api_core.exceptions import GoogleAPIError
     from google.auth.exceptions import GoogleAuthError
 
-    return (GoogleAPIError, GoogleAuthError, grpc.RpcError, OSError, ValueError)
+    return (GoogleAPIError, GoogleAuthError, OSError, ValueError)
 
 
 def _describe(problem: Exception) -> str:

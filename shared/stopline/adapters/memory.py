@@ -10,7 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from stopline.adapters.checks import check_batch, check_data, check_message, check_path, check_query, sort_fields
+from stopline.adapters.checks import (
+    check_batch,
+    check_data,
+    check_message,
+    check_path,
+    check_query,
+    sort_fields,
+)
 from stopline.adapters.schemas import record
 from stopline.model.messages import HistoryRow
 from stopline.ports import (
@@ -23,7 +30,6 @@ from stopline.ports import (
     Document,
     Outgoing,
     Path,
-    Put,
     RowFault,
     Update,
     Version,
@@ -42,10 +48,10 @@ _OPS: dict[str, Callable[[Any, Any], bool]] = {
 
 
 class MemoryStore:
-    """Documents with versions, in a dict. Checks what Firestore checks: ids, field types, sizes, preconditions.
+    """Documents with versions, in a dict, that refuses what Firestore refuses.
 
-    As in production a write that changes nothing keeps the version, and SERVER_TIME has milliseconds, so that two
-    commits may carry the same.
+    As in production a write that changes nothing keeps the version, and SERVER_TIME has milliseconds, so that
+    two commits may carry the same.
     """
 
     def __init__(self) -> None:
@@ -73,7 +79,11 @@ class MemoryStore:
             return [self._apply(write, moment) for write in writes]
 
     def query(
-        self, collection: str, where: Sequence[Where] = (), order_by: Sequence[str] = (), limit: int | None = None
+        self,
+        collection: str,
+        where: Sequence[Where] = (),
+        order_by: Sequence[str] = (),
+        limit: int | None = None,
     ) -> list[Document]:
         check_query(collection, where, order_by, limit)
         fields = sort_fields(where, order_by)
@@ -137,7 +147,7 @@ def _rank(value: Any) -> int:
 
 
 class MemoryBus:
-    """Topics that hand messages to subscribers one after another, in the order of publishing, when `run` is called."""
+    """Topics that hand messages to subscribers, in the order of publishing, when `run` is called."""
 
     def __init__(self) -> None:
         self._subscribers: dict[str, list[Callable[[Outgoing, str, int], None]]] = defaultdict(list)
@@ -149,7 +159,7 @@ class MemoryBus:
         self.attempts = 5
 
     def subscribe(self, topic: str, handler: Callable[[Outgoing, str, int], None]) -> None:
-        """Call `handler(message, message id, delivery attempt)` for each message of a topic; an exception is a nack."""
+        """Call `handler(message, id, attempt)` for each message of a topic; an exception is a nack."""
         self._subscribers[topic].append(handler)
 
     def publish(self, messages: Sequence[Outgoing]) -> list[str]:

@@ -1,7 +1,7 @@
 """The bus on Pub/Sub: the plain API client, one request per topic and ordering key, waited for.
 
-The batching client waits 10 ms for company, publishes in the background, and refuses an ordering key for good after
-one failure; none of that suits a function that must know the outcome before it answers.
+The batching client waits 10 ms for company, publishes in the background, and refuses an ordering key for good
+after one failure; none of that suits a function that must know the outcome before it answers.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ _ENVELOPE_BYTES = 64  # of each message and attribute in a request, on the safe 
 class PubSubBus:
     """Publishes to the topics of one project, each name with the environment's `prefix` before it.
 
-    A call ends within `timeout_s`. Topics and keys do not stand in each other's way: where one fails, the others are
-    still published before Unavailable is raised; within one key nothing is sent past a failure, so order holds.
+    A call ends within `timeout_s`. Topics and keys do not stand in each other's way: where one fails, the
+    others are still published before Unavailable is raised. Within one key nothing of the call is sent past a
+    failure, so order holds; the next call starts afresh.
     """
 
     def __init__(
@@ -45,7 +46,9 @@ class PubSubBus:
     def publish(self, messages: Sequence[Outgoing]) -> list[str]:
         groups: dict[tuple[str, str], list[tuple[int, Outgoing, int]]] = {}
         for index, message in enumerate(messages):
-            groups.setdefault((message.topic, message.key), []).append((index, message, check_message(message)))
+            groups.setdefault((message.topic, message.key), []).append(
+                (index, message, check_message(message))
+            )
         ids: dict[int, str] = {}
         failures: list[Exception] = []
         deadline = time.monotonic() + self._timeout_s
@@ -58,12 +61,12 @@ class PubSubBus:
             except _failures() as problem:
                 failures.append(problem)
         if failures:
-            missing = sorted({message.topic for index, message in enumerate(messages) if index not in ids})
-            problem = failures[0]
+            topics = ", ".join(sorted({m.topic for index, m in enumerate(messages) if index not in ids}))
+            first = failures[0]
             raise Unavailable(
                 f"{len(messages) - len(ids)} of {len(messages)} messages are not known to be published "
-                f"({', '.join(missing)}): {type(problem).__name__}: {str(problem)[:200]}"
-            ) from problem
+                f"({topics}): {type(first).__name__}: {str(first)[:200]}"
+            ) from first
         return [ids[index] for index in range(len(messages))]
 
     def close(self) -> None:
@@ -92,7 +95,9 @@ class PubSubBus:
             PubsubMessage(data=message.data, attributes=dict(message.attributes), ordering_key=key)
             for message in messages
         ]
-        answer = self._client().publish(topic=self._topics + topic, messages=bodies, retry=again, timeout=timeout_s)
+        answer = self._client().publish(
+            topic=self._topics + topic, messages=bodies, retry=again, timeout=timeout_s
+        )
         return list(answer.message_ids)
 
 
@@ -118,14 +123,13 @@ def _connect() -> PublisherClient:
     host = os.environ.get("PUBSUB_EMULATOR_HOST")
     if not host:
         return PublisherClient()
-    import grpc
+    import grpc  # type: ignore[import-untyped]
 
     return PublisherClient(transport=PublisherGrpcTransport(host=host, channel=grpc.insecure_channel(host)))
 
 
 def _failures() -> tuple[type[Exception], ...]:
-    import grpc
     from google.api_core.exceptions import GoogleAPIError
     from google.auth.exceptions import GoogleAuthError
 
-    return (GoogleAPIError, GoogleAuthError, grpc.RpcError, OSError, ValueError)
+    return (GoogleAPIError, GoogleAuthError, OSError, ValueError)

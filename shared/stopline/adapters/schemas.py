@@ -1,4 +1,4 @@
-"""The tables of the history, as the adapters need them; infra/schemas/bigquery says the same (a test compares them)."""
+"""The tables of the history, for the adapters. infra/schemas/bigquery says the same: a test compares them."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -97,8 +97,8 @@ _NUMERIC_LIMIT = Decimal(10) ** 29
 def record(row: HistoryRow, at: datetime) -> dict[str, Any] | RowFault:
     """Return a row as BigQuery takes it, or why it never will.
 
-    NUMERIC keeps 9 decimals: more are rounded half-even, and `detail` keeps the exact record (the row itself where it
-    brings none). Fields without a column stay in `detail` only. `content_hash` is that of the row as it came.
+    NUMERIC keeps 9 decimals: more are rounded half-even, and `detail` keeps the exact record (the row itself
+    where it brings none). Fields without a column are not passed on. `content_hash` is that of the row.
     """
     columns = TABLES.get(row.table)
     if columns is None:
@@ -127,7 +127,9 @@ def _value(name: str, kind: str, value: Any) -> str | int:
         match kind:
             case "NUMERIC":
                 return _numeric(value)
-            case "INT64" if isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63:
+            case "INT64" if (
+                isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
+            ):
                 return value
             case "TIMESTAMP":
                 return utc_text(parse_utc(value))
