@@ -11,7 +11,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --for
 .DEFAULT_GOAL := setup
 
 ## setup: both environments from their locks; does nothing when they are up to date
-setup:
+setup: python
 	@$(MAKE) --no-print-directory -j2 .venv/installed bigquery
 	@$(BIN)/python -m compileall -q shared emulators
 

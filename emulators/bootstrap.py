@@ -98,7 +98,7 @@ def bigquery(rest: Rest, project: str, dataset: str, schemas: Path = SCHEMAS) ->
 
     A table file is either the list of its fields or a table resource (`schema`, `timePartitioning`,
     `clustering`). In a view, {dataset} stands for project and dataset. Views may build on each other in any
-    order.
+    order: the emulator looks at what they select from only when they are asked.
     """
     here = f"/projects/{project}/datasets"
     rest.call("POST", here, {"datasetReference": {"projectId": project, "datasetId": dataset}})
@@ -107,18 +107,9 @@ def bigquery(rest: Rest, project: str, dataset: str, schemas: Path = SCHEMAS) ->
         if isinstance(resource, list):
             resource = {"schema": {"fields": resource}}
         _create(rest, here, project, dataset, path.stem, _emulated(resource))
-    views = {path.stem: path.read_text(encoding="utf-8") for path in (schemas / "views").glob("*.sql")}
-    while views:
-        refused: dict[str, Refused] = {}
-        for name in sorted(views):
-            query = views[name].replace("{dataset}", f"{project}.{dataset}")
-            try:
-                _create(rest, here, project, dataset, name, {"view": {"query": query, "useLegacySql": False}})
-            except Refused as error:
-                refused[name] = error
-        if len(refused) == len(views):
-            raise Refused("; ".join(f"view {name}: {error}" for name, error in refused.items()))
-        views = {name: views[name] for name in refused}
+    for path in sorted((schemas / "views").glob("*.sql")):
+        query = path.read_text(encoding="utf-8").replace("{dataset}", f"{project}.{dataset}")
+        _create(rest, here, project, dataset, path.stem, {"view": {"query": query, "useLegacySql": False}})
 
 
 def _create(

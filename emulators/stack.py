@@ -29,8 +29,7 @@ from emulators import functions as functions_server
 from emulators.processes import HOST, Process, free_port
 from emulators.topology import ROOT, Topology, load
 
-# What of the caller's environment must not reach a function here: credentials and settings of a real
-# deployment.
+# What must not reach a function here from the caller: credentials and settings of a real deployment.
 _PRIVATE = (
     "STOPLINE_",
     "TWILIO_",

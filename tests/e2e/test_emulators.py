@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -15,7 +16,8 @@ import requests
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery, firestore
 
-from emulators.bootstrap import Rest
+from emulators import bootstrap
+from emulators.bootstrap import Refused, Rest
 from emulators.processes import HOST, NotReady, Process, alive, answers_tcp, free_port
 from emulators.stack import Emulators, Stack, clean_environment
 
@@ -101,6 +103,33 @@ def test_bigquery_answers_and_has_the_dataset(project: Stack, monkeypatch: pytes
     rows = client.query_and_wait("SELECT CAST('1.23456789' AS NUMERIC(38, 9)) AS price")
     assert [str(row["price"]) for row in rows] == ["1.234567890"]
     client.close()
+
+
+@pytest.mark.usefixtures("needs_bigquery")
+def test_tables_and_views_are_made_from_their_files(project: Stack, tmp_path: Path) -> None:
+    """Both forms of a table file, a type that the emulator lacks, and views in the wrong order."""
+    (tmp_path / "views").mkdir()
+    fields = [{"name": "day", "type": "DATE"}, {"name": "pnl", "type": "BIGNUMERIC"}]
+    (tmp_path / "plain.json").write_text(json.dumps(fields))
+    table = {"schema": {"fields": fields}, "timePartitioning": {"type": "DAY", "field": "day"}}
+    (tmp_path / "parted.json").write_text(json.dumps({**table, "clustering": {"fields": ["pnl"]}}))
+    (tmp_path / "views" / "a_total.sql").write_text("SELECT SUM(pnl) AS total FROM `{dataset}.b_days`")
+    (tmp_path / "views" / "b_days.sql").write_text("SELECT day, pnl FROM `{dataset}.plain`")
+    assert project.emulators.bigquery_url is not None
+    rest = Rest(project.emulators.bigquery_url.removeprefix("http://"), "/bigquery/v2")
+    bootstrap.bigquery(rest, project.project, "other", tmp_path)
+    here = f"/projects/{project.project}"
+    made = rest.call("GET", f"{here}/datasets/other/tables")["tables"]
+    assert {table["tableReference"]["tableId"] for table in made} == {"plain", "parted", "a_total", "b_days"}
+    row = {"insertId": "1", "json": {"day": "2026-01-05", "pnl": "12.345678901"}}
+    answer = rest.call("POST", f"{here}/datasets/other/tables/plain/insertAll", {"rows": [row]})
+    assert not answer.get("insertErrors")
+    query = f"SELECT total FROM `{project.project}.other.a_total`"
+    answer = rest.call("POST", f"{here}/queries", {"query": query, "useLegacySql": False})
+    assert answer["rows"] == [{"f": [{"v": "12.345678901"}]}]
+    with pytest.raises(Refused, match="answered 409"):
+        bootstrap.bigquery(rest, project.project, "other", tmp_path)
+    rest.close()
 
 
 def test_a_stack_of_its_own_is_up_in_seconds_and_leaves_no_process(
