@@ -44,7 +44,7 @@ TABLES: Final[Mapping[str, Mapping[str, str]]] = {
         "fees": "NUMERIC",
         "currency": "STRING",
         "as_of": "TIMESTAMP",
-        "book_version": "INT64",
+        "book_revision": "INT64",
     },
     "account_snapshots": {
         "account": "STRING",
@@ -98,28 +98,27 @@ def record(row: HistoryRow, at: datetime) -> dict[str, Any] | RowFault:
     """Return a row as BigQuery takes it, or why it never will.
 
     NUMERIC keeps 9 decimals: more are rounded half-even, and `detail` keeps the exact record (the row itself
-    where it brings none). Fields without a column are not passed on. `content_hash` is that of the row.
+    where it brings none). A field without a column goes into `detail` too, as one of `unknown_fields`.
+    `content_hash` is that of the row as it came.
     """
-    columns = TABLES.get(row.table)
-    if columns is None:
+    if row.table not in TABLES:
         return RowFault(row.event_id, row.table, f"there is no table {row.table!r}")
+    columns = {**TABLES[row.table], "detail": "STRING"}
     try:
-        text = canonical(row.row).decode()
+        hashed = content_hash(row.row)
         values = {
             name: _value(name, kind, row.row[name])
-            for name, kind in {**columns, "detail": "STRING"}.items()
+            for name, kind in columns.items()
             if row.row.get(name) is not None
         }
-        hashed = content_hash(row.row)
+        unknown = {name: value for name, value in row.row.items() if name not in columns}
+        if "detail" not in values:
+            values["detail"] = canonical(row.row).decode()
+        elif unknown:
+            values["detail"] = canonical({"detail": values["detail"], "unknown_fields": unknown}).decode()
     except (ValueError, TypeError) as problem:
         return RowFault(row.event_id, row.table, str(problem)[:300])
-    return {
-        "detail": text,
-        **values,
-        "event_id": row.event_id,
-        "content_hash": hashed,
-        "ingested_at": utc_text(at),
-    }
+    return {**values, "event_id": row.event_id, "content_hash": hashed, "ingested_at": utc_text(at)}
 
 
 def _value(name: str, kind: str, value: Any) -> str | int:
