@@ -1,7 +1,6 @@
 """The delivery of one alert as a value: which message stands where, and what follows when a channel fails."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -14,7 +13,6 @@ from stopline.rules.routing import ROUTES, Delivery, Routes, addresses, deliveri
 
 MAX_ATTEMPTS = 5
 LONGEST_WAIT = timedelta(seconds=30)  # a provider that asks for more is as good as down
-_ALL = ("sms", "email", "discord")
 
 Key = tuple[str, str]
 """Channel and address mark of a delivery."""
@@ -28,7 +26,7 @@ class DeliveryStatus(StrEnum):
 
 
 class DeliveryRecord(Message):
-    """One message to one address. The address itself stays with the account; here is its mark, and a hint for people."""
+    """One message to one address, which is named by its mark; `hint` is for people."""
 
     channel: str
     to: str
@@ -60,7 +58,7 @@ class DeliveryRecord(Message):
         return self._tried(at, status=DeliveryStatus.REFUSED, error=error[:200])
 
     def put_off(self, error: str, at: datetime, retry_after_s: float | None) -> "DeliveryRecord":
-        """Return it after a try that failed: due again, or dead after the last try or where the wait is too long."""
+        """Return it after a failed try: due again, or dead after the last try or for too long a wait."""
         wait = timedelta(seconds=min(retry_after_s or 0, 1e6))
         if self.attempts + 1 >= MAX_ATTEMPTS or wait > LONGEST_WAIT:
             return self._tried(at, status=DeliveryStatus.DEAD, error=error[:200])
@@ -87,11 +85,16 @@ class AlertRecord(Message):
 
     def due(self, now: datetime, tried: frozenset[Key]) -> DeliveryRecord | None:
         """Return the next delivery to try, or None."""
-        for d in self.deliveries:
-            if d.status is DeliveryStatus.PENDING and d.key not in tried:
-                if d.not_before is None or d.not_before <= now:
-                    return d
-        return None
+        return next(
+            (
+                d
+                for d in self.deliveries
+                if d.status is DeliveryStatus.PENDING
+                and d.key not in tried
+                and (d.not_before is None or d.not_before <= now)
+            ),
+            None,
+        )
 
     def changed(self, *fresh: DeliveryRecord) -> "AlertRecord":
         """Return the record with deliveries replaced by key, unknown ones added at the end."""
@@ -101,14 +104,97 @@ class AlertRecord(Message):
     def reopened(self) -> "AlertRecord":
         """Return the record with one more try for everything that was given up."""
         again = {"status": DeliveryStatus.PENDING, "attempts": MAX_ATTEMPTS - 1, "not_before": None}
-        return self.changed(*(d.model_copy(update=again) for d in self.deliveries if d.status is DeliveryStatus.DEAD))
+        dead = [d for d in self.deliveries if d.status is DeliveryStatus.DEAD]
+        return self.changed(*(d.model_copy(update=again) for d in dead))
 
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """Who can be told of an alert: the account's people and the operator. `known`: whether the account exists."""
+    """Who can be told: the account's people and the operator. `known`: whether the account exists."""
 
     own: Recipients
     operator: Recipients
     known: bool = True
-    routes: Mapping[object, tuple[str, ...]] | Routes = ROUTES  # type: ignore[type-arg]
+    routes: Routes = field(default_factory=lambda: ROUTES)
+
+    def address(self, key: Key) -> str | None:
+        """Return the address behind a mark, if it still is somebody's."""
+        channel = key[0]
+        both = (*addresses(self.own, channel), *addresses(self.operator, channel))
+        return next((a for a in both if mark(channel, a) == key[1]), None)
+
+    def record(self, delivery: Delivery) -> DeliveryRecord:
+        """Return the record of a delivery that is yet to be made."""
+        channel, address, note = delivery
+        return DeliveryRecord(
+            channel=channel,
+            to=mark(channel, address),
+            hint=hint(channel, address),
+            for_operator=address not in addresses(self.own, channel),
+            note=note,
+        )
+
+
+def plan(record: AlertRecord, people: People) -> AlertRecord:
+    """Return the record with every routed delivery; what is pending to a removed address is given up."""
+    alert = record.alert
+    routed = [people.record(d) for d in deliveries(alert, people.own, people.operator, people.routes)]
+    if not people.known:
+        routed = [d.model_copy(update={"note": f"there is no account {alert.account}"}) for d in routed]
+    known = {d.key for d in record.deliveries}
+    gone = [
+        d.model_copy(update={"status": DeliveryStatus.DEAD, "error": "the address was removed"})
+        for d in record.deliveries
+        if d.status is DeliveryStatus.PENDING and people.address(d.key) is None
+    ]
+    return record.changed(*gone, *(d for d in routed if d.key not in known))
+
+
+def fall_over(record: AlertRecord, people: People) -> AlertRecord:
+    """Return the record with a replacement for each channel that failed.
+
+    The account's people get the next channel that was not used; when none of them is told and nothing is left,
+    the operator is. The same holds among the operator's own channels.
+    """
+    while failed := next((d for d in record.deliveries if d.failed and not d.replaced_by), None):
+        side = [d for d in record.deliveries if d.for_operator == failed.for_operator]
+        earlier = next((d.replaced_by for d in side if d.channel == failed.channel and d.replaced_by), "")
+        fresh = [] if earlier else _replacements(record, people, failed, side)
+        replaced_by = earlier or (fresh[0].channel if fresh else "nobody")
+        if fresh and fresh[0].for_operator and not failed.for_operator:
+            replaced_by = "operator"
+        record = record.changed(failed.model_copy(update={"replaced_by": replaced_by}), *fresh)
+    return record
+
+
+def _replacements(
+    record: AlertRecord, people: People, failed: DeliveryRecord, side: list[DeliveryRecord]
+) -> list[DeliveryRecord]:
+    recipients = people.operator if failed.for_operator else people.own
+    channel = next_channel(recipients, {d.channel for d in side})
+    known = {d.key for d in record.deliveries}
+    if channel is not None:
+        others = [Delivery(channel, a, f"{failed.channel} failed") for a in addresses(recipients, channel)]
+    elif failed.for_operator or record.pending or record.delivered:
+        return []
+    else:
+        note = f"{record.alert.account} could not be reached"
+        to_operator = record.alert.model_copy(update={"account": None})
+        routed = deliveries(to_operator, Recipients(), people.operator, people.routes)
+        others = [d._replace(note=note) for d in routed]
+    return [r for r in map(people.record, others) if r.key not in known]
+
+
+def mark(channel: str, address: str) -> str:
+    """Return what stands for an address in stored state."""
+    return digest("address", channel, address)[:16]
+
+
+def hint(channel: str, address: str) -> str:
+    """Return enough of an address for its owner to recognise: `...0100`, `d...@example.com`, `webhook 123`."""
+    if channel == "email":
+        name, _, domain = address.partition("@")
+        return f"{name[:1]}...@{domain}"
+    if channel == "discord":
+        return f"webhook {address.rstrip('/').split('/')[-2][:32]}" if address.count("/") > 3 else "webhook"
+    return f"...{address[-4:]}"
