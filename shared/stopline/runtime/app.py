@@ -1,0 +1,134 @@
+"""The one place where use cases meet adapters. Each use case is imported when it is first needed: bundles start fast."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from stopline.model.recipients import Recipients
+from stopline.ports import Bus, Channel, Clock, History, Store
+from stopline.service.accounts import AccountReader
+from stopline.service.outbox import Relay
+from stopline.service.quarantine import Quarantine
+
+if TYPE_CHECKING:
+    from stopline.ledger.book import Book
+    from stopline.model.control import Control
+    from stopline.service.accounts import AccountWriter
+    from stopline.service.aggregate import Aggregates
+    from stopline.service.close_book import Closer
+    from stopline.service.controls import TradingStates
+    from stopline.service.dispatch_alert import AlertDispatcher
+    from stopline.service.evaluate import Evaluator
+    from stopline.service.keep_history import HistoryKeeper
+    from stopline.service.mark_prices import Desk, PriceMarker
+    from stopline.service.record_fill import FillRecorder
+    from stopline.service.risk_state import RiskState
+    from stopline.service.run_sweep import Sweeper
+
+
+@dataclass(frozen=True)
+class Ports:
+    """The world of one instance. `operator` is told what belongs to no account."""
+
+    store: Store
+    bus: Bus
+    clock: Clock
+    history: History | None = None
+    channels: Mapping[str, Channel] = field(default_factory=dict)
+    operator: Recipients = field(default_factory=Recipients)
+
+
+class App:
+    """The use cases of one instance, built over its ports when first asked for."""
+
+    def __init__(self, ports: Ports) -> None:
+        self.ports = ports
+        self.clock = ports.clock
+        self.store = ports.store
+        self.relay = Relay(ports.bus, {"controls": lambda effect: self.trading.carry_out(effect)})
+        self.accounts = AccountReader(ports.store, ports.clock)
+        self.quarantine = Quarantine(ports.store, self.relay, ports.clock)
+
+    @cached_property
+    def account_writer(self) -> AccountWriter:
+        from stopline.service.accounts import AccountWriter
+
+        return AccountWriter(self.store, self.relay, self.clock)
+
+    @cached_property
+    def books(self) -> Aggregates[Book]:
+        from stopline.service.books import books
+
+        return books(self.store, self.relay, self.clock)
+
+    @cached_property
+    def recorder(self) -> FillRecorder:
+        from stopline.service.record_fill import FillRecorder
+
+        return FillRecorder(self.store, self.clock, self.accounts, self.books)
+
+    @cached_property
+    def controls(self) -> Aggregates[Control]:
+        from stopline.service.controls import controls
+
+        return controls(self.store, self.relay, self.clock)
+
+    @cached_property
+    def trading(self) -> TradingStates:
+        from stopline.service.controls import TradingStates
+
+        return TradingStates(self.controls, self.clock)
+
+    @cached_property
+    def closer(self) -> Closer:
+        from stopline.service.close_book import Closer
+
+        return Closer(self.controls, self.books, self.clock)
+
+    @cached_property
+    def desk(self) -> Desk:
+        from stopline.service.marks import MarkTable
+        from stopline.service.mark_prices import Desk
+
+        return Desk(self.store, self.accounts, MarkTable(self.store, self.relay, self.clock))
+
+    @cached_property
+    def risk_states(self) -> Aggregates[RiskState]:
+        from stopline.service.risk_state import risk_states
+
+        return risk_states(self.store, self.relay, self.clock)
+
+    @cached_property
+    def evaluator(self) -> Evaluator:
+        from stopline.service.evaluate import Evaluator
+
+        return Evaluator(self.risk_states)
+
+    @cached_property
+    def marker(self) -> PriceMarker:
+        from stopline.service.mark_prices import PriceMarker
+
+        return PriceMarker(self.clock, self.desk, self.evaluator)
+
+    @cached_property
+    def sweeper(self) -> Sweeper:
+        from stopline.service.run_sweep import Sweeper
+
+        return Sweeper(self.store, self.relay, self.clock, self.accounts, self.desk, self.marker, self.closer)
+
+    @cached_property
+    def dispatcher(self) -> AlertDispatcher:
+        from stopline.service.dispatch_alert import AlertDispatcher
+
+        return AlertDispatcher(self.store, self.clock, self.ports.channels, self.ports.operator)
+
+    @cached_property
+    def history_keeper(self) -> HistoryKeeper:
+        from stopline.service.keep_history import HistoryKeeper
+
+        if self.ports.history is None:
+            raise RuntimeError("this instance has no history port")
+        return HistoryKeeper(self.ports.history, self.quarantine, self.clock)

@@ -1,0 +1,82 @@
+"""The app over Google's services: clients are built lazily, once a process, after the server has forked."""
+
+import threading
+from functools import cache
+from pathlib import Path
+
+from stopline.ports import Channel, Clock
+from stopline.runtime import logs
+from stopline.runtime.app import App, Ports
+from stopline.runtime.settings import Settings, settings
+
+_lock = threading.Lock()
+
+
+def app() -> App:
+    """Return this process's app."""
+    with _lock:
+        return _app()
+
+
+@cache
+def _app() -> App:
+    from stopline.adapters.firestore import FirestoreStore
+    from stopline.adapters.pubsub import PubSubBus
+
+    chosen = settings()
+    logs.configure(chosen.log_level)
+    return App(
+        Ports(
+            store=FirestoreStore(project=chosen.project, database=chosen.database),
+            bus=PubSubBus(project=chosen.project, prefix=chosen.prefix),
+            clock=clock(chosen),
+            operator=chosen.operator,
+        )
+    )
+
+
+def clock(chosen: Settings) -> Clock:
+    """Return the machine's clock, or the replay's where one is set."""
+    from stopline.adapters.clock import ReplayClock, SystemClock
+
+    return ReplayClock(Path(chosen.clock_file)) if chosen.clock_file else SystemClock()
+
+
+@cache
+def alerts_app() -> App:
+    """Return the app with its alert channels, for the function that delivers alerts."""
+    base = app()
+    return App(Ports(base.store, base.ports.bus, base.clock, None, channels(settings()), base.ports.operator))
+
+
+@cache
+def history_app() -> App:
+    """Return the app with BigQuery, for the function that keeps history."""
+    from stopline.adapters.bigquery import BigQueryHistory
+
+    base, chosen = app(), settings()
+    history = BigQueryHistory(project=chosen.project, dataset=chosen.dataset)
+    return App(Ports(base.store, base.ports.bus, base.clock, history, {}, base.ports.operator))
+
+
+def channels(chosen: Settings) -> dict[str, Channel]:
+    """Return the channels that are configured; one without its settings is left out, and routing falls over."""
+    from stopline.adapters.discord import DiscordChannel
+    from stopline.adapters.email import EmailChannel
+    from stopline.adapters.sms import SmsChannel
+
+    result: dict[str, Channel] = {"discord": DiscordChannel(base_url=chosen.discord_url or None)}
+    if chosen.twilio_sid and chosen.twilio_token and chosen.twilio_from:
+        result["sms"] = SmsChannel(
+            chosen.twilio_sid, chosen.twilio_token, chosen.twilio_from, base_url=chosen.twilio_url or None
+        )
+    if chosen.smtp_host and chosen.smtp_from:
+        result["email"] = EmailChannel(
+            chosen.smtp_host,
+            chosen.smtp_port,
+            chosen.smtp_from,
+            user=chosen.smtp_user,
+            password=chosen.smtp_password,
+            starttls=chosen.smtp_starttls,
+        )
+    return result

@@ -1,0 +1,108 @@
+"""What each Pub/Sub function does with one delivery: decode it, call its use case, quarantine what is refused.
+
+A return is an acknowledgement. Transient and unknown errors pass through: the delivery is not acknowledged.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from stopline.brokers import parse
+from stopline.model.errors import Rejected
+from stopline.model.messages import Alert, History, Severity, Sweep
+from stopline.model.wire import canonical, decode_object, validate
+from stopline.runtime.app import App
+from stopline.runtime.envelope import Envelope
+
+log = logging.getLogger("stopline")
+Counts = Mapping[str, int]
+Handler = Callable[[App, Envelope], Counts]
+
+CRITICAL_REASONS = {"CONFLICTING_DUPLICATE", "UNKNOWN_ACCOUNT", "CONTRACT_CHANGED", "TOO_OLD"}
+
+
+def receive(app: App, source: str, envelope: Envelope) -> None:
+    """Handle one delivery for a function; log one line about it."""
+    try:
+        counts = HANDLERS[source](app, envelope)
+    except Rejected as refused:
+        quarantine(app, source, envelope, refused)
+        counts = {"quarantined": 1}
+    log.info(
+        "handled", extra={"source": source, "message_id": envelope.message_id, "attempt": envelope.attempt, **counts}
+    )
+
+
+def quarantine(
+    app: App, source: str, envelope: Envelope, refused: Rejected, raw: bytes | None = None, item: int = 0
+) -> None:
+    """Keep a refused message, or one item of it, and tell the operator."""
+    app.quarantine.keep(
+        source,
+        envelope.message_id,
+        envelope.data if raw is None else raw,
+        refused,
+        item,
+        envelope.attributes,
+        Severity.CRITICAL if refused.reason in CRITICAL_REASONS else Severity.WARNING,
+    )
+
+
+def on_fills(app: App, envelope: Envelope) -> Counts:
+    """Book the fills of one message."""
+    items = parse(decode_object(envelope.data), envelope.attributes)
+    fills = [item.fill for item in items if item.fill is not None]
+    outcomes = iter(app.recorder.record(fills, envelope.message_id) if fills else [])
+    counts = {"applied": 0, "duplicate": 0, "quarantined": 0}
+    for index, item in enumerate(items):
+        outcome = next(outcomes) if item.fill is not None else None
+        refused = item.refused if outcome is None else outcome.refused
+        if refused is not None:
+            quarantine(app, "fills", envelope, refused, canonical(item.raw), index)
+            counts["quarantined"] += 1
+        elif outcome is not None:
+            counts[outcome.result.value] += 1
+    return counts
+
+
+def on_prices(app: App, envelope: Envelope) -> Counts:
+    """Take one price batch."""
+    from stopline.model.prices import parse_price_batch
+
+    batch = parse_price_batch(decode_object(envelope.data))
+    refused = app.marker.mark(batch)
+    if refused:
+        text = "; ".join(f"{symbol}: {reason}" for symbol, reason in refused[:10])
+        reason = Rejected("BAD_PRICES", f"{len(refused)} prices of {batch.source} were not used: {text}")
+        quarantine(app, "prices", envelope, reason)
+    return {"prices": len(batch.quotes), "refused": len(refused)}
+
+
+def on_sweep(app: App, envelope: Envelope) -> Counts:
+    """Run one sweep, for the minute in which it was published."""
+    sweep = validate(Sweep, decode_object(envelope.data))
+    published: datetime = envelope.published_at or app.clock.now()
+    app.sweeper.run(sweep, published.replace(second=0, microsecond=0), envelope.message_id)
+    return {"swept": 1}
+
+
+def on_alert(app: App, envelope: Envelope) -> Counts:
+    """Deliver one alert."""
+    app.dispatcher.dispatch(validate(Alert, decode_object(envelope.data)))
+    return {"alerts": 1}
+
+
+def on_history(app: App, envelope: Envelope) -> Counts:
+    """Append one message's rows to BigQuery."""
+    message = validate(History, decode_object(envelope.data))
+    app.history_keeper.keep(message, envelope.message_id)
+    return {"rows": len(message.rows)}
+
+
+HANDLERS: Mapping[str, Handler] = {
+    "fills": on_fills,
+    "prices": on_prices,
+    "sweeps": on_sweep,
+    "alerts": on_alert,
+    "history": on_history,
+}

@@ -1,0 +1,94 @@
+"""Settings from the environment: one place, checked once, secrets never shown."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+
+from stopline.model.errors import Rejected
+from stopline.model.recipients import Recipients
+from stopline.model.wire import decode_object, validate
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a function needs to know of its environment. Fields with `repr=False` are secrets."""
+
+    project: str
+    database: str = "(default)"
+    dataset: str = "stopline"
+    prefix: str = ""  # of topics and subscriptions: one project can hold several environments
+    log_level: str = "INFO"
+    clock_file: str = ""  # a replay's clock; empty in production
+    operator: Recipients = field(default_factory=Recipients, repr=False)
+    principals: Mapping[str, object] = field(default_factory=dict, repr=False)
+    twilio_sid: str = ""
+    twilio_token: str = field(default="", repr=False)
+    twilio_from: str = ""
+    twilio_url: str = ""
+    smtp_host: str = ""
+    smtp_port: int = 587
+    smtp_user: str = ""
+    smtp_password: str = field(default="", repr=False)
+    smtp_from: str = ""
+    smtp_starttls: bool = True
+    discord_url: str = ""
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """Read settings from variables; a missing or malformed one raises Rejected BAD_SETTING that names it."""
+    get = environment.get
+    project = get("GOOGLE_CLOUD_PROJECT", "")
+    if not project:
+        raise Rejected("BAD_SETTING", "GOOGLE_CLOUD_PROJECT is not set: it names the project of Firestore and Pub/Sub")
+    return Settings(
+        project=project,
+        database=get("STOPLINE_DATABASE", "(default)"),
+        dataset=get("STOPLINE_DATASET", "stopline"),
+        prefix=get("STOPLINE_PREFIX", ""),
+        log_level=get("STOPLINE_LOG_LEVEL", "INFO"),
+        clock_file=get("STOPLINE_CLOCK_FILE", ""),
+        operator=_recipients(get("STOPLINE_OPERATOR", "")),
+        principals=_principals(get("STOPLINE_PRINCIPALS", "")),
+        twilio_sid=get("TWILIO_ACCOUNT_SID", ""),
+        twilio_token=get("TWILIO_AUTH_TOKEN", ""),
+        twilio_from=get("TWILIO_FROM", ""),
+        twilio_url=get("STOPLINE_TWILIO_URL", ""),
+        smtp_host=get("SMTP_HOST", ""),
+        smtp_port=_integer("SMTP_PORT", get("SMTP_PORT", "587")),
+        smtp_user=get("SMTP_USER", ""),
+        smtp_password=get("SMTP_PASSWORD", ""),
+        smtp_from=get("SMTP_FROM", ""),
+        smtp_starttls=get("SMTP_STARTTLS", "1") != "0",
+        discord_url=get("STOPLINE_DISCORD_URL", ""),
+    )
+
+
+@cache
+def settings() -> Settings:
+    """Return this process's settings."""
+    return read_settings(os.environ)
+
+
+def _integer(name: str, text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise Rejected("BAD_SETTING", f"{name} must be a number")
+    return int(text)
+
+
+def _recipients(text: str) -> Recipients:
+    return validate(Recipients, decode_object(text.encode())) if text else Recipients()
+
+
+def _principals(text: str) -> Mapping[str, object]:
+    """`{"<sha256 of the token, hex>": {"name": ..., "rights": [...], "accounts": [...]}}`; see auth."""
+    if not text:
+        return {}
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise Rejected("BAD_SETTING", "STOPLINE_PRINCIPALS must be a JSON object")
+    return value

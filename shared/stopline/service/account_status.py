@@ -1,0 +1,39 @@
+"""What an account holds and where it stands: one answer from the book, the risk document and the controls."""
+
+from typing import Any
+
+from stopline.ledger.book import Book
+from stopline.model.account import Account
+from stopline.model.control import GLOBAL, Control, account_scope, effective
+from stopline.model.decimals import decimal_text
+from stopline.model.times import utc_text
+from stopline.service.books import describe_position
+from stopline.service.risk_state import RiskState
+
+
+def account_status(
+    account: Account, book: Book | None, risk: RiskState | None, everywhere: Control, own: Control
+) -> dict[str, Any]:
+    """Return the status as plain data: decimal text, None where UNKNOWN, times in UTC."""
+    state, epoch = effective(everywhere, own)
+    marked = (risk.shown.get("positions", {}) if risk else {}) or {}
+    return {
+        "account": account.account,
+        "currency": account.currency,
+        "trading_state": state.value,
+        "epoch": epoch,
+        "scopes": {GLOBAL: everywhere.state.value, account_scope(account.account): own.state.value},
+        "closing": own.closing.status.value if own.closing else None,
+        "book_revision": book.revision if book else 0,
+        "fills": book.fills if book else 0,
+        "positions": [
+            {**_plain(describe_position(p)), **marked.get(p.key, {"mark": None, "value": None, "unrealised": None})}
+            for p in (book.open_positions() if book else [])
+        ],
+        "risk": {**risk.shown, "as_of": utc_text(risk.as_of), "level": risk.level.value} if risk else None,
+    }
+
+
+def _plain(facts: dict[str, Any]) -> dict[str, Any]:
+    numbers = ("quantity", "average_price", "realised", "fees")
+    return {k: decimal_text(v) if k in numbers and v is not None else v for k, v in facts.items()}
