@@ -137,13 +137,16 @@ def stop(processes: Sequence[Process], seconds: float = 5) -> None:
     for process in processes:
         process.signal(signal.SIGTERM)
     deadline = time.monotonic() + seconds
+    killed = False
     left = list(processes)
     while left:
         left = [process for process in left if process._popen.poll() is None or alive(process.group)]
         if left and time.monotonic() > deadline:
+            if killed:
+                raise RuntimeError(f"still there after SIGKILL: {', '.join(one.name for one in left)}")
             for process in left:
                 process.signal(signal.SIGKILL)
-            deadline = time.monotonic() + seconds
+            deadline, killed = time.monotonic() + 5, True
         elif left:
             time.sleep(0.02)
     for process in processes:
