@@ -157,6 +157,7 @@ class MemoryBus:
         self.published: dict[str, int] = defaultdict(int)
         self._lock = threading.RLock()
         self.attempts = 5
+        self.faults: list[Exception] = []  # why deliveries were not acknowledged
 
     def subscribe(self, topic: str, handler: Callable[[Outgoing, str, int], None]) -> None:
         """Call `handler(message, id, attempt)` for each message of a topic; an exception is a nack."""
@@ -186,7 +187,8 @@ class MemoryBus:
             deliveries += 1
             try:
                 handler(message, id_, attempt)
-            except Exception:  # noqa: BLE001 - as Pub/Sub: whatever went wrong, deliver again, then the dead letter
+            except Exception as problem:  # noqa: BLE001 - as Pub/Sub: whatever went wrong, deliver again, then the dead letter
+                self.faults.append(problem)
                 if attempt >= self.attempts:
                     self.dead.append((message, id_))
                 else:

@@ -8,4 +8,4 @@ def to_decimal(value: float, places: int = 6) -> Decimal | None:
     """Return a float as Decimal, rounded half-even to `places`; NaN and infinities are UNKNOWN: None."""
     if not math.isfinite(value):
         return None
-    return Decimal(repr(round(value, places) + 0.0))
+    return Decimal(repr(round(float(value), places) + 0.0))

@@ -153,7 +153,7 @@ def plan(record: AlertRecord, people: People) -> AlertRecord:
 def fall_over(record: AlertRecord, people: People) -> AlertRecord:
     """Return the record with a replacement for each channel that failed.
 
-    The account's people get the next channel that was not used; when none of them is told and nothing is left,
+    The account's people get the next channel that was not used; when none of them is told and none is left,
     the operator is. The same holds among the operator's own channels.
     """
     while failed := next((d for d in record.deliveries if d.failed and not d.replaced_by), None):
@@ -191,7 +191,7 @@ def mark(channel: str, address: str) -> str:
 
 
 def hint(channel: str, address: str) -> str:
-    """Return enough of an address for its owner to recognise: `...0100`, `d...@example.com`, `webhook 123`."""
+    """Return enough of an address for its owner to know it: `...0100`, `d...@example.com`, `webhook 123`."""
     if channel == "email":
         name, _, domain = address.partition("@")
         return f"{name[:1]}...@{domain}"

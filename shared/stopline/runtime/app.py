@@ -123,7 +123,9 @@ class App:
     def dispatcher(self) -> AlertDispatcher:
         from stopline.service.dispatch_alert import AlertDispatcher
 
-        return AlertDispatcher(self.store, self.clock, self.ports.channels, self.ports.operator)
+        return AlertDispatcher(
+            self.store, self.clock, self.ports.channels, self.ports.operator, self.relay, self.accounts
+        )
 
     @cached_property
     def history_keeper(self) -> HistoryKeeper:

@@ -73,10 +73,10 @@ def channels(chosen: Settings) -> dict[str, Channel]:
     if chosen.smtp_host and chosen.smtp_from:
         result["email"] = EmailChannel(
             chosen.smtp_host,
-            chosen.smtp_port,
             chosen.smtp_from,
-            user=chosen.smtp_user,
+            port=chosen.smtp_port,
+            username=chosen.smtp_user,
             password=chosen.smtp_password,
-            starttls=chosen.smtp_starttls,
+            tls="auto" if chosen.smtp_starttls else "none",
         )
     return result

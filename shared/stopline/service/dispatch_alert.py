@@ -1,9 +1,9 @@
 """Tell people of an alert: every message once, or twice where a provider's answer is in doubt.
 
-    create alerts/{id} with a lease, or take the lease -> send one message -> write what came of it -> the next
+    create alerts/{id} with a lease, or take the lease -> send one message -> write what came of it -> next
 
 The document is written after every message, so a crash repeats one message at most. An alert that comes again
-finds the document: settled, it sends nothing; under another's lease, it comes again later; else the rest is sent.
+finds the document: settled, nothing is sent; under a lease, it comes again later; else the rest goes out.
 A provider that is down does not hold up the others; what is left raises Transient, and Pub/Sub comes again.
 """
 
@@ -276,7 +276,7 @@ class AlertDispatcher:
     def _save(self, held: _Held, record: AlertRecord, fields: Data) -> _Held:
         """Write the record while the lease holds.
 
-        What was sent must be on record, so a write whose outcome is unknown is looked up and tried again here:
+        What was sent must be on record, so a write of unknown outcome is looked up and tried again here:
         the lease keeps all others from the document.
         """
         data: Data = {"state": _encode(record), **fields}
