@@ -41,7 +41,8 @@ def document_id(*parts: str) -> str:
     The result holds no slash, is never `.`, `..` or `__x__`, and reads in the console.
     """
     encoded = ":".join(_SAFE.sub(lambda m: "".join(f"={b:02X}" for b in m[0].encode()), part) for part in parts)
-    return encoded if encoded.strip("._") else f"={encoded}"
+    reserved = not encoded.strip("._") or encoded[:2] == encoded[-2:] == "__"
+    return f"={encoded}" if reserved else encoded
 
 
 def digest(*parts: str) -> str:

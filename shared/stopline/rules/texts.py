@@ -164,7 +164,7 @@ def _object(alert: Alert) -> str:
 def _what(alert: Alert) -> str:
     """Return the summary, preceded by the object unless it is named there already."""
     summary, thing = _title(alert), _object(alert)
-    return summary if thing.casefold() in summary.casefold() else f"{thing}: {summary}"
+    return summary if thing.casefold() in summary.casefold() else f"{_cut(thing, 60)}: {summary}"
 
 
 def _told(alert: Alert) -> bool:

@@ -40,9 +40,10 @@ def value_positions(
         account = accounts.get(name)
         if account is None:
             continue
+        fresh_since = now - timedelta(seconds=account.price_max_age_s)
         usable = {s: is_usable(marks[s], account, now) for s in _symbols(columns, rows) if s in marks}
         result[name] = [
-            _valued(columns.positions[i], usable, prices[columns.symbol_rows[i]], values[i], gains[i])
+            _valued(columns.positions[i], usable, prices[columns.symbol_rows[i]], values[i], gains[i], fresh_since)
             for i in range(rows.start, rows.stop)
         ]
     return result
@@ -62,11 +63,18 @@ def is_usable(mark: Mark, account: Account, now: datetime) -> bool:
     return age <= account.price_max_age_s or not account.sessions.is_open(now)
 
 
-def _valued(position: Position, usable: Mapping[str, bool], price: float, value: float, gain: float) -> Valued:
-    mark = to_decimal(price) if usable.get(position.instrument.symbol) else None
-    if mark is None or not position.instrument.allows_price(mark):
+def _valued(
+    position: Position, usable: Mapping[str, bool], price: float, value: float, gain: float, fresh_since: datetime
+) -> Valued:
+    """Value a position at its mark; without a usable one at the price of its own last fill, while that is fresh."""
+    contract = position.instrument
+    mark = to_decimal(price) if usable.get(contract.symbol) else None
+    if mark is not None and contract.allows_price(mark):
+        return Valued(position, mark, to_decimal(value), to_decimal(gain))
+    if position.last is None or position.last[0] < fresh_since:
         return Valued(position, None, None, None)
-    return Valued(position, mark, to_decimal(value), to_decimal(gain))
+    own = position.quantity * contract.multiplier * position.last_price
+    return Valued(position, position.last_price, own, own - position.cost)
 
 
 def exchange_rate(account: Account, marks: Mapping[str, Mark], now: datetime) -> Rate:
