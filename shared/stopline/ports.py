@@ -114,7 +114,11 @@ class Store(Protocol):
         """
 
     def query(
-        self, collection: str, where: Sequence[Where] = (), order_by: Sequence[str] = (), limit: int | None = None
+        self,
+        collection: str,
+        where: Sequence[Where] = (),
+        order_by: Sequence[str] = (),
+        limit: int | None = None,
     ) -> list[Document]:
         """Return the documents that match all conditions, ordered by the fields and then by id."""
 
@@ -196,4 +200,3 @@ class Clock(Protocol):
 
     def pause(self, attempt: int) -> None:
         """Wait before try `attempt` + 1 (0-based): exponential with full jitter, at most a second or so."""
-

@@ -21,5 +21,7 @@ def parse(value: dict[str, Any], attributes: Mapping[str, str]) -> Parsed:
     name = attributes.get("dialect", "native")
     dialect = DIALECTS.get(name)
     if dialect is None:
-        raise Rejected("UNKNOWN_DIALECT", f"attribute dialect {name[:40]!r} is not one of {', '.join(sorted(DIALECTS))}")
+        raise Rejected(
+            "UNKNOWN_DIALECT", f"attribute dialect {name[:40]!r} is not one of {', '.join(sorted(DIALECTS))}"
+        )
     return dialect(value, attributes)

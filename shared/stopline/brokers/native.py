@@ -29,7 +29,9 @@ def parse(value: dict[str, Any], attributes: Mapping[str, str]) -> list[Item]:
         raise Rejected("UNKNOWN_TYPE", f"type must be {FILL_TYPE} or {FILLS_TYPE}, was {str(kind)[:60]!r}")
     fills = value.get("fills")
     if not isinstance(fills, list) or not 0 < len(fills) <= MAX_FILLS or set(value) != {"type", "fills"}:
-        raise Rejected("BAD_MESSAGE", f"{FILLS_TYPE} holds `type` and `fills`, a list of 1 to {MAX_FILLS} fills")
+        raise Rejected(
+            "BAD_MESSAGE", f"{FILLS_TYPE} holds `type` and `fills`, a list of 1 to {MAX_FILLS} fills"
+        )
     return [_item(item, attributes) for item in fills]
 
 
@@ -41,7 +43,10 @@ def _item(value: Any, attributes: Mapping[str, str]) -> Item:
         for name in ("account", "broker"):
             told = attributes.get(name)
             if told is not None and told != getattr(fill, name):
-                raise Rejected("CONTRADICTION", f"attribute {name} {told[:64]!r} is not the body's {getattr(fill, name)!r}")
+                raise Rejected(
+                    "CONTRADICTION",
+                    f"attribute {name} {told[:64]!r} is not the body's {getattr(fill, name)!r}",
+                )
     except Rejected as refused:
         return Item(value, None, refused)
     return Item(value, fill)

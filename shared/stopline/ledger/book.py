@@ -112,7 +112,10 @@ class _Tally:
     """Sums what fills book, by session and currency."""
 
     def __init__(
-        self, days: dict[tuple[date, str], Day], totals: dict[str, Day], session_of: Callable[[datetime], date]
+        self,
+        days: dict[tuple[date, str], Day],
+        totals: dict[str, Day],
+        session_of: Callable[[datetime], date],
     ) -> None:
         self.days = days
         self.totals = totals
@@ -136,7 +139,9 @@ def _is_late(position: Position | None, fill: Fill, now: datetime) -> bool:
     return position.last is not None and fill.order <= position.last
 
 
-def _folded(before: Position | None, group: list[Fill], tally: _Tally, log: FillLog, now: datetime) -> Position:
+def _folded(
+    before: Position | None, group: list[Fill], tally: _Tally, log: FillLog, now: datetime
+) -> Position:
     """Fold new fills of one position onto it: at the end where they come later, else again out of the log."""
     first = group[0]
     currency = first.instrument.currency

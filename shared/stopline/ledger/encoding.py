@@ -25,7 +25,9 @@ def encode_book(book: Book) -> str:
         "revision": book.revision,
         "fills": book.fills,
         "positions": [_position(book.positions[key]) for key in sorted(book.positions)],
-        "days": [[s.isoformat(), c, _text(d.realised), _text(d.fees)] for (s, c), d in sorted(book.days.items())],
+        "days": [
+            [s.isoformat(), c, _text(d.realised), _text(d.fees)] for (s, c), d in sorted(book.days.items())
+        ],
         "totals": [[c, _text(d.realised), _text(d.fees)] for c, d in sorted(book.totals.items())],
     }
     return orjson.dumps(state).decode()
@@ -35,7 +37,9 @@ def decode_book(text: str) -> Book:
     """Read what `encode_book` wrote. A book by a newer Stopline raises Transient: an old writer must not change it."""
     state = orjson.loads(text)
     if state["schema"] > SCHEMA:
-        raise Transient(f"book {state['account']} has schema {state['schema']}, this version writes {SCHEMA}: deploy it")
+        raise Transient(
+            f"book {state['account']} has schema {state['schema']}, this version writes {SCHEMA}: deploy it"
+        )
     positions = [_read_position(item) for item in state["positions"]]
     return Book(
         account=state["account"],
@@ -61,7 +65,9 @@ def _position(p: Position) -> dict[str, Any]:
         "cycle": _place(p.cycle),
         "opened_at": utc_text(p.opened_at) if p.opened_at else None,
         "last_price": _text(p.last_price),
-        "lots": [[_text(lot.quantity), _text(lot.price), utc_text(lot.opened_at), lot.fill_key] for lot in p.lots],
+        "lots": [
+            [_text(lot.quantity), _text(lot.price), utc_text(lot.opened_at), lot.fill_key] for lot in p.lots
+        ],
     }
 
 

@@ -53,7 +53,9 @@ class Position:
     other_fees: dict[str, Decimal] = field(default_factory=dict)
     fills: int = 0
     last: tuple[datetime, str] | None = None  # place of the newest fill folded
-    cycle: tuple[datetime, str] | None = None  # place of the first fill since it was last flat: where to fold again from
+    cycle: tuple[datetime, str] | None = (
+        None  # place of the first fill since it was last flat: where to fold again from
+    )
     opened_at: datetime | None = None  # when it was opened from flat or flipped; None when flat
     last_price: Decimal = ZERO
 

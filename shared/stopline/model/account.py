@@ -24,7 +24,7 @@ def _known_calendar(name: str) -> str:
 
 def _known_zone(name: Any) -> str:
     if name not in available_timezones():
-        raise ValueError(f"must be an IANA time zone such as \"America/New_York\", was {str(name)[:40]!r}")
+        raise ValueError(f'must be an IANA time zone such as "America/New_York", was {str(name)[:40]!r}')
     return str(name)
 
 

@@ -61,7 +61,9 @@ class Calendar:
 
     def close_of(self, session: date) -> datetime:
         """Return the end of regular trading of a session in UTC, early closes included."""
-        return datetime.combine(session, self.early_closes.get(session, self.closes), self.zone).astimezone(UTC)
+        return datetime.combine(session, self.early_closes.get(session, self.closes), self.zone).astimezone(
+            UTC
+        )
 
     def is_open(self, at: datetime) -> bool:
         """Tell whether regular trading is on."""

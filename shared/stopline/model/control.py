@@ -94,5 +94,3 @@ def effective(*controls: Control) -> tuple[TradingState, int]:
     """Return the state that holds under all scopes, and the epoch that commands carry: the sum, which only grows."""
     state = max((c.state for c in controls), key=lambda s: s.rank, default=TradingState.ACTIVE)
     return state, sum(c.epoch for c in controls)
-
-

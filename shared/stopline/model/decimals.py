@@ -30,9 +30,9 @@ def parse_decimal(value: Any) -> Decimal:
     if isinstance(value, Decimal):
         return value
     if not isinstance(value, str):
-        raise ValueError(f"must be a decimal string such as \"1.25\", was {type(value).__name__}")
+        raise ValueError(f'must be a decimal string such as "1.25", was {type(value).__name__}')
     if len(value) > 32 or not _GRAMMAR.fullmatch(value):
-        raise ValueError(f"must be a plain decimal string such as \"1.25\", was {value[:40]!r}")
+        raise ValueError(f'must be a plain decimal string such as "1.25", was {value[:40]!r}')
     number = Decimal(value)
     if not number and value.startswith("-"):
         raise ValueError("must not be minus zero")
@@ -56,5 +56,7 @@ def divide(numerator: Decimal, denominator: Decimal, places: int = 12) -> Decima
 EXACT_QUANTIZE = decimal.Context(prec=100, rounding=decimal.ROUND_HALF_EVEN)
 
 DecimalText = Annotated[
-    Decimal, BeforeValidator(parse_decimal), PlainSerializer(decimal_text, return_type=str, when_used="always")
+    Decimal,
+    BeforeValidator(parse_decimal),
+    PlainSerializer(decimal_text, return_type=str, when_used="always"),
 ]

@@ -26,7 +26,9 @@ def _grammar(pattern: re.Pattern[str], what: str, example: str) -> BeforeValidat
 Id = Annotated[str, _grammar(_ID, "an id of up to 128 letters, digits and ._:#@+=~-", "E-1")]
 # A name that we or our user gave (account, strategy, broker, owner): lower case.
 Name = Annotated[str, _grammar(_NAME, "a lower-case name of up to 64 letters, digits, _ and -", "demo")]
-Symbol = Annotated[str, _grammar(_SYMBOL, "an upper-case symbol of up to 32 characters", "SPXW180205P02600000")]
+Symbol = Annotated[
+    str, _grammar(_SYMBOL, "an upper-case symbol of up to 32 characters", "SPXW180205P02600000")
+]
 Currency = Annotated[str, _grammar(_CURRENCY, "a currency code", "USD")]
 
 
@@ -40,7 +42,9 @@ def document_id(*parts: str) -> str:
 
     The result holds no slash, is never `.`, `..` or `__x__`, and reads in the console.
     """
-    encoded = ":".join(_SAFE.sub(lambda m: "".join(f"={b:02X}" for b in m[0].encode()), part) for part in parts)
+    encoded = ":".join(
+        _SAFE.sub(lambda m: "".join(f"={b:02X}" for b in m[0].encode()), part) for part in parts
+    )
     reserved = not encoded.strip("._") or encoded[:2] == encoded[-2:] == "__"
     return f"={encoded}" if reserved else encoded
 

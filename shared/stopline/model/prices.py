@@ -71,7 +71,9 @@ def parse_price_batch(value: Any) -> PriceBatch:
             raise Rejected("UNEQUAL_COLUMNS", f"{name} has {len(column)} items, symbols has {size}")
     quotes: dict[str, Quote] = {}
     refused: list[tuple[str, str]] = []
-    for symbol, *raw in zip(columns.symbols, table["last"], table["bid"], table["ask"], table["iv"], strict=True):
+    for symbol, *raw in zip(
+        columns.symbols, table["last"], table["bid"], table["ask"], table["iv"], strict=True
+    ):
         fault = _fault(symbol, raw)
         if fault:
             refused.append((str(symbol)[:40], fault))

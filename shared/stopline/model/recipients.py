@@ -9,7 +9,9 @@ from stopline.model.wire import Message
 
 _PHONE = re.compile(r"\+[1-9][0-9]{7,14}")
 _EMAIL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}@[A-Za-z0-9](?:[A-Za-z0-9-]{0,62}\.)+[A-Za-z]{2,24}")
-_WEBHOOK = re.compile(r"https://(?:discord\.com|discordapp\.com)/api/webhooks/[0-9]{5,32}/[A-Za-z0-9_-]{10,100}")
+_WEBHOOK = re.compile(
+    r"https://(?:discord\.com|discordapp\.com)/api/webhooks/[0-9]{5,32}/[A-Za-z0-9_-]{10,100}"
+)
 
 
 def _matches(pattern: re.Pattern[str], what: str) -> BeforeValidator:
@@ -23,7 +25,9 @@ def _matches(pattern: re.Pattern[str], what: str) -> BeforeValidator:
 
 Phone = Annotated[str, _matches(_PHONE, "a phone number in E.164 form such as +14155550100")]
 Email = Annotated[str, _matches(_EMAIL, "an e-mail address such as desk@example.com")]
-Webhook = Annotated[str, _matches(_WEBHOOK, "a Discord webhook URL (https://discord.com/api/webhooks/ID/TOKEN)")]
+Webhook = Annotated[
+    str, _matches(_WEBHOOK, "a Discord webhook URL (https://discord.com/api/webhooks/ID/TOKEN)")
+]
 
 
 class Recipients(Message):

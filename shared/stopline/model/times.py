@@ -20,7 +20,7 @@ def parse_utc(value: Any) -> datetime:
         return value.astimezone(UTC)
     match = _RFC3339.fullmatch(value) if isinstance(value, str) and len(value) <= 40 else None
     if match is None:
-        raise ValueError(f"must be an RFC 3339 time such as \"2026-11-20T15:02:11Z\", was {str(value)[:40]!r}")
+        raise ValueError(f'must be an RFC 3339 time such as "2026-11-20T15:02:11Z", was {str(value)[:40]!r}')
     day, clock, fraction, zone = match.groups()
     micros = (fraction or "0")[:6].ljust(6, "0")
     try:
@@ -40,7 +40,7 @@ def parse_date(value: Any) -> date:
     if isinstance(value, date) and not isinstance(value, datetime):
         return value
     if not isinstance(value, str) or not _DATE.fullmatch(value):
-        raise ValueError(f"must be a date such as \"2026-11-20\", was {str(value)[:40]!r}")
+        raise ValueError(f'must be a date such as "2026-11-20", was {str(value)[:40]!r}')
     return date.fromisoformat(value)
 
 

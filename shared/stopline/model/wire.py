@@ -37,7 +37,9 @@ def decode_object(raw: bytes, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
     if _depth(text) > MAX_DEPTH:
         raise Rejected("TOO_DEEP", f"message is nested deeper than {MAX_DEPTH}")
     try:
-        value = json.loads(text, object_pairs_hook=_no_twins, parse_constant=_no_constant, parse_float=_finite)
+        value = json.loads(
+            text, object_pairs_hook=_no_twins, parse_constant=_no_constant, parse_float=_finite
+        )
     except Rejected:
         raise
     except (ValueError, RecursionError) as problem:
@@ -105,7 +107,7 @@ def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         raise Rejected("DUPLICATE_KEY", "a JSON object names the same key twice")
     for key, value in pairs:
         if not key.isprintable() or (type(value) is str and not value.isprintable()):
-            raise Rejected("BAD_TEXT", f"control characters or lone surrogates near key {ascii(key[:40])}")
+            raise Rejected("BAD_TEXT", f"control characters or lone surrogates near key {key[:40]!a}")
     return result
 
 

@@ -13,7 +13,9 @@ VALID = timedelta(seconds=30)  # how long a close command may be worked on
 GRACE = timedelta(seconds=5)  # and how long after that the next one waits: no two are alive at once
 
 
-def advance(account: str, closing: Closing | None, epoch: int, book: Book, now: datetime) -> tuple[Closing, list[Command]]:
+def advance(
+    account: str, closing: Closing | None, epoch: int, book: Book, now: datetime
+) -> tuple[Closing, list[Command]]:
     """Return the closing as it stands now, and the commands to send.
 
     A closing of an older epoch, or none, begins anew with a cancel of all working orders. It is FLAT when the book,
@@ -22,11 +24,15 @@ def advance(account: str, closing: Closing | None, epoch: int, book: Book, now: 
     commands: list[Command] = []
     if closing is None or closing.epoch != epoch:
         closing = Closing(epoch=epoch, status=ClosingStatus.CLOSING, since=now)
-        commands.append(_command(account, CommandAction.CANCEL_ALL, epoch, digest("cancel", account, str(epoch)), now))
+        commands.append(
+            _command(account, CommandAction.CANCEL_ALL, epoch, digest("cancel", account, str(epoch)), now)
+        )
     positions = {position.key: position for position in book.open_positions()}
     if not positions:
         flat_at = closing.flat_at or now
-        return closing.model_copy(update={"status": ClosingStatus.FLAT, "flat_at": flat_at, "orders": {}}), commands
+        return closing.model_copy(
+            update={"status": ClosingStatus.FLAT, "flat_at": flat_at, "orders": {}}
+        ), commands
     orders = {key: order for key, order in closing.orders.items() if key in positions}
     for position in in_closing_order(list(positions.values())):
         order = orders.get(position.key)
@@ -36,9 +42,14 @@ def advance(account: str, closing: Closing | None, epoch: int, book: Book, now: 
         command = _close(account, position, epoch, round_, now)
         commands.append(command)
         orders[position.key] = CloseOrder(
-            command_id=command.command_id, round=round_, quantity=abs(position.quantity), expires_at=command.expires_at
+            command_id=command.command_id,
+            round=round_,
+            quantity=abs(position.quantity),
+            expires_at=command.expires_at,
         )
-    return closing.model_copy(update={"status": ClosingStatus.CLOSING, "flat_at": None, "orders": orders}), commands
+    return closing.model_copy(
+        update={"status": ClosingStatus.CLOSING, "flat_at": None, "orders": orders}
+    ), commands
 
 
 def in_closing_order(positions: Sequence[Position]) -> list[Position]:

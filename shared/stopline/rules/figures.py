@@ -114,7 +114,9 @@ def figures(
         day_start=start,
         pnl_day=None if total is None or start is None else total - start.total,
         position_values={
-            v.position.key: _converted(None if v.value is None else abs(v.value), v.position.instrument.currency, rate)
+            v.position.key: _converted(
+                None if v.value is None else abs(v.value), v.position.instrument.currency, rate
+            )
             for v in positions
         },
         exposures=_exposures(positions, rate),
@@ -147,10 +149,14 @@ def _day_start(
     if not any(_held_over(position, begins) for position in book.positions.values()):
         if realised is None or realised_day is None:
             return None
-        return DayStart(session, EXACT.subtract(realised, realised_day), "ledger: nothing was held over the start")
+        return DayStart(
+            session, EXACT.subtract(realised, realised_day), "ledger: nothing was held over the start"
+        )
     fresh = sessions.session_start(sessions.previous_session(session))
     if last_total is not None and fresh <= last_total[0] < begins:
-        return DayStart(session, last_total[1], f"last complete valuation, {last_total[0].isoformat(timespec='seconds')}")
+        return DayStart(
+            session, last_total[1], f"last complete valuation, {last_total[0].isoformat(timespec='seconds')}"
+        )
     return None
 
 
@@ -186,7 +192,8 @@ def _exposure(group: Sequence[Valued], rate: Rate) -> Decimal | None:
 
 def _option_risk(positions: Sequence[Position]) -> Decimal:
     legs = [
-        Leg(p.instrument.right or "C", p.instrument.strike or ZERO, p.quantity, p.instrument.multiplier) for p in positions
+        Leg(p.instrument.right or "C", p.instrument.strike or ZERO, p.quantity, p.instrument.multiplier)
+        for p in positions
     ]
     result = payoff(legs)
     worst = EXACT.minus(result.worst)

@@ -13,7 +13,9 @@ from stopline.model.decimals import ZERO, divide
 from stopline.rules.figures import Figures
 
 WARN_AT = Decimal("0.80")  # of any limit (R2.2)
-CLEAR_BELOW = Decimal("0.05")  # a level is left only this far (of the limit) below where it began: no flapping
+CLEAR_BELOW = Decimal(
+    "0.05"
+)  # a level is left only this far (of the limit) below where it began: no flapping
 HUNDRED = Decimal(100)
 
 
@@ -80,7 +82,9 @@ def _share(part: Decimal | None, whole: Decimal | None) -> Decimal | None:
 
 
 def _position_values(f: Figures) -> Iterable[Measure]:
-    return (Measure(key.split(":", 1)[1], _share(value, f.equity)) for key, value in f.position_values.items())
+    return (
+        Measure(key.split(":", 1)[1], _share(value, f.equity)) for key, value in f.position_values.items()
+    )
 
 
 def _symbol_exposures(f: Figures) -> Iterable[Measure]:
@@ -128,7 +132,11 @@ LIMITS: Mapping[str, Limit] = {
 
 def check_overrides(account: Account) -> list[str]:
     """Return what is wrong with an account's limit settings, one line each."""
-    faults = [f"limits.{name}: there is no such limit; there are {', '.join(LIMITS)}" for name in account.limits if name not in LIMITS]
+    faults = [
+        f"limits.{name}: there is no such limit; there are {', '.join(LIMITS)}"
+        for name in account.limits
+        if name not in LIMITS
+    ]
     for name, override in account.limits.items():
         if override.limit is not None and not 0 < override.limit <= 1000:
             faults.append(f"limits.{name}.limit: must be above 0 and at most 1000 %, was {override.limit}")

@@ -28,9 +28,7 @@ def watch(readings: Sequence[Reading], before: Mapping[str, Watched], now: datet
     result: dict[str, Watched] = {}
     for reading in readings:
         known = before.get(reading.key)
-        if reading.level is Level.UNKNOWN and known and known.level in (Level.WARN, Level.BREACH):
-            result[reading.key] = known
-        elif known and known.level is reading.level:
+        if (reading.level is Level.UNKNOWN and known and known.level in (Level.WARN, Level.BREACH)) or (known and known.level is reading.level):
             result[reading.key] = known
         elif reading.level is not Level.OK:
             result[reading.key] = Watched(reading.level, now, reading.current)
@@ -38,14 +36,19 @@ def watch(readings: Sequence[Reading], before: Mapping[str, Watched], now: datet
 
 
 def limit_alerts(
-    account: str, readings: Sequence[Reading], before: Mapping[str, Watched], after: Mapping[str, Watched], cause: str, now: datetime
+    account: str,
+    readings: Sequence[Reading],
+    before: Mapping[str, Watched],
+    after: Mapping[str, Watched],
+    cause: str,
+    now: datetime,
 ) -> list[Alert]:
     """Return the alerts for limits that went up or came down. UNKNOWN is told by the data alerts, once for all limits."""
     alerts = []
     for reading in readings:
         old = before[reading.key].level if reading.key in before else Level.OK
         new = after[reading.key].level if reading.key in after else Level.OK
-        if old is new or Level.UNKNOWN in (old, new) and max(old.rank, new.rank) <= Level.UNKNOWN.rank:
+        if old is new or (Level.UNKNOWN in (old, new) and max(old.rank, new.rank) <= Level.UNKNOWN.rank):
             continue
         if new is Level.UNKNOWN:
             continue
@@ -126,7 +129,9 @@ def _number(value: Decimal | None) -> str:
     return "unknown" if value is None else decimal_text(round(value, 2))
 
 
-def data_alert(account: str, unpriced: Sequence[str], known: Sequence[str], cause: str, now: datetime) -> Alert | None:
+def data_alert(
+    account: str, unpriced: Sequence[str], known: Sequence[str], cause: str, now: datetime
+) -> Alert | None:
     """Return the alert about positions that cannot be valued, when their set has changed; None when it has not."""
     if sorted(unpriced) == sorted(known):
         return None
@@ -137,7 +142,9 @@ def data_alert(account: str, unpriced: Sequence[str], known: Sequence[str], caus
         kind="stale_prices",
         object="prices",
         severity=Severity.WARNING if unpriced else Severity.INFO,
-        summary=f"No usable price for {shown}: P&L and limits are unknown" if unpriced else "All positions have prices again",
+        summary=f"No usable price for {shown}: P&L and limits are unknown"
+        if unpriced
+        else "All positions have prices again",
         action="Check the price feed. Limits that need these prices cannot warn." if unpriced else "",
         cause=cause,
         raised_at=now,

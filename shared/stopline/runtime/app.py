@@ -90,8 +90,8 @@ class App:
 
     @cached_property
     def desk(self) -> Desk:
-        from stopline.service.marks import MarkTable
         from stopline.service.mark_prices import Desk
+        from stopline.service.marks import MarkTable
 
         return Desk(self.store, self.accounts, MarkTable(self.store, self.relay, self.clock))
 

@@ -36,7 +36,9 @@ class Embedded:
         for topic in HANDLERS:
             self.bus.subscribe(topic, self._deliver(topic))
 
-    def publish(self, topic: str, body: Mapping[str, Any], attributes: Mapping[str, str] | None = None) -> str:
+    def publish(
+        self, topic: str, body: Mapping[str, Any], attributes: Mapping[str, str] | None = None
+    ) -> str:
         """Publish one message, as a broker, a feed or the scheduler would; return its id."""
         return self.bus.publish([Outgoing(topic, canonical(dict(body)), attributes or {})])[0]
 
@@ -50,7 +52,9 @@ class Embedded:
 
     def _deliver(self, topic: str) -> Any:
         def handle(message: Outgoing, message_id: str, attempt: int) -> None:
-            envelope = Envelope(message.data, message_id, message.attributes, self.clock.now(), topic, attempt)
+            envelope = Envelope(
+                message.data, message_id, message.attributes, self.clock.now(), topic, attempt
+            )
             receive(self.app, topic, envelope)
 
         return handle

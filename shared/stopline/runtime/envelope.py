@@ -44,7 +44,9 @@ def parse_envelope(body: bytes, headers: Mapping[str, str]) -> Envelope:
     event_id = headers.get("ce-id") or headers.get("Ce-Id")
     if event_id:
         return Envelope(body, event_id[:200])
-    raise Rejected("BAD_ENVELOPE", "the body is neither a Pub/Sub push nor a CloudEvent: `message` is missing")
+    raise Rejected(
+        "BAD_ENVELOPE", "the body is neither a Pub/Sub push nor a CloudEvent: `message` is missing"
+    )
 
 
 def _pushed(value: dict[str, Any]) -> Envelope:

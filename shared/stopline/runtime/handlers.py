@@ -29,7 +29,8 @@ def receive(app: App, source: str, envelope: Envelope) -> None:
         quarantine(app, source, envelope, refused)
         counts = {"quarantined": 1}
     log.info(
-        "handled", extra={"source": source, "message_id": envelope.message_id, "attempt": envelope.attempt, **counts}
+        "handled",
+        extra={"source": source, "message_id": envelope.message_id, "attempt": envelope.attempt, **counts},
     )
 
 

@@ -50,7 +50,9 @@ def handle(request: flask.Request, app: Callable[[], App], principals: dict[str,
 
 def _change(app: App, principal: Principal, action: str, body: dict[str, Any]) -> Answer:
     if "action" in body or "actor" in body:
-        raise Rejected("BAD_MESSAGE", "`action` and `actor` follow from the path and the caller: leave them out")
+        raise Rejected(
+            "BAD_MESSAGE", "`action` and `actor` follow from the path and the caller: leave them out"
+        )
     request = validate(ControlRequest, {**body, "action": action, "actor": principal.name})
     _check_scope(app, principal, RIGHTS[action], request.scope)
     pending = False

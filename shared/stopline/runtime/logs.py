@@ -23,7 +23,11 @@ class JsonFormatter(logging.Formatter):
     """One JSON object a line: severity, message, and the record's extra fields."""
 
     def format(self, record: logging.LogRecord) -> str:
-        entry: dict[str, Any] = {"severity": record.levelname, "message": record.getMessage(), "logger": record.name}
+        entry: dict[str, Any] = {
+            "severity": record.levelname,
+            "message": record.getMessage(),
+            "logger": record.name,
+        }
         entry |= {name: value for name, value in record.__dict__.items() if name not in _STANDARD}
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)

@@ -41,7 +41,9 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     get = environment.get
     project = get("GOOGLE_CLOUD_PROJECT", "")
     if not project:
-        raise Rejected("BAD_SETTING", "GOOGLE_CLOUD_PROJECT is not set: it names the project of Firestore and Pub/Sub")
+        raise Rejected(
+            "BAD_SETTING", "GOOGLE_CLOUD_PROJECT is not set: it names the project of Firestore and Pub/Sub"
+        )
     return Settings(
         project=project,
         database=get("STOPLINE_DATABASE", "(default)"),

@@ -41,4 +41,6 @@ def _account(app: App, principal: Principal, name: str) -> Answer:
     if account is None:
         return problem(404, "NOT_FOUND", "there is no such account, or it is not yours")
     everywhere, own = app.trading.read(GLOBAL), app.trading.read(account_scope(name))
-    return answer(200, account_status(account, app.books.read(name), app.risk_states.read(name), everywhere, own))
+    return answer(
+        200, account_status(account, app.books.read(name), app.risk_states.read(name), everywhere, own)
+    )

@@ -27,7 +27,10 @@ def account_status(
         "book_revision": book.revision if book else 0,
         "fills": book.fills if book else 0,
         "positions": [
-            {**_plain(describe_position(p)), **marked.get(p.key, {"mark": None, "value": None, "unrealised": None})}
+            {
+                **_plain(describe_position(p)),
+                **marked.get(p.key, {"mark": None, "value": None, "unrealised": None}),
+            }
             for p in (book.open_positions() if book else [])
         ],
         "risk": {**risk.shown, "as_of": utc_text(risk.as_of), "level": risk.level.value} if risk else None,

@@ -51,7 +51,9 @@ class AccountReader:
         """Return an account or raise Rejected UNKNOWN_ACCOUNT."""
         account = self.get(name)
         if account is None:
-            raise Rejected("UNKNOWN_ACCOUNT", f"there is no account {name!r}: create it with `stopline accounts create`")
+            raise Rejected(
+                "UNKNOWN_ACCOUNT", f"there is no account {name!r}: create it with `stopline accounts create`"
+            )
         return account
 
     def all(self) -> list[Account]:

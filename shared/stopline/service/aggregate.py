@@ -17,7 +17,19 @@ from typing import Generic, Protocol, TypeVar
 from stopline.model.errors import Contended
 from stopline.model.ids import document_id
 from stopline.model.messages import Effect
-from stopline.ports import SERVER_TIME, AlreadyExists, Clock, Conflict, Create, Data, Document, Path, Store, Update, Version
+from stopline.ports import (
+    SERVER_TIME,
+    AlreadyExists,
+    Clock,
+    Conflict,
+    Create,
+    Data,
+    Document,
+    Path,
+    Store,
+    Update,
+    Version,
+)
 from stopline.service.outbox import Relay, decode_outbox, outbox_fields
 
 S = TypeVar("S")

@@ -85,7 +85,11 @@ class FillLog:
 
     def of(self, account: str, strategy: str, symbol: str, since: datetime | None = None) -> list[Fill]:
         """Return a position's fills executed at or after a moment."""
-        where = [Where("account", "==", account), Where("strategy", "==", strategy), Where("symbol", "==", symbol)]
+        where = [
+            Where("account", "==", account),
+            Where("strategy", "==", strategy),
+            Where("symbol", "==", symbol),
+        ]
         if since is not None:
             where.append(Where("executed_at", ">=", since))
         return [read_fill(document) for document in self._store.query(FILLS, where, ["executed_at"])]

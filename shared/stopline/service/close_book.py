@@ -41,7 +41,9 @@ class Closer:
             if closing == before.closing and not commands:
                 return None
             effects = [_command_effect(command) for command in commands]
-            if closing.status is ClosingStatus.FLAT and (before.closing is None or before.closing.flat_at is None):
+            if closing.status is ClosingStatus.FLAT and (
+                before.closing is None or before.closing.flat_at is None
+            ):
                 effects += _flat_effects(account, closing, now)
             elif commands and any(order.round > 2 for order in closing.orders.values()):
                 effects.append(_stuck_effect(account, closing, commands, now))

@@ -4,7 +4,15 @@ from datetime import datetime
 
 import orjson
 
-from stopline.model.control import GLOBAL, Control, ControlRequest, Seen, TradingState, account_scope, effective
+from stopline.model.control import (
+    GLOBAL,
+    Control,
+    ControlRequest,
+    Seen,
+    TradingState,
+    account_scope,
+    effective,
+)
 from stopline.model.errors import Rejected
 from stopline.model.ids import digest
 from stopline.model.messages import Alert, Effect, Severity
@@ -73,7 +81,9 @@ class TradingStates:
             seen = before.seen.get(request.request_id)
             if seen is not None:
                 if seen.hash != hashed:
-                    refused = Rejected("CONFLICTING_REQUEST", f"request {request.request_id} was made with other content")
+                    refused = Rejected(
+                        "CONFLICTING_REQUEST", f"request {request.request_id} was made with other content"
+                    )
                 return None
             refused = _fault(before, request)
             return None if refused else _changed(before, request, hashed, self._clock.now())
@@ -94,7 +104,8 @@ def _fault(before: Control, request: ControlRequest) -> Rejected | None:
     """Say why a request cannot be carried out, or None. Only a resume is refused: stopping always works."""
     if request.action == "resume" and request.expected_epoch != before.epoch:
         return Rejected(
-            "STALE_RESUME", f"{request.scope} is at epoch {before.epoch}, the resume was made for {request.expected_epoch}"
+            "STALE_RESUME",
+            f"{request.scope} is at epoch {before.epoch}, the resume was made for {request.expected_epoch}",
         )
     return None
 
@@ -153,7 +164,9 @@ def _alert(before: Control, after: Control, now: datetime) -> Effect:
     }
     text, severity = texts[after.state]
     did = {
-        TradingState.HALTED: "Working orders are cancelled and open positions closed." if after.flatten else "Nothing new is let through.",
+        TradingState.HALTED: "Working orders are cancelled and open positions closed."
+        if after.flatten
+        else "Nothing new is let through.",
         TradingState.REDUCING: "Only what reduces risk is let through.",
         TradingState.ACTIVE: "Limits are watched as before.",
     }[after.state]

@@ -43,7 +43,9 @@ def value_positions(
         fresh_since = now - timedelta(seconds=account.price_max_age_s)
         usable = {s: is_usable(marks[s], account, now) for s in _symbols(columns, rows) if s in marks}
         result[name] = [
-            _valued(columns.positions[i], usable, prices[columns.symbol_rows[i]], values[i], gains[i], fresh_since)
+            _valued(
+                columns.positions[i], usable, prices[columns.symbol_rows[i]], values[i], gains[i], fresh_since
+            )
             for i in range(rows.start, rows.stop)
         ]
     return result
@@ -64,7 +66,12 @@ def is_usable(mark: Mark, account: Account, now: datetime) -> bool:
 
 
 def _valued(
-    position: Position, usable: Mapping[str, bool], price: float, value: float, gain: float, fresh_since: datetime
+    position: Position,
+    usable: Mapping[str, bool],
+    price: float,
+    value: float,
+    gain: float,
+    fresh_since: datetime,
 ) -> Valued:
     """Value a position at its mark; without a usable one at the price of its own last fill, while that is fresh."""
     contract = position.instrument
@@ -203,7 +210,11 @@ def show(f: Figures, read: Sequence[Reading]) -> dict[str, Any]:
         "gross_exposure": _text(f.gross_exposure),
         "exposures": {underlying: _text(amount) for underlying, amount in f.exposures.items()},
         "positions": {
-            v.position.key: {"mark": _text(v.mark), "value": _text(v.value), "unrealised": _text(v.unrealised)}
+            v.position.key: {
+                "mark": _text(v.mark),
+                "value": _text(v.value),
+                "unrealised": _text(v.unrealised),
+            }
             for v in f.positions
         },
         "limits": [

@@ -71,7 +71,9 @@ def merged(prices: Prices, batch: PriceBatch) -> tuple[Prices, list[tuple[str, s
                 continue
             if not suspect or _is_far(symbol, suspect.quote, quote):
                 suspects[symbol] = fresh
-                held_back.append((symbol, f"{quote.mark:g} is more than {COLLAR:g} times off {known.quote.mark:g}"))
+                held_back.append(
+                    (symbol, f"{quote.mark:g} is more than {COLLAR:g} times off {known.quote.mark:g}")
+                )
                 continue
         marks[symbol] = fresh
     horizon = batch.as_of - KEPT
@@ -131,7 +133,9 @@ class MarkTable:
 
 
 def _encode(marks: Mapping[str, Mark]) -> dict[str, list[Any]]:
-    return {s: [m.as_of.timestamp(), m.quote.last, m.quote.bid, m.quote.ask, m.quote.iv] for s, m in marks.items()}
+    return {
+        s: [m.as_of.timestamp(), m.quote.last, m.quote.bid, m.quote.ask, m.quote.iv] for s, m in marks.items()
+    }
 
 
 def _decode(items: Mapping[str, list[Any]]) -> dict[str, Mark]:

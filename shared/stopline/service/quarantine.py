@@ -46,7 +46,9 @@ class Quarantine:
             "detail": refused.detail[:1000],
             "raw": base64.b64encode(raw[:KEPT_BYTES]).decode(),
             "bytes": len(raw),
-            "attributes": canonical({k[:100]: v[:500] for k, v in sorted((attributes or {}).items())[:50]}).decode(),
+            "attributes": canonical(
+                {k[:100]: v[:500] for k, v in sorted((attributes or {}).items())[:50]}
+            ).decode(),
             "kept_at": now,
             "status": "open",
             **outbox_fields(effects, now),

@@ -73,7 +73,9 @@ class FillRecorder:
             outcomes |= self._record_account(account, indexed, message_id)
         return [outcomes[index] for index in range(len(fills))]
 
-    def _record_account(self, account: Account, indexed: list[tuple[int, Fill]], message_id: str) -> dict[int, Outcome]:
+    def _record_account(
+        self, account: Account, indexed: list[tuple[int, Fill]], message_id: str
+    ) -> dict[int, Outcome]:
         outcomes: dict[int, Outcome] = {}
         first: dict[str, tuple[int, Fill]] = {}
         twins: list[tuple[int, Fill]] = []
@@ -87,7 +89,9 @@ class FillRecorder:
             else:
                 first[fill.key] = (index, fill)
         if first:
-            booking = _Booking(self._store, self._log, account, [fill for _, fill in first.values()], message_id, now)
+            booking = _Booking(
+                self._store, self._log, account, [fill for _, fill in first.values()], message_id, now
+            )
             self._books.change(account.account, booking.decide)
             self._note_duplicates(booking, message_id)
             outcomes |= {index: booking.outcome(fill) for index, fill in first.values()}
@@ -101,7 +105,12 @@ class FillRecorder:
         notes = [
             Put(
                 Path("duplicates", document_id(fill.key, digest(message_id))),
-                {"fill": fill.key, "account": fill.account, "message_id": message_id, "noted_at": SERVER_TIME},
+                {
+                    "fill": fill.key,
+                    "account": fill.account,
+                    "message_id": message_id,
+                    "noted_at": SERVER_TIME,
+                },
             )
             for fill in booking.repeated
         ]
@@ -164,7 +173,9 @@ class _Booking:
         revision = book.revision
         for group in groups.values():
             try:
-                book = book.with_fills(group, self._account.sessions.session_of, self._log.since_flat, self._now)
+                book = book.with_fills(
+                    group, self._account.sessions.session_of, self._log.since_flat, self._now
+                )
             except Rejected as refused:
                 self._outcomes |= {fill.key: Outcome(fill, Result.REFUSED, refused) for fill in group}
                 continue
@@ -197,20 +208,29 @@ class _Booking:
 def check_fill(fill: Fill, account: Account, now: datetime) -> Rejected | None:
     """Say why a fill cannot be booked in an account, or None."""
     if fill.broker not in account.brokers:
-        return Rejected("UNKNOWN_BROKER", f"fill {fill.key}: broker {fill.broker!r} is not one of the account's")
+        return Rejected(
+            "UNKNOWN_BROKER", f"fill {fill.key}: broker {fill.broker!r} is not one of the account's"
+        )
     if fill.executed_at > now + MAX_AHEAD:
-        return Rejected("IN_THE_FUTURE", f"fill {fill.key}: executed at {utc_text(fill.executed_at)}, now is {utc_text(now)}")
+        return Rejected(
+            "IN_THE_FUTURE",
+            f"fill {fill.key}: executed at {utc_text(fill.executed_at)}, now is {utc_text(now)}",
+        )
     if fill.executed_at < now - MAX_AGE:
-        return Rejected("TOO_OLD", f"fill {fill.key}: executed at {utc_text(fill.executed_at)}, more than 45 days ago")
+        return Rejected(
+            "TOO_OLD", f"fill {fill.key}: executed at {utc_text(fill.executed_at)}, more than 45 days ago"
+        )
     expiry = fill.instrument.expiry
     if expiry is not None and account.sessions.session_of(fill.executed_at) > expiry:
-        return Rejected("EXPIRED", f"fill {fill.key}: {fill.instrument.symbol} expired on {expiry.isoformat()}")
+        return Rejected(
+            "EXPIRED", f"fill {fill.key}: {fill.instrument.symbol} expired on {expiry.isoformat()}"
+        )
     return None
 
 
 def _conflicting(fill: Fill) -> Outcome:
     refused = Rejected(
-        "CONFLICTING_DUPLICATE", f"fill {fill.key} is booked with other content: the first one stands, nothing was changed"
+        "CONFLICTING_DUPLICATE",
+        f"fill {fill.key} is booked with other content: the first one stands, nothing was changed",
     )
     return Outcome(fill, Result.REFUSED, refused)
-

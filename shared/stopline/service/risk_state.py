@@ -51,9 +51,15 @@ class RiskCodec:
             "schema": SCHEMA,
             "book_revision": state.book_revision,
             "day_start": _day_start(state.day_start),
-            "last_total": [utc_text(state.last_total[0]), decimal_text(state.last_total[1])] if state.last_total else None,
+            "last_total": [utc_text(state.last_total[0]), decimal_text(state.last_total[1])]
+            if state.last_total
+            else None,
             "watched": {
-                key: [w.level.value, utc_text(w.since), None if w.current is None else decimal_text(w.current)]
+                key: [
+                    w.level.value,
+                    utc_text(w.since),
+                    None if w.current is None else decimal_text(w.current),
+                ]
                 for key, w in sorted(state.watched.items())
             },
             "unpriced": list(state.unpriced),
@@ -70,7 +76,9 @@ class RiskCodec:
     def decode(self, data: Data) -> RiskState:
         body = orjson.loads(data["state"])
         if body["schema"] > SCHEMA:
-            raise Transient(f"risk/{data['account']} has schema {body['schema']}, this version writes {SCHEMA}")
+            raise Transient(
+                f"risk/{data['account']} has schema {body['schema']}, this version writes {SCHEMA}"
+            )
         start, total, snapshot = body["day_start"], body["last_total"], body["snapshot_at"]
         return RiskState(
             account=data["account"],
@@ -79,7 +87,9 @@ class RiskCodec:
             day_start=DayStart(date.fromisoformat(start[0]), Decimal(start[1]), start[2]) if start else None,
             last_total=(datetime.fromisoformat(total[0]), Decimal(total[1])) if total else None,
             watched={
-                key: Watched(Level(level), datetime.fromisoformat(since), None if number is None else Decimal(number))
+                key: Watched(
+                    Level(level), datetime.fromisoformat(since), None if number is None else Decimal(number)
+                )
                 for key, (level, since, number) in body["watched"].items()
             },
             unpriced=tuple(body["unpriced"]),

@@ -87,8 +87,15 @@ class Sweeper:
         effects: tuple[Effect, ...] = ()
         if sweep.kind is SweepKind.END_OF_DAY:
             effects = (self._all_is_well(now),)
-        data = {"kind": sweep.kind.value, "at": now, "accounts": len(self._desk.accounts), **outbox_fields(effects, now)}
-        path = HEARTBEAT if sweep.kind is SweepKind.RISK else Path("heartbeats", document_id(sweep.kind.value))
+        data = {
+            "kind": sweep.kind.value,
+            "at": now,
+            "accounts": len(self._desk.accounts),
+            **outbox_fields(effects, now),
+        }
+        path = (
+            HEARTBEAT if sweep.kind is SweepKind.RISK else Path("heartbeats", document_id(sweep.kind.value))
+        )
         self._store.commit([Put(path, data)])
         self._relay.publish(effects)
 
