@@ -8,7 +8,8 @@ from typing import Any, Final, Literal, Protocol
 from stopline.model.errors import StoplineError, Transient
 from stopline.model.messages import Alert, HistoryRow
 
-# --- store -------------------------------------------------------------------------------------------------------
+# --- store
+# -------------------------------------------------------------------------------------------------------
 
 Data = dict[str, Any]  # str, int, bool, None and aware datetimes; money and nested state travel as JSON text
 Version = Any  # opaque; equal when nothing was written in between
@@ -94,14 +95,18 @@ class Conflict(StoplineError):
 
 
 class Unavailable(Transient):
-    """The dependency did not answer. For a commit or publish the outcome is unknown: only a replay resolves it."""
+    """The dependency did not answer. For a commit or publish the outcome is unknown: only a replay resolves
+    it.
+    """
 
 
 class Store(Protocol):
     """Documents with versions and atomic batches."""
 
     def get(self, path: Path) -> Document | None:
-        """Read one document; None when it does not exist. Raises Unavailable, never returns None for a failed read."""
+        """Read one document; None when it does not exist. Raises Unavailable, never returns None for a failed
+        read.
+        """
 
     def get_all(self, paths: Sequence[Path]) -> list[Document | None]:
         """Read many documents, in the order of the paths."""
@@ -109,8 +114,8 @@ class Store(Protocol):
     def commit(self, writes: Sequence[Write]) -> list[Version]:
         """Apply all writes or none; return the new version of each (None for a Delete).
 
-        Raises AlreadyExists or Conflict (nothing was written) or Unavailable (outcome unknown). At most 500 writes
-        and 3 MiB.
+        Raises AlreadyExists or Conflict (nothing was written) or Unavailable (outcome unknown). At most 500
+        writes and 3 MiB.
         """
 
     def query(
@@ -123,7 +128,8 @@ class Store(Protocol):
         """Return the documents that match all conditions, ordered by the fields and then by id."""
 
 
-# --- bus ---------------------------------------------------------------------------------------------------------
+# --- bus
+# ---------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,10 +144,13 @@ class Outgoing:
 
 class Bus(Protocol):
     def publish(self, messages: Sequence[Outgoing]) -> list[str]:
-        """Publish all and wait until the broker has them; return their message ids. Raises Unavailable if any failed."""
+        """Publish all and wait until the broker has them; return their message ids. Raises Unavailable if any
+        failed.
+        """
 
 
-# --- history -----------------------------------------------------------------------------------------------------
+# --- history
+# -----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,13 +164,16 @@ class RowFault:
 
 class History(Protocol):
     def append(self, rows: Sequence[HistoryRow], at: datetime) -> list[RowFault]:
-        """Append rows, at least once; return those refused for their content. Raises Unavailable when none can be told."""
+        """Append rows, at least once; return those refused for their content. Raises Unavailable when none
+        can be told.
+        """
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """Run a query; `{dataset}` in the text stands for the dataset."""
 
 
-# --- channels ----------------------------------------------------------------------------------------------------
+# --- channels
+# ----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +203,8 @@ class Channel(Protocol):
         """Hand one alert to one address. Raises ChannelRefused or ChannelBusy; a time-out is ChannelBusy."""
 
 
-# --- time --------------------------------------------------------------------------------------------------------
+# --- time
+# --------------------------------------------------------------------------------------------------------
 
 
 class Clock(Protocol):

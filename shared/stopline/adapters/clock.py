@@ -21,8 +21,8 @@ class SystemClock:
 class ReplayClock(SystemClock):
     """A time that stands until somebody moves it, shared by processes through a small file.
 
-    The demo and the emulated replays run a past day through the real functions: every process reads the day's time
-    from the file, so a slow machine makes the replay slow, never stale.
+    The demo and the emulated replays run a past day through the real functions: every process reads the day's
+    time from the file, so a slow machine makes the replay slow, never stale.
     """
 
     def __init__(self, file: Path) -> None:

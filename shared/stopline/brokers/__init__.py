@@ -1,7 +1,8 @@
 """Broker dialects: one module each, from the broker's own message to normalised fills.
 
-A dialect is a function from (decoded JSON object, message attributes) to fills; it raises Rejected for what it does not
-know, and never guesses. To add one: a module, and a line in DIALECTS. A broker without a line speaks the native format.
+A dialect is a function from (decoded JSON object, message attributes) to fills; it raises Rejected for what
+it does not know, and never guesses. To add one: a module, and a line in DIALECTS. A broker without a line
+speaks the native format.
 """
 
 from collections.abc import Callable, Mapping, Sequence

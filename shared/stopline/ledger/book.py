@@ -14,8 +14,9 @@ KEPT_SESSIONS = 70
 FLAT_KEPT = timedelta(days=7)
 
 FillLog = Callable[[Position | None, Fill], Sequence[Fill]]
-"""Given the position as it stands (None: not in the book) and a late fill, return all fills of that position that were
-booked since the position was last flat before the late fill; all of them if in doubt."""
+"""Given the position as it stands (None: not in the book) and a late fill, return all fills of that position
+that were booked since the position was last flat before the late fill; all of them if in doubt.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +74,8 @@ class Book:
     ) -> "Book":
         """Return the book after distinct new fills of this account, given in any order.
 
-        A fill that comes late folds its position again out of the fill log, and the days and totals change by the
-        difference. Raises Rejected when a symbol comes back as another contract.
+        A fill that comes late folds its position again out of the fill log, and the days and totals change by
+        the difference. Raises Rejected when a symbol comes back as another contract.
         """
         positions = dict(self.positions)
         ledger = _Tally(dict(self.days), dict(self.totals), session_of)
@@ -187,7 +188,8 @@ def _check_contract(before: Position | None, group: list[Fill]) -> None:
         if fill.instrument != contract:
             raise Rejected(
                 "CONTRACT_CHANGED",
-                f"fill {fill.key}: {contract.symbol} was booked as another contract (multiplier, currency or terms differ)",
+                f"fill {fill.key}: {contract.symbol} was booked as another contract "
+                "(multiplier, currency or terms differ)",
             )
 
 

@@ -34,7 +34,9 @@ def encode_book(book: Book) -> str:
 
 
 def decode_book(text: str) -> Book:
-    """Read what `encode_book` wrote. A book by a newer Stopline raises Transient: an old writer must not change it."""
+    """Read what `encode_book` wrote. A book by a newer Stopline raises Transient: an old writer must not
+    change it.
+    """
     state = orjson.loads(text)
     if state["schema"] > SCHEMA:
         raise Transient(

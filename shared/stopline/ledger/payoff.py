@@ -1,8 +1,9 @@
 """What a set of option legs can lose at expiry, from its payoff: no strategy names, no special cases.
 
-The payoff at expiry is piecewise linear in the underlying's price S, so its worst value over S >= 0 is at 0 or at a
-strike, unless it falls for ever on the right: then the loss is unbounded and `slope` says how fast.
-Source: the general rule behind exchange risk-based margin; an unequal-winged iron condor comes out at its wider side.
+The payoff at expiry is piecewise linear in the underlying's price S, so its worst value over S >= 0 is at 0
+or at a strike, unless it falls for ever on the right: then the loss is unbounded and `slope` says how fast.
+Source: the general rule behind exchange risk-based margin; an unequal-winged iron condor comes out at its
+wider side.
 """
 
 from collections.abc import Sequence
@@ -24,7 +25,8 @@ class Leg:
 
 @dataclass(frozen=True, slots=True)
 class Payoff:
-    """`worst`: the lowest value at expiry over {0, every strike} (0 or negative where it can lose), before premiums.
+    """`worst`: the lowest value at expiry over {0, every strike} (0 or negative where it can lose), before
+    premiums.
 
     `slope`: money per point far on the right; below 0 means naked short calls and no bound to the loss.
     """

@@ -1,11 +1,12 @@
 """One position: open lots and what closed ones made, folded from fills first in, first out.
 
-A position is the fold of its distinct fills by (execution time, fill key); nothing of it depends on the order in which
-they arrived. Signs: quantities are positive when long, negative when short; `cost` is what the open lots were bought
-for (negative: the premium that a short received); realised P&L is gross of fees and positive when money was made; fees
-are positive when paid. Money is in the instrument's currency.
+A position is the fold of its distinct fills by (execution time, fill key); nothing of it depends on the order
+in which they arrived. Signs: quantities are positive when long, negative when short; `cost` is what the open
+lots were bought for (negative: the premium that a short received); realised P&L is gross of fees and positive
+when money was made; fees are positive when paid. Money is in the instrument's currency.
 
-For any sequence of fills: cash + cost - realised = 0, where cash is -(signed quantity x price x multiplier) summed.
+For any sequence of fills: cash + cost - realised = 0, where cash is -(signed quantity x price x multiplier)
+summed.
 """
 
 from collections import deque
@@ -31,7 +32,9 @@ class Lot:
 
 @dataclass(frozen=True, slots=True)
 class Booked:
-    """What one fill did: realised P&L (gross), fee in the instrument's currency, and the session time it counts for."""
+    """What one fill did: realised P&L (gross), fee in the instrument's currency, and the session time it
+    counts for.
+    """
 
     at: datetime
     realised: Decimal

@@ -38,8 +38,9 @@ class LimitOverride(Message):
 class Account(Message):
     """One trading account. `capital` is the equity, in `currency`, that the ledger's P&L is added to.
 
-    `price_max_age_s`: a price older than this in open hours is stale and everything that hangs on it is UNKNOWN.
-    `risk_interval_s`: risk is written at most this often unless a limit changes level (R1.7: down to 1 s).
+    `price_max_age_s`: a price older than this in open hours is stale and everything that hangs on it is
+    UNKNOWN. `risk_interval_s`: risk is written at most this often unless a limit changes level (R1.7: down to
+    1 s).
     """
 
     account: Name

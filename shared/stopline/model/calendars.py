@@ -1,6 +1,7 @@
 """Trading calendars: which session a moment belongs to, and whether the market is open.
 
-The facts (zone, hours, holidays, early closes) are data in `calendars.json`, made by `tools/make_calendars.py`.
+The facts (zone, hours, holidays, early closes) are data in `calendars.json`, made by
+`tools/make_calendars.py`.
 """
 
 import json
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 from importlib.resources import files
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from stopline.model.errors import Rejected
@@ -18,8 +20,9 @@ from stopline.model.errors import Rejected
 class Calendar:
     """Sessions of one market.
 
-    A session is named by its date. It begins when the previous one ends: at `roll` on the day before for markets that
-    roll in the evening, at local midnight otherwise. Regular trading is from `opens` to `closes` local time.
+    A session is named by its date. It begins when the previous one ends: at `roll` on the day before for
+    markets that roll in the evening, at local midnight otherwise. Regular trading is from `opens` to `closes`
+    local time.
     """
 
     name: str
@@ -36,7 +39,9 @@ class Calendar:
         return self.every_day or (day.weekday() < 5 and day not in self.holidays)
 
     def session_of(self, at: datetime) -> date:
-        """Return the session that a moment counts for; a moment on a weekend or holiday counts for the next session."""
+        """Return the session that a moment counts for; a moment on a weekend or holiday counts for the next
+        session.
+        """
         local = at.astimezone(self.zone)
         day = local.date()
         if self.roll is not None and local.time() >= self.roll:
@@ -78,7 +83,9 @@ class Calendar:
 
 @cache
 def calendar(name: str) -> Calendar:
-    """Return a calendar by name (`XNYS`, `XBOM`, `CMES`, `24/7`, ...). An unknown name is Rejected with those that exist."""
+    """Return a calendar by name (`XNYS`, `XBOM`, `CMES`, `24/7`, ...). An unknown name is Rejected with those
+    that exist.
+    """
     table = _table()
     if name not in table:
         raise Rejected("UNKNOWN_CALENDAR", f"calendar {name!r} is not one of {', '.join(sorted(table))}")
@@ -96,5 +103,5 @@ def calendar(name: str) -> Calendar:
 
 
 @cache
-def _table() -> dict[str, dict[str, object]]:
+def _table() -> dict[str, dict[str, Any]]:
     return json.loads(files("stopline.model").joinpath("calendars.json").read_text("utf-8"))  # type: ignore[no-any-return]

@@ -74,7 +74,9 @@ class Control(Message):
 
 
 class ControlRequest(Message):
-    """A wish to change the trading state. `request_id` makes it idempotent; the same id with other content is refused."""
+    """A wish to change the trading state. `request_id` makes it idempotent; the same id with other content is
+    refused.
+    """
 
     request_id: Id
     scope: Id
@@ -91,6 +93,8 @@ def account_scope(account: Name) -> str:
 
 
 def effective(*controls: Control) -> tuple[TradingState, int]:
-    """Return the state that holds under all scopes, and the epoch that commands carry: the sum, which only grows."""
+    """Return the state that holds under all scopes, and the epoch that commands carry: the sum, which only
+    grows.
+    """
     state = max((c.state for c in controls), key=lambda s: s.rank, default=TradingState.ACTIVE)
     return state, sum(c.epoch for c in controls)

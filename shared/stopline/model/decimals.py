@@ -24,13 +24,14 @@ _GRAMMAR = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,12})?")
 def parse_decimal(value: Any) -> Decimal:
     """Read a wire number: an ASCII string of up to 18 digits, and up to 12 more behind a point.
 
-    JSON numbers, exponents, signs other than a leading minus, minus zero, spaces, underscores and other alphabets'
-    digits raise ValueError: money never passes through a double, and never means two things.
+    JSON numbers, exponents, signs other than a leading minus, minus zero, spaces, underscores and other
+    alphabets' digits raise ValueError: money never passes through a double, and never means two things.
     """
     if isinstance(value, Decimal):
         return value
     if not isinstance(value, str):
-        raise ValueError(f'must be a decimal string such as "1.25", was {type(value).__name__}')
+        was = type(value).__name__
+        raise ValueError(f'must be a decimal string such as "1.25", was {was}')  # noqa: TRY004 - pydantic's
     if len(value) > 32 or not _GRAMMAR.fullmatch(value):
         raise ValueError(f'must be a plain decimal string such as "1.25", was {value[:40]!r}')
     number = Decimal(value)

@@ -17,8 +17,8 @@ class StoplineError(Exception):
 class Rejected(StoplineError):
     """The input can never succeed, however often it is tried.
 
-    `reason` is a stable code (`BAD_DECIMAL`, `UNKNOWN_ACCOUNT`, ...); `detail` is one line for a person that says
-    what was wrong and where.
+    `reason` is a stable code (`BAD_DECIMAL`, `UNKNOWN_ACCOUNT`, ...); `detail` is one line for a person that
+    says what was wrong and where.
     """
 
     def __init__(self, reason: str, detail: str) -> None:

@@ -3,7 +3,7 @@
 from decimal import Decimal
 from enum import StrEnum
 from functools import cached_property
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -13,7 +13,7 @@ from stopline.model.instrument import Instrument
 from stopline.model.times import UtcText, utc_text
 from stopline.model.wire import Message, canonical, content_hash
 
-FILL_TYPE = "stopline.fill.v1"
+FILL_TYPE: Final = "stopline.fill.v1"
 FILLS_TYPE = "stopline.fills.v1"
 MAX_NOTIONAL = Decimal(10) ** 15
 MAX_EXTRAS = 16
@@ -28,9 +28,9 @@ class Side(StrEnum):
 class Fill(Message):
     """One execution: `quantity` units (above 0, the side gives the sign) at `price` each.
 
-    `fee` is money paid (negative: a rebate) in `fee_currency`, by default the instrument's. `fill_id` is the venue's id
-    of the execution and, with broker and account, identifies it for ever. Unknown fields are kept in `model_extra`
-    (up to 16), are stored, and do not take part in the content hash.
+    `fee` is money paid (negative: a rebate) in `fee_currency`, by default the instrument's. `fill_id` is the
+    venue's id of the execution and, with broker and account, identifies it for ever. Unknown fields are kept
+    in `model_extra` (up to 16), are stored, and do not take part in the content hash.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow", hide_input_in_errors=True)
@@ -75,7 +75,9 @@ class Fill(Message):
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 of the known fields in canonical form: equal for `1.0` and `1.00`, other for any other content."""
+        """SHA-256 of the known fields in canonical form: equal for `1.0` and `1.00`, other for any other
+        content.
+        """
         known = set(type(self).model_fields)
         return content_hash(self.model_dump(mode="json", include=known))
 
@@ -90,4 +92,5 @@ class Fill(Message):
         return (self.executed_at, self.key)
 
     def __repr__(self) -> str:
-        return f"Fill({self.key} {self.side} {self.quantity} {self.instrument.symbol} @ {self.price} {utc_text(self.executed_at)})"
+        what = f"{self.side} {self.quantity} {self.instrument.symbol} @ {self.price}"
+        return f"Fill({self.key} {what} {utc_text(self.executed_at)})"

@@ -22,7 +22,8 @@ def _grammar(pattern: re.Pattern[str], what: str, example: str) -> BeforeValidat
     return BeforeValidator(check)
 
 
-# An id that somebody else gave (fill, order, request): up to 128 ASCII characters, no slash, starts with a letter or digit.
+# An id that somebody else gave (fill, order, request): up to 128 ASCII characters, no slash, starts with a
+# letter or digit.
 Id = Annotated[str, _grammar(_ID, "an id of up to 128 letters, digits and ._:#@+=~-", "E-1")]
 # A name that we or our user gave (account, strategy, broker, owner): lower case.
 Name = Annotated[str, _grammar(_NAME, "a lower-case name of up to 64 letters, digits, _ and -", "demo")]
@@ -38,7 +39,8 @@ def is_symbol(value: object) -> bool:
 
 
 def document_id(*parts: str) -> str:
-    """Join parts into one document id. Injective: every character outside [A-Za-z0-9._-] is written as =XX, the joint is a colon.
+    """Join parts into one document id. Injective: every character outside [A-Za-z0-9._-] is written as =XX,
+    the joint is a colon.
 
     The result holds no slash, is never `.`, `..` or `__x__`, and reads in the console.
     """
@@ -50,6 +52,8 @@ def document_id(*parts: str) -> str:
 
 
 def digest(*parts: str) -> str:
-    """Return 32 hex digits that identify the parts in their order; the same parts give the same digest for ever."""
+    """Return 32 hex digits that identify the parts in their order; the same parts give the same digest for
+    ever.
+    """
     joined = "\x1f".join(parts).encode()
     return hashlib.sha256(joined).hexdigest()[:32]

@@ -26,8 +26,8 @@ class Kind(StrEnum):
 class Instrument(Message):
     """One tradable contract.
 
-    `multiplier` is the money, in `currency`, that one unit makes when its price moves by one. `underlying` groups
-    exposure: an option's or future's underlying, otherwise the symbol itself.
+    `multiplier` is the money, in `currency`, that one unit makes when its price moves by one. `underlying`
+    groups exposure: an option's or future's underlying, otherwise the symbol itself.
     """
 
     symbol: Symbol
@@ -56,7 +56,9 @@ class Instrument(Message):
         return self
 
     def allows_price(self, price: Decimal) -> bool:
-        """Tell whether a trade price is possible: futures may be negative, an option may be 0, the rest is above 0."""
+        """Tell whether a trade price is possible: futures may be negative, an option may be 0, the rest is
+        above 0.
+        """
         if self.kind is Kind.FUTURE:
             return True
         return price >= 0 if self.kind is Kind.OPTION else price > 0

@@ -1,8 +1,10 @@
-"""The messages between functions: sweeps, alerts, commands, history rows. Fills and prices have modules of their own."""
+"""The messages between functions: sweeps, alerts, commands, history rows. Fills and prices have modules of
+their own.
+"""
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import Field
 
@@ -13,10 +15,10 @@ from stopline.model.text import Text
 from stopline.model.times import UtcText
 from stopline.model.wire import Message
 
-SWEEP_TYPE = "stopline.sweep.v1"
-ALERT_TYPE = "stopline.alert.v1"
-COMMAND_TYPE = "stopline.command.v1"
-HISTORY_TYPE = "stopline.history.v1"
+SWEEP_TYPE: Final = "stopline.sweep.v1"
+ALERT_TYPE: Final = "stopline.alert.v1"
+COMMAND_TYPE: Final = "stopline.command.v1"
+HISTORY_TYPE: Final = "stopline.history.v1"
 
 
 class SweepKind(StrEnum):
@@ -43,7 +45,9 @@ class Severity(StrEnum):
 
 
 class Figure(Message):
-    """One number of an alert: `current` against `limit`, both in `unit` (a currency code, `%`, `units` or `s`)."""
+    """One number of an alert: `current` against `limit`, both in `unit` (a currency code, `%`, `units` or
+    `s`).
+    """
 
     current: DecimalText | None  # None: UNKNOWN
     limit: DecimalText | None = None
@@ -75,8 +79,8 @@ class CommandAction(StrEnum):
 class Command(Message):
     """An order to the broker adapter of an account. It never increases risk: `close` is reduce-only.
 
-    The adapter drops a command whose `epoch` is below the account's, whose `command_id` it has executed, or whose
-    `expires_at` has passed; and it never lets a close pass through zero.
+    The adapter drops a command whose `epoch` is below the account's, whose `command_id` it has executed, or
+    whose `expires_at` has passed; and it never lets a close pass through zero.
     """
 
     type: Literal["stopline.command.v1"] = COMMAND_TYPE
@@ -115,8 +119,8 @@ class History(Message):
 class Effect:
     """Something to publish that is part of a committed document until it is known to be published.
 
-    `topic` is one of our Pub/Sub topics; `body` is the message as plain JSON data. The id is deterministic, so that
-    consumers can act once.
+    `topic` is one of our Pub/Sub topics; `body` is the message as plain JSON data. The id is deterministic,
+    so that consumers can act once.
     """
 
     id: str

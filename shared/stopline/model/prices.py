@@ -39,7 +39,7 @@ class Quote:
 
     @property
     def mark(self) -> float:
-        """The price to value a position at: the middle of a two-sided quote, else the last trade, else NaN."""
+        """The price to value at: the middle of a two-sided quote, else the last trade, else NaN."""
         if self.ask > 0 and self.bid >= 0:
             return (self.bid + self.ask) / 2
         return self.last
@@ -58,9 +58,10 @@ class PriceBatch:
 def parse_price_batch(value: Any) -> PriceBatch:
     """Check a decoded price message.
 
-    A batch whose envelope is wrong (type, time, number of items, columns of unequal length) is Rejected whole. A bad
-    item (symbol, negative price, bid above ask, text, boolean, no price at all) is refused alone and the others stand.
-    Of a symbol that stands twice the later item wins. Prices are JSON numbers or null: market data, not money.
+    A batch whose envelope is wrong (type, time, number of items, columns of unequal length) is Rejected
+    whole. A bad item (symbol, negative price, bid above ask, text, boolean, no price at all) is refused alone
+    and the others stand. Of a symbol that stands twice the later item wins. Prices are JSON numbers or null:
+    market data, not money.
     """
     columns = validate(_Columns, value)
     size = len(columns.symbols)

@@ -6,9 +6,11 @@ from pydantic import BeforeValidator
 
 
 def clean_text(value: Any) -> str:
-    """Accept one line of up to 500 printable characters; control characters and lone surrogates raise ValueError."""
+    """Accept one line of up to 500 printable characters; control characters and lone surrogates raise
+    ValueError.
+    """
     if not isinstance(value, str):
-        raise ValueError(f"must be text, was {type(value).__name__}")
+        raise ValueError(f"must be text, was {type(value).__name__}")  # noqa: TRY004 - pydantic's
     if len(value) > 500:
         raise ValueError(f"must be at most 500 characters, was {len(value)}")
     if any(ord(c) < 32 or 0x7F <= ord(c) < 0xA0 or 0xD800 <= ord(c) < 0xE000 for c in value):

@@ -13,7 +13,9 @@ _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 def parse_utc(value: Any) -> datetime:
-    """Read an RFC 3339 time with a zone into UTC. Digits behind the microsecond are cut. Epoch numbers raise ValueError."""
+    """Read an RFC 3339 time with a zone into UTC. Digits behind the microsecond are cut. Epoch numbers raise
+    ValueError.
+    """
     if isinstance(value, datetime):
         if value.tzinfo is None:
             raise ValueError("must have a time zone")

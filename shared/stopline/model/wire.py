@@ -25,8 +25,9 @@ M = TypeVar("M", bound=BaseModel)
 def decode_object(raw: bytes, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
     """Decode one JSON object, strictly.
 
-    Refused with a reason: more than `max_bytes`, not UTF-8, a byte order mark, deeper than 32, a key twice, NaN or
-    Infinity, numbers beyond a double, control characters or lone surrogates in strings, anything but an object.
+    Refused with a reason: more than `max_bytes`, not UTF-8, a byte order mark, deeper than 32, a key twice,
+    NaN or Infinity, numbers beyond a double, control characters or lone surrogates in strings, anything but
+    an object.
     """
     if len(raw) > max_bytes:
         raise Rejected("TOO_LARGE", f"message has {len(raw)} bytes, the most is {max_bytes}")

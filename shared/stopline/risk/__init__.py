@@ -1,1 +1,3 @@
-"""Risk mathematics on float64 arrays. VaR, ES and drawdown are positive losses; NaN means unknown and stays NaN."""
+"""Risk mathematics on float64 arrays. VaR, ES and drawdown are positive losses; NaN means unknown and stays
+NaN.
+"""

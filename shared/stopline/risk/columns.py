@@ -1,7 +1,7 @@
 """Open positions of many accounts as columns, marked in one pass.
 
-Shapes: n positions, m accounts. Money is in each instrument's currency; quantities are signed. NaN is the mark of a
-symbol without a price, and everything that hangs on it is NaN: never zero.
+Shapes: n positions, m accounts. Money is in each instrument's currency; quantities are signed. NaN is the
+mark of a symbol without a price, and everything that hangs on it is NaN: never zero.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ class Columns:
     slices: Mapping[str, slice]
 
     def mark(self, marks: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return (value, unrealised P&L) of each position, shape (n,), for `marks` of shape (len(symbols),)."""
+        """Return (value, unrealised P&L) of each position, shape (n,), for `marks` of the symbols."""
         value = self.money_per_point * marks[self.symbol_rows]
         return value, value - self.cost
 

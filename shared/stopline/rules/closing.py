@@ -1,4 +1,6 @@
-"""What to send to close a book, and when to send it again. Level-triggered: from what is open, not from what was sent."""
+"""What to send to close a book, and when to send it again. Level-triggered: from what is open, not from what
+was sent.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -18,8 +20,9 @@ def advance(
 ) -> tuple[Closing, list[Command]]:
     """Return the closing as it stands now, and the commands to send.
 
-    A closing of an older epoch, or none, begins anew with a cancel of all working orders. It is FLAT when the book,
-    that is the fills, says so; never because commands were sent. A position whose command has run out is given the next.
+    A closing of an older epoch, or none, begins anew with a cancel of all working orders. It is FLAT when the
+    book, that is the fills, says so; never because commands were sent. A position whose command has run out
+    is given the next.
     """
     commands: list[Command] = []
     if closing is None or closing.epoch != epoch:

@@ -91,8 +91,8 @@ def figures(
 ) -> Figures:
     """Work out an account's numbers.
 
-    `day_start` is the stored one (of any session), `last_total` the last complete valuation before now: when the session
-    has rolled, the new day's start comes from them, or is unknown.
+    `day_start` is the stored one (of any session), `last_total` the last complete valuation before now: when
+    the session has rolled, the new day's start comes from them, or is unknown.
     """
     session = account.sessions.session_of(now)
     realised = add(_converted(day.net, currency, rate) for currency, day in book.totals.items())
@@ -141,7 +141,9 @@ def _day_start(
     stored: DayStart | None,
     last_total: tuple[datetime, Decimal] | None,
 ) -> DayStart | None:
-    """Return the session's start: the stored one; exact where nothing was held over; else the last session's valuation."""
+    """Return the session's start: the stored one; exact where nothing was held over; else the last session's
+    valuation.
+    """
     if stored is not None and stored.session == session:
         return stored
     sessions = account.sessions
@@ -169,8 +171,9 @@ def _held_over(position: Position, begins: datetime) -> bool:
 def _exposures(positions: Sequence[Valued], rate: Rate) -> dict[str, Decimal | None]:
     """Return the money at risk by underlying.
 
-    Shares, coins and futures count with the size of their net value. Options count with the worst payoff at expiry of
-    all legs of an expiry (a spread once, at its width); where that is unbounded, with the value of the units short.
+    Shares, coins and futures count with the size of their net value. Options count with the worst payoff at
+    expiry of all legs of an expiry (a spread once, at its width); where that is unbounded, with the value of
+    the units short.
     """
     groups: dict[str, list[Valued]] = {}
     for valued in positions:

@@ -73,7 +73,9 @@ class Reading:
 
 
 def _share(part: Decimal | None, whole: Decimal | None) -> Decimal | None:
-    """Return part as percent of whole; unknown without either. With nothing left of the whole any part is all of it."""
+    """Return part as percent of whole; unknown without either. With nothing left of the whole any part is all
+    of it.
+    """
     if part is None or whole is None:
         return None
     if whole <= 0:

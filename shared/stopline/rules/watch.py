@@ -28,7 +28,9 @@ def watch(readings: Sequence[Reading], before: Mapping[str, Watched], now: datet
     result: dict[str, Watched] = {}
     for reading in readings:
         known = before.get(reading.key)
-        if (reading.level is Level.UNKNOWN and known and known.level in (Level.WARN, Level.BREACH)) or (known and known.level is reading.level):
+        if (reading.level is Level.UNKNOWN and known and known.level in (Level.WARN, Level.BREACH)) or (
+            known and known.level is reading.level
+        ):
             result[reading.key] = known
         elif reading.level is not Level.OK:
             result[reading.key] = Watched(reading.level, now, reading.current)
@@ -43,7 +45,9 @@ def limit_alerts(
     cause: str,
     now: datetime,
 ) -> list[Alert]:
-    """Return the alerts for limits that went up or came down. UNKNOWN is told by the data alerts, once for all limits."""
+    """Return the alerts for limits that went up or came down. UNKNOWN is told by the data alerts, once for
+    all limits.
+    """
     alerts = []
     for reading in readings:
         old = before[reading.key].level if reading.key in before else Level.OK
@@ -132,7 +136,9 @@ def _number(value: Decimal | None) -> str:
 def data_alert(
     account: str, unpriced: Sequence[str], known: Sequence[str], cause: str, now: datetime
 ) -> Alert | None:
-    """Return the alert about positions that cannot be valued, when their set has changed; None when it has not."""
+    """Return the alert about positions that cannot be valued, when their set has changed; None when it has
+    not.
+    """
     if sorted(unpriced) == sorted(known):
         return None
     shown = ", ".join(unpriced[:5]) + (f" and {len(unpriced) - 5} more" if len(unpriced) > 5 else "")

@@ -1,4 +1,6 @@
-"""The one place where use cases meet adapters. Each use case is imported when it is first needed: bundles start fast."""
+"""The one place where use cases meet adapters. Each use case is imported when it is first needed: bundles
+start fast.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from stopline.model.messages import Effect
 from stopline.model.recipients import Recipients
 from stopline.ports import Bus, Channel, Clock, History, Store
 from stopline.service.accounts import AccountReader
@@ -48,9 +51,12 @@ class App:
         self.ports = ports
         self.clock = ports.clock
         self.store = ports.store
-        self.relay = Relay(ports.bus, {"controls": lambda effect: self.trading.carry_out(effect)})
+        self.relay = Relay(ports.bus, {"controls": self._set_trading_state})
         self.accounts = AccountReader(ports.store, ports.clock)
         self.quarantine = Quarantine(ports.store, self.relay, ports.clock)
+
+    def _set_trading_state(self, effect: Effect) -> None:
+        self.trading.carry_out(effect)
 
     @cached_property
     def account_writer(self) -> AccountWriter:

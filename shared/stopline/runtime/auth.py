@@ -17,7 +17,9 @@ class Unauthenticated(StoplineError):
 
 
 class Forbidden(StoplineError):
-    """The caller is known and may not do this; for an account they may not see this looks like an unknown one."""
+    """The caller is known and may not do this; for an account they may not see this looks like an unknown
+    one.
+    """
 
 
 class Principal(Message):
@@ -35,7 +37,9 @@ class Principal(Message):
 
 
 def authenticate(header: str, principals: Mapping[str, object]) -> Principal:
-    """Return who an `Authorization: Bearer TOKEN` header is from. Tokens are kept as SHA-256 only, compared in constant time."""
+    """Return who an `Authorization: Bearer TOKEN` header is from. Tokens are kept as SHA-256 only, compared
+    in constant time.
+    """
     scheme, _, token = header.partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise Unauthenticated("an Authorization: Bearer header is needed")

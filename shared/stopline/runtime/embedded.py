@@ -1,7 +1,8 @@
-"""The whole of Stopline in one process over memory: for replay, tests, and the demo where there are no emulators.
+"""The whole of Stopline in one process over memory: for replay, tests, and the demo where there are no
+emulators.
 
-The same use cases and handlers as in the functions; only the ports differ. Messages are delivered when `run` is called,
-one after another, so a run is repeatable.
+The same use cases and handlers as in the functions; only the ports differ. Messages are delivered when `run`
+is called, one after another, so a run is repeatable.
 """
 
 from collections.abc import Mapping

@@ -30,8 +30,9 @@ class Envelope:
 def parse_envelope(body: bytes, headers: Mapping[str, str]) -> Envelope:
     """Read a request body as an envelope.
 
-    Taken: Pub/Sub push (`{"message": {...}, "subscription": ...}`), the same inside a structured or binary CloudEvent,
-    and a binary CloudEvent whose body is the message itself. Anything else is Rejected with the reason.
+    Taken: Pub/Sub push (`{"message": {...}, "subscription": ...}`), the same inside a structured or binary
+    CloudEvent, and a binary CloudEvent whose body is the message itself. Anything else is Rejected with the
+    reason.
     """
     value = decode_object(body, MAX_BODY)
     if headers.get("Content-Type", "").startswith("application/cloudevents+json"):

@@ -60,7 +60,7 @@ def history_app() -> App:
 
 
 def channels(chosen: Settings) -> dict[str, Channel]:
-    """Return the channels that are configured; one without its settings is left out, and routing falls over."""
+    """Return the channels that are configured; one without settings is left out, and routing falls over."""
     from stopline.adapters.discord import DiscordChannel
     from stopline.adapters.email import EmailChannel
     from stopline.adapters.sms import SmsChannel

@@ -1,4 +1,5 @@
-"""What each Pub/Sub function does with one delivery: decode it, call its use case, quarantine what is refused.
+"""What each Pub/Sub function does with one delivery: decode it, call its use case, quarantine what is
+refused.
 
 A return is an acknowledgement. Transient and unknown errors pass through: the delivery is not acknowledged.
 """

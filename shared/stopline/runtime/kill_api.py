@@ -1,7 +1,7 @@
 """The kill switch over HTTP: POST /kill, /pause, /resume and GET /status. Persists first, then publishes."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import flask
@@ -20,7 +20,7 @@ MAX_BODY = 16 * 1024
 RIGHTS: dict[str, Right] = {"kill": "kill", "pause": "kill", "resume": "resume"}
 
 
-def handle(request: flask.Request, app: Callable[[], App], principals: dict[str, object]) -> Answer:
+def handle(request: flask.Request, app: Callable[[], App], principals: Mapping[str, object]) -> Answer:
     """Answer one request to the kill switch."""
     try:
         principal = authenticate(request.headers.get("Authorization", ""), principals)
@@ -79,8 +79,8 @@ def _close(app: App, control: Control) -> dict[str, str | None]:
         try:
             closing = app.closer.advance(name)
             result[name] = closing.status.value if closing else None
-        except Transient as trouble:
-            log.error("kill switch: closing is pending", extra={"account": name, "problem": str(trouble)})
+        except Transient:
+            log.exception("kill switch: closing is pending", extra={"account": name})
             result[name] = None
     return result
 

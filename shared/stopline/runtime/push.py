@@ -1,8 +1,9 @@
 """One Pub/Sub push request: read it, hand it on, and answer so that Pub/Sub does the right thing.
 
-204 acknowledges (also what was quarantined); 503 and 500 bring the message again; 413 refuses a body before it is read.
-The plain HTTP signature is used and not `cloud_event`: the framework's conversion answers 400 or 500 to a malformed body,
-which Pub/Sub would send again until the dead letter, and drops the subscription and the delivery attempt.
+204 acknowledges (also what was quarantined); 503 and 500 bring the message again; 413 refuses a body before
+it is read. The plain HTTP signature is used and not `cloud_event`: the framework's conversion answers 400 or
+500 to a malformed body, which Pub/Sub would send again until the dead letter, and drops the subscription and
+the delivery attempt.
 """
 
 import logging
@@ -29,7 +30,7 @@ def push(request: flask.Request, source: str, app: Callable[[], App]) -> Answer:
     body = request.get_data()
     try:
         try:
-            envelope = parse_envelope(body, request.headers)
+            envelope = parse_envelope(body, dict(request.headers))
         except Rejected as refused:
             quarantine(app(), source, Envelope(body, digest("body", body.hex())), refused)
             return "", 204

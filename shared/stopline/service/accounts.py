@@ -79,7 +79,9 @@ class AccountWriter:
         return account
 
     def change(self, name: str, edit: Callable[[Account], Account], actor: str) -> Account:
-        """Write the next version of an account. Raises Conflict when somebody else changed it at the same time."""
+        """Write the next version of an account. Raises Conflict when somebody else changed it at the same
+        time.
+        """
         document = self._store.get(account_path(name))
         if document is None:
             raise Rejected("UNKNOWN_ACCOUNT", f"there is no account {name!r}")

@@ -2,9 +2,10 @@
 
     read (or the cached copy) -> decide -> commit {creates + state at the version read} -> publish the outbox
 
-The version that the commit demands proves the cached copy, so a warm instance needs one RPC. When another writer was
-faster the copy is dropped, read again, and decided again; after bounded tries the caller gives up and does not
-acknowledge. A commit whose outcome is unknown is not repeated here: the message comes again and finds what is there.
+The version that the commit demands proves the cached copy, so a warm instance needs one RPC. When another
+writer was faster the copy is dropped, read again, and decided again; after bounded tries the caller gives up
+and does not acknowledge. A commit whose outcome is unknown is not repeated here: the message comes again and
+finds what is there.
 """
 
 import threading
@@ -67,9 +68,11 @@ class Change(Generic[S]):
 
 
 Decide = Callable[[S | None, int], Change[S] | None]
-"""Given the state (None: no document) and the number of failed tries, return the change, or None for nothing to do.
+"""Given the state (None: no document) and the number of failed tries, return the change, or None for nothing
+to do.
 
-On try 1 and later somebody else wrote in between, or one of the `creates` exists already: look again."""
+On try 1 and later somebody else wrote in between, or one of the `creates` exists already: look again.
+"""
 
 
 class Aggregates(Generic[S]):

@@ -77,7 +77,9 @@ class FillLog:
         self._store = store
 
     def since_flat(self, position: Position | None, late: Fill) -> list[Fill]:
-        """Return the fills since the position was last flat before a late one; all of them where that is not known."""
+        """Return the fills since the position was last flat before a late one; all of them where that is not
+        known.
+        """
         start = None
         if position and position.cycle and late.order >= position.cycle:
             start = position.cycle[0]

@@ -22,7 +22,8 @@ class Closer:
         self._clock = clock
 
     def advance(self, account: str) -> Closing | None:
-        """Send what is missing to make an account flat, where a halt with flatten holds; return how far it is.
+        """Send what is missing to make an account flat, where a halt with flatten holds; return how far it
+        is.
 
         Raises Unavailable or Unpublished: what was committed goes out with the next call.
         """

@@ -60,7 +60,9 @@ class TradingStates:
         return self._documents.read(scope) or Control(scope=scope)
 
     def for_account(self, account: str) -> tuple[TradingState, int, list[Control]]:
-        """Return the state that holds for an account, its epoch, and the controls it comes from. Raises Unavailable."""
+        """Return the state that holds for an account, its epoch, and the controls it comes from. Raises
+        Unavailable.
+        """
         held = [self.read(GLOBAL), self.read(account_scope(account))]
         state, epoch = effective(*held)
         return state, epoch, held
@@ -68,8 +70,9 @@ class TradingStates:
     def set(self, request: ControlRequest) -> Control:
         """Carry out a request once; the same id again changes nothing and answers the same.
 
-        The state is committed before anything is published. Raises Rejected for a request that cannot be, Unpublished
-        when the state stands and its messages are due, Unavailable when the outcome is unknown: ask again.
+        The state is committed before anything is published. Raises Rejected for a request that cannot be,
+        Unpublished when the state stands and its messages are due, Unavailable when the outcome is unknown:
+        ask again.
         """
         hashed = content_hash(request.model_dump(mode="json"))
         refused: Rejected | None = None

@@ -1,4 +1,6 @@
-"""Evaluate one account: value its book, read its limits, and write what changed with its alerts in one commit."""
+"""Evaluate one account: value its book, read its limits, and write what changed with its alerts in one
+commit.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -60,7 +62,9 @@ def _price(mark: Mark | None) -> float:
 
 
 def is_usable(mark: Mark, account: Account, now: datetime) -> bool:
-    """Tell whether a price may value a position: young enough, or the market is closed and it is the last one."""
+    """Tell whether a price may value a position: young enough, or the market is closed and it is the last
+    one.
+    """
     age = (now - mark.as_of).total_seconds()
     return age <= account.price_max_age_s or not account.sessions.is_open(now)
 
@@ -73,7 +77,9 @@ def _valued(
     gain: float,
     fresh_since: datetime,
 ) -> Valued:
-    """Value a position at its mark; without a usable one at the price of its own last fill, while that is fresh."""
+    """Value a position at its mark; without a usable one at the price of its own last fill, while that is
+    fresh.
+    """
     contract = position.instrument
     mark = to_decimal(price) if usable.get(contract.symbol) else None
     if mark is not None and contract.allows_price(mark):
@@ -85,7 +91,9 @@ def _valued(
 
 
 def exchange_rate(account: Account, marks: Mapping[str, Mark], now: datetime) -> Rate:
-    """Return the rates into the account's currency, from marks such as `EURUSD`; a stale or missing one is None."""
+    """Return the rates into the account's currency, from marks such as `EURUSD`; a stale or missing one is
+    None.
+    """
 
     def rate(currency: str) -> Decimal | None:
         if currency == account.currency:
@@ -99,7 +107,9 @@ def exchange_rate(account: Account, marks: Mapping[str, Mark], now: datetime) ->
 
 
 class Evaluator:
-    """Writes `risk/{account}`: at once when a level changes, otherwise at most once per the account's interval."""
+    """Writes `risk/{account}`: at once when a level changes, otherwise at most once per the account's
+    interval.
+    """
 
     def __init__(self, states: Aggregates[RiskState]) -> None:
         self._states = states
@@ -190,7 +200,8 @@ def _action_effects(account: Account, read: Sequence[Reading], old: RiskState, c
                 "action": "pause",
                 "flatten": False,
                 "actor": f"limit:{reading.limit.name}",
-                "reason": f"{reading.limit.what} {reading.current}{reading.limit.unit}, limit {reading.threshold}",
+                "reason": f"{reading.limit.what} {reading.current}{reading.limit.unit}, "
+                f"limit {reading.threshold}",
             }
             effects.append(Effect(id_, CONTROLS_TOPIC, account.account, body))
     return effects

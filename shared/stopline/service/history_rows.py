@@ -1,4 +1,6 @@
-"""Rows for BigQuery: one function a table. The columns are those of infra/schemas/bigquery (a test compares them)."""
+"""Rows for BigQuery: one function a table. The columns are those of infra/schemas/bigquery (a test compares
+them).
+"""
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime

@@ -17,7 +17,7 @@ from stopline.service.marks import MarkTable
 
 
 class Desk:
-    """What an instance knows of all accounts: books, marks and settings, brought up to date before each use."""
+    """What an instance knows of all accounts: books, marks and settings, brought up to date before use."""
 
     def __init__(self, store: Store, accounts: AccountReader, marks: MarkTable) -> None:
         self._accounts = accounts
@@ -76,7 +76,7 @@ class PriceMarker:
             self._evaluator.evaluate(account, book, valued[name], desk.marks.marks, now, cause, force)
 
     def _holders(self, symbols: set[str]) -> set[str]:
-        """Return the accounts with an open position in one of the symbols, or in a currency that they price."""
+        """Return the accounts with an open position in one of the symbols, or in a currency they price."""
         table = self._desk.columns
         holders = set()
         for name, rows in table.slices.items():

@@ -54,8 +54,9 @@ class PricesCodec:
 def merged(prices: Prices, batch: PriceBatch) -> tuple[Prices, list[tuple[str, str]]]:
     """Return prices with a batch merged in, and (symbol, reason) of every price that was held back.
 
-    Older prices than those held are ignored. A price far off its last one becomes a suspect; when the next reading
-    agrees with the suspect it holds, otherwise the suspect is dropped (one bad tick must not trip a limit).
+    Older prices than those held are ignored. A price far off its last one becomes a suspect; when the next
+    reading agrees with the suspect it holds, otherwise the suspect is dropped (one bad tick must not trip a
+    limit).
     """
     marks, suspects = dict(prices.marks), dict(prices.suspects)
     held_back: list[tuple[str, str]] = []
@@ -89,7 +90,7 @@ def _is_far(symbol: str, known: Quote, quote: Quote) -> bool:
 
 
 class MarkTable:
-    """Every source's marks, as this instance knows them. Of two sources' prices of a symbol the newer holds."""
+    """Every source's marks, as this instance knows them. Of two sources' prices the newer holds."""
 
     def __init__(self, store: Store, relay: Relay, clock: Clock) -> None:
         self._store = store

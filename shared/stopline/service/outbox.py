@@ -1,8 +1,8 @@
 """The outbox: effects ride in the committed document and are published after the commit.
 
-A document with an outbox has two fields for it: `outbox` (JSON text, a list of effects) and `outbox_at` (when the oldest
-was committed; None when the list is empty). The next commit by a writer that knows an effect to be published drops it;
-the sweep flushes what is older than 30 s (`flush_outboxes`).
+A document with an outbox has two fields for it: `outbox` (JSON text, a list of effects) and `outbox_at` (when
+the oldest was committed; None when the list is empty). The next commit by a writer that knows an effect to be
+published drops it; the sweep flushes what is older than 30 s (`flush_outboxes`).
 """
 
 import threading
@@ -43,8 +43,8 @@ def decode_outbox(data: Data) -> tuple[Effect, ...]:
 class Relay:
     """Publishes effects and remembers which ones it knows to be published.
 
-    A topic in `local` is not a Pub/Sub topic: its effects are carried out here, by a use case that is idempotent by
-    the effect's id.
+    A topic in `local` is not a Pub/Sub topic: its effects are carried out here, by a use case that is
+    idempotent by the effect's id.
     """
 
     def __init__(self, bus: Bus, local: Mapping[str, Callable[[Effect], None]] | None = None) -> None:
@@ -62,7 +62,9 @@ class Relay:
         return tuple(e for e in effects if e.id not in self._published)
 
     def publish(self, effects: Sequence[Effect]) -> None:
-        """Publish effects that are not known to be, and wait for the result. Raises Unpublished; what was not proven stays due."""
+        """Publish effects that are not known to be, and wait for the result. Raises Unpublished; what was not
+        proven stays due.
+        """
         due = self.unpublished(effects)
         if not due:
             return

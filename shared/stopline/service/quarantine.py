@@ -34,10 +34,12 @@ class Quarantine:
         attributes: Mapping[str, str] | None = None,
         severity: Severity = Severity.WARNING,
     ) -> None:
-        """Keep one refused message, or item `item` of it, and tell the operator. Raises Unavailable: then do not acknowledge."""
+        """Keep one refused message, or item `item` of it, and tell the operator. Raises Unavailable: then do
+        not acknowledge.
+        """
         now = self._clock.now()
         path = Path(COLLECTION, document_id(source, digest(message_id), str(item)))
-        effects = (self._alert(source, refused, severity, now),)
+        effects: tuple[Effect, ...] = (self._alert(source, refused, severity, now),)
         data = {
             "source": source,
             "message_id": message_id[:200],

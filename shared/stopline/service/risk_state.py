@@ -1,4 +1,4 @@
-"""The risk document of an account: what the prices and the sweep last worked out, and what stands since when."""
+"""The risk document of an account: what was last worked out, and what stands since when."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ SCHEMA = 1
 
 @dataclass(frozen=True, slots=True)
 class RiskState:
-    """`shown`: the numbers for people, as text (None: UNKNOWN); the rest is what the next evaluation needs."""
+    """`shown`: the numbers for people, as text (None: UNKNOWN); the rest is for the next evaluation."""
 
     account: str
     as_of: datetime

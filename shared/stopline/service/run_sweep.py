@@ -1,4 +1,6 @@
-"""The scheduled round: flush outboxes, re-evaluate accounts, go on with closings, and show that Stopline lives."""
+"""The scheduled round: flush outboxes, re-evaluate accounts, go on with closings, and show that Stopline
+lives.
+"""
 
 from datetime import datetime, timedelta
 
@@ -18,7 +20,7 @@ HEARTBEAT = Path("heartbeats", "sweep")
 
 
 class Sweeper:
-    """Runs sweeps. Every step is safe to repeat, so a sweep that comes twice or dies half way does no harm."""
+    """Runs sweeps. Every step is safe to repeat, so one that comes twice or dies half way does no harm."""
 
     def __init__(
         self,
@@ -39,7 +41,9 @@ class Sweeper:
         self._closer = closer
 
     def run(self, sweep: Sweep, scheduled_at: datetime, message_id: str) -> None:
-        """Run one sweep. Raises Transient when a part could not be done: the rest was done, the whole comes again."""
+        """Run one sweep. Raises Transient when a part could not be done: the rest was done, the whole comes
+        again.
+        """
         now = self._clock.now()
         if sweep.kind is SweepKind.ACCOUNT:
             if sweep.account:
