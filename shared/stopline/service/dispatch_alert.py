@@ -24,6 +24,7 @@ from stopline.model.recipients import Recipients
 from stopline.model.wire import canonical, validate
 from stopline.ports import (
     AlreadyExists,
+    Bus,
     Channel,
     ChannelBusy,
     ChannelRefused,
@@ -43,7 +44,7 @@ from stopline.rules.delivery import AlertRecord, DeliveryRecord, People, fall_ov
 from stopline.rules.routing import ROUTES, Routes
 from stopline.service.accounts import AccountReader
 from stopline.service.history_rows import history_effect, table_row
-from stopline.service.outbox import Relay, decode_outbox, outbox_fields
+from stopline.service.outbox import Relay, decode_outbox, outbox_fields, outgoing
 
 COLLECTION = "alerts"
 LEASE = timedelta(seconds=60)  # longer than the slowest message takes
@@ -100,26 +101,12 @@ class AlertDispatcher:
     def dispatch(self, alert: Alert) -> None:
         """Tell whoever is to be told of an alert. The same alert again changes nothing once it is settled.
 
+        One that could be told to nobody is tried again when it comes after its time (`republish_due`).
         Raises Transient while something is left to do, Rejected when the id was used for something else.
         """
         held = self._acquire(alert)
         if held is not None:
             self._deliver(held)
-
-    def retry_due(self, limit: int = 20) -> int:
-        """Try again what nobody comes back for: undelivered alerts, and those whose messages Pub/Sub gave up.
-
-        The sweep calls this. Returns how many were looked at; one that fails does not hold up the others.
-        """
-        due = self._store.query(COLLECTION, [Where("due_at", "<=", self._clock.now())], ["due_at"], limit)
-        for document in due:
-            try:
-                held = self._take_over(document, reopen=True)
-                if held is not None:
-                    self._deliver(held)
-            except Transient as problem:
-                _log.warning("alert %s is not told yet: %s", document.path.id, problem)
-        return len(due)
 
     # --- the lease ---
 
@@ -137,7 +124,7 @@ class AlertDispatcher:
             "created_at": now,
             "expires_at": now + KEEP,
             "state": _encode(record),
-            "status": (AlertStatus.RESOLVED if alert.resolved else AlertStatus.FIRING).value,
+            "status": _under_way(alert).value,
             "lease_until": now + LEASE,
             "due_at": now + ABANDONED,
             **outbox_fields((), now),
@@ -157,13 +144,14 @@ class AlertDispatcher:
             raise Rejected(
                 "ALERT_ID_REUSED", f"alert id {alert.alert_id} was used for another alert: {known.kind}"
             )
-        return self._take_over(document, reopen=False)
+        return self._take_over(document)
 
-    def _take_over(self, document: Document, reopen: bool) -> _Held | None:
+    def _take_over(self, document: Document) -> _Held | None:
         """Take the lease of a document that is there; None when it is settled (its outbox is published)."""
         data, now = document.data, self._clock.now()
         settled = data["status"] in (AlertStatus.DELIVERED, AlertStatus.UNDELIVERED)
-        if settled and not (reopen and data["due_at"] is not None):
+        reopen = settled and data["due_at"] is not None and data["due_at"] <= now
+        if settled and not reopen:
             self._publish(document.path, decode_outbox(data), document.version)
             return None
         if data["lease_until"] is not None and data["lease_until"] > now:
@@ -171,7 +159,12 @@ class AlertDispatcher:
         record = _decode(document)
         if reopen:
             record = record.reopened()
-        fields: Data = {"state": _encode(record), "lease_until": now + LEASE, "due_at": now + ABANDONED}
+        fields: Data = {
+            "state": _encode(record),
+            "status": _under_way(record.alert).value,
+            "lease_until": now + LEASE,
+            "due_at": now + ABANDONED,
+        }
         try:
             [version] = self._store.commit([Update(document.path, fields, document.version)])
         except Conflict:
@@ -292,6 +285,26 @@ class AlertDispatcher:
                     raise Transient(f"{held.path} was taken by another instance") from None
                 return replace(held, record=record, version=found.version)  # an earlier try was carried out
         raise Unavailable(f"{held.path}: {_TRIES} writes without an answer")
+
+
+def republish_due(store: Store, bus: Bus, clock: Clock, limit: int = 20) -> int:
+    """Publish again the alerts that nobody else comes back for, the longest due first; return how many.
+
+    These are the undelivered ones, every few minutes for a day, and those whose messages Pub/Sub gave up. The
+    sweep calls this: it needs no channel.
+    """
+    due = store.query(COLLECTION, [Where("due_at", "<=", clock.now())], ["due_at"], limit)
+    alerts = [_decode(document).alert for document in due]
+    if alerts:
+        messages = [
+            Effect(a.alert_id, COLLECTION, a.account or "", a.model_dump(mode="json")) for a in alerts
+        ]
+        bus.publish([outgoing(effect) for effect in messages])
+    return len(alerts)
+
+
+def _under_way(alert: Alert) -> AlertStatus:
+    return AlertStatus.RESOLVED if alert.resolved else AlertStatus.FIRING
 
 
 def _addressed(alert: Alert, note: str) -> Alert:
