@@ -102,10 +102,9 @@ class AlertRecord(Message):
         return self.model_copy(update={"deliveries": tuple(by_key.values())})
 
     def reopened(self) -> "AlertRecord":
-        """Return the record with one more try for everything that was given up."""
+        """Return the record with one more try for all that failed: a refusal may be due to a wrong setting."""
         again = {"status": DeliveryStatus.PENDING, "attempts": MAX_ATTEMPTS - 1, "not_before": None}
-        dead = [d for d in self.deliveries if d.status is DeliveryStatus.DEAD]
-        return self.changed(*(d.model_copy(update=again) for d in dead))
+        return self.changed(*(d.model_copy(update=again) for d in self.deliveries if d.failed))
 
 
 @dataclass(frozen=True, slots=True)

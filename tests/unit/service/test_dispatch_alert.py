@@ -391,6 +391,21 @@ def test_an_alert_that_reaches_nobody_is_logged_as_critical_and_tried_again(
     assert [row["status"] for row in desk.rows][-1] == "delivered"
 
 
+def test_what_was_refused_for_a_wrong_setting_is_told_once_the_setting_is_right() -> None:
+    """R6.3: every provider refuses our credentials; somebody corrects them."""
+    desk = Desk()
+    for channel in desk.channels.values():
+        channel.always = ChannelRefused("401")
+    desk.dispatcher.dispatch(alert())
+    assert desk.document()["status"] == "undelivered"
+    for channel in desk.channels.values():
+        channel.always = None
+    desk.clock.set(NOW + RETRY_UNDELIVERED)
+    assert desk.sweep() == 1
+    assert desk.document()["status"] == "delivered"
+    assert "sms" in desk.states()
+
+
 def test_an_alert_that_pubsub_gave_up_is_taken_up_again() -> None:
     """R0.3: the message is in the dead letter, the document is not forgotten."""
     desk = Desk()
