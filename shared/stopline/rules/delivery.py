@@ -102,7 +102,7 @@ class AlertRecord(Message):
         return self.model_copy(update={"deliveries": tuple(by_key.values())})
 
     def reopened(self) -> "AlertRecord":
-        """Return the record with one more try for all that failed: a refusal may be due to a wrong setting."""
+        """Return the record with one more try for all that failed: a refusal may be a wrong setting."""
         again = {"status": DeliveryStatus.PENDING, "attempts": MAX_ATTEMPTS - 1, "not_before": None}
         return self.changed(*(d.model_copy(update=again) for d in self.deliveries if d.failed))
 
