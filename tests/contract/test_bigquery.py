@@ -1,0 +1,253 @@
+"""What BigQuery's adapter makes of rows, answers and failures."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+import requests
+from google.api_core import exceptions
+
+from emulators.processes import HOST, free_port
+from stopline.adapters.bigquery import BigQueryHistory
+from stopline.adapters.memory import MemoryHistory
+from stopline.adapters.schemas import record
+from stopline.model.messages import HistoryRow
+from stopline.ports import RowFault, Unavailable
+
+from .differences import differs
+
+NOW = datetime(2026, 11, 20, 21, 0, tzinfo=UTC)
+
+
+def fill(event_id: str, **row: Any) -> HistoryRow:
+    return HistoryRow(table="fills", event_id=event_id, row={"account": "demo", "price": "1", **row})
+
+
+class Tables:
+    """Stands in for the client: answers insertAll as production does, with status 200 and errors by row."""
+
+    project = "p"
+
+    def __init__(self, *answers: dict[str, str] | Exception) -> None:
+        self.answers = list(answers)
+        self.requests: list[tuple[str, list[str], Sequence[str]]] = []
+        self.options: dict[str, Any] = {}
+
+    def insert_rows_json(
+        self, table: str, rows: Sequence[dict[str, Any]], *, row_ids: Sequence[str], **options: Any
+    ) -> list[dict[str, Any]]:
+        events = [row["event_id"] for row in rows]
+        self.requests.append((table, events, row_ids))
+        self.options = options
+        answer = self.answers.pop(0) if self.answers else {}
+        if isinstance(answer, Exception):
+            raise answer
+        return [
+            {
+                "index": events.index(event),
+                "errors": [{"reason": reason, "location": "price", "message": f"it is {reason}"}],
+            }
+            for event, reason in answer.items()
+            if event in events
+        ]
+
+
+def history(tables: Tables) -> BigQueryHistory:
+    return BigQueryHistory("ds", client=lambda: tables)  # type: ignore[arg-type,return-value]
+
+
+def test_rows_are_grouped_by_table_and_carry_their_event_id() -> None:
+    tables = Tables()
+    audit = HistoryRow(table="audit", event_id="a", row={"scope": "desk"})
+    assert history(tables).append([fill("1"), audit, fill("2")], NOW) == []
+    assert tables.requests == [("p.ds.fills", ["1", "2"], ["1", "2"]), ("p.ds.audit", ["a"], ["a"])]
+    assert tables.options["timeout"] <= 10
+    assert tables.options["retry"].timeout <= 25
+    assert tables.options["skip_invalid_rows"] is True
+
+
+def test_errors_by_row_in_an_answer_of_status_200_are_read() -> None:
+    """A function that ignores them loses rows: R0.3."""
+    tables = Tables({"2": "invalid"})
+    faults = history(tables).append([fill("1"), fill("2"), fill("3")], NOW)
+    assert faults == [RowFault("2", "fills", "price: it is invalid")]
+    assert len(tables.requests) == 1
+
+
+def test_rows_stopped_by_an_invalid_neighbour_are_sent_again_once() -> None:
+    tables = Tables({"1": "stopped", "2": "invalid", "3": "stopped"})
+    faults = history(tables).append([fill("1"), fill("2"), fill("3")], NOW)
+    assert [fault.event_id for fault in faults] == ["2"]
+    assert [events for _, events, _ in tables.requests] == [["1", "2", "3"], ["1", "3"]]
+
+
+def test_a_row_found_invalid_the_second_time_is_refused_too() -> None:
+    tables = Tables({"1": "stopped", "2": "invalid"}, {"1": "invalid"})
+    faults = history(tables).append([fill("1"), fill("2")], NOW)
+    assert sorted(fault.event_id for fault in faults) == ["1", "2"]
+
+
+@pytest.mark.parametrize("reason", ["stopped", "backendError", "timeout", "something new"])
+def test_rows_whose_fate_stays_unknown_make_the_whole_unavailable(reason: str) -> None:
+    """The message comes again; the views keep one row an event."""
+    tables = Tables({"1": reason}, {"1": reason})
+    with pytest.raises(Unavailable, match="1 rows for fills"):
+        history(tables).append([fill("1"), fill("2")], NOW)
+    assert len(tables.requests) == 2
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        exceptions.NotFound("no table"),
+        exceptions.BadRequest("payload"),
+        exceptions.RetryError("late", None),
+        requests.ConnectionError("reset"),
+        requests.Timeout("late"),
+        ValueError("not JSON"),
+    ],
+    ids=lambda problem: type(problem).__name__,
+)
+def test_a_failed_request_is_unavailable_and_keeps_its_cause(problem: Exception) -> None:
+    with pytest.raises(Unavailable) as caught:
+        history(Tables(problem)).append([fill("1")], NOW)
+    assert caught.value.__cause__ is problem
+
+
+def test_a_request_takes_500_rows_and_5_megabytes() -> None:
+    tables = Tables()
+    history(tables).append([fill(str(n)) for n in range(1_100)], NOW)
+    assert [len(events) for _, events, _ in tables.requests] == [500, 500, 100]
+    tables.requests.clear()
+    history(tables).append([fill(str(n), detail="x" * 1_500_000) for n in range(7)], NOW)
+    assert [len(events) for _, events, _ in tables.requests] == [3, 3, 1]
+
+
+# --- records --------------------------------------------------------------------------------------
+
+
+def made(row: HistoryRow) -> dict[str, Any]:
+    found = record(row, NOW)
+    assert isinstance(found, dict)
+    return found
+
+
+def test_a_number_with_more_than_9_decimals_is_rounded_and_kept_exactly_in_detail() -> None:
+    """BigQuery's NUMERIC keeps 9."""
+    found = made(fill("1", price="0.123456789567", fee="-0.0000000005", quantity="1e3"))
+    assert (found["price"], found["fee"], found["quantity"]) == ("0.12345679", "0", "1000")
+    assert json.loads(found["detail"])["price"] == "0.123456789567"
+
+
+def test_a_detail_of_the_row_itself_is_kept_as_it_is() -> None:
+    assert made(fill("1", detail='{"exact":"1.000000000001"}'))["detail"] == '{"exact":"1.000000000001"}'
+
+
+def test_fields_without_a_column_are_not_dropped() -> None:
+    """A newer publisher's field waits in `detail` until the table has a column for it."""
+    found = made(fill("1", detail="{}", colour="red"))
+    assert "colour" not in found
+    assert json.loads(found["detail"]) == {"detail": "{}", "unknown_fields": {"colour": "red"}}
+
+
+def test_equal_rows_have_one_hash_whenever_they_come() -> None:
+    first, other = made(fill("1", fee="1", symbol="X")), made(fill("1", symbol="X", fee="1"))
+    assert first["content_hash"] == other["content_hash"]
+    assert first["content_hash"] != made(fill("1", symbol="X", fee="2"))["content_hash"]
+
+
+def test_empty_values_are_left_out() -> None:
+    assert "fee" not in made(fill("1", fee=None))
+
+
+# --- queries --------------------------------------------------------------------------------------
+
+
+@pytest.mark.emulators
+def test_a_query_takes_parameters_of_every_kind(bigquery_history: BigQueryHistory) -> None:
+    """Historical analysis: R0.4."""
+    assert not differs("sql", "bigquery")
+    values = {
+        "text": "it's; DROP TABLE",
+        "whole": 2**53,
+        "real": 0.5,
+        "money": Decimal("1.123456789"),
+        "yes": True,
+        "at": datetime(2026, 11, 20, 15, 2, 11, 123456, tzinfo=UTC),
+        "day": date(2026, 11, 20),
+        "nothing": None,
+    }
+    names = ", ".join(f"@{name} AS {name}" for name in values)
+    assert bigquery_history.query(f"SELECT {names}", values) == [values]
+
+
+@pytest.mark.emulators
+def test_a_query_takes_lists(bigquery_history: BigQueryHistory) -> None:
+    bigquery_history.append([fill("1"), fill("2"), fill("3")], NOW)
+    sql = "SELECT event_id FROM `{dataset}.fills` WHERE event_id IN UNNEST(@ids) ORDER BY event_id"
+    assert bigquery_history.query(sql, {"ids": ["3", "1"]}) == [{"event_id": "1"}, {"event_id": "3"}]
+    assert bigquery_history.query(sql, {"ids": []}) == []
+
+
+@pytest.mark.emulators
+def test_a_refused_query_is_an_error_not_an_empty_answer(bigquery_history: BigQueryHistory) -> None:
+    with pytest.raises(ValueError, match="BigQuery refused the query"):
+        bigquery_history.query("SELEC 1")
+    with pytest.raises(Unavailable):
+        bigquery_history.query("SELECT * FROM `{dataset}.nowhere`")
+
+
+@pytest.mark.parametrize("value", [object(), NOW.replace(tzinfo=None), [1, "a"], {"a": 1}], ids=repr)
+def test_a_parameter_without_a_type_is_refused(value: Any) -> None:
+    with pytest.raises(TypeError, match="parameter p"):
+        history(Tables()).query("SELECT @p", {"p": value})
+
+
+@pytest.mark.emulators
+def test_conflicting_events_are_listed(bigquery_history: BigQueryHistory) -> None:
+    """One event id with two contents is a fault somewhere: reconciliation, R1.8."""
+    bigquery_history.append([fill("same"), fill("other"), fill("same")], NOW)
+    sql = "SELECT * FROM `{dataset}.conflicting_events`"
+    assert bigquery_history.query(sql) == []
+    bigquery_history.append([fill("other", price="2")], NOW)
+    [found] = bigquery_history.query(sql)
+    assert (found["table_name"], found["event_id"], found["versions"]) == ("fills", "other", 2)
+
+
+@pytest.mark.emulators
+def test_the_day_is_summed_exactly(bigquery_history: BigQueryHistory) -> None:
+    bigquery_history.append([fill(str(n), price="0.1", session="2026-11-20") for n in range(3)], NOW)
+    sql = "SELECT session, SUM(price) AS total FROM `{dataset}.fills_latest` GROUP BY session"
+    assert bigquery_history.query(sql) == [{"session": date(2026, 11, 20), "total": Decimal("0.3")}]
+
+
+def test_memory_has_no_sql() -> None:
+    assert differs("sql", "memory")
+    with pytest.raises(NotImplementedError, match="latest"):
+        MemoryHistory().query("SELECT 1")
+
+
+@pytest.fixture
+def lost(monkeypatch: pytest.MonkeyPatch) -> Iterator[BigQueryHistory]:
+    """A BigQuery that refuses connections."""
+    monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", f"{HOST}:{free_port()}")
+    history = BigQueryHistory("ds", "nowhere", timeout_s=0.6, query_timeout_s=1.2)
+    yield history
+    history.close()
+
+
+@pytest.mark.parametrize("call", [lambda h: h.append([fill("1")], NOW), lambda h: h.query("SELECT 1")])
+def test_an_outage_is_unavailable_in_time(
+    lost: BigQueryHistory, call: Callable[[BigQueryHistory], Any]
+) -> None:
+    """The client's own retry would take ten minutes: R8.5."""
+    begun = time.monotonic()
+    with pytest.raises(Unavailable):
+        call(lost)
+    assert time.monotonic() - begun < 4

@@ -1,0 +1,131 @@
+"""What Pub/Sub's adapter sends, and what it makes of failures."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from google.api_core import exceptions
+
+from emulators.processes import HOST, free_port
+from stopline.adapters.pubsub import MAX_REQUEST_BYTES, PubSubBus
+from stopline.ports import Outgoing, Unavailable
+
+from .differences import differs
+
+
+class Publisher:
+    """Stands in for the API client: writes down requests, fails where told to."""
+
+    def __init__(self, *failing: tuple[str, str]) -> None:
+        self.requests: list[tuple[str, str, list[bytes]]] = []
+        self.timeouts: list[float] = []
+        self.failing = set(failing)
+
+    def publish(self, *, topic: str, messages: Sequence[Any], retry: Any, timeout: float) -> Any:
+        assert retry is not None
+        assert retry.timeout <= 10
+        self.timeouts.append(timeout)
+        name = topic.removeprefix("projects/p/topics/")
+        [key] = {message.ordering_key for message in messages}
+        if (name, key) in self.failing:
+            raise exceptions.ServiceUnavailable("down")
+        self.requests.append((name, key, [message.data for message in messages]))
+        return SimpleNamespace(message_ids=[f"{name}/{key}/{message.data!r}" for message in messages])
+
+
+def bus(publisher: Publisher, prefix: str = "") -> PubSubBus:
+    return PubSubBus("p", prefix, client=lambda: publisher)  # type: ignore[arg-type,return-value]
+
+
+def test_one_request_carries_all_messages_of_one_topic_and_key() -> None:
+    """Pub/Sub refuses a request that mixes ordering keys; the emulator does not."""
+    publisher = Publisher()
+    messages = [Outgoing("orders", bytes([n]), key=key) for n in range(3) for key in ("a", "b", "")]
+    messages.append(Outgoing("alerts", b"x", key="a"))
+    ids = bus(publisher).publish(messages)
+    assert publisher.requests == [
+        ("orders", "a", [b"\0", b"\1", b"\2"]),
+        ("orders", "b", [b"\0", b"\1", b"\2"]),
+        ("orders", "", [b"\0", b"\1", b"\2"]),
+        ("alerts", "a", [b"x"]),
+    ]
+    assert ids == [f"{m.topic}/{m.key}/{m.data!r}" for m in messages]
+
+
+def test_the_prefix_of_the_environment_stands_before_every_topic() -> None:
+    """Development and production with topic prefixes: R8.2."""
+    publisher = Publisher()
+    bus(publisher, "dev-").publish([Outgoing("alerts", b"x")])
+    assert [topic for topic, _, _ in publisher.requests] == ["dev-alerts"]
+
+
+def test_a_request_stays_under_1000_messages_and_9_megabytes() -> None:
+    publisher = Publisher()
+    bus(publisher).publish([Outgoing("alerts", b"x") for _ in range(2_500)])
+    assert [len(data) for _, _, data in publisher.requests] == [999, 999, 502]
+    publisher.requests.clear()
+    bus(publisher).publish([Outgoing("alerts", b"x" * 2_500_000) for _ in range(7)])
+    assert [len(data) for _, _, data in publisher.requests] == [3, 3, 1]
+    assert all(sum(map(len, data)) < MAX_REQUEST_BYTES for _, _, data in publisher.requests)
+
+
+def test_a_topic_that_fails_holds_up_no_other_and_is_named() -> None:
+    """A command to close positions does not wait for the alert about it: R5.1."""
+    publisher = Publisher(("alerts", "demo"))
+    with pytest.raises(Unavailable, match=r"1 of 2 .*\(alerts\)") as caught:
+        bus(publisher).publish([Outgoing("alerts", b"1", key="demo"), Outgoing("orders", b"2", key="demo")])
+    assert isinstance(caught.value.__cause__, exceptions.ServiceUnavailable)
+    assert publisher.requests == [("orders", "demo", [b"2"])]
+
+
+def test_a_key_that_fails_holds_up_no_other_key_and_no_later_call() -> None:
+    publisher = Publisher(("orders", "a"))
+    messages = [Outgoing("orders", b"1", key="a"), Outgoing("orders", b"2", key="b")]
+    with pytest.raises(Unavailable):
+        bus(publisher).publish(messages)
+    publisher.failing.clear()
+    bus(publisher).publish(messages)
+    assert publisher.requests == [("orders", "b", [b"2"]), ("orders", "a", [b"1"]), ("orders", "b", [b"2"])]
+
+
+def test_within_one_call_nothing_of_a_key_is_sent_past_its_failure() -> None:
+    """Or a later command would overtake an earlier one."""
+    publisher = Publisher(("orders", "a"))
+    with pytest.raises(Unavailable, match="1500 of 1500"):
+        bus(publisher).publish([Outgoing("orders", b"x", key="a") for _ in range(1_500)])
+    assert len(publisher.timeouts) == 1
+
+
+def test_the_time_of_a_call_is_shared_by_its_requests() -> None:
+    publisher = Publisher()
+    bus(publisher).publish([Outgoing("orders", b"x", key=str(n)) for n in range(5)])
+    assert publisher.timeouts[0] == pytest.approx(2, abs=0.1)
+    assert publisher.timeouts[-1] == pytest.approx(10, abs=0.5)
+
+
+@pytest.fixture(params=["closed", "silent"])
+def lost(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[PubSubBus]:
+    """A Pub/Sub that refuses connections, or takes them and says nothing."""
+    with socket.socket() as listener:
+        port = free_port()
+        if request.param == "silent":
+            listener.bind((HOST, port))
+            listener.listen()
+        monkeypatch.setenv("PUBSUB_EMULATOR_HOST", f"{HOST}:{port}")
+        bus = PubSubBus("nowhere", timeout_s=0.6)
+        yield bus
+        bus.close()
+
+
+def test_an_outage_is_unavailable_in_time(lost: PubSubBus) -> None:
+    """The client's own retry would take ten minutes: R8.5."""
+    assert not differs("outage", "pubsub")
+    begun = time.monotonic()
+    with pytest.raises(Unavailable, match="1 of 1"):
+        lost.publish([Outgoing("alerts", b"x")])
+    assert time.monotonic() - begun < 2.5
