@@ -34,7 +34,7 @@ SHOWN: dict[str, Difference] = {
         emulator="NOT_FOUND, which is Unavailable",
         production="as the emulator",
         reason="topics of the embedded mode exist when somebody subscribes",
-        proof="topology tests: every topic that a function publishes to exists",
+        proof="tests of the topology: a function publishes to topics that are there",
     ),
     "sql": Difference(
         memory="has none: `latest` takes its place",
@@ -80,7 +80,7 @@ KNOWN: dict[str, Difference] = {
         emulator="needs none",
         production="FAILED_PRECONDITION for equality on one field with inequality or order on another",
         reason="neither of them has indexes",
-        proof="infra/topology.json lists the indexes; its test compares them with the queries",
+        proof="test_indexes compares the queries with infra/topology.json",
     ),
     "index entries": Difference(
         memory="no limit",
