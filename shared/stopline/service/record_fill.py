@@ -79,6 +79,7 @@ class FillRecorder:
         outcomes: dict[int, Outcome] = {}
         first: dict[str, tuple[int, Fill]] = {}
         twins: list[tuple[int, Fill]] = []
+        repeated: list[tuple[int, Fill]] = []
         now = self._clock.now()
         for index, fill in indexed:
             refused = check_fill(fill, account, now)
@@ -93,18 +94,23 @@ class FillRecorder:
                 self._store, self._log, account, [fill for _, fill in first.values()], message_id, now
             )
             self._books.change(account.account, booking.decide)
-            self._note_duplicates(booking, message_id)
             outcomes |= {index: booking.outcome(fill) for index, fill in first.values()}
+            repeated = [(index, fill) for index, fill in first.values() if fill.key in booking.repeated]
         for index, fill in twins:
             same = fill.hash == first[fill.key][1].hash
             outcomes[index] = Outcome(fill, Result.DUPLICATE) if same else _conflicting(fill)
+        again = [(index, fill) for index, fill in twins if outcomes[index].result is Result.DUPLICATE]
+        self._note_duplicates([*repeated, *again], message_id)
         return outcomes
 
-    def _note_duplicates(self, booking: "_Booking", message_id: str) -> None:
-        """Record which other messages carried a fill again: the conservation line counts them."""
+    def _note_duplicates(self, repeated: Sequence[tuple[int, Fill]], message_id: str) -> None:
+        """Record which items of which messages carried a fill again: the conservation line counts them.
+
+        The same message again writes the same notes; a redelivery is not a duplicate.
+        """
         notes = [
             Put(
-                Path("duplicates", document_id(fill.key, digest(message_id))),
+                Path("duplicates", document_id(fill.key, digest(message_id), str(index))),
                 {
                     "fill": fill.key,
                     "account": fill.account,
@@ -112,7 +118,7 @@ class FillRecorder:
                     "noted_at": SERVER_TIME,
                 },
             )
-            for fill in booking.repeated
+            for index, fill in repeated
         ]
         if notes:
             self._store.commit(notes)
@@ -131,7 +137,7 @@ class _Booking:
         self._message_id = message_id
         self._now = now
         self._outcomes: dict[str, Outcome] = {}
-        self.repeated: list[Fill] = []
+        self.repeated: set[str] = set()  # keys of fills that another message booked
 
     def outcome(self, fill: Fill) -> Outcome:
         return self._outcomes[fill.key]
@@ -139,7 +145,7 @@ class _Booking:
     def decide(self, book: Book | None, attempt: int) -> Change[Book] | None:
         """Book what is not booked yet. The fill log is asked first only where that is needed anyway."""
         book = book or Book(self._account.account)
-        self._outcomes, self.repeated = {}, []
+        self._outcomes, self.repeated = {}, set()
         new = self._fills
         if attempt > 0 or any(book.is_late(fill, self._now) for fill in new):
             new = self._unbooked()
@@ -161,7 +167,7 @@ class _Booking:
             else:
                 self._outcomes[fill.key] = Outcome(fill, Result.DUPLICATE)
                 if document.data["message_id"] != self._message_id:
-                    self.repeated.append(fill)
+                    self.repeated.add(fill.key)
         return new
 
     def _apply(self, book: Book, fills: list[Fill]) -> tuple[list[Fill], Book]:
