@@ -1,0 +1,402 @@
+"""A broker on paper: executes orders, and Stopline's close commands, against the latest prices.
+
+It does what a broker adapter of yours has to do: it holds commands back by epoch, expiry and position, asks
+for the trading state before anything that adds risk, and reports each execution under an id that follows from
+the order's. `PaperBroker` is logic only; `serve_embedded` and `PullLoop` connect it to the topic `orders`.
+"""
+
+import base64
+import threading
+from collections import defaultdict, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+
+from emulators.bootstrap import Rest
+from stopline.adapters.memory import MemoryBus
+from stopline.model.control import TradingState
+from stopline.model.decimals import EXACT, ZERO
+from stopline.model.errors import Rejected
+from stopline.model.fill import DEFAULT_STRATEGY, Fill, Side
+from stopline.model.instrument import Instrument, Kind
+from stopline.model.messages import Command, CommandAction
+from stopline.model.prices import Quote
+from stopline.model.wire import decode_object, validate
+from stopline.ports import Clock, Outgoing
+from stopline.risk.border import to_decimal
+
+TradingStateOf = Callable[[str], TradingState]
+"""The trading state that holds for an account; whatever it raises means that the state cannot be read."""
+
+FEES: Mapping[Kind, Decimal] = {
+    Kind.OPTION: Decimal("0.65"),
+    Kind.FUTURE: Decimal("0.85"),
+    Kind.EQUITY: Decimal("0.005"),
+}
+"""Money per contract or share; other kinds trade without a fee."""
+
+
+class Status(StrEnum):
+    FILLED = "filled"
+    WORKING = "working"  # all or a part waits for a price
+    REFUSED = "refused"
+    DROPPED = "dropped"  # a command that must not be executed, or not any more
+    DUPLICATE = "duplicate"  # seen before: nothing was done
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a trader sends. `limit` None: at the market. `order_id` is never executed twice."""
+
+    order_id: str
+    account: str
+    instrument: Instrument
+    side: Side
+    quantity: Decimal
+    strategy: str = DEFAULT_STRATEGY
+    limit: Decimal | None = None
+    group_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What became of an order or command so far, with the reason in one line and its executions."""
+
+    id: str
+    status: Status
+    reason: str = ""
+    fills: tuple[Fill, ...] = ()
+
+
+@dataclass(slots=True)
+class Misbehaviour:
+    """Ways to be a bad broker, for tests. Each counter runs down as it is used."""
+
+    reject: int = 0  # refuse so many orders or commands
+    twice: int = 0  # report so many fills twice
+    late: timedelta = timedelta(0)  # report fills so much after their execution
+    most: Decimal | None = None  # fill at most so many units a price: the rest waits for the next one
+
+
+@dataclass(frozen=True, slots=True)
+class _Ticket:
+    """What is left of an order, or of a command: that is reduce-only and asks for no trading state."""
+
+    id: str
+    account: str
+    strategy: str
+    instrument: Instrument
+    side: Side
+    left: Decimal
+    limit: Decimal | None
+    group_id: str | None = None
+    expires_at: datetime | None = None
+    command: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """A fill to publish, not before a moment."""
+
+    fill: Fill
+    release_at: datetime
+
+
+@dataclass
+class PaperBroker:
+    """One broker with any number of accounts. Safe to call from several threads."""
+
+    trading_state: TradingStateOf
+    name: str = "paper"
+    fees: Mapping[Kind, Decimal] = field(default_factory=lambda: FEES)
+    misbehaviour: Misbehaviour = field(default_factory=Misbehaviour)
+    published: int = 0  # fills handed to the topic, each time counted
+    unreadable: list[str] = field(default_factory=list)  # why a message on `orders` was no command
+
+    def __post_init__(self) -> None:
+        self._quotes: dict[str, Quote] = {}
+        self._positions: dict[tuple[str, str, str], Decimal] = defaultdict(Decimal)
+        self._epochs: dict[str, int] = {}
+        self._reports: dict[str, Report] = {}
+        self._working: dict[str, _Ticket] = {}
+        self._outbox: deque[_Due] = deque()
+        self._lock = threading.RLock()
+
+    def position(self, account: str, strategy: str, symbol: str) -> Decimal:
+        """Return what this broker has executed for a strategy: negative is short."""
+        return self._positions[account, strategy, symbol]
+
+    def report(self, id_: str) -> Report | None:
+        """Return what became of an order or command; None when it was never seen."""
+        return self._reports.get(id_)
+
+    # --- what comes in ---
+
+    def price(self, quotes: Mapping[str, Quote], now: datetime) -> list[Report]:
+        """Take new prices, and try what is working; return the reports of what moved."""
+        with self._lock:
+            self._quotes.update(quotes)
+            moved = []
+            for ticket in list(self._working.values()):
+                before = self._reports[ticket.id]
+                after = self._try(ticket, now)
+                if after != before:
+                    moved.append(after)
+            return moved
+
+    def order(self, order: Order, now: datetime) -> Report:
+        """Execute a trader's order, or let it wait for its limit. The same id again changes nothing."""
+        with self._lock:
+            if order.order_id in self._reports:
+                return replace(self._reports[order.order_id], status=Status.DUPLICATE)
+            if order.quantity <= 0:
+                return self._note(order.order_id, Status.REFUSED, "the quantity must be above 0")
+            if self._rejects():
+                return self._note(order.order_id, Status.REFUSED, "the broker does not take it")
+            ticket = _Ticket(
+                order.order_id,
+                order.account,
+                order.strategy,
+                order.instrument,
+                order.side,
+                order.quantity,
+                order.limit,
+                order.group_id,
+            )
+            if order.limit is None and self._market(ticket) is None:
+                return self._note(ticket.id, Status.REFUSED, f"no price for {order.instrument.symbol}")
+            return self._try(ticket, now)
+
+    def command(self, command: Command, now: datetime) -> Report:
+        """Carry out a command of Stopline. The same id again changes nothing."""
+        with self._lock:
+            if command.command_id in self._reports:
+                return replace(self._reports[command.command_id], status=Status.DUPLICATE)
+            seen = self._epochs.get(command.account, -1)
+            if command.epoch < seen:
+                reason = f"epoch {command.epoch} is over, {seen} holds"
+                return self._note(command.command_id, Status.DROPPED, reason)
+            self._epochs[command.account] = command.epoch
+            if now >= command.expires_at:
+                return self._note(command.command_id, Status.DROPPED, "it has expired")
+            if self._rejects():
+                return self._note(command.command_id, Status.REFUSED, "the broker does not take it")
+            if command.action is CommandAction.CANCEL_ALL:
+                return self._cancel_all(command)
+            return self._close(command, now)
+
+    def message(self, data: bytes, now: datetime) -> Report | None:
+        """Carry out a message of the topic `orders`; None where it is no command: see `unreadable`."""
+        try:
+            return self.command(validate(Command, decode_object(data)), now)
+        except Rejected as refused:
+            self.unreadable.append(str(refused))
+            return None
+
+    # --- what goes out ---
+
+    def flush(self, now: datetime, publish: Callable[[Fill], object]) -> int:
+        """Publish the fills that are due, in order; return how many. One whose publishing fails stays due."""
+        count = 0
+        with self._lock:
+            while self._outbox and self._outbox[0].release_at <= now:
+                publish(self._outbox[0].fill)
+                self._outbox.popleft()
+                self.published += 1
+                count += 1
+        return count
+
+    # --- execution ---
+
+    def _close(self, command: Command, now: datetime) -> Report:
+        if command.instrument is None or command.side is None or command.quantity is None:
+            return self._note(command.command_id, Status.DROPPED, "a close needs a whole order")
+        if command.order_type == "LIMIT" and command.limit_price is None:
+            return self._note(command.command_id, Status.DROPPED, "a limit order needs a limit price")
+        ticket = _Ticket(
+            command.command_id,
+            command.account,
+            command.strategy or DEFAULT_STRATEGY,
+            command.instrument,
+            Side(command.side),
+            command.quantity,
+            command.limit_price if command.order_type == "LIMIT" else None,
+            expires_at=command.expires_at,
+            command=True,
+        )
+        return self._try(ticket, now)
+
+    def _cancel_all(self, command: Command) -> Report:
+        mine = [t for t in self._working.values() if t.account == command.account]
+        for ticket in mine:
+            self._note(ticket.id, Status.CANCELLED, f"by {command.command_id}")
+        return self._note(command.command_id, Status.FILLED, f"{len(mine)} working orders cancelled")
+
+    def _try(self, ticket: _Ticket, now: datetime) -> Report:
+        """Execute as much of a ticket as may be executed now."""
+        if ticket.expires_at is not None and now >= ticket.expires_at:
+            return self._note(ticket.id, Status.DROPPED, "it has expired")
+        held = self._positions[ticket.account, ticket.strategy, ticket.instrument.symbol]
+        quantity = ticket.left
+        if ticket.command:
+            if not held or (held > 0) is (ticket.side is Side.BUY):
+                return self._note(ticket.id, Status.DROPPED, "there is nothing to reduce")
+            quantity = min(quantity, abs(held))
+        price = self._market(ticket)
+        if price is None:
+            return self._wait(ticket, "waits for a price")
+        most = self.misbehaviour.most
+        quantity = quantity if most is None else min(quantity, most)
+        refused = None if ticket.command else self._risk_refused(ticket, held, quantity)
+        if refused is not None:
+            return self._note(ticket.id, Status.REFUSED, refused)
+        self._execute(ticket, quantity, price, now)
+        rest = EXACT.subtract(ticket.left, quantity)
+        if ticket.command:
+            rest = min(rest, abs(self._positions[ticket.account, ticket.strategy, ticket.instrument.symbol]))
+        if rest > 0:
+            return self._wait(replace(ticket, left=rest), f"{rest} left")
+        return self._note(ticket.id, Status.FILLED, "")
+
+    def _market(self, ticket: _Ticket) -> Decimal | None:
+        """Return the price at which a ticket trades now; None without one, or while it is past the limit."""
+        quote = self._quotes.get(ticket.instrument.symbol)
+        if quote is None:
+            return None
+        buys = ticket.side is Side.BUY
+        touch = quote.ask if buys else quote.bid
+        price = to_decimal(touch if touch > 0 or (not buys and touch == 0) else quote.last)
+        if price is None or not ticket.instrument.allows_price(price):
+            return None
+        if ticket.limit is None:
+            return price
+        good = price <= ticket.limit if buys else price >= ticket.limit
+        return price if good else None
+
+    def _risk_refused(self, ticket: _Ticket, held: Decimal, quantity: Decimal) -> str | None:
+        """Say why an order may not be executed in the account's trading state, or None.
+
+        A state that cannot be read lets nothing through but what makes a position smaller.
+        """
+        after = held + (quantity if ticket.side is Side.BUY else -quantity)
+        reduces = abs(after) < abs(held) and after * held >= 0
+        try:
+            state = self.trading_state(ticket.account)
+        except Exception as problem:  # noqa: BLE001 - whatever the reason: unknown is not ACTIVE
+            return None if reduces else f"the trading state cannot be read ({type(problem).__name__})"
+        if state is TradingState.HALTED or (state is TradingState.REDUCING and not reduces):
+            return f"account {ticket.account} is {state.value}"
+        return None
+
+    def _execute(self, ticket: _Ticket, quantity: Decimal, price: Decimal, now: datetime) -> None:
+        known = self._reports.get(ticket.id)
+        fills = known.fills if known else ()
+        fill = Fill(
+            fill_id=f"{ticket.id}-{len(fills) + 1}",
+            broker=self.name,
+            account=ticket.account,
+            strategy=ticket.strategy,
+            instrument=ticket.instrument,
+            side=ticket.side,
+            quantity=quantity,
+            price=price,
+            fee=EXACT.multiply(self.fees.get(ticket.instrument.kind, ZERO), quantity),
+            executed_at=now.astimezone(UTC),
+            order_id=ticket.id,
+            group_id=ticket.group_id,
+        )
+        key = (ticket.account, ticket.strategy, ticket.instrument.symbol)
+        self._positions[key] = EXACT.add(self._positions[key], fill.signed_quantity)
+        self._reports[ticket.id] = Report(ticket.id, Status.WORKING, "", (*fills, fill))
+        self._outbox.append(_Due(fill, now + self.misbehaviour.late))
+        if self.misbehaviour.twice > 0:
+            self.misbehaviour.twice -= 1
+            self._outbox.append(_Due(fill, now + self.misbehaviour.late))
+
+    def _wait(self, ticket: _Ticket, reason: str) -> Report:
+        report = self._note(ticket.id, Status.WORKING, reason)
+        self._working[ticket.id] = ticket
+        return report
+
+    def _note(self, id_: str, status: Status, reason: str) -> Report:
+        """Record a ticket's new status; it works on only when `_wait` says so."""
+        self._working.pop(id_, None)
+        known = self._reports.get(id_)
+        self._reports[id_] = Report(id_, status, reason, known.fills if known else ())
+        return self._reports[id_]
+
+    def _rejects(self) -> bool:
+        if self.misbehaviour.reject <= 0:
+            return False
+        self.misbehaviour.reject -= 1
+        return True
+
+
+# --- the two loops -----------------------------------------------------------------------------------------
+
+
+def serve_embedded(
+    broker: PaperBroker, bus: MemoryBus, clock: Clock, publish: Callable[[Fill], object]
+) -> None:
+    """Carry out what is published on `orders` of an embedded bus, and publish the fills."""
+
+    def handle(message: Outgoing, message_id: str, attempt: int) -> None:
+        broker.message(message.data, clock.now())
+        broker.flush(clock.now(), publish)
+
+    bus.subscribe("orders", handle)
+
+
+class PullLoop:
+    """Carries out what the subscription `orders-broker` of a Pub/Sub emulator holds, until closed.
+
+    A message is acknowledged when its fills are published: one that comes again finds its report, and only
+    what is not published yet goes out.
+    """
+
+    def __init__(
+        self,
+        broker: PaperBroker,
+        host: str,
+        project: str,
+        clock: Clock,
+        publish: Callable[[Fill], object],
+        every_s: float = 0.05,
+    ) -> None:
+        self._broker = broker
+        self._clock = clock
+        self._publish = publish
+        self._every_s = every_s
+        self._path = f"/v1/projects/{project}/subscriptions/orders-broker"
+        self._rest = Rest(host)
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="paper-broker", daemon=True)
+        self.faults: list[Exception] = []  # what kept it from pulling or publishing, for a look afterwards
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the loop."""
+        self._closing.set()
+        self._thread.join()
+        self._rest.close()
+
+    def _run(self) -> None:
+        while not self._closing.wait(self._every_s):
+            try:
+                self._pull()
+            except Exception as problem:  # noqa: BLE001 - not acknowledged: the messages come again
+                if not self._closing.is_set():
+                    self.faults.append(problem)
+
+    def _pull(self) -> None:
+        body = {"maxMessages": 50, "returnImmediately": True}
+        received = self._rest.call("POST", f"{self._path}:pull", body, seconds=5).get("receivedMessages", [])
+        for one in received:
+            self._broker.message(base64.b64decode(one["message"].get("data", "")), self._clock.now())
+        self._broker.flush(self._clock.now(), self._publish)
+        if received:
+            ids = [one["ackId"] for one in received]
+            self._rest.call("POST", f"{self._path}:acknowledge", {"ackIds": ids})
