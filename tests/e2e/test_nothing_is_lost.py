@@ -104,16 +104,20 @@ def app_of(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> App:
     return App(Ports(FirestoreStore(stack.project), PubSubBus(stack.project), SystemClock()))
 
 
-def publish(stack: Stack, fills: list[Raw], rng: random.Random) -> int:
-    """Publish fills in messages of 1 to 25; return the number of messages."""
-    messages = 0
-    while fills:
-        size = rng.choice([1, 2, 8, 25])
-        part, fills = fills[:size], fills[size:]
-        body = part[0] if len(part) == 1 else {"type": "stopline.fills.v1", "fills": part}
+def publish(stack: Stack, fills: list[Raw], rng: random.Random) -> None:
+    """Publish fills, each message 1 to 25 of one account, in any order."""
+    by_account = defaultdict(list)
+    for fill in fills:
+        by_account[fill["account"]].append(fill)
+    messages = []
+    for waiting in by_account.values():
+        while waiting:
+            size = rng.choice([1, 2, 8, 25])
+            part, waiting = waiting[:size], waiting[size:]
+            messages.append(part[0] if len(part) == 1 else {"type": "stopline.fills.v1", "fills": part})
+    rng.shuffle(messages)
+    for body in messages:
         stack.publish("fills", canonical(body))
-        messages += 1
-    return messages
 
 
 @pytest.mark.timeout(240)

@@ -8,7 +8,7 @@ from enum import StrEnum
 from stopline.ledger.book import Book
 from stopline.ledger.position import position_key
 from stopline.model.account import Account
-from stopline.model.errors import Rejected
+from stopline.model.errors import Rejected, Transient
 from stopline.model.fill import Fill
 from stopline.model.ids import digest, document_id
 from stopline.model.messages import Effect, HistoryRow, Sweep, SweepKind
@@ -64,13 +64,16 @@ class FillRecorder:
         by_account: dict[str, list[tuple[int, Fill]]] = {}
         for index, fill in enumerate(fills):
             by_account.setdefault(fill.account, []).append((index, fill))
+        trouble: Transient | None = None
         for name, indexed in by_account.items():
             try:
-                account = self._accounts.require(name)
+                outcomes |= self._record_account(self._accounts.require(name), indexed, message_id)
             except Rejected as refused:
                 outcomes |= {i: Outcome(fill, Result.REFUSED, refused) for i, fill in indexed}
-                continue
-            outcomes |= self._record_account(account, indexed, message_id)
+            except Transient as problem:  # one account's trouble does not hold up the others of the message
+                trouble = problem
+        if trouble is not None:
+            raise trouble
         return [outcomes[index] for index in range(len(fills))]
 
     def _record_account(

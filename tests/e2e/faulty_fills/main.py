@@ -1,4 +1,4 @@
-"""The fills function with a store and a bus that fail: one call in ten before its effect, one in ten after."""
+"""The fills function with a store and a bus that fail: one call in ten before it, one in ten after."""
 
 import os
 import random
