@@ -1,4 +1,4 @@
-"""Make shared/stopline/model/calendars.json from the exchange-calendars package (a tool's dependency, not the product's).
+"""Make shared/stopline/model/calendars.json from the exchange-calendars package, which only this tool needs.
 
 Run: python tools/make_calendars.py > shared/stopline/model/calendars.json
 """
@@ -47,7 +47,15 @@ def clock(moment: time) -> str:
 
 
 if __name__ == "__main__":
-    always = {"opens": "00:00", "closes": "00:00", "roll": "", "every_day": True, "through": "9999-12-31", "holidays": [], "early_closes": {}}
+    always = {
+        "opens": "00:00",
+        "closes": "00:00",
+        "roll": "",
+        "every_day": True,
+        "through": "9999-12-31",
+        "holidays": [],
+        "early_closes": {},
+    }
     table = {ours: facts(*market) for ours, market in MARKETS.items()}
     table["24/7"] = {"zone": "UTC", **always}
     print(json.dumps(table, separators=(",", ":")).replace('},"', '},\n"'))

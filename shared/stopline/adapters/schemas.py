@@ -56,7 +56,6 @@ TABLES: Final[Mapping[str, Mapping[str, str]]] = {
         "pnl_day": "NUMERIC",
         "gross_exposure": "NUMERIC",
         "level": "STRING",
-        "trading_state": "STRING",
         "as_of": "TIMESTAMP",
     },
     "alerts": {
@@ -78,7 +77,7 @@ TABLES: Final[Mapping[str, Mapping[str, str]]] = {
         "epoch": "INT64",
         "from_state": "STRING",
         "to_state": "STRING",
-        "at": "TIMESTAMP",
+        "decided_at": "TIMESTAMP",
     },
 }
 """Column types by table and name. Every table also has those of COMMON."""

@@ -98,14 +98,14 @@ def _alert(account: str, reading: Reading, old: Level, new: Level, cause: str, n
             severity = Severity.CRITICAL
         case Level.WARN if better:
             summary = f"{limit.what}{whose} is back to {number}, limit {threshold}"
-            severity = Severity.INFO
+            severity = Severity.WARNING  # whoever was told of the breach is told of its end
         case Level.WARN:
             share = _number(reading.current / reading.threshold * 100) if reading.current is not None else "?"
             summary = f"{limit.what}{whose} is {number}, {share}% of its limit {threshold}"
             severity = Severity.WARNING
         case _:
             summary = f"{limit.what}{whose} is {number}, limit {threshold}: clear"
-            severity = Severity.INFO
+            severity = Severity.WARNING if old is Level.BREACH else Severity.INFO
     return Alert(
         alert_id=digest("limit", account, reading.key, new.value, cause),
         account=account,

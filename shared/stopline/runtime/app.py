@@ -123,7 +123,16 @@ class App:
     def sweeper(self) -> Sweeper:
         from stopline.service.run_sweep import Sweeper
 
-        return Sweeper(self.store, self.relay, self.clock, self.accounts, self.desk, self.marker, self.closer)
+        return Sweeper(
+            self.store,
+            self.ports.bus,
+            self.relay,
+            self.clock,
+            self.accounts,
+            self.desk,
+            self.marker,
+            self.closer,
+        )
 
     @cached_property
     def dispatcher(self) -> AlertDispatcher:

@@ -3,6 +3,7 @@
 import threading
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 from stopline.ports import Channel, Clock
 from stopline.runtime import logs
@@ -77,6 +78,15 @@ def channels(chosen: Settings) -> dict[str, Channel]:
             port=chosen.smtp_port,
             username=chosen.smtp_user,
             password=chosen.smtp_password,
-            tls="auto" if chosen.smtp_starttls else "none",
+            tls=_tls(chosen),
         )
     return result
+
+
+def _tls(chosen: Settings) -> Literal["auto", "starttls", "implicit", "none"]:
+    """Return how mail is encrypted: never silently less where a password is sent."""
+    if not chosen.smtp_starttls:
+        return "none"
+    if chosen.smtp_port == 465:
+        return "implicit"
+    return "starttls" if chosen.smtp_user else "auto"

@@ -68,7 +68,7 @@ def audit_row(
         "epoch": epoch,
         "from_state": states[0],
         "to_state": states[1],
-        "at": utc_text(at),
+        "decided_at": utc_text(at),
     }
     return _row("audit", event_id, row, dict(detail or {}))
 
@@ -79,8 +79,8 @@ def table_row(table: str, event_id: str, row: Mapping[str, Any], detail: Mapping
 
 
 def numeric(value: Decimal | None) -> str | None:
-    """Return a number for a NUMERIC column: rounded to its 9 decimals (the exact text stands in `detail`)."""
-    return None if value is None else decimal_text(round(value, 9))
+    """Return the exact text of a number; the history rounds it to a column's 9 decimals and keeps the text in `detail`."""
+    return None if value is None else decimal_text(value)
 
 
 def _plain(value: Any) -> Any:

@@ -18,6 +18,7 @@ from stopline.model.wire import canonical
 from stopline.ports import Bus, Data, Outgoing
 
 _REMEMBERED = 50_000
+ORDERED = frozenset({"orders"})  # topics whose subscribers get one account's messages in their order
 
 
 class Unpublished(Transient):
@@ -93,4 +94,5 @@ def outgoing(effect: Effect) -> Outgoing:
     attributes = {"effect_id": effect.id, "type": str(effect.body.get("type", ""))}
     if effect.account:
         attributes["account"] = effect.account
-    return Outgoing(effect.topic, canonical(effect.body), attributes, key=effect.account)
+    key = effect.account if effect.topic in ORDERED else ""
+    return Outgoing(effect.topic, canonical(effect.body), attributes, key)

@@ -8,9 +8,10 @@ from stopline.model.errors import Transient
 from stopline.model.ids import digest, document_id
 from stopline.model.messages import Alert, Effect, Severity, Sweep, SweepKind
 from stopline.model.times import utc_text
-from stopline.ports import Clock, Conflict, Path, Put, Store, Update, Where
+from stopline.ports import Bus, Clock, Conflict, Path, Put, Store, Update, Where
 from stopline.service.accounts import AccountReader
 from stopline.service.close_book import Closer
+from stopline.service.dispatch_alert import republish_due
 from stopline.service.mark_prices import Desk, PriceMarker
 from stopline.service.outbox import Relay, decode_outbox, outbox_fields
 
@@ -25,6 +26,7 @@ class Sweeper:
     def __init__(
         self,
         store: Store,
+        bus: Bus,
         relay: Relay,
         clock: Clock,
         accounts: AccountReader,
@@ -33,6 +35,7 @@ class Sweeper:
         closer: Closer,
     ) -> None:
         self._store = store
+        self._bus = bus
         self._relay = relay
         self._clock = clock
         self._accounts = accounts
@@ -51,6 +54,7 @@ class Sweeper:
             return
         faults = [self._flush(collection, now) for collection in OUTBOX_COLLECTIONS]
         faults.append(self._evaluate_all(now, digest("sweep", sweep.kind.value, utc_text(scheduled_at))))
+        republish_due(self._store, self._bus, self._clock)
         problems = [fault for fault in faults if fault]
         if problems:
             raise Transient("; ".join(problems)[:1000])
