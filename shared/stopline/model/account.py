@@ -23,9 +23,9 @@ def _known_calendar(name: str) -> str:
 
 
 def _known_zone(name: Any) -> str:
-    if name not in available_timezones():
+    if not isinstance(name, str) or name not in available_timezones():
         raise ValueError(f'must be an IANA time zone such as "America/New_York", was {str(name)[:40]!r}')
-    return str(name)
+    return name
 
 
 class LimitOverride(Message):

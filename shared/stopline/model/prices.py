@@ -59,9 +59,9 @@ def parse_price_batch(value: Any) -> PriceBatch:
     """Check a decoded price message.
 
     A batch whose envelope is wrong (type, time, number of items, columns of unequal length) is Rejected
-    whole. A bad item (symbol, negative price, bid above ask, text, boolean, no price at all) is refused alone
-    and the others stand. Of a symbol that stands twice the later item wins. Prices are JSON numbers or null:
-    market data, not money.
+    whole. A bad item (symbol, bid above ask, negative volatility, text, boolean, no price at all) is refused
+    alone and the others stand. Of a symbol that stands twice the later item wins. Prices are JSON numbers or
+    null: market data, not money.
     """
     columns = validate(_Columns, value)
     size = len(columns.symbols)

@@ -8,7 +8,8 @@ from pydantic import BeforeValidator, Field
 from stopline.model.wire import Message
 
 _PHONE = re.compile(r"\+[1-9][0-9]{7,14}")
-_EMAIL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}@[A-Za-z0-9](?:[A-Za-z0-9-]{0,62}\.)+[A-Za-z]{2,24}")
+_LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_EMAIL = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._+-]{{0,63}}@(?:{_LABEL}\.)+[A-Za-z]{{2,24}}")
 _WEBHOOK = re.compile(
     r"https://(?:discord\.com|discordapp\.com)/api/webhooks/[0-9]{5,32}/[A-Za-z0-9_-]{10,100}"
 )

@@ -2,6 +2,9 @@
 
 import hashlib
 import json
+import re
+from array import array
+from itertools import accumulate
 from typing import Any, TypeVar
 
 import orjson
@@ -26,8 +29,8 @@ def decode_object(raw: bytes, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
     """Decode one JSON object, strictly.
 
     Refused with a reason: more than `max_bytes`, not UTF-8, a byte order mark, deeper than 32, a key twice,
-    NaN or Infinity, numbers beyond a double, control characters or lone surrogates in strings, anything but
-    an object.
+    NaN or Infinity, numbers beyond a double or a 64-bit integer, control characters or lone surrogates in
+    strings, anything but an object. What is returned can be written again by `canonical`.
     """
     if len(raw) > max_bytes:
         raise Rejected("TOO_LARGE", f"message has {len(raw)} bytes, the most is {max_bytes}")
@@ -35,18 +38,22 @@ def decode_object(raw: bytes, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as problem:
         raise Rejected("NOT_UTF8", f"message is not UTF-8 at byte {problem.start}") from None
-    if _depth(text) > MAX_DEPTH:
+    if _depth(raw) > MAX_DEPTH:
         raise Rejected("TOO_DEEP", f"message is nested deeper than {MAX_DEPTH}")
     try:
         value = json.loads(
-            text, object_pairs_hook=_no_twins, parse_constant=_no_constant, parse_float=_finite
+            text,
+            object_pairs_hook=_no_twins,
+            parse_constant=_no_constant,
+            parse_float=_finite,
+            parse_int=_whole,
         )
-    except Rejected:
-        raise
     except (ValueError, RecursionError) as problem:
         raise Rejected("BAD_JSON", f"message is not JSON: {str(problem)[:120]}") from None
     if not isinstance(value, dict):
         raise Rejected("NOT_AN_OBJECT", f"message must be a JSON object, was {type(value).__name__}")
+    if "\\" in text or not text.isascii() or "\x7f" in text:  # JSON itself allows no other way to write them
+        _check_text(value, "message")
     return value
 
 
@@ -78,37 +85,37 @@ def content_hash(value: Any) -> str:
     return hashlib.sha256(canonical(value)).hexdigest()
 
 
-def _depth(text: str) -> int:
-    """Return the nesting of brackets outside strings, without recursion."""
-    if text.count("[") + text.count("{") <= MAX_DEPTH:
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # 1 and, as a signed byte, -1
+
+
+def _depth(raw: bytes) -> int:
+    """Return the nesting of brackets outside strings, without recursion; 0 where it cannot be too deep."""
+    if raw.count(b"[") + raw.count(b"{") <= MAX_DEPTH:
         return 0
-    deepest = level = 0
-    inside = escaped = False
-    for char in text:
-        if inside:
-            if escaped:
-                escaped = False
-            elif char == "\\":
-                escaped = True
-            elif char == '"':
-                inside = False
-        elif char == '"':
-            inside = True
-        elif char in "[{":
-            level += 1
-            deepest = max(deepest, level)
-        elif char in "]}":
-            level -= 1
-    return deepest
+    brackets = _STRING.sub(b"", raw).translate(_STEPS, _NO_BRACKETS)
+    return max(accumulate(array("b", brackets)), default=0)
+
+
+def _check_text(value: Any, where: str) -> None:
+    """Refuse keys and strings, however deep, that hold what cannot be shown or stored."""
+    if isinstance(value, str):
+        if not value.isprintable():
+            raise Rejected("BAD_TEXT", f"control characters or lone surrogates near key {where[:40]!a}")
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            _check_text(key, key)
+            _check_text(item, key)
+    elif isinstance(value, list):
+        for item in value:
+            _check_text(item, where)
 
 
 def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) != len(pairs):
         raise Rejected("DUPLICATE_KEY", "a JSON object names the same key twice")
-    for key, value in pairs:
-        if not key.isprintable() or (type(value) is str and not value.isprintable()):
-            raise Rejected("BAD_TEXT", f"control characters or lone surrogates near key {key[:40]!a}")
     return result
 
 
@@ -120,4 +127,11 @@ def _finite(text: str) -> float:
     value = float(text)
     if value in (float("inf"), float("-inf")):
         raise Rejected("NOT_FINITE", f"number {text[:20]} is beyond the range of a double")
+    return value
+
+
+def _whole(text: str) -> int:
+    value = int(text) if len(text) <= 20 else 2**63
+    if not -(2**63) <= value < 2**63:
+        raise Rejected("TOO_LARGE_NUMBER", f"number {text[:20]}... is beyond a 64-bit integer")
     return value
