@@ -176,6 +176,11 @@ class MemoryBus:
                     self._queue.append((message, str(self._ids), 1, handler))
         return ids
 
+    def pending(self, topic: str) -> int:
+        """Return how many deliveries of a topic are still to be made."""
+        with self._lock:
+            return sum(1 for message, *_ in self._queue if message.topic == topic)
+
     def run(self) -> int:
         """Deliver until nothing is left; return the number of deliveries."""
         deliveries = 0
