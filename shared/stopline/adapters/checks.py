@@ -7,6 +7,7 @@ test against them proves nothing about it.
 import re
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from stopline.model.errors import Rejected, Transient
@@ -127,6 +128,7 @@ def check_message(message: Outgoing) -> int:
     return size
 
 
+@lru_cache(1024)
 def _check_field(name: Any) -> None:
     """Field names are ours, never a user's: a dot in one would be a path into a map."""
     if not isinstance(name, str) or not _FIELD.fullmatch(name):

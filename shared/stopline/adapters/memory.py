@@ -86,6 +86,8 @@ class MemoryStore:
         limit: int | None = None,
     ) -> list[Document]:
         check_query(collection, where, order_by, limit)
+        if not self._documents[collection]:
+            return []
         fields = sort_fields(where, order_by)
         with self._lock:
             found = [

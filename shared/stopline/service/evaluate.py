@@ -134,9 +134,12 @@ class Evaluator:
             return _decide(account, book, positions, rate, now, cause, before, force)
 
         known = self._states.peek(account.account)
-        if known is not None and decide(known, 0) is None:
+        first = decide(known, 0)
+        if known is not None and first is None:
             return known
-        return self._states.change(account.account, decide)
+        return self._states.change(
+            account.account, lambda before, attempt: first if before is known else decide(before, attempt)
+        )
 
 
 def _decide(
