@@ -28,7 +28,7 @@ class Day:
 
     @property
     def net(self) -> Decimal:
-        return self.realised - self.fees
+        return EXACT.subtract(self.realised, self.fees)
 
 
 NO_DAY = Day()
@@ -146,8 +146,7 @@ def _folded(
     """Fold new fills of one position onto it: at the end where they come later, else again out of the log."""
     first = group[0]
     currency = first.instrument.currency
-    new = {fill.key for fill in group}
-    known = [f for f in log(before, first) if f.key not in new] if _is_late(before, first, now) else []
+    known = _known(before, group, log) if _is_late(before, first, now) else []
     if not known:
         position = before.copy() if before else Position(first.instrument, first.strategy)
         for fill in group:
@@ -165,14 +164,28 @@ def _folded(
     return again
 
 
+def _known(before: Position | None, group: list[Fill], log: FillLog) -> list[Fill]:
+    """Return the fills to fold the group with: since the position was last flat, or all.
+
+    The log may give more, such as a fill of the very moment in which the position was flat and opened again.
+    """
+    new = {fill.key for fill in group}
+    known = [f for f in log(before, group[0]) if f.key not in new]
+    if before and before.cycle and group[0].order >= before.cycle:
+        return [f for f in known if f.order >= before.cycle]
+    return known
+
+
 def _carry_over(before: Position, was: Position, again: Position) -> None:
     """Add what the position made before the point it was folded again from: that stands."""
     again.realised += before.realised - was.realised
     again.fees += before.fees - was.fees
     again.fills += before.fills - was.fills
-    for name in before.other_fees:
-        earlier = before.other_fees[name] - was.other_fees.get(name, ZERO)
-        again.other_fees[name] = again.other_fees.get(name, ZERO) + earlier
+    for name in before.other_fees.keys() | was.other_fees.keys():
+        earlier = before.other_fees.get(name, ZERO) - was.other_fees.get(name, ZERO)
+        amount = again.other_fees.pop(name, ZERO) + earlier
+        if amount or name in before.other_fees:
+            again.other_fees[name] = amount
 
 
 def _by_position(fills: Iterable[Fill]) -> dict[str, list[Fill]]:
