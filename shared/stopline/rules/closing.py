@@ -36,13 +36,15 @@ def advance(
         return closing.model_copy(
             update={"status": ClosingStatus.FLAT, "flat_at": flat_at, "orders": {}}
         ), commands
+    sent = closing.sent
     orders = {key: order for key, order in closing.orders.items() if key in positions}
     for position in in_closing_order(list(positions.values())):
         order = orders.get(position.key)
         if order is not None and now < order.expires_at + GRACE:
             continue
         round_ = order.round + 1 if order else 1
-        command = _close(account, position, epoch, round_, now)
+        sent += 1
+        command = _close(account, position, epoch, sent, now)
         commands.append(command)
         orders[position.key] = CloseOrder(
             command_id=command.command_id,
@@ -51,7 +53,7 @@ def advance(
             expires_at=command.expires_at,
         )
     return closing.model_copy(
-        update={"status": ClosingStatus.CLOSING, "flat_at": None, "orders": orders}
+        update={"status": ClosingStatus.CLOSING, "flat_at": None, "orders": orders, "sent": sent}
     ), commands
 
 
@@ -60,8 +62,8 @@ def in_closing_order(positions: Sequence[Position]) -> list[Position]:
     return sorted(positions, key=lambda p: (p.quantity > 0, p.key))
 
 
-def _close(account: str, position: Position, epoch: int, round_: int, now: datetime) -> Command:
-    id_ = digest("close", account, str(epoch), position.key, str(round_))
+def _close(account: str, position: Position, epoch: int, serial: int, now: datetime) -> Command:
+    id_ = digest("close", account, str(epoch), position.key, str(serial))
     command = _command(account, CommandAction.CLOSE, epoch, id_, now)
     return command.model_copy(
         update={

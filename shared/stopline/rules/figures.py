@@ -58,7 +58,7 @@ class Figures:
     @property
     def day_start_equity(self) -> Decimal | None:
         """Equity when the session began: what the daily loss is a percentage of."""
-        return None if self.day_start is None else self.account.capital + self.day_start.total
+        return add([self.account.capital, self.day_start.total]) if self.day_start else None
 
     @property
     def gross_exposure(self) -> Decimal | None:
@@ -112,7 +112,7 @@ def figures(
         total=total,
         equity=add([account.capital, total]),
         day_start=start,
-        pnl_day=None if total is None or start is None else total - start.total,
+        pnl_day=None if total is None or start is None else EXACT.subtract(total, start.total),
         position_values={
             v.position.key: _converted(
                 None if v.value is None else abs(v.value), v.position.instrument.currency, rate
@@ -148,7 +148,7 @@ def _day_start(
         return stored
     sessions = account.sessions
     begins = sessions.session_start(session)
-    if not any(_held_over(position, begins) for position in book.positions.values()):
+    if not book.carried_into(session, begins):
         if realised is None or realised_day is None:
             return None
         return DayStart(
@@ -160,12 +160,6 @@ def _day_start(
             session, last_total[1], f"last complete valuation, {last_total[0].isoformat(timespec='seconds')}"
         )
     return None
-
-
-def _held_over(position: Position, begins: datetime) -> bool:
-    if position.cycle is None or position.last is None or position.cycle[0] >= begins:
-        return False
-    return not position.is_flat or position.last[0] >= begins
 
 
 def _exposures(positions: Sequence[Valued], rate: Rate) -> dict[str, Decimal | None]:
@@ -202,5 +196,5 @@ def _option_risk(positions: Sequence[Position]) -> Decimal:
     worst = EXACT.minus(result.worst)
     if result.slope < 0:
         worst = max(worst, EXACT.multiply(-result.slope, max(leg.strike for leg in legs)))
-    paid = sum((p.cost for p in positions), ZERO)  # below 0: a credit, which does not make the position safer
+    paid = add(p.cost for p in positions) or ZERO  # below 0: a credit, which does not make it safer
     return EXACT.add(worst, max(paid, ZERO))

@@ -9,7 +9,8 @@ from decimal import Decimal
 from enum import StrEnum
 
 from stopline.model.account import Account
-from stopline.model.decimals import ZERO, divide
+from stopline.model.decimals import EXACT, ZERO, divide
+from stopline.model.fill import DEFAULT_STRATEGY
 from stopline.rules.figures import Figures
 
 WARN_AT = Decimal("0.80")  # of any limit (R2.2)
@@ -80,13 +81,17 @@ def _share(part: Decimal | None, whole: Decimal | None) -> Decimal | None:
         return None
     if whole <= 0:
         return ZERO if not part else Decimal(10) ** 6
-    return divide(part * HUNDRED, whole, places=6)
+    return divide(EXACT.multiply(part, HUNDRED), whole, places=6)
 
 
 def _position_values(f: Figures) -> Iterable[Measure]:
-    return (
-        Measure(key.split(":", 1)[1], _share(value, f.equity)) for key, value in f.position_values.items()
-    )
+    return (Measure(_position_name(key), _share(value, f.equity)) for key, value in f.position_values.items())
+
+
+def _position_name(key: str) -> str:
+    """Name a position by its symbol, and by its strategy too where that is not the default: each one is its own."""
+    strategy, symbol = key.split(":", 1)
+    return symbol if strategy == DEFAULT_STRATEGY else f"{symbol} ({strategy})"
 
 
 def _symbol_exposures(f: Figures) -> Iterable[Measure]:

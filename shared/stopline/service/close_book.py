@@ -78,7 +78,7 @@ def _flat_effects(account: str, closing: Closing, now: datetime) -> list[Effect]
 def _stuck_effect(account: str, closing: Closing, commands: Sequence[Command], now: datetime) -> Effect:
     """Tell people, once a round, that positions stay open although they were told to close."""
     rounds = max(order.round for order in closing.orders.values())
-    id_ = digest("stuck", account, str(closing.epoch), str(rounds))
+    id_ = digest("stuck", account, str(closing.epoch), str(closing.sent))
     symbols = ", ".join(sorted({c.instrument.symbol for c in commands if c.instrument}))
     alert = Alert(
         alert_id=id_,

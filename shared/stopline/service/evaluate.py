@@ -16,7 +16,6 @@ from stopline.model.account import Account
 from stopline.model.decimals import decimal_text
 from stopline.model.ids import digest
 from stopline.model.messages import Alert, Effect, HistoryRow
-from stopline.model.times import utc_text
 from stopline.risk.border import to_decimal
 from stopline.risk.columns import Columns
 from stopline.rules.figures import Figures, Rate, Valued, figures
@@ -129,9 +128,11 @@ class Evaluator:
         `cause` names the batch, sweep or fill in the alerts' ids: the same cause gives the same alerts once.
         """
         rate = exchange_rate(account, marks, now)
+        held = (v.position.instrument.symbol for v in positions)
+        prices_at = max((marks[symbol].as_of for symbol in held if symbol in marks), default=None)
 
         def decide(before: RiskState | None, attempt: int) -> Change[RiskState] | None:
-            return _decide(account, book, positions, rate, now, cause, before, force)
+            return _decide(account, book, positions, rate, prices_at, now, cause, before, force)
 
         known = self._states.peek(account.account)
         first = decide(known, 0)
@@ -147,14 +148,16 @@ def _decide(
     book: Book,
     positions: Sequence[Valued],
     rate: Rate,
+    prices_at: datetime | None,
     now: datetime,
     cause: str,
     before: RiskState | None,
     force: bool,
 ) -> Change[RiskState] | None:
     old = before or RiskState(account.account, now, -1)
-    if now < old.as_of or book.revision < old.book_revision:
-        return None  # somebody with newer prices or a newer book was here
+    if _is_behind(book, prices_at, old):
+        return None
+    cause = f"{cause}.{old.revision + 1}"  # the same cause may lead to the same level more than once
     numbers = figures(account, book, positions, rate, old.day_start, old.last_total, now)
     read = readings(numbers, {key: w.level for key, w in old.watched.items()})
     watched = watch(read, old.watched, now)
@@ -171,6 +174,8 @@ def _decide(
         old,
         as_of=now,
         book_revision=book.revision,
+        revision=old.revision + 1,
+        prices_at=prices_at,
         day_start=numbers.day_start or old.day_start,
         last_total=(now, numbers.total) if numbers.total is not None else old.last_total,
         watched=watched,
@@ -180,8 +185,15 @@ def _decide(
     )
     effects = [*_alert_effects(alerts), *_action_effects(account, read, old, cause)]
     if snapshot:
-        effects.append(history_effect(account.account, [_snapshot_row(numbers, state, cause)]))
+        effects.append(history_effect(account.account, [_snapshot_row(numbers, state)]))
     return Change(state, effects)
+
+
+def _is_behind(book: Book, prices_at: datetime | None, old: RiskState) -> bool:
+    """Tell whether somebody with a newer book, or newer prices of the same book, was here. Clocks are not asked."""
+    if book.revision != old.book_revision:
+        return book.revision < old.book_revision
+    return prices_at is not None and old.prices_at is not None and prices_at < old.prices_at
 
 
 def _alert_effects(alerts: Sequence[Alert]) -> list[Effect]:
@@ -245,7 +257,7 @@ def show(f: Figures, read: Sequence[Reading]) -> dict[str, Any]:
     }
 
 
-def _snapshot_row(f: Figures, state: RiskState, cause: str) -> HistoryRow:
+def _snapshot_row(f: Figures, state: RiskState) -> HistoryRow:
     row = {
         "account": f.account.account,
         "session": f.session,
@@ -258,7 +270,7 @@ def _snapshot_row(f: Figures, state: RiskState, cause: str) -> HistoryRow:
         "level": state.level.value,
         "as_of": f.at,
     }
-    event_id = digest("snapshot", f.account.account, utc_text(f.at), cause)
+    event_id = digest("snapshot", f.account.account, str(state.revision))
     return table_row("account_snapshots", event_id, row, state.shown)
 
 

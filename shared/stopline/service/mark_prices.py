@@ -23,8 +23,10 @@ class Desk:
         self._accounts = accounts
         self._feed = BookFeed(store)
         self._columns: Columns = columns({})
+        self._outdated = False  # books were read that the columns do not show yet
         self._marks = marks
         self.accounts: dict[str, Account] = {}
+        self.unseen: set[str] = set()  # accounts with a new book that was not evaluated yet
 
     @property
     def books(self) -> Mapping[str, Book]:
@@ -38,17 +40,19 @@ class Desk:
     def columns(self) -> Columns:
         return self._columns
 
-    def refresh(self) -> set[str]:
-        """Read what changed; return the accounts with a new book."""
+    def refresh(self) -> None:
+        """Read what changed. What was read stays noted, in `unseen` too, even if a later read fails."""
         changed = self._feed.refresh()
+        self.unseen |= changed
+        self._outdated = self._outdated or bool(changed)
         self._marks.refresh()
-        if changed:
-            self._columns = columns(self._feed.books)
         for name in self._feed.books:
             account = self._accounts.get(name)
             if account is not None:
                 self.accounts[name] = account
-        return changed
+        if self._outdated:
+            self._columns = columns(self._feed.books)
+            self._outdated = False
 
 
 class PriceMarker:
@@ -62,8 +66,8 @@ class PriceMarker:
     def mark(self, batch: PriceBatch) -> list[tuple[str, str]]:
         """Take one batch; return (symbol, reason) of the prices that were refused or held back."""
         held_back = self._desk.marks.merge(batch)
-        changed = self._desk.refresh()
-        touched = self._holders(set(batch.quotes)) | changed
+        self._desk.refresh()
+        touched = self._holders(set(batch.quotes)) | self._desk.unseen
         self.evaluate(touched, self._clock.now(), digest("prices", batch.source, utc_text(batch.as_of)))
         return [*batch.refused, *held_back]
 
@@ -74,6 +78,7 @@ class PriceMarker:
         for name in sorted(names & desk.accounts.keys()):
             account, book = desk.accounts[name], desk.books[name]
             self._evaluator.evaluate(account, book, valued[name], desk.marks.marks, now, cause, force)
+            desk.unseen.discard(name)
 
     def _holders(self, symbols: set[str]) -> set[str]:
         """Return the accounts with an open position in one of the symbols, or in a currency they price."""

@@ -28,6 +28,8 @@ class RiskState:
     account: str
     as_of: datetime
     book_revision: int
+    revision: int = 0  # counts commits: it gives every alert and row an id of its own
+    prices_at: datetime | None = None  # the newest price that was used
     day_start: DayStart | None = None
     last_total: tuple[datetime, Decimal] | None = None
     watched: Mapping[str, Watched] = field(default_factory=dict)
@@ -50,6 +52,8 @@ class RiskCodec:
         body = {
             "schema": SCHEMA,
             "book_revision": state.book_revision,
+            "revision": state.revision,
+            "prices_at": utc_text(state.prices_at) if state.prices_at else None,
             "day_start": _day_start(state.day_start),
             "last_total": [utc_text(state.last_total[0]), decimal_text(state.last_total[1])]
             if state.last_total
@@ -84,6 +88,8 @@ class RiskCodec:
             account=data["account"],
             as_of=data["as_of"].astimezone(UTC),
             book_revision=body["book_revision"],
+            revision=body["revision"],
+            prices_at=datetime.fromisoformat(body["prices_at"]) if body["prices_at"] else None,
             day_start=DayStart(date.fromisoformat(start[0]), Decimal(start[1]), start[2]) if start else None,
             last_total=(datetime.fromisoformat(total[0]), Decimal(total[1])) if total else None,
             watched={

@@ -1,0 +1,8 @@
+"""A deterministic world that does its worst: the real use cases over simulated ports, one seed, one schedule.
+
+world       scheduler, faults, instances and deliveries (every call to a port is a point to switch, fail or crash)
+ports       the store, bus, channels, history and clock that an instance sees
+scenario    what happens from outside: fills, prices, sweeps, the kill switch, a misbehaving broker
+invariants  what must hold after every commit, and when the world has come to rest
+run         seeds in many processes; a failing one prints the line that replays it
+"""

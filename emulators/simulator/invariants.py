@@ -1,0 +1,217 @@
+"""What must hold: after every commit, and when the world has come to rest (I1-I12 of the guarantees)."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from datetime import datetime
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from emulators.simulator.world import Violated
+from stopline.ledger.encoding import decode_book
+from stopline.model.ids import document_id
+from stopline.model.wire import canonical
+from stopline.ports import Create, Delete, Outgoing, Path, Write
+
+if TYPE_CHECKING:
+    from emulators.simulator.scenario import Scenario
+
+
+def demand(holds: object, name: str, detail: object) -> None:
+    """Raise Violated unless a condition holds."""
+    if not holds:
+        raise Violated(f"{name}: {detail}")
+
+
+def on_commit(scenario: Scenario, writes: Sequence[Write]) -> None:
+    """Check what one commit did: books move with their fills, epochs only grow, every effect is committed under one body."""
+    store, facts = scenario.world.store, scenario.facts
+    for write in writes:
+        if isinstance(write, Delete):
+            continue
+        collection = write.path.collection
+        document = store.get(write.path)
+        assert document is not None
+        if collection == "books" and "fills" in write.data:
+            created = sum(1 for w in writes if isinstance(w, Create) and w.path.collection == "fills")
+            logged = [d for d in store.query("fills") if d.data["account"] == document.data["account"]]
+            demand(
+                len(logged) == document.data["fills"],
+                "I2 book counts its fills",
+                (len(logged), document.data["fills"]),
+            )
+            demand(created >= 1, "I2 a book moves with its fills", str(write.path))
+        if collection == "controls" and "epoch" in write.data:
+            last = scenario.facts.answers.get(f"epoch {write.path}", 0)
+            demand(document.data["epoch"] >= last, "I6 an epoch only grows", (last, document.data["epoch"]))
+            scenario.facts.answers[f"epoch {write.path}"] = document.data["epoch"]
+        for id_, _, _, body in orjson.loads(write.data.get("outbox") or "[]"):
+            known = facts.effects.setdefault(id_, canonical(body))
+            demand(known == canonical(body), "I5 one id, one effect", (id_, known, body))
+
+
+def on_publish(scenario: Scenario, message_id: str, message: Outgoing) -> None:
+    """Check what goes out: only effects that were committed before, each under its own id."""
+    id_ = message.attributes.get("effect_id")
+    if id_ is None:
+        return
+    demand(id_ in scenario.facts.effects, "I4 no effect without its commit", (id_, message.topic))
+    demand(
+        message.data == scenario.facts.effects[id_],
+        "I5 one id, one effect",
+        (message.data, scenario.facts.effects[id_]),
+    )
+    scenario.facts.announced.setdefault(id_, set()).add(message.data)
+
+
+def at_rest(scenario: Scenario) -> None:
+    """Check the end state, after faults have stopped and everything was delivered and swept."""
+    demand(not scenario.world.gave_up, "I10 nothing is left behind", scenario.world.gave_up[:1])
+    _fills(scenario)
+    _effects(scenario)
+    _alerts(scenario)
+    _closings(scenario)
+
+
+def _fills(scenario: Scenario) -> None:
+    store, facts = scenario.world.store, scenario.facts
+    fills = {document_id(f["broker"], f["account"], f["fill_id"]): f for f in facts.published}
+    logged = {d.path.id for d in store.query("fills")}
+    quarantined = [d for d in store.query("quarantine") if d.data["source"] == "fills"]
+    demand(
+        logged == set(fills),
+        "I3 accepted = booked",
+        (sorted(logged ^ set(fills)), [d.data["detail"] for d in quarantined]),
+    )
+    demand(
+        len(quarantined) == facts.malformed,
+        "I3 malformed = quarantined",
+        [d.data["detail"] for d in quarantined],
+    )
+    duplicates = len(store.query("duplicates"))
+    demand(
+        len(facts.published) == len(logged) + duplicates,
+        "I3 published = applied + duplicates",
+        (len(facts.published), len(logged), duplicates),
+    )
+    expected = naive_fold(list(fills.values()))
+    found = {}
+    for document in store.query("books"):
+        book = decode_book(document.data["state"])
+        demand(
+            book.fills == sum(1 for f in fills.values() if f["account"] == book.account),
+            "I2 fills",
+            book.fills,
+        )
+        for position in book.positions.values():
+            numbers = (Fraction(position.quantity), Fraction(position.realised), Fraction(position.fees))
+            found[book.account, position.instrument.symbol] = numbers
+        total = book.total("USD")
+        realised = sum((v[1] for k, v in expected.items() if k[0] == book.account), Fraction(0))
+        demand(Fraction(total.realised) == realised, "I1 realised", (book.account, total.realised, realised))
+        demand(sum(d.realised for d in book.days.values()) == total.realised, "I1 days", book.days)
+    demand(found == expected, "I1 I12 positions = fold of the distinct fills", (found, expected))
+
+
+def _effects(scenario: Scenario) -> None:
+    local = {id_ for id_, body in scenario.facts.effects.items() if b'"request_id"' in body}
+    missing = set(scenario.facts.effects) - set(scenario.facts.announced) - local
+    demand(
+        not missing,
+        "I4 every committed effect goes out",
+        [scenario.facts.effects[i][:200] for i in sorted(missing)[:2]],
+    )
+    for id_ in local:
+        request = orjson.loads(scenario.facts.effects[id_])
+        control = scenario.world.store.get(_control(request["scope"]))
+        seen = orjson.loads(control.data["state"])["seen"] if control else {}
+        demand(request["request_id"] in seen, "I4 every ordered state change is made", request)
+    if "history" in scenario.world.handlers:
+        rows = set(scenario.facts.rows)
+        due = set()
+        for body in scenario.facts.effects.values():
+            message = orjson.loads(body)
+            if message.get("type") == "stopline.history.v1":
+                due |= {(row["table"], row["event_id"]) for row in message["rows"]}
+        demand(due == rows, "I4 every history row arrives", sorted(due ^ rows)[:3])
+        for key, versions in scenario.facts.rows.items():
+            demand(
+                len({canonical(v) for v in versions}) == 1, "I5 one event id, one content", (key, versions)
+            )
+
+
+def _control(scope: str) -> Path:
+    return Path("controls", document_id(scope))
+
+
+def _alerts(scenario: Scenario) -> None:
+    if "alerts" not in scenario.world.handlers:
+        return
+    facts = scenario.facts
+    doubt = Counter(facts.doubt)
+    told: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for id_, channel, address in facts.sent:
+        told[id_].append((channel, address))
+    for id_, body in facts.effects.items():
+        alert = orjson.loads(body)
+        if alert.get("type") != "stopline.alert.v1":
+            continue
+        demand(told[id_], "I4 every alert reaches somebody", alert["summary"])
+        repeats = sum(count - 1 for count in Counter(told[id_]).values())
+        demand(
+            repeats <= doubt[id_],
+            "I5 no message twice, but for an answer in doubt",
+            (id_, told[id_], doubt[id_]),
+        )
+
+
+def _closings(scenario: Scenario) -> None:
+    broker = scenario.facts.broker
+    if scenario.focus != "kill" or broker is None:
+        return
+    demand(not broker.flips, "I6 no command flips or adds to a position", broker.flips)
+    document = scenario.world.store.get(_control("account:a"))
+    demand(document is not None, "I6 a kill is persisted", "")
+    assert document is not None
+    control = orjson.loads(document.data["state"])
+    if control["state"] == "HALTED":
+        left = {k: v for k, v in broker.positions.items() if v}
+        demand(not left, "I6 a halt ends flat", left)
+        demand(control["closing"]["status"] == "FLAT", "I6 and says so", control["closing"])
+    elif scenario.facts.answers.get("resume-1"):
+        demand(control["state"] == "ACTIVE", "I6 resumed", control["state"])
+
+
+def naive_fold(fills: list[dict[str, Any]]) -> dict[tuple[str, str], tuple[Fraction, Fraction, Fraction]]:
+    """An independent first in, first out: (account, symbol) -> (quantity, realised gross, fees)."""
+    groups = defaultdict(list)
+    for fill in fills:
+        groups[fill["account"], fill["instrument"]["symbol"]].append(fill)
+    result = {}
+    for key, group in groups.items():
+        group.sort(
+            key=lambda f: (
+                datetime.fromisoformat(f["executed_at"]),
+                document_id(f["broker"], f["account"], f["fill_id"]),
+            )
+        )
+        lots: list[list[Fraction]] = []
+        realised = fees = Fraction(0)
+        for fill in group:
+            left = Fraction(fill["quantity"]) * (1 if fill["side"] == "BUY" else -1)
+            fees += Fraction(fill["fee"])
+            while left and lots and lots[0][0] * left < 0:
+                part = min(abs(left), abs(lots[0][0]))
+                sign = 1 if lots[0][0] > 0 else -1
+                realised += part * sign * (Fraction(fill["price"]) - lots[0][1])
+                lots[0][0] -= part * sign
+                left += part * sign
+                if not lots[0][0]:
+                    lots.pop(0)
+            if left:
+                lots.append([left, Fraction(fill["price"])])
+        result[key] = (sum((lot[0] for lot in lots), Fraction(0)), realised, fees)
+    return result

@@ -1,0 +1,149 @@
+"""The ports that a simulated instance sees: memory, behind the world's faults."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from emulators.simulator.world import Instance, World
+from stopline.model.messages import Alert, HistoryRow
+from stopline.ports import (
+    ChannelBusy,
+    Document,
+    Outgoing,
+    Path,
+    Receipt,
+    RowFault,
+    Unavailable,
+    Version,
+    Where,
+    Write,
+)
+
+
+class SimStore:
+    """The one store, seen by one instance."""
+
+    def __init__(self, world: World, instance: Instance) -> None:
+        self._world = world
+        self._instance = instance
+
+    def get(self, path: Path) -> Document | None:
+        found: Document | None = self._world.effect(
+            self._instance, "store.get", lambda: self._world.store.get(path)
+        )
+        return found
+
+    def get_all(self, paths: Sequence[Path]) -> list[Document | None]:
+        found: list[Document | None] = self._world.effect(
+            self._instance, "store.get", lambda: self._world.store.get_all(paths)
+        )
+        return found
+
+    def query(
+        self,
+        collection: str,
+        where: Sequence[Where] = (),
+        order_by: Sequence[str] = (),
+        limit: int | None = None,
+    ) -> list[Document]:
+        found: list[Document] = self._world.effect(
+            self._instance, "store.query", lambda: self._world.store.query(collection, where, order_by, limit)
+        )
+        return found
+
+    def commit(self, writes: Sequence[Write]) -> list[Version]:
+        def commit() -> list[Version]:
+            versions: list[Version] = self._world.store.commit(writes)
+            for watcher in self._world.watchers:
+                watcher("committed", writes)
+            return versions
+
+        versions: list[Version] = self._world.effect(self._instance, "store.commit", commit)
+        return versions
+
+
+class SimBus:
+    """Publishing by one instance. A request may carry several messages: a failed one may have published some."""
+
+    def __init__(self, world: World, instance: Instance) -> None:
+        self._world = world
+        self._instance = instance
+
+    def publish(self, messages: Sequence[Outgoing]) -> list[str]:
+        ids = []
+        for message in messages:
+            ids.append(
+                self._world.effect(self._instance, "bus.publish", lambda m=message: self._world.accept(m))
+            )
+        return ids
+
+
+class SimHistory:
+    """Rows by table, appended at least once."""
+
+    def __init__(
+        self, world: World, instance: Instance, rows: dict[tuple[str, str], list[dict[str, Any]]]
+    ) -> None:
+        self._world = world
+        self._instance = instance
+        self._rows = rows
+
+    def append(self, rows: Sequence[HistoryRow], at: datetime) -> list[RowFault]:
+        def append() -> list[RowFault]:
+            for row in rows:
+                self._rows.setdefault((row.table, row.event_id), []).append(row.row)
+            return []
+
+        faults: list[RowFault] = self._world.effect(self._instance, "history.append", append)
+        return faults
+
+    def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        raise Unavailable("the simulated history has no SQL")
+
+
+class SimChannel:
+    """A provider: `sent` is what people got; `doubt` counts the answers that were lost after a message was taken."""
+
+    def __init__(
+        self, world: World, instance: Instance, name: str, sent: list[tuple[str, str, str]], doubt: list[str]
+    ) -> None:
+        self.name = name
+        self._world = world
+        self._instance = instance
+        self._sent = sent
+        self._doubt = doubt
+
+    def send(self, address: str, alert: Alert, zone: str) -> Receipt:
+        took = False
+
+        def send() -> Receipt:
+            nonlocal took
+            took = True
+            self._sent.append((alert.alert_id, self.name, address))
+            return Receipt(f"{self.name}-{len(self._sent)}", "sent")
+
+        try:
+            receipt: Receipt = self._world.effect(self._instance, f"{self.name}.send", send)
+        except Unavailable as problem:
+            if took:
+                self._doubt.append(alert.alert_id)
+            raise ChannelBusy(str(problem)) from problem
+        except BaseException:
+            if took:
+                self._doubt.append(alert.alert_id)
+            raise
+        return receipt
+
+
+class SimClock:
+    """The world's time, a little off."""
+
+    def __init__(self, world: World, instance: Instance) -> None:
+        self._world = world
+        self._instance = instance
+
+    def now(self) -> datetime:
+        return self._world.now + self._instance.skew
+
+    def pause(self, attempt: int) -> None:
+        self._world.now += timedelta(milliseconds=1)

@@ -1,0 +1,135 @@
+"""Run seeds: each one a schedule. A failing one says what broke and prints the line that replays it."""
+
+import os
+import time
+from collections import Counter
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from emulators.simulator.invariants import at_rest
+from emulators.simulator.scenario import Scenario
+from emulators.simulator.world import NO_FAULTS, Faults
+
+CALM_SWEEPS = 14  # rounds after the faults have stopped: every close command that was rejected is sent again
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A schedule that broke an invariant."""
+
+    seed: int
+    focus: str
+    error: str
+
+    @property
+    def replay(self) -> str:
+        """The line that replays it."""
+        return f"stopline simulate --seed {self.seed}"
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What many schedules did."""
+
+    schedules: int = 0
+    steps: int = 0
+    focuses: Counter[str] = field(default_factory=Counter)
+    failures: list[Failure] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def add(self, other: "Outcome") -> None:
+        self.schedules += other.schedules
+        self.steps += other.steps
+        self.focuses.update(other.focuses)
+        self.failures += other.failures
+
+
+def play(scenario: Scenario) -> None:
+    """Play one schedule to its end: events among deliveries, then calm, then the end state is checked."""
+    world = scenario.world
+    for event in scenario.events:
+        event()
+        for _ in range(world.rng.randint(0, 12)):
+            world.step()
+    settle(scenario)
+    at_rest(scenario)
+
+
+def settle(scenario: Scenario) -> None:
+    """Deliver all that is left while faults go on, stop the faults, and let the sweeps finish what is open."""
+    world = scenario.world
+    for _ in range(60):
+        if not world.step():
+            break
+    world.faults = NO_FAULTS if world.faults.switch == 0 else Faults(switch=world.faults.switch)
+    world.script = None
+    world._outage.clear()
+    world.rest()
+    for _ in range(CALM_SWEEPS):
+        world.now += timedelta(seconds=40)
+        scenario.sweep()
+        world.rest()
+        if _is_calm(scenario):
+            return
+
+
+def _is_calm(scenario: Scenario) -> bool:
+    if any(
+        d.data.get("outbox_at")
+        for name in ("books", "risk", "controls", "alerts", "quarantine")
+        for d in scenario.world.store.query(name)
+    ):
+        return False
+    broker = scenario.facts.broker
+    return scenario.focus != "kill" or broker is None or not any(broker.positions.values())
+
+
+def run_seed(seed: int, focus: str | None = None) -> tuple[Scenario, Failure | None]:
+    """Play one seed; return its scenario, for a look at the trace, and its failure if it has one."""
+    scenario = Scenario(seed, focus=focus)
+    try:
+        play(scenario)
+    except Exception as problem:  # noqa: BLE001 - whatever broke, the seed is the report
+        return scenario, Failure(seed, scenario.focus, f"{type(problem).__name__}: {problem}"[:1500])
+    return scenario, None
+
+
+def run_range(first: int, count: int, stop_at: int = 5, focus: str | None = None) -> Outcome:
+    """Play seeds one after another in this process; stop after some failures."""
+    outcome = Outcome()
+    for seed in range(first, first + count):
+        scenario, failure = run_seed(seed, focus)
+        outcome.schedules += 1
+        outcome.steps += scenario.world.steps
+        outcome.focuses[scenario.focus] += 1
+        if failure:
+            outcome.failures.append(failure)
+            if len(outcome.failures) >= stop_at:
+                break
+    return outcome
+
+
+def run_many(first: int, count: int, processes: int | None = None) -> Outcome:
+    """Play seeds in several processes."""
+    started = time.perf_counter()
+    workers = processes or os.cpu_count() or 1
+    size = max(1, min(500, count // workers or 1))
+    parts = [(at, min(size, first + count - at)) for at in range(first, first + count, size)]
+    outcome = Outcome()
+    for part in _mapped(parts, workers):
+        outcome.add(part)
+    outcome.seconds = time.perf_counter() - started
+    return outcome
+
+
+def _mapped(parts: list[tuple[int, int]], workers: int) -> Iterable[Outcome]:
+    if workers == 1:
+        return [run_range(*part) for part in parts]
+    with ProcessPoolExecutor(workers) as pool:
+        return list(pool.map(_range, parts))
+
+
+def _range(part: tuple[int, int]) -> Outcome:
+    return run_range(*part)

@@ -1,0 +1,346 @@
+"""What happens to Stopline from outside, and how its functions are put into a world."""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from emulators.simulator.ports import SimBus, SimChannel, SimClock, SimHistory, SimStore
+from emulators.simulator.world import START, Delivery, Faults, Instance, World
+from stopline.model.account import Account
+from stopline.model.control import ControlRequest
+from stopline.model.messages import Command, CommandAction
+from stopline.model.recipients import Recipients
+from stopline.model.times import utc_text
+from stopline.model.wire import canonical, decode_object, validate
+from stopline.ports import Create, Outgoing
+from stopline.runtime.app import App, Ports
+from stopline.runtime.envelope import Envelope
+from stopline.runtime.handlers import HANDLERS
+from stopline.runtime.handlers import quarantine as keep
+from stopline.service.accounts import account_path
+from stopline.service.outbox import Unpublished
+
+OPERATOR = Recipients(email=("desk@example.com",))
+FOCUSES = ("fills", "fills", "fills", "alerts", "risk", "kill")
+INSTANCES = {"fills": 2, "prices": 2, "sweeps": 2, "alerts": 2, "history": 1, "http": 2, "orders": 1}
+
+
+@dataclass(slots=True)
+class Facts:
+    """What the outside knows to be true: what was sent in, and what people and the broker got."""
+
+    published: list[dict[str, Any]] = field(default_factory=list)  # fills, each time they were published
+    malformed: int = 0
+    effects: dict[str, bytes] = field(default_factory=dict)  # id -> body, as committed in an outbox
+    announced: dict[str, set[bytes]] = field(default_factory=dict)  # id -> bodies, as published
+    rows: dict[tuple[str, str], list[dict[str, Any]]] = field(default_factory=dict)
+    sent: list[tuple[str, str, str]] = field(default_factory=list)
+    doubt: list[str] = field(default_factory=list)
+    answers: dict[str, Any] = field(default_factory=dict)
+    broker: "SimBroker | None" = None
+
+
+class SimBroker:
+    """A broker that holds positions, executes close commands, and misbehaves: rejects, fills in parts, fills late."""
+
+    def __init__(self, world: World, publish: Callable[[dict[str, Any]], None]) -> None:
+        self._world = world
+        self._publish = publish
+        self.positions: dict[tuple[str, str], Decimal] = {}
+        self.contracts: dict[str, dict[str, Any]] = {}
+        self.executed: set[str] = set()
+        self.epochs: dict[str, int] = {}
+        self.flips: list[str] = []
+
+    def trade(self, fill: dict[str, Any]) -> None:
+        """Note an execution that a trader made."""
+        key = (fill["account"], fill["instrument"]["symbol"])
+        signed = Decimal(fill["quantity"]) * (1 if fill["side"] == "BUY" else -1)
+        self.positions[key] = self.positions.get(key, Decimal(0)) + signed
+        self.contracts[key[1]] = fill["instrument"]
+
+    def handle(self, instance: Instance, delivery: Delivery) -> None:
+        """Take one command as an adapter must: once, not stale, never through zero."""
+        command = validate(Command, decode_object(delivery.message.data))
+        latest = self.epochs.get(command.account, 0)
+        self.epochs[command.account] = max(latest, command.epoch)
+        if command.action is CommandAction.CANCEL_ALL or command.command_id in self.executed:
+            return
+        if command.epoch < latest or self._world.now > command.expires_at or command.instrument is None:
+            return
+        self.executed.add(command.command_id)
+        if self._world.rng.random() < 0.1:
+            return  # rejected by the venue
+        key = (command.account, command.instrument.symbol)
+        held = self.positions.get(key, Decimal(0))
+        wanted = command.quantity or Decimal(0)
+        direction = 1 if command.side == "BUY" else -1
+        if not held or (held > 0) == (direction > 0):
+            return  # reduce-only: there is nothing to reduce
+        quantity = min(abs(held), wanted)
+        if quantity > 1 and self._world.rng.random() < 0.3:
+            quantity = Decimal(int(quantity / 2)) or quantity
+        before, after = held, held + direction * quantity
+        if before * after < 0 or abs(after) > abs(before):
+            self.flips.append(command.command_id)
+        fill = make_fill(
+            command.command_id, key[0], self.contracts[key[1]], direction, quantity, Decimal(100), self._world
+        )
+        self.trade(fill)
+        self._publish(fill)
+
+
+def make_fill(
+    id_: str,
+    account: str,
+    contract: dict[str, Any],
+    sign: int,
+    quantity: Decimal,
+    price: Decimal,
+    world: World,
+) -> dict[str, Any]:
+    """Return a native fill, executed now."""
+    return {
+        "type": "stopline.fill.v1",
+        "fill_id": id_,
+        "broker": "paper",
+        "account": account,
+        "instrument": contract,
+        "side": "BUY" if sign > 0 else "SELL",
+        "quantity": str(quantity),
+        "price": str(price),
+        "fee": "0.25",
+        "executed_at": utc_text(world.now),
+    }
+
+
+class Scenario:
+    """One seed's story: a focus, its functions, a list of outside events, and the world they happen in."""
+
+    def __init__(self, seed: int, faults: Faults | None = None, focus: str | None = None) -> None:
+        rng = random.Random(seed ^ 0x5EED)
+        self.focus = focus or rng.choice(FOCUSES)
+        self.world = World(seed, faults if faults is not None else Faults.draw(rng))
+        self.facts = Facts()
+        self.accounts = ["a", "b"][: 2 if self.focus == "fills" and rng.random() < 0.3 else 1]
+        self.world.watchers.append(self._watch)
+        self.facts.broker = SimBroker(self.world, self.publish_fill)
+        for name in self._functions():
+            self.world.add(name, self._handler(name), self._app, INSTANCES[name])
+        self._create_accounts()
+        self.events = self._events(rng)
+
+    # --- the functions ---
+
+    def _functions(self) -> Sequence[str]:
+        return {
+            "fills": ("fills", "sweeps"),
+            "alerts": ("alerts", "sweeps"),
+            "risk": ("fills", "prices", "sweeps", "alerts", "history"),
+            "kill": ("fills", "sweeps", "http", "orders"),
+        }[self.focus]
+
+    def _app(self, instance: Instance) -> App:
+        world, facts = self.world, self.facts
+        channels = {
+            n: SimChannel(world, instance, n, facts.sent, facts.doubt) for n in ("sms", "email", "discord")
+        }
+        return App(
+            Ports(
+                SimStore(world, instance),
+                SimBus(world, instance),
+                SimClock(world, instance),
+                SimHistory(world, instance, facts.rows),
+                channels,
+                OPERATOR,
+            )
+        )
+
+    def _handler(self, name: str) -> Callable[[Instance, Delivery], None]:
+        if name == "orders":
+            assert self.facts.broker is not None
+            return self.facts.broker.handle
+        if name == "http":
+            return self._http
+
+        def handle(instance: Instance, delivery: Delivery) -> None:
+            envelope = Envelope(
+                delivery.message.data,
+                delivery.id,
+                delivery.message.attributes,
+                self.world.now,
+                name,
+                delivery.attempts,
+            )
+            sent = len(self.facts.sent)
+            try:
+                receive(instance.app, name, envelope)
+            except BaseException:
+                self._in_doubt(sent)
+                raise
+
+        return handle
+
+    def _in_doubt(self, sent: int) -> None:
+        """Note messages that went out in a delivery that died or failed: the record of one may be lost."""
+        self.facts.doubt += {id_ for id_, _, _ in self.facts.sent[sent:]}
+
+    def _http(self, instance: Instance, delivery: Delivery) -> None:
+        """A request to the kill switch by a client that repeats it until it is answered."""
+        request = validate(ControlRequest, decode_object(delivery.message.data))
+        app: App = instance.app
+        try:
+            control = app.trading.set(request)
+        except Unpublished:
+            control = app.trading.read(request.scope)
+        if control.flatten:
+            app.closer.advance(request.scope.removeprefix("account:"))
+        self.facts.answers[request.request_id] = control.epoch
+
+    # --- the outside ---
+
+    def publish_fill(self, fill: dict[str, Any], again: int = 1) -> None:
+        """Publish a fill, as a broker does: it may publish it more than once."""
+        for _ in range(again):
+            self.facts.published.append(fill)
+            self.world.accept(Outgoing("fills", canonical(fill)))
+
+    def _create_accounts(self) -> None:
+        for name in self.accounts:
+            facts = {
+                "account": name,
+                "owner": "ann",
+                "currency": "USD",
+                "capital": "10000",
+                "calendar": "24/7",
+                "recipients": {"sms": ["+14155550100"], "email": ["ann@example.com"]},
+            }
+            account = validate(Account, facts)
+            text = canonical(account.model_dump(mode="json")).decode()
+            self.world.store.commit(
+                [Create(account_path(name), {"account": text, "owner": "ann", "version": 1})]
+            )
+
+    def _events(self, rng: random.Random) -> list[Callable[[], None]]:
+        trade, price = self._trade(rng), self._price(rng)
+        kinds: dict[str, list[Callable[[], None]]] = {
+            "fills": [trade] * rng.randint(2, 6),
+            "alerts": [self._alert(n) for n in range(rng.randint(1, 3))],
+            "risk": [trade, *[price] * rng.randint(1, 3), *[trade] * rng.randint(0, 2)],
+            "kill": [*[trade] * rng.randint(1, 3), self._kill, *[trade] * rng.randint(0, 2)],
+        }
+        events = kinds[self.focus]
+        if self.focus == "kill" and rng.random() < 0.3:
+            events.append(self._resume)
+        if self.focus == "fills" and rng.random() < 0.2:
+            events.append(self._malformed)
+        events += [self.sweep] * rng.randint(0, 1)
+        return events
+
+    def _trade(self, rng: random.Random) -> Callable[[], None]:
+        count = 0
+
+        def trade() -> None:
+            nonlocal count
+            count += 1
+            contract = {"symbol": rng.choice(["AAA", "BBB"]), "kind": "equity", "currency": "USD"}
+            price = Decimal(rng.randint(9500, 10500)) / 100
+            fill = make_fill(
+                f"T{count}",
+                rng.choice(self.accounts),
+                contract,
+                rng.choice([1, -1]),
+                Decimal(rng.randint(1, 9)),
+                price,
+                self.world,
+            )
+            if self.facts.broker:
+                self.facts.broker.trade(fill)
+            if rng.random() < 0.7:  # else the next one is executed at the very same moment
+                self.world.now += timedelta(milliseconds=rng.randint(1, 3000))
+            self.publish_fill(fill, 2 if rng.random() < 0.3 else 1)
+
+        return trade
+
+    def _price(self, rng: random.Random) -> Callable[[], None]:
+        def price() -> None:
+            self.world.now += timedelta(seconds=rng.choice([1, 30, 120]))
+            body = {
+                "type": "stopline.prices.v1",
+                "as_of": utc_text(self.world.now),
+                "symbols": ["AAA", "BBB"],
+                "last": [rng.choice([95.0, 100.0, 200.0, 250.0, 40.0]), 100.0],
+            }
+            self.world.accept(Outgoing("prices", canonical(body)))
+
+        return price
+
+    def _alert(self, number: int) -> Callable[[], None]:
+        def alert() -> None:
+            body = {
+                "type": "stopline.alert.v1",
+                "alert_id": f"alert-{number}",
+                "account": self.accounts[0],
+                "kind": "test",
+                "object": "x",
+                "severity": "critical",
+                "summary": "something happened",
+                "raised_at": utc_text(self.world.now),
+            }
+            self.facts.effects[f"alert-{number}"] = canonical(body)
+            self.world.accept(Outgoing("alerts", canonical(body), {"effect_id": f"alert-{number}"}))
+
+        return alert
+
+    def _malformed(self) -> None:
+        self.facts.malformed += 1
+        self.world.accept(Outgoing("fills", b'{"type": "stopline.fill.v1", "quantity": NaN}'))
+
+    def sweep(self) -> None:
+        """Let the scheduler publish a sweep."""
+        self.world.now += timedelta(seconds=60)
+        self.world.accept(Outgoing("sweeps", b'{"type":"stopline.sweep.v1","kind":"risk"}'))
+
+    def _kill(self) -> None:
+        self._request("kill", "kill-1")
+
+    def _resume(self) -> None:
+        self._request("resume", "resume-1", expected_epoch=1)
+
+    def _request(self, action: str, id_: str, **more: Any) -> None:
+        body = {
+            "request_id": id_,
+            "scope": "account:a",
+            "action": action,
+            "actor": "ann",
+            "reason": "test",
+            **more,
+        }
+        self.world.accept(Outgoing("http", canonical(body)))
+
+    # --- watching ---
+
+    def _watch(self, what: str, value: Any) -> None:
+        from emulators.simulator.invariants import on_commit, on_publish
+
+        if what == "committed":
+            on_commit(self, value)
+        else:
+            on_publish(self, *value)
+
+    @property
+    def start(self) -> Any:
+        return START
+
+
+def receive(app: App, name: str, envelope: Envelope) -> None:
+    """Handle a delivery as the functions do, without the log line."""
+    from stopline.model.errors import Rejected
+
+    try:
+        HANDLERS[name](app, envelope)
+    except Rejected as refused:
+        keep(app, name, envelope, refused)

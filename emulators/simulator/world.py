@@ -1,0 +1,246 @@
+"""The scheduler: deliveries to instances as greenlets, switched and broken at every call to a port."""
+
+import random
+from collections import defaultdict, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from greenlet import greenlet
+
+from stopline.adapters.memory import MemoryStore
+from stopline.ports import Outgoing, Unavailable
+
+START = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
+TRIES = 400  # deliveries of one message before the simulation itself gives up
+
+
+class Violated(AssertionError):
+    """An invariant does not hold; the text says which, and what was seen."""
+
+
+class Crash(BaseException):
+    """The instance dies here: nothing after this point happens, its memory is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """Which faults a schedule has, each with its chance at every call to a port (swarm testing: most seeds mix some)."""
+
+    before: float = 0.0  # fails before its effect
+    after: float = 0.0  # has its effect, then fails
+    crash: float = 0.0  # the instance dies, before or after the effect
+    duplicate: float = 0.0  # a message is delivered once more
+    overlap: float = 0.0  # a delivery under way is delivered again to another instance
+    skew_s: float = 0.0  # clocks of instances differ by up to this
+    outage: float = 0.0  # a port stops answering for a while
+    switch: float = 0.3  # another delivery goes on at this call
+
+    @staticmethod
+    def draw(rng: random.Random) -> "Faults":
+        """Switch each kind on or off by the seed."""
+
+        def maybe(low: float, high: float) -> float:
+            return rng.uniform(low, high) if rng.random() < 0.5 else 0.0
+
+        return Faults(
+            before=maybe(0.01, 0.15),
+            after=maybe(0.01, 0.15),
+            crash=maybe(0.005, 0.08),
+            duplicate=maybe(0.05, 0.5),
+            overlap=maybe(0.02, 0.2),
+            skew_s=maybe(0.1, 20),
+            outage=maybe(0.002, 0.02),
+            switch=rng.choice([0.0, 0.2, 0.6]),
+        )
+
+
+NO_FAULTS = Faults(switch=0.0)
+
+
+@dataclass(slots=True)
+class Delivery:
+    """A message on its way to the subscription `name`."""
+
+    name: str
+    message: Outgoing
+    id: str
+    attempts: int = 0
+    not_before: datetime = START
+
+
+@dataclass(slots=True, eq=False)
+class Instance:
+    """One process of a function: `app` is made anew after a crash."""
+
+    name: str
+    make: Callable[["Instance"], Any]
+    skew: timedelta = timedelta(0)
+    app: Any = None
+    busy: bool = False
+    lives: int = 0
+
+    def boot(self) -> None:
+        self.lives += 1
+        self.app = self.make(self)
+
+
+@dataclass(slots=True, eq=False)
+class Task:
+    """A delivery being handled."""
+
+    delivery: Delivery
+    instance: Instance
+    thread: greenlet = field(repr=False)
+
+
+Handler = Callable[[Instance, Delivery], None]
+
+
+class World:
+    """One schedule. `rng` decides everything; the same seed and scenario make the same history."""
+
+    def __init__(self, seed: int, faults: Faults) -> None:
+        self.seed = seed
+        self.rng = random.Random(seed)
+        self.faults = faults
+        self.now = START
+        self.store = MemoryStore()
+        self.instances: dict[str, list[Instance]] = defaultdict(list)
+        self.handlers: dict[str, Handler] = {}
+        self.pending: list[Delivery] = []
+        self.tasks: list[Task] = []
+        self.trace: deque[str] = deque(maxlen=4000)
+        self.steps = 0
+        self.script: Callable[[int, str, str], str | None] | None = (
+            None  # faults at given steps, instead of by chance
+        )
+        self.watchers: list[Callable[[str, Any], None]] = []
+        self.gave_up: list[Delivery] = []
+        self._ids = 0
+        self._outage: dict[str, int] = {}
+        self._main = greenlet.getcurrent()
+
+    # --- what the ports call ---
+
+    def effect(self, instance: Instance, kind: str, call: Callable[[], Any]) -> Any:
+        """Do one call to a port: maybe switch to another delivery first, maybe fail, maybe die."""
+        if self.rng.random() < self.faults.switch:
+            self._main.switch()
+        fault = self._fault(instance, kind)
+        self.steps += 1
+        self.trace.append(f"{self.steps} {instance.name} {kind} {fault or ''}")
+        if fault == "before":
+            raise Unavailable(f"{kind}: injected before")
+        if fault == "crash_before":
+            raise Crash(kind)
+        result = call()
+        if fault == "after":
+            raise Unavailable(f"{kind}: injected after")
+        if fault == "crash_after":
+            raise Crash(kind)
+        return result
+
+    def _fault(self, instance: Instance, kind: str) -> str | None:
+        if self.script is not None:
+            return self.script(self.steps, instance.name, kind)
+        port = kind.split(".")[0]
+        left = self._outage.get(port, 0)
+        if left:
+            self._outage[port] = left - 1
+            return "before"
+        faults, dice = self.faults, self.rng.random()
+        for fault, chance in (("before", faults.before), ("after", faults.after)):
+            if dice < chance:
+                return fault
+            dice -= chance
+        if dice < faults.crash:
+            return self.rng.choice(["crash_before", "crash_after"])
+        dice -= faults.crash
+        if dice < faults.outage:
+            self._outage[port] = self.rng.randint(3, 30)
+        return None
+
+    def accept(self, message: Outgoing) -> str:
+        """Take a published message: one delivery for each subscription of its topic."""
+        self._ids += 1
+        id_ = f"m{self._ids}"
+        if message.topic in self.handlers:
+            self.pending.append(Delivery(message.topic, message, id_))
+            while self.rng.random() < self.faults.duplicate:
+                self.pending.append(Delivery(message.topic, message, id_))
+        for watcher in self.watchers:
+            watcher("published", (id_, message))
+        return id_
+
+    # --- the loop ---
+
+    def add(self, name: str, handler: Handler, make: Callable[[Instance], Any], count: int) -> None:
+        """Add a subscription with `count` instances."""
+        self.handlers[name] = handler
+        for number in range(count):
+            skew = timedelta(seconds=self.rng.uniform(-self.faults.skew_s, self.faults.skew_s))
+            instance = Instance(f"{name}-{number}", make, skew)
+            instance.boot()
+            self.instances[name].append(instance)
+
+    def step(self) -> bool:
+        """Do one thing: start a delivery or let a running one go on. Return whether there was anything to do."""
+        ready = [d for d in self.pending if d.not_before <= self.now and self._idle(d.name)]
+        if ready and (not self.tasks or self.rng.random() < 0.5):
+            self._start(self.rng.choice(ready))
+            return True
+        if self.tasks:
+            self._resume(self.rng.choice(self.tasks))
+            return True
+        return False
+
+    def rest(self, limit: int = 20_000) -> None:
+        """Go on until no delivery is pending or running, moving time to whatever waits for it."""
+        for _ in range(limit):
+            if self.step():
+                continue
+            if not self.pending:
+                return
+            self.now = max(self.now, min(d.not_before for d in self.pending))
+        raise AssertionError(f"the world does not come to rest: {len(self.pending)} pending")
+
+    def _idle(self, name: str) -> list[Instance]:
+        return [instance for instance in self.instances[name] if not instance.busy]
+
+    def _start(self, delivery: Delivery) -> None:
+        instance = self.rng.choice(self._idle(delivery.name))
+        self.pending.remove(delivery)
+        delivery.attempts += 1
+        if self.rng.random() < self.faults.overlap:
+            self.pending.append(Delivery(delivery.name, delivery.message, delivery.id))
+        instance.busy = True
+        handler = self.handlers[delivery.name]
+        task = Task(delivery, instance, greenlet(lambda: handler(instance, delivery), self._main))
+        self.tasks.append(task)
+        self.trace.append(f"- start {delivery.name} {delivery.id} on {instance.name}")
+        self._resume(task)
+
+    def _resume(self, task: Task) -> None:
+        try:
+            task.thread.switch()
+        except Violated:
+            raise
+        except Crash:
+            task.instance.boot()
+            self._again(task.delivery)
+        except Exception as problem:  # noqa: BLE001 - as Pub/Sub: not acknowledged, whatever it was
+            self.trace.append(f"- nack {task.delivery.id}: {problem}")
+            self._again(task.delivery)
+        if task.thread.dead:
+            task.instance.busy = False
+            self.tasks.remove(task)
+
+    def _again(self, delivery: Delivery) -> None:
+        if delivery.attempts >= TRIES:
+            self.gave_up.append(delivery)
+            return
+        wait = min(60.0, 2.0 ** min(delivery.attempts, 6)) * self.rng.random()
+        delivery.not_before = self.now + timedelta(seconds=wait)
+        self.pending.append(delivery)
