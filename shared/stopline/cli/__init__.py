@@ -1,0 +1,1 @@
+"""The `stopline` command: thin click commands over functions that tests call."""

@@ -1,0 +1,92 @@
+"""The group `stopline`. A subcommand is imported when it is called: `stopline --help` answers at once."""
+
+import os
+import sys
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import click
+
+from stopline import __version__
+from stopline.cli.failures import Failure, as_failure
+
+
+class Entry(NamedTuple):
+    """Where a subcommand is, and what the help says about it."""
+
+    module: str
+    command: str
+    about: str
+
+
+# To add a subcommand: a module with a click command, and a line here.
+COMMANDS = {
+    "accounts": Entry("stopline.cli.accounts", "accounts", "Create, list and show trading accounts."),
+    "replay": Entry(
+        "stopline.cli.replay", "replay", "Run a past day out of CSV files through the risk desk."
+    ),
+    "quarantine": Entry("stopline.cli.quarantine", "quarantine", "Look at messages that were refused."),
+    "up": Entry("stopline.cli.up", "up", "Run the whole system on this machine."),
+    "demo": Entry("emulators.demo.command", "demo", "Show a trading day, from first fill to kill switch."),
+}
+CHECKOUT = (
+    "it comes with the source of Stopline: in a checkout, run `make setup` and `.venv/bin/stopline {0}`"
+)
+
+
+class Commands(click.Group):
+    """A group whose failures are one line and an exit code: 1 the work failed, 2 the input was bad."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        try:
+            command = getattr(import_module(entry.module), entry.command)
+        except ModuleNotFoundError as problem:
+            raise Failure(missing(cmd_name, problem.name or "")) from None
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.about) for name, entry in COMMANDS.items()])
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run the command line and exit."""
+        try:
+            code = super().main(*args, **{"prog_name": "stopline", **extra, "standalone_mode": False})
+        except BrokenPipeError:  # the reader of our output has gone: `stopline ... | head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
+        except (click.exceptions.Abort, KeyboardInterrupt):
+            sys.exit(130)
+        except Exception as problem:  # the boundary: a person gets one line, never a traceback
+            if os.environ.get("STOPLINE_DEBUG"):
+                raise
+            failure = as_failure(problem)
+            click.echo(f"stopline: {failure.message}", err=True)
+            sys.exit(failure.exit_code)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def missing(command: str, module: str) -> str:
+    """Say what to do where a module is not installed."""
+    if module.split(".")[0] == "emulators":
+        return f"`stopline {command}` is not part of this installation: " + CHECKOUT.format(command)
+    return f"`stopline {command}` needs the package {module!r}: pip install 'stopline[cli,api]'"
+
+
+@click.command(
+    cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.version_option(__version__, message="stopline %(version)s")
+def main() -> None:
+    """Stopline: a serverless risk desk for traders.
+
+    Settings come from the environment: GOOGLE_CLOUD_PROJECT, FIRESTORE_EMULATOR_HOST,
+    PUBSUB_EMULATOR_HOST and STOPLINE_*. Exit codes: 0 ok, 1 the work failed, 2 bad input.
+    """

@@ -1,0 +1,87 @@
+"""stopline quarantine: look at what was refused."""
+
+import base64
+from typing import Any
+
+import click
+
+from stopline.cli.failures import Failure
+from stopline.cli.show import console, print_json, table
+from stopline.cli.world import app_of
+from stopline.model.times import utc_text
+from stopline.ports import Document, Path
+from stopline.runtime.app import App
+from stopline.service.quarantine import COLLECTION, printable
+
+
+@click.group()
+def quarantine() -> None:
+    """Look at messages that were refused and kept."""
+
+
+@quarantine.command(name="list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def list_(ctx: click.Context, as_json: bool) -> None:
+    """List refused messages, the oldest first."""
+    found = refused_messages(app_of(ctx))
+    if as_json:
+        print_json(found)
+    elif not found:
+        click.echo("nothing is in quarantine")
+    else:
+        heads = ("id", "kept at", "source", "reason", "detail", "status")
+        rows = [[f[name.replace(" ", "_")] for name in heads] for f in found]
+        console().print(table("quarantine", heads, rows))
+
+
+@quarantine.command()
+@click.argument("id_", metavar="ID")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def show(ctx: click.Context, id_: str, as_json: bool) -> None:
+    """Show the refused message ID as it came."""
+    message = refused_message(app_of(ctx), id_)
+    if as_json:
+        print_json(message)
+        return
+    for name in ("id", "source", "reason", "detail", "kept_at", "status", "message_id", "item", "attributes"):
+        click.echo(f"{name + ':':12}{printable(str(message[name]))}")
+    cut = " (cut)" if message["is_cut"] else ""
+    click.echo(f"{'message:':12}{message['bytes']} bytes{cut}\n{printable(message['text'])}")
+
+
+def refused_messages(app: App) -> list[dict[str, Any]]:
+    """Return what is in quarantine as plain data, without the messages themselves."""
+    documents = app.store.query(COLLECTION, order_by=["kept_at"])
+    return [_facts(document) for document in documents]
+
+
+def refused_message(app: App, id_: str) -> dict[str, Any]:
+    """Return one refused message whole. Raises Failure when there is none of that id."""
+    document = app.store.get(Path(COLLECTION, id_))
+    if document is None:
+        raise Failure(
+            f"there is nothing in quarantine with id {id_!r}: `stopline quarantine list` shows what is"
+        )
+    data = document.data
+    raw = base64.b64decode(data["raw"])
+    return {
+        **_facts(document),
+        "message_id": data["message_id"],
+        "item": data["item"],
+        "attributes": data["attributes"],
+        "bytes": data["bytes"],
+        "is_cut": len(raw) < data["bytes"],
+        "text": raw.decode("utf-8", "backslashreplace"),
+    }
+
+
+def _facts(document: Document) -> dict[str, Any]:
+    data = document.data
+    names = ("source", "reason", "detail", "status")
+    return {
+        "id": document.path.id,
+        "kept_at": utc_text(data["kept_at"]),
+        **{name: data[name] for name in names},
+    }

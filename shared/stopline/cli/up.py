@@ -1,0 +1,112 @@
+"""stopline up: the whole system on this machine, until Ctrl-C."""
+
+import hashlib
+import json
+import secrets
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from stopline.cli.failures import Failure
+from stopline.cli.main import missing
+from stopline.cli.show import print_json
+
+if TYPE_CHECKING:
+    from emulators.stack import Stack
+
+RIGHTS = ["view", "trade", "risk", "kill", "resume", "admin"]
+
+
+@click.command()
+@click.option(
+    "--bigquery/--no-bigquery", default=None, help="With the BigQuery emulator (default: where installed)."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print URLs and environment as one JSON object.")
+def up(bigquery: bool | None, as_json: bool) -> None:
+    """Run emulators, functions, and fakes of SMS, e-mail and Discord on this machine, until Ctrl-C."""
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    if not as_json:
+        click.echo("starting emulators and functions ...", err=True)
+    with running(bigquery) as facts:
+        if as_json:
+            print_json(facts)
+        else:
+            show(facts)
+        while not ended.wait(0.5):
+            pass
+    if not as_json:
+        click.echo("stopped", err=True)
+
+
+@contextmanager
+def running(bigquery: bool | None) -> Iterator[dict[str, Any]]:
+    """Start everything, and yield its URLs and environment. Raises Failure that says what to install."""
+    try:
+        from emulators import bigquery as warehouse
+        from emulators import google
+        from emulators.fakes import DiscordFake, SmtpFake, TwilioFake
+        from emulators.stack import Stack
+    except ModuleNotFoundError as problem:
+        raise Failure(missing("up", problem.name or "")) from None
+    wanted = not warehouse.missing() if bigquery is None else bigquery
+    needed = google.missing() + (warehouse.missing() if wanted else [])
+    if needed:
+        raise Failure(" ".join(needed))
+    with ExitStack() as stack:
+        twilio, discord = stack.enter_context(TwilioFake()), stack.enter_context(DiscordFake())
+        smtp = stack.enter_context(SmtpFake())
+        token = secrets.token_urlsafe(24)
+        settings = {
+            "STOPLINE_PRINCIPALS": principals(token),
+            "STOPLINE_OPERATOR": json.dumps({"email": ["operator@example.com"]}),
+            "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
+            "TWILIO_AUTH_TOKEN": "test-token",
+            "TWILIO_FROM": "+15005550006",
+            "STOPLINE_TWILIO_URL": twilio.url,
+            "SMTP_HOST": smtp.host,
+            "SMTP_PORT": str(smtp.port),
+            "SMTP_FROM": "stopline@example.com",
+            "SMTP_STARTTLS": "0",
+            "STOPLINE_DISCORD_URL": discord.url,
+        }
+        system = stack.enter_context(Stack())
+        system.up(bigquery=wanted, settings=settings)
+        fakes = {"twilio": twilio.url, "discord": discord.url, "smtp": f"{smtp.host}:{smtp.port}"}
+        yield facts_of(system, fakes, token)
+
+
+def facts_of(system: "Stack", fakes: Mapping[str, str], token: str) -> dict[str, Any]:
+    """Return what a person needs to work with a running stack."""
+    return {
+        "functions": dict(system.urls),
+        "fakes": dict(fakes),
+        "env": {**system.env, "STOPLINE_TOKEN": token},
+        "logs": str(system.logs),
+    }
+
+
+def principals(token: str) -> str:
+    """Return the setting that lets the bearer of a token do everything."""
+    return json.dumps({hashlib.sha256(token.encode()).hexdigest(): {"name": "local", "rights": RIGHTS}})
+
+
+def show(facts: dict[str, Any]) -> None:
+    """Print the facts for a person, in lines that a shell takes."""
+    for group in ("functions", "fakes"):
+        click.echo(f"# {group}")
+        for name, url in facts[group].items():
+            click.echo(f"#   {name:12} {url}")
+    click.echo(f"# logs: {facts['logs']}")
+    click.echo("# for another terminal:")
+    for name, value in facts["env"].items():
+        click.echo(f"export {name}={value}")
+    click.echo("#   stopline accounts create demo --capital 100000 --email you@example.com")
+    kill = facts["functions"].get("kill_switch") or facts["functions"].get("kill-switch", "")
+    click.echo(f'#   curl -H "Authorization: Bearer $STOPLINE_TOKEN" {kill}/status')
+    click.echo("# Ctrl-C ends it")
