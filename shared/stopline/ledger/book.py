@@ -21,10 +21,14 @@ that were booked since the position was last flat before the late fill; all of t
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """What one session booked in one currency: realised P&L gross of fees, and fees paid."""
+    """What one session booked in one currency: realised P&L gross of fees, and fees paid.
+
+    `carried`: how many of its fills closed units that an earlier session had opened.
+    """
 
     realised: Decimal = ZERO
     fees: Decimal = ZERO
+    carried: int = 0
 
     @property
     def net(self) -> Decimal:
@@ -64,6 +68,14 @@ class Book:
     def total(self, currency: str) -> Day:
         """Return what was booked in a currency since the account began."""
         return self.totals.get(currency, NO_DAY)
+
+    def carried_into(self, session: date, begins: datetime) -> bool:
+        """Tell whether anything was held when the present session began, at `begins`."""
+        if any(day.carried for (of, _), day in self.days.items() if of == session):
+            return True
+        return any(
+            position.lots[0].opened_at < begins for position in self.positions.values() if position.lots
+        )
 
     def is_late(self, fill: Fill, now: datetime) -> bool:
         """Tell whether a fill may come before one that was folded already, so that the fill log is needed."""
@@ -123,14 +135,16 @@ class _Tally:
         self._session_of = session_of
 
     def add(self, currency: str, booked: Booked, sign: int) -> None:
-        self._add(booked.at, currency, sign * booked.realised, sign * booked.fee)
+        session = self._session_of(booked.at)
+        carried = sign if booked.oldest and self._session_of(booked.oldest) < session else 0
+        self._add(session, currency, sign * booked.realised, sign * booked.fee, carried)
         if booked.other_fee:
-            self._add(booked.at, booked.other_fee[0], ZERO, sign * booked.other_fee[1])
+            self._add(session, booked.other_fee[0], ZERO, sign * booked.other_fee[1], 0)
 
-    def _add(self, at: datetime, currency: str, realised: Decimal, fee: Decimal) -> None:
-        key = (self._session_of(at), currency)
-        day, total = self.days.get(key, NO_DAY), self.totals.get(currency, NO_DAY)
-        self.days[key] = Day(day.realised + realised, day.fees + fee)
+    def _add(self, session: date, currency: str, realised: Decimal, fee: Decimal, carried: int) -> None:
+        day = self.days.get((session, currency), NO_DAY)
+        self.days[session, currency] = Day(day.realised + realised, day.fees + fee, day.carried + carried)
+        total = self.totals.get(currency, NO_DAY)
         self.totals[currency] = Day(total.realised + realised, total.fees + fee)
 
 

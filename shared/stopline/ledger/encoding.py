@@ -26,7 +26,8 @@ def encode_book(book: Book) -> str:
         "fills": book.fills,
         "positions": [_position(book.positions[key]) for key in sorted(book.positions)],
         "days": [
-            [s.isoformat(), c, _text(d.realised), _text(d.fees)] for (s, c), d in sorted(book.days.items())
+            [s.isoformat(), c, _text(d.realised), _text(d.fees), d.carried]
+            for (s, c), d in sorted(book.days.items())
         ],
         "totals": [[c, _text(d.realised), _text(d.fees)] for c, d in sorted(book.totals.items())],
     }
@@ -48,7 +49,7 @@ def decode_book(text: str) -> Book:
         revision=state["revision"],
         fills=state["fills"],
         positions={position.key: position for position in positions},
-        days={(date.fromisoformat(s), c): Day(Decimal(r), Decimal(f)) for s, c, r, f in state["days"]},
+        days={(date.fromisoformat(s), c): Day(Decimal(r), Decimal(f), n) for s, c, r, f, n in state["days"]},
         totals={c: Day(Decimal(r), Decimal(f)) for c, r, f in state["totals"]},
     )
 

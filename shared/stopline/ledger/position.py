@@ -40,6 +40,7 @@ class Booked:
     realised: Decimal
     fee: Decimal
     other_fee: tuple[str, Decimal] | None = None  # a fee in another currency, kept apart
+    oldest: datetime | None = None  # when the oldest lot that it closed was opened
 
 
 @dataclass(slots=True)
@@ -109,6 +110,7 @@ class Position:
         realised = ZERO
         left = fill.signed_quantity
         price = fill.price
+        oldest = self.lots[0].opened_at if self.lots and (self.quantity > 0) != (left > 0) else None
         while left and self.lots and (self.lots[0].quantity > 0) != (left > 0):
             lot = self.lots.popleft()
             closed = -left if abs(left) < abs(lot.quantity) else lot.quantity  # signed like the lot
@@ -129,15 +131,15 @@ class Position:
         self.fills += 1
         self.last = place
         self.last_price = price
-        return self._book_fee(fill, realised)
+        return self._book_fee(fill, realised, oldest)
 
-    def _book_fee(self, fill: Fill, realised: Decimal) -> Booked:
+    def _book_fee(self, fill: Fill, realised: Decimal, oldest: datetime | None) -> Booked:
         if fill.fee_currency == self.instrument.currency:
             self.fees += fill.fee
-            return Booked(fill.executed_at, realised, fill.fee)
+            return Booked(fill.executed_at, realised, fill.fee, oldest=oldest)
         if fill.fee:
             self.other_fees[fill.fee_currency] = self.other_fees.get(fill.fee_currency, ZERO) + fill.fee
-        return Booked(fill.executed_at, realised, ZERO, (fill.fee_currency, fill.fee))
+        return Booked(fill.executed_at, realised, ZERO, (fill.fee_currency, fill.fee), oldest)
 
 
 def position_key(strategy: str, symbol: str) -> str:

@@ -25,7 +25,9 @@ def _known_calendar(name: str) -> str:
 
 @cache
 def _zones() -> frozenset[str]:
-    """Return the names of all zones. The standard library reads every zone's file for them, at 5 ms a call."""
+    """Return the names of all zones. The standard library reads every zone's file for them, at 5 ms a
+    call.
+    """
     return frozenset(available_timezones())
 
 

@@ -89,7 +89,7 @@ def _position_values(f: Figures) -> Iterable[Measure]:
 
 
 def _position_name(key: str) -> str:
-    """Name a position by its symbol, and by its strategy too where that is not the default: each one is its own."""
+    """Name a position by its symbol, and by its strategy too where that is not the default."""
     strategy, symbol = key.split(":", 1)
     return symbol if strategy == DEFAULT_STRATEGY else f"{symbol} ({strategy})"
 

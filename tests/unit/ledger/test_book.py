@@ -302,3 +302,32 @@ def test_option_and_share_positions_stand_side_by_side() -> None:
     legs: list[Any] = [option(6000, "P"), option(5990, "P"), equity("SPXW")]
     book = booked([[trade(n, (-1) ** n, 5, instrument=leg) for n, leg in enumerate(legs, 1)]])
     assert len(book.open_positions()) == 3
+
+
+def test_a_session_knows_whether_it_began_with_anything_held() -> None:
+    """R2.1: bought yesterday, sold and bought again today: today did begin with something."""
+    yesterday = NOON - timedelta(days=1)
+    begins = calendar("XNYS").session_start(SESSION_OF(NOON))
+    bought = fill("E-1", "BUY", 10, 100, yesterday)
+    today = [trade(1, -10, 101), trade(2, 5, 102), trade(3, -5, 103)]
+    assert booked([[bought]]).carried_into(SESSION_OF(NOON), begins)
+    for sold in range(1, 4):
+        assert booked([[bought, *today[:sold]]]).carried_into(SESSION_OF(NOON), begins)
+    assert not booked([today]).carried_into(SESSION_OF(NOON), begins)
+    assert not booked(
+        [[bought, trade(0, -10, 101, executed_at=yesterday + timedelta(hours=1))], today]
+    ).carried_into(SESSION_OF(NOON), begins)
+
+
+@given(fill_lists(hours=60), st.data())
+def test_what_was_held_at_the_start_of_a_session_is_what_the_fills_before_it_left(
+    fills: list[Fill], data: st.DataObject
+) -> None:
+    """R2.1, I12: against the fold of the earlier fills alone, in any order of arrival."""
+    arrived = data.draw(st.permutations(fills))
+    book = booked(chopped(arrived, data.draw(st.lists(st.integers(1, 4), max_size=len(fills)))))
+    session = max(SESSION_OF(f.executed_at) for f in fills)
+    begins = calendar("XNYS").session_start(session)
+    earlier = account_for([f for f in fills if f.executed_at < begins], SESSION_OF)
+    held = any(naive.quantity for naive in earlier.positions.values())
+    assert book.carried_into(session, begins) == held
