@@ -50,13 +50,8 @@ def check_batch(writes: Sequence[Write]) -> None:
 
 def check_path(path: Path) -> None:
     """Refuse ids that Firestore refuses, or that would land in a nested document."""
-    for part in (path.collection, path.id):
-        try:
-            size = len(part.encode("utf-8"))
-        except UnicodeEncodeError:
-            size = 0
-        if not size or "/" in part or part in (".", "..") or size > 1500 or (part[:2] == part[-2:] == "__"):
-            raise Rejected("BAD_DOCUMENT_ID", f"{part[:60]!a} cannot be a document id")
+    _check_part(path.collection)
+    _check_part(path.id)
 
 
 def check_data(data: Data, path: Path) -> int:
@@ -65,7 +60,7 @@ def check_data(data: Data, path: Path) -> int:
     for name, value in data.items():
         _check_field(name)
         if isinstance(value, str):
-            length = len(value.encode("utf-8")) + 1
+            length = (len(value) if value.isascii() else len(value.encode("utf-8"))) + 1
             if length > MAX_VALUE_BYTES:
                 raise Transient(f"{path}.{name} would have {length} bytes, the most is {MAX_VALUE_BYTES}")
         elif isinstance(value, bool) or value is None or value is SERVER_TIME:
@@ -88,7 +83,7 @@ def check_data(data: Data, path: Path) -> int:
 
 def check_query(collection: str, where: Sequence[Where], order_by: Sequence[str], limit: int | None) -> None:
     """Refuse a query that Firestore cannot run."""
-    check_path(Path(collection, "any"))
+    _check_part(collection)
     for name in (*(condition.field for condition in where), *order_by):
         _check_field(name)
     for condition in where:
@@ -126,6 +121,16 @@ def check_message(message: Outgoing) -> int:
     if size > MAX_MESSAGE_BYTES:
         raise Transient(f"message of {size} bytes for {message.topic} is above {MAX_MESSAGE_BYTES}")
     return size
+
+
+@lru_cache(4096)
+def _check_part(part: str) -> None:
+    try:
+        size = len(part.encode("utf-8"))
+    except UnicodeEncodeError:
+        size = 0
+    if not size or "/" in part or part in (".", "..") or size > 1500 or (part[:2] == part[-2:] == "__"):
+        raise Rejected("BAD_DOCUMENT_ID", f"{part[:60]!a} cannot be a document id")
 
 
 @lru_cache(1024)

@@ -203,9 +203,13 @@ class MemoryBus:
 
 
 class MemoryHistory:
-    """Rows in lists by table, with the view that keeps one row per event id."""
+    """Rows in lists by table, with the view that keeps one row per event id.
 
-    def __init__(self) -> None:
+    With `keep` only about the last so many rows of a table stay: for runs that are long.
+    """
+
+    def __init__(self, keep: int | None = None) -> None:
+        self._keep = keep
         self.rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
 
     def append(self, rows: Sequence[HistoryRow], at: datetime) -> list[RowFault]:
@@ -215,7 +219,10 @@ class MemoryHistory:
             if isinstance(found, RowFault):
                 faults.append(found)
             else:
-                self.rows[row.table].append({"event_id": row.event_id, "ingested_at": at, **row.row})
+                rows = self.rows[row.table]
+                rows.append({"event_id": row.event_id, "ingested_at": at, **row.row})
+                if self._keep and len(rows) > 2 * self._keep:
+                    del rows[: -self._keep]
         return faults
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:

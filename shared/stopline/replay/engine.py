@@ -115,7 +115,7 @@ class Replay:
             yield moment, *both
 
     def _begin(self, moment: datetime) -> None:
-        self._world = Embedded(moment)
+        self._world = Embedded(moment, keep_rows=1_000)
         self._world.bus.subscribe("alerts", self._on_alert)
         for account in self._wanted.values():
             self._open(account)

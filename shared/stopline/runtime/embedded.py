@@ -26,11 +26,14 @@ CHANNELS = ("sms", "email", "discord")
 class Embedded:
     """A Stopline of its own. `channels` record what people would have been told."""
 
-    def __init__(self, start: datetime, operator: Recipients | None = None) -> None:
+    def __init__(
+        self, start: datetime, operator: Recipients | None = None, keep_rows: int | None = None
+    ) -> None:
+        """Start at a moment; `keep_rows`: how many rows of a history table to keep at least, all where None."""
         self.clock = ManualClock(start)
         self.store = MemoryStore()
         self.bus = MemoryBus()
-        self.history = MemoryHistory()
+        self.history = MemoryHistory(keep_rows)
         self.channels = {name: RecordingChannel(name) for name in CHANNELS}
         people = operator or Recipients(email=("operator@example.com",))
         self.app = App(Ports(self.store, self.bus, self.clock, self.history, self.channels, people))

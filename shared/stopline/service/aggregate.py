@@ -102,6 +102,9 @@ class Aggregates(Generic[S]):
 
     def adopt(self, name: str, document: Document | None) -> S | None:
         """Keep a document that somebody else read, and return its state."""
+        cached = self._cache.get(name)
+        if cached and document and cached.version == document.version:
+            return cached.state  # our own write comes back: not decoded again
         loaded = self._decoded(document)
         self._keep(name, loaded)
         return loaded.state
