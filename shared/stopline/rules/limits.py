@@ -18,6 +18,7 @@ CLEAR_BELOW = Decimal(
     "0.05"
 )  # a level is left only this far (of the limit) below where it began: no flapping
 HUNDRED = Decimal(100)
+MOST = Decimal(10) ** 6  # %: more is told as this much
 
 
 class Level(StrEnum):
@@ -80,8 +81,8 @@ def _share(part: Decimal | None, whole: Decimal | None) -> Decimal | None:
     if part is None or whole is None:
         return None
     if whole <= 0:
-        return ZERO if not part else Decimal(10) ** 6
-    return divide(EXACT.multiply(part, HUNDRED), whole, places=6)
+        return MOST if part else ZERO
+    return min(divide(EXACT.multiply(part, HUNDRED), whole, places=6), MOST)
 
 
 def _position_values(f: Figures) -> Iterable[Measure]:

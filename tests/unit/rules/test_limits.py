@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stopline.ledger.position import fold
+from stopline.model.decimals import decimal_text, parse_decimal
 from stopline.model.instrument import Instrument
 from stopline.rules.figures import DayStart, Figures, Valued
 from stopline.rules.limits import LIMITS, Action, Level, Reading, check_overrides, level_of, readings
@@ -197,6 +198,15 @@ def test_with_nothing_left_any_exposure_is_a_breach(left: str) -> None:
     )
     assert one(found, "max_symbol_exposure", "SPY").level is Level.BREACH
     assert one(found, "max_symbol_exposure", "QQQ").level is Level.OK
+
+
+def test_a_share_of_almost_nothing_is_told_in_a_number_that_an_alert_can_carry() -> None:
+    """F49: the alert of the greatest breach must not be refused for its digits."""
+    found = readings(figures_of(exposures={"SPY": Decimal(10) ** 15}, equity_now=Decimal("0.000001")), {})
+    reading = one(found, "max_symbol_exposure", "SPY")
+    assert reading.current is not None
+    assert parse_decimal(decimal_text(reading.current)) == reading.current
+    assert reading.level is Level.BREACH
 
 
 def test_the_same_symbol_in_two_strategies_is_two_positions_with_a_limit_each() -> None:
