@@ -219,10 +219,10 @@ class MemoryHistory:
             if isinstance(found, RowFault):
                 faults.append(found)
             else:
-                rows = self.rows[row.table]
-                rows.append({"event_id": row.event_id, "ingested_at": at, **row.row})
-                if self._keep and len(rows) > 2 * self._keep:
-                    del rows[: -self._keep]
+                kept = self.rows[row.table]
+                kept.append({"event_id": row.event_id, "ingested_at": at, **row.row})
+                if self._keep and len(kept) > 2 * self._keep:
+                    del kept[: -self._keep]
         return faults
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:

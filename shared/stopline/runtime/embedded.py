@@ -29,7 +29,7 @@ class Embedded:
     def __init__(
         self, start: datetime, operator: Recipients | None = None, keep_rows: int | None = None
     ) -> None:
-        """Start at a moment; `keep_rows`: how many rows of a history table to keep at least, all where None."""
+        """Start at a moment; `keep_rows`: how many rows of each history table to keep, about."""
         self.clock = ManualClock(start)
         self.store = MemoryStore()
         self.bus = MemoryBus()

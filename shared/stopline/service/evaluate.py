@@ -2,7 +2,7 @@
 commit.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -31,19 +31,17 @@ CONTROLS_TOPIC = "controls"  # carried out here, not published: see Relay
 
 
 def value_positions(
-    columns: Columns, marks: Mapping[str, Mark], accounts: Mapping[str, Account], now: datetime
+    columns: Columns, marks: Mapping[str, Mark], accounts: Iterable[Account], now: datetime
 ) -> dict[str, list[Valued]]:
-    """Value the open positions of many accounts in one pass; a price that may not be used counts as none."""
+    """Value the open positions of accounts in one pass; a price that may not be used counts as none."""
     prices = np.array([_price(marks.get(symbol)) for symbol in columns.symbols], dtype=np.float64)
     values, gains = columns.mark(prices)
     result: dict[str, list[Valued]] = {}
-    for name, rows in columns.slices.items():
-        account = accounts.get(name)
-        if account is None:
-            continue
+    for account in accounts:
+        rows = columns.slices[account.account]
         fresh_since = now - timedelta(seconds=account.price_max_age_s)
         usable = {s: is_usable(marks[s], account, now) for s in _symbols(columns, rows) if s in marks}
-        result[name] = [
+        result[account.account] = [
             _valued(
                 columns.positions[i], usable, prices[columns.symbol_rows[i]], values[i], gains[i], fresh_since
             )

@@ -74,9 +74,10 @@ class PriceMarker:
     def evaluate(self, names: set[str], now: datetime, cause: str, force: bool = False) -> None:
         """Evaluate some accounts with what the desk knows."""
         desk = self._desk
-        valued = value_positions(desk.columns, desk.marks.marks, desk.accounts, now)
-        for name in sorted(names & desk.accounts.keys()):
-            account, book = desk.accounts[name], desk.books[name]
+        accounts = [desk.accounts[name] for name in sorted(names & desk.accounts.keys())]
+        valued = value_positions(desk.columns, desk.marks.marks, accounts, now)
+        for account in accounts:
+            name, book = account.account, desk.books[account.account]
             self._evaluator.evaluate(account, book, valued[name], desk.marks.marks, now, cause, force)
             desk.unseen.discard(name)
 
