@@ -1,0 +1,226 @@
+"""The commit protocol: compare and set, bounded tries, and never a guess about an outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pytest
+
+from stopline.model.errors import Contended, Rejected
+from stopline.model.messages import Effect
+from stopline.ports import AlreadyExists, Conflict, Create, Data, Path, Unavailable
+from stopline.service.aggregate import TRIES, Aggregates, Change
+from stopline.service.outbox import Relay, Unpublished, decode_outbox
+
+from .world import FaultyStore, World
+
+
+@dataclass(frozen=True)
+class Counter:
+    value: int
+
+
+class Codec:
+    collection = "counters"
+
+    def encode(self, state: Counter) -> Data:
+        return {"value": state.value}
+
+    def decode(self, data: Data) -> Counter:
+        return Counter(data["value"])
+
+
+class Writer:
+    """One instance that counts up."""
+
+    def __init__(self, world: World) -> None:
+        self.store = FaultyStore(world.shared)
+        self.relay = Relay(world.bus)
+        self.all = Aggregates(self.store, self.relay, world.clock, Codec())
+        self.decisions: list[tuple[int | None, int]] = []
+
+    def count(
+        self, name: str = "c", effects: Sequence[Effect] = (), creates: Sequence[Create] = ()
+    ) -> Counter | None:
+        def decide(state: Counter | None, attempt: int) -> Change[Counter]:
+            self.decisions.append((state.value if state else None, attempt))
+            return Change(Counter((state.value if state else 0) + 1), effects, creates)
+
+        return self.all.change(name, decide)
+
+
+def effect(id_: str) -> Effect:
+    return Effect(id_, "alerts", "demo", {"type": "x", "n": id_})
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def test_the_first_change_creates_the_document(world: World) -> None:
+    assert Writer(world).count() == Counter(1)
+    assert world.document("counters", "c") is not None
+
+
+def test_a_conflict_is_decided_again_on_what_stands(world: World) -> None:
+    """F14: the other instance's write is never overwritten."""
+    one, other = Writer(world), Writer(world)
+    one.count()
+    other.count()
+    assert one.count() == Counter(3)
+    assert one.decisions == [(None, 0), (1, 0), (2, 1)]
+
+
+def test_two_instances_that_create_at_once_both_count(world: World) -> None:
+    one, other = Writer(world), Writer(world)
+    one.all.read("c")
+    other.count()
+    assert one.count() == Counter(2)
+
+
+def test_tries_are_bounded_and_then_it_is_contended(world: World) -> None:
+    """F14."""
+    writer = Writer(world)
+    writer.store.faults = [writer.store.raises(Conflict("busy"))] * (TRIES + 5)
+    with pytest.raises(Contended):
+        writer.count()
+    assert writer.store.commits == TRIES
+    assert [attempt for _, attempt in writer.decisions] == list(range(TRIES))
+    assert world.document("counters", "c") is None
+
+
+@pytest.mark.parametrize("applied", [False, True])
+def test_an_unknown_outcome_is_not_tried_again_and_the_cache_is_dropped(world: World, applied: bool) -> None:
+    """F11, F12: the next one reads what stands."""
+    writer = Writer(world)
+    writer.count()
+    writer.store.faults = [writer.store.applied_but_lost if applied else writer.store.lost]
+    with pytest.raises(Unavailable):
+        writer.count()
+    assert writer.store.commits == 2
+    assert writer.count() == Counter(3 if applied else 2)
+
+
+def test_any_other_error_drops_the_cache_too(world: World) -> None:
+    writer = Writer(world)
+    writer.count()
+    writer.store.faults = [writer.store.raises(RuntimeError("a bug in the client"))]
+    with pytest.raises(RuntimeError):
+        writer.count()
+    writer.store.reads = 0
+    writer.count()
+    assert writer.store.reads == 1
+
+
+def test_a_create_that_exists_makes_it_decide_again(world: World) -> None:
+    """I2: the idempotency record is in the same batch."""
+    writer = Writer(world)
+    taken = Create(Path("records", "r"), {"a": 1})
+    writer.count(creates=[taken])
+    with pytest.raises(Contended):
+        writer.count(creates=[taken])
+    assert writer.all.read("c") == Counter(1)
+
+
+def test_a_refusal_of_the_decision_passes_through_and_writes_nothing(world: World) -> None:
+    writer = Writer(world)
+
+    def refuse(state: Counter | None, attempt: int) -> Change[Counter]:
+        raise Rejected("NO", "no")
+
+    with pytest.raises(Rejected):
+        writer.all.change("c", refuse)
+    assert writer.store.commits == 0
+
+
+def test_nothing_to_do_is_believed_only_of_what_stands(world: World) -> None:
+    """A decision for nothing, made on a cached copy, is made again on a fresh one."""
+    one, other = Writer(world), Writer(world)
+    one.count()
+    other.count()
+    seen = []
+
+    def look(state: Counter | None, attempt: int) -> None:
+        seen.append((state, attempt))
+
+    assert one.all.change("c", look) == Counter(2)
+    assert seen == [(Counter(1), 0), (Counter(2), 1)]
+
+
+# --- the outbox ---
+
+
+def ids(world: World) -> list[str]:
+    return [e.id for e in world.outbox("counters", "c")]
+
+
+def test_effects_are_part_of_the_commit_and_published_after_it(world: World) -> None:
+    """I4."""
+    writer = Writer(world)
+    writer.count(effects=[effect("a"), effect("b")])
+    assert ids(world) == ["a", "b"]
+    assert world.bus.ids() == ["a", "b"]
+
+
+def test_the_next_commit_drops_what_is_known_to_be_published_and_only_that(world: World) -> None:
+    """I4: the toy model lost effects in half its schedules when the next commit dropped the outbox unseen."""
+    one, other = Writer(world), Writer(world)
+    one.count(effects=[effect("a")])
+    other.count(effects=[effect("b")])  # does not know that "a" was published
+    assert ids(world) == ["a", "b"]
+    other.count(effects=[effect("c")])  # published both itself by now
+    assert ids(world) == ["c"]
+    other.count()
+    assert ids(world) == []
+    data = world.document("counters", "c")
+    assert data is not None
+    assert data["outbox_at"] is None
+
+
+def test_unpublished_effects_keep_the_time_of_the_oldest(world: World) -> None:
+    """F09: the sweep finds them by their age."""
+    writer = Writer(world)
+    world.bus.down = True
+    begun = world.clock.now()
+    for number in range(3):
+        with pytest.raises(Unpublished):
+            writer.count(effects=[effect(f"e{number}")])
+        world.wait(20)
+    data = world.document("counters", "c")
+    assert data is not None
+    assert data["outbox_at"] == begun
+    world.bus.down = False
+    later = world.clock.now()
+    writer.count(effects=[effect("last")])
+    writer.count(effects=[effect("fresh")])
+    data = world.document("counters", "c")
+    assert data is not None
+    assert (data["outbox_at"], [e.id for e in decode_outbox(data)]) == (later, ["fresh"])
+
+
+def test_a_change_with_nothing_to_do_still_publishes_what_is_due(world: World) -> None:
+    """F08: the redelivery of a message whose effects were not published."""
+    one = Writer(world)
+    world.bus.down = True
+    with pytest.raises(Unpublished):
+        one.count(effects=[effect("a")])
+    world.bus.down = False
+    Writer(world).all.change("c", lambda state, attempt: None)
+    assert world.bus.ids() == ["a"]
+
+
+def test_a_failed_publish_leaves_the_state_committed(world: World) -> None:
+    """F17: the caller knows that the state stands."""
+    writer = Writer(world)
+    world.bus.down = True
+    with pytest.raises(Unpublished):
+        writer.count(effects=[effect("a")])
+    assert writer.all.read("c") == Counter(1)
+
+
+def test_an_already_existing_head_is_a_lost_race(world: World) -> None:
+    writer = Writer(world)
+    writer.store.faults = [writer.store.raises(AlreadyExists("counters/c"))]
+    assert writer.count() == Counter(1)

@@ -1,0 +1,252 @@
+"""The trading state: stopping always works, a request counts once, and the epoch only grows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stopline.model.control import Control, ControlRequest, TradingState
+from stopline.model.errors import Rejected
+from stopline.ports import Unavailable
+from stopline.service.controls import REMEMBERED
+from stopline.service.outbox import Unpublished
+
+from .world import World
+
+ACTIVE, REDUCING, HALTED = TradingState.ACTIVE, TradingState.REDUCING, TradingState.HALTED
+SCOPE = "account:demo"
+
+
+def request(request_id: str = "r-1", action: str = "kill", **more: Any) -> ControlRequest:
+    facts = {
+        "request_id": request_id,
+        "scope": SCOPE,
+        "action": action,
+        "actor": "ann",
+        "reason": "test",
+        **more,
+    }
+    return ControlRequest.model_validate(facts)
+
+
+@pytest.fixture
+def world() -> World:
+    made = World()
+    made.open_account()
+    return made
+
+
+def test_nothing_set_means_active_at_epoch_zero(world: World) -> None:
+    app, _ = world.instance()
+    assert app.trading.read(SCOPE) == Control(scope=SCOPE)
+    assert app.trading.for_account("demo")[:2] == (ACTIVE, 0)
+
+
+@pytest.mark.parametrize(("action", "state"), [("kill", HALTED), ("pause", REDUCING)])
+def test_stopping_is_persisted_then_told(world: World, action: str, state: TradingState) -> None:
+    """R5.1, I4, F40."""
+    app, store = world.instance()
+    published: list[int] = []
+    store.faults = [lambda _writes: published.append(len(world.bus.messages))]
+    control = app.trading.set(request(action=action))
+    assert (control.state, control.epoch, control.actor, control.reason) == (state, 1, "ann", "test")
+    assert published == [0]
+    [alert] = world.bus.bodies("alerts")
+    assert (alert["severity"], alert["account"], alert["kind"]) == ("critical", "demo", "trading_state")
+    [row] = world.bus.bodies("history")[0]["rows"]
+    assert row["table"] == "audit"
+    assert (row["row"]["from_state"], row["row"]["to_state"], row["row"]["epoch"]) == (
+        "ACTIVE",
+        state.value,
+        1,
+    )
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_the_same_request_again_changes_nothing(world: World, fresh: bool) -> None:
+    """R5.1, F38, B67, domain case 20: one epoch, one audit row, one alert."""
+    app, _ = world.instance()
+    first = app.trading.set(request())
+    before = world.document("controls", SCOPE)
+    again = world.instance()[0] if fresh else app
+    for _ in range(3):
+        assert again.trading.set(request()) == first
+    assert world.document("controls", SCOPE) == before
+    assert len(set(world.bus.ids())) == 2
+
+
+@pytest.mark.parametrize(
+    "change", [{"action": "pause"}, {"flatten": False}, {"reason": "x"}, {"actor": "bob"}], ids=str
+)
+def test_the_same_request_id_with_other_content_is_refused(world: World, change: dict[str, Any]) -> None:
+    """B67."""
+    app, _ = world.instance()
+    app.trading.set(request())
+    with pytest.raises(Rejected) as refused:
+        app.trading.set(request(**change))
+    assert refused.value.reason == "CONFLICTING_REQUEST"
+    assert app.trading.read(SCOPE).epoch == 1
+
+
+def test_a_pause_never_loosens_a_halt(world: World) -> None:
+    """I6."""
+    app, _ = world.instance()
+    app.trading.set(request())
+    after = app.trading.set(request("r-2", "pause"))
+    assert (after.state, after.epoch, after.flatten) == (HALTED, 1, True)
+
+
+def test_a_second_kill_is_recorded_but_is_no_new_epoch(world: World) -> None:
+    """F38: a hundred different requests for the same halt are one halt; all of them are in the audit."""
+    app, _ = world.instance()
+    for number in range(5):
+        assert app.trading.set(request(f"r-{number}")).epoch == 1
+    events = [row["row"]["event"] for body in world.bus.bodies("history") for row in body["rows"]]
+    assert events == ["kill", *["kill_repeated"] * 4]
+    assert len(world.bus.bodies("alerts")) == 1
+
+
+def test_a_kill_with_flatten_after_one_without_is_a_new_epoch(world: World) -> None:
+    """R5.1: the closing must begin."""
+    app, _ = world.instance()
+    app.trading.set(request(flatten=False))
+    after = app.trading.set(request("r-2"))
+    assert (after.epoch, after.flatten) == (2, True)
+
+
+def test_a_kill_without_flatten_does_not_call_off_a_flatten(world: World) -> None:
+    """I6: no second request weakens the first."""
+    app, _ = world.instance()
+    app.trading.set(request())
+    after = app.trading.set(request("r-2", flatten=False))
+    assert (after.epoch, after.flatten) == (1, True)
+
+
+@pytest.mark.parametrize("expected", [None, 0, 2, 99])
+def test_a_resume_for_another_epoch_is_refused(world: World, expected: int | None) -> None:
+    """F39, F45, I6: whoever resumes must have seen the halt that holds."""
+    app, _ = world.instance()
+    app.trading.set(request())
+    with pytest.raises(Rejected) as refused:
+        app.trading.set(request("r-2", "resume", expected_epoch=expected))
+    assert refused.value.reason == "STALE_RESUME"
+    assert app.trading.read(SCOPE).state is HALTED
+
+
+def test_a_resume_for_the_epoch_that_holds_makes_it_active_and_ends_the_flatten(world: World) -> None:
+    """R5.1."""
+    app, _ = world.instance()
+    app.trading.set(request())
+    after = app.trading.set(request("r-2", "resume", expected_epoch=1))
+    assert (after.state, after.epoch, after.flatten, after.previous) == (ACTIVE, 2, False, HALTED)
+
+
+def test_a_resume_that_was_overtaken_by_a_second_kill_is_refused(world: World) -> None:
+    """F39."""
+    app, _ = world.instance()
+    app.trading.set(request("k-1"))
+    app.trading.set(request("r-1", "resume", expected_epoch=1))
+    app.trading.set(request("k-2"))
+    with pytest.raises(Rejected):
+        app.trading.set(request("r-2", "resume", expected_epoch=2))
+    assert app.trading.read(SCOPE).state is HALTED
+
+
+def test_the_strictest_scope_holds_for_an_account(world: World) -> None:
+    """R5.1: a resumed account stays halted while everything is."""
+    app, _ = world.instance()
+    app.trading.set(request(scope="global"))
+    app.trading.set(request("r-2", "pause"))
+    assert app.trading.for_account("demo")[:2] == (HALTED, 2)
+    assert app.trading.for_account("other")[:2] == (HALTED, 1)
+
+
+def test_a_state_that_cannot_be_read_is_not_active(world: World) -> None:
+    """I7, design: fail closed."""
+    app, store = world.instance()
+    app.trading.set(request())
+    store.down = True
+    with pytest.raises(Unavailable):
+        app.trading.read(SCOPE)
+    with pytest.raises(Unavailable):
+        app.trading.for_account("demo")
+
+
+def test_a_kill_whose_messages_cannot_go_out_stands_all_the_same(world: World) -> None:
+    """F40."""
+    app, _ = world.instance()
+    world.bus.down = True
+    with pytest.raises(Unpublished):
+        app.trading.set(request())
+    assert app.trading.read(SCOPE).state is HALTED
+    assert len(world.outbox("controls", SCOPE)) == 2
+    world.bus.down = False
+    app.trading.set(request())  # the same request again sends them
+    assert len(world.bus.messages) == 2
+
+
+@pytest.mark.parametrize("applied", [False, True])
+def test_a_kill_of_unknown_outcome_is_safe_to_repeat(world: World, applied: bool) -> None:
+    """F11, F12, F41."""
+    app, store = world.instance()
+    store.faults = [store.applied_but_lost if applied else store.lost]
+    with pytest.raises(Unavailable):
+        app.trading.set(request())
+    assert app.trading.set(request()).epoch == 1
+
+
+def test_the_document_stays_small_however_many_requests_there_were(world: World) -> None:
+    """F50."""
+    app, _ = world.instance()
+    for number in range(REMEMBERED + 20):
+        app.trading.set(request(f"r-{number}", "pause"))
+    control = app.trading.read(SCOPE)
+    assert len(control.seen) == REMEMBERED
+    assert f"r-{REMEMBERED + 19}" in control.seen
+
+
+RANK = {"ACTIVE": 0, "REDUCING": 1, "HALTED": 2}
+steps = st.lists(
+    st.tuples(
+        st.integers(0, 5),  # request id: some come again
+        st.sampled_from(["kill", "pause", "resume"]),
+        st.booleans(),  # flatten
+        st.sampled_from(["", "", "", "lost", "applied_but_lost", "publish"]),
+        st.booleans(),  # a resume that has seen the epoch that holds
+    ),
+    max_size=15,
+)
+
+
+@settings(max_examples=80)
+@given(steps)
+def test_the_epoch_only_grows_and_only_a_seen_resume_loosens(
+    happened: list[tuple[int, str, bool, str, bool]],
+) -> None:
+    """I6, F11, F38, F39: for any requests, in any order, with any failures."""
+    world = World()
+    app, store = world.instance()
+    epoch, rank, flatten = 0, 0, False
+    for number, action, flat, fault, seen in happened:
+        made = request(f"r-{number}", action, flatten=flat, expected_epoch=epoch if seen else epoch - 1)
+        store.faults = [getattr(store, fault)] if fault not in ("", "publish") else []
+        world.bus.down = fault == "publish"
+        try:
+            app.trading.set(made)
+        except (Rejected, Unavailable, Unpublished):
+            pass
+        finally:
+            world.bus.down = False
+            store.faults = []
+        now = app.trading.read(SCOPE)
+        assert now.epoch >= epoch
+        if now.epoch == epoch:
+            assert (RANK[now.state.value], now.flatten) == (rank, flatten)
+        if RANK[now.state.value] < rank or (flatten and not now.flatten):
+            assert action == "resume"
+            assert seen
+            assert now.epoch == epoch + 1
+        epoch, rank, flatten = now.epoch, RANK[now.state.value], now.flatten

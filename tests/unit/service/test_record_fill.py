@@ -1,0 +1,451 @@
+"""Booking fills: each once for ever, whatever is delivered how often, and its effects with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stopline.ledger.position import fold
+from stopline.model.errors import Contended, Rejected
+from stopline.model.fill import Fill
+from stopline.model.instrument import Instrument
+from stopline.ports import Conflict, Unavailable
+from stopline.runtime.app import App
+from stopline.service.outbox import Unpublished
+from stopline.service.record_fill import MAX_AGE, MAX_AHEAD, Result
+
+from ..make import NOON, account, at, equity, fill, option, trade
+from .world import FaultyStore, World
+
+APPLIED, DUPLICATE, REFUSED = Result.APPLIED, Result.DUPLICATE, Result.REFUSED
+
+
+@pytest.fixture
+def world() -> World:
+    made = World()
+    made.open_account()
+    return made
+
+
+def record(app: App, fills: Sequence[Fill], message: str = "m-1") -> list[Result]:
+    return [outcome.result for outcome in app.recorder.record(fills, message)]
+
+
+def reason(app: App, one: Fill) -> str:
+    [outcome] = app.recorder.record([one], "m-x")
+    assert outcome.result is REFUSED
+    assert outcome.refused is not None
+    return outcome.refused.reason
+
+
+# --- once ---
+
+
+def test_a_fill_is_booked_with_its_record(world: World) -> None:
+    """R1.6, I2."""
+    app, _ = world.instance()
+    assert record(app, [fill()]) == [APPLIED]
+    book = world.book()
+    assert book is not None
+    assert (book.revision, book.fills, book.positions["default:SPY"].quantity) == (1, 1, 10)
+    stored = world.document("fills", "paper", "demo", "E-1")
+    assert stored is not None
+    assert stored["hash"] == fill().hash
+    assert stored["message_id"] == "m-1"
+
+
+@pytest.mark.parametrize("fresh", [False, True], ids=["same instance", "another instance"])
+@pytest.mark.parametrize("message", ["m-1", "m-2"], ids=["redelivery", "publisher's retry"])
+def test_a_fill_that_comes_again_changes_nothing(world: World, fresh: bool, message: str) -> None:
+    """F01, F03, I2, domain cases 2 and 9."""
+    app, _ = world.instance()
+    record(app, [fill()])
+    before = world.document("books", "demo")
+    for _ in range(5):
+        again, _ = world.instance() if fresh else (app, None)
+        assert record(again, [fill()], message) == [DUPLICATE]
+    assert world.document("books", "demo") == before
+    assert world.count("duplicates") == (message == "m-2")
+
+
+def test_a_fill_that_comes_again_forty_days_later_is_still_a_duplicate(world: World) -> None:
+    """F04."""
+    app, _ = world.instance()
+    record(app, [fill()])
+    world.wait(40 * 86_400)
+    assert record(world.instance()[0], [fill()], "m-2") == [DUPLICATE]
+
+
+def test_the_same_content_in_other_words_is_a_duplicate(world: World) -> None:
+    """B37."""
+    app, _ = world.instance()
+    record(app, [fill(quantity="1.0", price="100")])
+    assert record(app, [fill(quantity="1.00", price="100.000", venue="x")], "m-2") == [DUPLICATE]
+
+
+@pytest.mark.parametrize(
+    "change", [{"quantity": "11"}, {"price": "101"}, {"side": "SELL"}, {"strategy": "trend"}], ids=str
+)
+@pytest.mark.parametrize("fresh", [False, True], ids=["same instance", "another instance"])
+def test_the_same_id_with_other_content_is_refused_and_the_first_stands(
+    world: World, change: dict[str, str], fresh: bool
+) -> None:
+    """B36."""
+    app, _ = world.instance()
+    record(app, [fill()])
+    before = world.document("books", "demo")
+    again = world.instance()[0] if fresh else app
+    [outcome] = again.recorder.record([fill(**change)], "m-2")
+    assert outcome.refused is not None
+    assert outcome.refused.reason == "CONFLICTING_DUPLICATE"
+    assert world.document("books", "demo") == before
+
+
+def test_a_twin_in_one_message_is_a_duplicate_and_a_false_twin_is_refused(world: World) -> None:
+    """B36, B37."""
+    app, _ = world.instance()
+    twins = [fill(), fill(note="again"), fill(price="101"), fill("E-2", executed_at=at(1))]
+    assert record(app, twins) == [APPLIED, DUPLICATE, REFUSED, APPLIED]
+    book = world.book()
+    assert book is not None
+    assert book.fills == 2
+    assert record(world.instance()[0], twins) == [DUPLICATE, DUPLICATE, REFUSED, DUPLICATE]
+
+
+def test_the_same_id_at_another_broker_or_account_is_another_fill(world: World) -> None:
+    """B38."""
+    world.open_account(account("two", brokers=["paper", "ibkr"]))
+    app, _ = world.instance()
+    fills = [fill(), fill(account="two"), fill(account="two", broker="ibkr", executed_at=at(1))]
+    assert record(app, fills) == [APPLIED] * 3
+    assert world.count("fills") == 3
+
+
+# --- refused ---
+
+
+@pytest.mark.parametrize(
+    ("bad", "expected"),
+    [
+        (fill(account="nobody"), "UNKNOWN_ACCOUNT"),
+        (fill(broker="kite"), "UNKNOWN_BROKER"),
+        (fill(executed_at=NOON + MAX_AHEAD + timedelta(microseconds=1)), "IN_THE_FUTURE"),
+        (fill(executed_at=NOON + timedelta(minutes=10)), "IN_THE_FUTURE"),
+        (fill(executed_at=NOON - MAX_AGE - timedelta(microseconds=1)), "TOO_OLD"),
+        (fill(executed_at=NOON - timedelta(days=60)), "TOO_OLD"),
+        (fill(instrument=option(expiry=NOON.date() - timedelta(days=1))), "EXPIRED"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_fill_that_cannot_be_is_refused_and_nothing_is_created(
+    world: World, bad: Fill, expected: str
+) -> None:
+    """B34, B35, B48, B49: never booked, never an account made for it."""
+    app, _ = world.instance()
+    assert reason(app, bad) == expected
+    assert (world.count("books"), world.count("fills"), world.count("accounts")) == (0, 0, 1)
+
+
+@pytest.mark.parametrize(
+    "good",
+    [
+        fill(executed_at=NOON + MAX_AHEAD),
+        fill(executed_at=NOON - MAX_AGE),
+        fill(instrument=option(expiry=NOON.date())),  # on the day of its expiry
+        fill("E-1", "SELL", 1, 0, instrument=option(expiry=NOON.date())),
+    ],
+    ids=["a minute ahead", "45 days old", "expiry day", "worthless at expiry"],
+)
+def test_a_fill_at_the_edge_is_booked(world: World, good: Fill) -> None:
+    """B33-B35, B49, F35."""
+    assert record(world.instance()[0], [good]) == [APPLIED]
+
+
+def test_a_refused_fill_does_not_hold_up_its_neighbours(world: World) -> None:
+    """B56, I3."""
+    world.open_account(account("two"))
+    app, _ = world.instance()
+    fills = [
+        fill("E-1"),
+        fill("E-2", account="nobody"),
+        fill("E-3", broker="kite"),
+        fill("E-4", account="two"),
+        fill("E-5", executed_at=at(1)),
+    ]
+    assert record(app, fills) == [APPLIED, REFUSED, REFUSED, APPLIED, APPLIED]
+
+
+def test_a_contract_that_changed_is_refused_and_other_positions_of_the_message_are_booked(
+    world: World,
+) -> None:
+    """R1.5."""
+    app, _ = world.instance()
+    record(app, [fill("E-1")])
+    other = Instrument.model_validate({**equity().model_dump(mode="json"), "multiplier": "2"})
+    outcomes = app.recorder.record(
+        [fill("E-2", instrument=other, executed_at=at(1)), fill("E-3", instrument=equity("QQQ"))], "m-2"
+    )
+    assert [o.result for o in outcomes] == [REFUSED, APPLIED]
+    assert outcomes[0].refused is not None
+    assert outcomes[0].refused.reason == "CONTRACT_CHANGED"
+    book = world.book()
+    assert book is not None
+    assert (book.fills, book.revision) == (2, 2)
+    assert world.document("fills", "paper", "demo", "E-2") is None
+
+
+# --- effects ---
+
+
+def test_the_effects_are_committed_with_the_book_and_published_after_it(world: World) -> None:
+    """I4, R1.6: rows for the history and a sweep of the account."""
+    app, store = world.instance()
+    published_at_commit: list[int] = []
+    store.faults = [lambda _writes: published_at_commit.append(len(world.bus.messages))]
+    record(app, [fill()])
+    assert published_at_commit == [0]
+    outbox = world.outbox("books", "demo")
+    assert [effect.topic for effect in outbox] == ["history", "sweeps"]
+    assert world.bus.ids() == [effect.id for effect in outbox]
+    [sweep] = world.bus.bodies("sweeps")
+    assert (sweep["kind"], sweep["account"]) == ("account", "demo")
+    tables = [row["table"] for row in world.bus.bodies("history")[0]["rows"]]
+    assert tables == ["fills", "positions"]
+
+
+def test_a_failed_publish_is_not_acknowledged_and_the_next_delivery_publishes(world: World) -> None:
+    """F08, F09, F17, I4."""
+    app, _ = world.instance()
+    world.bus.down = True
+    with pytest.raises(Unpublished):
+        record(app, [fill()])
+    due = [effect.id for effect in world.outbox("books", "demo")]
+    assert len(due) == 2
+    world.bus.down = False
+    assert record(world.instance()[0], [fill()]) == [DUPLICATE]
+    assert world.bus.ids() == due
+
+
+def test_an_effect_that_may_have_been_published_is_published_again_under_the_same_id(world: World) -> None:
+    """F10, I5: at least once, and consumers act once an id."""
+    app, _ = world.instance()
+    world.bus.ambiguous = True
+    with pytest.raises(Unpublished):
+        record(app, [fill()])
+    world.bus.ambiguous = False
+    record(app, [fill()])
+    first, second = world.bus.ids()[:2], world.bus.ids()[2:]
+    assert first == second
+
+
+def test_an_instance_does_not_publish_again_what_it_knows_to_be_published(world: World) -> None:
+    app, _ = world.instance()
+    record(app, [fill()])
+    record(app, [fill()])
+    assert len(world.bus.messages) == 2
+
+
+def test_effects_that_were_never_published_stay_due_through_later_commits(world: World) -> None:
+    """F09, I4: the toy model's lesson: a next commit must not drop what is not known to be published."""
+    app, _ = world.instance()
+    world.bus.down = True
+    with pytest.raises(Unpublished):
+        record(app, [fill("E-1")])
+    since = world.document("books", "demo")
+    world.wait(5)
+    with pytest.raises(Unpublished):
+        record(world.instance()[0], [fill("E-2", executed_at=at(1))], "m-2")
+    assert len(world.outbox("books", "demo")) == 4
+    now = world.document("books", "demo")
+    assert since is not None
+    assert now is not None
+    assert now["outbox_at"] == since["outbox_at"] == NOON
+
+
+# --- several writers, unknown outcomes ---
+
+
+def test_a_stale_cache_of_another_instance_never_loses_a_fill(world: World) -> None:
+    """F02, F14, I2: both instances are warm, both believe their copy."""
+    one, _ = world.instance()
+    other, _ = world.instance()
+    for number in range(6):
+        app = (one, other)[number % 2]
+        assert record(app, [trade(number, 1, 100)], f"m-{number}") == [APPLIED]
+    book = world.book()
+    assert book is not None
+    assert (book.fills, book.revision, book.positions["default:SPY"].quantity) == (6, 6, 6)
+
+
+def test_a_duplicate_seen_by_an_instance_with_a_stale_cache_is_a_duplicate(world: World) -> None:
+    """F02: its copy of the book does not know the fill; the fill's record does."""
+    one, _ = world.instance()
+    other, _ = world.instance()
+    record(one, [trade(1, 1, 100)])
+    record(other, [trade(2, 1, 100)], "m-2")
+    assert record(one, [trade(2, 1, 100)], "m-3") == [DUPLICATE]
+    assert record(one, [trade(3, 1, 100)], "m-4") == [APPLIED]
+    book = world.book()
+    assert book is not None
+    assert book.fills == 3
+
+
+def test_a_warm_instance_needs_one_round_trip(world: World) -> None:
+    """Design: the precondition proves the cache."""
+    app, store = world.instance()
+    record(app, [trade(1, 1, 100)])
+    store.reads = store.commits = 0
+    record(app, [trade(2, 1, 100)], "m-2")
+    assert (store.reads, store.commits) == (0, 1)
+
+
+@pytest.mark.parametrize("applied", [False, True], ids=["lost", "applied and lost"])
+def test_a_commit_of_unknown_outcome_is_resolved_by_the_replay(world: World, applied: bool) -> None:
+    """F11, F12, I1, I3."""
+    app, store = world.instance()
+    record(app, [trade(1, 1, 100)])
+    store.faults = [store.applied_but_lost if applied else store.lost]
+    with pytest.raises(Unavailable):
+        record(app, [trade(2, 1, 100)], "m-2")
+    assert record(app, [trade(2, 1, 100)], "m-2") == [DUPLICATE if applied else APPLIED]
+    book = world.book()
+    assert book is not None
+    assert (book.fills, book.positions["default:SPY"].quantity) == (2, 2)
+    effects = {effect.id for effect in world.outbox("books", "demo")}
+    assert effects <= set(world.bus.ids())
+
+
+def test_an_outage_is_not_a_refusal(world: World) -> None:
+    """F13: a failed read must never quarantine, and never look like an unknown account."""
+    app, store = world.instance()
+    store.down = True
+    with pytest.raises(Unavailable):
+        record(app, [fill()])
+    store.down = False
+    assert record(app, [fill()]) == [APPLIED]
+
+
+def test_one_account_s_outage_does_not_hold_up_the_others_of_the_message(world: World) -> None:
+    world.open_account(account("two"))
+    app, store = world.instance()
+    store.faults = [store.lost]
+    with pytest.raises(Unavailable):
+        record(app, [fill(), fill(account="two")])
+    assert world.book("two") is not None
+    assert record(app, [fill(), fill(account="two")]) == [APPLIED, DUPLICATE]
+
+
+def test_a_writer_that_always_loses_gives_up_and_does_not_acknowledge(world: World) -> None:
+    """F14: bounded."""
+    app, store = world.instance()
+    store.faults = [store.raises(Conflict("lost"))] * 1000
+    with pytest.raises(Contended):
+        record(app, [fill()])
+    assert store.commits < 50
+    assert world.book() is None
+
+
+schedule = st.lists(
+    st.tuples(
+        st.integers(0, 7),  # which fill
+        st.integers(0, 2),  # at which instance
+        st.sampled_from(["", "lost", "applied_but_lost", "conflict", "publish", "ambiguous"]),
+    ),
+    max_size=25,
+)
+
+
+@settings(max_examples=60)
+@given(schedule)
+def test_whatever_fails_every_fill_is_booked_once_and_every_effect_published(
+    happened: list[tuple[int, int, str]],
+) -> None:
+    """I1-I5, F01-F12: a small model of the whole protocol; then everything is delivered until it is
+    acknowledged.
+    """
+    world = World()
+    world.open_account()
+    fills = [trade(n, (3, -2, 1, -4)[n % 4], 100 + n) for n in range(8)]
+    instances = [world.instance() for _ in range(3)]
+
+    def deliver(number: int, instance: tuple[App, FaultyStore], fault: str) -> bool:
+        app, store = instance
+        store.faults = [_fault(store, fault)] if fault not in ("", "publish", "ambiguous") else []
+        world.bus.down, world.bus.ambiguous = fault == "publish", fault == "ambiguous"
+        try:
+            return REFUSED not in record(app, [fills[number]], f"m-{number}")
+        except Unavailable:
+            return False
+        except Unpublished:
+            return False
+        finally:
+            world.bus.down = world.bus.ambiguous = False
+
+    delivered = set()
+    for number, instance, fault in happened:
+        delivered.add(number)
+        deliver(number, instances[instance], fault)
+    for number in sorted(delivered):
+        assert deliver(number, world.instance(), "")
+    if not delivered:
+        return
+    book = world.book()
+    assert book is not None
+    wanted, _ = fold([fills[n] for n in delivered])
+    position = book.positions["default:SPY"]
+    assert (position.quantity, position.cost, position.realised) == (
+        wanted.quantity,
+        wanted.cost,
+        wanted.realised,
+    )
+    assert book.fills == book.revision == len(delivered) == world.count("fills")
+    assert {effect.id for effect in world.outbox("books", "demo")} <= set(world.bus.ids())
+    rows = {
+        row["event_id"]
+        for body in world.bus.bodies("history")
+        for row in body["rows"]
+        if row["table"] == "fills"
+    }
+    assert rows == {fills[n].key for n in delivered}
+
+
+def _fault(store: FaultyStore, name: str) -> object:
+    return store.raises(Conflict("lost")) if name == "conflict" else getattr(store, name)
+
+
+@settings(max_examples=60)
+@given(
+    st.permutations(range(8)),
+    st.lists(st.integers(1, 4), max_size=8),
+    st.lists(st.integers(0, 2), min_size=8),
+)
+def test_any_order_of_arrival_at_any_instance_gives_the_same_book(
+    order: list[int], sizes: list[int], at_instance: list[int]
+) -> None:
+    """F05, I12: the real fill log, out of the store."""
+    world = World()
+    world.open_account()
+    instances = [world.instance()[0] for _ in range(3)]
+    fills = [trade(n, (3, -3, 1, -4, 3, 2, -5, 1)[n], 100 + n, executed_at=at(n // 2)) for n in range(8)]
+    rest = list(order)
+    for number in range(8):
+        size = sizes[number] if number < len(sizes) else 1
+        message, rest = rest[:size], rest[size:]
+        if message:
+            record(instances[at_instance[number]], [fills[n] for n in message], f"m-{number}")
+    book = world.book()
+    assert book is not None
+    assert book.positions["default:SPY"] == fold(fills)[0]
+
+
+def test_a_fill_of_a_message_that_is_refused_twice_is_refused_twice(world: World) -> None:
+    """A refusal does not depend on the cache: warm or cold, the answer is the same."""
+    app, _ = world.instance()
+    record(app, [fill()])
+    for instance in (app, app, world.instance()[0]):
+        with pytest.raises(Rejected, match="CONFLICTING"):
+            raise instance.recorder.record([fill(price="9")], "m-2")[0].refused or AssertionError
