@@ -7,7 +7,7 @@ PIP := -m pip --disable-pip-version-check install --quiet --require-hashes
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
 	--generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
 
-.PHONY: setup lint test demo lock clean python
+.PHONY: setup lint test demo lock clean python simulate
 .DEFAULT_GOAL := setup
 
 ## setup: both environments from their locks; does nothing when they are up to date
@@ -32,7 +32,7 @@ python:
 	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-.PHONY: bigquery
+.PHONY: bigquery simulate
 bigquery:
 	@$(MAKE) --no-print-directory .venv-bigquery/installed || echo \
 		"The BigQuery emulator could not be installed: Stopline runs without it, and history stays in memory." >&2
@@ -73,3 +73,7 @@ lock: .venv/packages
 
 clean:
 	rm -rf .venv .venv-bigquery .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build dist *.egg-info
+
+## simulate: a million seeded fault schedules (about an hour on two cores)
+simulate: setup
+	$(BIN)/stopline simulate --seeds 1000000

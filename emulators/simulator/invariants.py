@@ -117,14 +117,13 @@ def _fills(scenario: Scenario) -> None:
 
 
 def _effects(scenario: Scenario) -> None:
-    local = {id_ for id_, body in scenario.facts.effects.items() if b'"request_id"' in body}
-    missing = set(scenario.facts.effects) - set(scenario.facts.announced) - local
+    missing = unannounced(scenario)
     demand(
         not missing,
         "I4 every committed effect goes out",
         [scenario.facts.effects[i][:200] for i in sorted(missing)[:2]],
     )
-    for id_ in local:
+    for id_ in _local(scenario):
         request = orjson.loads(scenario.facts.effects[id_])
         control = scenario.world.store.get(_control(request["scope"]))
         seen = orjson.loads(control.data["state"])["seen"] if control else {}
@@ -141,6 +140,16 @@ def _effects(scenario: Scenario) -> None:
             demand(
                 len({canonical(v) for v in versions}) == 1, "I5 one event id, one content", (key, versions)
             )
+
+
+def unannounced(scenario: Scenario) -> set[str]:
+    """Return the effects that were committed and have not gone out."""
+    return set(scenario.facts.effects) - set(scenario.facts.announced) - _local(scenario)
+
+
+def _local(scenario: Scenario) -> set[str]:
+    """Return the effects that are carried out where they arise: changes of the trading state."""
+    return {id_ for id_, body in scenario.facts.effects.items() if body.startswith(b'{"action":"pause"')}
 
 
 def _control(scope: str) -> Path:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from emulators.simulator.world import Instance, World
@@ -70,11 +71,10 @@ class SimBus:
         self._instance = instance
 
     def publish(self, messages: Sequence[Outgoing]) -> list[str]:
-        ids = []
+        ids: list[str] = []
         for message in messages:
-            ids.append(
-                self._world.effect(self._instance, "bus.publish", lambda m=message: self._world.accept(m))
-            )
+            accept = partial(self._world.accept, message)
+            ids.append(self._world.effect(self._instance, "bus.publish", accept))
         return ids
 
 

@@ -8,7 +8,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from emulators.simulator.invariants import at_rest
+from emulators.simulator.invariants import at_rest, unannounced
 from emulators.simulator.scenario import Scenario
 from emulators.simulator.world import NO_FAULTS, Faults
 
@@ -67,20 +67,17 @@ def settle(scenario: Scenario) -> None:
     world.script = None
     world._outage.clear()
     world.rest()
-    for _ in range(CALM_SWEEPS):
+    for round_ in range(CALM_SWEEPS):
+        if round_ and _is_calm(scenario):
+            return
         world.now += timedelta(seconds=40)
         scenario.sweep()
         world.rest()
-        if _is_calm(scenario):
-            return
 
 
 def _is_calm(scenario: Scenario) -> bool:
-    if any(
-        d.data.get("outbox_at")
-        for name in ("books", "risk", "controls", "alerts", "quarantine")
-        for d in scenario.world.store.query(name)
-    ):
+    """Tell whether nothing is left that a further sweep would do."""
+    if unannounced(scenario):
         return False
     broker = scenario.facts.broker
     return scenario.focus != "kill" or broker is None or not any(broker.positions.values())

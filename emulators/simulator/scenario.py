@@ -24,7 +24,7 @@ from stopline.service.accounts import account_path
 from stopline.service.outbox import Unpublished
 
 OPERATOR = Recipients(email=("desk@example.com",))
-FOCUSES = ("fills", "fills", "fills", "alerts", "risk", "kill")
+FOCUSES = ("fills",) * 6 + ("alerts",) * 2 + ("risk", "kill")
 INSTANCES = {"fills": 2, "prices": 2, "sweeps": 2, "alerts": 2, "history": 1, "http": 2, "orders": 1}
 
 
@@ -121,7 +121,7 @@ class Scenario:
     """One seed's story: a focus, its functions, a list of outside events, and the world they happen in."""
 
     def __init__(self, seed: int, faults: Faults | None = None, focus: str | None = None) -> None:
-        rng = random.Random(seed ^ 0x5EED)
+        rng = random.Random(seed ^ 0x5EED)  # noqa: S311 - a schedule, not a secret
         self.focus = focus or rng.choice(FOCUSES)
         self.world = World(seed, faults if faults is not None else Faults.draw(rng))
         self.facts = Facts()
@@ -167,6 +167,8 @@ class Scenario:
             return self._http
 
         def handle(instance: Instance, delivery: Delivery) -> None:
+            if self.focus == "fills" and delivery.message.attributes.get("account") and name == "sweeps":
+                return  # this focus looks at the ledger: only the scheduled sweep runs
             envelope = Envelope(
                 delivery.message.data,
                 delivery.id,
@@ -227,7 +229,7 @@ class Scenario:
     def _events(self, rng: random.Random) -> list[Callable[[], None]]:
         trade, price = self._trade(rng), self._price(rng)
         kinds: dict[str, list[Callable[[], None]]] = {
-            "fills": [trade] * rng.randint(2, 6),
+            "fills": [trade] * rng.randint(1, 4),
             "alerts": [self._alert(n) for n in range(rng.randint(1, 3))],
             "risk": [trade, *[price] * rng.randint(1, 3), *[trade] * rng.randint(0, 2)],
             "kill": [*[trade] * rng.randint(1, 3), self._kill, *[trade] * rng.randint(0, 2)],

@@ -3,7 +3,7 @@
 import random
 from collections import defaultdict, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -103,7 +103,7 @@ class World:
 
     def __init__(self, seed: int, faults: Faults) -> None:
         self.seed = seed
-        self.rng = random.Random(seed)
+        self.rng = random.Random(seed)  # noqa: S311 - a schedule, not a secret
         self.faults = faults
         self.now = START
         self.store = MemoryStore()
@@ -131,6 +131,9 @@ class World:
         fault = self._fault(instance, kind)
         self.steps += 1
         self.trace.append(f"{self.steps} {instance.name} {kind} {fault or ''}")
+        if fault == "deadline":  # Pub/Sub delivers it again while this instance is still at it
+            self.pending += [replace(t.delivery) for t in self.tasks if t.instance is instance]
+            self._main.switch()
         if fault == "before":
             raise Unavailable(f"{kind}: injected before")
         if fault == "crash_before":

@@ -27,6 +27,9 @@ COMMANDS = {
     ),
     "quarantine": Entry("stopline.cli.quarantine", "quarantine", "Look at messages that were refused."),
     "up": Entry("stopline.cli.up", "up", "Run the whole system on this machine."),
+    "simulate": Entry(
+        "emulators.simulator.command", "simulate", "Play seeded fault schedules and check every invariant."
+    ),
     "demo": Entry("emulators.demo.command", "demo", "Show a trading day, from first fill to kill switch."),
 }
 CHECKOUT = (

@@ -1,0 +1,319 @@
+"""Bugs put into Stopline on purpose, to prove that the simulator would find them. Each is a patch, active in a `with`."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+from unittest.mock import patch
+
+from emulators.simulator import scenario as scenario_module
+from emulators.simulator.scenario import SimBroker
+from stopline.ledger import book as book_module
+from stopline.ledger.position import Position
+from stopline.model.errors import Rejected, Transient
+from stopline.model.fill import Fill
+from stopline.ports import Put, Update
+from stopline.rules import closing as closing_module
+from stopline.service import dispatch_alert, evaluate, record_fill
+from stopline.service.aggregate import Aggregates, Change, Loaded
+from stopline.service.books import fill_create
+from stopline.service.controls import TradingStates
+from stopline.service.mark_prices import Desk
+from stopline.service.outbox import Relay, outbox_fields
+from stopline.service.run_sweep import Sweeper
+
+BUGS: dict[str, Callable[[], Any]] = {}
+
+
+def bug(make: Callable[[], Iterator[None]]) -> Callable[[], Any]:
+    """Register a bug under its function's name."""
+    manager = contextmanager(make)
+    BUGS[make.__name__] = manager
+    return manager
+
+
+@bug
+def fills_are_not_created_once() -> Iterator[None]:
+    """No inbox: a fill's document is overwritten, so a duplicate is booked again."""
+    original = fill_create
+
+    def put(fill: Fill, message_id: str) -> Any:
+        create = original(fill, message_id)
+        return Put(create.path, create.data)
+
+    with patch("stopline.service.record_fill.fill_create", put):
+        yield
+
+
+@bug
+def effects_are_published_before_the_commit() -> Iterator[None]:
+    """What was announced may never have happened."""
+    original = Aggregates._commit
+
+    def early(self: Any, name: str, loaded: Any, change: Any) -> Any:
+        self._relay.publish(change.effects)
+        return original(self, name, loaded, change)
+
+    with patch.object(Aggregates, "_commit", early):
+        yield
+
+
+@bug
+def effects_are_not_in_the_commit() -> Iterator[None]:
+    """Published after the commit only: a crash in between loses them."""
+    original = Aggregates._commit
+
+    def bare(self: Any, name: str, loaded: Any, change: Any) -> Any:
+        fresh = original(self, name, loaded, Change(change.state, (), change.creates))
+        self._relay.publish(change.effects)
+        return fresh
+
+    with patch.object(Aggregates, "_commit", bare):
+        yield
+
+
+@bug
+def fills_and_book_in_two_commits() -> Iterator[None]:
+    """A crash in between books a fill in the log that no position has."""
+    original = Aggregates._commit
+
+    def twice(self: Any, name: str, loaded: Any, change: Any) -> Any:
+        if change.creates:
+            self._store.commit(list(change.creates))
+        return original(self, name, loaded, Change(change.state, change.effects))
+
+    with patch.object(Aggregates, "_commit", twice):
+        yield
+
+
+@bug
+def effect_ids_are_not_deterministic() -> Iterator[None]:
+    """Every publish has an id of its own: consumers cannot act once."""
+    serial = itertools.count()
+    original = Relay.publish
+
+    def renamed(self: Any, effects: Any) -> None:
+        original(self, [replace(e, id=f"{e.id}{next(serial)}") for e in effects])
+
+    with patch.object(Relay, "publish", renamed):
+        yield
+
+
+@bug
+def errors_are_acknowledged() -> Iterator[None]:
+    """An outage counts as handled: the message is gone."""
+    original = scenario_module.receive
+
+    def swallow(app: Any, name: str, envelope: Any) -> None:
+        try:
+            original(app, name, envelope)
+        except Transient:
+            return
+
+    with patch.object(scenario_module, "receive", swallow):
+        yield
+
+
+@bug
+def an_outage_is_quarantined() -> Iterator[None]:
+    """A failed read is taken for bad input."""
+    original = record_fill.FillRecorder.record
+
+    def wrong(self: Any, fills: Any, message_id: str) -> Any:
+        try:
+            return original(self, fills, message_id)
+        except Transient as problem:
+            raise Rejected("BAD_MESSAGE", str(problem)) from problem
+
+    with patch.object(record_fill.FillRecorder, "record", wrong):
+        yield
+
+
+@bug
+def a_late_fill_is_folded_where_it_arrives() -> Iterator[None]:
+    """P&L by arrival, not by execution."""
+    original = Position.apply
+
+    def anywhere(self: Any, fill: Fill) -> Any:
+        last, self.last = self.last, None
+        booked = original(self, fill)
+        self.last = max(last, self.last) if last else self.last
+        return booked
+
+    with patch.object(Position, "apply", anywhere), patch.object(book_module, "_is_late", lambda *_: False):
+        yield
+
+
+@bug
+def money_is_rounded_to_cents() -> Iterator[None]:
+    """Rounding in the middle, instead of at the edge."""
+    original = Position.apply
+
+    def rounded(self: Any, fill: Fill) -> Any:
+        booked = original(self, fill)
+        self.fees = self.fees.quantize(Decimal("0.1"))
+        return booked
+
+    with patch.object(Position, "apply", rounded):
+        yield
+
+
+@bug
+def published_is_remembered_before_the_result() -> Iterator[None]:
+    """SENT before it was sent: a failed publish is never repeated."""
+    original = Relay.publish
+
+    def hasty(self: Any, effects: Any) -> None:
+        due = self.unpublished(effects)
+        messages = [e for e in due if e.topic not in self._local]
+        self._remember(messages)
+        with patch.object(self, "unpublished", lambda _: due):
+            original(self, effects)
+
+    with patch.object(Relay, "publish", hasty):
+        yield
+
+
+@bug
+def the_outbox_is_dropped_by_the_next_commit() -> Iterator[None]:
+    """Dropped without knowing that it was published."""
+    original = Aggregates._commit
+
+    def forgetful(self: Any, name: str, loaded: Any, change: Any) -> Any:
+        return original(self, name, Loaded(loaded.state, (), None, loaded.version), change)
+
+    with patch.object(Aggregates, "_commit", forgetful):
+        yield
+
+
+@bug
+def the_sweep_empties_outboxes_unpublished() -> Iterator[None]:
+    """The flush clears first."""
+
+    def flush(self: Any, collection: str, now: Any) -> str | None:
+        for document in self._store.query(collection):
+            if document.data.get("outbox_at"):
+                self._store.commit([Update(document.path, outbox_fields((), now), document.version)])
+        return None
+
+    with patch.object(Sweeper, "_flush", flush):
+        yield
+
+
+@bug
+def close_commands_share_an_id() -> Iterator[None]:
+    """A position that opens again under a halt gets the id of the command that closed it."""
+    original = closing_module._close
+
+    def same(account: str, position: Any, epoch: int, serial: int, now: Any) -> Any:
+        return original(account, position, epoch, 1, now)
+
+    with patch.object(closing_module, "_close", same):
+        yield
+
+
+@bug
+def flat_is_said_when_commands_are_sent() -> Iterator[None]:
+    """Told to close is not closed."""
+    original = closing_module.advance
+
+    def hopeful(*arguments: Any) -> Any:
+        closing, commands = original(*arguments)
+        orders = {
+            k: o.model_copy(update={"expires_at": o.expires_at.replace(year=2099)})
+            for k, o in closing.orders.items()
+        }
+        return closing.model_copy(update={"orders": orders}), commands
+
+    with patch("stopline.service.close_book.advance", hopeful):
+        yield
+
+
+@bug
+def the_epoch_does_not_grow() -> Iterator[None]:
+    """A kill that leaves the epoch: late commands of before it pass the fence."""
+    original = TradingStates.set
+
+    def flat(self: Any, request: Any) -> Any:
+        from stopline.service import controls
+
+        changed = controls._changed
+
+        def same_epoch(before: Any, *rest: Any) -> Any:
+            change = changed(before, *rest)
+            return Change(change.state.model_copy(update={"epoch": max(0, before.epoch - 1)}), change.effects)
+
+        with patch.object(controls, "_changed", same_epoch):
+            return original(self, request)
+
+    with patch.object(TradingStates, "set", flat):
+        yield
+
+
+@bug
+def the_adapter_executes_a_command_each_time() -> Iterator[None]:
+    """A broker adapter that does not know what it has done, nor where zero is."""
+    original = SimBroker.handle
+
+    def again(self: Any, instance: Any, delivery: Any) -> None:
+        self.executed.clear()
+        original(self, instance, delivery)
+
+    with patch.object(SimBroker, "handle", again), patch.object(SimBroker, "trade", lambda *_: None):
+        yield
+
+
+@bug
+def an_alert_is_recorded_after_all_its_messages() -> Iterator[None]:
+    """A crash after the first message repeats it."""
+    with patch.object(
+        dispatch_alert.AlertDispatcher, "_save", _unsaved(dispatch_alert.AlertDispatcher._save)
+    ):
+        yield
+
+
+def _unsaved(original: Any) -> Any:
+    def save(self: Any, held: Any, record: Any, fields: Any) -> Any:
+        if "settled_at" in fields:
+            return original(self, held, record, fields)
+        return replace(held, record=held.record)
+
+    return save
+
+
+@bug
+def alert_ids_follow_from_the_cause_alone() -> Iterator[None]:
+    """Two notices of one cause look like one: the second is taken for a duplicate."""
+    original = evaluate._decide
+
+    def by_cause(*arguments: Any) -> Any:
+        change = original(*arguments)
+        if change is None:
+            return None
+        effects = [replace(e, id="one-id") if e.topic == "alerts" else e for e in change.effects]
+        return Change(change.state, effects)
+
+    with patch.object(evaluate, "_decide", by_cause):
+        yield
+
+
+@bug
+def books_read_before_a_failed_read_are_forgotten() -> Iterator[None]:
+    """The columns miss a book that was read just before another read failed."""
+
+    def refresh(self: Any) -> None:
+        changed = self._feed.refresh()
+        self._marks.refresh()
+        for name in self._feed.books:
+            account = self._accounts.get(name)
+            if account is not None:
+                self.accounts[name] = account
+        if changed:
+            from stopline.risk.columns import columns
+
+            self._columns = columns(self._feed.books)
+
+    with patch.object(Desk, "refresh", refresh):
+        yield
