@@ -32,7 +32,7 @@ python:
 	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-.PHONY: bigquery simulate
+.PHONY: bigquery
 bigquery:
 	@$(MAKE) --no-print-directory .venv-bigquery/installed || echo \
 		"The BigQuery emulator could not be installed: Stopline runs without it, and history stays in memory." >&2

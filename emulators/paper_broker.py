@@ -364,7 +364,7 @@ class PullLoop:
         project: str,
         clock: Clock,
         publish: Callable[[Fill], object],
-        every_s: float = 0.05,
+        every_s: float = 0.1,
     ) -> None:
         self._broker = broker
         self._clock = clock

@@ -128,7 +128,8 @@ def run_replay(options: Options, watcher: Any = None) -> ReplayResult:
     prices = [PriceFile(path, reading, maps["prices"]) for path in options.prices]
     prices += [PriceFile(path, reading, maps["quotes"]) for path in options.quotes]
     fills = FillFile(options.fills, reading, maps["fills"], first.account) if options.fills else None
-    _check_maps(options.maps, [file.table for file in prices] + ([fills.table] if fills else []))
+    tables = [file.table for file in prices] + ([fills.table] if fills else [])
+    _check_maps(options.maps, tables)
     engine = Replay(
         accounts,
         defaults,
@@ -136,7 +137,11 @@ def run_replay(options: Options, watcher: Any = None) -> ReplayResult:
         watcher=watcher,
         wait=_waiter(options.speed),
     )
-    return engine.run(prices, fills)
+    try:
+        return engine.run(prices, fills)
+    finally:
+        for one in tables:
+            one.close()
 
 
 def _accounts(options: Options) -> tuple[list[Account], Account | None]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from io import TextIOWrapper
 from pathlib import Path
-from typing import NoReturn, TextIO, TypeVar
+from typing import BinaryIO, NoReturn, TextIO, TypeVar
 from zoneinfo import ZoneInfo
 
 from stopline.model.calendars import Calendar
@@ -34,7 +34,7 @@ class Table:
         what the user said, our name -> his head, and it goes before.
         """
         self.path = path
-        self._stream = _open(path)
+        self._raw, self._stream = _open(path)
         self._reader = csv.reader(self._stream)
         self._width = 0
         try:
@@ -43,7 +43,7 @@ class Table:
                 self._fault_at(1, "the file is empty: its first line must name the columns")
             self.names = self._named(heads, renamed)
         except BaseException:
-            self._stream.close()
+            self.close()
             raise
         self._width = len(self.head)
 
@@ -73,7 +73,12 @@ class Table:
                     self._fault_at(line, f"has {len(cells)} cells, the head has {self._width}")
                 yield line, cells
         finally:
-            self._stream.close()
+            self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._stream.close()
+        self._raw.close()
 
     def fault(self, line: int, name: str, problem: str) -> Rejected:
         """Return the fault of one cell, to raise."""
@@ -180,7 +185,7 @@ def _real(text: str, read: Callable[[str], T]) -> T:
         raise ValueError(f"{text[:40]!r} is not a real time") from None
 
 
-def _open(path: Path) -> TextIO:
+def _open(path: Path) -> tuple[BinaryIO, TextIO]:
     try:
         raw = path.open("rb")
     except OSError as problem:
@@ -189,7 +194,7 @@ def _open(path: Path) -> TextIO:
         packed = raw.read(2) == _GZIP
         raw.seek(0)
         stream = gzip.GzipFile(fileobj=raw) if packed else raw
-        return TextIOWrapper(stream, encoding="utf-8-sig", newline="")
+        return raw, TextIOWrapper(stream, encoding="utf-8-sig", newline="")
     except OSError as problem:
         raw.close()
         raise Rejected("BAD_FILE", f"{path}: cannot be read: {problem.strerror}") from None
