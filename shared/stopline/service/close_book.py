@@ -30,21 +30,21 @@ class Closer:
         everywhere = self._documents.read(GLOBAL) or Control(scope=GLOBAL)
         scope = account_scope(account)
         own = self._documents.read(scope) or Control(scope=scope)
-        if not any(c.state is TradingState.HALTED and c.flatten for c in (everywhere, own)):
+        if not _must_close(everywhere, own):
             return None
         book = self._books.read(account) or Book(account)
         now = self._clock.now()
 
         def decide(control: Control | None, attempt: int) -> Change[Control] | None:
             before = control or Control(scope=scope)
+            if not _must_close(everywhere, before):
+                return None  # resumed in the meantime
             epoch = everywhere.epoch + before.epoch
             closing, commands = advance(account, before.closing, epoch, book, now)
             if closing == before.closing and not commands:
                 return None
             effects = [_command_effect(command) for command in commands]
-            if closing.status is ClosingStatus.FLAT and (
-                before.closing is None or before.closing.flat_at is None
-            ):
+            if closing.status is ClosingStatus.FLAT and not _was_flat(before.closing, epoch):
                 effects += _flat_effects(account, closing, now)
             elif commands and any(order.round > 2 for order in closing.orders.values()):
                 effects.append(_stuck_effect(account, closing, commands, now))
@@ -52,6 +52,14 @@ class Closer:
 
         control = self._documents.change(scope, decide)
         return control.closing if control else None
+
+
+def _must_close(*controls: Control) -> bool:
+    return any(c.state is TradingState.HALTED and c.flatten for c in controls)
+
+
+def _was_flat(closing: Closing | None, epoch: int) -> bool:
+    return closing is not None and closing.epoch == epoch and closing.flat_at is not None
 
 
 def _command_effect(command: Command) -> Effect:

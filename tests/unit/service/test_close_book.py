@@ -207,9 +207,6 @@ def test_an_account_without_a_book_is_flat(world: World) -> None:
     assert closing.status is ClosingStatus.FLAT
 
 
-@pytest.mark.xfail(
-    reason="Closer compares flat_at of the closing before without looking at its epoch", strict=True
-)
 def test_each_kill_of_a_flat_account_is_confirmed(world: World) -> None:
     """R5.1, R6.2: whoever kills a second time must hear of flat a second time."""
     flatten(world)
@@ -223,9 +220,6 @@ def test_each_kill_of_a_flat_account_is_confirmed(world: World) -> None:
     assert len([a for a in world.bus.bodies("alerts") if a["kind"] == "flat"]) == 2
 
 
-@pytest.mark.xfail(
-    reason="Closer.decide does not ask again whether a halt with flatten still holds", strict=True
-)
 def test_a_resume_in_the_middle_of_an_advance_stops_it(world: World) -> None:
     """F39, I6: nothing is closed under the epoch of a state that is ACTIVE again."""
     app, store = world.instance()
