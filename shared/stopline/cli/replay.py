@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -125,11 +126,6 @@ def run_replay(options: Options, watcher: Any = None) -> ReplayResult:
         symbol=_symbol(options.symbol),
     )
     maps = _maps(options.maps)
-    prices = [PriceFile(path, reading, maps["prices"]) for path in options.prices]
-    prices += [PriceFile(path, reading, maps["quotes"]) for path in options.quotes]
-    fills = FillFile(options.fills, reading, maps["fills"], first.account) if options.fills else None
-    tables = [file.table for file in prices] + ([fills.table] if fills else [])
-    _check_maps(options.maps, tables)
     engine = Replay(
         accounts,
         defaults,
@@ -137,11 +133,17 @@ def run_replay(options: Options, watcher: Any = None) -> ReplayResult:
         watcher=watcher,
         wait=_waiter(options.speed),
     )
-    try:
+    with ExitStack() as opened:
+        prices, fills = [], None
+        for kind, paths in (("prices", options.prices), ("quotes", options.quotes)):
+            for path in paths:
+                prices.append(PriceFile(path, reading, maps[kind]))
+                opened.callback(prices[-1].table.close)
+        if options.fills is not None:
+            fills = FillFile(options.fills, reading, maps["fills"], first.account)
+            opened.callback(fills.table.close)
+        _check_maps(options.maps, [file.table for file in prices] + ([fills.table] if fills else []))
         return engine.run(prices, fills)
-    finally:
-        for one in tables:
-            one.close()
 
 
 def _accounts(options: Options) -> tuple[list[Account], Account | None]:
