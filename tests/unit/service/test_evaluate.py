@@ -1,0 +1,361 @@
+"""Evaluating accounts: prices that may be used, alerts once, and nothing newer overwritten by anything older."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from stopline.ledger.book import Book
+from stopline.model.control import ControlRequest, TradingState
+from stopline.model.instrument import Kind
+from stopline.model.prices import PriceBatch, Quote
+from stopline.ports import Unavailable
+from stopline.risk.columns import columns
+from stopline.rules.limits import Level
+from stopline.runtime.app import App
+from stopline.service.evaluate import value_positions
+from stopline.service.outbox import Unpublished
+from stopline.service.risk_state import RiskCodec, RiskState
+
+from ..make import NOON, account, at, equity, fill, option, trade
+from .world import World
+
+SCOPE = "account:demo"
+
+
+@pytest.fixture
+def world() -> World:
+    made = World()
+    made.open_account()
+    return made
+
+
+def book_fills(world: World, *fills: Any) -> None:
+    world.instance()[0].recorder.record(list(fills), f"m-{fills[0].fill_id}")
+    world.bus.messages.clear()
+
+
+def prices(app: App, moment: datetime, **quotes: float) -> None:
+    batch = PriceBatch("feed", moment, {symbol: Quote(price) for symbol, price in quotes.items()}, ())
+    app.marker.mark(batch)
+
+
+def sweep(app: App, cause: str = "sweep", force: bool = True) -> None:
+    app.desk.refresh()
+    app.marker.evaluate({"demo"}, app.clock.now(), cause, force)
+
+
+def risk(world: World, name: str = "demo") -> RiskState:
+    state = world.instance()[0].risk_states.read(name)
+    assert state is not None
+    return state
+
+
+def shown_limit(world: World, limit: str, object_: str = "account") -> dict[str, Any]:
+    [found] = [x for x in risk(world).shown["limits"] if (x["limit"], x["object"]) == (limit, object_)]
+    return found  # type: ignore[no-any-return]
+
+
+# --- which price may be used ---
+
+
+def test_a_position_is_valued_at_the_latest_price(world: World) -> None:
+    """R1.6, R1.7."""
+    book_fills(world, trade(-1, 100, 100))
+    prices(world.instance()[0], NOON, SPY=101.5)
+    shown = risk(world).shown
+    assert (shown["unrealised"], shown["equity"], shown["pnl_day"]) == ("150", "100150", "150")
+    assert shown["positions"] == {"default:SPY": {"mark": "101.5", "value": "10150", "unrealised": "150"}}
+
+
+def test_a_stale_price_in_open_hours_is_unknown_and_told_once(world: World) -> None:
+    """F32, I7, R5.3."""
+    book_fills(world, trade(-1, 50, 100))
+    app, _ = world.instance()
+    prices(app, NOON, SPY=101)
+    world.wait(61)
+    for n in range(3):
+        sweep(app, f"sweep-{n}")
+        world.wait(60)
+    state = risk(world)
+    assert (state.shown["equity"], state.shown["pnl_day"]) == (None, None)
+    assert state.unpriced == ("SPY",)
+    assert state.level is Level.UNKNOWN
+    alerts = [a for a in world.bus.bodies("alerts") if a["kind"] == "stale_prices"]
+    assert len(alerts) == 1
+    assert "SPY" in alerts[0]["summary"]
+
+
+def test_prices_that_are_back_are_told_once(world: World) -> None:
+    """F32."""
+    book_fills(world, trade(-1, 100, 100))
+    app, _ = world.instance()
+    prices(app, NOON, SPY=101)
+    world.wait(61)
+    sweep(app)
+    prices(app, world.clock.now(), SPY=102)
+    prices(app, world.wait(2), SPY=102.5)
+    assert [a["resolved"] for a in world.bus.bodies("alerts") if a["kind"] == "stale_prices"] == [False, True]
+    assert risk(world).shown["equity"] == "100250"
+
+
+@pytest.mark.parametrize(("age", "known"), [(60, True), (60.001, False)])
+def test_the_age_at_which_a_price_is_stale_is_the_account_s(world: World, age: float, known: bool) -> None:
+    """I7, R2.11."""
+    book_fills(world, trade(-600, 100, 100))
+    app, _ = world.instance()
+    prices(app, NOON, SPY=101)
+    world.wait(age)
+    sweep(app)
+    assert (risk(world).shown["equity"] is not None) == known
+
+
+def test_while_the_market_is_closed_the_last_price_holds(world: World) -> None:
+    """F32: quiet out of hours."""
+    book_fills(world, trade(-1, 100, 100))
+    app, _ = world.instance()
+    prices(app, NOON, SPY=101)
+    world.clock.set(datetime(2026, 11, 18, 21, 0, tzinfo=UTC))  # 16:00 in New York
+    sweep(app)
+    assert risk(world).shown["equity"] == "100100"
+
+
+def test_an_account_that_never_closes_needs_fresh_prices_at_midnight(world: World) -> None:
+    """F32, R1.5."""
+    world.open_account(account("coins", calendar="24/7"))
+    coin = equity("BTC-USD").model_copy(update={"kind": Kind.CRYPTO})
+    app, _ = world.instance()
+    app.recorder.record([fill(account="coins", quantity="1", instrument=coin)], "m-1")
+    app.marker.mark(PriceBatch("feed", NOON, {"BTC-USD": Quote(101.0)}, ()))
+    world.clock.set(datetime(2026, 11, 19, 3, 0, tzinfo=UTC))
+    app.marker.evaluate({"coins"}, world.clock.now(), "sweep", True)
+    assert risk(world, "coins").shown["equity"] is None
+
+
+def test_a_fresh_fill_is_a_price_until_the_feed_has_one(world: World) -> None:
+    """A position opened a second ago is not unknown: somebody has just traded it at its price."""
+    book_fills(world, trade(-1, 100, 100))
+    app, _ = world.instance()
+    sweep(app)
+    assert risk(world).shown["equity"] == "100000"
+    world.wait(61)
+    sweep(app, "later")
+    assert risk(world).shown["equity"] is None
+
+
+def test_a_price_that_cannot_be_one_is_none(world: World) -> None:
+    """F34, B20: a share at 0 is no price, an option at 0 is one."""
+    book_fills(world, trade(-100, 100, 100), trade(-99, 1, 2, instrument=option()))
+    app, _ = world.instance()
+    prices(app, NOON, SPY=0.0, **{option().symbol: 0.0})
+    state = risk(world)
+    assert state.unpriced == ("SPY",)
+    assert state.shown["positions"][f"default:{option().symbol}"]["unrealised"] == "-200"
+
+
+# --- limits ---
+
+
+def test_a_loss_at_the_limit_pauses_the_account_and_tells_people_once(world: World) -> None:
+    """R1.6, R2.1, R2.4, I4: in one commit with the state; the trading state is set, not only announced."""
+    book_fills(world, trade(-1, 1000, 100))
+    app, _ = world.instance()
+    for n, price in enumerate((99.0, 97.6, 97.0, 96.5, 96.0)):
+        prices(app, world.wait(1) if n else NOON, SPY=price)
+    loss = [a for a in world.bus.bodies("alerts") if a["kind"] == "max_daily_loss"]
+    assert [a["severity"] for a in loss] == ["warning", "critical"]
+    assert loss[1]["summary"] == "Loss of the day is 3%, limit 3%: breached"
+    control = world.instance()[0].trading.read(SCOPE)
+    assert (control.state, control.epoch, control.actor) == (TradingState.REDUCING, 1, "limit:max_daily_loss")
+    assert risk(world).level is Level.BREACH
+
+
+def test_a_redelivered_batch_tells_nothing_twice(world: World) -> None:
+    """F01, I5."""
+    book_fills(world, trade(-1, 1000, 100))
+    for _ in range(3):
+        prices(world.instance()[0], NOON, SPY=96.0)
+    ids = [a["alert_id"] for a in world.bus.bodies("alerts")]
+    assert len(set(ids)) == len({(a["kind"], a["object"]) for a in world.bus.bodies("alerts")})
+    assert world.instance()[0].trading.read(SCOPE).epoch == 1
+
+
+def test_a_person_who_resumes_in_a_breach_is_not_paused_again_by_the_same_breach(world: World) -> None:
+    """R5.2 (fix): a human resumes, and knows why."""
+    book_fills(world, trade(-1, 1000, 100))
+    app, _ = world.instance()
+    prices(app, NOON, SPY=96.0)
+    facts = {
+        "request_id": "r-1",
+        "scope": SCOPE,
+        "action": "resume",
+        "actor": "ann",
+        "reason": "seen",
+        "expected_epoch": 1,
+    }
+    app.trading.set(ControlRequest.model_validate(facts))
+    prices(app, world.wait(1), SPY=95.9)
+    assert world.instance()[0].trading.read(SCOPE).state is TradingState.ACTIVE
+
+
+def test_unknown_never_ends_a_breach(world: World) -> None:
+    """I7."""
+    book_fills(world, trade(-1, 1000, 100))
+    app, _ = world.instance()
+    prices(app, NOON, SPY=96.0)
+    world.wait(61)
+    sweep(app)
+    assert shown_limit(world, "max_daily_loss")["level"] == "unknown"
+    assert risk(world).watched["max_daily_loss|account"].level is Level.BREACH
+    assert risk(world).level is Level.BREACH
+
+
+def test_a_closed_position_ends_its_breach(world: World) -> None:
+    """R2.12."""
+    book_fills(world, trade(-2, 1000, 100))
+    app, _ = world.instance()
+    prices(app, NOON, SPY=100.0)
+    assert "max_position_value|SPY" in risk(world).watched
+    book_fills(world, trade(0, -1000, 100))
+    sweep(app)
+    assert "max_position_value|SPY" not in risk(world).watched
+
+
+# --- several writers ---
+
+
+def test_an_older_evaluation_never_overwrites_a_newer_one(world: World) -> None:
+    """F33, I12: by the book, then by the prices; clocks are not asked."""
+    book_fills(world, trade(-2, 10, 100))
+    slow, _ = world.instance()
+    prices(slow, NOON, SPY=100.0)
+    old_book = slow.desk.books["demo"]
+    old_marks = dict(slow.desk.marks.marks)
+    book_fills(world, trade(0, 10, 100))
+    prices(world.instance()[0], world.wait(2), SPY=105.0)
+    newest = risk(world)
+    assert newest.shown["unrealised"] == "100"
+    one = slow.desk.accounts["demo"]
+    valued = value_positions(columns({"demo": old_book}), old_marks, [one], at(100))["demo"]
+    other, _ = world.instance()
+    other.evaluator.evaluate(one, old_book, valued, old_marks, at(100), "late", force=True)
+    assert risk(world) == newest
+    book = other.books.read("demo")
+    assert book is not None
+    valued = value_positions(columns({"demo": book}), old_marks, [one], at(100))["demo"]
+    other.evaluator.evaluate(one, book, valued, old_marks, at(100), "late", force=True)
+    assert risk(world) == newest
+
+
+def test_risk_is_written_at_most_once_an_interval_unless_something_changes(world: World) -> None:
+    """R1.7, design: conflated."""
+    world.open_account(account("slow", risk_interval_s=10))
+    app, _ = world.instance()
+    app.recorder.record([fill(account="slow", quantity="10", executed_at=at(-1))], "m-1")
+    for n in range(30):
+        app.marker.mark(PriceBatch("feed", at(n), {"SPY": Quote(100 + n / 100)}, ()))
+        world.clock.set(at(n + 1))
+    assert risk(world, "slow").revision in (3, 4)
+    assert risk(world, "slow").revision == app.risk_states.read("slow").revision  # type: ignore[union-attr]
+
+
+def test_a_level_that_changes_is_written_at_once(world: World) -> None:
+    """R1.7, R2.12."""
+    world.open_account(account("slow", risk_interval_s=3600))
+    app, _ = world.instance()
+    app.recorder.record([fill(account="slow", quantity="1000", executed_at=at(-1))], "m-1")
+    app.marker.mark(PriceBatch("feed", NOON, {"SPY": Quote(100.0)}, ()))
+    world.bus.messages.clear()
+    world.wait(1)
+    app.marker.mark(PriceBatch("feed", at(1), {"SPY": Quote(96.0)}, ()))
+    assert "max_daily_loss" in {a["kind"] for a in world.bus.bodies("alerts")}
+
+
+@pytest.mark.parametrize("applied", [False, True])
+def test_a_breach_survives_a_commit_of_unknown_outcome(world: World, applied: bool) -> None:
+    """F11, F12, I4: the batch comes again; the alert is published, under one id."""
+    book_fills(world, trade(-1, 1000, 100))
+    app, store = world.instance()
+    prices(app, NOON, SPY=100.0)
+    world.bus.messages.clear()
+    world.wait(2)
+    store.faults = [None, store.applied_but_lost if applied else store.lost]  # the marks, then the risk
+    with pytest.raises(Unavailable):
+        prices(app, at(2), SPY=96.0)
+    sweep(world.instance()[0], "after")
+    ids = {a["alert_id"] for a in world.bus.bodies("alerts") if a["kind"] == "max_daily_loss"}
+    assert len(ids) == 1
+    assert app.trading.read(SCOPE).state is TradingState.REDUCING
+
+
+def test_an_alert_that_could_not_go_out_goes_out_with_the_next_evaluation(world: World) -> None:
+    """F17, I4."""
+    book_fills(world, trade(-1, 1000, 100))
+    app, _ = world.instance()
+    prices(app, NOON, SPY=100.0)
+    world.wait(2)
+    world.bus.down = True
+    with pytest.raises(Unpublished):
+        prices(app, at(2), SPY=96.0)
+    world.bus.down = False
+    sweep(world.instance()[0], "after")
+    assert "max_daily_loss" in {a["kind"] for a in world.bus.bodies("alerts")}
+    assert app.trading.read(SCOPE).state is TradingState.REDUCING
+
+
+# --- currencies ---
+
+
+def test_an_account_in_dollars_holds_euros_at_the_rate_of_the_feed(world: World) -> None:
+    """R1.5, B53."""
+    book_fills(world, trade(-100, 10, 100, instrument=equity("SAP", "EUR")))
+    app, _ = world.instance()
+    prices(app, NOON, SAP=103.0, EURUSD=1.1)
+    assert risk(world).shown["unrealised"] == "33"
+
+
+def test_without_a_fresh_rate_the_account_is_unknown(world: World) -> None:
+    """B53, I7."""
+    book_fills(world, trade(-100, 10, 100, instrument=equity("SAP", "EUR")))
+    app, _ = world.instance()
+    prices(app, NOON, SAP=103.0)
+    assert risk(world).shown["equity"] is None
+    prices(app, world.wait(2), EURUSD=1.1)
+    assert risk(world).shown["equity"] == "100033"
+
+
+def test_the_state_reads_back_as_it_was_written(world: World) -> None:
+    book_fills(world, trade(-1, 1000, 100), trade(0, 1, 5, instrument=equity("QQQ")))
+    app, _ = world.instance()
+    prices(app, NOON, SPY=97.0)
+    world.wait(61)
+    prices(app, world.clock.now(), SPY=97.0)
+    state = risk(world)
+    assert state.unpriced == ("QQQ",)
+    codec = RiskCodec()
+    assert codec.decode(codec.encode(state)) == state
+
+
+def test_the_day_starts_with_the_last_valuation_of_the_day_before(world: World) -> None:
+    """R2.4, F36: overnight, through the stored state."""
+    book_fills(world, trade(-1, 100, 100))
+    app, _ = world.instance()
+    world.clock.set(datetime(2026, 11, 18, 20, 59, tzinfo=UTC))
+    prices(app, world.clock.now(), SPY=104.0)
+    tomorrow = datetime(2026, 11, 19, 15, 0, tzinfo=UTC)
+    world.clock.set(tomorrow)
+    prices(world.instance()[0], tomorrow, SPY=103.0)
+    shown = risk(world).shown
+    assert (shown["pnl_day"], shown["total"], shown["session"]) == ("-100", "300", "2026-11-19")
+    assert shown["day_start"].startswith("last complete valuation")
+
+
+def test_an_empty_book_needs_no_price() -> None:
+    world = World()
+    world.open_account()
+    app, _ = world.instance()
+    app.evaluator.evaluate(account(), Book("demo"), [], {}, NOON, "first")
+    assert risk(world).shown["equity"] == "100000"
+    assert risk(world).as_of == NOON
