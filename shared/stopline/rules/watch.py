@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from stopline.model.decimals import decimal_text
+from stopline.model.decimals import decimal_text, divide
 from stopline.model.ids import digest
 from stopline.model.messages import Alert, Figure, Severity
 from stopline.rules.limits import Action, Level, Reading
@@ -100,8 +100,7 @@ def _alert(account: str, reading: Reading, old: Level, new: Level, cause: str, n
             summary = f"{limit.what}{whose} is back to {number}, limit {threshold}"
             severity = Severity.WARNING  # whoever was told of the breach is told of its end
         case Level.WARN:
-            share = _number(reading.current / reading.threshold * 100) if reading.current is not None else "?"
-            summary = f"{limit.what}{whose} is {number}, {share}% of its limit {threshold}"
+            summary = f"{limit.what}{whose} is {number}, {_share(reading)} of its limit {threshold}"
             severity = Severity.WARNING
         case _:
             summary = f"{limit.what}{whose} is {number}, limit {threshold}: clear"
@@ -127,6 +126,13 @@ def _action(action: Action, level: Level) -> str:
     if action is Action.REDUCE_ONLY:
         return "Trading is now reduce-only: nothing that adds risk is let through until a person resumes."
     return "Nothing was stopped by this limit. Reduce the position, or pull the kill switch."
+
+
+def _share(reading: Reading) -> str:
+    """Say how much of its limit a number is; of a limit of zero there is no share."""
+    if reading.current is None or not reading.threshold:
+        return "all"
+    return f"{_number(divide(reading.current * 100, reading.threshold))}%"
 
 
 def _number(value: Decimal | None) -> str:

@@ -151,6 +151,13 @@ def test_a_warning_tells_the_share_of_the_limit() -> None:
     assert alert.summary == "Loss of the day is 2.4%, 80% of its limit 3%"
 
 
+def test_a_limit_of_zero_does_not_make_the_watch_itself_fail() -> None:
+    """F49, B73: settings that slipped in must not stop every other limit from being read."""
+    none = Reading(VALUE, "SPY", Decimal(0), Decimal(0), level_of(Decimal(0), Decimal(0), False, OK))
+    [alert] = limit_alerts("demo", [none], {}, watch([none], {}, NOON), "c", NOON)
+    assert alert.summary == "Position value of SPY is 0%, all of its limit 0%"
+
+
 def test_a_position_that_was_closed_ends_its_warning_once() -> None:
     """R2.12."""
     before = {
