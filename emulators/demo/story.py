@@ -1,0 +1,447 @@
+"""The story: a trader sells premium on the day the VIX doubled, and Stopline gets the account out.
+
+It knows nothing of what it runs on: it publishes what a broker, a feed and the scheduler would publish, reads
+what people and dashboards would read, and waits for each step to be done before the day goes on.
+"""
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import orjson
+
+from emulators.demo import facts, questions
+from emulators.demo.backend import ACCOUNT, TRADER, Backend, DemoFailed, Told
+from emulators.demo.market import DAY, MINUTES, SPY, ZONE, Market, Minute, spxw
+from emulators.demo.screen import Screen, View, money, short
+from emulators.paper_broker import Order, PaperBroker, Status
+from stopline.ledger.book import Book
+from stopline.model.account import Account
+from stopline.model.control import TradingState, account_scope
+from stopline.model.fill import Fill, Side
+from stopline.model.ids import document_id
+from stopline.model.instrument import Instrument, Kind
+from stopline.model.messages import Sweep, SweepKind
+from stopline.model.wire import canonical
+from stopline.ports import Outgoing, Path, Where
+from stopline.service.books import read_fill
+from stopline.service.risk_state import RiskState
+
+CAPITAL = Decimal(100_000)
+CONDOR = [("P", 2685, 1), ("P", 2705, -1), ("C", 2810, 1), ("C", 2790, -1)]
+SPREAD = [("P", 2670, 2), ("P", 2690, -2)]
+MORE = [("P", 2630, 4), ("P", 2650, -4)]
+SHARES = 25
+CONDOR_AT, SHARES_AT, SPREAD_AT = 45, 60, 240  # minutes after the opening
+REACTION = 6  # minutes from the breach to the hand on the kill switch
+SWEEP_EVERY = 10
+LOSS = "max_daily_loss"
+
+
+@dataclass(frozen=True, slots=True)
+class Conservation:
+    """Where the published fills are: each is in exactly one place."""
+
+    published: int
+    applied: int
+    duplicates: int
+    quarantined: int
+
+    @property
+    def in_flight(self) -> int:
+        return self.published - self.applied - self.duplicates - self.quarantined
+
+    def __str__(self) -> str:
+        return (
+            f"published {self.published} = applied {self.applied} + duplicates {self.duplicates}"
+            f" + quarantined {self.quarantined} + in flight {self.in_flight}"
+        )
+
+
+class Story:
+    """One run of the day. `speed`: seconds of the day in a second; 0: as fast as this machine can."""
+
+    def __init__(self, backend: Backend, screen: Screen, speed: float) -> None:
+        self._backend = backend
+        self._app = backend.app
+        self._screen = screen
+        self._pace = 60 / speed if speed else 0.0
+        legs = [*CONDOR, *SPREAD, *MORE]
+        self._market = Market([spxw(right, strike) for right, strike, _ in legs])
+        self._broker = PaperBroker(lambda account: self._app.trading.for_account(account)[0])
+        self._risk: RiskState | None = None  # as last seen
+        self._state = TradingState.ACTIVE.value
+        self._now = datetime.min.replace(tzinfo=UTC)
+        self._malformed = 0
+        self._snapshots: set[datetime] = set()
+        self._breached_at: int | None = None
+        self._warned = False
+        self._held_to_close = Decimal(0)
+
+    def run(self) -> Conservation:
+        """Tell the whole story; raise DemoFailed where a step does not happen."""
+        self._begin()
+        for number in range(MINUTES + 1):
+            started = time.monotonic()
+            self._pass(number)
+            self._act(number)
+            self._screen.show(self._view(number), number)
+            time.sleep(max(0.0, self._pace - (time.monotonic() - started)))
+        self._screen.hide()
+        return self._end()
+
+    # --- the day ---
+
+    def _begin(self) -> None:
+        first = self._market.minute(0)
+        self._move(first)
+        account = Account(
+            account=ACCOUNT,
+            owner="trader",
+            currency="USD",
+            capital=CAPITAL,
+            profile="zero_dte",
+            recipients=TRADER,
+        )
+        self._app.account_writer.create(account, "demo")
+        self._backend.connect(self._broker, self._publish)
+        self._screen.title("Monday, 5 February 2018")
+        self._screen.say(
+            f"The S&P 500 opens at {first.spx:,.2f}, the VIX at {first.vix:.2f}. Open, high, low and close "
+            "of the day are facts; the minutes between are RECONSTRUCTED by a seeded random bridge, options "
+            "are priced by Black-Scholes at the VIX, SPY is a tenth of the index, the trades are made up."
+        )
+        self._screen.say(
+            f"Account {ACCOUNT}: {money(CAPITAL)}, profile zero_dte: the loss of the day may reach 3%."
+        )
+
+    def _pass(self, number: int) -> None:
+        """Let a minute pass: prices come in, and every few minutes the scheduler's sweep.
+
+        While something is held each minute is waited for, so that a slow machine makes the day slow and not
+        wrong; with an empty book prices may run ahead of their marks, up to the next sweep.
+        """
+        minute = self._market.minute(number)
+        self._move(minute)
+        self._broker.price(minute.quotes, self._now)
+        self._broker.flush(self._now, self._publish)
+        self._send("prices", minute.message())
+        sweeps = number % SWEEP_EVERY == 0
+        if self._holds or sweeps or number == CONDOR_AT:
+            self._backend.wait(self._is_priced, "the valuation of a minute's prices")
+        if sweeps:
+            self._sweep(SweepKind.RISK, "sweep")
+        if self._risk is not None and self._risk.snapshot_at is not None:
+            self._snapshots.add(self._risk.snapshot_at)
+
+    def _act(self, number: int) -> None:
+        """Do what the trader does in this minute, and show what Stopline did."""
+        match number:
+            case n if n == CONDOR_AT:
+                self._trade("condor", "T-1", CONDOR)
+                self._screen.event("The trader sells an iron condor that expires today, 2685/2705/2790/2810.")
+            case n if n == SHARES_AT:
+                self._buy_shares()
+            case n if n == SPREAD_AT:
+                self._trade("put-spread", "T-2", SPREAD)
+                self._screen.event("The trader sells the dip: 2 put credit spreads 2690/2670, for today.")
+        level = self._level()
+        if level == "warn" and not self._warned:
+            self._warn()
+        elif level == "breach" and self._breached_at is None:
+            self._breached_at = number
+            self._breach()
+        elif self._breached_at is not None and number == self._breached_at + REACTION:
+            self._kill()
+
+    def _buy_shares(self) -> None:
+        """Buy shares; the broker reports the fill twice, and then something that is no fill."""
+        self._broker.misbehaviour.twice = 1
+        self._order("O-SPY", "core", SPY, SHARES, None)
+        fill = self._broker.report("O-SPY")
+        assert fill is not None
+        broken = {**fill.fills[0].model_dump(mode="json"), "fill_id": "O-SPY-2", "quantity": "twenty-five"}
+        self._send("fills", broken)
+        self._malformed += 1
+        self._settle()
+        counted = self._count()
+        self._screen.event(f"The trader buys {SHARES} shares of SPY, and the broker stutters:")
+        self._screen.more(f"its fill comes twice -> booked once, {counted.duplicates} duplicate caught")
+        reason = self._app.store.query("quarantine")[0].data["detail"]
+        self._screen.more(f"another one is malformed -> {counted.quarantined} in quarantine: {reason}")
+        (mail,) = self._heard("refused", {"email"})
+        self._screen.message(mail)
+
+    def _warn(self) -> None:
+        self._warned = True
+        mail, discord = self._heard("of its limit", {"email", "discord"})
+        self._screen.event("80% of the daily loss limit: a warning goes to e-mail and Discord.", "yellow")
+        self._screen.message(mail)
+        self._screen.message(discord)
+
+    def _breach(self) -> None:
+        self._heard("breached", {"email", "discord"})
+        (sms,) = self._heard("breached", {"sms"})
+        (state,) = self._heard("reduce-only for account", {"sms"})
+        self._state = self._app.trading.for_account(ACCOUNT)[0].value
+        self._screen.event(
+            "The limit is breached: the account is reduce-only, and the phone rings.", "bold red"
+        )
+        self._screen.message(sms)
+        self._screen.message(state)
+        right, strike, quantity = MORE[1]
+        refused = self._order("O-MORE", "put-spread", spxw(right, strike), quantity, "T-3")
+        if refused is not Status.REFUSED:
+            raise DemoFailed(f"the broker took an order that adds risk: {refused.value}")
+        report = self._broker.report("O-MORE")
+        self._screen.event("The trader wants to double down. The broker asks for the trading state first:")
+        self._screen.more(f"SELL 4 puts 2650 refused: {report.reason if report else ''}")
+
+    def _kill(self) -> None:
+        """Pull the kill switch over HTTP, and wait until the fills have made the account flat."""
+        book = self._book()
+        self._held_to_close = self._at_close(book)
+        commands = len(book.open_positions())
+        reason = "VIX spike, get me out"
+        body = {"request_id": "demo-1", "scope": account_scope(ACCOUNT), "reason": reason}
+        self._screen.event("The trader pulls the kill switch:", "bold red")
+        answer = self._backend.call("POST", "kill_switch", "/kill", body)
+        self._state = str(answer["state"])
+        self._screen.more(
+            f"POST /kill -> {answer['state']}, epoch {answer['epoch']}; {commands} positions to close"
+        )
+        self._backend.wait(self._is_flat, "the account's going flat")
+        self._settle()
+        (sms,) = self._heard("Trading halted", {"sms"})
+        self._screen.message(sms)
+        (flat,) = self._heard("is flat", {"discord"})
+        self._screen.event("Flat, and it is the fills that say so, not the commands:", "bold green")
+        closing = [fill for fill in self._fills() if fill.executed_at == self._now]
+        closing.sort(key=lambda fill: (fill.strategy, fill.instrument.symbol))
+        columns = ("strategy", "symbol", "closed by", "quantity", "price")
+        rows = [
+            (f.strategy, short(f.instrument.symbol), f.side.value, int(f.quantity), f.price) for f in closing
+        ]
+        self._screen.table(columns, rows)
+        self._screen.more(flat.text.splitlines()[0])
+
+    # --- the evening ---
+
+    def _end(self) -> Conservation:
+        self._sweep(SweepKind.END_OF_DAY, document_id(SweepKind.END_OF_DAY.value))
+        self._settle()
+        last = self._market.last()
+        self._screen.title("After the close")
+        self._screen.say(
+            f"S&P 500 {last.spx:,.2f} ({(last.spx / self._yesterday - 1) * 100:+.2f}%), VIX {last.vix:.2f}: "
+            "open, high, low and close as published."
+        )
+        net = self._book().total("USD").net
+        self._screen.say(
+            f"The account made {money(net)}. Held to expiry it would have been {money(self._held_to_close)}."
+        )
+        self._tell_questions(net)
+        status = self._backend.call("GET", "api", f"/v1/accounts/{ACCOUNT}")
+        self._screen.title("The account, by the API")
+        self._screen.say(
+            f"{status['fills']} fills, {len(status['positions'])} open positions, trading "
+            f"{status['trading_state']} at epoch {status['epoch']}, closing {status['closing']}"
+        )
+        if status["positions"] or any(self._net_quantities().values()):
+            raise DemoFailed("the book is not flat")
+        counted = self._count()
+        self._screen.title("Every fill is accounted for")
+        self._screen.line(str(counted), "bold green" if counted.in_flight == 0 else "bold red")
+        return counted
+
+    def _tell_questions(self, net: Decimal) -> None:
+        fills = self._count().applied
+        self._backend.wait(
+            lambda: self._backend.kept(ACCOUNT, fills, len(self._snapshots)),
+            "the arrival of all rows in the history",
+        )
+        self._screen.title(f"Three questions to {self._backend.history_name}")
+        made = questions.pnl_by_position(ACCOUNT)
+        self._screen.say(made.title)
+        answer = self._backend.ask(made)
+        columns = ("strategy", "symbol", "fills", "gross", "fees", "net")
+        rows = [
+            (r["strategy"], short(r["symbol"]), r["fills"], r["gross"], r["fees"], r["gross"] - r["fees"])
+            for r in answer
+        ]
+        self._screen.table(columns, rows)
+        total = sum((row[-1] for row in rows), Decimal(0))
+        if total != net:
+            raise DemoFailed(f"the history says {total}, the book {net}")
+        self._screen.more(f"Sum {money(total)}: the book says the same, to the cent.")
+        low = questions.low_point(ACCOUNT)
+        self._screen.say(low.title)
+        (row,) = self._backend.ask(low)
+        self._screen.more(
+            f"At {row['as_of'].astimezone(ZONE):%H:%M}: {money(row['pnl_day'])}, level {row['level']}.", ""
+        )
+        who = questions.decisions(ACCOUNT)
+        self._screen.say(who.title)
+        for r in self._backend.ask(who):
+            state = f", {r['from_state']} -> {r['to_state']}" if r["to_state"] else ""
+            reason = f" ({r['reason']})" if r["reason"] else ""
+            at = f"{r['decided_at'].astimezone(ZONE):%H:%M}"
+            self._screen.note(at, f"{r['event']} by {r['actor']}{state}{reason}")
+
+    # --- what the world sends ---
+
+    def _move(self, minute: Minute) -> None:
+        self._now = minute.at.astimezone(UTC)
+        self._screen.clock(minute.at)
+        self._backend.set_time(self._now)
+
+    def _send(self, topic: str, body: dict[str, Any]) -> None:
+        self._app.ports.bus.publish([Outgoing(topic, canonical(body))])
+
+    def _publish(self, fill: Fill) -> None:
+        attributes = {"broker": fill.broker, "account": fill.account}
+        body = canonical(fill.model_dump(mode="json"))
+        self._app.ports.bus.publish([Outgoing("fills", body, attributes, key=fill.account)])
+
+    def _sweep(self, kind: SweepKind, name: str) -> None:
+        self._send("sweeps", Sweep(kind=kind).model_dump(mode="json"))
+
+        def is_done() -> bool:
+            document = self._app.store.get(Path("heartbeats", name))
+            return document is not None and document.data["at"] >= self._now
+
+        self._backend.wait(is_done, f"the sweep {kind.value}")
+
+    def _trade(self, strategy: str, group: str, legs: list[tuple[str, int, int]]) -> None:
+        """Trade a spread leg by leg, what protects first."""
+        for right, strike, quantity in legs:
+            option = spxw(right, strike)
+            status = self._order(f"O-{option.symbol}", strategy, option, quantity, group)
+            if status is not Status.FILLED:
+                raise DemoFailed(f"the order for {option.symbol} was {status.value}")
+        self._settle()
+
+    def _order(
+        self, id_: str, strategy: str, instrument: Instrument, quantity: int, group: str | None
+    ) -> Status:
+        side = Side.BUY if quantity > 0 else Side.SELL
+        order = Order(id_, ACCOUNT, instrument, side, Decimal(abs(quantity)), strategy, group_id=group)
+        report = self._broker.order(order, self._now)
+        self._broker.flush(self._now, self._publish)
+        return report.status
+
+    # --- what can be seen ---
+
+    def _settle(self) -> None:
+        """Wait until every published fill is somewhere and the account is valued with them."""
+        self._backend.wait(lambda: self._count().in_flight == 0, "the booking of all fills")
+        self._backend.wait(self._is_valued, "the valuation after the fills")
+
+    @property
+    def _holds(self) -> bool:
+        return self._risk is not None and bool(self._risk.shown.get("positions"))
+
+    def _is_valued(self) -> bool:
+        self._risk = self._app.risk_states.read(ACCOUNT)
+        return self._risk is not None and self._risk.book_revision >= self._book().revision
+
+    def _is_priced(self) -> bool:
+        """Tell whether the minute's prices were worked in: into the risk where something is held."""
+        if self._holds:
+            self._risk = self._app.risk_states.read(ACCOUNT)
+            return self._risk is not None and self._risk.as_of >= self._now
+        source = self._app.store.get(Path("marks", document_id("demo-feed")))
+        return source is not None and _newest(source.data) >= self._now
+
+    def _is_flat(self) -> bool:
+        status = self._backend.call("GET", "kill_switch", f"/status?scope={account_scope(ACCOUNT)}")
+        return bool(status["flat"])
+
+    def _book(self) -> Book:
+        return self._app.books.read(ACCOUNT) or Book(ACCOUNT)
+
+    def _fills(self) -> list[Fill]:
+        return [read_fill(document) for document in self._app.store.query("fills")]
+
+    def _net_quantities(self) -> dict[tuple[str, str], Decimal]:
+        """Sum the fills by position, without the ledger's help."""
+        result: dict[tuple[str, str], Decimal] = {}
+        for fill in self._fills():
+            key = (fill.strategy, fill.instrument.symbol)
+            result[key] = result.get(key, Decimal(0)) + fill.signed_quantity
+        return result
+
+    def _count(self) -> Conservation:
+        store = self._app.store
+        return Conservation(
+            published=self._broker.published + self._malformed,
+            applied=len(store.query("fills")),
+            duplicates=len(store.query("duplicates")),
+            quarantined=len(store.query("quarantine", [Where("source", "==", "fills")])),
+        )
+
+    def _heard(self, words: str, channels: set[str]) -> list[Told]:
+        """Wait until each channel has told something; return the messages: e-mail, Discord, SMS."""
+        found: dict[str, Told] = {}
+
+        def is_told() -> bool:
+            for told in self._backend.told():
+                if told.channel in channels and words in f"{told.title} {told.text}":
+                    found.setdefault(told.channel, told)
+            return len(found) == len(channels)
+
+        self._backend.wait(is_told, f"a message with {words!r} on {', '.join(sorted(channels))}")
+        return [found[name] for name in ("email", "discord", "sms") if name in found]
+
+    def _level(self) -> str:
+        return str(self._limit().get("level", "ok"))
+
+    def _limit(self) -> dict[str, Any]:
+        limits = self._risk.shown.get("limits", []) if self._risk else []
+        return next((limit for limit in limits if limit["limit"] == LOSS), {})
+
+    def _view(self, number: int) -> View:
+        minute, limit = self._market.minute(number), self._limit()
+        shown = self._risk.shown if self._risk else {}
+        return View(
+            at=minute.at,
+            spx=minute.spx,
+            spx_before=self._yesterday,
+            vix=minute.vix,
+            pnl=_decimal(shown.get("pnl_day")),
+            used=_decimal(limit.get("current")),
+            limit=_decimal(limit.get("threshold")),
+            level=str(limit.get("level", "ok")),
+            state=self._state,
+            positions=len(shown.get("positions", {})),
+        )
+
+    @property
+    def _yesterday(self) -> float:
+        return facts.SPX[max(day for day in facts.SPX if day < DAY)].close
+
+    def _at_close(self, book: Book) -> Decimal:
+        """Return what a book would have made by the close, options at what they pay at expiry."""
+        last = self._market.last()
+        total = book.total("USD").net
+        for position in book.open_positions():
+            contract = position.instrument
+            price = Decimal(str(last.quotes[contract.symbol].last))
+            if contract.kind is Kind.OPTION and contract.strike is not None:
+                spot = Decimal(str(last.spx))
+                price = max(
+                    spot - contract.strike if contract.right == "C" else contract.strike - spot, Decimal(0)
+                )
+            total += position.quantity * contract.multiplier * price - position.cost
+        return total
+
+
+def _newest(data: dict[str, Any]) -> datetime:
+    marks = orjson.loads(data["state"])["marks"]
+    return datetime.fromtimestamp(max(mark[0] for mark in marks.values()), UTC)
+
+
+def _decimal(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)
