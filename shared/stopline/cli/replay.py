@@ -166,6 +166,7 @@ def _accounts(options: Options) -> tuple[list[Account], Account | None]:
         facts |= {
             "currency": "USD",
             "capital": "100000",
+            "price_max_age_s": PRICE_MAX_AGE_S,
             **(read_account_file(path) if path else {}),
             **flags,
         }

@@ -31,9 +31,10 @@ def up(bigquery: bool | None, as_json: bool) -> None:
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
+    wanted = check(bigquery)
     if not as_json:
         click.echo("starting emulators and functions ...", err=True)
-    with running(bigquery) as facts:
+    with running(wanted) as facts:
         if as_json:
             print_json(facts)
         else:
@@ -44,20 +45,26 @@ def up(bigquery: bool | None, as_json: bool) -> None:
         click.echo("stopped", err=True)
 
 
-@contextmanager
-def running(bigquery: bool | None) -> Iterator[dict[str, Any]]:
-    """Start everything, and yield its URLs and environment. Raises Failure that says what to install."""
+def check(bigquery: bool | None) -> bool:
+    """Tell whether BigQuery's emulator is to run. Raises Failure that says what to install."""
     try:
         from emulators import bigquery as warehouse
         from emulators import google
-        from emulators.fakes import DiscordFake, SmtpFake, TwilioFake
-        from emulators.stack import Stack
     except ModuleNotFoundError as problem:
         raise Failure(missing("up", problem.name or "")) from None
     wanted = not warehouse.missing() if bigquery is None else bigquery
     needed = google.missing() + (warehouse.missing() if wanted else [])
     if needed:
         raise Failure(" ".join(needed))
+    return wanted
+
+
+@contextmanager
+def running(bigquery: bool) -> Iterator[dict[str, Any]]:
+    """Start everything, and yield its URLs and environment."""
+    from emulators.fakes import DiscordFake, SmtpFake, TwilioFake
+    from emulators.stack import Stack
+
     with ExitStack() as stack:
         twilio, discord = stack.enter_context(TwilioFake()), stack.enter_context(DiscordFake())
         smtp = stack.enter_context(SmtpFake())
@@ -76,7 +83,7 @@ def running(bigquery: bool | None) -> Iterator[dict[str, Any]]:
             "STOPLINE_DISCORD_URL": discord.url,
         }
         system = stack.enter_context(Stack())
-        system.up(bigquery=wanted, settings=settings)
+        system.up(bigquery=bigquery, settings=settings)
         fakes = {"twilio": twilio.url, "discord": discord.url, "smtp": f"{smtp.host}:{smtp.port}"}
         yield facts_of(system, fakes, token)
 

@@ -125,7 +125,7 @@ class Replay:
         done = last
         for tick in self._ticks(last, moment):
             if self._wait:
-                self._wait(tick - done)
+                self._wait(min(tick - done, QUIET))
             self._sweep(tick)
             done = tick
         if self._wait:

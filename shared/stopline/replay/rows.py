@@ -80,14 +80,11 @@ class PriceFile:
     def __init__(self, path: Path, reading: Reading, renamed: Mapping[str, str]) -> None:
         self.table = table = Table(path, PRICE_HEADS, renamed)
         self._reading = reading
-        table.need("time")
-        self._terms = not table.has("symbol") and (table.has("root") or table.has("underlying"))
-        if self._terms:
-            table.need("expiry", "right", "strike")
-        elif reading.symbol is None and not table.has("symbol"):
-            table.need("symbol")
-        if not table.has("last") and not (table.has("bid") and table.has("ask")):
-            table.need("last" if not table.has("bid") and not table.has("ask") else "bid", "ask")
+        try:
+            self._check()
+        except BaseException:
+            table.close()
+            raise
         head = table.head[table.index("time")].lower()
         bars = all(map(table.knows, ("open", "high", "low", "close"))) or head.startswith("bar_start")
         starts = reading.bar_time == "start" if reading.bar_time else bars
@@ -95,6 +92,17 @@ class PriceFile:
         self._symbols: dict[tuple[str, ...], str] = {}
         self.rows = 0
         self.unpriced = 0  # rows without a last price or both sides of a quote
+
+    def _check(self) -> None:
+        table = self.table
+        table.need("time")
+        self._terms = not table.has("symbol") and (table.has("root") or table.has("underlying"))
+        if self._terms:
+            table.need("expiry", "right", "strike")
+        elif self._reading.symbol is None:
+            table.need("symbol")
+        if not table.has("last") and not (table.has("bid") and table.has("ask")):
+            table.need("last" if not table.has("bid") and not table.has("ask") else "bid", "ask")
 
     def read(self) -> Iterator[tuple[datetime, Price]]:
         """Yield (moment at which the price was known, price) of each row that has one."""
@@ -156,10 +164,16 @@ class FillFile:
         self.table = table = Table(path, FILL_HEADS, renamed)
         self._reading = reading
         self._default = default_account
-        table.need("time", "quantity", "price")
-        if not table.has("symbol"):
-            table.need("underlying" if not table.has("root") else "expiry", "expiry", "right", "strike")
         self.rows = 0
+        try:
+            table.need("time", "quantity", "price")
+            if not any(map(table.has, ("root", "underlying"))):
+                table.need("symbol")
+            elif not table.has("symbol"):
+                table.need("expiry", "right", "strike")
+        except BaseException:
+            table.close()
+            raise
 
     def read(self, account_of: Callable[[str], Account]) -> Iterator[tuple[datetime, dict[str, Any]]]:
         """Yield (execution time, message) of each fill. `account_of` gives the settings behind a name."""

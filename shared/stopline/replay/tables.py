@@ -6,15 +6,15 @@ import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
-from io import TextIOWrapper
 from pathlib import Path
-from typing import BinaryIO, NoReturn, TextIO, TypeVar
+from typing import BinaryIO, NoReturn, TypeVar, cast
 from zoneinfo import ZoneInfo
 
 from stopline.model.calendars import Calendar
 from stopline.model.errors import Rejected
 from stopline.model.times import parse_utc
 
+MAX_LINE = 1_000_000
 _GZIP = b"\x1f\x8b"
 _LOCAL = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})[T ]([0-9]{2}:[0-9]{2})(?::([0-9]{2})(?:\.([0-9]{1,9}))?)?")
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -35,7 +35,7 @@ class Table:
         """
         self.path = path
         self._raw, self._stream = _open(path)
-        self._reader = csv.reader(self._stream)
+        self._reader = csv.reader(self._lines())
         self._width = 0
         try:
             self.head = [cell.strip() for cell in next(self._rows(), (0, []))[1]]
@@ -93,13 +93,23 @@ class Table:
                 cells = next(reader)
             except StopIteration:
                 return
-            except UnicodeDecodeError:
-                self._fault_at(reader.line_num + 1, "is not UTF-8 text")
             except csv.Error as problem:
                 self._fault_at(reader.line_num, f"is not CSV: {problem}")
             except (EOFError, zlib.error, gzip.BadGzipFile) as problem:
                 self._fault_at(reader.line_num, f"the gzip data is damaged or cut off here: {problem}")
             yield reader.line_num, cells
+
+    def _lines(self) -> Iterator[str]:
+        """Yield the file's lines as text. Line by line, so that a fault has its line."""
+        number = 0
+        while raw := self._stream.readline(MAX_LINE + 1):
+            number += 1
+            if len(raw) > MAX_LINE:
+                self._fault_at(number, f"has more than {MAX_LINE} bytes")
+            try:
+                yield raw.decode("utf-8-sig" if number == 1 else "utf-8")
+            except UnicodeDecodeError:
+                self._fault_at(number, "is not UTF-8 text")
 
     def _named(self, heads: Mapping[str, Sequence[str]], renamed: Mapping[str, str]) -> dict[str, int]:
         known: dict[str, int] = {}
@@ -185,7 +195,8 @@ def _real(text: str, read: Callable[[str], T]) -> T:
         raise ValueError(f"{text[:40]!r} is not a real time") from None
 
 
-def _open(path: Path) -> tuple[BinaryIO, TextIO]:
+def _open(path: Path) -> tuple[BinaryIO, BinaryIO]:
+    """Return the file and what to read from it: itself, or its unpacked content."""
     try:
         raw = path.open("rb")
     except OSError as problem:
@@ -193,8 +204,7 @@ def _open(path: Path) -> tuple[BinaryIO, TextIO]:
     try:
         packed = raw.read(2) == _GZIP
         raw.seek(0)
-        stream = gzip.GzipFile(fileobj=raw) if packed else raw
-        return raw, TextIOWrapper(stream, encoding="utf-8-sig", newline="")
+        return raw, cast(BinaryIO, gzip.GzipFile(fileobj=raw)) if packed else raw
     except OSError as problem:
         raw.close()
         raise Rejected("BAD_FILE", f"{path}: cannot be read: {problem.strerror}") from None
