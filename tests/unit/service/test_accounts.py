@@ -1,0 +1,194 @@
+"""Accounts and their status: versions with an audit, and answers that say what is not known."""
+
+from __future__ import annotations
+
+import pytest
+
+from stopline.model.account import Account
+from stopline.model.errors import Rejected
+from stopline.model.messages import History
+from stopline.model.prices import PriceBatch, Quote
+from stopline.model.wire import validate
+from stopline.ports import AlreadyExists, Conflict, RowFault, Unavailable
+from stopline.service.account_status import account_status
+from stopline.service.history_rows import fill_row
+from stopline.service.outbox import Unpublished
+
+from ..make import NOON, account, fill, trade
+from .world import World
+
+
+@pytest.fixture
+def world() -> World:
+    made = World()
+    made.open_account()
+    return made
+
+
+def test_an_account_reads_back_as_it_was_created(world: World) -> None:
+    app, _ = world.instance()
+    assert app.accounts.get("demo") == account()
+    assert app.accounts.require("demo") == account()
+    assert app.accounts.all() == [account()]
+
+
+def test_a_name_that_is_taken_is_not_given_twice(world: World) -> None:
+    """B48."""
+    app, _ = world.instance()
+    with pytest.raises(AlreadyExists):
+        app.account_writer.create(account(capital="1"), "bob")
+    assert app.accounts.require("demo").capital == 100_000
+
+
+def test_an_account_without_capital_is_refused(world: World) -> None:
+    """B73."""
+    app, _ = world.instance()
+    with pytest.raises(Rejected, match="BAD_CAPITAL"):
+        app.account_writer.create(account("two", capital="0"), "ann")
+    assert app.accounts.get("two") is None
+
+
+def test_an_unknown_account_is_none_and_is_looked_for_again(world: World) -> None:
+    """B48: an account that is created a second later is seen at once."""
+    app, _ = world.instance()
+    assert app.accounts.get("two") is None
+    with pytest.raises(Rejected, match="UNKNOWN_ACCOUNT"):
+        app.accounts.require("two")
+    world.open_account(account("two"))
+    assert app.accounts.get("two") is not None
+
+
+def test_a_failed_read_is_not_an_unknown_account(world: World) -> None:
+    """F13."""
+    app, store = world.instance()
+    store.down = True
+    with pytest.raises(Unavailable):
+        app.accounts.get("demo")
+
+
+def test_a_changed_setting_is_a_version_with_an_audit_row_and_holds_after_thirty_seconds(
+    world: World,
+) -> None:
+    """R2.11, R7.4."""
+    app, _ = world.instance()
+    app.accounts.get("demo")
+    other, _ = world.instance()
+    changed = other.account_writer.change(
+        "demo", lambda a: a.model_copy(update={"note": "changed", "account": "stolen"}), "ann"
+    )
+    assert (changed.version, changed.note, changed.account) == (2, "changed", "demo")
+    [row] = validate(History, world.bus.bodies("history")[-1]).rows
+    assert (row.row["event"], row.row["actor"], row.row["scope"]) == (
+        "account_changed",
+        "ann",
+        "account:demo",
+    )
+    assert app.accounts.require("demo").version == 1
+    world.wait(30)
+    assert app.accounts.require("demo").version == 2
+
+
+def test_two_changes_at_once_do_not_overwrite_each_other(world: World) -> None:
+    """F48."""
+    app, store = world.instance()
+    other, _ = world.instance()
+
+    def meanwhile(_writes: object) -> None:
+        other.account_writer.change("demo", lambda a: a.model_copy(update={"note": "theirs"}), "bob")
+
+    store.faults = [meanwhile]
+    with pytest.raises(Conflict):
+        app.account_writer.change("demo", lambda a: a.model_copy(update={"note": "mine"}), "ann")
+    assert other.account_writer.change("demo", lambda a: a, "bob").note == "theirs"
+
+
+def test_a_change_of_an_account_that_does_not_exist_is_refused(world: World) -> None:
+    app, _ = world.instance()
+    with pytest.raises(Rejected, match="UNKNOWN_ACCOUNT"):
+        app.account_writer.change("nobody", lambda a: a, "ann")
+
+
+def test_the_audit_row_of_an_account_survives_a_failed_publish(world: World) -> None:
+    """I4, R7.4."""
+    app, _ = world.instance()
+    world.bus.down = True
+    with pytest.raises(Unpublished):
+        app.account_writer.create(account("two"), "ann")
+    assert app.accounts.get("two") is not None
+    assert [e.topic for e in world.outbox("accounts", "two")] == ["history"]
+
+
+# --- status ---
+
+
+def status(world: World) -> dict[str, object]:
+    app, _ = world.instance()
+    read = app.trading.read
+    return account_status(
+        account(), app.books.read("demo"), app.risk_states.read("demo"), read("global"), read("account:demo")
+    )
+
+
+def test_the_status_of_an_account_that_has_never_traded(world: World) -> None:
+    """R1.9, I7: what nobody has worked out is null."""
+    found = status(world)
+    assert (found["trading_state"], found["epoch"], found["positions"], found["risk"]) == (
+        "ACTIVE",
+        0,
+        [],
+        None,
+    )
+    assert (found["book_revision"], found["fills"], found["closing"]) == (0, 0, None)
+
+
+def test_the_status_of_a_position_has_its_mark_or_null(world: World) -> None:
+    """R1.3, R1.9, I7."""
+    app, _ = world.instance()
+    app.recorder.record([trade(-1, 10, 100)], "m-1")
+    [position] = status(world)["positions"]  # type: ignore[misc]
+    assert (position["quantity"], position["average_price"], position["mark"]) == ("10", "100", None)
+    app.marker.mark(PriceBatch("feed", NOON, {"SPY": Quote(101.0)}, ()))
+    found = status(world)
+    [position] = found["positions"]  # type: ignore[misc]
+    assert (position["mark"], position["value"], position["unrealised"]) == ("101", "1010", "10")
+    assert found["risk"]["equity"] == "100010"  # type: ignore[index]
+
+
+# --- history ---
+
+
+class Refuses:
+    """A history that takes every row but some."""
+
+    def __init__(self, *event_ids: str) -> None:
+        self.event_ids = event_ids
+        self.rows: list[str] = []
+
+    def append(self, rows: object, at: object) -> list[RowFault]:
+        faults = []
+        for row in rows:  # type: ignore[attr-defined]
+            if row.event_id in self.event_ids:
+                faults.append(RowFault(row.event_id, row.table, "too many digits"))
+            else:
+                self.rows.append(row.event_id)
+        return faults
+
+
+def test_a_row_that_the_history_refuses_is_quarantined_and_its_neighbours_are_kept(world: World) -> None:
+    """F52, I3."""
+    from stopline.service.keep_history import HistoryKeeper
+
+    app, _ = world.instance()
+    history = Refuses("paper:demo:E-2")
+    keeper = HistoryKeeper(history, app.quarantine, world.clock)  # type: ignore[arg-type]
+    message = History(rows=tuple(fill_row(fill(f"E-{n}"), NOON.date()) for n in range(4)))
+    for _ in range(2):  # a redelivery keeps it once
+        keeper.keep(message, "m-1")
+    [data] = [d.data for d in world.shared.query("quarantine")]
+    assert (data["reason"], data["item"]) == ("ROW_REFUSED", 2)
+    assert "too many digits" in data["detail"]
+    assert len(history.rows) == 6
+
+
+def test_an_account_is_not_changed_by_being_read() -> None:
+    assert Account.model_validate(account().model_dump(mode="json")) == account()

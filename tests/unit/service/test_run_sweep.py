@@ -1,0 +1,228 @@
+"""Sweeps: what was left due goes out, every account is looked at, and only a whole round beats the heart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from stopline.model.control import ControlRequest
+from stopline.model.errors import Rejected, Transient
+from stopline.model.messages import Sweep, SweepKind
+from stopline.ports import Path, Put
+from stopline.runtime.app import App
+from stopline.service.outbox import Unpublished
+from stopline.service.run_sweep import HEARTBEAT, OUTBOX_AGE
+
+from ..make import NOON, account, fill, trade
+from .world import World
+
+
+@pytest.fixture
+def world() -> World:
+    made = World()
+    made.open_account()
+    return made
+
+
+def sweep(app: App, kind: SweepKind = SweepKind.RISK, **more: Any) -> None:
+    app.sweeper.run(Sweep(kind=kind, **more), app.clock.now().replace(second=0, microsecond=0), "m-sweep")
+
+
+def fill_without_publishing(world: World, *fills: Any) -> list[str]:
+    app, _ = world.instance()
+    world.bus.down = True
+    with pytest.raises(Unpublished):
+        app.recorder.record(list(fills), "m-1")
+    world.bus.down = False
+    return [effect.id for effect in world.outbox("books", fills[0].account)]
+
+
+def test_an_outbox_older_than_thirty_seconds_is_published_and_emptied(world: World) -> None:
+    """F09, I4: the instance that committed it is dead."""
+    due = fill_without_publishing(world, fill())
+    world.wait(OUTBOX_AGE.total_seconds())
+    sweep(world.instance()[0])
+    assert set(due) <= set(world.bus.ids())
+    assert world.outbox("books", "demo") == ()
+    data = world.document("books", "demo")
+    assert data is not None
+    assert data["outbox_at"] is None
+    assert data["revision"] == 1
+
+
+def test_a_younger_outbox_is_left_to_its_writer(world: World) -> None:
+    due = fill_without_publishing(world, fill())
+    world.wait(OUTBOX_AGE.total_seconds() - 1)
+    sweep(world.instance()[0])
+    assert set(due).isdisjoint(world.bus.ids())
+    assert [e.id for e in world.outbox("books", "demo")] == due
+
+
+def test_an_outbox_is_emptied_only_at_the_version_that_was_read(world: World) -> None:
+    """F59: the writer was here in between: its new effects stay."""
+    fill_without_publishing(world, fill())
+    world.wait(40)
+    app, store = world.instance()
+    other, _ = world.instance()
+
+    def another_fill(_writes: Any) -> None:
+        other.recorder.record([trade(2, 5, 100)], "m-2")
+
+    store.faults = [another_fill]
+    sweep(app)
+    book = world.book()
+    assert book is not None
+    assert book.fills == 2
+    assert world.outbox("books", "demo")
+    assert {e.id for e in world.outbox("books", "demo")} <= set(world.bus.ids())
+
+
+def test_a_fill_after_a_flushed_outbox_is_booked_by_the_old_instance(world: World) -> None:
+    """The flush changes the version: the writer's cached copy is stale and must be read again, not trusted."""
+    app, _ = world.instance()
+    app.recorder.record([fill()], "m-1")
+    world.wait(40)
+    sweep(world.instance()[0])
+    assert world.outbox("books", "demo") == ()
+    app.recorder.record([trade(2, 5, 100)], "m-2")
+    book = world.book()
+    assert book is not None
+    assert (book.fills, book.revision) == (2, 2)
+
+
+@pytest.mark.parametrize("collection", ["risk", "controls", "accounts", "quarantine"])
+def test_the_outboxes_of_every_collection_are_flushed(world: World, collection: str) -> None:
+    """F09, I4."""
+    app, _ = world.instance()
+    if collection == "risk":
+        app.recorder.record([fill(quantity="1000")], "m-1")
+    facts = {"request_id": "r-1", "scope": "account:demo", "action": "pause", "actor": "ann", "reason": "x"}
+    commits: dict[str, Callable[[], object]] = {
+        "controls": lambda: app.trading.set(ControlRequest.model_validate(facts)),
+        "accounts": lambda: app.account_writer.create(account("two"), "ann"),
+        "quarantine": lambda: app.quarantine.keep("fills", "m-9", b"x", Rejected("BAD_JSON", "x")),
+        "risk": lambda: (app.desk.refresh(), app.marker.evaluate({"demo"}, world.clock.now(), "sweep")),
+    }
+    world.bus.down = True
+    with pytest.raises(Unpublished):
+        commits[collection]()
+    world.bus.down = False
+    assert len(world.shared.query(collection)) >= 1
+    before = len(world.bus.messages)
+    world.wait(40)
+    sweep(world.instance()[0])
+    assert len(world.bus.messages) > before
+    assert all(
+        d.data["outbox_at"] is None or d.data["outbox_at"] == world.clock.now()
+        for d in world.shared.query(collection)
+    )
+
+
+def test_an_account_whose_outbox_cannot_be_published_is_told_and_the_round_goes_on(world: World) -> None:
+    """F17, F31: the rest is done; the whole comes again; no heartbeat for half a round."""
+    fill_without_publishing(world, fill())
+    world.wait(40)
+    world.bus.down = True
+    app, _ = world.instance()
+    with pytest.raises(Transient, match="books/demo"):
+        sweep(app)
+    assert world.document("risk", "demo") is not None
+    assert world.shared.get(HEARTBEAT) is None
+    world.bus.down = False
+    sweep(app)
+    assert world.outbox("books", "demo") == ()
+    assert world.shared.get(HEARTBEAT) is not None
+
+
+def test_one_account_s_trouble_does_not_keep_the_others_from_being_watched(world: World) -> None:
+    """I10."""
+    world.open_account(account("aaa"))
+    app, store = world.instance()
+    app.recorder.record([fill(), fill(account="aaa")], "m-1")
+    store.faults = [store.lost]
+    with pytest.raises(Transient, match="aaa"):
+        sweep(app)
+    assert world.document("risk", "aaa") is None
+    assert world.document("risk", "demo") is not None
+
+
+def test_every_account_with_a_book_is_evaluated(world: World) -> None:
+    """R0.3, R1.7."""
+    world.open_account(account("two"))
+    app, _ = world.instance()
+    app.recorder.record([fill(), fill(account="two")], "m-1")
+    sweep(world.instance()[0])
+    assert world.document("risk", "demo") is not None
+    assert world.document("risk", "two") is not None
+
+
+def test_a_closing_goes_on_in_the_sweep(world: World) -> None:
+    """R4.5, F43: the kill switch's instance is dead."""
+    app, _ = world.instance()
+    app.recorder.record([fill()], "m-1")
+    facts = {"request_id": "r-1", "scope": "account:demo", "action": "kill", "actor": "ann", "reason": "x"}
+    app.trading.set(ControlRequest.model_validate(facts))
+    assert world.bus.bodies("orders") == []
+    sweep(world.instance()[0])
+    assert [o["action"] for o in world.bus.bodies("orders")] == ["cancel_all", "close"]
+
+
+def test_the_sweep_of_one_account_evaluates_that_one_and_beats_no_heart(world: World) -> None:
+    """R1.6: caused by a fill."""
+    world.open_account(account("two"))
+    app, _ = world.instance()
+    app.recorder.record([fill(), fill(account="two")], "m-1")
+    sweep(world.instance()[0], SweepKind.ACCOUNT, account="demo")
+    assert world.document("risk", "demo") is not None
+    assert world.document("risk", "two") is None
+    assert world.shared.get(HEARTBEAT) is None
+
+
+def test_a_sweep_of_an_account_that_does_not_exist_does_nothing(world: World) -> None:
+    sweep(world.instance()[0], SweepKind.ACCOUNT, account="nobody")
+    sweep(world.instance()[0], SweepKind.ACCOUNT)
+    assert world.bus.messages == []
+
+
+def test_a_sweep_that_comes_twice_does_no_harm(world: World) -> None:
+    """F30."""
+    app, _ = world.instance()
+    app.recorder.record([fill(quantity="1000")], "m-1")
+    sweep(app)
+    alerts = [a["alert_id"] for a in world.bus.bodies("alerts")]
+    for _ in range(3):
+        sweep(world.instance()[0])
+    assert sorted(set(alerts)) == sorted({a["alert_id"] for a in world.bus.bodies("alerts")})
+
+
+def test_the_heart_beats_for_each_kind_of_sweep(world: World) -> None:
+    """R5.4, F30: a dead man's switch needs to know which round has stopped."""
+    app, _ = world.instance()
+    for kind in (SweepKind.RISK, SweepKind.SESSION_OPEN, SweepKind.END_OF_DAY):
+        sweep(app, kind)
+    beats = {d.path.id: d.data["at"] for d in world.shared.query("heartbeats")}
+    assert beats == {"sweep": NOON, "session_open": NOON, "end_of_day": NOON}
+
+
+def test_the_end_of_the_day_says_that_all_is_well_once_a_day(world: World) -> None:
+    """Domain 4.7: silence is not the same as safety."""
+    for _ in range(3):
+        sweep(world.instance()[0], SweepKind.END_OF_DAY)
+    ids = {a["alert_id"] for a in world.bus.bodies("alerts") if a["kind"] == "heartbeat"}
+    assert len(ids) == 1
+    world.wait(86_400)
+    sweep(world.instance()[0], SweepKind.END_OF_DAY)
+    ids = {a["alert_id"] for a in world.bus.bodies("alerts") if a["kind"] == "heartbeat"}
+    assert len(ids) == 2
+
+
+def test_two_hundred_outboxes_are_flushed_in_one_round(world: World) -> None:
+    app, _ = world.instance()
+    effect = '[["id-%d","alerts","",{"type":"x"}]]'
+    puts = [Put(Path("quarantine", f"q{n}"), {"outbox": effect % n, "outbox_at": NOON}) for n in range(200)]
+    world.shared.commit(puts)
+    world.wait(40)
+    sweep(app)
+    assert len({i for i in world.bus.ids() if i.startswith("id-")}) == 200
