@@ -1,0 +1,193 @@
+"""Every function under gunicorn on the emulators: from a broker's fill to a phone, and from a kill to a flat book."""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+import requests
+
+from emulators.fakes import DiscordFake, SmtpFake, TwilioFake
+from emulators.paper_broker import Order, PaperBroker, PullLoop, Status
+from emulators.stack import Emulators, Stack
+from stopline.adapters.clock import SystemClock
+from stopline.adapters.firestore import FirestoreStore
+from stopline.adapters.pubsub import PubSubBus
+from stopline.model.account import Account
+from stopline.model.control import TradingState
+from stopline.model.fill import Fill, Side
+from stopline.model.instrument import Instrument, Kind
+from stopline.model.prices import Quote
+from stopline.model.wire import canonical, validate
+from stopline.runtime.app import App, Ports
+
+TOKEN = "test-token-of-ann"
+SHARE = Instrument(symbol="AAPL", kind=Kind.EQUITY, currency="USD")
+Headers = dict[str, str]
+
+
+class Desk:
+    """A running Stopline with its fakes, seen from outside."""
+
+    def __init__(self, stack: Stack, sms: TwilioFake, discord: DiscordFake, smtp: SmtpFake, app: App) -> None:
+        self.stack, self.sms, self.discord, self.smtp, self.app = stack, sms, discord, smtp, app
+
+    def post(self, path: str, body: dict[str, Any], token: str = TOKEN) -> requests.Response:
+        headers = {"Authorization": f"Bearer {token}"}
+        return requests.post(self.stack.urls["kill_switch"] + path, json=body, headers=headers, timeout=30)
+
+    def status(self, account: str) -> dict[str, Any]:
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        url = f"{self.stack.urls['api']}/v1/accounts/{account}"
+        answer: dict[str, Any] = requests.get(url, headers=headers, timeout=30).json()
+        return answer
+
+    def price(self, last: float) -> None:
+        body = {"type": "stopline.prices.v1", "as_of": now(), "symbols": ["AAPL"], "last": [last]}
+        self.stack.publish("prices", canonical(body))
+
+    def fill(self, account: str, id_: str, side: Side, quantity: str, price: str) -> Fill:
+        fill = validate(
+            Fill,
+            {
+                "fill_id": id_, "broker": "paper", "account": account, "instrument": SHARE.model_dump(mode="json"),
+                "side": side.value, "quantity": quantity, "price": price, "executed_at": now(),
+            },
+        )  # fmt: skip
+        self.send(fill)
+        return fill
+
+    def send(self, fill: Fill) -> None:
+        self.stack.publish("fills", canonical(fill.model_dump(mode="json")))
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat()
+
+
+def eventually(check: Callable[[], Any], seconds: float = 40) -> Any:
+    """Return what `check` returns as soon as it is truthy."""
+    deadline = time.monotonic() + seconds
+    while not (found := check()):
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+    return found
+
+
+@pytest.fixture(scope="module")
+def desk(emulators: Emulators) -> Iterator[Desk]:
+    principal = {"name": "ann", "rights": ["view", "kill", "resume"]}
+    with (
+        TwilioFake() as sms,
+        DiscordFake() as discord,
+        SmtpFake() as smtp,
+        Stack(emulators=emulators) as stack,
+    ):
+        settings = {
+            "STOPLINE_PRINCIPALS": json.dumps({hashlib.sha256(TOKEN.encode()).hexdigest(): principal}),
+            "STOPLINE_OPERATOR": '{"email":["operator@example.com"]}',
+            "STOPLINE_TWILIO_URL": sms.url,
+            "TWILIO_ACCOUNT_SID": sms.account,
+            "TWILIO_AUTH_TOKEN": sms.token,
+            "TWILIO_FROM": "+14155550199",
+            "SMTP_HOST": smtp.host,
+            "SMTP_PORT": str(smtp.port),
+            "SMTP_FROM": "stopline@example.com",
+            "SMTP_STARTTLS": "0",
+            "STOPLINE_DISCORD_URL": discord.url,
+        }
+        stack.up(settings=settings, bigquery=emulators.bigquery_url is not None)
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in stack.env.items():
+                patch.setenv(name, value)
+            app = App(Ports(FirestoreStore(stack.project), PubSubBus(stack.project), SystemClock()))
+            yield Desk(stack, sms, discord, smtp, app)
+
+
+def open_account(desk: Desk, name: str) -> None:
+    facts = {
+        "account": name,
+        "owner": "ann",
+        "currency": "USD",
+        "capital": "100000",
+        "calendar": "24/7",
+        "recipients": {
+            "sms": ["+14155550100"],
+            "email": ["ann@example.com"],
+            "discord": ["https://discord.com/api/webhooks/1000000000000000001/test-webhook-token"],
+        },
+    }
+    desk.app.account_writer.create(validate(Account, facts), "test")
+
+
+def test_a_breach_by_a_fill_is_on_the_phone_in_the_mail_and_on_discord(desk: Desk) -> None:
+    """R0.3, R1.6, R2.1, R6.1: fill -> position -> limit -> alert by SMS, e-mail and Discord."""
+    open_account(desk, "loud")
+    started = time.monotonic()
+    desk.fill("loud", "L1", Side.BUY, "500", "90")  # 45,000 of 100,000: limit 10 %
+    eventually(lambda: [m for m in desk.sms.accepted if "AAPL" in str(m)])
+    to_sms = time.monotonic() - started
+    eventually(lambda: [m for m in desk.smtp.accepted if "AAPL" in str(m.message["Subject"])])
+    eventually(lambda: [m for m in desk.discord.accepted if "AAPL" in str(m)])
+    print(
+        f"fill published -> SMS taken by the provider: {to_sms:.2f} s; all three: {time.monotonic() - started:.2f} s"
+    )
+    assert "45%" in str(desk.sms.accepted)
+
+
+def test_a_kill_is_persisted_before_it_is_answered_and_the_book_is_flat_by_fills(desk: Desk) -> None:
+    """R5.1, R4.5, R0.4, F37, F38: kill over HTTP, cancel and close commands, flat only when the fills prove it."""
+    open_account(desk, "killed")
+    broker = PaperBroker(trading_state=lambda name: desk.app.trading.for_account(name)[0])
+    clock = SystemClock()
+    broker.price({"AAPL": Quote(90.0)}, clock.now())
+    for number, side in enumerate([Side.BUY, Side.BUY, Side.SELL]):
+        report = broker.order(Order(f"K{number}", "killed", SHARE, side, Decimal(40)), clock.now())
+        assert report.status is Status.FILLED
+    broker.flush(clock.now(), desk.send)
+    eventually(lambda: desk.status("killed").get("fills") == 3)
+
+    started = time.monotonic()
+    body = {"request_id": "kill-e2e", "scope": "account:killed", "reason": "test of the switch"}
+    answer = desk.post("/kill", body)
+    print(f"POST /kill answered after {(time.monotonic() - started) * 1000:.0f} ms: {answer.json()}")
+    assert answer.status_code == 200
+    assert answer.json()["delivery"] == "published"
+    state, epoch, _ = desk.app.trading.for_account("killed")
+    assert (state, epoch) == (TradingState.HALTED, 1)
+    assert desk.status("killed")["closing"] == "CLOSING", "flat is not said before the fills prove it"
+    assert desk.post("/kill", body).json()["epoch"] == 1, "the same request again changes nothing"
+
+    loop = PullLoop(broker, desk.stack.emulators.pubsub_host, desk.stack.project, clock, desk.send)
+    try:
+        eventually(lambda: desk.status("killed")["closing"] == "FLAT")
+    finally:
+        loop.close()
+    print(f"kill -> flat by fills: {time.monotonic() - started:.2f} s")
+    assert desk.status("killed")["positions"] == []
+    assert broker.position("killed", "default", "AAPL") == Decimal(0)
+    assert eventually(lambda: [m for m in desk.sms.accepted if "halted" in str(m).lower()])
+
+
+def test_nobody_without_the_right_token_moves_the_switch(desk: Desk) -> None:
+    """R5.1, B62, B64: no token, a wrong one, and an account that does not exist."""
+    body = {"request_id": "no", "scope": "account:nobody", "reason": "x"}
+    assert desk.post("/kill", body, token="wrong").status_code == 401
+    assert desk.post("/kill", body).status_code == 404
+
+
+def test_history_keeps_one_row_of_each_event(desk: Desk, needs_bigquery: None) -> None:
+    """R0.3, R7.4: what was booked is in BigQuery, once in the view, whatever was delivered twice."""
+    from stopline.adapters.bigquery import BigQueryHistory
+
+    open_account(desk, "kept")
+    fill = desk.fill("kept", "H1", Side.BUY, "3", "90.125")
+    desk.send(fill)
+    history = BigQueryHistory("stopline", desk.stack.project)
+    sql = "SELECT fill_id, quantity, price FROM `{dataset}.fills_latest` WHERE account = 'kept'"
+    rows = eventually(lambda: history.query(sql))
+    assert rows == [{"fill_id": "H1", "quantity": Decimal(3), "price": Decimal("90.125")}]
