@@ -133,8 +133,6 @@ def _rows(alert: Alert, zone: str) -> list[tuple[str, str]]:
         rows.append(("Stopline", _line(alert.action)))
     rows.append(("When", _moment(alert.raised_at, zone)))
     rows.append(("Rule", _kind(alert)))
-    if _line(alert.cause):
-        rows.append(("Cause", _line(alert.cause)))
     rows.append(("Alert", alert.alert_id))
     return rows
 

@@ -89,8 +89,8 @@ def gone_alerts(
 def _alert(account: str, reading: Reading, old: Level, new: Level, cause: str, now: datetime) -> Alert:
     limit = reading.limit
     whose = "" if reading.object == "account" else f" of {reading.object}"
-    number = f"{_number(reading.current)}{limit.unit}"
-    threshold = f"{_number(reading.threshold)}{limit.unit}"
+    number = f"{short_number(reading.current)}{limit.unit}"
+    threshold = f"{short_number(reading.threshold)}{limit.unit}"
     better = new.rank < old.rank
     match new:
         case Level.BREACH:
@@ -132,10 +132,10 @@ def _share(reading: Reading) -> str:
     """Say how much of its limit a number is; of a limit of zero there is no share."""
     if reading.current is None or not reading.threshold:
         return "all"
-    return f"{_number(divide(reading.current * 100, reading.threshold))}%"
+    return f"{short_number(divide(reading.current * 100, reading.threshold))}%"
 
 
-def _number(value: Decimal | None) -> str:
+def short_number(value: Decimal | None) -> str:
     return "unknown" if value is None else decimal_text(round(value, 2))
 
 

@@ -179,7 +179,7 @@ def _alert(before: Control, after: Control, now: datetime) -> Effect:
         account=account or None,
         kind="trading_state",
         object=after.scope,
-        severity=severity,
+        severity=Severity.INFO if after.actor.startswith("limit:") else severity,  # the breach has told it
         summary=f"{text.format(whose)} by {after.actor}: {after.reason}"[:500],
         action=did,
         cause=after.request_id,

@@ -20,7 +20,7 @@ from stopline.risk.border import to_decimal
 from stopline.risk.columns import Columns
 from stopline.rules.figures import Figures, Rate, Valued, figures
 from stopline.rules.limits import Action, Level, Reading, readings
-from stopline.rules.watch import data_alert, gone_alerts, limit_alerts, watch
+from stopline.rules.watch import data_alert, gone_alerts, limit_alerts, short_number, watch
 from stopline.service.aggregate import Aggregates, Change
 from stopline.service.history_rows import history_effect, table_row
 from stopline.service.marks import Mark
@@ -213,8 +213,8 @@ def _action_effects(account: Account, read: Sequence[Reading], old: RiskState, c
                 "action": "pause",
                 "flatten": False,
                 "actor": f"limit:{reading.limit.name}",
-                "reason": f"{reading.limit.what} {reading.current}{reading.limit.unit}, "
-                f"limit {reading.threshold}",
+                "reason": f"{reading.limit.what} {short_number(reading.current)}{reading.limit.unit}, "
+                f"limit {short_number(reading.threshold)}{reading.limit.unit}",
             }
             effects.append(Effect(id_, CONTROLS_TOPIC, account.account, body))
     return effects
