@@ -83,9 +83,12 @@ def _emulated(screen: Screen, speed: float | None) -> None:
         _tell(backend, screen, speed)
     except (DemoFailed, StoplineError) as problem:
         raise DemoFailed(f"{problem}\nThe logs are in {backend.logs}") from problem
+    except KeyboardInterrupt:
+        backend.forget_logs()
+        raise
     finally:
         backend.stop()
-    backend.forget()
+    backend.forget_logs()
 
 
 def _tell(backend: Backend, screen: Screen, speed: float | None) -> None:

@@ -72,7 +72,7 @@ class EmulatedBackend:
         time.sleep(0.5 * usual)
         while not condition():
             if time.monotonic() > started + PATIENCE_S:
-                raise DemoFailed(f"{what} did not happen within {PATIENCE_S:g} s")
+                raise DemoFailed(f"{what} did not happen within {PATIENCE_S:g} s{self._last_error()}")
             time.sleep(EVERY_S)
         self._usual[what] = 0.8 * usual + 0.2 * (time.monotonic() - started)
 
@@ -107,9 +107,19 @@ class EmulatedBackend:
         os.environ.clear()
         os.environ.update(self._environment)
 
-    def forget(self) -> None:
+    def forget_logs(self) -> None:
         """Remove the logs: nobody needs those of a demo that went well."""
         shutil.rmtree(self.logs, ignore_errors=True)
+
+    def _last_error(self) -> str:
+        """Return what a function said last about a fault, from its log."""
+        for log in sorted(self.logs.glob("*.log")):
+            faults = [line for line in log.read_text(errors="replace").splitlines() if '"ERROR"' in line]
+            if faults:
+                record = json.loads(faults[-1])
+                lines = str(record.get("exception") or record.get("message", "")).splitlines()
+                return f"; the function {log.stem} says: {lines[-1] if lines else faults[-1]}"
+        return ""
 
     def _app(self) -> App:
         from stopline.adapters.firestore import FirestoreStore

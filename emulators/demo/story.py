@@ -30,11 +30,11 @@ from stopline.service.books import read_fill
 from stopline.service.risk_state import RiskState
 
 CAPITAL = Decimal(100_000)
-CONDOR = [("P", 2685, 1), ("P", 2705, -1), ("C", 2810, 1), ("C", 2790, -1)]
+CONDOR = [("P", 2695, 1), ("P", 2715, -1), ("C", 2800, 1), ("C", 2780, -1)]
 SPREAD = [("P", 2670, 2), ("P", 2690, -2)]
 MORE = [("P", 2630, 4), ("P", 2650, -4)]
 SHARES = 25
-CONDOR_AT, SHARES_AT, SPREAD_AT = 45, 60, 240  # minutes after the opening
+CONDOR_AT, SHARES_AT, SPREAD_AT = 150, 165, 240  # minutes after the opening
 REACTION = 6  # minutes from the breach to the hand on the kill switch
 SWEEP_EVERY = 10
 LOSS = "max_daily_loss"
@@ -141,7 +141,7 @@ class Story:
         match number:
             case n if n == CONDOR_AT:
                 self._trade("condor", "T-1", CONDOR)
-                self._screen.event("The trader sells an iron condor that expires today, 2685/2705/2790/2810.")
+                self._screen.event("The trader sells an iron condor that expires today, 2695/2715/2780/2800.")
             case n if n == SHARES_AT:
                 self._buy_shares()
             case n if n == SPREAD_AT:
