@@ -1,7 +1,7 @@
 """Book fills: exactly once, in any order of arrival, with their effects in the same commit."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -16,6 +16,7 @@ from stopline.model.times import utc_text
 from stopline.ports import SERVER_TIME, Clock, Path, Put, Store
 from stopline.service.accounts import AccountReader
 from stopline.service.aggregate import Aggregates, Change
+from stopline.service.batching import Batcher
 from stopline.service.books import (
     FillLog,
     describe_position,
@@ -54,6 +55,7 @@ class FillRecorder:
         self._accounts = accounts
         self._books = books
         self._log = FillLog(store)
+        self._batcher: Batcher[_Request] = Batcher(self._book, _join)
 
     def record(self, fills: Sequence[Fill], message_id: str) -> list[Outcome]:
         """Book the fills of one message; return what became of each, in their order.
@@ -93,18 +95,24 @@ class FillRecorder:
             else:
                 first[fill.key] = (index, fill)
         if first:
-            booking = _Booking(
-                self._store, self._log, account, [fill for _, fill in first.values()], message_id, now
-            )
-            self._books.change(account.account, booking.decide)
-            outcomes |= {index: booking.outcome(fill) for index, fill in first.values()}
-            repeated = [(index, fill) for index, fill in first.values() if fill.key in booking.repeated]
+            request = _Request(account, message_id, now, {key: fill for key, (_, fill) in first.items()})
+            self._batcher.run(account.account, request)
+            outcomes |= {index: request.outcomes[key] for key, (index, _) in first.items()}
+            repeated = [first[key] for key in first if key in request.repeated]
         for index, fill in twins:
             same = fill.hash == first[fill.key][1].hash
             outcomes[index] = Outcome(fill, Result.DUPLICATE) if same else _conflicting(fill)
         again = [(index, fill) for index, fill in twins if outcomes[index].result is Result.DUPLICATE]
         self._note_duplicates([*repeated, *again], message_id)
         return outcomes
+
+    def _book(self, requests: list["_Request"]) -> None:
+        """Book what several messages bring for one account in one commit."""
+        booking = _Booking(self._store, self._log, requests)
+        self._books.change(requests[0].account.account, booking.decide)
+        for request in requests:
+            request.outcomes = {key: booking.outcomes[key] for key in request.fills}
+            request.repeated = booking.repeated & request.fills.keys()
 
     def _note_duplicates(self, repeated: Sequence[tuple[int, Fill]], message_id: str) -> None:
         """Record which items of which messages carried a fill again: the conservation line counts them.
@@ -127,35 +135,48 @@ class FillRecorder:
             self._store.commit(notes)
 
 
-class _Booking:
-    """The decision about one message's fills of one account, repeated until its commit stands."""
+@dataclass(slots=True)
+class _Request:
+    """One message's fills of one account, each key once; and what became of them."""
 
-    def __init__(
-        self, store: Store, log: FillLog, account: Account, fills: list[Fill], message_id: str, now: datetime
-    ) -> None:
+    account: Account
+    message_id: str
+    now: datetime
+    fills: dict[str, Fill]
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    repeated: set[str] = field(default_factory=set)  # keys of fills that another message booked
+
+
+def _join(requests: list[_Request], request: _Request) -> bool:
+    """Tell whether one more message fits into the commit: within its size, and with no fill in it already."""
+    known = {key for other in requests for key in other.fills}
+    return len(known) + len(request.fills) <= MAX_FILLS and known.isdisjoint(request.fills)
+
+
+class _Booking:
+    """The decision about fills of one account, repeated until its commit stands."""
+
+    def __init__(self, store: Store, log: FillLog, requests: list[_Request]) -> None:
         self._store = store
         self._log = log
-        self._account = account
-        self._fills = fills
-        self._message_id = message_id
-        self._now = now
-        self._outcomes: dict[str, Outcome] = {}
-        self.repeated: set[str] = set()  # keys of fills that another message booked
-
-    def outcome(self, fill: Fill) -> Outcome:
-        return self._outcomes[fill.key]
+        self._account = requests[-1].account
+        self._now = max(request.now for request in requests)
+        self._fills = [fill for request in requests for fill in request.fills.values()]
+        self._message_ids = {key: request.message_id for request in requests for key in request.fills}
+        self.outcomes: dict[str, Outcome] = {}
+        self.repeated: set[str] = set()
 
     def decide(self, book: Book | None, attempt: int) -> Change[Book] | None:
         """Book what is not booked yet. The fill log is asked first only where that is needed anyway."""
         book = book or Book(self._account.account)
-        self._outcomes, self.repeated = {}, set()
+        self.outcomes, self.repeated = {}, set()
         new = self._fills
         if attempt > 0 or any(book.is_late(fill, self._now) for fill in new):
             new = self._unbooked()
         booked, book = self._apply(book, new)
         if not booked:
             return None
-        creates = [fill_create(fill, self._message_id) for fill in booked]
+        creates = [fill_create(fill, self._message_ids[fill.key]) for fill in booked]
         return Change(book.pruned(self._now), self._effects(book, booked), creates)
 
     def _unbooked(self) -> list[Fill]:
@@ -166,10 +187,10 @@ class _Booking:
             if document is None:
                 new.append(fill)
             elif document.data["hash"] != fill.hash:
-                self._outcomes[fill.key] = _conflicting(fill)
+                self.outcomes[fill.key] = _conflicting(fill)
             else:
-                self._outcomes[fill.key] = Outcome(fill, Result.DUPLICATE)
-                if document.data["message_id"] != self._message_id:
+                self.outcomes[fill.key] = Outcome(fill, Result.DUPLICATE)
+                if document.data["message_id"] != self._message_ids[fill.key]:
                     self.repeated.add(fill.key)
         return new
 
@@ -186,10 +207,10 @@ class _Booking:
                     group, self._account.sessions.session_of, self._log.since_flat, self._now
                 )
             except Rejected as refused:
-                self._outcomes |= {fill.key: Outcome(fill, Result.REFUSED, refused) for fill in group}
+                self.outcomes |= {fill.key: Outcome(fill, Result.REFUSED, refused) for fill in group}
                 continue
             booked += group
-            self._outcomes |= {fill.key: Outcome(fill, Result.APPLIED) for fill in group}
+            self.outcomes |= {fill.key: Outcome(fill, Result.APPLIED) for fill in group}
         return booked, book.at_revision(revision + 1)
 
     def _effects(self, book: Book, booked: list[Fill]) -> list[Effect]:

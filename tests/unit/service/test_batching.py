@@ -1,0 +1,107 @@
+"""Group commit: a hot account's messages share commits, and each gets its own answer."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from stopline.adapters.clock import ManualClock
+from stopline.adapters.memory import MemoryBus, MemoryStore
+from stopline.model.account import Account
+from stopline.model.fill import Fill
+from stopline.model.wire import validate
+from stopline.ports import Create, Unavailable
+from stopline.runtime.app import App, Ports
+from stopline.service.batching import Batcher
+from stopline.service.record_fill import Result
+
+NOON = datetime(2026, 11, 20, 17, tzinfo=UTC)
+
+
+def test_works_that_wait_are_served_together() -> None:
+    """While one batch is served, the rest of the line becomes the next batch."""
+    batches: list[list[int]] = []
+    entered, go = threading.Event(), threading.Event()
+
+    def serve(works: list[int]) -> None:
+        batches.append(list(works))
+        if len(batches) == 1:
+            entered.set()
+            assert go.wait(10)
+
+    batcher = Batcher(serve, lambda works, _work: len(works) < 3)
+    with ThreadPoolExecutor(8) as pool:
+        jobs = [pool.submit(batcher.run, "a", 0)]
+        assert entered.wait(10)
+        jobs += [pool.submit(batcher.run, "a", n) for n in range(1, 6)]
+        while len(batcher._lines["a"].waiting) < 5:
+            pass
+        go.set()
+        for job in jobs:
+            job.result(10)
+    assert batches[0] == [0]
+    assert [len(batch) for batch in batches] == [1, 3, 2]
+    assert sorted(n for batch in batches for n in batch) == list(range(6))
+
+
+def test_an_error_reaches_everyone_whose_work_it_was_and_nobody_else() -> None:
+    """A failed commit is not acknowledged by any of its messages; the next batch is served."""
+
+    def serve(works: list[str]) -> None:
+        if "bad" in works:
+            raise Unavailable("down")
+
+    batcher: Batcher[str] = Batcher(serve, lambda _works, _work: False)
+    with pytest.raises(Unavailable):
+        batcher.run("a", "bad")
+    batcher.run("a", "good")
+
+
+class SlowStore(MemoryStore):
+    """Counts commits, and takes its time over each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.batches: list[int] = []
+
+    def commit(self, writes: Any) -> list[Any]:
+        threading.Event().wait(0.005)
+        versions = super().commit(writes)
+        self.batches.append(sum(1 for w in writes if isinstance(w, Create) and w.path.collection == "fills"))
+        return versions
+
+
+def test_a_hot_account_shares_commits_and_books_every_fill_once() -> None:
+    """R8.5, F14: 16 threads on one account, every message answered for itself."""
+    store = SlowStore()
+    app = App(Ports(store, MemoryBus(), ManualClock(NOON)))
+    facts = {"account": "hot", "owner": "ann", "currency": "USD", "capital": "100000"}
+    app.account_writer.create(validate(Account, facts), "test")
+
+    def fill(number: int) -> Fill:
+        return validate(
+            Fill,
+            {
+                "fill_id": f"F{number}", "broker": "paper", "account": "hot", "side": "BUY", "quantity": "1",
+                "instrument": {"symbol": "AAPL", "kind": "equity", "currency": "USD"}, "price": "90",
+                "executed_at": f"2026-11-20T16:00:00.{number:06d}Z",
+            },
+        )  # fmt: skip
+
+    def send(number: int) -> Result:
+        [outcome] = app.recorder.record([fill(number)], f"m{number}")
+        return outcome.result
+
+    with ThreadPoolExecutor(16) as pool:
+        first = list(pool.map(send, range(200)))
+        again = list(pool.map(send, range(200)))
+    assert set(first) == {Result.APPLIED}
+    assert set(again) == {Result.DUPLICATE}
+    booked = [size for size in store.batches if size]
+    assert sum(booked) == 200
+    assert len(booked) < 100, "16 threads never shared a commit"
+    book = app.books.read("hot")
+    assert book is not None
+    assert book.fills == book.net_quantity("AAPL") == 200
