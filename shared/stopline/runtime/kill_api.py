@@ -46,6 +46,9 @@ def handle(request: flask.Request, app: Callable[[], App], principals: Mapping[s
     except Transient:
         log.exception("kill switch: state store unavailable")
         return problem(503, "UNAVAILABLE", "the outcome is unknown: send the same request_id again")
+    except Exception:
+        log.exception("kill switch: unknown error")
+        return problem(500, "UNKNOWN_ERROR", "the outcome is unknown: send the same request_id again")
 
 
 def _change(app: App, principal: Principal, action: str, body: dict[str, Any]) -> Answer:

@@ -34,6 +34,9 @@ def handle(request: flask.Request, app: Callable[[], App], principals: Mapping[s
     except Transient:
         log.exception("api: state store unavailable")
         return problem(503, "UNAVAILABLE", "the state cannot be read now")
+    except Exception:
+        log.exception("api: unknown error")
+        return problem(500, "UNKNOWN_ERROR", "the state cannot be read now")
 
 
 def _account(app: App, principal: Principal, name: str) -> Answer:

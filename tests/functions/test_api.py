@@ -1,0 +1,93 @@
+"""The API: what an account holds, for those who may see it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from werkzeug.test import TestResponse
+
+from stopline.model.fill import Fill
+
+from .conftest import Served, open_accounts, raw_fill
+
+Serve = Callable[[str], Served]
+
+
+@pytest.fixture
+def api(serve: Serve) -> Served:
+    served = serve("api")
+    open_accounts(served, "demo", "other")
+    return served
+
+
+def get(served: Served, path: str, token: str = "eve-token-0003") -> TestResponse:
+    return served.client.get(path, headers={"Authorization": f"Bearer {token}"})
+
+
+def test_the_status_of_an_account(api: Served) -> None:
+    """R1.9."""
+    api.world.app.recorder.record([Fill.model_validate(raw_fill())], "m-1")
+    answer = get(api, "/v1/accounts/demo")
+    assert answer.status_code == 200
+    facts = answer.get_json()
+    assert (facts["account"], facts["fills"], facts["trading_state"]) == ("demo", 1, "ACTIVE")
+    assert facts["positions"][0]["quantity"] == "10"
+
+
+def test_a_foreign_account_looks_as_an_unknown_one(api: Served) -> None:
+    """B64, I9."""
+    foreign, unknown = get(api, "/v1/accounts/other"), get(api, "/v1/accounts/nobody")
+    assert foreign.status_code == 404
+    assert (foreign.status_code, foreign.data, dict(foreign.headers)) == (
+        unknown.status_code,
+        unknown.data,
+        dict(unknown.headers),
+    )
+
+
+@pytest.mark.parametrize("header", ["", "Bearer x", "Basic x"])
+def test_without_a_known_token_nothing_is_said(api: Served, header: str) -> None:
+    """B62."""
+    for path in ("/v1/accounts/demo", "/v1/accounts/nobody", "/"):
+        assert api.client.get(path, headers={"Authorization": header}).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/v1/accounts",
+        "/v1/accounts/",
+        "/v1/accounts/Demo",
+        "/v1/accounts/a%2Fb",
+        "/v1/accounts/../x",
+        "/v2/accounts/demo",
+    ],
+)
+def test_another_path_is_not_found(api: Served, path: str) -> None:
+    """B45."""
+    assert get(api, path, "ann-token-0001").status_code == 404
+
+
+@pytest.mark.parametrize("method", ["post", "put", "delete", "patch", "head"])
+def test_an_account_is_read_with_get(api: Served, method: str) -> None:
+    """B77."""
+    answer = getattr(api.client, method)(
+        "/v1/accounts/demo", headers={"Authorization": "Bearer ann-token-0001"}
+    )
+    assert answer.status_code == 405
+
+
+def test_with_the_store_down_nothing_is_made_up(api: Served) -> None:
+    """F13, I7."""
+    api.outage()
+    assert get(api, "/v1/accounts/demo").status_code == 503
+
+
+def test_an_unknown_error_shows_no_trace(api: Served) -> None:
+    """B75."""
+    api.store.fault = RuntimeError("hunter2")
+    answer = get(api, "/v1/accounts/demo")
+    assert (answer.status_code, answer.content_type) == (500, "application/problem+json")
+    assert b"hunter2" not in answer.data

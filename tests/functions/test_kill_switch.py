@@ -1,0 +1,359 @@
+"""The kill switch: works when it must, for whom it may, once a request, and tells a stranger nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from io import BytesIO
+from typing import Any
+
+import pytest
+from werkzeug.test import TestResponse
+
+from stopline.ports import Unavailable
+
+from .conftest import Served, open_accounts, raw_fill
+
+Serve = Callable[[str], Served]
+ANN, BOB, EVE = "ann-token-0001", "bob-token-0002", "eve-token-0003"
+
+
+@pytest.fixture
+def switch(serve: Serve) -> Served:
+    served = serve("kill_switch")
+    open_accounts(served, "demo", "other")
+    return served
+
+
+def call(
+    served: Served,
+    path: str = "/kill",
+    body: Any = None,
+    token: str | None = ANN,
+    method: str = "POST",
+    content_type: str = "application/json",
+    **more: Any,
+) -> TestResponse:
+    raw = (
+        body
+        if isinstance(body, bytes)
+        else json.dumps({**request(), **more} if body is None else body).encode()
+    )
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    return served.client.open(path, method=method, data=raw, headers=headers, content_type=content_type)
+
+
+def request(**more: Any) -> dict[str, Any]:
+    return {"request_id": "r-1", "scope": "account:demo", "reason": "test", **more}
+
+
+def status(served: Served, scope: str = "account:demo", token: str = ANN) -> TestResponse:
+    return served.client.get(f"/status?scope={scope}", headers={"Authorization": f"Bearer {token}"})
+
+
+def orders(served: Served) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for document in served.world.store.query("controls"):
+        found += [
+            body for _, topic, _, body in json.loads(document.data["outbox"] or "[]") if topic == "orders"
+        ]
+    return found
+
+
+# --- what it does ---
+
+
+def test_a_kill_halts_and_begins_to_close(switch: Served) -> None:
+    """R5.1, R0.4."""
+    from stopline.model.fill import Fill
+
+    switch.world.app.recorder.record([Fill.model_validate(raw_fill())], "m-1")
+    answer = call(switch)
+    assert answer.status_code == 200
+    facts = answer.get_json()
+    assert (facts["state"], facts["epoch"], facts["actor"], facts["delivery"]) == (
+        "HALTED",
+        1,
+        "ann",
+        "published",
+    )
+    assert facts["closing"] == {"demo": "CLOSING"}
+    assert [o["action"] for o in orders(switch)] == ["cancel_all", "close"]
+
+
+def test_a_pause_and_a_resume(switch: Served) -> None:
+    """R5.1."""
+    assert call(switch, "/pause").get_json()["state"] == "REDUCING"
+    resumed = call(switch, "/resume", request_id="r-2", expected_epoch=1)
+    assert (resumed.status_code, resumed.get_json()["state"], resumed.get_json()["epoch"]) == (
+        200,
+        "ACTIVE",
+        2,
+    )
+
+
+def test_a_kill_of_everything_closes_every_account(switch: Served) -> None:
+    """R5.1."""
+    facts = call(switch, scope="global").get_json()
+    assert facts["closing"] == {"demo": "FLAT", "other": "FLAT"}
+
+
+def test_the_same_request_again_is_one_kill(switch: Served) -> None:
+    """F38, B67, domain case 20."""
+    answers = [call(switch).get_json() for _ in range(5)]
+    assert {(a["state"], a["epoch"], a["request_id"]) for a in answers} == {("HALTED", 1, "r-1")}
+    assert len({o["command_id"] for o in orders(switch)}) == len(orders(switch)) <= 1
+    switch.world.run()
+    assert len([s for s in switch.world.channels["email"].sent if s.alert.kind == "trading_state"]) == 1
+
+
+def test_the_same_request_id_with_other_content_is_a_conflict(switch: Served) -> None:
+    """B67."""
+    call(switch)
+    answer = call(switch, reason="another")
+    assert (answer.status_code, answer.get_json()["title"]) == (409, "CONFLICTING_REQUEST")
+
+
+def test_a_stale_resume_is_a_conflict(switch: Served) -> None:
+    """F39, F45."""
+    call(switch)
+    for epoch in (None, 0, 2):
+        answer = call(switch, "/resume", request_id=f"r-{epoch}", expected_epoch=epoch)
+        assert (answer.status_code, answer.get_json()["title"]) == (409, "STALE_RESUME")
+    assert status(switch).get_json()["state"] == "HALTED"
+
+
+# --- who may ---
+
+
+@pytest.mark.parametrize("path", ["/kill", "/pause", "/resume", "/status", "/", "/x"])
+@pytest.mark.parametrize(
+    "header",
+    [
+        None,
+        "",
+        "Bearer",
+        "Bearer ",
+        "Bearer wrong",
+        "Basic ann-token-0001",
+        "ann-token-0001",
+        "Bearer ann-token-0001x",
+    ],
+)
+def test_without_a_known_token_nothing_is_said(switch: Served, path: str, header: str | None) -> None:
+    """B62: 401 before anything else, with one body."""
+    headers = {} if header is None else {"Authorization": header}
+    answer = switch.client.post(path, json=request(), headers=headers)
+    assert answer.status_code == 401
+    assert switch.world.store.query("controls") == []
+
+
+def test_the_scheme_is_read_in_any_case(switch: Served) -> None:
+    """RFC 9110."""
+    answer = switch.client.post("/kill", json=request(), headers={"Authorization": f"bearer {ANN}"})
+    assert answer.status_code == 200
+
+
+def strange(answer: TestResponse) -> tuple[int, bytes, dict[str, str]]:
+    return answer.status_code, answer.data, dict(answer.headers)
+
+
+@pytest.mark.parametrize("path", ["/kill", "/pause", "/resume", "/status"])
+def test_a_foreign_account_looks_as_an_unknown_one(switch: Served, path: str) -> None:
+    """B64, I9: the same status, body and headers; also for a right that is missing, and for the whole."""
+    answers = []
+    for scope in ("account:other", "account:nobody", "global", "account:", "demo", "account:demo2"):
+        if path == "/status":
+            answers.append(strange(status(switch, scope, BOB)))
+        else:
+            answers.append(strange(call(switch, path, scope=scope, token=BOB, expected_epoch=0)))
+    assert all(answer == answers[0] for answer in answers)
+    assert answers[0][0] == 404
+    assert switch.world.store.query("controls") == []
+
+
+@pytest.mark.parametrize(
+    ("token", "path", "allowed"),
+    [
+        (ANN, "/kill", True),
+        (ANN, "/resume", True),
+        (BOB, "/kill", True),
+        (BOB, "/pause", True),
+        (BOB, "/resume", False),  # who may stop may not start again
+        (EVE, "/kill", False),
+        (EVE, "/pause", False),
+        (EVE, "/resume", False),
+    ],
+)
+def test_each_right_opens_its_own_door(switch: Served, token: str, path: str, allowed: bool) -> None:
+    """B63, B66, I9."""
+    answer = call(switch, path, token=token, expected_epoch=0)
+    assert (answer.status_code == 404) == (not allowed)
+
+
+def test_the_actor_is_the_caller_and_nobody_else(switch: Served) -> None:
+    """B65."""
+    for field in ("actor", "action"):
+        answer = call(switch, **{field: "mallory"})
+        assert answer.status_code == 400
+    assert call(switch, token=BOB).get_json()["actor"] == "bob"
+
+
+# --- what it refuses ---
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"])
+@pytest.mark.parametrize("path", ["/kill", "/pause", "/resume"])
+def test_only_a_post_changes_anything(switch: Served, path: str, method: str) -> None:
+    """B77."""
+    assert call(switch, path, method=method).status_code == 405
+    assert switch.world.store.query("controls") == []
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "", "application/jsonx"],
+)
+def test_only_json_changes_anything(switch: Served, content_type: str) -> None:
+    """B77: a form of another site cannot send application/json without being asked."""
+    assert call(switch, content_type=content_type).status_code == 405
+
+
+@pytest.mark.parametrize("path", ["/", "/Kill", "/kill/x", "/kill_switch", "/admin", "/kill%2f.."])
+def test_another_path_is_not_found(switch: Served, path: str) -> None:
+    assert call(switch, path).status_code == 404
+
+
+def test_a_body_that_is_too_large_or_of_unknown_length_is_refused(switch: Served) -> None:
+    """B10, B11, B68."""
+    assert call(switch, reason="x" * 17_000).status_code == 413
+    headers = {"Authorization": f"Bearer {ANN}", "Transfer-Encoding": "chunked"}
+    answer = switch.client.post(
+        "/kill", input_stream=BytesIO(b"{}"), headers=headers, content_type="application/json"
+    )
+    assert answer.status_code == 413
+
+
+BAD: dict[str, Any] = {
+    "B01": b"[]",
+    "B01 empty": b"",
+    "B02": b"{oops",
+    "B05": b'{"a":' * 500 + b"1" + b"}" * 500,
+    "B06": b'{"request_id": "r-1", "request_id": "r-2"}',
+    "B07": b"\xef\xbb\xbf{}",
+    "B08": b'{"reason": "\\ud800"}',
+    "no request id": {"scope": "account:demo", "reason": "x"},
+    "no scope": {"request_id": "r-1", "reason": "x"},
+    "no reason": {"request_id": "r-1", "scope": "account:demo"},
+    "empty reason": request(reason=""),
+    "B66 star": request(scope="*"),
+    "B66 empty": request(scope=""),
+    "B66 list": request(scope=["account:demo", "account:other"]),
+    "B65 unknown field": request(role="admin"),
+    "B68 line break": request(reason="x\n{severity: INFO}"),
+    "B68 too long": request(reason="x" * 501),
+    "flatten is text": request(flatten="maybe"),
+    "epoch is text": request(expected_epoch="x"),
+    "B43": request(request_id="a/b"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_bad_request_is_refused_with_its_reason(switch: Served, case: str) -> None:
+    """B01-B08, B43, B65, B66, B68: 4xx, never 5xx, and nothing happened."""
+    answer = call(switch, body=BAD[case])
+    assert 400 <= answer.status_code < 500
+    assert answer.content_type == "application/problem+json"
+    facts = answer.get_json()
+    assert facts["status"] == answer.status_code
+    assert facts["title"]
+    assert len(answer.data) < 2000
+    assert switch.world.store.query("controls") == []
+
+
+def test_html_in_a_reason_is_text(switch: Served) -> None:
+    """B68, B69: escaped by whoever shows it as HTML; here it is JSON and says so."""
+    answer = call(switch, reason="<script>alert(1)</script> @everyone =cmd()")
+    assert answer.status_code == 200
+    assert answer.content_type == "application/json"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+# --- when things are down ---
+
+
+def test_a_kill_with_pubsub_down_stands_and_says_that_delivery_is_pending(switch: Served) -> None:
+    """F40: 202; the state is what adapters read, and the sweep sends the rest."""
+    switch.bus.fault = Unavailable("no bus")
+    answer = call(switch)
+    assert answer.status_code == 202
+    facts = answer.get_json()
+    assert (facts["state"], facts["delivery"]) == ("HALTED", "pending")
+    assert status(switch).get_json()["state"] == "HALTED"
+    switch.bus.fault = None
+    assert call(switch).get_json()["delivery"] == "published"
+
+
+@pytest.mark.parametrize("path", ["/kill", "/pause", "/resume", "/status"])
+def test_with_the_store_down_the_outcome_is_called_unknown(switch: Served, path: str) -> None:
+    """F13, F41: 503, never a state that was not read."""
+    switch.outage()
+    if path == "/status":
+        answer = status(switch)
+    else:
+        answer = call(switch, path, expected_epoch=0)
+    assert answer.status_code == 503
+    assert answer.get_json()["title"] == "UNAVAILABLE"
+    switch.store.fault = None
+    assert status(switch).get_json()["epoch"] == 0
+
+
+def test_an_unknown_error_shows_no_trace(switch: Served, caplog: pytest.LogCaptureFixture) -> None:
+    """B75: 500, a problem, and the trace in the log only."""
+    switch.store.fault = RuntimeError("secret of the client: hunter2")
+    answer = call(switch)
+    assert answer.status_code == 500
+    assert answer.content_type == "application/problem+json"
+    assert b"hunter2" not in answer.data
+    assert b"Traceback" not in answer.data
+    assert "hunter2" in caplog.text
+
+
+# --- status ---
+
+
+def test_the_status_of_an_account(switch: Served) -> None:
+    """R5.1."""
+    from stopline.model.fill import Fill
+
+    facts = status(switch).get_json()
+    assert (facts["state"], facts["epoch"], facts["flat"], facts["closing"]) == ("ACTIVE", 0, False, None)
+    switch.world.app.recorder.record([Fill.model_validate(raw_fill())], "m-1")
+    call(switch)
+    facts = status(switch, token=EVE).get_json()
+    assert (facts["state"], facts["effective_state"], facts["open_positions"], facts["flat"]) == (
+        "HALTED",
+        "HALTED",
+        1,
+        False,
+    )
+    assert facts["closing"]["status"] == "CLOSING"
+    assert "seen" not in facts
+
+
+def test_the_status_of_an_account_under_a_global_halt(switch: Served) -> None:
+    """R5.1, I6."""
+    call(switch, scope="global")
+    facts = status(switch, token=EVE).get_json()
+    assert (facts["effective_state"], facts["effective_epoch"]) == ("HALTED", 1)
+
+
+def test_the_status_of_the_whole(switch: Served) -> None:
+    assert status(switch, "global").get_json()["state"] == "ACTIVE"
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "HEAD"])
+def test_the_status_is_read_with_get(switch: Served, method: str) -> None:
+    """B77."""
+    assert call(switch, "/status", method=method).status_code == 405
