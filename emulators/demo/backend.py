@@ -1,6 +1,7 @@
 """What the demo runs on: all that the story needs, be Stopline on emulators or in this process."""
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +21,7 @@ TRADER = Recipients(
     email=("trader@example.com",),
     discord=("https://discord.com/api/webhooks/1000000000000000001/test-webhook-token",),
 )
+_ESCAPED = re.compile(r"\\(.)")
 OPERATOR = Recipients(email=("operator@example.com",))
 
 
@@ -95,8 +97,8 @@ def principals(token: str) -> dict[str, object]:
 
 
 def discord_text(payload: Mapping[str, Any]) -> str:
-    """Return a Discord message as text: the line, and the fields of its card."""
+    """Return a Discord message as its reader sees it: the line, and the fields of its card."""
     lines = [str(payload.get("content", ""))]
     for embed in payload.get("embeds", []):
         lines += [f"  {field['name']}: {field['value']}" for field in embed.get("fields", [])]
-    return "\n".join(lines)
+    return _ESCAPED.sub(r"\1", "\n".join(lines).replace("**", "")).replace("\u200b", "")

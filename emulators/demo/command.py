@@ -82,7 +82,7 @@ def _emulated(screen: Screen, speed: float | None) -> None:
         screen.say(f"All of it answers after {time.monotonic() - started:.1f} s.")
         _tell(backend, screen, speed)
     except (DemoFailed, StoplineError) as problem:
-        raise DemoFailed(f"{problem}\nThe logs are in {backend.logs}") from problem
+        raise DemoFailed(f"{problem}. The logs are in {backend.logs}") from problem
     except KeyboardInterrupt:
         backend.forget_logs()
         raise

@@ -184,13 +184,13 @@ class Story:
     def _breach(self) -> None:
         self._heard("breached", {"email", "discord"})
         (sms,) = self._heard("breached", {"sms"})
-        (state,) = self._heard("reduce-only for account", {"sms"})
+        (state,) = self._heard("reduce-only for account", {"discord"})
         self._state = self._app.trading.for_account(ACCOUNT)[0].value
         self._screen.event(
             "The limit is breached: the account is reduce-only, and the phone rings.", "bold red"
         )
         self._screen.message(sms)
-        self._screen.message(state)
+        self._screen.more(f"Discord: {state.text.splitlines()[0]}")
         right, strike, quantity = MORE[1]
         refused = self._order("O-MORE", "put-spread", spxw(right, strike), quantity, "T-3")
         if refused is not Status.REFUSED:
@@ -225,7 +225,7 @@ class Story:
             (f.strategy, short(f.instrument.symbol), f.side.value, int(f.quantity), f.price) for f in closing
         ]
         self._screen.table(columns, rows)
-        self._screen.more(flat.text.splitlines()[0])
+        self._screen.more(f"Discord: {flat.text.splitlines()[0]}")
 
     # --- the evening ---
 
