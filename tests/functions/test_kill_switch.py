@@ -299,10 +299,7 @@ def test_a_kill_with_pubsub_down_stands_and_says_that_delivery_is_pending(switch
 def test_with_the_store_down_the_outcome_is_called_unknown(switch: Served, path: str) -> None:
     """F13, F41: 503, never a state that was not read."""
     switch.outage()
-    if path == "/status":
-        answer = status(switch)
-    else:
-        answer = call(switch, path, expected_epoch=0)
+    answer = status(switch) if path == "/status" else call(switch, path, expected_epoch=0)
     assert answer.status_code == 503
     assert answer.get_json()["title"] == "UNAVAILABLE"
     switch.store.fault = None

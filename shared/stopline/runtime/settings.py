@@ -1,7 +1,8 @@
 """Settings from the environment: one place, checked once, secrets never shown."""
 
-import json
+import logging
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -9,6 +10,9 @@ from functools import cache
 from stopline.model.errors import Rejected
 from stopline.model.recipients import Recipients
 from stopline.model.wire import decode_object, validate
+from stopline.runtime.auth import Principal
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +53,16 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         database=get("STOPLINE_DATABASE", "(default)"),
         dataset=get("STOPLINE_DATASET", "stopline"),
         prefix=get("STOPLINE_PREFIX", ""),
-        log_level=get("STOPLINE_LOG_LEVEL", "INFO"),
+        log_level=_level("STOPLINE_LOG_LEVEL", get("STOPLINE_LOG_LEVEL") or "INFO"),
         clock_file=get("STOPLINE_CLOCK_FILE", ""),
-        operator=_recipients(get("STOPLINE_OPERATOR", "")),
-        principals=_principals(get("STOPLINE_PRINCIPALS", "")),
+        operator=_recipients("STOPLINE_OPERATOR", get("STOPLINE_OPERATOR", "")),
+        principals=_principals("STOPLINE_PRINCIPALS", get("STOPLINE_PRINCIPALS", "")),
         twilio_sid=get("TWILIO_ACCOUNT_SID", ""),
         twilio_token=get("TWILIO_AUTH_TOKEN", ""),
         twilio_from=get("TWILIO_FROM", ""),
         twilio_url=get("STOPLINE_TWILIO_URL", ""),
         smtp_host=get("SMTP_HOST", ""),
-        smtp_port=_integer("SMTP_PORT", get("SMTP_PORT", "587")),
+        smtp_port=_port("SMTP_PORT", get("SMTP_PORT") or "587"),
         smtp_user=get("SMTP_USER", ""),
         smtp_password=get("SMTP_PASSWORD", ""),
         smtp_from=get("SMTP_FROM", ""),
@@ -73,24 +77,38 @@ def settings() -> Settings:
     return read_settings(os.environ)
 
 
-def _integer(name: str, text: str) -> int:
-    if not text.isascii() or not text.isdigit():
-        raise Rejected("BAD_SETTING", f"{name} must be a number")
+def _port(name: str, text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 0 < int(text[:6]) < 65_536:
+        raise Rejected("BAD_SETTING", f"{name} must be a port, a number from 1 to 65535")
     return int(text)
 
 
-def _recipients(text: str) -> Recipients:
-    return validate(Recipients, decode_object(text.encode())) if text else Recipients()
+def _level(name: str, text: str) -> str:
+    levels = logging.getLevelNamesMapping()
+    if text not in levels:
+        raise Rejected("BAD_SETTING", f"{name} must be one of {', '.join(levels)}")
+    return text
 
 
-def _principals(text: str) -> Mapping[str, object]:
+def _recipients(name: str, text: str) -> Recipients:
+    if not text:
+        return Recipients()
+    try:
+        return validate(Recipients, decode_object(text.encode()))
+    except Rejected as refused:
+        raise Rejected("BAD_SETTING", f"{name}: {refused.detail}") from None
+
+
+def _principals(name: str, text: str) -> Mapping[str, object]:
     """`{"<sha256 of the token, hex>": {"name": ..., "rights": [...], "accounts": [...]}}`; see auth."""
     if not text:
         return {}
     try:
-        value = json.loads(text)
-    except ValueError:
-        value = None
-    if not isinstance(value, dict):
-        raise Rejected("BAD_SETTING", "STOPLINE_PRINCIPALS must be a JSON object")
-    return value
+        value = decode_object(text.encode())
+        if not all(_SHA256.fullmatch(key) for key in value):
+            raise Rejected(
+                "BAD_SETTING", "every key must be the SHA-256 of a token, in 64 lower-case hex digits"
+            )
+        return {key: validate(Principal, principal) for key, principal in value.items()}
+    except Rejected as refused:
+        raise Rejected("BAD_SETTING", f"{name}: {refused.detail}") from None

@@ -1,0 +1,141 @@
+"""What a function's own process loads and logs: each test in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from .conftest import ENTRY_POINTS, ROOT
+
+PRELUDE = """
+import json, sys
+from datetime import UTC, datetime
+import functions_framework
+import stopline.adapters.firestore, stopline.adapters.pubsub  # what the real app is made of
+import stopline.runtime.google as google
+from stopline.adapters.clock import ManualClock
+from stopline.adapters.memory import MemoryBus, MemoryStore
+from stopline.model.account import Account
+from stopline.runtime import logs
+from stopline.runtime.app import App, Ports
+
+app = App(Ports(MemoryStore(), MemoryBus(), ManualClock(datetime(2026, 11, 18, 17, tzinfo=UTC))))
+google.app = lambda: app
+
+def serve(name, entry_point):
+    return functions_framework.create_app(entry_point, f"functions/{name}/main.py").test_client()
+
+def push(client, raw):
+    import base64
+    return client.post("/", json={"message": {"data": base64.b64encode(raw).decode(), "messageId": "m-1"}})
+
+ACCOUNT = {"account": "demo", "owner": "ann", "currency": "USD", "capital": "100000"}
+FILL = {
+    "type": "stopline.fill.v1", "fill_id": "E-1", "broker": "paper", "account": "demo", "side": "BUY",
+    "instrument": {"symbol": "SPY", "kind": "equity", "currency": "USD"},
+    "quantity": "10", "price": "100", "executed_at": "2026-11-18T16:59:00Z",
+}
+"""
+
+
+def run(code: str, **environment: str) -> str:
+    kept = {k: v for k, v in os.environ.items() if k not in {"LOG_EXECUTION_ID", "PYTHONPATH"}}
+    done = subprocess.run(
+        [sys.executable, "-c", PRELUDE + textwrap.dedent(code)],
+        cwd=ROOT,
+        env={**kept, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+HEAVY = {"numpy", "pandas", "twilio", "google.cloud.bigquery", "requests", "smtplib", "yaml"}
+
+
+def test_the_fills_function_starts_and_books_without_what_it_does_not_need() -> None:
+    """Performance: a cold start costs a fill its time; numpy and the other functions' clients stay out."""
+    loaded = run(
+        """
+        app.account_writer.create(Account.model_validate(ACCOUNT), "ann")
+        client = serve("fills", "on_fills")
+        assert push(client, json.dumps(FILL).encode()).status_code == 204
+        assert push(client, b"{oops").status_code == 204
+        assert len(app.store.query("fills")) == 1
+        assert len(app.store.query("quarantine")) == 1
+        print(json.dumps(sorted(sys.modules)))
+        """
+    )
+    modules = set(json.loads(loaded.splitlines()[-1]))
+    assert "stopline.service.record_fill" in modules
+    assert modules & HEAVY == set()
+    assert not any(name.startswith("stopline.risk.") for name in modules)
+
+
+def test_the_kill_switch_starts_without_numbers_and_channels() -> None:
+    """R5.1: what must work when all else fails hangs on little."""
+    loaded = run(
+        """
+        serve("kill_switch", "kill_switch")
+        app.account_writer.create(Account.model_validate(ACCOUNT), "ann")
+        from stopline.model.control import ControlRequest
+        facts = {"request_id": "r", "scope": "account:demo", "action": "kill", "actor": "ann", "reason": "x"}
+        app.trading.set(ControlRequest.model_validate(facts))
+        app.closer.advance("demo")
+        print(json.dumps(sorted(sys.modules)))
+        """
+    )
+    assert set(json.loads(loaded.splitlines()[-1])) & HEAVY == set()
+
+
+@pytest.mark.parametrize("name", ENTRY_POINTS)
+def test_every_function_has_its_entry_point_and_opens_no_connection_when_it_is_loaded(name: str) -> None:
+    """R0.2, R0.3: the server loads it before it forks."""
+    run(
+        f"""
+        import socket
+        def refuse(*_args, **_more):
+            raise AssertionError("a connection while loading")
+        socket.socket.connect = refuse
+        assert serve({name!r}, {ENTRY_POINTS[name]!r}) is not None
+        """
+    )
+
+
+@pytest.mark.parametrize("environment", [{}, {"LOG_EXECUTION_ID": "true"}], ids=["plain", "LOG_EXECUTION_ID"])
+def test_a_line_is_logged_for_each_delivery_and_no_secret_in_any(environment: dict[str, str]) -> None:
+    """R8.3, B75: the framework's own logging must neither swallow INFO nor let secrets through."""
+    out = run(
+        """
+        client = serve("fills", "on_fills")  # the framework sets its handlers here
+        logs.configure("INFO")  # as the real app does when it is built, at the first request
+        app.account_writer.create(Account.model_validate(ACCOUNT), "ann")
+        assert push(client, json.dumps(FILL).encode()).status_code == 204
+        secret = {**FILL, "fill_id": "E-2", "side": "Bearer abcdefghijklmnop"}
+        assert push(client, json.dumps(secret).encode()).status_code == 204
+
+        def fails(*_args, **_more):
+            raise ValueError("Authorization: Bearer abcdefghijklmnop and token=hunter2")
+        app.store.get = app.store.get_all = app.store.commit = fails
+        assert push(client, json.dumps({**FILL, "fill_id": "E-3"}).encode()).status_code == 500
+        """,
+        **environment,
+    )
+    lines = [json.loads(line) for line in out.splitlines()]
+    handled = [line for line in lines if line["message"] == "handled"]
+    assert [(line["severity"], line["applied"], line["quarantined"]) for line in handled] == [
+        ("INFO", 1, 0),
+        ("INFO", 0, 1),
+    ]
+    [error] = [line for line in lines if line["severity"] == "ERROR"]
+    assert "Traceback" in error["exception"]
+    assert "[redacted]" in error["exception"]
+    assert "abcdefghijklmnop" not in out
+    assert "hunter2" not in out
