@@ -64,6 +64,10 @@ class Calendar:
             return datetime.combine(first, self.roll, self.zone).astimezone(UTC)
         return datetime.combine(first + timedelta(days=1), time(0), self.zone).astimezone(UTC)
 
+    def open_of(self, session: date) -> datetime:
+        """Return the start of regular trading of a session in UTC."""
+        return datetime.combine(session, self.opens, self.zone).astimezone(UTC)
+
     def close_of(self, session: date) -> datetime:
         """Return the end of regular trading of a session in UTC, early closes included."""
         return datetime.combine(session, self.early_closes.get(session, self.closes), self.zone).astimezone(

@@ -13,7 +13,7 @@ from stopline.model.ids import Currency, Symbol
 from stopline.model.times import DateText
 from stopline.model.wire import Message
 
-_OPTION_SYMBOL = re.compile(r"([A-Z0-9.&]{1,6})([0-9]{6})([CP])([0-9]{8})")
+_OPTION_SYMBOL = re.compile(r"([A-Z0-9.&]{1,16})([0-9]{6})([CP])([0-9]{8})")
 
 
 class Kind(StrEnum):

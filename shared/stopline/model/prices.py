@@ -9,6 +9,7 @@ from pydantic import Field
 
 from stopline.model.errors import Rejected
 from stopline.model.ids import Name, is_symbol
+from stopline.model.instrument import is_option_symbol
 from stopline.model.times import UtcText
 from stopline.model.wire import Message, validate
 
@@ -75,6 +76,8 @@ def parse_price_batch(value: Any) -> PriceBatch:
     for symbol, *raw in zip(
         columns.symbols, table["last"], table["bid"], table["ask"], table["iv"], strict=True
     ):
+        if raw[1] is None and raw[2] is not None and is_option_symbol(str(symbol)):
+            raw[1] = 0.0  # an option that nobody bids for is worth between nothing and the ask
         fault = _fault(symbol, raw)
         if fault:
             refused.append((str(symbol)[:40], fault))

@@ -59,11 +59,15 @@ def _price(mark: Mark | None) -> float:
 
 
 def is_usable(mark: Mark, account: Account, now: datetime) -> bool:
-    """Tell whether a price may value a position: young enough, or the market is closed and it is the last
-    one.
+    """Tell whether a price may value a position: young enough, or the last one of a market that is closed.
+
+    The last price before the opening ages from the opening on: the first trades of a day take a moment.
     """
-    age = (now - mark.as_of).total_seconds()
-    return age <= account.price_max_age_s or not account.sessions.is_open(now)
+    sessions = account.sessions
+    if (now - mark.as_of).total_seconds() <= account.price_max_age_s or not sessions.is_open(now):
+        return True
+    opening = sessions.open_of(now.astimezone(sessions.zone).date())
+    return not sessions.every_day and (now - opening).total_seconds() <= account.price_max_age_s
 
 
 def _valued(

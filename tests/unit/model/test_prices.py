@@ -159,3 +159,14 @@ def test_every_item_is_a_quote_or_refused_and_none_is_lost(rows: list[tuple[Any,
     for quote in taken.quotes.values():
         assert not math.isinf(quote.last)
         assert not math.isnan(quote.last) or not (math.isnan(quote.bid) or math.isnan(quote.ask))
+
+
+def test_an_option_that_nobody_bids_for_is_worth_between_nothing_and_the_ask() -> None:
+    """R1.7: most worthless 0DTE options have an ask only; they are not unpriced."""
+    body = {
+        "type": "stopline.prices.v1", "as_of": "2026-11-20T15:00:00Z",
+        "symbols": ["SPXW261120P06000000", "AAPL"], "last": [None, None], "bid": [None, None], "ask": [0.1, 90.0],
+    }  # fmt: skip
+    batch = parse_price_batch(body)
+    assert batch.quotes["SPXW261120P06000000"].mark == 0.05
+    assert batch.refused == (("AAPL", "no price"),)

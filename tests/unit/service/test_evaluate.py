@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -15,7 +15,8 @@ from stopline.ports import Unavailable
 from stopline.risk.columns import columns
 from stopline.rules.limits import Level
 from stopline.runtime.app import App
-from stopline.service.evaluate import value_positions
+from stopline.service.evaluate import is_usable, value_positions
+from stopline.service.marks import Mark
 from stopline.service.outbox import Unpublished
 from stopline.service.risk_state import RiskCodec, RiskState
 
@@ -359,3 +360,13 @@ def test_an_empty_book_needs_no_price() -> None:
     app.evaluator.evaluate(account(), Book("demo"), [], {}, NOON, "first")
     assert risk(world).shown["equity"] == "100000"
     assert risk(world).as_of == NOON
+
+
+def test_the_last_price_of_yesterday_ages_from_the_opening() -> None:
+    """R1.7, F32: at the bell there is no new price yet; a minute later there has to be one."""
+    desk = account()
+    mark = Mark(Quote(90.0), datetime(2026, 11, 19, 20, 59, tzinfo=UTC))
+    opening = datetime(2026, 11, 20, 14, 30, tzinfo=UTC)
+    assert is_usable(mark, desk, opening - timedelta(seconds=1))
+    assert is_usable(mark, desk, opening + timedelta(seconds=60))
+    assert not is_usable(mark, desk, opening + timedelta(seconds=61))
