@@ -141,19 +141,16 @@ def _day_start(
     stored: DayStart | None,
     last_total: tuple[datetime, Decimal] | None,
 ) -> DayStart | None:
-    """Return the session's start: the stored one; exact where nothing was held over; else the last session's
-    valuation.
-    """
-    if stored is not None and stored.session == session:
-        return stored
+    """Return the session's start: exact where nothing was held over; else as stored; else the last valuation."""
     sessions = account.sessions
     begins = sessions.session_start(session)
     if not book.carried_into(session, begins):
         if realised is None or realised_day is None:
             return None
-        return DayStart(
-            session, EXACT.subtract(realised, realised_day), "ledger: nothing was held over the start"
-        )
+        exact = EXACT.subtract(realised, realised_day)  # each time: a late fill may restate an earlier day
+        return DayStart(session, exact, "ledger: nothing was held over the start")
+    if stored is not None and stored.session == session:
+        return stored
     fresh = sessions.session_start(sessions.previous_session(session))
     if last_total is not None and fresh <= last_total[0] < begins:
         return DayStart(
