@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from stopline.model.decimals import EXACT, ZERO, DecimalText
 from stopline.model.ids import Currency, Id, Name, document_id
-from stopline.model.instrument import Instrument
+from stopline.model.instrument import Instrument, Kind
 from stopline.model.times import UtcText, utc_text
 from stopline.model.wire import Message, canonical, content_hash
 
@@ -17,6 +17,7 @@ FILL_TYPE: Final = "stopline.fill.v1"
 FILLS_TYPE = "stopline.fills.v1"
 MAX_NOTIONAL = Decimal(10) ** 15
 MAX_EXTRAS = 16
+_SINCE_KINDS = {"kind": "TRADE", "ref": None, "provisional": False}
 DEFAULT_STRATEGY = "default"
 
 
@@ -25,12 +26,50 @@ class Side(StrEnum):
     SELL = "SELL"
 
 
+class FillKind(StrEnum):
+    """What happened. `TRADES` change a position by quantity and price; the rest change another fill, or money.
+
+    CORRECT replaces the fill `ref` by this quantity, price and fee at the original's place, BUST removes it,
+    FEE adds a fee that came later (to `ref`, or to the account without one); a FUNDING payment and an ADJUST
+    stand for themselves. FEE and FUNDING say the amount in `fee` (negative: received).
+    """
+
+    TRADE = "TRADE"
+    LIQUIDATION = "LIQUIDATION"
+    ASSIGN = "ASSIGN"
+    EXERCISE = "EXERCISE"
+    EXPIRE = "EXPIRE"
+    SETTLE = "SETTLE"
+    CORRECT = "CORRECT"
+    BUST = "BUST"
+    FEE = "FEE"
+    FUNDING = "FUNDING"
+    ADJUST = "ADJUST"
+
+
+TRADES = frozenset(
+    {
+        FillKind.TRADE,
+        FillKind.LIQUIDATION,
+        FillKind.ASSIGN,
+        FillKind.EXERCISE,
+        FillKind.EXPIRE,
+        FillKind.SETTLE,
+    }
+)
+NEEDS_REF = frozenset({FillKind.CORRECT, FillKind.BUST})
+_EXECUTIONS = TRADES | {FillKind.CORRECT}
+_MONEY = frozenset({FillKind.FEE, FillKind.FUNDING, FillKind.ADJUST})
+
+
 class Fill(Message):
     """One execution: `quantity` units (above 0, the side gives the sign) at `price` each.
 
     `fee` is money paid (negative: a rebate) in `fee_currency`, by default the instrument's. `fill_id` is the
-    venue's id of the execution and, with broker and account, identifies it for ever. Unknown fields are kept
-    in `model_extra` (up to 16), are stored, and do not take part in the content hash.
+    venue's id of the execution and, with broker and account, identifies it for ever. `kind` says what else
+    than a trade it is; `ref` is then the venue's id of the fill that it is about, of the same broker and
+    account. `provisional`: the broker announced that it will still correct it. Unknown fields are kept in
+    `model_extra` (up to 16), are stored, and do not take part in the content hash.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow", hide_input_in_errors=True)
@@ -49,17 +88,32 @@ class Fill(Message):
     executed_at: UtcText
     order_id: Id | None = None
     group_id: Id | None = None
+    kind: FillKind = FillKind.TRADE
+    ref: Id | None = None
+    provisional: bool = Field(default=False, strict=True)
 
     @model_validator(mode="after")
     def _is_possible(self) -> Self:
-        if self.quantity <= 0:
-            raise ValueError(f"quantity must be above 0 (the side gives the sign), was {self.quantity}")
-        if not self.instrument.allows_price(self.price):
-            raise ValueError(f"price {self.price} is impossible for kind {self.instrument.kind.value}")
+        if self.kind in _EXECUTIONS:
+            if self.quantity <= 0:
+                raise ValueError(f"quantity must be above 0 (the side gives the sign), was {self.quantity}")
+            if not self.instrument.allows_price(self.price):
+                raise ValueError(f"price {self.price} is impossible for kind {self.instrument.kind.value}")
+        elif self.quantity < 0:
+            raise ValueError(f"quantity must be 0 or above, was {self.quantity}")
+        if self.instrument.kind is Kind.CASH and self.kind not in _MONEY:
+            raise ValueError(f"a fill of kind {self.kind.value} cannot be in cash")
+        if self.ref is None and self.kind in NEEDS_REF:
+            raise ValueError(f"ref must name the fill that this {self.kind.value} is about")
+        if self.ref == self.fill_id:
+            raise ValueError("ref must name another fill, was its own fill_id")
         notional = EXACT.multiply(EXACT.multiply(self.quantity, abs(self.price)), self.instrument.multiplier)
         if notional > MAX_NOTIONAL:
             raise ValueError(f"quantity x price x multiplier is beyond {MAX_NOTIONAL:E}")
-        if self.fee > max(notional, Decimal(100)):
+        if self.kind in _MONEY:
+            if abs(self.fee) > MAX_NOTIONAL:
+                raise ValueError(f"fee is beyond {MAX_NOTIONAL:E}")
+        elif self.fee > max(notional, Decimal(100)):
             raise ValueError(f"fee {self.fee} is above the fill's notional")
         extras = self.model_extra or {}
         if len(extras) > MAX_EXTRAS or len(canonical(extras)) > 2048:
@@ -78,8 +132,11 @@ class Fill(Message):
         """SHA-256 of the known fields in canonical form: equal for `1.0` and `1.00`, other for any other
         content.
         """
-        known = set(type(self).model_fields)
-        return content_hash(self.model_dump(mode="json", include=known))
+        known = self.model_dump(mode="json", include=set(type(self).model_fields))
+        for name, usual in _SINCE_KINDS.items():  # a plain trade has the hash that it had without them
+            if known[name] == usual:
+                del known[name]
+        return content_hash(known)
 
     @cached_property
     def signed_quantity(self) -> Decimal:
@@ -92,5 +149,5 @@ class Fill(Message):
         return (self.executed_at, self.key)
 
     def __repr__(self) -> str:
-        what = f"{self.side} {self.quantity} {self.instrument.symbol} @ {self.price}"
+        what = f"{'' if self.kind is FillKind.TRADE else self.kind + ' '}{self.side} {self.quantity} {self.instrument.symbol} @ {self.price}"
         return f"Fill({self.key} {what} {utc_text(self.executed_at)})"

@@ -21,6 +21,7 @@ class Kind(StrEnum):
     OPTION = "option"
     FUTURE = "future"
     CRYPTO = "crypto"
+    CASH = "cash"  # money itself: what a fee or a payment is in that belongs to no contract
 
 
 class Instrument(Message):
@@ -51,6 +52,8 @@ class Instrument(Message):
                 raise ValueError(f"strike must be above 0, was {self.strike}")
         elif self.strike is not None or self.right is not None:
             raise ValueError(f"only an option has strike and right, kind was {self.kind.value}")
+        if self.kind is Kind.CASH and not (self.symbol == self.currency and self.multiplier == 1):
+            raise ValueError("cash has its currency as its symbol, and a multiplier of 1")
         if not self.underlying:
             object.__setattr__(self, "underlying", self.symbol)
         return self

@@ -19,7 +19,13 @@ log = logging.getLogger("stopline")
 Counts = Mapping[str, int]
 Handler = Callable[[App, Envelope], Counts]
 
-CRITICAL_REASONS = {"CONFLICTING_DUPLICATE", "UNKNOWN_ACCOUNT", "CONTRACT_CHANGED", "TOO_OLD"}
+CRITICAL_REASONS = {
+    "CONFLICTING_DUPLICATE",
+    "UNKNOWN_ACCOUNT",
+    "CONTRACT_CHANGED",
+    "TOO_OLD",
+    "NOT_YET_FOLDED",
+}
 
 
 def receive(app: App, source: str, envelope: Envelope) -> None:

@@ -9,7 +9,7 @@ from stopline.ledger.book import Book
 from stopline.ledger.position import position_key
 from stopline.model.account import Account
 from stopline.model.errors import Rejected, Transient
-from stopline.model.fill import Fill
+from stopline.model.fill import TRADES, Fill, FillKind
 from stopline.model.ids import digest, document_id
 from stopline.model.messages import Effect, HistoryRow, Sweep, SweepKind
 from stopline.model.times import utc_text
@@ -28,6 +28,8 @@ from stopline.service.history_rows import fill_row, history_effect, table_row
 
 MAX_AGE = timedelta(days=45)
 MAX_AHEAD = timedelta(seconds=60)
+FOLDED = TRADES  # the kinds that the ledger can book; the rest is quarantined, never dropped
+CLOSED_BY_EXPIRY = {FillKind.TRADE, FillKind.LIQUIDATION}  # brokers tell assignments on the morning after
 MAX_FILLS = 200  # in one message; with the book they fit in one commit
 
 
@@ -237,6 +239,11 @@ class _Booking:
 
 def check_fill(fill: Fill, account: Account, now: datetime) -> Rejected | None:
     """Say why a fill cannot be booked in an account, or None."""
+    if fill.kind not in FOLDED:
+        return Rejected(
+            "NOT_YET_FOLDED",
+            f"fill {fill.key}: kind {fill.kind.value} is kept but not booked yet: the positions do not show it",
+        )
     if fill.broker not in account.brokers:
         return Rejected(
             "UNKNOWN_BROKER", f"fill {fill.key}: broker {fill.broker!r} is not one of the account's"
@@ -251,7 +258,11 @@ def check_fill(fill: Fill, account: Account, now: datetime) -> Rejected | None:
             "TOO_OLD", f"fill {fill.key}: executed at {utc_text(fill.executed_at)}, more than 45 days ago"
         )
     expiry = fill.instrument.expiry
-    if expiry is not None and account.sessions.session_of(fill.executed_at) > expiry:
+    if (
+        fill.kind in CLOSED_BY_EXPIRY
+        and expiry is not None
+        and account.sessions.session_of(fill.executed_at) > expiry
+    ):
         return Rejected(
             "EXPIRED", f"fill {fill.key}: {fill.instrument.symbol} expired on {expiry.isoformat()}"
         )

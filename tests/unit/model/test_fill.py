@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stopline.model.errors import Rejected
-from stopline.model.fill import MAX_EXTRAS, Fill
+from stopline.model.fill import MAX_EXTRAS, TRADES, Fill, FillKind
 from stopline.model.wire import decode_object, validate
 
 from ..make import equity, fill, option, raw_fill
@@ -186,6 +186,69 @@ def test_a_stored_fill_reads_back_equal() -> None:
     assert again == one
     assert again.hash == one.hash
     assert again.key == one.key
+
+
+def test_the_hash_of_a_plain_trade_is_the_same_for_ever() -> None:
+    """B37: fills are stored with their hash; another one would make each redelivery a conflict."""
+    more = fill(order_id="O-1", group_id="G", fee="1", instrument=option())
+    assert fill().hash == "29209f4aaa91355ea1420224eba8b9cdd7bf469a2a76584474cb55279064b400"
+    assert more.hash == "021e699fe48f031f26cdc5e8be80aee064dbe220bcdd8cbcadf8da9e8da6ecaa"
+    assert fill(kind="TRADE", ref=None, provisional=False).hash == fill().hash
+
+
+@pytest.mark.parametrize(
+    "change", [{"kind": "LIQUIDATION"}, {"kind": "BUST", "ref": "E-0"}, {"ref": "E-0"}, {"provisional": True}]
+)
+def test_kind_ref_and_provisional_are_content(change: dict[str, Any]) -> None:
+    assert fill(**change).hash != fill().hash
+
+
+# --- kinds ---
+
+CASH = {"symbol": "USD", "kind": "cash", "currency": "USD"}
+
+
+def test_a_fill_is_a_trade_unless_it_says_otherwise() -> None:
+    assert (fill().kind, fill().ref, fill().provisional) == (FillKind.TRADE, None, False)
+
+
+@pytest.mark.parametrize("kind", sorted(TRADES))
+def test_an_expiry_at_nothing_is_possible_and_no_quantity_is_not(kind: FillKind) -> None:
+    """R1.7: settled, assigned and expired options have a price of 0."""
+    assert fill(kind=kind, price="0", instrument=option()).price == 0
+    assert "quantity" in refusal(raw_fill(kind=kind, quantity="0"))
+
+
+@pytest.mark.parametrize(
+    ("change", "about"),
+    [
+        ({"kind": "CORRECT"}, "ref must name"),
+        ({"kind": "BUST"}, "ref must name"),
+        ({"kind": "BUST", "ref": "E-1"}, "another fill"),
+        ({"kind": "CORRECT", "ref": "E-0", "quantity": "0"}, "quantity"),
+        ({"kind": "CORRECT", "ref": "E-0", "price": "0"}, "price"),
+        ({"kind": "BUST", "ref": "E-0", "quantity": "-1"}, "quantity"),
+        ({"kind": "trade"}, "kind"),
+        ({"kind": "DIVIDEND"}, "kind"),
+        ({"provisional": "yes"}, "provisional"),
+        ({"provisional": 1}, "provisional"),
+        ({"instrument": CASH}, "cash"),
+        ({"instrument": CASH, "kind": "EXPIRE"}, "cash"),
+        ({"instrument": {**CASH, "symbol": "EUR"}, "kind": "FEE"}, "cash"),
+        ({"instrument": {**CASH, "multiplier": "2"}, "kind": "FEE"}, "cash"),
+        ({"kind": "FEE", "fee": "1000000000000001"}, "fee"),
+        ({"kind": "FUNDING", "fee": "-1000000000000001"}, "fee"),
+    ],
+)
+def test_an_impossible_event_is_refused(change: dict[str, Any], about: str) -> None:
+    assert about in refusal({**raw_fill(price="100", quantity="10"), **change})
+
+
+def test_a_bust_needs_no_quantity_and_a_payment_no_contract() -> None:
+    bust = fill(kind="BUST", ref="E-0", quantity="0", price="0")
+    assert (bust.ref, bust.quantity) == ("E-0", 0)
+    fee = raw_fill(kind="FEE", quantity="0", price="0", fee="5000")
+    assert validate(Fill, {**fee, "instrument": CASH}).fee == 5000
 
 
 # --- unknown fields ---

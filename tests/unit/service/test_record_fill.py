@@ -15,6 +15,7 @@ from stopline.model.fill import Fill
 from stopline.model.instrument import Instrument
 from stopline.ports import Conflict, Unavailable
 from stopline.runtime.app import App
+from stopline.runtime.handlers import CRITICAL_REASONS
 from stopline.service.outbox import Unpublished
 from stopline.service.record_fill import MAX_AGE, MAX_AHEAD, Result
 
@@ -177,6 +178,27 @@ def test_a_refused_fill_does_not_hold_up_its_neighbours(world: World) -> None:
         fill("E-5", executed_at=at(1)),
     ]
     assert record(app, fills) == [APPLIED, REFUSED, REFUSED, APPLIED, APPLIED]
+
+
+@pytest.mark.parametrize("kind", ["CORRECT", "BUST", "FEE", "FUNDING", "ADJUST"])
+def test_an_event_that_the_ledger_cannot_fold_is_refused_and_not_dropped(world: World, kind: str) -> None:
+    """R1.7: until it can, a person is told."""
+    app, _ = world.instance()
+    assert reason(app, fill(kind=kind, ref="E-0")) == "NOT_YET_FOLDED"
+    assert "NOT_YET_FOLDED" in CRITICAL_REASONS
+    assert world.book() is None
+
+
+@pytest.mark.parametrize("kind", ["LIQUIDATION", "ASSIGN", "EXERCISE", "EXPIRE", "SETTLE"])
+def test_what_a_broker_does_to_a_position_is_booked_like_a_trade(world: World, kind: str) -> None:
+    """R1.7: an assignment is told on the morning after the expiry."""
+    app, _ = world.instance()
+    yesterday = option(expiry=NOON.date() - timedelta(days=1))
+    contract = option() if kind == "LIQUIDATION" else yesterday
+    assert record(app, [fill(kind=kind, price="0", instrument=contract)]) == [APPLIED]
+    book = world.book()
+    assert book is not None
+    assert [p.quantity for p in book.positions.values()] == [10]
 
 
 def test_a_contract_that_changed_is_refused_and_other_positions_of_the_message_are_booked(
