@@ -26,6 +26,9 @@ COMMANDS = {
         "stopline.cli.replay", "replay", "Run a past day out of CSV files through the risk desk."
     ),
     "quarantine": Entry("stopline.cli.quarantine", "quarantine", "Look at messages that were refused."),
+    "dead-letters": Entry(
+        "stopline.cli.dead_letters", "dead_letters", "Messages that were given up: look, bring back, drop."
+    ),
     "up": Entry("stopline.cli.up", "up", "Run the whole system on this machine."),
     "simulate": Entry(
         "emulators.simulator.command", "simulate", "Play seeded fault schedules and check every invariant."

@@ -7,11 +7,12 @@ import click
 
 from stopline.cli.failures import Failure
 from stopline.cli.show import console, print_json, table
-from stopline.cli.world import app_of
+from stopline.cli.world import actor, app_of
 from stopline.model.times import utc_text
 from stopline.ports import Document, Path
 from stopline.runtime.app import App
 from stopline.service.quarantine import COLLECTION, printable
+from stopline.service.redrive import Redriver
 
 
 @click.group()
@@ -49,6 +50,31 @@ def show(ctx: click.Context, id_: str, as_json: bool) -> None:
         click.echo(f"{name + ':':12}{printable(str(message[name]))}")
     cut = " (cut)" if message["is_cut"] else ""
     click.echo(f"{'message:':12}{message['bytes']} bytes{cut}\n{printable(message['text'])}")
+
+
+@quarantine.command()
+@click.argument("id_", metavar="ID")
+@click.pass_context
+def redrive(ctx: click.Context, id_: str) -> None:
+    """Publish the refused message ID again: after its account was created, say. It goes on record."""
+    click.echo(f"{id_} is {settle(app_of(ctx), id_, None)}")
+
+
+@quarantine.command()
+@click.argument("id_", metavar="ID")
+@click.option("--reason", required=True, help="Why it is given up: it goes on record.")
+@click.pass_context
+def drop(ctx: click.Context, id_: str, reason: str) -> None:
+    """Give the refused message ID up for good. It stays readable, and goes on record."""
+    click.echo(f"{id_} is {settle(app_of(ctx), id_, reason)}")
+
+
+def settle(app: App, id_: str, drop_reason: str | None) -> str:
+    """Redrive a refused message, or drop it with a reason; return its new status."""
+    document = app.store.get(Path(COLLECTION, id_))
+    raw = base64.b64decode(document.data["raw"]) if document else b""
+    redriver = Redriver(app.store, app.ports.bus, app.relay, app.clock)
+    return redriver.settle_quarantined(id_, raw, actor(), drop_reason)
 
 
 def refused_messages(app: App) -> list[dict[str, Any]]:

@@ -1,0 +1,74 @@
+"""Dead letters and quarantine on the emulators: seen, brought back, dropped, and on record."""
+
+import json
+
+import pytest
+from click.testing import CliRunner, Result
+
+from emulators.stack import Stack
+from stopline.adapters.clock import SystemClock
+from stopline.adapters.firestore import FirestoreStore
+from stopline.adapters.pubsub import PubSubBus
+from stopline.cli.main import main
+from stopline.model.errors import Rejected
+from stopline.runtime.app import App, Ports
+
+
+@pytest.fixture
+def cli(project: Stack, monkeypatch: pytest.MonkeyPatch) -> CliRunner:
+    for name, value in project.env.items():
+        monkeypatch.setenv(name, value)
+    return CliRunner()
+
+
+def run(cli: CliRunner, *arguments: str) -> Result:
+    return cli.invoke(main, list(arguments))
+
+
+def audited(project: Stack) -> list[tuple[str, str]]:
+    rows = [row for m in project.pull("history-push", 100, 2) for row in m.json()["rows"]]
+    return [(row["row"]["event"], row["row"]["reason"]) for row in rows]
+
+
+def test_a_dead_letter_is_listed_shown_redriven_and_dropped(project: Stack, cli: CliRunner) -> None:
+    """F25, F27: what was given up comes back to its topic once, or goes for good; both on record."""
+    for n in range(3):
+        attributes = {"n": str(n), "CloudPubSubDeadLetterSourceDeliveryCount": "5"}
+        project.publish("fills-dead", b'{"n": %d}' % n, attributes)
+    listed = json.loads(run(cli, "dead-letters", "list", "--json").output)
+    assert [(f["topic"], f["attempts"], f["bytes"]) for f in listed] == [("fills", 5, 8)] * 3
+    ids = [f["id"] for f in listed]
+    assert "n" in run(cli, "dead-letters", "show", "fills", ids[0]).output
+
+    assert run(cli, "dead-letters", "redrive", "fills", ids[1]).output == "1 redriven, 2 left\n"
+    [back] = project.pull("fills-push", 1)
+    assert (back.json(), back.attributes) == ({"n": 1}, {"n": "1"})
+    assert (
+        run(cli, "dead-letters", "drop", "fills", "--all", "--reason", "a test").output
+        == "2 dropped, 0 left\n"
+    )
+    assert run(cli, "dead-letters", "list").output == "there are no dead letters\n"
+    assert sorted(audited(project)) == [("message_dropped", "a test")] * 2 + [("message_redriven", "")]
+
+
+def test_an_unknown_id_and_a_missing_choice_change_nothing(project: Stack, cli: CliRunner) -> None:
+    """R8.5: the command says what to do instead."""
+    project.publish("prices-dead", b"{}")
+    assert run(cli, "dead-letters", "redrive", "prices", "4711").exit_code == 1
+    assert run(cli, "dead-letters", "redrive", "prices").exit_code == 2
+    assert len(json.loads(run(cli, "dead-letters", "list", "--json").output)) == 1
+
+
+def test_a_refused_message_comes_back_once_its_cause_is_mended(project: Stack, cli: CliRunner) -> None:
+    """B48: a fill for an account that did not exist yet is not lost; it is redriven, once."""
+    app = App(Ports(FirestoreStore(project.project), PubSubBus(project.project), SystemClock()))
+    app.quarantine.keep("fills", "m1", b'{"a": 1}', Rejected("UNKNOWN_ACCOUNT", "no such account"))
+    app.quarantine.keep("fills", "m2", b'{"a": 2}', Rejected("BAD_MESSAGE", "nonsense"))
+    by_text = {m["detail"]: m["id"] for m in json.loads(run(cli, "quarantine", "list", "--json").output)}
+    assert "redriven" in run(cli, "quarantine", "redrive", by_text["no such account"]).output
+    assert [m.json() for m in project.pull("fills-push", 1)] == [{"a": 1}]
+    assert run(cli, "quarantine", "redrive", by_text["no such account"]).exit_code == 2
+    assert "dropped" in run(cli, "quarantine", "drop", by_text["nonsense"], "--reason", "nonsense").output
+    states = {m["detail"]: m["status"] for m in json.loads(run(cli, "quarantine", "list", "--json").output)}
+    assert states == {"no such account": "redriven", "nonsense": "dropped"}
+    assert sorted(audited(project)) == [("message_dropped", "nonsense"), ("message_redriven", "")]
