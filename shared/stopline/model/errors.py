@@ -2,8 +2,9 @@
 
     StoplineError
     ├── Rejected    can never succeed: quarantine with the reason, alert, acknowledge
-    └── Transient   a later try may succeed: do not acknowledge, Pub/Sub delivers again
-        └── Contended   other writers kept winning for all our tries
+    ├── Transient   a later try may succeed: do not acknowledge, Pub/Sub delivers again
+    │   └── Contended   other writers kept winning for all our tries
+    └── InsufficientData   a measure has no answer: the caller shows UNKNOWN with the reason, never 0
 
 Everything else that is raised is unknown, is not acknowledged, and ends in the dead letter after its tries.
 Never classify by ValueError: the Firestore client raises it for outages.
@@ -33,3 +34,10 @@ class Transient(StoplineError):
 
 class Contended(Transient):
     """Other writers won every one of our tries on a document."""
+
+
+class InsufficientData(StoplineError):
+    """A risk measure has no answer for these data: too few of them, or nothing to divide by.
+
+    The text says which measure and what it needs. A caller tells UNKNOWN with this reason: never zero, never OK.
+    """

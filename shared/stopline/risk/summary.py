@@ -1,0 +1,163 @@
+"""The common measures of one series, or of many, in one pass over the returns.
+
+The numbers are those of `performance`, `drawdown` and `var`; what they have no answer for is None, with the reason.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from stopline.model.errors import Rejected
+from stopline.risk.drawdown import below_peak
+from stopline.risk.performance import DAYS, deviation, downside, root_year
+from stopline.risk.returns import Convention, FloatArray, compounded, return_matrix, return_series
+from stopline.risk.var import historical_tail, tail_size
+
+BLOCK = 25  # assets a pass: their returns stay in the cache
+MEASURES = (
+    "total_return",
+    "annual_return",
+    "volatility",
+    "sharpe",
+    "sortino",
+    "calmar",
+    "omega",
+    "max_drawdown",
+    "downside_deviation",
+    "var",
+    "es",
+)
+_NEGATIVE = ("max_drawdown", "var", "es")  # losses with a minus in empyrical
+_WHY = {
+    "annual_return": "it grows to more than a float holds in a year",
+    "volatility": "at least 2 returns are needed",
+    "sharpe": "the returns are flat, or fewer than 2",
+    "sortino": "no return is below the target, or there are fewer than 2",
+    "calmar": "wealth never fell below its peak",
+    "omega": "no return is below the target",
+    "var": "too few returns: the tail holds less than one",
+    "es": "too few returns: the tail holds less than one",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The measures of one series of n returns. None: no answer, and `unknown` says why."""
+
+    n: int
+    values: Mapping[str, float | None]
+    unknown: Mapping[str, str]
+
+    def __getitem__(self, measure: str) -> float | None:
+        return self.values[measure]
+
+
+def summary(
+    returns: npt.ArrayLike,
+    *,
+    periods: float = DAYS,
+    risk_free: float = 0.0,
+    target: float = 0.0,
+    confidence: float = 0.95,
+    convention: Convention = "stopline",
+) -> Summary:
+    """Return the 11 common measures of returns, shape (n,), n >= 1.
+
+    Units and signs as in `performance`: VaR, ES and drawdown are positive losses, as parts of wealth, over one
+    period. NaN and returns below -100 % are Rejected. `convention="empyrical"` turns their signs and takes that
+    library's interpolated VaR and its mean of the int((n - 1) alpha) + 1 lowest returns.
+    """
+    array = return_series(returns)
+    numbers = _measures(array[None, :], periods, risk_free, target, confidence, convention)
+    values = {name: float(column[0]) for name, column in numbers.items()}
+    known = {name: value if math.isfinite(value) else None for name, value in values.items()}
+    return Summary(
+        array.size, known, {name: _WHY.get(name, "not finite") for name in known if known[name] is None}
+    )
+
+
+def summaries(
+    returns: npt.ArrayLike,
+    *,
+    periods: float = DAYS,
+    risk_free: float = 0.0,
+    target: float = 0.0,
+    confidence: float = 0.95,
+    convention: Convention = "stopline",
+) -> dict[str, FloatArray]:
+    """Return the measures of each column of returns, shape (n, k), as arrays of shape (k,); NaN: no answer.
+
+    As `summary`, column by column.
+    """
+    array = return_matrix(returns)
+    columns = array.shape[1]
+    result = {name: np.empty(columns) for name in MEASURES}
+    for start in range(0, columns, BLOCK):
+        block = np.ascontiguousarray(array[:, start : start + BLOCK].T)
+        for name, column in _measures(block, periods, risk_free, target, confidence, convention).items():
+            result[name][start : start + BLOCK] = column
+    return result
+
+
+def _measures(
+    block: FloatArray,
+    periods: float,
+    risk_free: float,
+    target: float,
+    confidence: float,
+    convention: Convention,
+) -> dict[str, FloatArray]:
+    """Return the measures of the rows of a block (k, n) of checked returns; not finite: no answer."""
+    n = block.shape[1]
+    root = root_year(periods)
+    level = compounded(block)
+    final = level[:, -1].copy()
+    worst = below_peak(block, level).max(axis=1)
+    short, below = downside(block, target)
+    with np.errstate(all="ignore"):
+        annual = final ** (periods / n) - 1.0
+        if n > 1:
+            mean, spread = deviation(block)
+            sharpe = (mean - risk_free) / spread * root
+            sortino = (mean - target) / below * root
+        else:
+            mean = block[:, 0]
+            spread = sharpe = sortino = np.full(len(block), np.nan)
+        var, es = _tail(block, confidence, convention)
+        result = {
+            "total_return": final - 1.0,
+            "annual_return": annual,
+            "volatility": spread * root,
+            "sharpe": sharpe,
+            "sortino": sortino,
+            "calmar": annual / worst,
+            "omega": ((mean - target) * n + short) / short,
+            "max_drawdown": worst,
+            "downside_deviation": below * root,
+            "var": var,
+            "es": es,
+        }
+        for column in result.values():
+            column[~np.isfinite(column)] = np.nan
+    if convention == "empyrical":
+        for name in _NEGATIVE:
+            result[name] = -result[name]
+    return result
+
+
+def _tail(block: FloatArray, confidence: float, convention: Convention) -> tuple[FloatArray, FloatArray]:
+    n = block.shape[1]
+    if convention == "empyrical":
+        share = 1.0 - confidence
+        lowest = int((n - 1) * share) + 1
+        var = -np.quantile(block, share, axis=1)
+        return var, -np.partition(block, lowest - 1, axis=1)[:, :lowest].mean(axis=1)
+    if convention != "stopline":
+        raise Rejected("BAD_SETTING", f"convention was {convention!r}, and must be stopline or empyrical")
+    if tail_size(n, confidence) < 1.0:
+        unknown = np.full(len(block), np.nan)
+        return unknown, unknown.copy()
+    return historical_tail(block, confidence)
