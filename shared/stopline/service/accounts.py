@@ -13,7 +13,7 @@ from stopline.model.messages import Effect
 from stopline.model.wire import canonical, validate
 from stopline.ports import Clock, Create, Path, Store, Update
 from stopline.service.history_rows import audit_row, history_effect
-from stopline.service.outbox import Relay, outbox_fields
+from stopline.service.outbox import Relay, decode_outbox, outbox_fields
 
 COLLECTION = "accounts"
 
@@ -88,7 +88,8 @@ class AccountWriter:
         before = validate(Account, orjson.loads(document.data["account"]))
         after = edit(before).model_copy(update={"account": name, "version": before.version + 1})
         check_capital(after)
-        effects = self._audit(after, "account_changed", actor)
+        due = self._relay.unpublished(decode_outbox(document.data))  # of an earlier change: not to be lost
+        effects = (*due, *self._audit(after, "account_changed", actor))
         self._store.commit([Update(document.path, self._fields(after, effects), document.version)])
         self._relay.publish(effects)
         return after

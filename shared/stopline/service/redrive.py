@@ -10,7 +10,7 @@ from stopline.model.messages import Effect
 from stopline.model.text import clean_text
 from stopline.ports import Bus, Clock, Outgoing, Path, Store, Update
 from stopline.service.history_rows import audit_row, history_effect
-from stopline.service.outbox import Relay, outbox_fields
+from stopline.service.outbox import Relay, decode_outbox, outbox_fields
 from stopline.service.quarantine import COLLECTION, KEPT_BYTES
 
 
@@ -67,9 +67,10 @@ class Redriver:
         if drop_reason is None:
             self._bus.publish([Outgoing(message.topic, raw)])
         now = self._clock.now()
-        fields = {"status": status, "settled_at": now, "settled_by": actor, **outbox_fields([effect], now)}
+        effects = [*self._relay.unpublished(decode_outbox(data)), effect]
+        fields = {"status": status, "settled_at": now, "settled_by": actor, **outbox_fields(effects, now)}
         self._store.commit([Update(document.path, fields, document.version)])
-        self._relay.publish([effect])
+        self._relay.publish(effects)
         return status
 
     def _record(self, event: str, message: Returned, actor: str, reason: str) -> Effect:

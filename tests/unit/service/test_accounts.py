@@ -118,6 +118,16 @@ def test_the_audit_row_of_an_account_survives_a_failed_publish(world: World) -> 
     assert [e.topic for e in world.outbox("accounts", "two")] == ["history"]
 
 
+def test_a_change_keeps_what_an_earlier_one_could_not_publish(world: World) -> None:
+    """I4: a second change does not overwrite the first one's audit row."""
+    app, _ = world.instance()
+    world.bus.down = True
+    for capital in ("1", "2"):
+        with pytest.raises(Unpublished):
+            app.account_writer.change("demo", lambda a, c=capital: a.model_copy(update={"note": c}), "ann")
+    assert len(world.outbox("accounts", "demo")) == 2
+
+
 # --- status ---
 
 
