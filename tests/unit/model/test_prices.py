@@ -74,6 +74,7 @@ def test_one_bad_item_of_500_is_refused_alone() -> None:
         ("A", None, 1.0, None, None, "no price"),
         ("A", None, None, 1.0, 0.2, "no price"),
         ("A", 1.5, 2.0, 1.0, None, "crossed"),
+        ("A", 1.5, 1.5001, 1.5, None, "crossed"),
         ("A", 1.0, None, None, -0.1, "negative volatility"),
     ],
 )
