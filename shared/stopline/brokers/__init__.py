@@ -1,28 +1,66 @@
 """Broker dialects: one module each, from the broker's own message to normalised fills.
 
-A dialect is a function from (decoded JSON object, message attributes) to fills; it raises Rejected for what
-it does not know, and never guesses. To add one: a module, and a line in DIALECTS. A broker without a line
-speaks the native format.
+To add one: a module with a DIALECT, and its name here. README.md shows how, and which attributes each takes.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
+from decimal import DecimalException, localcontext
 from typing import Any
 
-from stopline.brokers import native
+from stopline.brokers import alpaca, binance, fix, ibkr, kite, native, tastytrade, upstox
+from stopline.brokers.dialect import Context, Dialect, Item
+from stopline.model.decimals import EXACT
 from stopline.model.errors import Rejected
 
-Parsed = Sequence["native.Item"]
-Dialect = Callable[[dict[str, Any], Mapping[str, str]], Parsed]
+DIALECTS: Mapping[str, Dialect] = {
+    "alpaca": alpaca.DIALECT,
+    "binance": binance.DIALECT,
+    "fix": fix.DIALECT,
+    "ibkr": ibkr.DIALECT,
+    "kite": kite.DIALECT,
+    "native": native.DIALECT,
+    "tastytrade": tastytrade.DIALECT,
+    "upstox": upstox.DIALECT,
+}
+NATIVE = "native"
+MAX_ITEMS = 200  # of one message
 
-DIALECTS: Mapping[str, Dialect] = {"native": native.parse}
+
+def read(data: bytes, attributes: Mapping[str, str], secrets: Mapping[str, str] | None = None) -> list[Item]:
+    """Return the items of a message as it came. `secrets` are what brokers sign their messages with, by
+    dialect.
+    """
+    name = dialect_of(attributes)
+    return parse(DIALECTS[name].decode(data), attributes, secrets)
 
 
-def parse(value: dict[str, Any], attributes: Mapping[str, str]) -> Parsed:
-    """Return the items of a message on topic `fills`, by its attribute `dialect` (default: native)."""
-    name = attributes.get("dialect", "native")
-    dialect = DIALECTS.get(name)
-    if dialect is None:
-        raise Rejected(
-            "UNKNOWN_DIALECT", f"attribute dialect {name[:40]!r} is not one of {', '.join(sorted(DIALECTS))}"
-        )
-    return dialect(value, attributes)
+def parse(
+    value: dict[str, Any],
+    attributes: Mapping[str, str],
+    secrets: Mapping[str, str] | None = None,
+    limit: int | None = MAX_ITEMS,
+) -> list[Item]:
+    """Return the items of a decoded message. Raises Rejected when nothing of it can be read."""
+    name = dialect_of(attributes)
+    if "dialect" not in attributes and str(value.get("type")).startswith("stopline."):
+        name = NATIVE  # a broker of ours that speaks our own format
+    try:
+        with localcontext(EXACT):
+            items = DIALECTS[name].parse(value, Context(name, attributes, secrets))
+    except DecimalException:
+        raise Rejected("BAD_MESSAGE", "the message has numbers beyond what can be computed exactly") from None
+    if limit is not None and len(items) > limit:
+        raise Rejected("TOO_MANY_FILLS", f"the message has {len(items)} fills, the most is {limit}: split it")
+    return items
+
+
+def dialect_of(attributes: Mapping[str, str]) -> str:
+    """Return the dialect of a message: attribute `dialect`, else the broker's where there is one, else ours."""
+    name = attributes.get("dialect")
+    if name is None:
+        broker = attributes.get("broker", "")
+        return broker if broker in DIALECTS else NATIVE
+    if name not in DIALECTS:
+        known = ", ".join(sorted(DIALECTS))
+        raise Rejected("UNKNOWN_DIALECT", f"attribute dialect {name[:40]!r} is not one of {known}")
+    return name

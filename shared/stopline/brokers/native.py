@@ -1,9 +1,8 @@
 """Stopline's own fill format: one fill (`stopline.fill.v1`) or a list of them (`stopline.fills.v1`)."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from stopline.brokers.dialect import Context, Dialect, Item
 from stopline.model.errors import Rejected
 from stopline.model.fill import FILL_TYPE, FILLS_TYPE, Fill
 from stopline.model.wire import validate
@@ -11,20 +10,11 @@ from stopline.model.wire import validate
 MAX_FILLS = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One element of a message: a fill, or why it is none."""
-
-    raw: dict[str, Any]
-    fill: Fill | None
-    refused: Rejected | None = None
-
-
-def parse(value: dict[str, Any], attributes: Mapping[str, str]) -> list[Item]:
+def parse(value: dict[str, Any], context: Context) -> list[Item]:
     """Read one native message; a bad fill among good ones is refused alone."""
     kind = value.get("type")
     if kind == FILL_TYPE:
-        return [_item(value, attributes)]
+        return [_item(value, context)]
     if kind != FILLS_TYPE:
         raise Rejected("UNKNOWN_TYPE", f"type must be {FILL_TYPE} or {FILLS_TYPE}, was {str(kind)[:60]!r}")
     fills = value.get("fills")
@@ -32,16 +22,16 @@ def parse(value: dict[str, Any], attributes: Mapping[str, str]) -> list[Item]:
         raise Rejected(
             "BAD_MESSAGE", f"{FILLS_TYPE} holds `type` and `fills`, a list of 1 to {MAX_FILLS} fills"
         )
-    return [_item(item, attributes) for item in fills]
+    return [_item(item, context) for item in fills]
 
 
-def _item(value: Any, attributes: Mapping[str, str]) -> Item:
+def _item(value: Any, context: Context) -> Item:
     if not isinstance(value, dict):
         return Item({"value": value}, None, Rejected("BAD_MESSAGE", "a fill must be an object"))
     try:
         fill = validate(Fill, value)
         for name in ("account", "broker"):
-            told = attributes.get(name)
+            told = context.attributes.get(name)
             if told is not None and told != getattr(fill, name):
                 raise Rejected(
                     "CONTRADICTION",
@@ -50,3 +40,6 @@ def _item(value: Any, attributes: Mapping[str, str]) -> Item:
     except Rejected as refused:
         return Item(value, None, refused)
     return Item(value, fill)
+
+
+DIALECT = Dialect(parse)

@@ -25,6 +25,11 @@ COMMANDS = {
     "replay": Entry(
         "stopline.cli.replay", "replay", "Run a past day out of CSV files through the risk desk."
     ),
+    "normalise": Entry(
+        "stopline.cli.normalise", "normalise", "Turn a broker's messages into normalised fills."
+    ),
+    "greeks": Entry("stopline.cli.greeks", "greeks", "Add prices and Greeks to a CSV file of options."),
+    "iv": Entry("stopline.cli.iv", "iv", "Add implied volatilities to a CSV file of options."),
     "quarantine": Entry("stopline.cli.quarantine", "quarantine", "Look at messages that were refused."),
     "dead-letters": Entry(
         "stopline.cli.dead_letters", "dead_letters", "Messages that were given up: look, bring back, drop."

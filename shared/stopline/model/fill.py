@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from stopline.model.decimals import EXACT, ZERO, DecimalText
-from stopline.model.ids import Currency, Id, Name, document_id
+from stopline.model.ids import Asset, Id, Name, document_id
 from stopline.model.instrument import Instrument, Kind
 from stopline.model.times import UtcText, utc_text
 from stopline.model.wire import Message, canonical, content_hash
@@ -18,6 +18,7 @@ FILLS_TYPE = "stopline.fills.v1"
 MAX_NOTIONAL = Decimal(10) ** 15
 MAX_EXTRAS = 16
 _SINCE_KINDS = {"kind": "TRADE", "ref": None, "provisional": False}
+_SINCE_INVERSE = {"inverse": False, "base": None}
 DEFAULT_STRATEGY = "default"
 
 
@@ -30,8 +31,10 @@ class FillKind(StrEnum):
     """What happened. `TRADES` change a position by quantity and price; the rest change another fill, or money.
 
     CORRECT replaces the fill `ref` by this quantity, price and fee at the original's place, BUST removes it,
-    FEE adds a fee that came later (to `ref`, or to the account without one); a FUNDING payment and an ADJUST
-    stand for themselves. FEE and FUNDING say the amount in `fee` (negative: received).
+    FEE adds a fee that came later (to `ref`, or to the account without one); FUNDING, DIVIDEND, FLOW (a
+    deposit or withdrawal: capital, never P&L), ADJUST and SPLIT stand for themselves. FEE, FUNDING, DIVIDEND and
+    FLOW say the amount in `fee` (negative: received). A SPLIT turns every `price` units into `quantity` units.
+    An ADJUST by hand is booked like a trade, or like a fee where its quantity is 0; a BUST of it takes it back.
     """
 
     TRADE = "TRADE"
@@ -45,6 +48,9 @@ class FillKind(StrEnum):
     FEE = "FEE"
     FUNDING = "FUNDING"
     ADJUST = "ADJUST"
+    DIVIDEND = "DIVIDEND"
+    SPLIT = "SPLIT"
+    FLOW = "FLOW"
 
 
 TRADES = frozenset(
@@ -59,7 +65,7 @@ TRADES = frozenset(
 )
 NEEDS_REF = frozenset({FillKind.CORRECT, FillKind.BUST})
 _EXECUTIONS = TRADES | {FillKind.CORRECT}
-_MONEY = frozenset({FillKind.FEE, FillKind.FUNDING, FillKind.ADJUST})
+_MONEY = frozenset({FillKind.FEE, FillKind.FUNDING, FillKind.ADJUST, FillKind.DIVIDEND, FillKind.FLOW})
 
 
 class Fill(Message):
@@ -84,7 +90,7 @@ class Fill(Message):
     quantity: DecimalText
     price: DecimalText
     fee: DecimalText = ZERO
-    fee_currency: Currency = Field(default="", validate_default=False)
+    fee_currency: Asset = Field(default="", validate_default=False)
     executed_at: UtcText
     order_id: Id | None = None
     group_id: Id | None = None
@@ -103,6 +109,8 @@ class Fill(Message):
             raise ValueError(f"quantity must be 0 or above, was {self.quantity}")
         if self.instrument.kind is Kind.CASH and self.kind not in _MONEY:
             raise ValueError(f"a fill of kind {self.kind.value} cannot be in cash")
+        if self.kind is FillKind.SPLIT and not (self.quantity > 0 and self.price > 0):
+            raise ValueError("a split turns every `price` units into `quantity` units: both above 0")
         if self.ref is None and self.kind in NEEDS_REF:
             raise ValueError(f"ref must name the fill that this {self.kind.value} is about")
         if self.ref == self.fill_id:
@@ -136,6 +144,9 @@ class Fill(Message):
         for name, usual in _SINCE_KINDS.items():  # a plain trade has the hash that it had without them
             if known[name] == usual:
                 del known[name]
+        for name, usual in _SINCE_INVERSE.items():
+            if known["instrument"][name] == usual:
+                del known["instrument"][name]
         return content_hash(known)
 
     @cached_property
@@ -143,11 +154,12 @@ class Fill(Message):
         """Units bought, negative when sold."""
         return self.quantity if self.side is Side.BUY else -self.quantity
 
-    @property
+    @cached_property
     def order(self) -> tuple[Any, str]:
         """The place of the fill in the fold: execution time, then key."""
         return (self.executed_at, self.key)
 
     def __repr__(self) -> str:
-        what = f"{'' if self.kind is FillKind.TRADE else self.kind + ' '}{self.side} {self.quantity} {self.instrument.symbol} @ {self.price}"
+        kind = "" if self.kind is FillKind.TRADE else f"{self.kind} "
+        what = f"{kind}{self.side} {self.quantity} {self.instrument.symbol} @ {self.price}"
         return f"Fill({self.key} {what} {utc_text(self.executed_at)})"

@@ -10,6 +10,7 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:#@+=~-]{0,127}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _SYMBOL = re.compile(r"[A-Z0-9][A-Z0-9.&_:-]{0,31}")
 _CURRENCY = re.compile(r"[A-Z][A-Z0-9]{2,7}")
+_ASSET = re.compile(r"[A-Z0-9]{1,12}")
 _SAFE = re.compile(r"[^A-Za-z0-9._-]")
 
 
@@ -31,6 +32,10 @@ Symbol = Annotated[
     str, _grammar(_SYMBOL, "an upper-case symbol of up to 32 characters", "SPXW180205P02600000")
 ]
 Currency = Annotated[str, _grammar(_CURRENCY, "a currency code", "USD")]
+
+
+# What a fee is paid in: a currency, or a coin (`1INCH`, `W`).
+Asset = Annotated[str, _grammar(_ASSET, "a currency or coin", "USD")]
 
 
 def is_symbol(value: object) -> bool:

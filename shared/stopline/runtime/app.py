@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Ports:
-    """The world of one instance. `operator` is told what belongs to no account."""
+    """The world of one instance. `operator` is told what belongs to no account; `broker_secrets` are what brokers
+    sign their messages with, by dialect.
+    """
 
     store: Store
     bus: Bus
@@ -42,6 +44,7 @@ class Ports:
     history: History | None = None
     channels: Mapping[str, Channel] = field(default_factory=dict)
     operator: Recipients = field(default_factory=Recipients)
+    broker_secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 class App:

@@ -32,6 +32,7 @@ def _app() -> App:
             bus=PubSubBus(project=chosen.project, prefix=chosen.prefix),
             clock=clock(chosen),
             operator=chosen.operator,
+            broker_secrets={"kite": chosen.kite_secret} if chosen.kite_secret else {},
         )
     )
 

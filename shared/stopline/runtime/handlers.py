@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from stopline.brokers import parse
+from stopline.brokers import read
 from stopline.model.errors import Rejected
 from stopline.model.messages import Alert, History, Severity, Sweep
 from stopline.model.wire import canonical, decode_object, validate
@@ -58,7 +58,7 @@ def quarantine(
 
 def on_fills(app: App, envelope: Envelope) -> Counts:
     """Book the fills of one message."""
-    items = parse(decode_object(envelope.data), envelope.attributes)
+    items = read(envelope.data, envelope.attributes, app.ports.broker_secrets)
     fills = [item.fill for item in items if item.fill is not None]
     outcomes = iter(app.recorder.record(fills, envelope.message_id) if fills else [])
     counts = {"applied": 0, "duplicate": 0, "quarantined": 0}

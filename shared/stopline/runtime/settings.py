@@ -38,6 +38,7 @@ class Settings:
     smtp_from: str = ""
     smtp_starttls: bool = True
     discord_url: str = ""
+    kite_secret: str = field(default="", repr=False)  # what Zerodha signs postbacks with
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
@@ -68,6 +69,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         smtp_from=get("SMTP_FROM", ""),
         smtp_starttls=get("SMTP_STARTTLS", "1") != "0",
         discord_url=get("STOPLINE_DISCORD_URL", ""),
+        kite_secret=get("STOPLINE_KITE_SECRET", ""),
     )
 
 

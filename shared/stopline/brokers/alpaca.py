@@ -1,0 +1,218 @@
+"""Alpaca: trade updates (websocket and broker events) and account activities.
+
+Executions are `fill` and `partial_fill`: quantity and price stand beside the order, what the order says of
+itself is cumulative. An update has no fee and no account. Several legs give one fill each.
+"""
+
+from datetime import datetime, time
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from stopline.brokers import contracts
+from stopline.brokers.dialect import Context, Dialect, Item, each, of_any
+from stopline.brokers.moments import rfc3339
+from stopline.brokers.row import Row, id_of, number_text
+from stopline.model.errors import Rejected
+from stopline.model.fill import Fill, FillKind
+from stopline.model.times import utc_text
+
+QUOTES = ("USD", "USDT", "USDC", "BTC")
+SIDES = {"buy": "BUY", "sell": "SELL", "sell_short": "SELL", "buy_minus": "BUY", "sell_plus": "SELL"}
+KINDS = {
+    "fill": FillKind.TRADE,
+    "partial_fill": FillKind.TRADE,
+    "trade_correct": FillKind.CORRECT,
+    "trade_bust": FillKind.BUST,
+}
+STATES = (
+    "new accepted accepted_for_bidding pending_new canceled pending_cancel expired replaced pending_replace "
+    "rejected done_for_day stopped suspended calculated held restated order_replace_rejected "
+    "order_cancel_rejected"
+)
+EVENTS: dict[str, FillKind | None] = {**KINDS, **dict.fromkeys(STATES.split())}
+LIFECYCLE = {"OPASN": FillKind.ASSIGN, "OPEXC": FillKind.EXERCISE, "OPEXP": FillKind.EXPIRE}
+FEES = {"FEE", "CFEE"}
+CLOSE = time(16)
+NEW_YORK = "America/New_York"
+
+
+def parse(value: dict[str, Any], context: Context) -> list[Item]:
+    """Read a trade update, an activity, or `{"activities": [...]}`."""
+    message = Row(value, "message")
+    if "activity_type" in message:
+        return each([message], lambda row: _activity(row, context, {}))
+    if "activities" in message:
+        rows = list(message.rows("activities"))
+        causes = {
+            row.text_or("id", "") or "": LIFECYCLE[str(row.value["activity_type"])]
+            for row in rows
+            if str(row.value.get("activity_type")) in LIFECYCLE
+        }
+        return each(rows, lambda row: _activity(row, context, causes))
+    if "stream" in message:
+        if message.one_of("stream", {"trade_updates": True, "authorization": False, "listening": False}):
+            return _update(message.row("data"), context)
+        return []
+    if "event" in message and "order" in message:
+        return _update(message, context)
+    raise of_any(("a trade update (`stream`, `event`)", "an activity (`activity_type`)", "`activities`"))
+
+
+def _update(data: Row, context: Context) -> list[Item]:
+    kind = data.one_of("event", EVENTS)
+    if kind is None:
+        return []
+    order = data.row("order")
+    if not data.value.get("legs"):
+        if order.text_or("order_class") == "mleg":
+            raise data.bad("legs", "is missing, but the order has several legs")
+        return each([data], lambda row: _execution(row, order, kind, context, None))
+    legs = {leg.text("id"): leg for leg in order.rows("legs")}
+
+    def leg(row: Row) -> Fill:
+        of = legs.get(row.text("order_id"))
+        if of is None:
+            raise row.bad("order_id", "is of no leg of the order")
+        return _execution(row, of, kind, context, data)
+
+    return each(data.rows("legs"), leg)
+
+
+def _execution(row: Row, order: Row, kind: FillKind, context: Context, parent: Row | None) -> Fill:
+    symbol = order.text_or("symbol") or row.text("symbol")
+    at = row if "timestamp" in row or parent is None else parent
+    told = (row if parent is None else parent).text_or("account_id")
+    bust = kind is FillKind.BUST
+    return context.fill(
+        told,
+        fill_id=id_of(row.text("execution_id")),
+        instrument=_instrument(symbol, order.text_or("asset_class"), context),
+        side=order.one_of("side", SIDES),
+        quantity=number_text(abs(row.decimal_or("qty") if bust else row.decimal("qty"))),
+        price=number_text(row.decimal_or("price") if bust else row.decimal("price")),
+        executed_at=rfc3339(at, "timestamp"),
+        order_id=id_of(order.text("id")),
+        group_id=id_of(parent.row("order").text("id")) if parent else None,
+        kind=kind,
+        ref=None
+        if kind is FillKind.TRADE
+        else _previous(row if "previous_execution_id" in row else parent or row),
+    )
+
+
+def _activity(row: Row, context: Context, causes: dict[str, FillKind]) -> Fill | list[Fill] | None:
+    kind = row.text("activity_type")
+    if kind == "FILL":
+        return _fill_activity(row, context)
+    if row.text_or("status", "executed") not in ("executed", "correct"):
+        raise Rejected("UNKNOWN_STATUS", f"activity of status {row.text('status')[:40]!a} is not executed")
+    if kind in FEES:
+        return _fee(row, context)
+    if kind in LIFECYCLE or kind in ("OPTRD", "OPCSH"):
+        return _lifecycle(row, kind, context, causes)
+    raise Rejected(
+        "UNSUPPORTED",
+        f"activity {kind[:20]!a} is neither a fill nor a fee: book it as an event of the account",
+    )
+
+
+def _fill_activity(row: Row, context: Context) -> Fill:
+    kind = row.one_of("execution_type" if "execution_type" in row else "type", KINDS)
+    id_ = row.text_or("execution_id") or row.text("id").rpartition("::")[2]
+    return context.fill(
+        row.text_or("account_id"),
+        fill_id=id_of(id_),
+        instrument=_instrument(row.text("symbol"), row.text_or("asset_class"), context),
+        side=row.one_of("side", SIDES),
+        quantity=number_text(abs(row.decimal("qty"))),
+        price=number_text(row.decimal("price")),
+        executed_at=rfc3339(row, "transaction_time"),
+        order_id=id_of(row.text("order_id")),
+        kind=kind,
+        ref=None if kind is FillKind.TRADE else _previous(row),
+    )
+
+
+def _fee(row: Row, context: Context) -> Fill:
+    """Return a fee of a day: the activity names no execution. Cash out is negative there, and paid here."""
+    currency = row.text_or("currency") or context.word("currency", "USD")
+    symbol = row.text_or("symbol")
+    contract = (
+        _instrument(symbol, row.text_or("asset_class"), context) if symbol else contracts.cash(currency)
+    )
+    fee, asset = -row.decimal_or("net_amount"), currency
+    if not fee and symbol and "qty" in row:  # a crypto fee is taken in units of the asset
+        fee, asset = -row.decimal("qty"), str(contract["symbol"]).partition("-")[0]
+    return context.fill(
+        row.text_or("account_id"),
+        fill_id=id_of(row.text("activity_type"), row.text("id")),
+        instrument=contract,
+        side="BUY",
+        quantity="0",
+        price="0",
+        fee=number_text(fee),
+        fee_currency=asset,
+        executed_at=_day(row),
+        kind=FillKind.FEE,
+    )
+
+
+def _lifecycle(row: Row, kind: str, context: Context, causes: dict[str, FillKind]) -> Fill:
+    """Return an assignment, exercise, expiry, cash settlement, or the delivery of shares that comes with it."""
+    id_, quantity, price = row.text("id"), row.decimal("qty"), row.decimal_or("price")
+    contract = _instrument(row.text("symbol"), row.text_or("asset_class"), context)
+    if kind == "OPTRD":
+        made = causes.get(id_, FillKind.ASSIGN)
+        if price * quantity != -row.decimal("net_amount"):
+            raise Rejected(
+                "CONTRADICTION", f"activity {id_[:60]!a}: qty x price is not the net_amount that was paid"
+            )
+    elif kind == "OPCSH":
+        made = FillKind.SETTLE
+        price = contracts.settlement_price(-row.decimal("net_amount"), quantity, contract)
+    else:
+        made = LIFECYCLE[kind]
+    return context.fill(
+        row.text_or("account_id"),
+        fill_id=id_of(kind, id_),
+        instrument=contract,
+        side="BUY" if quantity > 0 else "SELL",
+        quantity=number_text(abs(quantity)),
+        price=number_text(price),
+        executed_at=_day(row),
+        group_id=id_of(id_),
+        kind=made,
+    )
+
+
+def _previous(row: Row) -> str:
+    for name in ("previous_execution_id", "previous_id"):
+        if name in row:
+            return id_of(row.text(name).rpartition("::")[2])
+    raise row.bad("previous_execution_id", "is missing: a bust or correction must say of which execution")
+
+
+def _day(row: Row) -> str:
+    """Return the time of an activity; one that has a date only counts at the close in New York, 16:00."""
+    for name in ("transaction_time", "executed_at"):
+        if name in row:
+            return rfc3339(row, name)
+    return utc_text(datetime.combine(contracts.a_date(row.text("date")), CLOSE, ZoneInfo(NEW_YORK)))
+
+
+def _instrument(symbol: str, asset_class: str | None, context: Context) -> dict[str, Any]:
+    def read() -> dict[str, Any]:
+        if asset_class == "crypto" or (asset_class is None and "/" in symbol):
+            return contracts.crypto(*contracts.pair(symbol, context, QUOTES))
+        if contracts.is_occ(symbol):
+            return contracts.occ_option(symbol, context)
+        if asset_class not in (None, "us_equity"):
+            raise Rejected("UNSUPPORTED", f"asset class {asset_class[:20]!a} of {symbol[:40]!a} is not known")
+        if asset_class is None and context.get("kind", "equity") == "crypto":
+            return contracts.crypto(*contracts.pair(symbol, context, QUOTES))
+        return contracts.equity(symbol, context.word("currency", "USD"))
+
+    return context.instrument(symbol, read)
+
+
+DIALECT = Dialect(parse)

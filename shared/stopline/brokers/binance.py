@@ -1,0 +1,218 @@
+"""Binance: spot `executionReport`, USD-M futures `ORDER_TRADE_UPDATE` and the funding of `ACCOUNT_UPDATE`.
+
+No message names the account. Trade ids count by symbol, apart on spot and futures. A liquidation is execution
+type CALCULATED or an order named `autoclose-...`; auto-deleveraging is `adl_autoclose`, a delivery
+`settlement_autoclose-...`.
+"""
+
+from typing import Any
+
+from stopline.brokers import contracts
+from stopline.brokers.dialect import Context, Dialect, Item, each, of_any
+from stopline.brokers.moments import epoch_ms
+from stopline.brokers.row import Row, id_of, number_text
+from stopline.model.errors import Rejected
+from stopline.model.fill import Fill, FillKind
+
+QUOTES = [
+    "USDT",
+    "USDC",
+    "FDUSD",
+    "TUSD",
+    "BUSD",
+    "USDP",
+    "DAI",
+    "USD1",
+    "BTC",
+    "ETH",
+    "BNB",
+    "SOL",
+    "XRP",
+    "TRX",
+    "DOGE",
+    "DOT",
+    "EUR",
+    "GBP",
+    "AUD",
+    "BRL",
+    "TRY",
+    "JPY",
+    "MXN",
+    "PLN",
+    "RON",
+    "ZAR",
+    "ARS",
+    "COP",
+    "CZK",
+    "UAH",
+    "RUB",
+    "NGN",
+    "IDR",
+    "IDRT",
+    "BIDR",
+    "BKRW",
+    "VAI",
+    "AEUR",
+    "EURI",
+    "PAX",
+    "USDS",
+    "UST",
+]
+SIDES = {"BUY": "BUY", "SELL": "SELL"}
+SPOT = dict.fromkeys(["NEW", "CANCELED", "REPLACED", "REJECTED", "EXPIRED", "TRADE_PREVENTION"], False) | {
+    "TRADE": True
+}
+FUTURES: dict[str, FillKind | None] = {
+    **dict.fromkeys(("NEW", "CANCELED", "EXPIRED", "AMENDMENT")),
+    "TRADE": FillKind.TRADE,
+    "CALCULATED": FillKind.LIQUIDATION,
+}
+FORCED = {
+    "autoclose-": (FillKind.LIQUIDATION, "liquidation"),
+    "adl_autoclose": (FillKind.LIQUIDATION, "adl"),
+    "settlement_autoclose-": (FillKind.SETTLE, "delivery"),
+}
+POSITION_SIDES = dict.fromkeys(("BOTH", "LONG", "SHORT"), True)
+NO_FILLS = {
+    "TRADE_LITE",
+    "outboundAccountPosition",
+    "listStatus",
+    "listenKeyExpired",
+    "eventStreamTerminated",
+    "MARGIN_CALL",
+    "ACCOUNT_CONFIG_UPDATE",
+    "STRATEGY_UPDATE",
+    "GRID_UPDATE",
+    "CONDITIONAL_ORDER_TRIGGER_REJECT",
+    "ALGO_UPDATE",
+}
+# Why a futures balance changed: an order's own change comes with its ORDER_TRADE_UPDATE.
+BALANCES = {"FUNDING_FEE": True, "ORDER": False, "MARGIN_TYPE_CHANGE": False}
+
+
+def parse(value: dict[str, Any], context: Context) -> list[Item]:
+    """Read one event of a user data stream, bare or wrapped in `event` or `data`."""
+    message = Row(value, "message")
+    for wrap in ("event", "data"):
+        if isinstance(message.value.get(wrap), dict):
+            message = message.row(wrap)
+    if "e" not in message:
+        raise of_any(("an event of a user data stream (`e`)",))
+    event = message.text("e")
+    if event in NO_FILLS:
+        return []
+    if event == "executionReport":
+        return each([message], lambda row: _spot(row, context))
+    if event == "ORDER_TRADE_UPDATE":
+        return each([message], lambda row: _futures(row, context))
+    if event == "ACCOUNT_UPDATE":
+        return _balances(message, context)
+    raise Rejected("UNSUPPORTED", f"event {event[:40]!a} is not booked: nothing is guessed")
+
+
+def _spot(row: Row, context: Context) -> Fill | None:
+    if not row.one_of("x", SPOT):
+        return None
+    base, quote = contracts.pair(row.text("s"), context, QUOTES)
+    if row.decimal("t") < 0:
+        raise row.bad("t", "is no trade id, but the event is a trade")
+    return context.fill(
+        None,
+        fill_id=id_of(row.text("s"), row.text("t")),
+        instrument=context.instrument(row.text("s"), lambda: contracts.crypto(base, quote)),
+        order_id=id_of(row.text("i")),
+        executed_at=epoch_ms(row, "T"),
+        **_execution(row),
+    )
+
+
+def _futures(message: Row, context: Context) -> Fill | None:
+    row = message.row("o")
+    kind = row.one_of("x", FUTURES)
+    if kind is None:
+        return None
+    symbol = row.text("s")
+    if message.text_or("fs", "UM") != "UM" or "ma" in row:
+        raise Rejected(
+            "UNSUPPORTED", f"{symbol[:40]!a} is a COIN-M contract: inverse contracts are not booked"
+        )
+    cause = None
+    for prefix, (forced, name) in FORCED.items():
+        if (row.text_or("c") or "").startswith(prefix):
+            kind, cause = forced, name
+    bucket = row.text_or("ps", "BOTH")
+    if bucket not in POSITION_SIDES:
+        raise Rejected("UNKNOWN_SIDE", f"position side {str(bucket)[:20]!a} is not known")
+    trade = row.decimal("t")
+    if trade > 0:
+        id_ = id_of("um", symbol, row.text("t"))
+    elif kind is FillKind.TRADE:
+        raise row.bad("t", "is no trade id, but the event is a trade")
+    else:  # a liquidation without a trade id is known by its order and how much of it is filled
+        id_ = id_of("um", symbol, row.text("i"), number_text(row.decimal("z")))
+    return context.fill(
+        None,
+        fill_id=id_,
+        instrument=context.instrument(symbol, lambda: _perpetual(symbol, context)),
+        order_id=id_of(row.text("i")),
+        executed_at=epoch_ms(row, "T"),
+        kind=kind,
+        cause=cause,
+        position_side=None if bucket == "BOTH" else bucket,
+        **_execution(row),
+    )
+
+
+def _execution(row: Row) -> dict[str, Any]:
+    """Return what spot and futures have in common: the last fill, never the cumulative one."""
+    fee = row.decimal_or("n")
+    return {
+        "side": row.one_of("S", SIDES, "UNKNOWN_SIDE"),
+        "quantity": number_text(row.decimal("l")),
+        "price": number_text(row.decimal("L")),
+        "fee": number_text(fee),
+        "fee_currency": row.text("N") if fee else None,
+    }
+
+
+def _perpetual(symbol: str, context: Context) -> dict[str, Any]:
+    name, _, delivery = symbol.partition("_")
+    base, quote = contracts.pair(name, context, QUOTES)
+    expiry = contracts.a_date(f"20{delivery}").isoformat() if delivery else None
+    return contracts.future(symbol, quote, context.word("multiplier", "1"), f"{base}-{quote}", expiry)
+
+
+def _balances(message: Row, context: Context) -> list[Item]:
+    update = message.row("a")
+    if not update.one_of("m", BALANCES):
+        return []
+    if message.text_or("fs", "UM") != "UM":
+        raise Rejected("UNSUPPORTED", "funding of COIN-M contracts is not booked")
+    positions = update.value.get("P") or []
+    symbols = (
+        {Row(item, "message.a.P").text("s") for item in positions} if isinstance(positions, list) else set()
+    )
+
+    def funding(row: Row) -> Fill | None:
+        """Return the payment: what came in is negative, as fees are."""
+        change, asset = row.decimal("bc"), row.text("a")
+        if not change:
+            return None
+        contract = _perpetual(next(iter(symbols)), context) if len(symbols) == 1 else contracts.cash(asset)
+        return context.fill(
+            None,
+            fill_id=id_of("um", "funding", asset, message.text("T"), number_text(row.decimal("wb"))),
+            instrument=contract,
+            side="BUY",
+            quantity="0",
+            price="0",
+            fee=number_text(-change),
+            fee_currency=asset,
+            executed_at=epoch_ms(message, "T"),
+            kind=FillKind.FUNDING,
+        )
+
+    return each(update.rows("B"), funding)
+
+
+DIALECT = Dialect(parse)

@@ -1,0 +1,139 @@
+"""What Zerodha and Upstox have in common: trades of Indian exchanges, naive times of Kolkata, cumulative orders."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from stopline.brokers import contracts
+from stopline.brokers.dialect import Context, Item, each
+from stopline.brokers.moments import MONTHS, local_time
+from stopline.brokers.row import Row, id_of, number_text
+from stopline.model.decimals import ZERO
+from stopline.model.errors import Rejected
+from stopline.model.fill import Fill
+
+KOLKATA = "Asia/Kolkata"
+SIDES = {"BUY": "BUY", "SELL": "SELL"}
+RIGHTS = {"CE": "C", "PE": "P"}
+EQUITY = {"NSE", "BSE", "NSE_EQ", "BSE_EQ"}
+UNITS = {"NFO", "BFO", "NSE_FO", "BSE_FO"}  # quantities are units of the underlying there
+LOTS = {"MCX", "CDS", "BCD", "NCO", "MCX_FO", "NCD_FO", "BCD_FO", "NSE_COM"}  # and lots here
+_ROOT = r"(360ONE|NIFTYNXT50|[A-Z][A-Z&-]*)"  # a root with digits reads in two ways, unless it is known
+_STRIKE = r"([0-9]+(?:\.[0-9]+)?)"
+_MONTHLY = re.compile(_ROOT + r"([0-9]{2})([A-Z]{3})" + _STRIKE + r"(CE|PE)")
+_WEEKLY = re.compile(_ROOT + r"([0-9]{2})([1-9OND])([0-9]{2})" + _STRIKE + r"(CE|PE)")
+_FUTURE = re.compile(_ROOT + r"([0-9]{2})([A-Z]{3})FUT")
+_SPACED = re.compile(r"([A-Z0-9&-]+) (?:" + _STRIKE + r" (CE|PE)|FUT) ([0-9]{2}) ([A-Z]{3}) ([0-9]{2})")
+_WEEKLY_MONTHS = {**{str(n): n for n in range(1, 10)}, "O": 10, "N": 11, "D": 12}
+
+
+def trades_of(
+    rows: Iterable[Row],
+    context: Context,
+    symbol_field: str,
+    segment: Callable[[Row], str],
+    time_fields: tuple[str, ...],
+) -> list[Item]:
+    """Read trades: one execution each, known by exchange, day and the exchange's trade number."""
+
+    def read(row: Row) -> Fill:
+        symbol, where = row.text(symbol_field), segment(row)
+        field = next((name for name in time_fields if name in row), time_fields[0])
+        executed_at = local_time(row, field, context.zone(KOLKATA))
+        exchange = row.text("exchange")
+        return context.fill(
+            row.text_or("user_id"),
+            fill_id=id_of(exchange, executed_at[:10].replace("-", ""), row.text("trade_id")),
+            instrument=context.instrument(symbol, lambda: _instrument(symbol, where, context)),
+            side=row.one_of("transaction_type", SIDES, "UNKNOWN_SIDE"),
+            quantity=number_text(row.decimal("quantity")),
+            price=number_text(row.decimal("average_price")),
+            executed_at=executed_at,
+            order_id=id_of(row.text("order_id")),
+        )
+
+    return each(rows, read)
+
+
+def order_state(order: Row, statuses: Mapping[str, bool], trades: list[Item] | None) -> list[Item]:
+    """Return the items of a message about an order, with its trades where it carries them.
+
+    An order says what is filled so far, by quantity and average. Without its trades nothing can be booked from
+    that, and with too few of them a person must know.
+    """
+    order.one_of("status", statuses)
+    filled = order.decimal_or("filled_quantity")
+    if trades is None:
+        if filled <= 0:
+            return []
+        raise _incomplete(order, f"says {filled} are filled so far, and not by which trades")
+    found = sum((item.fill.quantity for item in trades if item.fill), ZERO)
+    if found < filled:
+        told = _incomplete(order, f"says {filled} are filled so far, its trades are {found}")
+        return [*trades, Item({k: v for k, v in order.value.items() if k != "trades"}, None, told)]
+    return trades
+
+
+def _incomplete(order: Row, what: str) -> Rejected:
+    return Rejected(
+        "CUMULATIVE",
+        f"order {order.text('order_id')[:40]} {what}: send the order's trades (`trades`), as the broker's API "
+        "lists them",
+    )
+
+
+def _instrument(symbol: str, segment: str, context: Context) -> dict[str, Any]:
+    currency = context.word("currency", "INR")
+    if segment in EQUITY:
+        return contracts.equity(symbol.removesuffix("-EQ"), currency)
+    if segment in UNITS:
+        size = context.word("multiplier", "1")
+    elif segment in LOTS:
+        size = context.need("multiplier", f"{segment} counts lots, and {symbol[:40]!a} does not say its size")
+    else:
+        raise Rejected("UNSUPPORTED", f"segment {segment[:20]!a} of {symbol[:40]!a} is not known")
+    plain = symbol.replace(" ", "")
+    spaced, monthly = _SPACED.fullmatch(symbol), _MONTHLY.fullmatch(symbol)
+    weekly, future = _WEEKLY.fullmatch(symbol), _FUTURE.fullmatch(symbol)
+    if spaced and spaced[5] in MONTHS:
+        expiry = _day(2000 + int(spaced[6]), MONTHS[spaced[5]], int(spaced[4]), symbol)
+        if spaced[3] is None:
+            return contracts.future(plain, currency, size, spaced[1], expiry.isoformat())
+        return _option(spaced[1], expiry, spaced[3], spaced[2], currency, size, plain)
+    if monthly and monthly[3] in MONTHS:
+        expiry = _told_expiry(int(monthly[2]), MONTHS[monthly[3]], symbol, context)
+        return _option(monthly[1], expiry, monthly[5], monthly[4], currency, size, plain)
+    if weekly:
+        expiry = _day(2000 + int(weekly[2]), _WEEKLY_MONTHS[weekly[3]], int(weekly[4]), symbol)
+        return _option(weekly[1], expiry, weekly[6], weekly[5], currency, size, plain)
+    if future and future[3] in MONTHS:
+        return contracts.future(plain, currency, size, future[1], context.get("expiry"))
+    raise Rejected(
+        "MISSING_ATTRIBUTE",
+        f"the terms of {symbol[:40]!a} cannot be read: attribute `instrument` must say them",
+    )
+
+
+def _option(
+    root: str, expiry: date, right: str, strike: str, currency: str, size: str, symbol: str
+) -> dict[str, Any]:
+    return contracts.option(root, expiry, RIGHTS[right], Decimal(strike), currency, size, root, symbol)
+
+
+def _told_expiry(year: int, month: int, symbol: str, context: Context) -> date:
+    """Return the expiry of a monthly option, whose symbol names no day."""
+    day = contracts.a_date(
+        context.need("expiry", f"the symbol {symbol[:40]!a} names a month, no day of expiry")
+    )
+    if (day.year, day.month) != (2000 + year, month):
+        raise Rejected("CONTRADICTION", f"attribute expiry {day} is not in the month of {symbol[:40]!a}")
+    return day
+
+
+def _day(year: int, month: int, day: int, symbol: str) -> date:
+    try:
+        return date(year, month, day)
+    except ValueError:
+        raise Rejected("BAD_MESSAGE", f"{symbol[:40]!a} has no real expiry date") from None
