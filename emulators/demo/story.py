@@ -4,7 +4,9 @@ It knows nothing of what it runs on: it publishes what a broker, a feed and the 
 what people and dashboards would read, and waits for each step to be done before the day goes on.
 """
 
+import re
 import time
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -176,14 +178,13 @@ class Story:
 
     def _warn(self) -> None:
         self._warned = True
-        mail, discord = self._heard("of its limit", {"email", "discord"})
+        mail, discord = self._heard("Loss of the day.* of its limit", {"email", "discord"})
         self._screen.event("80% of the daily loss limit: a warning goes to e-mail and Discord.", "yellow")
         self._screen.message(mail)
         self._screen.message(discord)
 
     def _breach(self) -> None:
-        self._heard("breached", {"email", "discord"})
-        (sms,) = self._heard("breached", {"sms"})
+        *_, sms = self._heard(r"(?s)Loss of the day.*breached", {"email", "discord", "sms"})
         (state,) = self._heard("reduce-only for account", {"discord"})
         self._state = self._app.trading.for_account(ACCOUNT)[0].value
         self._screen.event(
@@ -252,6 +253,10 @@ class Story:
         if status["positions"] or any(self._net_quantities().values()):
             raise DemoFailed("the book is not flat")
         counted = self._count()
+        told = Counter(told.channel for told in self._backend.told())
+        self._screen.say(
+            f"People were told by {told['sms']} SMS, {told['email']} e-mails and {told['discord']} Discord messages."
+        )
         self._screen.title("Every fill is accounted for")
         self._screen.line(str(counted), "bold green" if counted.in_flight == 0 else "bold red")
         return counted
@@ -315,13 +320,13 @@ class Story:
         self._backend.wait(is_done, f"the sweep {kind.value}")
 
     def _trade(self, strategy: str, group: str, legs: list[tuple[str, int, int]]) -> None:
-        """Trade a spread leg by leg, what protects first."""
+        """Trade a spread leg by leg, what protects first: Pub/Sub may turn two fills round."""
         for right, strike, quantity in legs:
             option = spxw(right, strike)
             status = self._order(f"O-{option.symbol}", strategy, option, quantity, group)
             if status is not Status.FILLED:
                 raise DemoFailed(f"the order for {option.symbol} was {status.value}")
-        self._settle()
+            self._settle()
 
     def _order(
         self, id_: str, strategy: str, instrument: Instrument, quantity: int, group: str | None
@@ -388,7 +393,7 @@ class Story:
 
         def is_told() -> bool:
             for told in self._backend.told():
-                if told.channel in channels and words in f"{told.title} {told.text}":
+                if told.channel in channels and re.search(words, f"{told.title} {told.text}"):
                     found.setdefault(told.channel, told)
             return len(found) == len(channels)
 
