@@ -30,6 +30,8 @@ COMMANDS = {
     ),
     "greeks": Entry("stopline.cli.greeks", "greeks", "Add prices and Greeks to a CSV file of options."),
     "iv": Entry("stopline.cli.iv", "iv", "Add implied volatilities to a CSV file of options."),
+    "metrics": Entry("stopline.cli.metrics", "metrics", "Measure a series of returns: CSV in, JSON out."),
+    "var": Entry("stopline.cli.var", "var", "Value at risk and expected shortfall of a series of P&L."),
     "quarantine": Entry("stopline.cli.quarantine", "quarantine", "Look at messages that were refused."),
     "dead-letters": Entry(
         "stopline.cli.dead_letters", "dead_letters", "Messages that were given up: look, bring back, drop."

@@ -1,0 +1,159 @@
+"""stopline metrics and stopline var: what they read, what they answer, what they say about a bad file."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from stopline.cli.main import main
+from stopline.risk import performance
+from stopline.risk.var import filtered, historical
+
+RETURNS = [0.02, -0.01, 0.03, -0.05, 0.01, 0.04, -0.02, 0.0, 0.01, -0.03] * 12
+
+
+def run(args: Sequence[str], content: str | bytes, tmp_path: Path) -> Result:
+    path = tmp_path / "returns.csv"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return CliRunner().invoke(main, [args[0], str(path), *args[1:]])
+
+
+def answer(result: Result) -> Any:
+    assert result.exit_code == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def lines(values: Sequence[float], head: str = "returns") -> str:
+    return "\n".join([head, *map(str, values)]) + "\n"
+
+
+def test_metrics_are_those_of_the_library(tmp_path: Path) -> None:
+    """R2.7"""
+    found = answer(run(["metrics", "--periods", "12", "--rf", "0.03"], lines(RETURNS), tmp_path))
+    measures = found["measures"]
+    assert found["n"] == 120
+    assert measures["sharpe"] == pytest.approx(performance.sharpe(RETURNS, 1.03 ** (1 / 12) - 1, 12))
+    assert measures["calmar"] == pytest.approx(performance.calmar(RETURNS, 12))
+    assert measures["win_rate"] == pytest.approx(5 / 9)
+    assert measures["var"] == historical(RETURNS, 0.95).var
+    assert found["unknown"] == {}
+    assert found["worst_drawdown"]["depth"] == measures["max_drawdown"]
+
+
+def test_metrics_say_why_there_is_no_answer(tmp_path: Path) -> None:
+    found = answer(run(["metrics"], lines([0.01, 0.02]), tmp_path))
+    assert found["measures"]["sortino"] is None
+    assert found["unknown"]["sortino"].startswith("no return is below")
+    assert found["measures"]["max_drawdown"] == 0
+    assert found["worst_drawdown"] is None
+    one = answer(run(["metrics"], "0.01", tmp_path))
+    assert one["n"] == 1
+    assert one["measures"]["volatility"] is None
+
+
+def test_lines_of_the_worst_drawdown(tmp_path: Path) -> None:
+    found = answer(run(["metrics"], lines([0.1, -0.1, -0.1, 0.3, -0.1]), tmp_path))["worst_drawdown"]
+    assert (found["peak_line"], found["trough_line"], found["recovery_line"]) == (2, 4, 5)
+    first = answer(run(["metrics"], lines([-0.1, 0.05]), tmp_path))["worst_drawdown"]
+    assert (first["peak_line"], first["trough_line"], first["recovery_line"]) == (None, 2, None)
+
+
+@pytest.mark.parametrize(
+    ("args", "content"),
+    [
+        ([], "0.01\n-0.02\n"),
+        ([], "1%\n-2%\n"),
+        ([], "\ufeffReturns\r\n0.01\r\n\r\n-0.02\r\n"),
+        ([], "date,returns\n2026-01-02,0.01\n2026-01-05,-0.02\n"),
+        (["--column", "STRATEGY"], "date,strategy,market\na,0.01,x\nb,-0.02,y\n"),
+        (["--column", "2"], "date,strategy\na,0.01\nb,-0.02\n"),
+        (["--column", "2"], "1,0.01\n2,-0.02\n"),
+    ],
+)
+def test_the_ways_to_give_a_column(args: list[str], content: str, tmp_path: Path) -> None:
+    assert answer(run(["metrics", *args], content, tmp_path))["measures"]["expectancy"] == pytest.approx(
+        -0.005
+    )
+
+
+def test_standard_input() -> None:
+    result = CliRunner().invoke(main, ["metrics", "-"], input="0.01\n-0.02\n")
+    assert answer(result)["n"] == 2
+    bad = CliRunner().invoke(main, ["var", "-"], input=b"\xff\xfe")
+    assert bad.exit_code == 2
+    assert "standard input: not UTF-8 text" in bad.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "content", "said"),
+    [
+        ([], "returns\n0.01\nabc\n", "line 3, column 'returns': 'abc' is not a number"),
+        ([], "returns\n0.01\nnan\n", "line 3, column 'returns': 'nan' is not a number"),
+        ([], "returns\n0.01\n1_0\n", "'1_0' is not a number"),
+        ([], "date,returns\na,0.01\nb,\n", "line 3, column 'returns': there is no number"),
+        ([], "date,returns\na,0.01\nb\n", "line 3, column 'returns': there is no number"),
+        ([], "returns\n0.01\n-1.5\n", "line 3: the return -1.5 is below -100 %"),
+        ([], "a,b\n1,2\n", "say which column with --column; there are a, b"),
+        (["--column", "c"], "a,b\n1,2\n", "there is no column 'c'; there are a, b"),
+        (["--column", "a"], "a,a\n1,2\n", "there are 2 columns 'a'"),
+        ([], "", "the file is empty"),
+        ([], "returns\n", "there are no returns under the head"),
+        ([], b"\xff\xfe\x00", "not UTF-8 text"),
+        (["--periods", "0"], "0.1\n0.2\n", "--periods was 0"),
+        (["--rf", "nan"], "0.1\n0.2\n", "--rf was nan"),
+        (["--confidence", "95"], "0.1\n0.2\n", "confidence was 95.0"),
+        ([], "1e308\n1e308\n", "compound to more than a float holds"),
+    ],
+)
+def test_a_bad_file_is_one_line_with_its_place(
+    args: list[str], content: str | bytes, said: str, tmp_path: Path
+) -> None:
+    result = run(["metrics", *args], content, tmp_path)
+    assert result.exit_code == 2, result.output
+    assert said in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert result.stdout == ""
+
+
+def test_a_file_that_is_not_there() -> None:
+    result = CliRunner().invoke(main, ["var", "/nowhere/x.csv"])
+    assert result.exit_code == 2
+    assert "No such file" in result.stderr
+
+
+def test_var_by_every_method_at_every_confidence(tmp_path: Path) -> None:
+    """R2.7: configurable confidence."""
+    found = answer(run(["var"], lines(RETURNS, "pnl"), tmp_path))
+    keys = [(f["method"], f["confidence"]) for f in found["figures"]]
+    methods = ["historical", "normal", "cornish-fisher", "filtered"]
+    assert keys == [(m, c) for c in (0.95, 0.99) for m in methods]
+    assert found["figures"][0]["var"] == historical(RETURNS, 0.95).var
+    assert found["figures"][7]["es"] == filtered(RETURNS, 0.99).es
+    one = answer(
+        run(
+            ["var", "--method", "normal", "--confidence", "0.999", "--horizon", "10"],
+            lines(RETURNS),
+            tmp_path,
+        )
+    )
+    assert [(f["confidence"], f["horizon"]) for f in one["figures"]] == [(0.999, 10)]
+
+
+def test_var_of_too_few_is_unknown_with_the_reason(tmp_path: Path) -> None:
+    found = answer(run(["var"], lines(RETURNS[:50]), tmp_path))
+    at_99 = next(f for f in found["figures"] if f["confidence"] == 0.99 and f["method"] == "historical")
+    assert at_99["var"] is None
+    assert "needs 100 independent observations, and there were 50" in at_99["unknown"]
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [(["--confidence", "95"], "--confidence was 95"), (["--horizon", "0"], "--horizon was 0")],
+)
+def test_var_settings_are_checked(args: list[str], said: str, tmp_path: Path) -> None:
+    result = run(["var", *args], lines(RETURNS), tmp_path)
+    assert result.exit_code == 2
+    assert said in result.stderr
