@@ -5,12 +5,14 @@ To add a limit: one entry in LIMITS and one pure function from figures to what i
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
 
 from stopline.model.account import Account
 from stopline.model.decimals import EXACT, ZERO, divide
 from stopline.model.fill import DEFAULT_STRATEGY
+from stopline.model.instrument import Kind
 from stopline.rules.figures import Figures
 
 WARN_AT = Decimal("0.80")  # of any limit (R2.2)
@@ -18,6 +20,7 @@ CLEAR_BELOW = Decimal(
     "0.05"
 )  # a level is left only this far (of the limit) below where it began: no flapping
 HUNDRED = Decimal(100)
+SETTLING = timedelta(seconds=5)  # how long the legs of a spread may come one after another
 MOST = Decimal(10) ** 6  # %: more is told as this much
 
 
@@ -44,6 +47,7 @@ class Measure:
 
     object: str
     current: Decimal | None
+    settling: bool = False  # legs are still being booked: a worse level waits for the next reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +100,23 @@ def _position_name(key: str) -> str:
 
 
 def _symbol_exposures(f: Figures) -> Iterable[Measure]:
-    return (Measure(underlying, _share(value, f.equity)) for underlying, value in f.exposures.items())
+    return (
+        Measure(underlying, _share(value, f.equity), _is_settling(f, underlying))
+        for underlying, value in f.exposures.items()
+    )
+
+
+def _is_settling(f: Figures, underlying: str) -> bool:
+    """Tell whether an option leg was executed just now: until its spread's other legs are booked too, the account
+    looks as if it were naked short, which nobody must be woken for.
+    """
+    return any(
+        v.position.instrument.kind is Kind.OPTION
+        and v.position.instrument.underlying == underlying
+        and v.position.last is not None
+        and abs(f.at - v.position.last[0]) < SETTLING
+        for v in f.positions
+    )
 
 
 def _daily_loss(f: Figures) -> Iterable[Measure]:
@@ -164,6 +184,8 @@ def readings(f: Figures, previous: Mapping[str, Level]) -> list[Reading]:
         for measure in limit.measure(f):
             before = previous.get(f"{limit.name}|{measure.object}", Level.OK)
             level = level_of(measure.current, threshold, limit.inclusive, before)
+            if measure.settling and level.rank > before.rank:
+                level = before
             result.append(Reading(limit, measure.object, measure.current, threshold, level))
     return result
 

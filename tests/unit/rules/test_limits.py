@@ -17,7 +17,7 @@ from stopline.model.instrument import Instrument
 from stopline.rules.figures import DayStart, Figures, Valued
 from stopline.rules.limits import LIMITS, Action, Level, Reading, check_overrides, level_of, readings
 
-from ..make import NOON, account, equity, option, trade
+from ..make import NOON, account, at, equity, option, trade
 
 THREE = Decimal(3)
 
@@ -288,3 +288,23 @@ def test_unpriced_names_the_symbols_without_a_price_once_each() -> None:
     ]
     priced = valued(equity("QQQ"), 1, 100, Decimal(0))
     assert replace(figures_of(), positions=[*missing, priced]).unpriced == ["SPXW261118P06000000", "SPY"]
+
+
+@pytest.mark.parametrize(("seconds", "level"), [(0, Level.OK), (4, Level.OK), (6, Level.BREACH)])
+def test_a_short_leg_booked_before_its_long_one_wakes_nobody(seconds: int, level: Level) -> None:
+    """R2.1: legs arrive in any order; for five seconds after one the exposure's level does not get worse."""
+    leg, _ = fold([trade(0, -1, "5", instrument=option())])
+    naked = figures_of(exposures={"SPXW": Decimal(600_000)})
+    naked = replace(naked, positions=(Valued(leg, None, None, None),), at=at(seconds))
+    assert one(readings(naked, {}), "max_symbol_exposure", "SPXW").level is level
+    worse = {"max_symbol_exposure|SPXW": Level.BREACH}
+    assert one(readings(naked, worse), "max_symbol_exposure", "SPXW").level is Level.BREACH
+
+
+def test_shares_bought_a_moment_ago_do_not_wait() -> None:
+    """R1.6: only option legs come in sets; a share's breach is told at once."""
+    shares, _ = fold([trade(0, 500, "90")])
+    found = replace(
+        figures_of(exposures={"SPY": Decimal(45_000)}), positions=(Valued(shares, None, None, None),)
+    )
+    assert one(readings(found, {}), "max_symbol_exposure", "SPY").level is Level.BREACH
