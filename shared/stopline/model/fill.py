@@ -121,7 +121,7 @@ class Fill(Message):
         if self.kind in _MONEY:
             if abs(self.fee) > MAX_NOTIONAL:
                 raise ValueError(f"fee is beyond {MAX_NOTIONAL:E}")
-        elif self.fee > max(notional, Decimal(100)):
+        elif self.fee > max(notional, 100 + 5 * self.quantity):  # options at 0.00 still cost a fee each
             raise ValueError(f"fee {self.fee} is above the fill's notional")
         extras = self.model_extra or {}
         if len(extras) > MAX_EXTRAS or len(canonical(extras)) > 2048:

@@ -132,7 +132,7 @@ def _share(reading: Reading) -> str:
     """Say how much of its limit a number is; of a limit of zero there is no share."""
     if reading.current is None or not reading.threshold:
         return "all"
-    return f"{short_number(divide(reading.current * 100, reading.threshold))}%"
+    return f"{divide(reading.current * 100, reading.threshold, places=0)}%"
 
 
 def short_number(value: Decimal | None) -> str:

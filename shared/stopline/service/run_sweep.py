@@ -114,7 +114,7 @@ class Sweeper:
             kind="heartbeat",
             object="stopline",
             severity=Severity.INFO,
-            summary=f"Stopline is running: {len(self._desk.accounts)} accounts watched",
+            summary=f"Stopline is running, accounts watched: {len(self._desk.accounts)}",
             raised_at=now,
         )
         return Effect(id_, "alerts", "", alert.model_dump(mode="json"))
