@@ -4,11 +4,11 @@ import re
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
-from stopline.model.decimals import DecimalText
+from stopline.model.decimals import EXACT, DecimalText, divide
 from stopline.model.ids import Currency, Symbol
 from stopline.model.times import DateText
 from stopline.model.wire import Message
@@ -28,7 +28,9 @@ class Instrument(Message):
     """One tradable contract.
 
     `multiplier` is the money, in `currency`, that one unit makes when its price moves by one. `underlying`
-    groups exposure: an option's or future's underlying, otherwise the symbol itself.
+    groups exposure: an option's or future's underlying, otherwise the symbol itself. An `inverse` contract is
+    settled in the asset it is about: one unit is worth -multiplier / price of `currency` (the longer, the
+    smaller the debt). `base`: the asset that units of this are, so that a fee in it reduces what was received.
     """
 
     symbol: Symbol
@@ -39,6 +41,8 @@ class Instrument(Message):
     expiry: DateText | None = None
     strike: DecimalText | None = None
     right: Literal["C", "P"] | None = None
+    inverse: Annotated[bool, Field(strict=True)] = False
+    base: Currency | None = None
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
@@ -54,15 +58,26 @@ class Instrument(Message):
             raise ValueError(f"only an option has strike and right, kind was {self.kind.value}")
         if self.kind is Kind.CASH and not (self.symbol == self.currency and self.multiplier == 1):
             raise ValueError("cash has its currency as its symbol, and a multiplier of 1")
+        if self.inverse and self.kind not in (Kind.FUTURE, Kind.CRYPTO):
+            raise ValueError(f"only a future or crypto contract can be inverse, kind was {self.kind.value}")
         if not self.underlying:
             object.__setattr__(self, "underlying", self.symbol)
         return self
+
+    def worth(self, price: Decimal) -> Decimal:
+        """Return the money that one unit stands for at a price, so that P&L is quantity x change of worth.
+
+        Of an inverse contract it is rounded to 18 decimals: its quotient is seldom exact.
+        """
+        if self.inverse:
+            return divide(-self.multiplier, price, 18)
+        return EXACT.multiply(price, self.multiplier)
 
     def allows_price(self, price: Decimal) -> bool:
         """Tell whether a trade price is possible: futures may be negative, an option may be 0, the rest is
         above 0.
         """
-        if self.kind is Kind.FUTURE:
+        if self.kind is Kind.FUTURE and not self.inverse:
             return True
         return price >= 0 if self.kind is Kind.OPTION else price > 0
 
