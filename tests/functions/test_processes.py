@@ -44,7 +44,7 @@ FILL = {
 
 
 def run(code: str, **environment: str) -> str:
-    kept = {k: v for k, v in os.environ.items() if k not in {"LOG_EXECUTION_ID", "PYTHONPATH"}}
+    kept = {k: v for k, v in os.environ.items() if k != "LOG_EXECUTION_ID"}
     done = subprocess.run(
         [sys.executable, "-c", PRELUDE + textwrap.dedent(code)],
         cwd=ROOT,

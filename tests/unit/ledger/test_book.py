@@ -192,10 +192,13 @@ def test_a_late_fill_restates_the_days_it_touches() -> None:
     late = fill("E-2", "SELL", 10, 120, yesterday + timedelta(minutes=1))
     book = booked([[first], [sale]])
     assert book.day(date(2026, 11, 18), "USD").realised == 300
+    begins = calendar("XNYS").session_start(date(2026, 11, 18))
+    assert book.carried_into(date(2026, 11, 18), begins)
     book = booked([[first], [sale], [late]])
     assert book.day(date(2026, 11, 17), "USD").realised == 200
     assert book.day(date(2026, 11, 18), "USD").realised == 0
     assert book.net_quantity("SPY") == -10
+    assert not book.carried_into(date(2026, 11, 18), begins)  # today began with nothing after all
 
 
 def test_the_log_is_asked_only_for_a_fill_that_is_late() -> None:
@@ -308,7 +311,7 @@ def test_a_session_knows_whether_it_began_with_anything_held() -> None:
     """R2.1: bought yesterday, sold and bought again today: today did begin with something."""
     yesterday = NOON - timedelta(days=1)
     begins = calendar("XNYS").session_start(SESSION_OF(NOON))
-    bought = fill("E-1", "BUY", 10, 100, yesterday)
+    bought = fill("E-B", "BUY", 10, 100, yesterday)
     today = [trade(1, -10, 101), trade(2, 5, 102), trade(3, -5, 103)]
     assert booked([[bought]]).carried_into(SESSION_OF(NOON), begins)
     for sold in range(1, 4):

@@ -81,3 +81,29 @@ def test_a_book_by_a_newer_stopline_is_not_touched() -> None:
     state["schema"] = SCHEMA + 1
     with pytest.raises(Transient, match="schema"):
         decode_book(json.dumps(state))
+
+
+def test_a_book_of_the_first_schema_is_read_as_fifo_without_amendments() -> None:
+    """F46: books in the store outlive versions; this text was written by schema 1."""
+    text = (
+        '{"schema":1,"account":"demo","revision":3,"fills":2,"positions":[{"instrument":{"symbol":"SPY",'
+        '"kind":"equity","currency":"USD","multiplier":"1","underlying":"SPY","expiry":null,"strike":null,'
+        '"right":null},"strategy":"default","quantity":"6","cost":"600","realised":"40","fees":"1.5",'
+        '"other_fees":{"BNB":"0.1"},"fills":2,"last":["2026-11-18T17:00:02Z","paper:demo:E-2"],'
+        '"cycle":["2026-11-18T17:00:01Z","paper:demo:E-1"],"opened_at":"2026-11-18T17:00:01Z",'
+        '"last_price":"110","lots":[["6","100","2026-11-18T17:00:01Z","paper:demo:E-1"]]}],'
+        '"days":[["2026-11-18","BNB","0","0.1",0],["2026-11-18","USD","40","1.5",1]],'
+        '"totals":[["BNB","0","0.1"],["USD","40","1.5"]]}'
+    )
+    book = decode_book(text)
+    assert book.method == "fifo"
+    assert book.total("USD").net == Decimal("38.5")
+    assert book.days[at().date(), "USD"].carried == 1
+    position = book.positions["default:SPY"]
+    assert (position.quantity, position.lots[0].price, position.income, position.amended) == (
+        6,
+        100,
+        0,
+        False,
+    )
+    assert decode_book(encode_book(book)) == book

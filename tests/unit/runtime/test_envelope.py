@@ -81,6 +81,14 @@ def test_a_body_that_is_neither_is_refused() -> None:
         parse_envelope(b'{"type": "stopline.fill.v1"}', {"Content-Type": "application/json"})
 
 
+@pytest.mark.parametrize("data", ["%%%", "e3%0=", "e30", "e30=e30=", "e30=\n", "-_-_", "é", "=", " e30="])
+def test_data_that_is_not_base64_is_refused_as_such(data: str) -> None:
+    """B03: nothing is guessed out of half a message."""
+    with pytest.raises(Rejected) as refused:
+        parse_envelope(push(data), {})
+    assert refused.value.reason in {"BAD_BASE64", "BAD_TEXT"}
+
+
 def test_long_ids_are_cut() -> None:
     """B39."""
     assert len(parse_envelope(push(messageId="m" * 5000), {}).message_id) == 200
