@@ -196,9 +196,10 @@ def _closings(scenario: Scenario) -> None:
 
 def naive_fold(fills: list[dict[str, Any]]) -> dict[tuple[str, str], tuple[Fraction, Fraction, Fraction]]:
     """An independent first in, first out: (account, symbol) -> (quantity, realised gross, fees)."""
-    groups = defaultdict(list)
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     for fill in fills:
-        groups[fill["account"], fill["instrument"]["symbol"]].append(fill)
+        if fill.get("ref") is None:
+            groups[fill["account"], fill["instrument"]["symbol"]] += _standing(fill, fills)
     result = {}
     for key, group in groups.items():
         group.sort(
@@ -224,3 +225,17 @@ def naive_fold(fills: list[dict[str, Any]]) -> dict[tuple[str, str], tuple[Fract
                 lots.append([left, Fraction(fill["price"])])
         result[key] = (sum((lot[0] for lot in lots), Fraction(0)), realised, fees)
     return result
+
+
+def _standing(fill: dict[str, Any], fills: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return what is left of a fill after its bust, its last correction and its late fees."""
+    about = [f for f in fills if f.get("ref") == fill["fill_id"] and f["account"] == fill["account"]]
+    if any(f["kind"] == "BUST" for f in about):
+        return []
+    corrections = [f for f in about if f["kind"] == "CORRECT"]
+    last = max(
+        corrections, key=lambda f: (datetime.fromisoformat(f["executed_at"]), f["fill_id"]), default=fill
+    )
+    late = sum(Fraction(f["fee"]) for f in about if f["kind"] == "FEE")
+    terms = {"quantity": last["quantity"], "price": last["price"], "fee": Fraction(last["fee"]) + late}
+    return [{**fill, **terms}]

@@ -264,8 +264,26 @@ class Scenario:
             if rng.random() < 0.7:  # else the next one is executed at the very same moment
                 self.world.now += timedelta(milliseconds=rng.randint(1, 3000))
             self.publish_fill(fill, 2 if rng.random() < 0.3 else 1)
+            if self.focus == "fills" and rng.random() < 0.4:
+                self._amend(rng, fill)
 
         return trade
+
+    def _amend(self, rng: random.Random, fill: dict[str, Any]) -> None:
+        """Publish a bust, corrections or a late fee of a fill; any of them may be delivered before it."""
+        for number in range(rng.choice([1, 1, 2])):
+            more: dict[str, Any] = rng.choice(
+                [
+                    {"kind": "BUST"},
+                    {"kind": "CORRECT", "price": "98.5", "quantity": str(rng.randint(1, 9))},
+                    {"kind": "FEE", "fee": "0.13"},
+                ]
+            )
+            ids = {"fill_id": f"{fill['fill_id']}-{number}", "ref": fill["fill_id"]}
+            if rng.random() < 0.5:
+                self.world.now += timedelta(milliseconds=rng.randint(1, 3000))
+            amendment = {**fill, **ids, **more, "executed_at": utc_text(self.world.now)}
+            self.publish_fill(amendment, 2 if rng.random() < 0.2 else 1)
 
     def _price(self, rng: random.Random) -> Callable[[], None]:
         def price() -> None:

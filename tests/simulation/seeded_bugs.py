@@ -10,6 +10,7 @@ from unittest.mock import patch
 
 from emulators.simulator import scenario as scenario_module
 from emulators.simulator.scenario import SimBroker
+from stopline.ledger import amend as amend_module
 from stopline.ledger import book as book_module
 from stopline.ledger.position import Position
 from stopline.model.errors import Rejected, Transient
@@ -316,4 +317,78 @@ def books_read_before_a_failed_read_are_forgotten() -> Iterator[None]:
             self._columns = columns(self._feed.books)
 
     with patch.object(Desk, "refresh", refresh):
+        yield
+
+
+@bug
+def a_bust_is_taken_for_nothing() -> Iterator[None]:
+    """A busted trade stays in the position."""
+    original = book_module.effective
+
+    def deaf(events: Any) -> Any:
+        return original([event for event in events if event.kind != "BUST"])
+
+    with patch.object(book_module, "effective", deaf):
+        yield
+
+
+@bug
+def a_bust_before_its_fill_is_forgotten() -> Iterator[None]:
+    """Nobody remembers what waits for a fill that has not come."""
+    original = book_module._by_position
+
+    def forgetful(new: Any, held: Any, find: Any) -> Any:
+        held.clear()
+        return original(new, held, find)
+
+    with patch.object(book_module, "_by_position", forgetful):
+        yield
+
+
+@bug
+def a_correction_takes_a_place_of_its_own() -> Iterator[None]:
+    """The corrected trade goes to the end of the queue."""
+    original = amend_module._changed
+
+    def moved(fill: Fill, update: Any) -> Fill:
+        copy = original(fill, update)
+        if "quantity" in update:
+            later = {"executed_at": fill.executed_at.replace(year=fill.executed_at.year + 1)}
+            copy = copy.model_copy(update=later)
+            copy.__dict__.pop("order", None)
+        return copy
+
+    def sorted_again(events: Any) -> Any:
+        return sorted(amend_module.effective(events), key=lambda step: step.fill.order)
+
+    with patch.object(amend_module, "_changed", moved), patch.object(book_module, "effective", sorted_again):
+        yield
+
+
+@bug
+def a_fee_that_was_there_before_its_fill_counts_twice() -> Iterator[None]:
+    """Once out of the log, once as what waited for the fill."""
+    original = book_module._known
+
+    def twice(before: Any, events: Any, first: Any, log: Any) -> Any:
+        return original(before, [event for event in events if event.kind != "FEE"], first, log)
+
+    with patch.object(book_module, "_known", twice):
+        yield
+
+
+@bug
+def the_newest_correction_is_whichever_came_last() -> Iterator[None]:
+    """Corrections by arrival, not by their own order."""
+    original = amend_module._amended
+
+    def by_arrival(fill: Fill, amendments: Any, known: Any) -> Any:
+        kept: list[Fill] = []
+        for amendment in amendments:
+            if amendment.kind == "CORRECT":
+                kept = [k for k in kept if k.kind != "CORRECT"]
+            kept.append(amendment)
+        return original(fill, kept, known)
+
+    with patch.object(amend_module, "_amended", by_arrival):
         yield

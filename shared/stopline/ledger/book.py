@@ -5,10 +5,11 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal, localcontext
 
-from stopline.ledger.position import Booked, Position, fold, position_key
+from stopline.ledger.amend import Find, effective, is_amendment, root_of, target_key
+from stopline.ledger.position import FIFO, Booked, Position, position_key
 from stopline.model.decimals import EXACT, ZERO
 from stopline.model.errors import Rejected
-from stopline.model.fill import Fill
+from stopline.model.fill import NEEDS_REF, Fill, FillKind
 
 KEPT_SESSIONS = 70
 FLAT_KEPT = timedelta(days=7)
@@ -21,7 +22,8 @@ that were booked since the position was last flat before the late fill; all of t
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """What one session booked in one currency: realised P&L gross of fees, and fees paid.
+    """What one session booked in one currency: realised P&L gross of fees, fees paid, income (funding and
+    dividends), and what was deposited (negative: withdrawn), which is no P&L.
 
     `carried`: how many of its fills closed units that an earlier session had opened.
     """
@@ -29,10 +31,17 @@ class Day:
     realised: Decimal = ZERO
     fees: Decimal = ZERO
     carried: int = 0
+    income: Decimal = ZERO
+    flow: Decimal = ZERO
 
     @property
     def net(self) -> Decimal:
-        return EXACT.subtract(self.realised, self.fees)
+        return EXACT.add(EXACT.subtract(self.realised, self.fees), self.income)
+
+    @property
+    def money(self) -> tuple[Decimal, Decimal, Decimal, Decimal]:
+        """The amounts alone, for comparison."""
+        return self.realised, self.fees, self.income, self.flow
 
 
 NO_DAY = Day()
@@ -42,7 +51,9 @@ NO_DAY = Day()
 class Book:
     """A book at one moment. `days` is by (session, currency); `totals` by currency since the account began.
 
-    `revision` counts commits; `fills` counts the fills booked.
+    `revision` counts commits; `fills` counts the fills booked, amendments too. `method` says which lots a fill
+    closes, for as long as the book lives. `held` are amendments by the key of the fill that they are about: that
+    fill has not come, or is of another position than they say.
     """
 
     account: str
@@ -51,6 +62,8 @@ class Book:
     positions: Mapping[str, Position] = field(default_factory=dict)
     days: Mapping[tuple[date, str], Day] = field(default_factory=dict)
     totals: Mapping[str, Day] = field(default_factory=dict)
+    method: str = FIFO
+    held: Mapping[str, tuple[Fill, ...]] = field(default_factory=dict)
 
     def open_positions(self) -> list[Position]:
         """Return the positions that are not flat, by key."""
@@ -82,30 +95,51 @@ class Book:
         return _is_late(self.positions.get(position_key(fill.strategy, fill.instrument.symbol)), fill, now)
 
     def with_fills(
-        self, fills: Iterable[Fill], session_of: Callable[[datetime], date], log: FillLog, now: datetime
+        self,
+        fills: Iterable[Fill],
+        session_of: Callable[[datetime], date],
+        log: FillLog,
+        now: datetime,
+        find: Find = lambda _: None,
     ) -> "Book":
         """Return the book after distinct new fills of this account, given in any order.
 
-        A fill that comes late folds its position again out of the fill log, and the days and totals change by
-        the difference. Raises Rejected when a symbol comes back as another contract.
+        A fill that comes late, a bust or a correction folds its position again out of the fill log, and the days
+        and totals change by the difference. `find` looks up booked fills that amendments name. Raises Rejected
+        when a symbol comes back as another contract.
         """
         positions = dict(self.positions)
         ledger = _Tally(dict(self.days), dict(self.totals), session_of)
-        count = 0
+        new = {fill.key: fill for fill in fills}
+        held = dict(self.held)
         with localcontext(EXACT):
-            for key, group in _by_position(fills).items():
-                before = positions.get(key)
-                _check_contract(before, group)
-                positions[key] = _folded(before, group, ledger, log, now)
-                count += len(group)
+            for key, group in _by_position(new, held, find).items():
+                positions[key] = self._grown(positions.get(key), group, _Refold(ledger, log, held), now)
         return replace(
             self,
             revision=self.revision + 1,
-            fills=self.fills + count,
+            fills=self.fills + len(new),
             positions=positions,
             days=_recent(ledger.days),
             totals=ledger.totals,
+            held=held,
         )
+
+    def _grown(self, before: Position | None, group: "_Group", refold: "_Refold", now: datetime) -> Position:
+        """Return a position with what is new of it: added at its end where that is enough."""
+        trades = group.trades
+        _check_contract(before, trades)
+        amended = before is not None and before.amended
+        at_end = bool(before and before.last and trades and trades[0].order > before.last)
+        if group.amended or (amended and (group.late_fees or not at_end)) or not (before or trades):
+            return refold.all(before, group.home, group.events, self.method)
+        position = refold.since_flat(before, group, now, self.method) if trades else before
+        assert position is not None
+        if group.late_fees:
+            position = position if trades else position.copy()
+            for fee, root in group.late_fees:
+                refold.tally.add(position.instrument.currency, position.add_late_fee(fee, root), 1)
+        return position
 
     def at_revision(self, revision: int) -> "Book":
         """Return the book as commit number `revision`."""
@@ -137,15 +171,26 @@ class _Tally:
     def add(self, currency: str, booked: Booked, sign: int) -> None:
         session = self._session_of(booked.at)
         carried = sign if booked.oldest and self._session_of(booked.oldest) < session else 0
-        self._add(session, currency, sign * booked.realised, sign * booked.fee, carried)
+        income = sign * booked.income
+        self._add(session, currency, Day(sign * booked.realised, sign * booked.fee, carried, income))
         if booked.other_fee:
-            self._add(session, booked.other_fee[0], ZERO, sign * booked.other_fee[1], 0)
+            self._add(session, booked.other_fee[0], Day(fees=sign * booked.other_fee[1]))
+        if booked.flow:
+            self._add(session, booked.flow[0], Day(flow=sign * booked.flow[1]))
 
-    def _add(self, session: date, currency: str, realised: Decimal, fee: Decimal, carried: int) -> None:
-        day = self.days.get((session, currency), NO_DAY)
-        self.days[session, currency] = Day(day.realised + realised, day.fees + fee, day.carried + carried)
-        total = self.totals.get(currency, NO_DAY)
-        self.totals[currency] = Day(total.realised + realised, total.fees + fee)
+    def _add(self, session: date, currency: str, more: Day) -> None:
+        self.days[session, currency] = _sum(self.days.get((session, currency), NO_DAY), more)
+        self.totals[currency] = _sum(self.totals.get(currency, NO_DAY), replace(more, carried=0))
+
+
+def _sum(one: Day, other: Day) -> Day:
+    return Day(
+        one.realised + other.realised,
+        one.fees + other.fees,
+        one.carried + other.carried,
+        one.income + other.income,
+        one.flow + other.flow,
+    )
 
 
 def _is_late(position: Position | None, fill: Fill, now: datetime) -> bool:
@@ -154,38 +199,109 @@ def _is_late(position: Position | None, fill: Fill, now: datetime) -> bool:
     return position.last is not None and fill.order <= position.last
 
 
-def _folded(
-    before: Position | None, group: list[Fill], tally: _Tally, log: FillLog, now: datetime
-) -> Position:
-    """Fold new fills of one position onto it: at the end where they come later, else again out of the log."""
-    first = group[0]
-    currency = first.instrument.currency
-    known = _known(before, group, log) if _is_late(before, first, now) else []
-    if not known:
-        position = before.copy() if before else Position(first.instrument, first.strategy)
+@dataclass(slots=True)
+class _Group:
+    """What is new of one position. `home`: any fill of it. `late_fees` change nothing but sums: (fee, its fill)."""
+
+    home: Fill
+    trades: list[Fill] = field(default_factory=list)
+    late_fees: list[tuple[Fill, Fill]] = field(default_factory=list)
+    amended: list[Fill] = field(default_factory=list)
+
+    def add(self, amendment: Fill, root: Fill) -> None:
+        """Add an amendment of one of the position's fills."""
+        plain = amendment.kind is FillKind.FEE and target_key(amendment) == root.key
+        if plain and amendment.fee_currency != root.instrument.base:
+            self.late_fees.append((amendment, root))
+        else:
+            self.amended.append(amendment)
+
+    @property
+    def events(self) -> list[Fill]:
+        return [*self.trades, *self.amended, *(fee for fee, _ in self.late_fees)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Refold:
+    """Folds positions again out of the fill log, and books the difference."""
+
+    tally: _Tally
+    log: FillLog
+    held: Mapping[str, tuple[Fill, ...]]
+
+    def since_flat(self, before: Position | None, group: _Group, now: datetime, method: str) -> Position:
+        """Fold new trades of one position onto it: at the end where they come later, else again out of the log."""
+        trades = group.trades
+        late = _is_late(before, trades[0], now)
+        known = _known(before, group.events, trades[0], self.log) if late else []
+        if not known:
+            return self._appended(before, trades, method)
+        if any(fill.kind in NEEDS_REF for fill in known):  # of a time that the book has forgotten
+            return self.all(before, group.home, trades, method, group.events)
+        return self._again(before, trades[0], known, trades, method)
+
+    def all(
+        self,
+        before: Position | None,
+        home: Fill,
+        group: list[Fill],
+        method: str,
+        apart: Sequence[Fill] = (),
+    ) -> Position:
+        """Fold a position that has amendments again, from its very first fill, with what is new. `apart`: what is
+        booked by the caller.
+        """
+        new = {fill.key for fill in (*group, *apart)}
+        known = [fill for fill in self.log(None, home) if fill.key not in new]
+        keys = {fill.key for fill in known} | new
+        # What names another position than it is about is not in this position's log.
+        known += [fill for key in sorted(keys) for fill in self.held.get(key, ()) if fill.key not in keys]
+        again = self._again(before, home, known, group, method)
+        again.amended = True
+        return again
+
+    def _appended(self, before: Position | None, group: list[Fill], method: str) -> Position:
+        first = group[0]
+        position = before.copy() if before else Position(first.instrument, first.strategy, method=method)
         for fill in group:
-            tally.add(currency, position.apply(fill), 1)
+            self.tally.add(first.instrument.currency, position.apply(fill), 1)
         return position
-    was, booked_before = fold(known)
-    _check_contract(was, group)
-    for booked in booked_before:
-        tally.add(currency, booked, -1)
-    again, booked_after = fold([*known, *group])
-    for booked in booked_after:
-        tally.add(currency, booked, 1)
-    if before:
-        _carry_over(before, was, again)
-    return again
+
+    def _again(
+        self, before: Position | None, home: Fill, known: list[Fill], group: list[Fill], method: str
+    ) -> Position:
+        was, booked_before = _fold(home, known, method)
+        _check_contract(was, [fill for fill in group if not is_amendment(fill)])
+        again, booked_after = _fold(home, [*known, *group], method)
+        for booked in booked_before:
+            self.tally.add(was.instrument.currency, booked, -1)
+        for booked in booked_after:
+            self.tally.add(again.instrument.currency, booked, 1)
+        if before:
+            _carry_over(before, was, again)
+        return again
 
 
-def _known(before: Position | None, group: list[Fill], log: FillLog) -> list[Fill]:
-    """Return the fills to fold the group with: since the position was last flat, or all.
+def _fold(home: Fill, events: Iterable[Fill], method: str) -> tuple[Position, list[Booked]]:
+    """Fold the fills of one position as they stand after their amendments."""
+    steps = effective(events)
+    contract = (steps[0].fill if steps else home).instrument
+    position = Position(contract, home.strategy, method=method)
+    booked = []
+    for step in steps:
+        booked.append(position.apply(step.fill))
+        booked += [position.add_late_fee(fee, step.fill) for fee in step.late_fees]
+    return position, booked
+
+
+def _known(before: Position | None, events: list[Fill], first: Fill, log: FillLog) -> list[Fill]:
+    """Return the fills to fold the new ones with: since the position was last flat, or all.
 
     The log may give more, such as a fill of the very moment in which the position was flat and opened again.
     """
-    new = {fill.key for fill in group}
-    known = [f for f in log(before, group[0]) if f.key not in new]
-    if before and before.cycle and group[0].order >= before.cycle:
+    new = {fill.key for fill in events}  # a fee may be in the log for longer than its fill
+    known = [f for f in log(before, first) if f.key not in new]
+    if before and before.cycle and first.order >= before.cycle:
         return [f for f in known if f.order >= before.cycle]
     return known
 
@@ -194,6 +310,7 @@ def _carry_over(before: Position, was: Position, again: Position) -> None:
     """Add what the position made before the point it was folded again from: that stands."""
     again.realised += before.realised - was.realised
     again.fees += before.fees - was.fees
+    again.income += before.income - was.income
     again.fills += before.fills - was.fills
     for name in before.other_fees.keys() | was.other_fees.keys():
         earlier = before.other_fees.get(name, ZERO) - was.other_fees.get(name, ZERO)
@@ -202,11 +319,35 @@ def _carry_over(before: Position, was: Position, again: Position) -> None:
             again.other_fees[name] = amount
 
 
-def _by_position(fills: Iterable[Fill]) -> dict[str, list[Fill]]:
-    groups: dict[str, list[Fill]] = {}
-    for fill in sorted(fills, key=lambda f: f.order):
-        groups.setdefault(position_key(fill.strategy, fill.instrument.symbol), []).append(fill)
+def _by_position(new: Mapping[str, Fill], held: dict[str, tuple[Fill, ...]], find: Find) -> dict[str, _Group]:
+    """Sort new fills into positions, amendments into those of the fills that they are about.
+
+    `held` is changed: amendments whose fill is not there go in, those whose fill comes go out.
+    """
+
+    def known(key: str) -> Fill | None:
+        return new.get(key) or find(key)
+
+    groups: dict[str, _Group] = {}
+    amendments = [fill for fill in new.values() if is_amendment(fill)]
+    amendments += [waited for key in new if key in held for waited in held.pop(key)]
+    for fill in sorted(new.values(), key=_order):
+        if not is_amendment(fill):
+            key = position_key(fill.strategy, fill.instrument.symbol)
+            groups.setdefault(key, _Group(fill)).trades.append(fill)
+    for amendment in sorted(amendments, key=_order):
+        key, root = root_of(amendment, known)
+        own = position_key(amendment.strategy, amendment.instrument.symbol)
+        home = own if root is None else position_key(root.strategy, root.instrument.symbol)
+        if root is None or home != own:  # the position's log will not have it
+            held[key] = (*held.get(key, ()), amendment)
+        if root is not None:
+            groups.setdefault(home, _Group(root)).add(amendment, root)
     return groups
+
+
+def _order(fill: Fill) -> tuple[datetime, str]:
+    return fill.order
 
 
 def _check_contract(before: Position | None, group: list[Fill]) -> None:

@@ -8,13 +8,14 @@ from typing import Any
 import orjson
 
 from stopline.ledger.book import Book, Day
-from stopline.ledger.position import Lot, Position
+from stopline.ledger.position import FIFO, Lot, Position
 from stopline.model.decimals import decimal_text
 from stopline.model.errors import Transient
+from stopline.model.fill import Fill
 from stopline.model.instrument import Instrument
 from stopline.model.times import utc_text
 
-SCHEMA = 1
+SCHEMA = 2  # 1 had no method, income, flows, and amendments: it is read as FIFO without any
 
 
 def encode_book(book: Book) -> str:
@@ -26,10 +27,17 @@ def encode_book(book: Book) -> str:
         "fills": book.fills,
         "positions": [_position(book.positions[key]) for key in sorted(book.positions)],
         "days": [
-            [s.isoformat(), c, _text(d.realised), _text(d.fees), d.carried]
+            [s.isoformat(), c, _text(d.realised), _text(d.fees), d.carried, _text(d.income), _text(d.flow)]
             for (s, c), d in sorted(book.days.items())
         ],
-        "totals": [[c, _text(d.realised), _text(d.fees)] for c, d in sorted(book.totals.items())],
+        "totals": [
+            [c, _text(d.realised), _text(d.fees), _text(d.income), _text(d.flow)]
+            for c, d in sorted(book.totals.items())
+        ],
+        "method": book.method,
+        "held": [
+            [key, [fill.model_dump(mode="json") for fill in book.held[key]]] for key in sorted(book.held)
+        ],
     }
     return orjson.dumps(state).decode()
 
@@ -43,15 +51,26 @@ def decode_book(text: str) -> Book:
         raise Transient(
             f"book {state['account']} has schema {state['schema']}, this version writes {SCHEMA}: deploy it"
         )
-    positions = [_read_position(item) for item in state["positions"]]
+    method = state.get("method", FIFO)
+    positions = [_read_position(item, method) for item in state["positions"]]
     return Book(
         account=state["account"],
         revision=state["revision"],
         fills=state["fills"],
         positions={position.key: position for position in positions},
-        days={(date.fromisoformat(s), c): Day(Decimal(r), Decimal(f), n) for s, c, r, f, n in state["days"]},
-        totals={c: Day(Decimal(r), Decimal(f)) for c, r, f in state["totals"]},
+        days={
+            (date.fromisoformat(s), c): _read_day(r, f, n, *more) for s, c, r, f, n, *more in state["days"]
+        },
+        totals={c: _read_day(r, f, 0, *more) for c, r, f, *more in state["totals"]},
+        method=method,
+        held={
+            key: tuple(Fill.model_validate(item) for item in fills) for key, fills in state.get("held", ())
+        },
     )
+
+
+def _read_day(realised: str, fees: str, carried: int, income: str = "0", flow: str = "0") -> Day:
+    return Day(Decimal(realised), Decimal(fees), carried, Decimal(income), Decimal(flow))
 
 
 def _position(p: Position) -> dict[str, Any]:
@@ -68,13 +87,15 @@ def _position(p: Position) -> dict[str, Any]:
         "cycle": _place(p.cycle),
         "opened_at": utc_text(p.opened_at) if p.opened_at else None,
         "last_price": _text(p.last_price),
+        "income": _text(p.income),
+        "amended": p.amended,
         "lots": [
             [_text(lot.quantity), _text(lot.price), utc_text(lot.opened_at), lot.fill_key] for lot in p.lots
         ],
     }
 
 
-def _read_position(item: dict[str, Any]) -> Position:
+def _read_position(item: dict[str, Any], method: str) -> Position:
     return Position(
         instrument=Instrument.model_validate(item["instrument"]),
         strategy=item["strategy"],
@@ -89,6 +110,9 @@ def _read_position(item: dict[str, Any]) -> Position:
         cycle=_read_place(item["cycle"]),
         opened_at=_moment(item["opened_at"]) if item["opened_at"] else None,
         last_price=Decimal(item["last_price"]),
+        income=Decimal(item.get("income", "0")),
+        method=method,
+        amended=item.get("amended", False),
     )
 
 

@@ -1,27 +1,36 @@
-"""One position: open lots and what closed ones made, folded from fills first in, first out.
+"""One position: open lots and what closed ones made, folded from fills.
 
 A position is the fold of its distinct fills by (execution time, fill key); nothing of it depends on the order
 in which they arrived. Signs: quantities are positive when long, negative when short; `cost` is what the open
 lots were bought for (negative: the premium that a short received); realised P&L is gross of fees and positive
-when money was made; fees are positive when paid. Money is in the instrument's currency.
+when money was made; fees are positive when paid, income (funding, dividends) when received. Money is in the
+instrument's currency.
 
-For any sequence of fills: cash + cost - realised = 0, where cash is -(signed quantity x price x multiplier)
-summed.
+Methods say which lot a fill closes: `fifo` the oldest, `lifo` the newest, `hifo` the one that gains least,
+`average` an equal part of all. Only `average` divides: the cost that leaves is rounded to 12 decimals, what was
+rounded stays in `cost`, and the last unit takes all of it along.
+
+For any sequence of fills: cash + cost - realised + fees - income = 0, exactly, where cash is
+-(signed quantity x worth of its price) - fees paid in the settlement currency + income, and a fee taken in
+the traded asset counts as fees at the fill's price.
 """
 
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal, localcontext
+from decimal import Decimal, getcontext, localcontext, setcontext
+from typing import NamedTuple
 
 from stopline.model.decimals import EXACT, ZERO, divide
-from stopline.model.fill import Fill
+from stopline.model.fill import TRADES, Fill, FillKind
 from stopline.model.instrument import Instrument
 
+FIFO, LIFO, HIFO, AVERAGE = METHODS = ("fifo", "lifo", "hifo", "average")
+_TRADE = FillKind.TRADE
 
-@dataclass(frozen=True, slots=True)
-class Lot:
+
+class Lot(NamedTuple):
     """Units opened by one fill and not closed yet; `quantity` is signed."""
 
     quantity: Decimal
@@ -30,10 +39,9 @@ class Lot:
     fill_key: str
 
 
-@dataclass(frozen=True, slots=True)
-class Booked:
-    """What one fill did: realised P&L (gross), fee in the instrument's currency, and the session time it
-    counts for.
+class Booked(NamedTuple):
+    """What one fill did: realised P&L (gross), fee and income in the instrument's currency, and the session
+    time it counts for. `flow` is money that came into the account or left it: never P&L.
     """
 
     at: datetime
@@ -41,6 +49,8 @@ class Booked:
     fee: Decimal
     other_fee: tuple[str, Decimal] | None = None  # a fee in another currency, kept apart
     oldest: datetime | None = None  # when the oldest lot that it closed was opened
+    income: Decimal = ZERO
+    flow: tuple[str, Decimal] | None = None
 
 
 @dataclass(slots=True)
@@ -62,6 +72,9 @@ class Position:
     )
     opened_at: datetime | None = None  # when it was opened from flat or flipped; None when flat
     last_price: Decimal = ZERO
+    income: Decimal = ZERO
+    method: str = FIFO
+    amended: bool = False  # a bust or correction was folded: what comes late folds from the very first fill
 
     @property
     def key(self) -> str:
@@ -73,9 +86,20 @@ class Position:
         return not self.quantity
 
     @property
+    def net(self) -> Decimal:
+        """Realised P&L after fees and with income."""
+        return EXACT.add(EXACT.subtract(self.realised, self.fees), self.income)
+
+    @property
     def average_price(self) -> Decimal | None:
-        """Average price of the open lots, rounded to 12 decimals; None when flat."""
-        return divide(self.cost, self.quantity * self.instrument.multiplier) if self.quantity else None
+        """Average price of the open lots, rounded to 12 decimals; None when flat.
+
+        Of an inverse contract it is the harmonic one: the price whose worth is the lots' average worth.
+        """
+        if not self.quantity:
+            return None
+        units = EXACT.multiply(self.quantity, self.instrument.multiplier)
+        return divide(-units, self.cost) if self.instrument.inverse else divide(self.cost, units)
 
     def copy(self) -> "Position":
         """Return a copy that can be folded further without touching this one."""
@@ -93,6 +117,9 @@ class Position:
             self.cycle,
             self.opened_at,
             self.last_price,
+            self.income,
+            self.method,
+            self.amended,
         )
 
     def apply(self, fill: Fill) -> Booked:
@@ -100,46 +127,161 @@ class Position:
         place = fill.order
         if self.last is not None and place <= self.last:
             raise ValueError(f"fill {fill.key} is not after {self.last[1]}: fold from the fill log")
-        with localcontext(EXACT):
+        before = getcontext()
+        setcontext(EXACT)  # not localcontext: that copies the context each time
+        try:
             return self._apply(fill, place)
+        finally:
+            setcontext(before)
+
+    def add_late_fee(self, fee: Fill, of: Fill) -> Booked:
+        """Fold a fee that came after its fill: it counts for the fill's moment."""
+        with localcontext(EXACT):
+            moved = -fee.fee if _in_kind(fee.fee_currency, self.instrument) else ZERO
+            realised, oldest = self._exchange(moved, of.price, of) if moved else (ZERO, None)
+            return self._book_fee(fee, of.executed_at, of.price, realised, oldest)
 
     def _apply(self, fill: Fill, place: tuple[datetime, str]) -> Booked:
-        multiplier = self.instrument.multiplier
-        if not self.quantity:
-            self.cycle, self.opened_at = place, fill.executed_at
-        realised = ZERO
-        left = fill.signed_quantity
+        kind = fill.kind
+        if kind is not _TRADE and kind not in TRADES and (kind is not FillKind.ADJUST or not fill.quantity):
+            self.fills += 1
+            self.last = place
+            return self._apply_event(fill)
+        moved = fill.signed_quantity
         price = fill.price
-        oldest = self.lots[0].opened_at if self.lots and (self.quantity > 0) != (left > 0) else None
-        while left and self.lots and (self.lots[0].quantity > 0) != (left > 0):
-            lot = self.lots.popleft()
-            closed = -left if abs(left) < abs(lot.quantity) else lot.quantity  # signed like the lot
-            realised += closed * (price - lot.price) * multiplier
-            self.cost -= closed * lot.price * multiplier
-            left += closed
-            if closed != lot.quantity:
-                self.lots.appendleft(Lot(lot.quantity - closed, lot.price, lot.opened_at, lot.fill_key))
-        if left:
-            if not self.lots:
-                self.opened_at = fill.executed_at  # from flat, or flipped through zero
-            self.lots.append(Lot(left, price, fill.executed_at, fill.key))
-            self.cost += left * price * multiplier
-        self.quantity += fill.signed_quantity
         if not self.quantity:
-            self.opened_at = None
-        self.realised += realised
+            self.cycle = place
+        base = self.instrument.base
+        if base is not None and fill.fee_currency == base and base != self.instrument.currency:
+            moved -= fill.fee
+        realised, oldest = self._exchange(moved, price, fill)
         self.fills += 1
         self.last = place
         self.last_price = price
-        return self._book_fee(fill, realised, oldest)
-
-    def _book_fee(self, fill: Fill, realised: Decimal, oldest: datetime | None) -> Booked:
-        if fill.fee_currency == self.instrument.currency:
+        if fill.fee_currency == self.instrument.currency:  # the usual case, without a call
             self.fees += fill.fee
-            return Booked(fill.executed_at, realised, fill.fee, oldest=oldest)
+            return Booked(fill.executed_at, realised, fill.fee, None, oldest)
+        return self._book_fee(fill, fill.executed_at, price, realised, oldest)
+
+    def _exchange(self, left: Decimal, price: Decimal, fill: Fill) -> tuple[Decimal, datetime | None]:
+        """Move units at a price: close what stands against them, open lots for the rest.
+
+        Returns what closing realised, and when the oldest lot that was touched was opened.
+        """
+        contract = self.instrument
+        multiplier = contract.multiplier
+        inverse = contract.inverse
+        worth = contract.worth(price) if inverse else price * multiplier
+        realised, oldest = ZERO, None
+        held = self.quantity
+        self.quantity = held + left
+        lots = self.lots
+        if held and held.is_signed() != left.is_signed():
+            if self.method == AVERAGE:
+                realised, left = self._close_average(left, worth, held)
+                oldest = self.opened_at
+            else:
+                fifo = self.method == FIFO
+                while left and lots:
+                    index = 0 if fifo else self._next()
+                    lot = lots[index]
+                    size = lot.quantity
+                    closed = size if abs(size) <= abs(left) else -left  # signed like the lot
+                    entry = contract.worth(lot.price) if inverse else lot.price * multiplier
+                    realised += closed * (worth - entry)
+                    self.cost -= closed * entry
+                    left += closed
+                    if oldest is None or lot.opened_at < oldest:
+                        oldest = lot.opened_at
+                    if closed != size:
+                        lots[index] = Lot(size - closed, lot.price, lot.opened_at, lot.fill_key)
+                    elif fifo:
+                        lots.popleft()
+                    else:
+                        del lots[index]
+            self.realised += realised
+        if left:
+            self.cost += left * worth
+            if not lots:
+                self.opened_at = fill.executed_at  # from flat, or flipped through zero
+            elif self.method == AVERAGE:
+                first = lots.pop()
+                lots.append(first._replace(quantity=self.quantity, price=self.average_price or price))
+                return realised, oldest
+            lots.append(Lot(left, price, fill.executed_at, fill.key))
+        elif not self.quantity:
+            self.opened_at = None
+        return realised, oldest
+
+    def _next(self) -> int:
+        """Return the index of the lot to close next."""
+        if self.method == LIFO:
+            return len(self.lots) - 1
+        dear = -1 if self.lots[0].quantity > 0 else 1  # long: highest entry first; short: lowest
+        return min(range(len(self.lots)), key=lambda i: (dear * self.lots[i].price, i))
+
+    def _close_average(self, left: Decimal, worth: Decimal, held: Decimal) -> tuple[Decimal, Decimal]:
+        closed = held if abs(left) >= abs(held) else -left
+        released = self.cost if closed == held else divide(self.cost * closed, held)
+        self.cost -= released
+        lot = self.lots.pop()
+        if closed != held:
+            self.lots.append(lot._replace(quantity=held - closed))
+        return closed * worth - released, left + closed
+
+    def _apply_event(self, fill: Fill) -> Booked:
+        """Fold what is no trade: money that is paid or comes in, or a split."""
+        if fill.kind is FillKind.SPLIT:
+            return self._split(fill)
+        if fill.kind is FillKind.FLOW:
+            return Booked(fill.executed_at, ZERO, ZERO, flow=(fill.fee_currency, -fill.fee))
+        if (
+            fill.kind in (FillKind.FUNDING, FillKind.DIVIDEND)
+            and fill.fee_currency == self.instrument.currency
+        ):
+            self.income -= fill.fee
+            return Booked(fill.executed_at, ZERO, ZERO, income=-fill.fee)
+        return self._book_fee(fill, fill.executed_at, None, ZERO, None)
+
+    def _split(self, fill: Fill) -> Booked:
+        """Turn every `price` units into `quantity` units. Quantities and prices are rounded to 12 decimals where
+        they must be, and the cost that this loses or makes is realised.
+        """
+        new, old = fill.quantity, fill.price
+        contract = self.instrument
+        self.lots = deque(
+            lot._replace(quantity=divide(lot.quantity * new, old), price=divide(lot.price * old, new))
+            for lot in self.lots
+        )
+        self.quantity = sum((lot.quantity for lot in self.lots), ZERO)
+        self.last_price = divide(self.last_price * old, new)
+        realised = ZERO
+        if self.method != AVERAGE:
+            cost = sum((lot.quantity * contract.worth(lot.price) for lot in self.lots), ZERO)
+            realised = cost - self.cost
+            self.cost = cost
+        self.realised += realised
+        return Booked(fill.executed_at, realised, ZERO)
+
+    def _book_fee(
+        self, fill: Fill, at: datetime, price: Decimal | None, realised: Decimal, oldest: datetime | None
+    ) -> Booked:
+        contract = self.instrument
+        if fill.fee_currency == contract.currency:
+            self.fees += fill.fee
+            return Booked(at, realised, fill.fee, None, oldest)
+        if price is not None and _in_kind(fill.fee_currency, contract):
+            fee = fill.fee * contract.worth(price)
+            self.fees += fee
+            return Booked(at, realised, fee, None, oldest)
         if fill.fee:
             self.other_fees[fill.fee_currency] = self.other_fees.get(fill.fee_currency, ZERO) + fill.fee
-        return Booked(fill.executed_at, realised, ZERO, (fill.fee_currency, fill.fee), oldest)
+        return Booked(at, realised, ZERO, (fill.fee_currency, fill.fee), oldest)
+
+
+def _in_kind(currency: str, contract: Instrument) -> bool:
+    """Tell whether a fee in a currency is taken out of the traded units."""
+    return currency == contract.base and currency != contract.currency
 
 
 def position_key(strategy: str, symbol: str) -> str:
@@ -147,8 +289,14 @@ def position_key(strategy: str, symbol: str) -> str:
     return f"{strategy}:{symbol}"
 
 
-def fold(fills: Iterable[Fill]) -> tuple[Position, list[Booked]]:
+def fold(fills: Iterable[Fill], method: str = FIFO) -> tuple[Position, list[Booked]]:
     """Fold the fills of one position, given in any order, from nothing. At least one fill."""
-    ordered = sorted(fills, key=lambda f: f.order)
-    position = Position(ordered[0].instrument, ordered[0].strategy)
-    return position, [position.apply(fill) for fill in ordered]
+    ordered = sorted(fills, key=_order)
+    position = Position(ordered[0].instrument, ordered[0].strategy, method=method)
+    with localcontext(EXACT):
+        booked = [position._apply(fill, fill.order) for fill in ordered]
+    return position, booked
+
+
+def _order(fill: Fill) -> tuple[datetime, str]:
+    return fill.order

@@ -48,7 +48,9 @@ class Account(Message):
     """One trading account. `capital` is the equity, in `currency`, that the ledger's P&L is added to.
 
     `price_max_age_s`: a price older than this in open hours is stale and everything that hangs on it is
-    UNKNOWN. `risk_interval_s`: risk is written at most this often unless a limit changes level (R1.7: down to
+    UNKNOWN. `method` says which lots a fill closes; it cannot be changed once fills are booked.
+
+    `risk_interval_s`: risk is written at most this often unless a limit changes level (R1.7: down to
     1 s).
     """
 
@@ -58,7 +60,7 @@ class Account(Message):
     calendar: Annotated[str, AfterValidator(_known_calendar)] = "XNYS"
     time_zone: Annotated[str, BeforeValidator(_known_zone)] = "America/New_York"
     capital: DecimalText
-    method: Literal["fifo"] = "fifo"
+    method: Literal["fifo", "lifo", "hifo", "average"] = "fifo"
     profile: Literal["zero_dte", "general"] = "zero_dte"
     limits: dict[Name, LimitOverride] = Field(default_factory=dict, max_length=100)
     recipients: Recipients = Field(default_factory=Recipients)

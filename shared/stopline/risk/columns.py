@@ -27,10 +27,13 @@ class Columns:
     cost: FloatArray  # (n,) signed cost of the open lots
     symbol_rows: IntArray  # (n,) row of each position's symbol in `symbols`
     slices: Mapping[str, slice]
+    inverse: npt.NDArray[np.bool_]  # (n,) worth -multiplier / mark a unit, instead of multiplier x mark
 
     def mark(self, marks: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return (value, unrealised P&L) of each position, shape (n,), for `marks` of the symbols."""
-        value = self.money_per_point * marks[self.symbol_rows]
+        at = marks[self.symbol_rows]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            value = self.money_per_point * np.where(self.inverse, -1.0 / np.where(at > 0, at, np.nan), at)
         return value, value - self.cost
 
 
@@ -51,4 +54,5 @@ def columns(books: Mapping[str, Book]) -> Columns:
         np.array([float(p.cost) for p in positions], dtype=np.float64),
         np.array(symbol_rows, dtype=np.int64),
         slices,
+        np.array([p.instrument.inverse for p in positions], dtype=np.bool_),
     )

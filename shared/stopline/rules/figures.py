@@ -54,11 +54,12 @@ class Figures:
     pnl_day: Decimal | None
     position_values: Mapping[str, Decimal | None]  # by position key: |market value|
     exposures: Mapping[str, Decimal | None]  # by underlying
+    flows: Decimal | None = ZERO  # deposits less withdrawals: capital, never P&L
 
     @property
     def day_start_equity(self) -> Decimal | None:
         """Equity when the session began: what the daily loss is a percentage of."""
-        return add([self.account.capital, self.day_start.total]) if self.day_start else None
+        return add([self.account.capital, self.flows, self.day_start.total]) if self.day_start else None
 
     @property
     def gross_exposure(self) -> Decimal | None:
@@ -101,6 +102,7 @@ def figures(
     )
     unrealised = add(_converted(v.unrealised, v.position.instrument.currency, rate) for v in positions)
     total = add([realised, unrealised])
+    flows = add(_converted(day.flow, currency, rate) for currency, day in book.totals.items())
     start = _day_start(account, session, book, realised, realised_day, day_start, last_total)
     return Figures(
         account=account,
@@ -110,7 +112,7 @@ def figures(
         realised_day=realised_day,
         unrealised=unrealised,
         total=total,
-        equity=add([account.capital, total]),
+        equity=add([account.capital, flows, total]),
         day_start=start,
         pnl_day=None if total is None or start is None else EXACT.subtract(total, start.total),
         position_values={
@@ -120,6 +122,7 @@ def figures(
             for v in positions
         },
         exposures=_exposures(positions, rate),
+        flows=flows,
     )
 
 

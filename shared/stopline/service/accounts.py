@@ -94,6 +94,17 @@ class AccountWriter:
         self._relay.publish(effects)
         return after
 
+    def _check_method(self, before: Account, after: Account) -> None:
+        """Refuse another method once fills are booked: all realised P&L that was reported would change."""
+        if before.method == after.method:
+            return
+        if self._store.get(Path("books", document_id(after.account))) is not None:
+            raise Rejected(
+                "METHOD_IN_USE",
+                f"account {after.account} has fills booked by {before.method}: "
+                f"open another account for {after.method}",
+            )
+
     def _audit(self, account: Account, event: str, actor: str) -> tuple[Effect, ...]:
         detail = account.model_dump(mode="json")
         row = audit_row(

@@ -85,6 +85,11 @@ class FillLog:
             start = position.cycle[0]
         return self.of(late.account, late.strategy, late.instrument.symbol, start)
 
+    def find(self, key: str) -> Fill | None:
+        """Return a booked fill by its key, or None."""
+        document = self._store.get(fill_path(key))
+        return read_fill(document) if document else None
+
     def of(self, account: str, strategy: str, symbol: str, since: datetime | None = None) -> list[Fill]:
         """Return a position's fills executed at or after a moment."""
         where = [

@@ -87,7 +87,7 @@ def _valued(
         return Valued(position, mark, to_decimal(value), to_decimal(gain))
     if position.last is None or position.last[0] < fresh_since:
         return Valued(position, None, None, None)
-    own = position.quantity * contract.multiplier * position.last_price
+    own = position.quantity * contract.worth(position.last_price)
     return Valued(position, position.last_price, own, own - position.cost)
 
 

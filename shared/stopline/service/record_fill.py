@@ -5,11 +5,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from stopline.ledger.book import Book
-from stopline.ledger.position import position_key
+from stopline.ledger.amend import is_amendment
+from stopline.ledger.book import Book, Day
+from stopline.ledger.position import Position, position_key
 from stopline.model.account import Account
+from stopline.model.decimals import decimal_text
 from stopline.model.errors import Rejected, Transient
-from stopline.model.fill import TRADES, Fill, FillKind
+from stopline.model.fill import Fill, FillKind
 from stopline.model.ids import digest, document_id
 from stopline.model.messages import Effect, HistoryRow, Sweep, SweepKind
 from stopline.model.times import utc_text
@@ -24,11 +26,10 @@ from stopline.service.books import (
     fill_path,
     position_event_id,
 )
-from stopline.service.history_rows import fill_row, history_effect, table_row
+from stopline.service.history_rows import audit_row, fill_row, history_effect, table_row
 
 MAX_AGE = timedelta(days=45)
 MAX_AHEAD = timedelta(seconds=60)
-FOLDED = TRADES  # the kinds that the ledger can book; the rest is quarantined, never dropped
 CLOSED_BY_EXPIRY = {FillKind.TRADE, FillKind.LIQUIDATION}  # brokers tell assignments on the morning after
 MAX_FILLS = 200  # in one message; with the book they fit in one commit
 
@@ -170,16 +171,17 @@ class _Booking:
 
     def decide(self, book: Book | None, attempt: int) -> Change[Book] | None:
         """Book what is not booked yet. The fill log is asked first only where that is needed anyway."""
-        book = book or Book(self._account.account)
+        book = book or Book(self._account.account, method=self._account.method)
         self.outcomes, self.repeated = {}, set()
         new = self._fills
-        if attempt > 0 or any(book.is_late(fill, self._now) for fill in new):
+        if attempt > 0 or any(is_amendment(fill) or book.is_late(fill, self._now) for fill in new):
             new = self._unbooked()
-        booked, book = self._apply(book, new)
+        before = book
+        booked, book = self._apply(before, new)
         if not booked:
             return None
         creates = [fill_create(fill, self._message_ids[fill.key]) for fill in booked]
-        return Change(book.pruned(self._now), self._effects(book, booked), creates)
+        return Change(book.pruned(self._now), self._effects(before, book, booked), creates)
 
     def _unbooked(self) -> list[Fill]:
         """Return the fills that the log does not have; note duplicates and refuse conflicting ones."""
@@ -198,35 +200,76 @@ class _Booking:
 
     def _apply(self, book: Book, fills: list[Fill]) -> tuple[list[Fill], Book]:
         """Fold the fills position by position, so that one that is refused does not hold up the others."""
-        booked: list[Fill] = []
+        booked: dict[str, Fill] = {}
         groups: dict[str, list[Fill]] = {}
         for fill in fills:
             groups.setdefault(position_key(fill.strategy, fill.instrument.symbol), []).append(fill)
         revision = book.revision
+
+        def find(key: str) -> Fill | None:
+            return booked.get(key) or self._log.find(key)
+
+        def log(position: Position | None, late: Fill) -> list[Fill]:
+            """Return what the log has, and what goes into it by this very commit."""
+            home = position_key(late.strategy, late.instrument.symbol)
+            here = [f for f in booked.values() if position_key(f.strategy, f.instrument.symbol) == home]
+            return [*self._log.since_flat(position, late), *here]
+
         for group in groups.values():
             try:
                 book = book.with_fills(
-                    group, self._account.sessions.session_of, self._log.since_flat, self._now
+                    group,
+                    self._account.sessions.session_of,
+                    log,
+                    self._now,
+                    find,
                 )
             except Rejected as refused:
                 self.outcomes |= {fill.key: Outcome(fill, Result.REFUSED, refused) for fill in group}
                 continue
-            booked += group
+            booked.update({fill.key: fill for fill in group})
             self.outcomes |= {fill.key: Outcome(fill, Result.APPLIED) for fill in group}
-        return booked, book.at_revision(revision + 1)
+        return list(booked.values()), book.at_revision(revision + 1)
 
-    def _effects(self, book: Book, booked: list[Fill]) -> list[Effect]:
+    def _effects(self, before: Book, book: Book, booked: list[Fill]) -> list[Effect]:
         account = self._account.account
         session_of = self._account.sessions.session_of
         rows: list[HistoryRow] = [fill_row(fill, session_of(fill.executed_at)) for fill in booked]
-        for key in dict.fromkeys(position_key(f.strategy, f.instrument.symbol) for f in booked):
-            rows.append(self._position_row(book, key))
+        rows += [
+            self._position_row(book, key)
+            for key, position in sorted(book.positions.items())
+            if position is not before.positions.get(key)
+        ]
+        rows += self._restatements(before, book)
         cause = digest("fills", *(fill.key for fill in booked))
         sweep = Sweep(kind=SweepKind.ACCOUNT, account=account)
         return [
             history_effect(account, rows),
             Effect(digest("sweep", cause), "sweeps", account, sweep.model_dump(mode="json")),
         ]
+
+    def _restatements(self, before: Book, book: Book) -> list[HistoryRow]:
+        """Return an audit row for each day and currency that was over and has other numbers now."""
+        today = self._account.sessions.session_of(self._now)
+        rows = []
+        for session, currency in sorted(before.days.keys() | book.days.keys()):
+            was, now = before.day(session, currency), book.day(session, currency)
+            if session >= today or was.money == now.money or (session, currency) not in book.days:
+                continue
+            detail = {"session": session.isoformat(), "currency": currency}
+            event_id = digest("restated", book.account, *detail.values(), str(book.revision))
+            rows.append(
+                audit_row(
+                    event_id=event_id,
+                    scope=f"account:{book.account}",
+                    event="day_restated",
+                    actor="fills",
+                    reason="a fill, fee, correction or bust came after the day was over",
+                    at=self._now,
+                    detail={**detail, "before": _day_facts(was), "after": _day_facts(now)},
+                )
+            )
+        return rows
 
     def _position_row(self, book: Book, key: str) -> HistoryRow:
         position = book.positions[key]
@@ -239,11 +282,6 @@ class _Booking:
 
 def check_fill(fill: Fill, account: Account, now: datetime) -> Rejected | None:
     """Say why a fill cannot be booked in an account, or None."""
-    if fill.kind not in FOLDED:
-        return Rejected(
-            "NOT_YET_FOLDED",
-            f"fill {fill.key}: kind {fill.kind.value} is kept but not booked yet: the positions do not show it",
-        )
     if fill.broker not in account.brokers:
         return Rejected(
             "UNKNOWN_BROKER", f"fill {fill.key}: broker {fill.broker!r} is not one of the account's"
@@ -267,6 +305,11 @@ def check_fill(fill: Fill, account: Account, now: datetime) -> Rejected | None:
             "EXPIRED", f"fill {fill.key}: {fill.instrument.symbol} expired on {expiry.isoformat()}"
         )
     return None
+
+
+def _day_facts(day: Day) -> dict[str, str]:
+    names = ("realised", "fees", "income", "flow", "net")
+    return {name: decimal_text(getattr(day, name)) for name in names}
 
 
 def _conflicting(fill: Fill) -> Outcome:

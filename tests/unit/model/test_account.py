@@ -56,7 +56,7 @@ def test_an_account_has_safe_defaults() -> None:
         ({"brokers": []}, "brokers"),
         ({"brokers": ["Paper"]}, "lower-case"),
         ({"profile": "yolo"}, "profile"),
-        ({"method": "lifo"}, "method"),
+        ({"method": "filo"}, "method"),
         ({"price_max_age_s": 0}, "price_max_age_s"),
         ({"price_max_age_s": 86_401}, "price_max_age_s"),
         ({"risk_interval_s": 0}, "risk_interval_s"),

@@ -229,7 +229,7 @@ def test_an_expiry_at_nothing_is_possible_and_no_quantity_is_not(kind: FillKind)
         ({"kind": "CORRECT", "ref": "E-0", "price": "0"}, "price"),
         ({"kind": "BUST", "ref": "E-0", "quantity": "-1"}, "quantity"),
         ({"kind": "trade"}, "kind"),
-        ({"kind": "DIVIDEND"}, "kind"),
+        ({"kind": "GIFT"}, "kind"),
         ({"provisional": "yes"}, "provisional"),
         ({"provisional": 1}, "provisional"),
         ({"instrument": CASH}, "cash"),

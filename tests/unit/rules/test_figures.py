@@ -149,7 +149,7 @@ def test_without_anything_held_over_the_start_is_exact() -> None:
     assert f.day_start_equity == 100_100
 
 
-HELD_OVER = [fill("E-1", "BUY", 10, 100, YESTERDAY)]
+HELD_OVER = [fill("E-H", "BUY", 10, 100, YESTERDAY)]
 
 
 def test_with_something_held_over_the_last_valuation_of_the_session_before_is_the_start() -> None:

@@ -15,7 +15,6 @@ from stopline.model.fill import Fill
 from stopline.model.instrument import Instrument
 from stopline.ports import Conflict, Unavailable
 from stopline.runtime.app import App
-from stopline.runtime.handlers import CRITICAL_REASONS
 from stopline.service.outbox import Unpublished
 from stopline.service.record_fill import MAX_AGE, MAX_AHEAD, Result
 
@@ -178,15 +177,6 @@ def test_a_refused_fill_does_not_hold_up_its_neighbours(world: World) -> None:
         fill("E-5", executed_at=at(1)),
     ]
     assert record(app, fills) == [APPLIED, REFUSED, REFUSED, APPLIED, APPLIED]
-
-
-@pytest.mark.parametrize("kind", ["CORRECT", "BUST", "FEE", "FUNDING", "ADJUST"])
-def test_an_event_that_the_ledger_cannot_fold_is_refused_and_not_dropped(world: World, kind: str) -> None:
-    """R1.7: until it can, a person is told."""
-    app, _ = world.instance()
-    assert reason(app, fill(kind=kind, ref="E-0")) == "NOT_YET_FOLDED"
-    assert "NOT_YET_FOLDED" in CRITICAL_REASONS
-    assert world.book() is None
 
 
 @pytest.mark.parametrize("kind", ["LIQUIDATION", "ASSIGN", "EXERCISE", "EXPIRE", "SETTLE"])

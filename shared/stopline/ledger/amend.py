@@ -1,0 +1,111 @@
+"""What busts, corrections and late fees make of the fills they are about.
+
+An amendment names a fill by `ref`. A correction may name an earlier correction, a bust may name a correction
+(then the trade is gone) or another bust or fee (then that one is undone). The newest correction stands: the one
+behind most others, then the latest. The fees of a fill that is busted go with it. An amendment whose fill is not
+known does nothing until that fill comes.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from stopline.model.decimals import EXACT
+from stopline.model.fill import Fill, FillKind
+from stopline.model.ids import document_id
+
+Find = Callable[[str], Fill | None]
+"""Given a fill key, return the booked fill, or None."""
+
+_DEPTH = 64  # of amendments of amendments; a longer chain, or a ring, ends nowhere
+
+
+@dataclass(slots=True)
+class Effective:
+    """A fill as it stands, at the original's place, and the fees that came later in another currency."""
+
+    fill: Fill
+    late_fees: list[Fill] = field(default_factory=list)
+
+
+def is_amendment(fill: Fill) -> bool:
+    """Tell whether a fill is about another one."""
+    return fill.kind in (FillKind.BUST, FillKind.CORRECT) or (
+        fill.kind is FillKind.FEE and fill.ref is not None
+    )
+
+
+def target_key(amendment: Fill) -> str:
+    """Return the key of the fill that an amendment names."""
+    return document_id(amendment.broker, amendment.account, amendment.ref or "")
+
+
+def root_of(amendment: Fill, find: Find) -> tuple[str, Fill | None]:
+    """Follow an amendment to the fill that it is about in the end; its key, and None where it is not known."""
+    key = target_key(amendment)
+    for _ in range(_DEPTH):
+        found = find(key)
+        if found is None or not is_amendment(found):
+            return key, found
+        key = target_key(found)
+    return key, None
+
+
+def effective(events: Iterable[Fill]) -> list[Effective]:
+    """Return the fills as they stand after all amendments among them, in fold order."""
+    known = {event.key: event for event in events}
+    amendments = [event for event in known.values() if is_amendment(event)]
+    originals = sorted((e for e in known.values() if not is_amendment(e)), key=_order)
+    if not amendments:
+        return [Effective(fill) for fill in originals]
+    about: dict[str, list[Fill]] = {}
+    for amendment in amendments:
+        about.setdefault(root_of(amendment, known.get)[0], []).append(amendment)
+    return [stands for o in originals if (stands := _amended(o, about.get(o.key, ()), known)) is not None]
+
+
+def _amended(original: Fill, amendments: Iterable[Fill], known: Mapping[str, Fill]) -> Effective | None:
+    changes = list(amendments)
+    if not changes:
+        return Effective(original)
+    busts: dict[str, list[Fill]] = {}
+    for amendment in changes:
+        if amendment.kind is FillKind.BUST:
+            busts.setdefault(target_key(amendment), []).append(amendment)
+
+    def undone(key: str, depth: int = 0) -> bool:
+        return depth < _DEPTH and any(not undone(bust.key, depth + 1) for bust in busts.get(key, ()))
+
+    corrections = [a for a in changes if a.kind is FillKind.CORRECT]
+    if undone(original.key) or any(undone(correction.key) for correction in corrections):
+        return None
+    current = original
+    if corrections:
+        last = max(corrections, key=lambda c: (_depth(c, known), c.order))
+        terms = {name: getattr(last, name) for name in ("side", "quantity", "price", "fee", "fee_currency")}
+        current = _changed(original, terms)
+    late = []
+    for fee in sorted((a for a in changes if a.kind is FillKind.FEE and not undone(a.key)), key=_order):
+        if fee.fee_currency == current.fee_currency:
+            current = _changed(current, {"fee": EXACT.add(current.fee, fee.fee)})
+        else:
+            late.append(fee)
+    return Effective(current, late)
+
+
+def _depth(amendment: Fill, known: Mapping[str, Fill]) -> int:
+    depth, at = 0, known.get(target_key(amendment))
+    while at is not None and is_amendment(at) and depth < _DEPTH:
+        depth, at = depth + 1, known.get(target_key(at))
+    return depth
+
+
+def _changed(fill: Fill, update: Mapping[str, Any]) -> Fill:
+    copy = fill.model_copy(update=update)
+    for name in ("hash", "signed_quantity"):
+        copy.__dict__.pop(name, None)  # worked out of what was there before
+    return copy
+
+
+def _order(fill: Fill) -> tuple[Any, str]:
+    return fill.order
