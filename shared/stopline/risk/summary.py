@@ -30,7 +30,7 @@ MEASURES = (
     "var",
     "es",
 )
-_NEGATIVE = ("max_drawdown", "var", "es")  # losses with a minus in empyrical
+_LOSSES = [MEASURES.index(name) for name in ("max_drawdown", "var", "es")]  # with a minus in empyrical
 _WHY = {
     "annual_return": "it grows to more than a float holds in a year",
     "volatility": "at least 2 returns are needed",
@@ -71,12 +71,11 @@ def summary(
     library's interpolated VaR and its mean of the int((n - 1) alpha) + 1 lowest returns.
     """
     array = return_series(returns)
-    numbers = _measures(array[None, :], periods, risk_free, target, confidence, convention)
-    values = {name: float(column[0]) for name, column in numbers.items()}
-    known = {name: value if math.isfinite(value) else None for name, value in values.items()}
-    return Summary(
-        array.size, known, {name: _WHY.get(name, "not finite") for name in known if known[name] is None}
-    )
+    numbers = _measures(array[None, :], periods, risk_free, target, confidence, convention)[:, 0].tolist()
+    values = {
+        name: None if math.isnan(value) else value for name, value in zip(MEASURES, numbers, strict=True)
+    }
+    return Summary(array.size, values, {name: _WHY[name] for name, value in values.items() if value is None})
 
 
 def summaries(
@@ -94,12 +93,13 @@ def summaries(
     """
     array = return_matrix(returns)
     columns = array.shape[1]
-    result = {name: np.empty(columns) for name in MEASURES}
+    result = np.empty((len(MEASURES), columns))
     for start in range(0, columns, BLOCK):
         block = np.ascontiguousarray(array[:, start : start + BLOCK].T)
-        for name, column in _measures(block, periods, risk_free, target, confidence, convention).items():
-            result[name][start : start + BLOCK] = column
-    return result
+        result[:, start : start + BLOCK] = _measures(
+            block, periods, risk_free, target, confidence, convention
+        )
+    return dict(zip(MEASURES, result, strict=True))
 
 
 def _measures(
@@ -109,8 +109,8 @@ def _measures(
     target: float,
     confidence: float,
     convention: Convention,
-) -> dict[str, FloatArray]:
-    """Return the measures of the rows of a block (k, n) of checked returns; not finite: no answer."""
+) -> FloatArray:
+    """Return MEASURES of the rows of a block (k, n) of checked returns, shape (11, k); NaN: no answer."""
     n = block.shape[1]
     root = root_year(periods)
     level = compounded(block)
@@ -127,24 +127,24 @@ def _measures(
             mean = block[:, 0]
             spread = sharpe = sortino = np.full(len(block), np.nan)
         var, es = _tail(block, confidence, convention)
-        result = {
-            "total_return": final - 1.0,
-            "annual_return": annual,
-            "volatility": spread * root,
-            "sharpe": sharpe,
-            "sortino": sortino,
-            "calmar": annual / worst,
-            "omega": ((mean - target) * n + short) / short,
-            "max_drawdown": worst,
-            "downside_deviation": below * root,
-            "var": var,
-            "es": es,
-        }
-        for column in result.values():
-            column[~np.isfinite(column)] = np.nan
+        result = np.array(
+            [
+                final - 1.0,
+                annual,
+                spread * root,
+                sharpe,
+                sortino,
+                annual / worst,
+                ((mean - target) * n + short) / short,
+                worst,
+                below * root,
+                var,
+                es,
+            ]
+        )
+    result[~np.isfinite(result)] = np.nan
     if convention == "empyrical":
-        for name in _NEGATIVE:
-            result[name] = -result[name]
+        result[_LOSSES] *= -1.0
     return result
 
 
@@ -152,9 +152,9 @@ def _tail(block: FloatArray, confidence: float, convention: Convention) -> tuple
     n = block.shape[1]
     if convention == "empyrical":
         share = 1.0 - confidence
-        lowest = int((n - 1) * share) + 1
+        count = int((n - 1) * share) + 1
         var = -np.quantile(block, share, axis=1)
-        return var, -np.partition(block, lowest - 1, axis=1)[:, :lowest].mean(axis=1)
+        return var, -np.partition(block, count - 1, axis=1)[:, :count].mean(axis=1)
     if convention != "stopline":
         raise Rejected("BAD_SETTING", f"convention was {convention!r}, and must be stopline or empyrical")
     if tail_size(n, confidence) < 1.0:

@@ -26,6 +26,7 @@ LEAST_NORMAL = 20
 LEAST_MOMENTS = 50
 LEAST_PATHS = 1000
 _NORMAL = NormalDist()
+_SAMPLED = 500  # from this length on a sample pays
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,9 +236,31 @@ def historical_tail(pnl: FloatArray, confidence: float) -> tuple[FloatArray, Flo
     """Return (VaR, ES) along the last axis of checked P&L whose tail holds at least one observation."""
     size = tail_size(pnl.shape[-1], confidence)
     rank = math.ceil(size)
-    tail = np.partition(pnl, rank - 1, axis=-1)[..., :rank]
+    if pnl.ndim == 1:
+        tail = lowest(pnl, rank)
+    elif len(pnl) == 1:
+        tail = lowest(pnl[0], rank)[None]
+    elif pnl.shape[-1] < _SAMPLED:
+        tail = np.partition(pnl, rank - 1, axis=-1)[..., :rank]
+    else:
+        tail = np.stack([lowest(row, rank) for row in pnl])
     last = tail[..., -1]
     return -last, -(tail[..., :-1].sum(axis=-1) + (size - (rank - 1)) * last) / size
+
+
+def lowest(values: FloatArray, rank: int) -> FloatArray:
+    """Return the `rank` lowest of values (n,), the highest of them last, the others in any order.
+
+    A sample of one in 16 says below which level they surely are, and only what is below is partitioned: a third
+    of the time, and the same numbers whatever the sample says.
+    """
+    sample = values[::16]
+    guess = 3 * rank * sample.size // (2 * values.size) + 4
+    if values.size >= _SAMPLED and guess < sample.size:
+        some = values[values <= np.partition(sample, guess)[guess]]
+        if some.size >= rank:
+            values = some
+    return np.partition(values, rank - 1)[:rank]
 
 
 def _check(confidence: float, horizon: int) -> None:
