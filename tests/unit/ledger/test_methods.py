@@ -1,0 +1,167 @@
+"""Which lot a fill closes, fees in the traded asset, inverse contracts, splits: and the identity that ties all to money."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stopline.ledger.position import METHODS, Position, fold
+from stopline.model.errors import Rejected
+from stopline.model.fill import Fill
+from stopline.model.instrument import Instrument
+from stopline.model.wire import validate
+
+from ..make import at, fill, option, trade
+from .strategies import fees, prices, quantities
+
+
+def crypto(symbol: str = "BTCUSDT", **more: Any) -> Instrument:
+    return Instrument.model_validate({"symbol": symbol, "kind": "crypto", "currency": "USDT", **more})
+
+
+SPOT = crypto(base="BTC")
+INVERSE = crypto("BTCUSD-PERP", currency="BTC", inverse=True, multiplier="100")
+
+
+@pytest.mark.parametrize(
+    ("method", "realised", "left"),
+    [
+        ("fifo", 250, [(5, 110)]),
+        ("lifo", 200, [(5, 100)]),
+        ("hifo", 200, [(5, 100)]),
+        ("average", 225, [(5, 105)]),
+    ],
+)
+def test_each_method_closes_its_own_lots(method: str, realised: int, left: list[tuple[int, int]]) -> None:
+    """R1.4, domain case 1."""
+    position, _ = fold([trade(1, 10, 100), trade(2, 10, 110), trade(3, -15, 120)], method)
+    assert position.realised == realised
+    assert [(lot.quantity, lot.price) for lot in position.lots] == left
+
+
+def test_the_dearest_lot_of_a_short_is_the_one_that_was_sold_lowest() -> None:
+    shorts = [trade(1, -1, 100), trade(2, -1, 90), trade(3, -1, 95), trade(4, 1, 80)]
+    position, booked = fold(shorts, "hifo")
+    assert booked[-1].realised == 10
+    assert [lot.price for lot in position.lots] == [100, 95]
+    assert booked[-1].oldest == at(2)
+
+
+def test_an_average_that_does_not_come_out_even_loses_nothing() -> None:
+    """The cost that leaves is rounded, the last unit takes the rest along."""
+    fills = [trade(1, 1, 100), trade(2, 2, 101), trade(3, -1, 100), trade(4, -1, 100), trade(5, -1, 100)]
+    position, booked = fold(fills, "average")
+    assert position.realised == -2
+    assert (position.cost, position.is_flat) == (0, True)
+    assert booked[2].realised == Decimal("-0.666666666667")
+
+
+def test_a_fee_in_the_traded_coin_reduces_what_was_received() -> None:
+    """Domain 2.1: bought 1 BTC for 50,000, received 0.999; the fee is worth 50."""
+    position, [booked] = fold([trade(1, 1, 50_000, instrument=SPOT, fee="0.001", fee_currency="BTC")])
+    assert (position.quantity, position.cost, position.fees) == (Decimal("0.999"), 49_950, 50)
+    assert booked.fee == 50
+    assert position.other_fees == {}
+
+
+def test_a_fee_in_a_third_coin_is_kept_apart() -> None:
+    position, _ = fold([trade(1, 1, 50_000, instrument=SPOT, fee="0.01", fee_currency="BNB")])
+    assert (position.quantity, position.fees, position.other_fees) == (1, 0, {"BNB": Decimal("0.01")})
+
+
+def test_an_inverse_contract_makes_coins() -> None:
+    """100 contracts of 100 USD, long from 50,000 to 40,000: 100 x 100 x (1/50,000 - 1/40,000) = -0.05 BTC."""
+    fills = [trade(1, 100, 50_000, instrument=INVERSE), trade(2, -100, 40_000, instrument=INVERSE)]
+    position, _ = fold(fills)
+    assert position.realised == Decimal("-0.05")
+    half, _ = fold([fills[0], trade(2, 100, 25_000, instrument=INVERSE)])
+    assert half.average_price == Decimal("33333.333333333333")  # the harmonic mean
+
+
+def test_an_inverse_contract_is_not_priced_at_zero_or_below() -> None:
+    future = Instrument.model_validate({**INVERSE.model_dump(), "kind": "future"})
+    assert not future.allows_price(Decimal(0))
+    with pytest.raises(Rejected, match="inverse"):
+        validate(Instrument, {"symbol": "SPY", "kind": "equity", "currency": "USD", "inverse": True})
+
+
+def test_a_split_keeps_the_cost() -> None:
+    """4 for 1, and 1 for 3 with a rest that is realised as it is rounded."""
+    split = fill("S", quantity=4, price=1, executed_at=at(2), kind="SPLIT")
+    position, _ = fold([trade(1, 10, 100), split])
+    assert (position.quantity, position.cost, position.realised) == (40, 1000, 0)
+    assert position.lots[0].price == 25
+    reverse = fill("S", quantity=1, price=3, executed_at=at(2), kind="SPLIT")
+    position, _ = fold([trade(1, 10, 100), reverse])
+    assert position.cost - position.realised == 1000
+    assert abs(position.realised) < Decimal("1e-8")
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> tuple[str, list[Fill]]:
+    """Return a method and fills of one instrument, with fees of every kind, funding, dividends and splits."""
+    contract = draw(st.sampled_from([option(), SPOT, INVERSE]))
+    made = []
+    for number in range(draw(st.integers(1, 10))):
+        kind = draw(st.sampled_from(["TRADE"] * 5 + ["FUNDING", "DIVIDEND", "FEE", "ADJUST", "SPLIT"]))
+        currency = draw(st.sampled_from([contract.currency, "BTC", "BNB"]))
+        terms = {"kind": kind, "fee": draw(fees), "fee_currency": currency, "instrument": contract}
+        if kind == "SPLIT":
+            terms |= {"quantity": draw(st.integers(1, 3)), "price": draw(st.integers(1, 3)), "fee": "0"}
+        else:
+            terms |= {"quantity": draw(quantities), "price": draw(prices)}
+        made.append(
+            fill(f"E-{number}", draw(st.sampled_from(["BUY", "SELL"])), executed_at=at(number), **terms)
+        )
+    return draw(st.sampled_from(METHODS)), made
+
+
+@given(histories())
+def test_cash_cost_realised_fees_and_income_add_up_to_nothing(history: tuple[str, list[Fill]]) -> None:
+    """I1: cash + cost - realised + fees - income = 0, exactly, for every method and every kind of fill."""
+    method, fills = history
+    position, booked = fold(fills, method)
+    contract, cash = position.instrument, Fraction(0)
+    for one in fills:
+        if one.kind in ("TRADE", "ADJUST"):
+            cash -= Fraction(one.signed_quantity) * Fraction(contract.worth(one.price))
+        if one.fee_currency == contract.currency:
+            cash -= Fraction(one.fee)
+    left = [cash, Fraction(position.cost), -Fraction(position.realised)]
+    paid_in_kind = sum(
+        Fraction(one.fee) * Fraction(contract.worth(one.price))
+        for one in fills
+        if one.kind in ("TRADE", "ADJUST") and one.fee_currency == contract.base
+    )
+    assert sum(left) + Fraction(position.fees) - Fraction(position.income) == 0
+    assert Fraction(position.fees) == paid_in_kind + sum(
+        Fraction(one.fee)
+        for one in fills
+        if one.fee_currency == contract.currency and one.kind not in ("FUNDING", "DIVIDEND")
+    )
+    assert sum(b.realised for b in booked) == position.realised
+    assert sum((lot.quantity for lot in position.lots), Decimal(0)) == position.quantity
+    if method != "average":
+        assert (
+            sum((lot.quantity * contract.worth(lot.price) for lot in position.lots), Decimal(0))
+            == position.cost
+        )
+    if position.is_flat:
+        assert (position.cost, list(position.lots), position.opened_at) == (0, [], None)
+
+
+@given(histories())
+def test_a_copy_of_any_method_goes_on_by_itself(history: tuple[str, list[Fill]]) -> None:
+    method, fills = history
+    position = Position(fills[0].instrument, fills[0].strategy, method=method)
+    for one in fills:
+        shown, copy = repr(position), position.copy()
+        copy.apply(one)
+        assert repr(position) == shown
+        position = copy
+    assert position == fold(fills, method)[0]
