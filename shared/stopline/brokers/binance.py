@@ -1,6 +1,6 @@
-"""Binance: spot `executionReport`, USD-M futures `ORDER_TRADE_UPDATE` and the funding of `ACCOUNT_UPDATE`.
+"""Binance: spot `executionReport`, futures `ORDER_TRADE_UPDATE` (USD-M, COIN-M), funding of `ACCOUNT_UPDATE`.
 
-No message names the account. Trade ids count by symbol, apart on spot and futures. A liquidation is execution
+No message names the account. Trade ids count by symbol, apart on spot, USD-M and COIN-M. A liquidation is execution
 type CALCULATED or an order named `autoclose-...`; auto-deleveraging is `adl_autoclose`, a delivery
 `settlement_autoclose-...`.
 """
@@ -132,10 +132,7 @@ def _futures(message: Row, context: Context) -> Fill | None:
     if kind is None:
         return None
     symbol = row.text("s")
-    if message.text_or("fs", "UM") != "UM" or "ma" in row:
-        raise Rejected(
-            "UNSUPPORTED", f"{symbol[:40]!a} is a COIN-M contract: inverse contracts are not booked"
-        )
+    market = _market(message, row)
     cause = None
     for prefix, (forced, name) in FORCED.items():
         if (row.text_or("c") or "").startswith(prefix):
@@ -145,15 +142,15 @@ def _futures(message: Row, context: Context) -> Fill | None:
         raise Rejected("UNKNOWN_SIDE", f"position side {str(bucket)[:20]!a} is not known")
     trade = row.decimal("t")
     if trade > 0:
-        id_ = id_of("um", symbol, row.text("t"))
+        id_ = id_of(market, symbol, row.text("t"))
     elif kind is FillKind.TRADE:
         raise row.bad("t", "is no trade id, but the event is a trade")
     else:  # a liquidation without a trade id is known by its order and how much of it is filled
-        id_ = id_of("um", symbol, row.text("i"), number_text(row.decimal("z")))
+        id_ = id_of(market, symbol, row.text("i"), number_text(row.decimal("z")))
     return context.fill(
         None,
         fill_id=id_,
-        instrument=context.instrument(symbol, lambda: _perpetual(symbol, context)),
+        instrument=context.instrument(symbol, lambda: _perpetual(symbol, market, context)),
         order_id=id_of(row.text("i")),
         executed_at=epoch_ms(row, "T"),
         kind=kind,
@@ -175,19 +172,35 @@ def _execution(row: Row) -> dict[str, Any]:
     }
 
 
-def _perpetual(symbol: str, context: Context) -> dict[str, Any]:
+def _market(message: Row, order: Row | None = None) -> str:
+    """Return `um` for contracts in dollars and `cm` for those in their coin; the stream says which it is."""
+    margin_in_coin = order is not None and "ma" in order
+    return (
+        message.one_of("fs", {"UM": "um", "CM": "cm"})
+        if "fs" in message
+        else "cm"
+        if margin_in_coin
+        else "um"
+    )
+
+
+def _perpetual(symbol: str, market: str, context: Context) -> dict[str, Any]:
+    """Return a perpetual or delivery contract. One of COIN-M is inverse, and its size is told by nobody."""
     name, _, delivery = symbol.partition("_")
-    base, quote = contracts.pair(name, context, QUOTES)
-    expiry = contracts.a_date(f"20{delivery}").isoformat() if delivery else None
-    return contracts.future(symbol, quote, context.word("multiplier", "1"), f"{base}-{quote}", expiry)
+    base, quote = contracts.pair(name, context, ("USD",) if market == "cm" else QUOTES)
+    expiry = contracts.a_date(f"20{delivery}").isoformat() if delivery and delivery != "PERP" else None
+    underlying = f"{base}-{quote}"
+    if market == "um":
+        return contracts.future(symbol, quote, context.word("multiplier", "1"), underlying, expiry)
+    size = context.need("multiplier", f"{symbol[:40]!a} does not say what one contract is worth")
+    return {**contracts.future(symbol, base, size, underlying, expiry), "inverse": True}
 
 
 def _balances(message: Row, context: Context) -> list[Item]:
     update = message.row("a")
     if not update.one_of("m", BALANCES):
         return []
-    if message.text_or("fs", "UM") != "UM":
-        raise Rejected("UNSUPPORTED", "funding of COIN-M contracts is not booked")
+    market = _market(message)
     positions = update.value.get("P") or []
     symbols = (
         {Row(item, "message.a.P").text("s") for item in positions} if isinstance(positions, list) else set()
@@ -198,10 +211,12 @@ def _balances(message: Row, context: Context) -> list[Item]:
         change, asset = row.decimal("bc"), row.text("a")
         if not change:
             return None
-        contract = _perpetual(next(iter(symbols)), context) if len(symbols) == 1 else contracts.cash(asset)
+        contract = (
+            _perpetual(next(iter(symbols)), market, context) if len(symbols) == 1 else contracts.cash(asset)
+        )
         return context.fill(
             None,
-            fill_id=id_of("um", "funding", asset, message.text("T"), number_text(row.decimal("wb"))),
+            fill_id=id_of(market, "funding", asset, message.text("T"), number_text(row.decimal("wb"))),
             instrument=contract,
             side="BUY",
             quantity="0",

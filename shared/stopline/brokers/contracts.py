@@ -102,7 +102,7 @@ def future(
 
 def crypto(base: str, quote: str) -> Contract:
     """Return a spot pair: units of `base`, priced in `quote`."""
-    return {"symbol": f"{base}-{quote}", "kind": "crypto", "currency": quote}
+    return {"symbol": f"{base}-{quote}", "kind": "crypto", "currency": quote, "base": base}
 
 
 def cash(currency: str) -> Contract:

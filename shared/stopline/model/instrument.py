@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from stopline.model.decimals import EXACT, DecimalText, divide
-from stopline.model.ids import Currency, Symbol
+from stopline.model.ids import Asset, Currency, Symbol
 from stopline.model.times import DateText
 from stopline.model.wire import Message
 
@@ -42,7 +42,7 @@ class Instrument(Message):
     strike: DecimalText | None = None
     right: Literal["C", "P"] | None = None
     inverse: Annotated[bool, Field(strict=True)] = False
-    base: Currency | None = None
+    base: Asset | None = None
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:

@@ -1,0 +1,265 @@
+"""Interactive Brokers: revisions, combinations, commissions that come later, and Flex statements."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from stopline.brokers import read as read_bytes
+from stopline.model.errors import Rejected
+from stopline.model.fill import Fill, FillKind
+
+from .samples import SAMPLES, changed, fills_of, refusal
+
+EXECUTION = SAMPLES["ibkr execution"].message
+ASSIGNMENT = SAMPLES["ibkr flex assignment"].message
+STK = {"secType": "STK", "symbol": "BRK B", "currency": "USD", "multiplier": ""}
+FUT = {
+    "secType": "FUT", "symbol": "ES", "currency": "USD", "multiplier": "50", "localSymbol": "ESZ6",
+    "lastTradeDateOrContractMonth": "20261218",
+}  # fmt: skip
+
+
+def read(message: dict[str, Any], **more: str) -> list[Fill]:
+    return fills_of(message, broker="ibkr", **more)
+
+
+def refused(message: dict[str, Any], **more: str) -> str:
+    return refusal(message, broker="ibkr", **more)
+
+
+def test_an_execution_with_its_commission_is_one_fill() -> None:
+    [fill] = read(EXECUTION)
+    assert (fill.fill_id, fill.account, fill.side) == ("0000e0d5.6580d36a.01", "u123456", "SELL")
+    assert (fill.quantity, fill.price, fill.fee) == (5, Decimal("1.25"), Decimal("3.25"))
+    assert (fill.instrument.symbol, fill.instrument.underlying) == ("SPXW261120P06000000", "SPX")
+
+
+def test_case_10_two_revisions_are_one_execution_and_its_correction() -> None:
+    first = changed(EXECUTION, "commissionReport", None)
+    second = changed(first, "execution", "execId", "0000e0d5.6580d36a.01.02")
+    [one], [two] = read(first), read(second)
+    assert (one.kind, two.kind, two.ref) == (FillKind.TRADE, FillKind.CORRECT, one.fill_id)
+
+
+@pytest.mark.parametrize("unset", [1.7976931348623157e308, None, ""])
+def test_a_commission_that_is_not_known_yet_is_no_fee(unset: Any) -> None:
+    [fill] = read(changed(EXECUTION, "commissionReport", "commission", unset))
+    assert fill.fee == 0
+    assert refused(
+        changed({**EXECUTION, "event": "commissionReport"}, "commissionReport", "commission", unset)
+    )
+
+
+def test_a_commission_that_comes_later_is_a_fee_of_its_fill() -> None:
+    """The same content whether the execution carried its report or not."""
+    early = read(changed({**EXECUTION, "event": "execDetails"}, "commissionReport", None))
+    again = read({**EXECUTION, "event": "execDetails"})
+    [fee] = read({**EXECUTION, "event": "commissionReport"})
+    assert early[0].hash == again[0].hash
+    assert (fee.kind, fee.ref, fee.fee, fee.fee_currency) == (
+        FillKind.FEE,
+        early[0].fill_id,
+        Decimal("3.25"),
+        "USD",
+    )
+
+
+def test_a_report_of_another_execution_is_refused() -> None:
+    assert refused(changed(EXECUTION, "commissionReport", "execId", "other.01")) == "CONTRADICTION"
+
+
+def test_of_a_combination_the_legs_count() -> None:
+    assert read(changed(EXECUTION, "contract", "secType", "BAG")) == []
+
+
+def test_without_the_contract_it_is_refused_or_told() -> None:
+    bare = changed(EXECUTION, "contract", None)
+    assert refused(bare) == "MISSING_ATTRIBUTE"
+    told = json.dumps({"symbol": "SPY", "kind": "equity", "currency": "USD"})
+    assert read(bare, instrument=told)[0].instrument.symbol == "SPY"
+
+
+@pytest.mark.parametrize(
+    ("contract", "symbol", "multiplier"),
+    [
+        (STK, "BRK.B", "1"),
+        (FUT, "ESZ6", "50"),
+        ({"secType": "CRYPTO", "symbol": "BTC", "currency": "USD"}, "BTC-USD", "1"),
+        ({**EXECUTION["contract"], "secType": "FOP", "tradingClass": "EW3", "symbol": "ES", "multiplier": "50"},
+         "EW3261120P06000000", "50"),
+    ],
+)  # fmt: skip
+def test_the_contract_is_read_from_its_own_words(
+    contract: dict[str, Any], symbol: str, multiplier: str
+) -> None:
+    [fill] = read(changed(EXECUTION, "contract", contract))
+    assert (fill.instrument.symbol, fill.instrument.multiplier) == (symbol, Decimal(multiplier))
+
+
+@pytest.mark.parametrize(
+    ("contract", "reason"),
+    [
+        ({**STK, "secType": "CASH"}, "UNSUPPORTED"),
+        ({**FUT, "multiplier": ""}, "MISSING_ATTRIBUTE"),
+        ({**FUT, "localSymbol": ""}, "BAD_MESSAGE"),
+        ({**STK, "currency": ""}, "MISSING_ATTRIBUTE"),
+        ({**EXECUTION["contract"], "right": "X"}, "UNKNOWN_RIGHT"),
+        ({**EXECUTION["contract"], "strike": 0.0}, "BAD_MESSAGE"),
+    ],
+)
+def test_a_contract_that_does_not_say_what_it_is_is_refused(contract: dict[str, Any], reason: str) -> None:
+    assert refused(changed(EXECUTION, "contract", contract)) == reason
+
+
+@pytest.mark.parametrize(
+    ("text", "zone", "moment"),
+    [
+        ("20261120 15:02:11 US/Eastern", "", "2026-11-20T20:02:11+00:00"),
+        ("20261120  15:02:11", "America/New_York", "2026-11-20T20:02:11+00:00"),
+        ("20261120-15:02:11", "America/New_York", "2026-11-20T15:02:11+00:00"),  # this form is UTC
+        ("2026-11-20 15:02:11+00:00", "", None),
+        ("20261120 15:02:11", "", None),
+        ("20261120 15:02:11", "Mars/Base", None),
+    ],
+)
+def test_a_time_without_a_zone_needs_one(text: str, zone: str, moment: str | None) -> None:
+    message = changed(EXECUTION, "execution", "time", text)
+    if moment is None:
+        assert refused(message, zone=zone)
+    else:
+        assert read(message, zone=zone)[0].executed_at.isoformat() == moment
+
+
+def test_a_liquidation_and_a_price_under_revision_are_told() -> None:
+    assert read(changed(EXECUTION, "execution", "liquidation", 1))[0].kind is FillKind.LIQUIDATION
+    assert read(changed(EXECUTION, "execution", "pendingPriceRevision", True))[0].provisional
+
+
+# --- Flex ---
+
+CZR = (
+    '<Trade accountId="DU1234567" currency="USD" assetCategory="OPT" symbol="CZR   260821C00030000" '
+    'underlyingSymbol="CZR" multiplier="100" strike="30" expiry="20260821" putCall="C" levelOfDetail="EXECUTION" '
+)
+ORIGINAL = CZR + (
+    'tradeID="17" dateTime="20260717;120440" transactionType="ExchTrade" quantity="2" tradePrice="0.73" '
+    'ibCommission="-1.3666" ibCommissionCurrency="USD" notes="P" buySell="BUY" ibOrderID="7" '
+    'ibExecID="0001938c.6a59af42.01.01" origTradeID="" />'
+)
+CANCEL = CZR + (
+    'tradeID="" dateTime="20260717;120440" transactionType="TradeCancel" quantity="-2" tradePrice="0.73" '
+    'ibCommission="0" notes="Ca" buySell="BUY (Ca.)" ibOrderID="7" transactionID="19" ibExecID="" origTradeID="17" />'
+)
+AGAIN = (
+    ORIGINAL.replace("01.01", "01.02").replace('quantity="2"', 'quantity="1"').replace("-1.3666", "0.3333")
+)
+
+
+def statement(*rows: str, head: str = "", extra: str = "") -> bytes:
+    return (
+        f'<?xml version="1.0"?>{head}<FlexQueryResponse queryName="q" type="AF"><FlexStatements count="1">'
+        f'<FlexStatement accountId="DU1234567"><Trades>{"".join(rows)}</Trades>{extra}</FlexStatement>'
+        "</FlexStatements></FlexQueryResponse>"
+    ).encode()
+
+
+def flex(data: bytes) -> list[Fill]:
+    items = read_bytes(data, {"broker": "ibkr", "account": "demo"})
+    assert not [item.refused for item in items if item.refused]
+    return [item.fill for item in items if item.fill]
+
+
+def test_a_statement_gives_its_executions_in_dollars_paid() -> None:
+    [fill] = flex(statement(ORIGINAL))
+    assert (fill.fill_id, fill.fee, fill.quantity) == ("0001938c.6a59af42.01", Decimal("1.3666"), 2)
+    assert fill.executed_at.isoformat() == "2026-07-17T16:04:40+00:00"
+
+
+def test_only_the_execution_level_counts() -> None:
+    order = ORIGINAL.replace('levelOfDetail="EXECUTION"', 'levelOfDetail="ORDER"')
+    assert (
+        len(
+            flex(
+                statement(
+                    order, ORIGINAL, '<Order levelOfDetail="ORDER" /><Lot levelOfDetail="CLOSED_LOT" />'
+                )
+            )
+        )
+        == 1
+    )
+    with pytest.raises(AssertionError, match="levelOfDetail"):
+        flex(statement(ORIGINAL.replace("levelOfDetail", "level")))
+
+
+def test_a_trade_that_is_cancelled_and_booked_again_is_one_correction() -> None:
+    """What IBKR really sends: the second booking has the trade id of the first and the next revision."""
+    first, second = flex(statement(ORIGINAL, CANCEL, AGAIN))
+    assert (second.kind, second.ref, second.quantity) == (FillKind.CORRECT, first.fill_id, 1)
+    assert second.fee == Decimal("-0.3333")
+
+
+def test_a_trade_that_is_cancelled_for_good_is_a_bust_of_its_execution() -> None:
+    first, bust = flex(statement(ORIGINAL, CANCEL))
+    assert (bust.kind, bust.ref) == (FillKind.BUST, first.fill_id)
+    [alone] = flex(statement(CANCEL))
+    assert alone.ref == "trade:17"
+
+
+def test_a_sold_quantity_is_negative_and_must_agree() -> None:
+    sold = ORIGINAL.replace('buySell="BUY"', 'buySell="SELL"')
+    [fill] = flex(statement(sold.replace('quantity="2"', 'quantity="-2"')))
+    assert (fill.side, fill.quantity) == ("SELL", 2)
+    with pytest.raises(AssertionError, match="CONTRADICTION"):
+        flex(statement(sold))
+
+
+@pytest.mark.parametrize(
+    ("notes", "kind"),
+    [("A", FillKind.ASSIGN), ("Ex", FillKind.EXERCISE), ("Ep", FillKind.EXPIRE), ("C;Ep", FillKind.EXPIRE)],
+)
+def test_the_notes_say_what_a_booked_trade_is(notes: str, kind: FillKind) -> None:
+    [fill] = read({**ASSIGNMENT, "notes": notes}, currency="USD")
+    assert (fill.kind, fill.side, fill.quantity, fill.price) == (kind, "BUY", 3, 0)
+
+
+def test_a_booked_trade_without_a_note_and_a_margin_liquidation() -> None:
+    assert refused({**ASSIGNMENT, "notes": "P"}, currency="USD") == "UNKNOWN_STATUS"
+    [fill] = read({**ASSIGNMENT, "transactionType": "ExchTrade", "notes": "L;P"}, currency="USD")
+    assert fill.kind is FillKind.LIQUIDATION
+
+
+def test_taxes_are_paid_too() -> None:
+    row = {**ASSIGNMENT, "ibCommission": "-1.5", "taxes": "-0.25", "currency": "USD"}
+    assert read(row)[0].fee == Decimal("1.75")
+    assert refused({**row, "currency": "GBP"}) == "UNSUPPORTED"
+
+
+BOMB = '<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]>'
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (statement(head=BOMB), "BAD_XML"),
+        (statement(head='<!DOCTYPE x SYSTEM "file:///etc/passwd">'), "BAD_XML"),
+        (b"<FlexQueryResponse><Trades>", "BAD_XML"),
+        (b"<html></html>", "UNKNOWN_MESSAGE"),
+        (b'<?xml version="1.0" encoding="x-none"?><FlexQueryResponse/>', "BAD_XML"),
+        (b"<FlexQueryResponse><OptionEAE/></FlexQueryResponse>", "UNSUPPORTED"),
+        (b"<FlexQueryResponse><TradeConfirm/></FlexQueryResponse>", "UNSUPPORTED"),
+    ],
+    ids=["bomb", "file", "cut", "html", "encoding", "no trades", "confirms"],
+)
+def test_xml_that_is_no_statement_is_refused(data: bytes, reason: str) -> None:
+    with pytest.raises(Rejected) as refusal_:
+        read_bytes(data, {"broker": "ibkr"})
+    assert refusal_.value.reason == reason
+
+
+def test_an_empty_statement_has_no_fills_and_option_events_are_not_booked_twice() -> None:
+    assert flex(statement()) == []
+    assert len(flex(statement(ORIGINAL, extra='<OptionEAE transactionType="Assignment" />'))) == 1
