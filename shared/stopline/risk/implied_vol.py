@@ -31,6 +31,7 @@ StatusArray = npt.NDArray[np.int8]
 
 _SETTLED = 2e-5  # the error after a round is of the fourth power of its relative step
 _ROUNDS = 60
+_NOTHING = 3e-308  # of the largest price: doubles below it have lost digits
 _BLOCK = 8192
 
 
@@ -150,7 +151,7 @@ def _block(
         (IvStatus.NOT_FINITE, ~finite | ~(largest > 0.0)),
         (IvStatus.NO_TIME, ~(years > 0.0)),
         (IvStatus.BELOW_INTRINSIC, value_of_time < 0.0),
-        (IvStatus.AT_INTRINSIC, value_of_time == 0.0),
+        (IvStatus.AT_INTRINSIC, value_of_time / largest < _NOTHING),
         (IvStatus.ABOVE_MAXIMUM, room <= 0.0),
     ):
         if wrong.any():
@@ -221,13 +222,14 @@ def _solve(
         r = ratio(h, t)
         below = h - t
         miss = np.log(np.abs(r) / ROOT_TWO_PI) - 0.5 * below * below - target
-        second = (h / s) * h - 0.25 * s
-        third = second * second - 3.0 * (h / s) ** 2 - 0.25
         step = -miss * r
-        inverse = 1.0 / r
-        bend = second - inverse
-        turn = third + inverse * (2.0 * inverse - 3.0 * second)
-        better = s + step * (1.0 + 0.5 * bend * step) / (1.0 + step * (bend + turn * step / 6.0))
+        # b'' / b' is k = h^2 / s - s / 4, b''' / b' is k^2 - 3 (h / s)^2 - 1/4: here times the step and its
+        # square, so that nothing overflows however small s is.
+        curve = (h * h / s - 0.25 * s) * step
+        slant = h / s * step
+        bend = curve + miss
+        turn = curve * curve - 3.0 * slant * slant - 0.25 * step * step + miss * (2.0 * miss + 3.0 * curve)
+        better = s + step * (1.0 + 0.5 * bend) / (1.0 + bend + turn / 6.0)
         short = (miss < 0.0) == rising  # the root is above s
         low, high = np.where(short, s, low), np.where(short, high, s)
         inside = (better >= low) & (better <= high)

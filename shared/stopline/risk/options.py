@@ -27,6 +27,7 @@ far option keeps its digits.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
+from types import EllipsisType
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +35,7 @@ import numpy.typing as npt
 from stopline.risk.normal import FAR, ROOT_TWO_PI, scaled_tail
 
 FloatArray = npt.NDArray[np.float64]
-_Block = tuple[int | slice, ...]
+_Block = tuple[int | slice | EllipsisType, ...]
 
 DAYS_PER_YEAR = 365.0
 PER_CENT = 0.01
@@ -176,16 +177,17 @@ class _Contracts:
     def greeks(self) -> Greeks:
         """Return prices and Greeks."""
         out = np.empty((6, *self.shape))
+        rows = [out[index, ...] for index in range(6)]  # views, also of scalars
         work = np.empty((6, 2, min(_BLOCK, self.size)))
         with np.errstate(all="ignore"):
             for block, given, terms in self._parts():
-                parts = [part[block].reshape(-1) for part in out]
+                parts = [row[block].reshape(-1) for row in rows]
                 self._part(given, terms, work[:, :, : parts[0].size], parts)
         spot, strike = self.given[1:3]
         if (spot == 0.0).any():
-            gone = (spot == 0.0) & (strike > 0.0) & ~np.isnan(out[0])
-            out[2][np.broadcast_to(gone, self.shape)] = 0.0
-        return Greeks(*(out[index, ...] for index in range(6)))
+            gone = (spot == 0.0) & (strike > 0.0) & ~np.isnan(rows[0])
+            rows[2][np.broadcast_to(gone, self.shape)] = 0.0
+        return Greeks(*rows)
 
     def _parts(self) -> Iterator[tuple[_Block, list[FloatArray], list[FloatArray]]]:
         """Yield (index, inputs, what follows from them) of each block.
@@ -311,7 +313,7 @@ def _blocks(shape: tuple[int, ...]) -> Iterator[_Block]:
         row *= shape[axis]
     if axis == 0:
         if row:
-            yield ()
+            yield (...,)
         return
     length, step = shape[axis - 1], max(1, _BLOCK // max(row, 1))
     for lead in np.ndindex(*shape[: axis - 1]):
