@@ -32,6 +32,8 @@ COMMANDS = {
     "iv": Entry("stopline.cli.iv", "iv", "Add implied volatilities to a CSV file of options."),
     "metrics": Entry("stopline.cli.metrics", "metrics", "Measure a series of returns: CSV in, JSON out."),
     "var": Entry("stopline.cli.var", "var", "Value at risk and expected shortfall of a series of P&L."),
+    "ledger": Entry("stopline.cli.ledger", "ledger", "Account for fills: positions, lots, realised P&L."),
+    "margin": Entry("stopline.cli.margin", "margin", "Work out what option legs bind, lose and make."),
     "quarantine": Entry("stopline.cli.quarantine", "quarantine", "Look at messages that were refused."),
     "dead-letters": Entry(
         "stopline.cli.dead_letters", "dead_letters", "Messages that were given up: look, bring back, drop."

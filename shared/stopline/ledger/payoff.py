@@ -9,8 +9,9 @@ wider side.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
+from itertools import pairwise
 
-from stopline.model.decimals import EXACT, ZERO
+from stopline.model.decimals import EXACT, ZERO, divide
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,3 +48,112 @@ def payoff(legs: Sequence[Leg]) -> Payoff:
 def _value(leg: Leg, price: Decimal) -> Decimal:
     intrinsic = price - leg.strike if leg.right == "C" else leg.strike - price
     return max(intrinsic, ZERO) * leg.quantity * leg.multiplier
+
+
+@dataclass(frozen=True, slots=True)
+class Margin:
+    """What legs on one underlying and expiry bind and can make, in money.
+
+    `margin`: by the model, before premiums: the worst expiry value, or the naked rule where the loss has no
+    bound. `max_loss`: the worst value with the premiums and fees (None: unbounded); `max_profit` likewise.
+    `breakevens`: prices at expiry at which nothing is made or lost. `net_credit`: what was received less what was paid.
+    """
+
+    net_credit: Decimal
+    margin: Decimal | None
+    rule: str
+    max_loss: Decimal | None
+    max_profit: Decimal | None
+    breakevens: tuple[Decimal, ...]
+    worst: Decimal
+    slope: Decimal
+
+
+NAKED = {"equity": (Decimal("0.20"), Decimal("0.10")), "index": (Decimal("0.15"), Decimal("0.10"))}
+
+
+def margin_of(
+    legs: Sequence[Leg],
+    premiums: Sequence[Decimal | None],
+    fees: Decimal = ZERO,
+    spot: Decimal | None = None,
+    style: str = "equity",
+) -> Margin:
+    """Return margin, max loss, max profit and breakevens of legs, each with its premium a unit.
+
+    A naked short call is margined by Reg T (Cboe margin manual): its premium + the greater of 20% of the
+    underlying less what it is out of the money, and 10% of the underlying (index: 15% and 10%). That needs `spot`
+    and the short calls' premiums, else the margin is None. The calls that stay naked are those of the lowest
+    strikes, so that it is rather too high than too low; the rest of the legs adds its own worst value.
+    """
+    with localcontext(EXACT):
+        shape = payoff(legs)
+        paid = [p for p in premiums if p is not None]
+        credit = -sum(
+            (
+                leg.quantity * leg.multiplier * p
+                for leg, p in zip(legs, premiums, strict=True)
+                if p is not None
+            ),
+            ZERO,
+        )
+        known = len(paid) == len(premiums)
+        start = credit - fees
+        values = [_total(legs, s) for s in sorted({ZERO, *(leg.strike for leg in legs)})]
+        margin: Decimal | None = -shape.worst
+        rule = "payoff"
+        if shape.slope < 0:
+            rule = f"payoff + naked call, {style}"
+            naked = _naked_calls(legs, premiums, shape.slope, spot, style)
+            margin = None if naked is None else naked - shape.worst
+        return Margin(
+            net_credit=credit,
+            margin=margin,
+            rule=rule,
+            max_loss=max(-(min(values) + start), ZERO) if shape.slope >= 0 and known else None,
+            max_profit=max(values) + start if shape.slope <= 0 and known else None,
+            breakevens=_breakevens(legs, start, shape.slope) if known else (),
+            worst=shape.worst,
+            slope=shape.slope,
+        )
+
+
+def _naked_calls(
+    legs: Sequence[Leg],
+    premiums: Sequence[Decimal | None],
+    slope: Decimal,
+    spot: Decimal | None,
+    style: str,
+) -> Decimal | None:
+    if spot is None:
+        return None
+    much, least = NAKED[style]
+    left, total = -slope, ZERO
+    short = [(leg, p) for leg, p in zip(legs, premiums, strict=True) if leg.right == "C" and leg.quantity < 0]
+    for leg, premium in sorted(short, key=lambda pair: pair[0].strike):
+        units = min(left, -leg.quantity * leg.multiplier)
+        left -= units
+        if premium is None:
+            return None
+        out = max(leg.strike - spot, ZERO)
+        total += units * (premium + max(much * spot - out, least * spot))
+        if not left:
+            break
+    return total
+
+
+def _total(legs: Sequence[Leg], price: Decimal) -> Decimal:
+    return sum((_value(leg, price) for leg in legs), ZERO)
+
+
+def _breakevens(legs: Sequence[Leg], start: Decimal, slope: Decimal) -> tuple[Decimal, ...]:
+    """Return where the payoff and the premiums cancel, rounded to 12 decimals, in rising order."""
+    points = sorted({ZERO, *(leg.strike for leg in legs)})
+    values = [_total(legs, s) + start for s in points]
+    found = {p for p, v in zip(points, values, strict=True) if not v and p}
+    for (low, a), (high, b) in pairwise(zip(points, values, strict=True)):
+        if a * b < 0:
+            found.add(divide(low * b - high * a, b - a))
+    if slope and values[-1] and (values[-1] < 0) == (slope > 0):
+        found.add(divide(points[-1] * slope - values[-1], slope))
+    return tuple(sorted(found))
