@@ -111,6 +111,8 @@ class Fill(Message):
             raise ValueError(f"a fill of kind {self.kind.value} cannot be in cash")
         if self.kind is FillKind.SPLIT and not (self.quantity > 0 and self.price > 0):
             raise ValueError("a split turns every `price` units into `quantity` units: both above 0")
+        if self.kind is FillKind.SPLIT and self.instrument.inverse:
+            raise ValueError("an inverse contract cannot be split")
         if self.ref is None and self.kind in NEEDS_REF:
             raise ValueError(f"ref must name the fill that this {self.kind.value} is about")
         if self.ref == self.fill_id:

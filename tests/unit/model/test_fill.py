@@ -236,6 +236,7 @@ def test_an_expiry_at_nothing_is_possible_and_no_quantity_is_not(kind: FillKind)
         ({"instrument": CASH, "kind": "EXPIRE"}, "cash"),
         ({"instrument": {**CASH, "symbol": "EUR"}, "kind": "FEE"}, "cash"),
         ({"instrument": {**CASH, "multiplier": "2"}, "kind": "FEE"}, "cash"),
+        ({"kind": "SPLIT", "quantity": "0"}, "split"),
         ({"kind": "FEE", "fee": "1000000000000001"}, "fee"),
         ({"kind": "FUNDING", "fee": "-1000000000000001"}, "fee"),
     ],
