@@ -3,9 +3,11 @@
 import csv
 import gzip
 import re
+import sys
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, NoReturn, TypeVar, cast
 from zoneinfo import ZoneInfo
@@ -196,9 +198,9 @@ def _real(text: str, read: Callable[[str], T]) -> T:
 
 
 def _open(path: Path) -> tuple[BinaryIO, BinaryIO]:
-    """Return the file and what to read from it: itself, or its unpacked content."""
+    """Return the file and what to read from it: itself, or its unpacked content. `-` is standard input."""
     try:
-        raw = path.open("rb")
+        raw = cast(BinaryIO, BytesIO(sys.stdin.buffer.read())) if str(path) == "-" else path.open("rb")
     except OSError as problem:
         raise Rejected("BAD_FILE", f"{path}: cannot be read: {problem.strerror}") from None
     try:
