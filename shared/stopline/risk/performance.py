@@ -166,17 +166,18 @@ def annualised(final: float, n: int, periods: float) -> float:
 
 def deviation(array: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return (mean, standard deviation with n - 1) along the last axis; what is only rounding is exactly 0."""
-    mean = np.asarray(array.mean(axis=-1))
-    from_mean = array - mean[..., None]
+    mean = np.add.reduce(array, axis=-1, keepdims=True) / array.shape[-1]
+    from_mean = array - mean
+    mean = mean[..., 0]
     spread = np.sqrt(np.vecdot(from_mean, from_mean) / (array.shape[-1] - 1))
-    return mean, np.where(spread <= FLAT * np.abs(mean), 0.0, spread)
+    return mean, spread * (spread > FLAT * np.abs(mean))
 
 
 def downside(array: FloatArray, target: float) -> tuple[FloatArray, FloatArray]:
     """Return (sum of the shortfalls below the target, root of their mean square) along the last axis."""
     short = np.minimum(array - target if target else array, 0.0)
     square = np.vecdot(short, short) / array.shape[-1]
-    return np.asarray(-short.sum(axis=-1)), np.sqrt(square)
+    return -np.add.reduce(short, axis=-1), np.sqrt(square)
 
 
 def _ratio(above: float, below: float, what: str, why: str) -> float:

@@ -98,7 +98,7 @@ def compounded(returns: FloatArray, out: FloatArray | None = None) -> FloatArray
     result = np.empty(returns.shape) if out is None else out
     with np.errstate(over="ignore"):
         np.cumprod(1.0 + returns, axis=-1, out=result)
-    if result.size and not np.isfinite(result[..., -1]).all():
+    if result.size and not np.logical_and.reduce(np.isfinite(result[..., -1]), axis=None):
         raise Rejected(
             "OVERFLOW", "returns compound to more than a float holds: they may be percent or prices"
         )
@@ -131,14 +131,14 @@ def _numbers(values: npt.ArrayLike, what: str) -> FloatArray:
 
 def _check_finite(array: FloatArray, what: str) -> None:
     good = np.isfinite(array)
-    if not good.all():
+    if not np.logical_and.reduce(good, axis=None):
         place = np.argwhere(~good)[0]
         where = f"number {place[0] + 1}" + (f" of column {place[1] + 1}" if place.size > 1 else "")
         raise Rejected("NOT_A_NUMBER", f"{what}: {where} was {array[tuple(place)]}")
 
 
 def _check_possible(array: FloatArray) -> None:
-    if array.size and array.min() < -1.0:
+    if array.size and np.minimum.reduce(array, axis=None) < -1.0:
         place = np.argwhere(array < -1.0)[0]
         where = f"number {place[0] + 1}" + (f" of column {place[1] + 1}" if place.size > 1 else "")
         raise Rejected("IMPOSSIBLE_RETURN", f"returns: {where} was {array[tuple(place)]:g}, below -100 %")

@@ -115,7 +115,7 @@ def _measures(
     root = root_year(periods)
     level = compounded(block)
     final = level[:, -1].copy()
-    worst = below_peak(block, level).max(axis=1)
+    worst = np.maximum.reduce(below_peak(block, level), axis=1)
     short, below = downside(block, target)
     with np.errstate(all="ignore"):
         annual = final ** (periods / n) - 1.0
