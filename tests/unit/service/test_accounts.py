@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from stopline.model.account import Account
+from stopline.model.control import ControlRequest
 from stopline.model.errors import Rejected
 from stopline.model.messages import History
 from stopline.model.prices import PriceBatch, Quote
@@ -163,6 +164,18 @@ def test_the_status_of_a_position_has_its_mark_or_null(world: World) -> None:
     [position] = found["positions"]  # type: ignore[misc]
     assert (position["mark"], position["value"], position["unrealised"]) == ("101", "1010", "10")
     assert found["risk"]["equity"] == "100010"  # type: ignore[index]
+
+
+def test_the_status_of_an_account_that_is_being_closed(world: World) -> None:
+    """R5.1, R1.9."""
+    app, _ = world.instance()
+    app.recorder.record([trade(-1, 10, 100)], "m-1")
+    facts = {"request_id": "r-1", "scope": "global", "action": "kill", "actor": "ann", "reason": "x"}
+    app.trading.set(ControlRequest.model_validate(facts))
+    app.closer.advance("demo")
+    found = status(world)
+    assert (found["trading_state"], found["epoch"], found["closing"]) == ("HALTED", 1, "CLOSING")
+    assert found["scopes"] == {"global": "HALTED", "account:demo": "ACTIVE"}
 
 
 # --- history ---
