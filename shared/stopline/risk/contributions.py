@@ -85,7 +85,8 @@ def portfolio_pnl(returns: npt.ArrayLike, exposures: npt.ArrayLike | None = None
     One NaN or infinity in either is Rejected: it would be one in the product, so that is where it is looked for.
     """
     table, x = _table(returns, exposures)
-    pnl = table @ x
+    with np.errstate(over="ignore", invalid="ignore"):
+        pnl = table @ x
     if not np.isfinite(pnl).all():
         matrix(table, what="returns")
         raise Rejected("OVERFLOW", "the P&L is more than a float holds")
@@ -176,7 +177,8 @@ def _spread(exposures: npt.ArrayLike, covariance: npt.ArrayLike) -> tuple[FloatA
     table = np.asarray(covariance, dtype=np.float64)
     if table.shape != (x.size, x.size):
         raise Rejected("BAD_SHAPE", f"a covariance of {table.shape} for {x.size} exposures")
-    moved = table @ x
+    with np.errstate(over="ignore", invalid="ignore"):
+        moved = table @ x
     if not np.isfinite(moved).all():
         matrix(table, what="covariance")
         raise Rejected("OVERFLOW", "the risk is more than a float holds")

@@ -4,6 +4,7 @@ Every function of `risk` that takes a series takes it through `series` or `matri
 errors, never skipped, because a skipped day shifts every later one.
 """
 
+import math
 from typing import Literal
 
 import numpy as np
@@ -130,11 +131,17 @@ def _numbers(values: npt.ArrayLike, what: str) -> FloatArray:
 
 
 def _check_finite(array: FloatArray, what: str) -> None:
-    good = np.isfinite(array)
-    if not np.logical_and.reduce(good, axis=None):
-        place = np.argwhere(~good)[0]
+    """Refuse NaN, infinities, and numbers whose squares add up to more than a float holds."""
+    flat = array.reshape(-1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        good = math.isfinite(flat @ flat)
+    if not good:
+        size = np.abs(array)
+        bad = ~np.isfinite(array)
+        large = "" if bad.any() else ", too large to measure"
+        place = np.argwhere(size == size.max() if large else bad)[0]
         where = f"number {place[0] + 1}" + (f" of column {place[1] + 1}" if place.size > 1 else "")
-        raise Rejected("NOT_A_NUMBER", f"{what}: {where} was {array[tuple(place)]}")
+        raise Rejected("NOT_A_NUMBER", f"{what}: {where} was {array[tuple(place)]}{large}")
 
 
 def _check_possible(array: FloatArray) -> None:

@@ -105,7 +105,8 @@ def test_standard_input() -> None:
         (["--periods", "0"], "0.1\n0.2\n", "--periods was 0"),
         (["--rf", "nan"], "0.1\n0.2\n", "--rf was nan"),
         (["--confidence", "95"], "0.1\n0.2\n", "confidence was 95.0"),
-        ([], "1e308\n1e308\n", "compound to more than a float holds"),
+        ([], "1e100\n1e100\n1e100\n1e100\n", "compound to more than a float holds"),
+        ([], "1\n1e308\n", "number 2 was 1e+308, too large to measure"),
     ],
 )
 def test_a_bad_file_is_one_line_with_its_place(

@@ -246,6 +246,8 @@ def test_a_loss_of_more_than_everything_is_refused(values: list[float]) -> None:
 def test_what_overflows_shapes_and_settings_are_refused() -> None:
     with pytest.raises(Rejected, match="compound to more"):
         p.total_return([1e6] * 60)
+    with pytest.raises(Rejected, match="number 2 was 1e\\+300"):
+        p.expectancy([1.0, 1e300])
     with pytest.raises(Rejected, match="one series"):
         p.sharpe([[0.1, 0.2]])  # type: ignore[list-item]
     with pytest.raises(Rejected, match="must be numbers"):
