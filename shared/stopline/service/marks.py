@@ -70,7 +70,7 @@ def merged(prices: Prices, batch: PriceBatch) -> tuple[Prices, list[tuple[str, s
             if suspect and suspect.as_of >= batch.as_of:
                 suspects[symbol] = suspect
                 continue
-            if not suspect or _is_far(symbol, suspect.quote, quote):
+            if not suspect or not _agree(suspect.quote.mark, quote.mark):
                 suspects[symbol] = fresh
                 held_back.append(
                     (symbol, f"{quote.mark:g} is more than {COLLAR:g} times off {known.quote.mark:g}")
@@ -85,8 +85,12 @@ def merged(prices: Prices, batch: PriceBatch) -> tuple[Prices, list[tuple[str, s
 def _is_far(symbol: str, known: Quote, quote: Quote) -> bool:
     if is_option_symbol(symbol):
         return False
-    before, after = known.mark, quote.mark
-    return before > 0 and not before / COLLAR <= after <= before * COLLAR
+    return known.mark > 0 and not _agree(known.mark, quote.mark)
+
+
+def _agree(before: float, after: float) -> bool:
+    """Tell whether two prices are within the collar of each other; zero agrees with zero only, NaN with nothing."""
+    return before == after or (before > 0 and before / COLLAR <= after <= before * COLLAR)
 
 
 class MarkTable:

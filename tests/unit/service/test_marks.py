@@ -112,7 +112,6 @@ def test_a_price_that_nobody_has_renewed_for_days_is_dropped() -> None:
     assert set(prices.marks) == {"SPY"}
 
 
-@pytest.mark.xfail(reason="_is_far of a suspect at 0 or NaN calls every price near", strict=True)
 @pytest.mark.parametrize("first", [0.0, -1.0, math.nan], ids=str)
 def test_two_bad_ticks_that_do_not_agree_confirm_nothing(first: float) -> None:
     """F34: 100, then nothing, then 100,000: the last good price holds."""
