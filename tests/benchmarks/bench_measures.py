@@ -37,6 +37,7 @@ from stopline.risk.var import historical  # noqa: E402
 Work = Callable[[], Any]
 DAYS, ASSETS = 2_500, 500
 LEAST_S = 0.002  # a measurement repeats its work until it takes this long
+SLOW_S = 0.05  # what takes longer does not notice cold caches
 
 
 class Group:
@@ -49,16 +50,15 @@ class Group:
         self.times: dict[str, list[float]] = {}
 
     def add(self, name: str, work: Work) -> None:
-        work()  # imports, caches
-        start = time.perf_counter()
-        work()
-        repeat = max(1, int(LEAST_S / max(time.perf_counter() - start, 1e-9)))
+        work()  # imports
+        alone = min(_timed(work) for _ in range(3))
+        repeat = max(1, int(LEAST_S / alone))
         self.work[name] = (work, repeat)
         self.times[name] = []
 
     def round(self) -> None:
         for name, (work, repeat) in self.work.items():
-            if repeat > 1:
+            if statistics.median(self.times[name] or [0.0]) < SLOW_S:
                 work()  # what ran before has the caches: nobody pays for going first
             start = time.perf_counter()
             for _ in range(repeat):
@@ -80,6 +80,12 @@ class Group:
                 for name, times in peers
             },
         }
+
+
+def _timed(work: Work) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
 
 
 def groups(left_out: list[str]) -> list[Group]:
