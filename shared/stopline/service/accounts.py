@@ -86,7 +86,8 @@ class AccountWriter:
         if document is None:
             raise Rejected("UNKNOWN_ACCOUNT", f"there is no account {name!r}")
         before = validate(Account, orjson.loads(document.data["account"]))
-        after = edit(before).model_copy(update={"account": name, "version": before.version + 1})
+        edited = edit(before).model_copy(update={"account": name, "version": before.version + 1})
+        after = validate(Account, edited.model_dump(mode="json"))
         check_capital(after)
         due = self._relay.unpublished(decode_outbox(document.data))  # of an earlier change: not to be lost
         effects = (*due, *self._audit(after, "account_changed", actor))

@@ -79,7 +79,8 @@ def merged(prices: Prices, batch: PriceBatch) -> tuple[Prices, list[tuple[str, s
         marks[symbol] = fresh
     horizon = batch.as_of - KEPT
     kept = {symbol: mark for symbol, mark in marks.items() if mark.as_of >= horizon}
-    return Prices(prices.source, kept, suspects), held_back
+    waiting = {symbol: mark for symbol, mark in suspects.items() if mark.as_of >= horizon}
+    return Prices(prices.source, kept, waiting), held_back
 
 
 def _is_far(symbol: str, known: Quote, quote: Quote) -> bool:

@@ -4,7 +4,7 @@ lives.
 
 from datetime import datetime, timedelta
 
-from stopline.model.errors import Transient
+from stopline.model.errors import Rejected, Transient
 from stopline.model.ids import digest, document_id
 from stopline.model.messages import Alert, Effect, Severity, Sweep, SweepKind
 from stopline.model.times import utc_text
@@ -86,7 +86,10 @@ class Sweeper:
                 self._store.commit([Update(document.path, outbox_fields((), now), document.version)])
             except Conflict:
                 continue  # its writer was here: it takes care of the rest
-            except Transient as problem:
+            except (
+                Transient,
+                Rejected,
+            ) as problem:  # one document's trouble must not keep the others waiting
                 problems.append(f"{document.path}: {problem}")
         return "; ".join(problems) or None
 

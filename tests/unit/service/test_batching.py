@@ -59,23 +59,25 @@ def test_an_error_reaches_everyone_whose_work_it_was_and_nobody_else() -> None:
     batcher.run("a", "good")
 
 
-class SlowStore(MemoryStore):
-    """Counts commits, and takes its time over each."""
+class GatedStore(MemoryStore):
+    """Counts the fills of each commit, and holds the first one until the gate opens."""
 
     def __init__(self) -> None:
         super().__init__()
         self.batches: list[int] = []
+        self.gate = threading.Event()
 
     def commit(self, writes: Any) -> list[Any]:
-        threading.Event().wait(0.005)
-        versions = super().commit(writes)
-        self.batches.append(sum(1 for w in writes if isinstance(w, Create) and w.path.collection == "fills"))
-        return versions
+        fills = sum(1 for w in writes if isinstance(w, Create) and w.path.collection == "fills")
+        if fills:
+            assert self.gate.wait(60)
+            self.batches.append(fills)
+        return super().commit(writes)
 
 
 def test_a_hot_account_shares_commits_and_books_every_fill_once() -> None:
     """R8.5, F14: 16 threads on one account, every message answered for itself."""
-    store = SlowStore()
+    store = GatedStore()
     app = App(Ports(store, MemoryBus(), ManualClock(NOON)))
     facts = {"account": "hot", "owner": "ann", "currency": "USD", "capital": "100000"}
     app.account_writer.create(validate(Account, facts), "test")
@@ -95,13 +97,18 @@ def test_a_hot_account_shares_commits_and_books_every_fill_once() -> None:
         return outcome.result
 
     with ThreadPoolExecutor(16) as pool:
-        first = list(pool.map(send, range(200)))
+        jobs = [pool.submit(send, number) for number in range(200)]
+        lines = app.recorder._batcher._lines
+        while "hot" not in lines or len(lines["hot"].waiting) < 15:
+            threading.Event().wait(0.001)  # one commit under way, all other threads in the line behind it
+        store.gate.set()
+        first = [job.result(60) for job in jobs]
         again = list(pool.map(send, range(200)))
     assert set(first) == {Result.APPLIED}
     assert set(again) == {Result.DUPLICATE}
-    booked = [size for size in store.batches if size]
-    assert sum(booked) == 200
-    assert len(booked) < 100, "16 threads never shared a commit"
+    assert sum(store.batches) == 200
+    assert store.batches[0] == 1
+    assert store.batches[1] >= 15, "those that waited did not share the next commit"
     book = app.books.read("hot")
     assert book is not None
     assert book.fills == book.net_quantity("AAPL") == 200
