@@ -259,10 +259,11 @@ def test_a_read_is_repeated_as_a_whole_until_it_works(
     monkeypatch.setattr(firestore.Client, "get_all", breaking(firestore.Client.get_all))
     monkeypatch.setattr(firestore.Query, "stream", breaking(firestore.Query.stream))
     firestore_store.commit([Create(HERE, {"n": 2})])
-    if call == "get":
-        found = [firestore_store.get(HERE)]
-    else:
-        found = [*firestore_store.query("books", [Where("n", ">", 1)])]
+    found = (
+        [firestore_store.get(HERE)]
+        if call == "get"
+        else [*firestore_store.query("books", [Where("n", ">", 1)])]
+    )
     assert [document and document.data for document in found] == [{"n": 2}]
     assert tries == 3
 

@@ -51,7 +51,12 @@ ROWS: dict[str, dict[str, Any]] = {
         "summary": "loss 3.1 % of 3 %",
         "delivered_at": None,
     },
-    "audit": {"scope": "account:demo", "event": "halted", "epoch": 3, "decided_at": "2026-11-20T15:03:00+00:00"},
+    "audit": {
+        "scope": "account:demo",
+        "event": "halted",
+        "epoch": 3,
+        "decided_at": "2026-11-20T15:03:00+00:00",
+    },
 }
 
 
