@@ -71,7 +71,7 @@ def summary(
     library's interpolated VaR and its mean of the int((n - 1) alpha) + 1 lowest returns.
     """
     array = return_series(returns)
-    numbers = _measures(array[None, :], periods, risk_free, target, confidence, convention)[:, 0].tolist()
+    numbers = _measures(array, periods, risk_free, target, confidence, convention).tolist()
     values = {
         name: None if math.isnan(value) else value for name, value in zip(MEASURES, numbers, strict=True)
     }
@@ -110,12 +110,12 @@ def _measures(
     confidence: float,
     convention: Convention,
 ) -> FloatArray:
-    """Return MEASURES of the rows of a block (k, n) of checked returns, shape (11, k); NaN: no answer."""
-    n = block.shape[1]
+    """Return MEASURES of checked returns, (n,) or rows (k, n), of shape (11,) or (11, k); NaN: no answer."""
+    n = block.shape[-1]
     root = root_year(periods)
     level = compounded(block)
-    final = level[:, -1].copy()
-    worst = np.maximum.reduce(below_peak(block, level), axis=1)
+    final = level[..., -1].copy()
+    worst = np.maximum.reduce(below_peak(block, level), axis=-1)
     short, below = downside(block, target)
     with np.errstate(all="ignore"):
         annual = final ** (periods / n) - 1.0
@@ -124,8 +124,8 @@ def _measures(
             sharpe = (mean - risk_free) / spread * root
             sortino = (mean - target) / below * root
         else:
-            mean = block[:, 0]
-            spread = sharpe = sortino = np.full(len(block), np.nan)
+            mean = block[..., 0]
+            spread = sharpe = sortino = np.full(block.shape[:-1], np.nan)
         var, es = _tail(block, confidence, convention)
         result = np.array(
             [
@@ -149,15 +149,15 @@ def _measures(
 
 
 def _tail(block: FloatArray, confidence: float, convention: Convention) -> tuple[FloatArray, FloatArray]:
-    n = block.shape[1]
+    n = block.shape[-1]
     if convention == "empyrical":
         share = 1.0 - confidence
         count = int((n - 1) * share) + 1
-        var = -np.quantile(block, share, axis=1)
-        return var, -np.partition(block, count - 1, axis=1)[:, :count].mean(axis=1)
+        var = -np.quantile(block, share, axis=-1)
+        return var, -np.partition(block, count - 1, axis=-1)[..., :count].mean(axis=-1)
     if convention != "stopline":
         raise Rejected("BAD_SETTING", f"convention was {convention!r}, and must be stopline or empyrical")
     if tail_size(n, confidence) < 1.0:
-        unknown = np.full(len(block), np.nan)
+        unknown = np.full(block.shape[:-1], np.nan)
         return unknown, unknown.copy()
     return historical_tail(block, confidence)
