@@ -28,6 +28,7 @@ from stopline.model.instrument import Instrument
 
 FIFO, LIFO, HIFO, AVERAGE = METHODS = ("fifo", "lifo", "hifo", "average")
 _TRADE = FillKind.TRADE
+_new = tuple.__new__  # a named tuple without its own constructor's call
 
 
 class Lot(NamedTuple):
@@ -75,6 +76,11 @@ class Position:
     income: Decimal = ZERO
     method: str = FIFO
     amended: bool = False  # a bust or correction was folded: what comes late folds from the very first fill
+    _plain: bool = field(init=False, repr=False, compare=False)  # folds by `_trade`, the usual case
+
+    def __post_init__(self) -> None:
+        contract = self.instrument
+        self._plain = self.method == FIFO and not contract.inverse and contract.base is None
 
     @property
     def key(self) -> str:
@@ -143,6 +149,8 @@ class Position:
 
     def _apply(self, fill: Fill, place: tuple[datetime, str]) -> Booked:
         kind = fill.kind
+        if kind is _TRADE and self._plain:
+            return self._trade(fill, place)
         if kind is not _TRADE and kind not in TRADES and (kind is not FillKind.ADJUST or not fill.quantity):
             self.fills += 1
             self.last = place
@@ -162,6 +170,55 @@ class Position:
             self.fees += fill.fee
             return Booked(fill.executed_at, realised, fill.fee, None, oldest)
         return self._book_fee(fill, fill.executed_at, price, realised, oldest)
+
+    def _trade(self, fill: Fill, place: tuple[datetime, str]) -> Booked:
+        """Fold a trade first in, first out, with nothing special about it: what `_exchange` does, in half the time."""
+        contract = self.instrument
+        left, price, at, fee = fill.signed_quantity, fill.price, fill.executed_at, fill.fee
+        multiplier = contract.multiplier
+        lots = self.lots
+        held = self.quantity
+        self.quantity = held + left
+        realised, oldest = ZERO, None
+        cost = self.cost
+        if not held:
+            self.cycle = place
+        elif held.is_signed() is not (sells := left.is_signed()):
+            oldest = lots[0][2]
+            closed = released = ZERO
+            while lots:
+                size, entry, opened, key = lots[0]
+                rest = size + left
+                if rest and rest.is_signed() is not sells:  # the lot outlasts the fill
+                    closed -= left
+                    released -= left * entry
+                    lots[0] = _new(Lot, (rest, entry, opened, key))
+                    left = ZERO
+                    break
+                closed += size
+                released += size * entry
+                lots.popleft()
+                left = rest
+                if not rest:
+                    break
+            realised = (closed * price - released) * multiplier
+            self.realised += realised
+            cost -= released * multiplier
+        if left:
+            if not lots:
+                self.opened_at = at
+            lots.append(_new(Lot, (left, price, at, place[1])))
+            cost += left * price * multiplier
+        elif not lots:
+            self.opened_at = None
+        self.cost = cost
+        self.fills += 1
+        self.last = place
+        self.last_price = price
+        if fill.fee_currency == contract.currency:
+            self.fees += fee
+            return _new(Booked, (at, realised, fee, None, oldest, ZERO, None))
+        return self._book_fee(fill, at, price, realised, oldest)
 
     def _exchange(self, left: Decimal, price: Decimal, fill: Fill) -> tuple[Decimal, datetime | None]:
         """Move units at a price: close what stands against them, open lots for the rest.
@@ -296,6 +353,19 @@ def fold(fills: Iterable[Fill], method: str = FIFO) -> tuple[Position, list[Book
     with localcontext(EXACT):
         booked = [position._apply(fill, fill.order) for fill in ordered]
     return position, booked
+
+
+def fold_all(fills: Iterable[Fill], method: str = FIFO) -> dict[str, Position]:
+    """Fold the fills of many positions, given in any order, from nothing: the bulk path of a replay."""
+    positions: dict[tuple[str, str], Position] = {}
+    with localcontext(EXACT):
+        for fill in sorted(fills, key=_order):
+            key = (fill.strategy, fill.instrument.symbol)
+            position = positions.get(key)
+            if position is None:
+                position = positions[key] = Position(fill.instrument, fill.strategy, method=method)
+            position._apply(fill, fill.order)
+    return {position.key: position for position in positions.values()}
 
 
 def _order(fill: Fill) -> tuple[datetime, str]:

@@ -89,6 +89,7 @@ class AccountWriter:
         edited = edit(before).model_copy(update={"account": name, "version": before.version + 1})
         after = validate(Account, edited.model_dump(mode="json"))
         check_capital(after)
+        self._check_method(before, after)
         due = self._relay.unpublished(decode_outbox(document.data))  # of an earlier change: not to be lost
         effects = (*due, *self._audit(after, "account_changed", actor))
         self._store.commit([Update(document.path, self._fields(after, effects), document.version)])

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stopline.ledger.position import METHODS, Position, fold
+from stopline.ledger.position import METHODS, Position, fold, fold_all
 from stopline.model.errors import Rejected
 from stopline.model.fill import Fill
 from stopline.model.instrument import Instrument
 from stopline.model.wire import validate
 
 from ..make import at, fill, option, trade
-from .strategies import fees, prices, quantities
+from .strategies import fees, fill_lists, prices, quantities
 
 
 def crypto(symbol: str = "BTCUSDT", **more: Any) -> Instrument:
@@ -164,3 +164,23 @@ def test_a_copy_of_any_method_goes_on_by_itself(history: tuple[str, list[Fill]])
         assert repr(position) == shown
         position = copy
     assert position == fold(fills, method)[0]
+
+
+@given(fill_lists(), st.sampled_from(METHODS))
+def test_the_bulk_fold_is_the_single_one(fills: list[Fill], method: str) -> None:
+    """R1.4: a replay folds many positions at once, to the same numbers."""
+    groups: dict[str, list[Fill]] = {}
+    for one in fills:
+        groups.setdefault(f"{one.strategy}:{one.instrument.symbol}", []).append(one)
+    assert fold_all(fills, method) == {key: fold(group, method)[0] for key, group in groups.items()}
+
+
+@given(fill_lists(instruments=[option()], strategies=("default",)))
+def test_the_usual_case_is_folded_like_any_other(fills: list[Fill]) -> None:
+    """The quick way of plain trades gives what the way of all other contracts gives."""
+    slow = Position(fills[0].instrument, "default")
+    slow._plain = False
+    ordered = sorted(fills, key=lambda f: f.order)
+    quick, booked = fold(fills)
+    assert [slow.apply(one) for one in ordered] == booked
+    assert slow == quick

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stopline.ledger.position import fold
+from stopline.model.account import Account
 from stopline.model.errors import Contended, Rejected
 from stopline.model.fill import Fill
 from stopline.model.instrument import Instrument
@@ -177,6 +178,51 @@ def test_a_refused_fill_does_not_hold_up_its_neighbours(world: World) -> None:
         fill("E-5", executed_at=at(1)),
     ]
     assert record(app, fills) == [APPLIED, REFUSED, REFUSED, APPLIED, APPLIED]
+
+
+def test_a_bust_takes_its_fill_out_and_a_day_that_was_over_says_so(world: World) -> None:
+    """R1.4, domain 3.8: in a message of its own, again, and before the fill that it is about."""
+    app, _ = world.instance()
+    yesterday = NOON - timedelta(days=1)
+    pair = [
+        fill("E-1", "BUY", 10, 100, yesterday),
+        fill("E-2", "SELL", 10, 110, yesterday + timedelta(minutes=1)),
+    ]
+    bust = fill("B-1", kind="BUST", ref="E-2", executed_at=NOON - timedelta(minutes=5), strategy="unknown")
+    assert record(app, pair) == [APPLIED, APPLIED]
+    assert record(app, [bust], "m-2") == [APPLIED]
+    assert record(app, [bust], "m-3") == [DUPLICATE]
+    book = world.book()
+    assert book is not None
+    assert (book.fills, book.net_quantity("SPY"), book.total("USD").realised) == (3, 10, 0)
+    rows = [row for body in world.bus.bodies("history") for row in body["rows"] if row["table"] == "audit"]
+    restated = [row["row"] for row in rows if row["row"]["event"] == "day_restated"]
+    assert len(restated) == 2  # yesterday came a day late, and then it was changed
+    assert '"realised":"100"' in restated[0]["detail"]
+
+
+def test_a_bust_before_its_fill_waits_for_it(world: World) -> None:
+    """Domain case 3, by two instances."""
+    one, _ = world.instance()
+    other, _ = world.instance()
+    assert record(one, [fill("B-1", kind="BUST", ref="E-1", executed_at=at(1))]) == [APPLIED]
+    assert record(other, [fill("E-1")], "m-2") == [APPLIED]
+    assert record(one, [fill("E-2", executed_at=at(2), quantity=3)], "m-3") == [APPLIED]
+    book = world.book()
+    assert book is not None
+    assert (book.net_quantity("SPY"), dict(book.held)) == (3, {})
+
+
+def test_another_method_is_refused_once_fills_are_booked(world: World) -> None:
+    """All realised P&L that was reported would change."""
+    app, _ = world.instance()
+
+    def lifo(account: Account) -> Account:
+        return account.model_copy(update={"method": "lifo"})
+
+    assert record(app, [fill()]) == [APPLIED]
+    with pytest.raises(Rejected, match="METHOD_IN_USE"):
+        app.account_writer.change("demo", lifo, "ann")
 
 
 @pytest.mark.parametrize("kind", ["LIQUIDATION", "ASSIGN", "EXERCISE", "EXPIRE", "SETTLE"])
