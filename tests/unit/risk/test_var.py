@@ -17,6 +17,7 @@ from stopline.risk.var import (
     factor_of,
     filtered,
     historical,
+    lowest,
     monte_carlo,
     normal,
     simulated_moves,
@@ -136,6 +137,24 @@ def test_filtered_var_follows_todays_volatility() -> None:
     assert (filtered(calm).n, filtered(calm).method) == (480, "filtered")
     with pytest.raises(InsufficientData, match="flat at the start"):
         filtered(np.concatenate((np.zeros(30), np.ones(30))))
+
+
+def test_filtered_var_divides_by_the_forecast_made_before_the_day() -> None:
+    forecast = ewma_deviation(PNL)
+    scaled = [PNL[20 + t] / forecast[t] * forecast[-1] for t in range(PNL.size - 20)]
+    assert filtered(PNL).var == pytest.approx(historical(scaled).var, rel=1e-12)
+    assert filtered(PNL).es == pytest.approx(historical(scaled).es, rel=1e-12)
+
+
+def test_the_tail_is_found_whatever_the_sample_of_it_says() -> None:
+    """Every 16th value is far below the rest, or far above it: the level that is guessed is wrong both ways."""
+    for size in (500, 2_500):
+        for odd in (-50.0, 50.0):
+            values = np.random.default_rng(size).normal(0.0, 1.0, size)
+            values[::16] += odd
+            for rank in (1, 7, size // 20, size // 2, size):
+                assert np.sort(lowest(values, rank)).tolist() == np.sort(values)[:rank].tolist()
+                assert lowest(values, rank)[-1] == np.sort(values)[rank - 1]
 
 
 def test_horizons_by_the_root_or_by_overlapping_windows() -> None:
