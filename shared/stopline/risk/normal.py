@@ -45,6 +45,32 @@ _UNDER = (
     1199794.2415132883,
 )
 
+# The same of degree 8 over 9 on [0, 39], where exp(-t^2/2) is a double, and R(0) = 1/2 exactly: 3e-15, in
+# four fifths of the time.
+_QUICK_OVER = (
+    0.3989422804173634,
+    9.134344016167713,
+    102.01009806027683,
+    713.4881170817151,
+    3391.605260828509,
+    11194.664796374835,
+    25131.565193277485,
+    35440.183836621494,
+    24650.407071956386,
+)
+_QUICK_UNDER = (
+    1.0,
+    22.896404988407912,
+    256.70139550720836,
+    1811.3459210791832,
+    8755.194136428581,
+    29803.54063767584,
+    70995.22960370789,
+    113552.9474224598,
+    110216.72611369767,
+    49300.81414391277,
+)
+
 
 def scaled_tail(t: FloatArray, out: FloatArray, under: FloatArray) -> FloatArray:
     """Write R(t) = exp(t^2/2) Phi(-t) into `out` and return it.
@@ -52,16 +78,29 @@ def scaled_tail(t: FloatArray, out: FloatArray, under: FloatArray) -> FloatArray
     t must be in [0, FAR]; NaN stays NaN. `out` and the scratch array `under` have its shape, and no other
     memory is used. Relative error below 1.1e-15. sqrt(2 pi) R(t) is Mills' ratio; R(t) = erfcx(t / sqrt(2)) / 2.
     """
-    np.multiply(t, _OVER[0], out=out)
-    for factor in _OVER[1:-1]:
-        np.add(out, factor, out=out)
-        np.multiply(out, t, out=out)
-    np.add(out, _OVER[-1], out=out)
-    np.add(t, _UNDER[1], out=under)  # _UNDER[0] is 1
-    for factor in _UNDER[2:]:
-        np.multiply(under, t, out=under)
-        np.add(under, factor, out=under)
-    return np.divide(out, under, out=out)
+    return _quotient(t, out, under, _OVER, _UNDER)
+
+
+def quick_tail(t: FloatArray, out: FloatArray, under: FloatArray) -> FloatArray:
+    """As `scaled_tail` with relative error below 5e-15 up to t = 39; beyond, only its size is right."""
+    return _quotient(t, out, under, _QUICK_OVER, _QUICK_UNDER)
+
+
+def _quotient(
+    t: FloatArray, out: FloatArray, under: FloatArray, above: tuple[float, ...], below: tuple[float, ...]
+) -> FloatArray:
+    """Write the quotient of two polynomials, highest power first, into `out`; below[0] is 1."""
+    multiply, add = np.multiply, np.add
+    multiply(t, above[0], out)
+    for factor in above[1:-1]:
+        add(out, factor, out)
+        multiply(out, t, out)
+    add(out, above[-1], out)
+    add(t, below[1], under)
+    for factor in below[2:]:
+        multiply(under, t, under)
+        add(under, factor, under)
+    return np.divide(out, under, out)
 
 
 def mills(t: FloatArray) -> FloatArray:

@@ -28,11 +28,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 from types import EllipsisType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from stopline.risk.normal import FAR, ROOT_TWO_PI, scaled_tail
+from stopline.risk.normal import FAR, ROOT_TWO_PI, quick_tail
 
 FloatArray = npt.NDArray[np.float64]
 _Block = tuple[int | slice | EllipsisType, ...]
@@ -41,7 +42,8 @@ DAYS_PER_YEAR = 365.0
 PER_CENT = 0.01
 _FLAT = 1e-300  # a smaller sigma sqrt(T) is none
 _NO_DEVIATION = 1.0 / _FLAT
-_BLOCK = 8192  # contracts at a time: a block's arrays stay in the second-level cache
+_WIDE = 64
+_BLOCK = 16384  # contracts at a time: their arrays stay near the core, and calls are few
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +127,18 @@ def black76_price(
 
 def signs(is_call: npt.ArrayLike) -> FloatArray:
     """Return w: +1.0 where an option is a call, -1.0 where it is a put. Takes booleans only."""
+    return _sign(_flags(is_call))
+
+
+def _flags(is_call: npt.ArrayLike) -> npt.NDArray[Any]:
     flags = np.asarray(is_call)
     if flags.dtype != np.bool_:
         raise TypeError(f"is_call must be boolean, was {flags.dtype}")
-    return np.where(flags, 1.0, -1.0)
+    return flags
+
+
+def _sign(flags: npt.NDArray[Any]) -> FloatArray:
+    return np.asarray(flags * 2.0 - 1.0)
 
 
 def not_negative(values: npt.ArrayLike) -> FloatArray:
@@ -153,7 +163,7 @@ class _Contracts:
     ) -> None:
         self.on_future = dividend_yield is None
         self.given = (
-            signs(is_call),
+            _flags(is_call),
             not_negative(spot),
             not_negative(strike),
             not_negative(years),
@@ -167,57 +177,64 @@ class _Contracts:
     def prices(self) -> FloatArray:
         """Return the prices."""
         out = np.empty(self.shape)
-        work = np.empty((6, 2, min(_BLOCK, self.size)))
+        work = np.empty(10 * min(_BLOCK, self.size))
         with np.errstate(all="ignore"):
-            for block, given, terms in self._parts():
-                price = out[block].reshape(-1)
-                _legs(*given[:3], *terms, work=work[:, :, : price.size], price=price)
+            for given, terms, (price,) in self._parts([out]):
+                _legs(given, terms, work, price)
         return out
 
     def greeks(self) -> Greeks:
         """Return prices and Greeks."""
         out = np.empty((6, *self.shape))
         rows = [out[index, ...] for index in range(6)]  # views, also of scalars
-        work = np.empty((6, 2, min(_BLOCK, self.size)))
+        work = np.empty(10 * min(_BLOCK, self.size))
         with np.errstate(all="ignore"):
-            for block, given, terms in self._parts():
-                parts = [row[block].reshape(-1) for row in rows]
-                self._part(given, terms, work[:, :, : parts[0].size], parts)
+            for given, terms, parts in self._parts(rows):
+                self._part(given, terms, work, parts)
         spot, strike = self.given[1:3]
         if (spot == 0.0).any():
             gone = (spot == 0.0) & (strike > 0.0) & ~np.isnan(rows[0])
             rows[2][np.broadcast_to(gone, self.shape)] = 0.0
         return Greeks(*rows)
 
-    def _parts(self) -> Iterator[tuple[_Block, list[FloatArray], list[FloatArray]]]:
-        """Yield (index, inputs, what follows from them) of each block.
+    def _parts(
+        self, out: list[FloatArray]
+    ) -> Iterator[tuple[list[FloatArray], list[FloatArray], list[FloatArray]]]:
+        """Yield (inputs, what follows from them, views of `out`) of each block.
 
         What follows is calculated once where few inputs make many contracts, else block by block: temporary
         arrays of the size of the whole cost more than the calculation.
         """
-        once = None
-        if max(array.size for array in self.given) * 2 <= self.size:
-            once = _terms(self.given, self.on_future)
-        for block in _blocks(self.shape):
-            given = _flat(self.given, self.shape, block)
-            yield block, given, _flat(once, self.shape, block) if once else _terms(given, self.on_future)
+        given, shape = self.given, self.shape
+        by_time = by_volatility = None
+        if max(given[index].size for index in (2, 3, 5, 6)) * 2 <= self.size:
+            by_time = _by_time(given, self.on_future)
+            if max(given[0].size, given[4].size, by_time[0].size) * 2 <= self.size:
+                by_volatility = _by_volatility([_sign(given[0]), *given[1:]], by_time[0])
+        wide = len(shape) > 1 and shape[-1] >= _WIDE  # rows long enough to broadcast without a copy
+        for block in _blocks(shape):
+            part = _cut(given, shape, block, wide)
+            part[0] = _sign(part[0])
+            first = _cut(by_time, shape, block, wide) if by_time else _by_time(part, self.on_future)
+            second = (
+                _cut(by_volatility, shape, block, wide) if by_volatility else _by_volatility(part, first[0])
+            )
+            yield part, first + second, [array[block] if wide else array[block].reshape(-1) for array in out]
 
     def _part(
         self, given: list[FloatArray], terms: list[FloatArray], work: FloatArray, out: list[FloatArray]
     ) -> None:
         """Write price, delta, gamma, theta, vega and rho of one block."""
         sign, spot, _, years, volatility, rate, dividend = given
-        inverse = terms[1]
+        root, inverse = terms[0], np.multiply(terms[4], sign)
         price, delta, gamma, theta, vega, rho = out
-        asset, bond, share, bell = _legs(*given[:3], *terms, work=work, price=price)
-        np.multiply(bell, 1.0 / ROOT_TWO_PI, out=bell)  # exp(-qT) phi(d1)
+        asset, bond, share, bell, spread = _legs(given, terms, work, price)
         np.multiply(sign, share, out=delta)
         np.multiply(bell, inverse, out=gamma)
         np.divide(gamma, spot, out=gamma)
-        np.multiply(bell, spot, out=bell)
-        root = np.sqrt(years)
-        np.multiply(bell, root, out=vega)
-        np.multiply(vega, PER_CENT, out=vega)
+        np.multiply(gamma, 1.0 / ROOT_TWO_PI, out=gamma)
+        np.multiply(spread, root, out=vega)
+        np.multiply(vega, PER_CENT / ROOT_TWO_PI, out=vega)
         if self.on_future:
             np.multiply(price, years, out=rho)
             np.multiply(rho, -PER_CENT, out=rho)
@@ -229,80 +246,77 @@ class _Contracts:
         np.multiply(bond, rate, out=bond)
         np.subtract(asset, bond, out=theta)
         np.multiply(theta, sign, out=theta)
-        np.multiply(bell, volatility, out=bell)
-        np.divide(bell, np.multiply(root, 2.0), out=bell)
-        flat = inverse == _NO_DEVIATION
-        if flat.any():
-            gamma[...] = np.where(flat & ~np.isnan(price), 0.0, gamma)
-            bell[...] = np.where(flat & ~np.isnan(price), 0.0, bell)
-        np.subtract(theta, bell, out=theta)
+        np.multiply(spread, volatility, out=spread)
+        np.divide(spread, root, out=spread)
+        np.multiply(spread, 0.5 / ROOT_TWO_PI, out=spread)
+        if np.max(inverse, initial=0.0) >= _NO_DEVIATION:
+            flat = (inverse >= _NO_DEVIATION) & ~np.isnan(price)
+            np.copyto(gamma, 0.0, where=flat)
+            np.copyto(spread, 0.0, where=flat)
+        np.subtract(theta, spread, out=theta)
         np.multiply(theta, 1.0 / DAYS_PER_YEAR, out=theta)
 
 
-def _terms(given: Sequence[FloatArray], on_future: bool) -> list[FloatArray]:
-    """Return (r - q) T, 1 / (sigma sqrt(T)), sigma sqrt(T) / 2, exp(-qT) and K exp(-rT)."""
-    _, _, strike, years, volatility, rate, dividend = given
+def _by_time(given: Sequence[FloatArray], on_future: bool) -> list[FloatArray]:
+    """Return sqrt(T), (r - q) T, exp(-qT) and K exp(-rT)."""
+    _, _, strike, years, _, rate, dividend = given
     with np.errstate(all="ignore"):
-        deviation = volatility * np.sqrt(years)
         growth = np.exp(-dividend * years)
         discount = growth if on_future else np.exp(-rate * years)
         carry = dividend * 0.0 if on_future else (rate - dividend) * years
-        terms = (carry, 1.0 / np.maximum(deviation, _FLAT), deviation * 0.5, growth, strike * discount)
+        terms = (np.sqrt(years), carry, growth, strike * discount)
+    return [np.asarray(term) for term in terms]
+
+
+def _by_volatility(given: Sequence[FloatArray], root: FloatArray) -> list[FloatArray]:
+    """Return w / (sigma sqrt(T)) and w sigma sqrt(T) / 2."""
+    sign, volatility = given[0], given[4]
+    with np.errstate(all="ignore"):
+        deviation = volatility * root
+        terms = (sign / np.maximum(deviation, _FLAT), deviation * (sign * 0.5))
     return [np.asarray(term) for term in terms]
 
 
 def _legs(
-    sign: FloatArray,
-    spot: FloatArray,
-    strike: FloatArray,
-    carry: FloatArray,
-    inverse: FloatArray,
-    half: FloatArray,
-    growth: FloatArray,
-    bond: FloatArray,
-    *,
-    work: FloatArray,
-    price: FloatArray,
-) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    """Write the prices of one block, shape (n,); work has shape (6, 2, n).
+    given: list[FloatArray], terms: list[FloatArray], work: FloatArray, price: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Write the prices of one block. `work` has room for 10 blocks.
 
-    Return S exp(-qT) Phi(w d1), K exp(-rT) Phi(w d2), exp(-qT) Phi(w d1) and exp(-qT) exp(-d1^2 / 2), which
-    live in `work`.
+    Return, as views of `work`: S exp(-qT) Phi(w d1), K exp(-rT) Phi(w d2), exp(-qT) Phi(w d1), and
+    exp(-qT) exp(-d1^2 / 2) without and with the factor S.
     """
-    depth, tail, under, side, whole = work[:5]  # (2, n) each: row 0 is of d1, row 1 of d2
-    bell, share = work[5]
+    spot, strike = given[1:3]
+    _, carry, growth, bond, inverse, half = terms
+    depth, tail, under, legs, (bell, spread) = work[: 10 * price.size].reshape(5, 2, *price.shape)
+    # w d1 and w d2 in the two halves of `depth`
     np.divide(spot, strike, out=bell)
     np.log(bell, out=bell)
     np.add(bell, carry, out=bell)
     np.multiply(bell, inverse, out=bell)
     np.add(bell, half, out=depth[0])
     np.subtract(bell, half, out=depth[1])
-    np.multiply(depth, sign, out=depth)
-    np.copysign(1.0, depth, out=side)
+    np.greater_equal(depth, 0.0, out=legs)
     np.multiply(depth[0], depth[0], out=bell)
     np.multiply(bell, -0.5, out=bell)
     np.exp(bell, out=bell)
     np.multiply(bell, growth, out=bell)
+    np.multiply(bell, spot, out=spread)
     np.abs(depth, out=depth)
-    if not depth.max(initial=0.0) <= FAR:
+    if not np.max(depth, initial=0.0) <= FAR:
         np.minimum(depth, FAR, out=depth)
-    scaled_tail(depth, tail, under)
-    # Phi(w d) is the tail where w d < 0, else 1 - tail: (side + 1) / 2 - side * tail, exact in both cases.
-    np.multiply(tail, bell, out=tail)
-    np.multiply(tail, side, out=tail)
-    np.multiply(side, 0.5, out=whole)
-    np.add(whole, 0.5, out=whole)
-    asset, bond_leg = whole
-    np.multiply(asset, growth, out=share)
-    np.subtract(share, tail[0], out=share)
-    np.multiply(tail[1], spot, out=under[1])
-    np.multiply(bond_leg, bond, out=bond_leg)
-    np.subtract(bond_leg, under[1], out=bond_leg)
-    np.multiply(share, spot, out=asset)
-    np.subtract(asset, bond_leg, out=price)
-    np.multiply(price, sign, out=price)
-    np.maximum(price, 0.0, out=price)  # rounding may leave less than nothing of a far option
-    return asset, bond_leg, share, bell
+    quick_tail(depth, tail, under)
+    # Phi is the tail below zero and 1 - tail above: |0 - tail| or |1 - tail|, and so each leg of the price.
+    np.multiply(tail[0], bell, out=tail[0])
+    np.multiply(tail[1], spread, out=tail[1])
+    np.multiply(legs[0], growth, out=legs[0])
+    np.multiply(legs[1], bond, out=legs[1])
+    np.subtract(legs, tail, out=legs)
+    np.abs(legs, out=legs)
+    share = legs[0]
+    asset = np.multiply(share, spot, out=under[0])
+    np.subtract(asset, legs[1], out=price)
+    np.abs(price, out=price)  # it is w (asset - bond), and not negative but by rounding
+    return asset, legs[1], share, bell, spread
 
 
 def _blocks(shape: tuple[int, ...]) -> Iterator[_Block]:
@@ -321,9 +335,9 @@ def _blocks(shape: tuple[int, ...]) -> Iterator[_Block]:
             yield (*lead, slice(start, start + step))
 
 
-def _flat(terms: Sequence[FloatArray], shape: tuple[int, ...], block: _Block) -> list[FloatArray]:
-    """Return one block of every term as (n,), or as a scalar where it is one for all contracts."""
-    return [
-        term.reshape(()) if term.size == 1 else np.broadcast_to(term, shape)[block].reshape(-1)
-        for term in terms
-    ]
+def _cut(terms: Sequence[FloatArray], shape: tuple[int, ...], block: _Block, wide: bool) -> list[FloatArray]:
+    """Return one block of every term: as a scalar where it is one for all contracts, in the block's shape where
+    its rows are `wide`, else as (n,).
+    """
+    parts = (term.reshape(()) if term.size == 1 else np.broadcast_to(term, shape)[block] for term in terms)
+    return [part if wide or not part.ndim else part.reshape(-1) for part in parts]
