@@ -6,6 +6,7 @@ Over REST, because importing the client libraries takes longer than the whole of
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,7 @@ def bigquery(rest: Rest, project: str, dataset: str, schemas: Path = SCHEMAS) ->
     order: the emulator looks at what they select from only when they are asked.
     """
     here = f"/projects/{project}/datasets"
-    rest.call("POST", here, {"datasetReference": {"projectId": project, "datasetId": dataset}})
+    _settled(rest, here, {"datasetReference": {"projectId": project, "datasetId": dataset}})
     for path in sorted(schemas.glob("*.json")):
         resource = json.loads(path.read_text(encoding="utf-8"))
         if isinstance(resource, list):
@@ -110,6 +111,21 @@ def bigquery(rest: Rest, project: str, dataset: str, schemas: Path = SCHEMAS) ->
     for path in sorted((schemas / "views").glob("*.sql")):
         query = path.read_text(encoding="utf-8").replace("{dataset}", f"{project}.{dataset}")
         _create(rest, here, project, dataset, path.stem, {"view": {"query": query, "useLegacySql": False}})
+
+
+def _settled(rest: Rest, path: str, body: object) -> None:
+    """Send the first request; the BigQuery emulator may answer 500 in the moment after its port has opened."""
+    for _ in range(20):
+        try:
+            rest.call("POST", path, body)
+            return
+        except Refused as problem:
+            if "answered 409" in str(problem):
+                return  # an earlier try was carried out
+            if "answered 500" not in str(problem):
+                raise
+            time.sleep(0.25)
+    rest.call("POST", path, body)
 
 
 def _create(

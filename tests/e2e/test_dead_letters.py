@@ -62,11 +62,15 @@ def test_an_unknown_id_and_a_missing_choice_change_nothing(project: Stack, cli: 
 def test_a_refused_message_comes_back_once_its_cause_is_mended(project: Stack, cli: CliRunner) -> None:
     """B48: a fill for an account that did not exist yet is not lost; it is redriven, once."""
     app = App(Ports(FirestoreStore(project.project), PubSubBus(project.project), SystemClock()))
-    app.quarantine.keep("fills", "m1", b'{"a": 1}', Rejected("UNKNOWN_ACCOUNT", "no such account"))
+    app.quarantine.keep(
+        "fills", "m1", b'{"a": 1}', Rejected("UNKNOWN_ACCOUNT", "no such account"), 0, {"dialect": "fix"}
+    )
     app.quarantine.keep("fills", "m2", b'{"a": 2}', Rejected("BAD_MESSAGE", "nonsense"))
     by_text = {m["detail"]: m["id"] for m in json.loads(run(cli, "quarantine", "list", "--json").output)}
     assert "redriven" in run(cli, "quarantine", "redrive", by_text["no such account"]).output
-    assert [m.json() for m in project.pull("fills-push", 1)] == [{"a": 1}]
+    assert [(m.json(), m.attributes) for m in project.pull("fills-push", 1)] == [
+        ({"a": 1}, {"dialect": "fix"})
+    ]
     assert run(cli, "quarantine", "redrive", by_text["no such account"]).exit_code == 2
     assert "dropped" in run(cli, "quarantine", "drop", by_text["nonsense"], "--reason", "nonsense").output
     states = {m["detail"]: m["status"] for m in json.loads(run(cli, "quarantine", "list", "--json").output)}

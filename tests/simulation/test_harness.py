@@ -3,7 +3,7 @@
 import pytest
 from simulation.seeded_bugs import BUGS
 
-from emulators.simulator.run import run_range
+from emulators.simulator.run import run_range, run_seed
 
 
 @pytest.mark.parametrize("name", BUGS)
@@ -12,6 +12,8 @@ def test_a_seeded_bug_is_found_within_a_thousand_seeds(name: str) -> None:
     with BUGS[name]():
         outcome = run_range(0, 1000, stop_at=1)
     assert outcome.failures, f"{name} was not found in {outcome.schedules} seeds"
+    _, without = run_seed(outcome.failures[0].seed)
+    assert without is None, "the seed breaks without the bug as well"
     print(f"{name}: found at seed {outcome.failures[0].seed}: {outcome.failures[0].error[:100]}")
 
 

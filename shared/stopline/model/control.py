@@ -46,6 +46,7 @@ class Closing(Message):
     status: ClosingStatus
     since: UtcText
     flat_at: UtcText | None = None
+    book_revision: int = 0  # of the book that it was worked out from: an older one has nothing to say
     sent: int = 0  # close commands so far: their serial number, which no reopened position starts again
     orders: dict[str, CloseOrder] = Field(default_factory=dict)  # by position key
 

@@ -30,6 +30,7 @@ def advance(
         commands.append(
             _command(account, CommandAction.CANCEL_ALL, epoch, digest("cancel", account, str(epoch)), now)
         )
+    closing = closing.model_copy(update={"book_revision": book.revision})
     positions = {position.key: position for position in book.open_positions()}
     if not positions:
         flat_at = closing.flat_at or now

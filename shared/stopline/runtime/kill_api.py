@@ -6,7 +6,7 @@ from typing import Any
 
 import flask
 
-from stopline.model.control import GLOBAL, ClosingStatus, Control, ControlRequest, effective
+from stopline.model.control import GLOBAL, Closing, ClosingStatus, Control, ControlRequest, effective
 from stopline.model.errors import Rejected, Transient
 from stopline.model.wire import decode_object, validate
 from stopline.runtime.app import App
@@ -97,15 +97,21 @@ def _status(app: App, principal: Principal, scope: str) -> Answer:
     state, epoch = effective(app.trading.read(GLOBAL), control)
     book = app.books.read(account)
     closing = control.closing
+    open_positions = len(book.open_positions()) if book else 0
     facts = {
         **_facts(control),
         "effective_state": state.value,
         "effective_epoch": epoch,
-        "open_positions": len(book.open_positions()) if book else 0,
+        "open_positions": open_positions,
         "closing": closing.model_dump(mode="json") if closing else None,
-        "flat": closing is not None and closing.status is ClosingStatus.FLAT,
+        "flat": is_flat(closing, epoch) and not open_positions,
     }
     return answer(200, facts)
+
+
+def is_flat(closing: Closing | None, epoch: int) -> bool:
+    """Tell whether the closing of this very epoch has been proven by fills; one of an earlier halt says nothing."""
+    return closing is not None and closing.epoch == epoch and closing.status is ClosingStatus.FLAT
 
 
 def _facts(control: Control) -> dict[str, Any]:

@@ -109,6 +109,7 @@ class AccountWriter:
 
     def _audit(self, account: Account, event: str, actor: str) -> tuple[Effect, ...]:
         detail = account.model_dump(mode="json")
+        detail["recipients"]["discord"] = len(account.recipients.discord)  # the addresses are secrets
         row = audit_row(
             event_id=digest(event, account.account, str(account.version), canonical(detail).decode()),
             scope=f"account:{account.account}",

@@ -40,6 +40,8 @@ class Closer:
             if not _must_close(everywhere, before):
                 return None  # resumed in the meantime
             epoch = everywhere.epoch + before.epoch
+            if _is_behind(before.closing, epoch, book):
+                return None  # somebody with a newer book was here
             closing, commands = advance(account, before.closing, epoch, book, now)
             if closing == before.closing and not commands:
                 return None
@@ -56,6 +58,10 @@ class Closer:
 
 def _must_close(*controls: Control) -> bool:
     return any(c.state is TradingState.HALTED and c.flatten for c in controls)
+
+
+def _is_behind(closing: Closing | None, epoch: int, book: Book) -> bool:
+    return closing is not None and closing.epoch == epoch and book.revision < closing.book_revision
 
 
 def _was_flat(closing: Closing | None, epoch: int) -> bool:

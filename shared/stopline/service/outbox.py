@@ -69,6 +69,7 @@ class Relay:
         due = self.unpublished(effects)
         if not due:
             return
+        trouble = self._carry_out_local([e for e in due if e.topic in self._local])
         messages = [outgoing(e) for e in due if e.topic not in self._local]
         if messages:
             try:
@@ -76,10 +77,19 @@ class Relay:
             except Transient as problem:
                 raise Unpublished(f"{len(messages)} effects are due: {problem}") from problem
             self._remember([e for e in due if e.topic not in self._local])
+        if trouble is not None:
+            raise trouble
+
+    def _carry_out_local(self, due: Sequence[Effect]) -> Transient | None:
+        """Carry out what needs no bus, first: a limit must stop trading while Pub/Sub is down. Return what failed."""
+        trouble: Transient | None = None
         for effect in due:
-            if effect.topic in self._local:
+            try:
                 self._local[effect.topic](effect)
                 self._remember([effect])
+            except Transient as problem:
+                trouble = problem
+        return trouble
 
     def _remember(self, effects: Sequence[Effect]) -> None:
         with self._lock:

@@ -8,6 +8,7 @@ from stopline.model.errors import Rejected
 from stopline.model.ids import digest
 from stopline.model.messages import Effect
 from stopline.model.text import clean_text
+from stopline.model.wire import decode_object
 from stopline.ports import Bus, Clock, Outgoing, Path, Store, Update
 from stopline.service.history_rows import audit_row, history_effect
 from stopline.service.outbox import Relay, decode_outbox, outbox_fields
@@ -61,11 +62,12 @@ class Redriver:
             raise Rejected(
                 "CUT", f"{id_} was kept with its first {KEPT_BYTES} bytes only: publish the original again"
             )
-        message = Returned(data["source"], data["message_id"], raw, {})
+        attributes = decode_object(data["attributes"].encode())
+        message = Returned(data["source"], data["message_id"], raw, attributes)
         status = "redriven" if drop_reason is None else "dropped"
         effect = self._record(status, message, actor, clean_text(drop_reason or ""))
         if drop_reason is None:
-            self._bus.publish([Outgoing(message.topic, raw)])
+            self._bus.publish([Outgoing(message.topic, raw, attributes)])
         now = self._clock.now()
         effects = [*self._relay.unpublished(decode_outbox(data)), effect]
         fields = {"status": status, "settled_at": now, "settled_by": actor, **outbox_fields(effects, now)}

@@ -244,3 +244,31 @@ def test_a_fill_that_arrives_after_flat_is_closed_under_the_same_epoch(world: Wo
     assert advance(app).status is ClosingStatus.CLOSING
     [order] = world.bus.bodies("orders")
     assert (order["side"], order["quantity"], order["epoch"]) == ("BUY", "1", 1)
+
+
+def test_an_older_book_takes_nothing_back(world: World) -> None:
+    """I6: a slow sweep that read the book before its last fill neither undoes FLAT nor closes once more."""
+    app, _ = world.instance()
+
+    act(app, "kill", "r-1")
+    older = app.books.read("demo")
+    assert older is not None
+    assert len(older.open_positions()) >= 2
+    advance(app)
+    world.wait(1)
+    for number, position in enumerate(older.open_positions()):
+        fill_ = trade(
+            1000 + number,
+            -position.quantity,
+            9,
+            instrument=position.instrument,
+            strategy=position.strategy,
+            executed_at=world.clock.now(),
+        )
+        app.recorder.record([fill_], f"m-{position.key}")
+    assert advance(app).status is ClosingStatus.FLAT
+    sent = len(world.bus.bodies("orders"))
+    slow, _ = world.instance()
+    slow.books.read = lambda name: older  # type: ignore[method-assign]
+    assert advance(slow).status is ClosingStatus.FLAT
+    assert len(world.bus.bodies("orders")) == sent

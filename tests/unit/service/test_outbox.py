@@ -105,3 +105,15 @@ def test_an_outbox_reads_back_as_it_was_written(effects: list[Effect]) -> None:
 def test_a_document_without_an_outbox_owes_nothing() -> None:
     assert decode_outbox({}) == ()
     assert decode_outbox({"outbox": ""}) == ()
+
+
+@pytest.mark.parametrize("fault", ["down", "ambiguous"])
+def test_a_change_of_the_trading_state_does_not_wait_for_pubsub(fault: str) -> None:
+    """R2.4, F40: a breach pauses the account even where its alert cannot go out now."""
+    bus, done = RecordingBus(), []
+    setattr(bus, fault, True)
+    relay = Relay(bus, {"controls": lambda e: done.append(e.id)})
+    with pytest.raises(Unpublished):
+        relay.publish([effect("alert"), effect("pause", topic="controls")])
+    assert done == ["pause"]
+    assert relay.unpublished([effect("pause", topic="controls")]) == ()
