@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.error
@@ -29,12 +30,31 @@ class NotReady(Exception):
 
 
 def free_port() -> int:
-    """Return a port of this machine that nothing listens on."""
+    """Return a port of this machine that nothing listens on, and that nobody else was given just now.
+
+    It is bound only later, so it is claimed by a file that other processes see; a claim is void after two minutes.
+    """
+    claims = Path(tempfile.gettempdir()) / "stopline-ports"
+    claims.mkdir(exist_ok=True)
     for port in random.SystemRandom().sample(_PORTS, 200):
+        if not _claimed(claims / str(port)):
+            continue
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind((HOST, port))
             return port
     raise NotReady(f"no free port between {_PORTS.start} and {_PORTS.stop}")
+
+
+def _claimed(claim: Path) -> bool:
+    """Claim a port for this process; return whether that worked."""
+    with contextlib.suppress(OSError):
+        if time.time() - claim.stat().st_mtime > 120:
+            claim.unlink()
+    try:
+        claim.touch(exist_ok=False)
+    except OSError:
+        return False
+    return True
 
 
 def answers_tcp(port: int) -> bool:

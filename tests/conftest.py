@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +12,10 @@ from hypothesis import HealthCheck, settings
 from emulators import bigquery, google
 from emulators.fakes import DiscordFake, SmtpFake, TwilioFake
 from emulators.stack import Emulators, Stack
+
+# A shell gives its background jobs an ignored SIGINT, and their children inherit it: the tests that interrupt
+# a program need it as a terminal gives it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples in every run of CI, so that a red run is about the change; new ones by hand.
 settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
