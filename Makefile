@@ -41,7 +41,7 @@ bigquery:
 	@echo "Installing the BigQuery emulator into .venv-bigquery"
 	@$(PYTHON) -m venv .venv-bigquery
 	@.venv-bigquery/bin/python $(PIP) -r requirements/bigquery-emulator.txt
-	@mkdir -p .venv-bigquery/home && HOME=$(CURDIR)/.venv-bigquery/home \
+	@mkdir -p .venv-bigquery/home && HOME="$(CURDIR)/.venv-bigquery/home" \
 		.venv-bigquery/bin/python -c 'import duckdb_extensions; duckdb_extensions.import_extension("spatial")'
 	@.venv-bigquery/bin/python -m compileall -q -j 0 .venv-bigquery/lib >/dev/null || true
 	@touch $@
