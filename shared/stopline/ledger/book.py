@@ -49,7 +49,8 @@ NO_DAY = Day()
 
 @dataclass(frozen=True, slots=True)
 class Book:
-    """A book at one moment. `days` is by (session, currency); `totals` by currency since the account began.
+    """A book at one moment. `days` is by (session, currency); `totals` by currency since the account began;
+    `strategies` by (strategy, currency) since it traded.
 
     `revision` counts commits; `fills` counts the fills booked, amendments too. `method` says which lots a fill
     closes, for as long as the book lives. `held` are amendments by the key of the fill that they are about: that
@@ -64,6 +65,7 @@ class Book:
     totals: Mapping[str, Day] = field(default_factory=dict)
     method: str = FIFO
     held: Mapping[str, tuple[Fill, ...]] = field(default_factory=dict)
+    strategies: Mapping[tuple[str, str], Day] = field(default_factory=dict)
 
     def open_positions(self) -> list[Position]:
         """Return the positions that are not flat, by key."""
@@ -109,11 +111,12 @@ class Book:
         when a symbol comes back as another contract.
         """
         positions = dict(self.positions)
-        ledger = _Tally(dict(self.days), dict(self.totals), session_of)
+        ledger = _Tally(dict(self.days), dict(self.totals), dict(self.strategies), session_of)
         new = {fill.key: fill for fill in fills}
         held = dict(self.held)
         with localcontext(EXACT):
             for key, group in _by_position(new, held, find).items():
+                ledger.strategy = group.home.strategy
                 positions[key] = self._grown(positions.get(key), group, _Refold(ledger, log, held), now)
         return replace(
             self,
@@ -123,6 +126,7 @@ class Book:
             days=_recent(ledger.days),
             totals=ledger.totals,
             held=held,
+            strategies=ledger.strategies,
         )
 
     def _grown(self, before: Position | None, group: "_Group", refold: "_Refold", now: datetime) -> Position:
@@ -156,16 +160,19 @@ class Book:
 
 
 class _Tally:
-    """Sums what fills book, by session and currency."""
+    """Sums what fills book, by session and currency; and by `strategy`, which is that of the position at hand."""
 
     def __init__(
         self,
         days: dict[tuple[date, str], Day],
         totals: dict[str, Day],
+        strategies: dict[tuple[str, str], Day],
         session_of: Callable[[datetime], date],
     ) -> None:
         self.days = days
         self.totals = totals
+        self.strategies = strategies
+        self.strategy = ""
         self._session_of = session_of
 
     def add(self, currency: str, booked: Booked, sign: int) -> None:
@@ -180,7 +187,10 @@ class _Tally:
 
     def _add(self, session: date, currency: str, more: Day) -> None:
         self.days[session, currency] = _sum(self.days.get((session, currency), NO_DAY), more)
-        self.totals[currency] = _sum(self.totals.get(currency, NO_DAY), replace(more, carried=0))
+        lasting = replace(more, carried=0)
+        self.totals[currency] = _sum(self.totals.get(currency, NO_DAY), lasting)
+        own = (self.strategy, currency)
+        self.strategies[own] = _sum(self.strategies.get(own, NO_DAY), lasting)
 
 
 def _sum(one: Day, other: Day) -> Day:

@@ -2,14 +2,14 @@
 
 from collections import deque
 from datetime import UTC, date, datetime
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import Any
 
 import orjson
 
 from stopline.ledger.book import Book, Day
 from stopline.ledger.position import FIFO, Lot, Position
-from stopline.model.decimals import decimal_text
+from stopline.model.decimals import EXACT, decimal_text
 from stopline.model.errors import Transient
 from stopline.model.fill import Fill
 from stopline.model.instrument import Instrument
@@ -33,6 +33,10 @@ def encode_book(book: Book) -> str:
         "totals": [
             [c, _text(d.realised), _text(d.fees), _text(d.income), _text(d.flow)]
             for c, d in sorted(book.totals.items())
+        ],
+        "strategies": [
+            [name, c, _text(d.realised), _text(d.fees), _text(d.income), _text(d.flow)]
+            for (name, c), d in sorted(book.strategies.items())
         ],
         "method": book.method,
         "held": [
@@ -66,7 +70,23 @@ def decode_book(text: str) -> Book:
         held={
             key: tuple(Fill.model_validate(item) for item in fills) for key, fills in state.get("held", ())
         },
+        strategies={(name, c): _read_day(r, f, 0, *more) for name, c, r, f, *more in state["strategies"]}
+        if "strategies" in state
+        else _strategies_of(positions),
     )
+
+
+def _strategies_of(positions: list[Position]) -> dict[tuple[str, str], Day]:
+    """Return what strategies made, for a book that was written without: by the positions that it still knows."""
+    result: dict[tuple[str, str], Day] = {}
+    with localcontext(EXACT):
+        for p in positions:
+            key = (p.strategy, p.instrument.currency)
+            day = result.get(key, Day())
+            result[key] = Day(
+                day.realised + p.realised, day.fees + p.fees, income=day.income + p.income, flow=day.flow
+            )
+    return result
 
 
 def _read_day(realised: str, fees: str, carried: int, income: str = "0", flow: str = "0") -> Day:

@@ -78,6 +78,10 @@ def check_against_the_oracle(book: Book, fills: list[Fill]) -> None:
     assert nonzero({k: (d.realised, d.fees) for k, d in book.days.items()}) == nonzero(truth.days)
     assert nonzero({k: (d.realised, d.fees) for k, d in book.totals.items()}) == nonzero(truth.totals)
     assert book.fills == len(fills)
+    for name in {f.strategy for f in fills}:
+        alone = account_for([f for f in fills if f.strategy == name], SESSION_OF).totals
+        own = {c: (d.realised, d.fees) for (of, c), d in book.strategies.items() if of == name}
+        assert nonzero(own) == nonzero(alone)
     for (strategy, symbol), naive in truth.positions.items():
         position = book.positions.get(f"{strategy}:{symbol}")
         if position is None:

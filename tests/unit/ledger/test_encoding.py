@@ -99,6 +99,7 @@ def test_a_book_of_the_first_schema_is_read_as_fifo_without_amendments() -> None
     assert book.method == "fifo"
     assert book.total("USD").net == Decimal("38.5")
     assert book.days[at().date(), "USD"].carried == 1
+    assert book.strategies["default", "USD"].net == Decimal("38.5")  # by the positions that it still knows
     position = book.positions["default:SPY"]
     assert (position.quantity, position.lots[0].price, position.income, position.amended) == (
         6,
