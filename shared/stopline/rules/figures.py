@@ -14,6 +14,7 @@ from stopline.ledger.position import Position
 from stopline.model.account import Account
 from stopline.model.decimals import EXACT, ZERO
 from stopline.model.instrument import Kind
+from stopline.rules.net_greeks import AccountGreeks
 
 Rate = Callable[[str], Decimal | None]
 """Money of the account's currency for one unit of another currency; None: unknown."""
@@ -55,6 +56,7 @@ class Figures:
     position_values: Mapping[str, Decimal | None]  # by position key: |market value|
     exposures: Mapping[str, Decimal | None]  # by underlying
     flows: Decimal | None = ZERO  # deposits less withdrawals: capital, never P&L
+    greeks: AccountGreeks | None = None  # None: not asked for
 
     @property
     def day_start_equity(self) -> Decimal | None:

@@ -20,6 +20,7 @@ from stopline.risk.border import to_decimal
 from stopline.risk.columns import Columns
 from stopline.rules.figures import Figures, Rate, Valued, figures
 from stopline.rules.limits import Action, Level, Reading, readings
+from stopline.rules.net_greeks import AccountGreeks
 from stopline.rules.watch import data_alert, gone_alerts, limit_alerts, short_number, watch
 from stopline.service.aggregate import Aggregates, Change
 from stopline.service.history_rows import history_effect, table_row
@@ -124,6 +125,7 @@ class Evaluator:
         now: datetime,
         cause: str,
         force: bool = False,
+        greeks: AccountGreeks | None = None,
     ) -> RiskState | None:
         """Work out the account's numbers and commit what is new; return the state that stands.
 
@@ -134,7 +136,7 @@ class Evaluator:
         prices_at = max((marks[symbol].as_of for symbol in held if symbol in marks), default=None)
 
         def decide(before: RiskState | None, attempt: int) -> Change[RiskState] | None:
-            return _decide(account, book, positions, rate, prices_at, now, cause, before, force)
+            return _decide(account, book, positions, rate, prices_at, now, cause, before, force, greeks)
 
         known = self._states.peek(account.account)
         first = decide(known, 0)
@@ -155,12 +157,14 @@ def _decide(
     cause: str,
     before: RiskState | None,
     force: bool,
+    greeks: AccountGreeks | None,
 ) -> Change[RiskState] | None:
     old = before or RiskState(account.account, now, -1)
     if _is_behind(book, prices_at, old):
         return None
     cause = f"{cause}.{old.revision + 1}"  # the same cause may lead to the same level more than once
     numbers = figures(account, book, positions, rate, old.day_start, old.last_total, now)
+    numbers = replace(numbers, greeks=greeks)
     read = readings(numbers, {key: w.level for key, w in old.watched.items()})
     watched = watch(read, old.watched, now)
     alerts = limit_alerts(account.account, read, old.watched, watched, cause, now)
@@ -237,11 +241,13 @@ def show(f: Figures, read: Sequence[Reading]) -> dict[str, Any]:
         "day_start": f.day_start.source if f.day_start else None,
         "gross_exposure": _text(f.gross_exposure),
         "exposures": {underlying: _text(amount) for underlying, amount in f.exposures.items()},
+        "greeks": f.greeks.shown() if f.greeks else None,
         "positions": {
             v.position.key: {
                 "mark": _text(v.mark),
                 "value": _text(v.value),
                 "unrealised": _text(v.unrealised),
+                **(f.greeks.shown_position(v.position.key) if f.greeks else {}),
             }
             for v in f.positions
         },

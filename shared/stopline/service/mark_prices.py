@@ -1,18 +1,22 @@
 """Take a price batch: store the marks, value every account that they touch, and watch its limits."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import cache
 
 from stopline.ledger.book import Book
 from stopline.model.account import Account
 from stopline.model.ids import digest
-from stopline.model.prices import PriceBatch
+from stopline.model.prices import PriceBatch, Quote
 from stopline.model.times import utc_text
 from stopline.ports import Clock, Store
 from stopline.risk.columns import Columns, columns
+from stopline.risk.net_greeks import Terms
+from stopline.rules.figures import Valued
 from stopline.service.accounts import AccountReader
 from stopline.service.books import BookFeed
-from stopline.service.evaluate import Evaluator, value_positions
+from stopline.service.evaluate import Evaluator, exchange_rate, is_usable, value_positions
+from stopline.service.greeks import Watched, net_greeks, option_terms
 from stopline.service.marks import MarkTable
 
 
@@ -23,6 +27,8 @@ class Desk:
         self._accounts = accounts
         self._feed = BookFeed(store)
         self._columns: Columns = columns({})
+        self._terms: Terms = option_terms(self._columns, {})
+        self._calendars: dict[str, str] = {}
         self._outdated = False  # books were read that the columns do not show yet
         self._marks = marks
         self.accounts: dict[str, Account] = {}
@@ -40,6 +46,11 @@ class Desk:
     def columns(self) -> Columns:
         return self._columns
 
+    @property
+    def terms(self) -> Terms:
+        """The terms of the columns' positions: what Greeks are worked out from."""
+        return self._terms
+
     def refresh(self) -> None:
         """Read what changed. What was read stays noted, in `unseen` too, even if a later read fails."""
         changed = self._feed.refresh()
@@ -50,8 +61,11 @@ class Desk:
             account = self._accounts.get(name)
             if account is not None:
                 self.accounts[name] = account
-        if self._outdated:
+        calendars = {name: account.calendar for name, account in self.accounts.items()}
+        if self._outdated or calendars != self._calendars:
             self._columns = columns(self._feed.books)
+            self._terms = option_terms(self._columns, self.accounts)
+            self._calendars = calendars
             self._outdated = False
 
 
@@ -76,13 +90,26 @@ class PriceMarker:
         desk = self._desk
         accounts = [desk.accounts[name] for name in sorted(names & desk.accounts.keys())]
         valued = value_positions(desk.columns, desk.marks.marks, accounts, now)
+        greeks = net_greeks(desk.columns, desk.terms, [self._watched(a, valued, now) for a in accounts], now)
         for account in accounts:
             name, book = account.account, desk.books[account.account]
-            self._evaluator.evaluate(account, book, valued[name], desk.marks.marks, now, cause, force)
+            self._evaluator.evaluate(
+                account, book, valued[name], desk.marks.marks, now, cause, force, greeks[name]
+            )
             desk.unseen.discard(name)
 
+    def _watched(self, account: Account, valued: Mapping[str, Sequence[Valued]], now: datetime) -> Watched:
+        marks = self._desk.marks.marks
+
+        @cache
+        def quote(symbol: str) -> Quote | None:
+            mark = marks.get(symbol)
+            return mark.quote if mark is not None and is_usable(mark, account, now) else None
+
+        return Watched(account, valued[account.account], quote, exchange_rate(account, marks, now), {})
+
     def _holders(self, symbols: set[str]) -> set[str]:
-        """Return the accounts with an open position in one of the symbols, or in a currency they price."""
+        """Return the accounts with a position in or on one of the symbols, or in a currency they price."""
         table = self._desk.columns
         holders = set()
         for name, rows in table.slices.items():
@@ -91,7 +118,10 @@ class PriceMarker:
                 continue
             for position in table.positions[rows]:
                 contract = position.instrument
-                if contract.symbol in symbols or f"{contract.currency}{account.currency}" in symbols:
+                if (
+                    not symbols.isdisjoint((contract.symbol, contract.underlying))
+                    or f"{contract.currency}{account.currency}" in symbols
+                ):
                     holders.add(name)
                     break
         return holders

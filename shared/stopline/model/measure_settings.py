@@ -1,0 +1,37 @@
+"""What an account says about its risk measures: the index it is compared with, confidence, and when to be told."""
+
+from decimal import Decimal
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from stopline.model.decimals import ZERO, DecimalText
+from stopline.model.ids import Symbol
+from stopline.model.wire import Message
+
+
+def _between(low: str, high: str) -> AfterValidator:
+    def check(value: Decimal) -> Decimal:
+        if not Decimal(low) <= value <= Decimal(high):
+            raise ValueError(f"must be between {low} and {high}, was {value}")
+        return value
+
+    return AfterValidator(check)
+
+
+class MeasureSettings(Message):
+    """Settings of the measures. Percentages are of equity: 25 is 25 %.
+
+    `index`: beta-weighted delta is in its money; without one it is UNKNOWN. `volatility_index` moves the implied
+    volatilities in historical scenarios and tells the regime. `rate` is the yearly interest rate for options (0.04 is
+    4 %). `window`: sessions of history. `spike`: a move of the day is a volatility spike from so many daily
+    deviations on. `exposure_warning`: told when the near stress (5 % of spot) would lose that much of equity.
+    """
+
+    index: Symbol | None = None
+    volatility_index: Symbol | None = "VIX"
+    rate: Annotated[DecimalText, _between("-0.1", "0.5")] = ZERO
+    confidence: Annotated[DecimalText, _between("0.9", "0.995")] = Decimal("0.95")
+    window: Annotated[int, Field(ge=20, le=500)] = 500
+    spike: Annotated[DecimalText, _between("1", "20")] = Decimal(4)
+    exposure_warning: Annotated[DecimalText, _between("1", "1000")] = Decimal(25)
