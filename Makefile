@@ -7,7 +7,7 @@ PIP := -m pip --disable-pip-version-check install --quiet --require-hashes
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
 	--generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
 
-.PHONY: setup lint test demo lock clean python simulate
+.PHONY: setup lint test demo lock clean python simulate audit sbom
 .DEFAULT_GOAL := setup
 
 ## setup: both environments from their locks; does nothing when they are up to date
@@ -52,6 +52,7 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy shared emulators $(wildcard functions/*/main.py)
 	$(BIN)/lint-imports
+	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml shared functions
 
 ## test: everything that CI runs
 test: setup lint
@@ -65,6 +66,7 @@ demo: setup
 lock: .venv/packages
 	$(COMPILE) $(UPGRADE) pyproject.toml --all-extras --group dev -o requirements/dev.txt
 	$(COMPILE) $(UPGRADE) requirements/bigquery-emulator.in -o requirements/bigquery-emulator.txt
+	$(COMPILE) $(UPGRADE) requirements/security.in -o requirements/security.txt
 	for name in $(FUNCTIONS); do \
 		mkdir -p functions/$$name && \
 		$(COMPILE) $(UPGRADE) pyproject.toml --extra $${name//_/-} -o functions/$$name/requirements.txt || exit 1; \
@@ -72,8 +74,21 @@ lock: .venv/packages
 	@! grep -nE '[a-z]+://' requirements/*.txt functions/*/requirements.txt
 
 clean:
-	rm -rf .venv .venv-bigquery .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build dist *.egg-info
+	rm -rf .venv .venv-bigquery .venv-security .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build dist *.egg-info
 
 ## simulate: a million seeded fault schedules (about an hour on two cores)
 simulate: setup
 	$(BIN)/stopline simulate --seeds 1000000
+
+## audit: known vulnerabilities of what is deployed; fails when a package could not be looked up
+audit: .venv-security/installed
+	.venv-security/bin/python tools/audit.py
+
+## sbom: a CycloneDX bill of materials for each function, in build/sbom
+sbom: .venv-security/installed
+	.venv-security/bin/python tools/audit.py --sbom build/sbom
+
+.venv-security/installed: requirements/security.txt | python
+	@$(PYTHON) -m venv .venv-security
+	@.venv-security/bin/python $(PIP) -r requirements/security.txt
+	@touch $@

@@ -12,6 +12,7 @@ from emulators.topology import ROOT, load
 LOCKS = [
     ROOT / "requirements" / "dev.txt",
     ROOT / "requirements" / "bigquery-emulator.txt",
+    ROOT / "requirements" / "security.txt",
     *(ROOT / function.folder / "requirements.txt" for function in load().functions.values()),
 ]
 PIN = re.compile(

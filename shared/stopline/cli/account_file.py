@@ -68,7 +68,7 @@ def read_account_file(path: Path) -> dict[str, Any]:
     if len(raw) > MAX_BYTES:
         raise Rejected("BAD_FILE", f"{path}: has more than {MAX_BYTES} bytes")
     try:
-        value = yaml.load(raw, Loader=_Loader)  # noqa: S506 - a SafeLoader
+        value = yaml.load(raw, Loader=_Loader)  # noqa: S506 - a SafeLoader  # nosec B506
     except yaml.MarkedYAMLError as problem:
         line = problem.problem_mark.line + 1 if problem.problem_mark else 1
         raise Rejected("BAD_FILE", f"{path} line {line}: {problem.problem}") from None
