@@ -7,7 +7,7 @@ PIP := -m pip --disable-pip-version-check install --quiet --require-hashes
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
 	--generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
 
-.PHONY: setup lint test demo lock clean python simulate audit sbom
+.PHONY: setup lint test demo lock clean python simulate fuzz audit sbom
 .DEFAULT_GOAL := setup
 
 ## setup: both environments from their locks; does nothing when they are up to date
@@ -92,3 +92,7 @@ sbom: .venv-security/installed
 	@$(PYTHON) -m venv .venv-security
 	@.venv-security/bin/python $(PIP) -r requirements/security.txt
 	@touch $@
+
+## fuzz: 300,000 damaged messages through the functions' own path (a few minutes)
+fuzz: setup
+	STOPLINE_FUZZ=300000 $(BIN)/pytest tests/fuzz --timeout 3600

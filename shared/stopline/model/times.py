@@ -10,6 +10,7 @@ _RFC3339 = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})T([0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,9}))?(Z|[+-][0-9]{2}:[0-9]{2})"
 )
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+YEARS = range(1970, 2200)  # others are a sender's mistake, and sums with them overflow
 
 
 def parse_utc(value: Any) -> datetime:
@@ -27,9 +28,11 @@ def parse_utc(value: Any) -> datetime:
     micros = (fraction or "0")[:6].ljust(6, "0")
     try:
         moment = datetime.fromisoformat(f"{day}T{clock}.{micros}{'+00:00' if zone == 'Z' else zone}")
-        return moment.astimezone(UTC)
+        moment = moment.astimezone(UTC)
     except (ValueError, OverflowError) as problem:
         raise ValueError(f"is not a real time: {value!r}") from problem
+    _check_year(moment)
+    return moment
 
 
 def utc_text(moment: datetime) -> str:
@@ -43,7 +46,14 @@ def parse_date(value: Any) -> date:
         return value
     if not isinstance(value, str) or not _DATE.fullmatch(value):
         raise ValueError(f'must be a date such as "2026-11-20", was {str(value)[:40]!r}')
-    return date.fromisoformat(value)
+    day = date.fromisoformat(value)
+    _check_year(day)
+    return day
+
+
+def _check_year(day: date) -> None:
+    if day.year not in YEARS:
+        raise ValueError(f"must be in the years {YEARS[0]} to {YEARS[-1]}, was {day.year}")
 
 
 UtcText = Annotated[datetime, BeforeValidator(parse_utc), PlainSerializer(utc_text, return_type=str)]
