@@ -5,8 +5,10 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal, localcontext
 
-from stopline.ledger.amend import Find, effective, is_amendment, root_of, target_key
+from stopline.ledger.amend import Effective, Find, effective, is_amendment, root_of, target_key
 from stopline.ledger.position import FIFO, Booked, Position, position_key
+from stopline.ledger.trade import Status, Trade, group_legs
+from stopline.ledger.trade_table import LegChanges, LegTable, pruned
 from stopline.model.decimals import EXACT, ZERO
 from stopline.model.errors import Rejected
 from stopline.model.fill import NEEDS_REF, Fill, FillKind
@@ -54,7 +56,7 @@ class Book:
 
     `revision` counts commits; `fills` counts the fills booked, amendments too. `method` says which lots a fill
     closes, for as long as the book lives. `held` are amendments by the key of the fill that they are about: that
-    fill has not come, or is of another position than they say.
+    fill has not come, or is of another position than they say. `legs` are what trades are made of, by position.
     """
 
     account: str
@@ -66,6 +68,15 @@ class Book:
     method: str = FIFO
     held: Mapping[str, tuple[Fill, ...]] = field(default_factory=dict)
     strategies: Mapping[tuple[str, str], Day] = field(default_factory=dict)
+    legs: LegTable = field(default_factory=LegTable)
+
+    def trades(self) -> list[Trade]:
+        """Return the open trades and those closed within a day, in the order in which they were entered."""
+        return group_legs(self.account, (leg for key in self.legs for leg in self.legs[key]))
+
+    def open_trades(self) -> list[Trade]:
+        """Return the trades with a leg that is not closed."""
+        return [trade for trade in self.trades() if trade.status is Status.OPEN]
 
     def open_positions(self) -> list[Position]:
         """Return the positions that are not flat, by key."""
@@ -114,10 +125,12 @@ class Book:
         ledger = _Tally(dict(self.days), dict(self.totals), dict(self.strategies), session_of)
         new = {fill.key: fill for fill in fills}
         held = dict(self.held)
+        legs = LegChanges(self.legs, self.method)
         with localcontext(EXACT):
             for key, group in _by_position(new, held, find).items():
                 ledger.strategy = group.home.strategy
-                positions[key] = self._grown(positions.get(key), group, _Refold(ledger, log, held), now)
+                refold = _Refold(ledger, log, held, legs, key)
+                positions[key] = self._grown(positions.get(key), group, refold, now)
         return replace(
             self,
             revision=self.revision + 1,
@@ -127,6 +140,7 @@ class Book:
             totals=ledger.totals,
             held=held,
             strategies=ledger.strategies,
+            legs=legs.table(),
         )
 
     def _grown(self, before: Position | None, group: "_Group", refold: "_Refold", now: datetime) -> Position:
@@ -143,6 +157,7 @@ class Book:
             position = position if trades else position.copy()
             for fee, root in group.late_fees:
                 refold.tally.add(position.instrument.currency, position.add_late_fee(fee, root), 1)
+            refold.add_late_fees(group)
         return position
 
     def at_revision(self, revision: int) -> "Book":
@@ -150,13 +165,17 @@ class Book:
         return replace(self, revision=revision)
 
     def pruned(self, now: datetime) -> "Book":
-        """Return the book without positions that have been flat for a week: the fill log still has them."""
+        """Return the book without positions that have been flat for a week, and trades that have been closed for a
+        day: the fill log still has them.
+        """
+        legs = pruned(self.account, self.legs, now)
         kept = {
             key: position
             for key, position in self.positions.items()
             if not position.is_flat or position.last is None or now - position.last[0] < FLAT_KEPT
         }
-        return self if len(kept) == len(self.positions) else replace(self, positions=kept)
+        unchanged = len(kept) == len(self.positions) and legs is self.legs
+        return self if unchanged else replace(self, positions=kept, legs=legs)
 
 
 class _Tally:
@@ -238,6 +257,8 @@ class _Refold:
     tally: _Tally
     log: FillLog
     held: Mapping[str, tuple[Fill, ...]]
+    legs: LegChanges
+    key: str  # of the position
 
     def since_flat(self, before: Position | None, group: _Group, now: datetime, method: str) -> Position:
         """Fold new trades of one position onto it: at the end where they come later, else again out of the log."""
@@ -275,14 +296,17 @@ class _Refold:
         position = before.copy() if before else Position(first.instrument, first.strategy, method=method)
         for fill in group:
             self.tally.add(first.instrument.currency, position.apply(fill), 1)
+        self.legs.append(self.key, group)
         return position
 
     def _again(
         self, before: Position | None, home: Fill, known: list[Fill], group: list[Fill], method: str
     ) -> Position:
-        was, booked_before = _fold(home, known, method)
+        stood, stands = effective(known), effective([*known, *group])
+        was, booked_before = _fold(home, stood, method)
         _check_contract(was, [fill for fill in group if not is_amendment(fill)])
-        again, booked_after = _fold(home, [*known, *group], method)
+        again, booked_after = _fold(home, stands, method)
+        self.legs.refold(self.key, stood, stands)
         for booked in booked_before:
             self.tally.add(was.instrument.currency, booked, -1)
         for booked in booked_after:
@@ -291,10 +315,18 @@ class _Refold:
             _carry_over(before, was, again)
         return again
 
+    def add_late_fees(self, group: _Group) -> None:
+        """Add late fees to the trades of their fills, out of the fill log where a fill is of several."""
+        lost = [fee for fee, root in group.late_fees if not self.legs.add_late_fee(self.key, fee, root)]
+        if lost:
+            new = {fill.key for fill in group.events}
+            known = [fill for fill in self.log(None, group.home) if fill.key not in new] + group.trades
+            given = [fee for fee, _ in group.late_fees if fee not in lost]
+            self.legs.refold(self.key, effective([*known, *given]), effective([*known, *given, *lost]))
 
-def _fold(home: Fill, events: Iterable[Fill], method: str) -> tuple[Position, list[Booked]]:
+
+def _fold(home: Fill, steps: Sequence[Effective], method: str) -> tuple[Position, list[Booked]]:
     """Fold the fills of one position as they stand after their amendments."""
-    steps = effective(events)
     contract = (steps[0].fill if steps else home).instrument
     position = Position(contract, home.strategy, method=method)
     booked = []

@@ -1,6 +1,7 @@
 """A book as JSON text and back, exactly."""
 
 from collections import deque
+from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from decimal import Decimal, localcontext
 from typing import Any
@@ -9,13 +10,14 @@ import orjson
 
 from stopline.ledger.book import Book, Day
 from stopline.ledger.position import FIFO, Lot, Position
+from stopline.ledger.trade_table import decode_legs
 from stopline.model.decimals import EXACT, decimal_text
 from stopline.model.errors import Transient
 from stopline.model.fill import Fill
 from stopline.model.instrument import Instrument
 from stopline.model.times import utc_text
 
-SCHEMA = 2  # 1 had no method, income, flows, and amendments: it is read as FIFO without any
+SCHEMA = 3  # 1 had no method, income, flows, and amendments: it is read as FIFO without any; 2 had no trades
 
 
 def encode_book(book: Book) -> str:
@@ -42,6 +44,7 @@ def encode_book(book: Book) -> str:
         "held": [
             [key, [fill.model_dump(mode="json") for fill in book.held[key]]] for key in sorted(book.held)
         ],
+        "legs": book.legs.encode(book.positions),
     }
     return orjson.dumps(state).decode()
 
@@ -56,12 +59,12 @@ def decode_book(text: str) -> Book:
             f"book {state['account']} has schema {state['schema']}, this version writes {SCHEMA}: deploy it"
         )
     method = state.get("method", FIFO)
-    positions = [_read_position(item, method) for item in state["positions"]]
+    positions = {p.key: p for p in (_read_position(item, method) for item in state["positions"])}
     return Book(
         account=state["account"],
         revision=state["revision"],
         fills=state["fills"],
-        positions={position.key: position for position in positions},
+        positions=positions,
         days={
             (date.fromisoformat(s), c): _read_day(r, f, n, *more) for s, c, r, f, n, *more in state["days"]
         },
@@ -72,11 +75,12 @@ def decode_book(text: str) -> Book:
         },
         strategies={(name, c): _read_day(r, f, 0, *more) for name, c, r, f, *more in state["strategies"]}
         if "strategies" in state
-        else _strategies_of(positions),
+        else _strategies_of(positions.values()),
+        legs=decode_legs(state.get("legs"), positions),
     )
 
 
-def _strategies_of(positions: list[Position]) -> dict[tuple[str, str], Day]:
+def _strategies_of(positions: Iterable[Position]) -> dict[tuple[str, str], Day]:
     """Return what strategies made, for a book that was written without: by the positions that it still knows."""
     result: dict[tuple[str, str], Day] = {}
     with localcontext(EXACT):

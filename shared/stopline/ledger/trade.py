@@ -1,0 +1,294 @@
+"""Trades: the legs of one strategy and underlying that belong together, with what they made and may lose.
+
+Legs of one group id are a trade; else those of one order id, where that has several instruments. What is left
+is matched: legs that were opened within 5 s of the first of them, and that together make a spread known by name
+(`ledger/structure.py`), are a trade. Every other leg is one by itself, from flat to flat. A group or order id
+that comes back more than a day after its trade was closed begins a new trade.
+
+Money is in the instruments' currency; P&L is positive when made, fees when paid; `net_credit` is positive when
+more was received at entry than paid. None is UNKNOWN, or no number (an unbounded loss says so).
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal, localcontext
+from enum import StrEnum
+from math import gcd
+
+from stopline.ledger.payoff import Leg, Margin, margin_of
+from stopline.ledger.structure import Structure, structure_of
+from stopline.ledger.trade_leg import MATCHED_WITHIN, TradeLeg
+from stopline.model.decimals import EXACT, ZERO, decimal_text, divide
+from stopline.model.ids import digest
+from stopline.model.instrument import Instrument, Kind
+
+CLOSED_KEPT = timedelta(days=1)
+
+
+class Status(StrEnum):
+    OPEN = "OPEN"
+    CLOSED = "CLOSED"
+
+
+@dataclass(frozen=True, slots=True)
+class Trade:
+    """One trade; `legs` in the order in which they were opened, never empty."""
+
+    account: str
+    trade_id: str
+    legs: tuple[TradeLeg, ...]
+
+    @property
+    def strategy(self) -> str:
+        return self.legs[0].strategy
+
+    @property
+    def underlying(self) -> str:
+        return self.legs[0].instrument.underlying
+
+    @property
+    def currency(self) -> str:
+        return self.legs[0].instrument.currency
+
+    @property
+    def status(self) -> Status:
+        return Status.OPEN if any(leg.lots for leg in self.legs) else Status.CLOSED
+
+    @property
+    def structure(self) -> Structure:
+        """What the legs at their largest make."""
+        return structure_of(_sizes(self.legs, "most"))
+
+    @property
+    def quantity(self) -> Decimal:
+        """Units of the spread: what all legs' sizes are multiples of. Of a single leg its size, unsigned."""
+        sizes = [abs(leg.most) for leg in self.legs if leg.instrument.kind is Kind.OPTION]
+        sizes = sizes or [abs(leg.most) for leg in self.legs]
+        if any(size != int(size) for size in sizes):
+            return min(sizes)
+        return Decimal(gcd(*map(int, sizes)))
+
+    @property
+    def entered_at(self) -> datetime:
+        return self.legs[0].start[0]
+
+    @property
+    def exited_at(self) -> datetime | None:
+        """When the last unit was closed; None while the trade is open."""
+        closed = [leg.exit_at for leg in self.legs if leg.exit_at]
+        return max(closed) if closed and self.status is Status.CLOSED else None
+
+    @property
+    def net_credit(self) -> Decimal:
+        """What was received for all units opened, less what was paid for them, before fees."""
+        return -_sum(leg.entry_worth for leg in self.legs)
+
+    @property
+    def realised(self) -> Decimal:
+        """Realised P&L, gross of fees."""
+        return _sum(leg.realised for leg in self.legs)
+
+    @property
+    def fees(self) -> Decimal:
+        return _sum(leg.fees for leg in self.legs)
+
+    @property
+    def income(self) -> Decimal:
+        """Funding and dividends received."""
+        return _sum(leg.income for leg in self.legs)
+
+    @property
+    def net(self) -> Decimal:
+        """Realised P&L after fees and with income."""
+        return EXACT.add(EXACT.subtract(self.realised, self.fees), self.income)
+
+    @property
+    def cost(self) -> Decimal:
+        """What the open units were bought for (negative: a credit)."""
+        return _sum(leg.cost for leg in self.legs)
+
+    def time_in_trade(self, now: datetime) -> timedelta:
+        """Return how long the trade has been, or was, open."""
+        return (self.exited_at or now) - self.entered_at
+
+    def risk(self, spot: Decimal | None = None, style: str = "equity") -> "TradeRisk":
+        """Return what the trade at its largest binds, and can make and lose, at the prices of its entry."""
+        return _risk(self.legs, self.fees, spot, style)
+
+
+@dataclass(frozen=True, slots=True)
+class TradeRisk:
+    """Margin by the model (before premiums), max loss and max profit (with premiums and fees), and break-even
+    prices at expiry; None where the product or a second expiry leaves it unknown, or where it has no bound.
+    """
+
+    margin: Decimal | None
+    max_loss: Decimal | None
+    max_profit: Decimal | None
+    breakevens: tuple[Decimal, ...]
+    loss_unbounded: bool = False
+    profit_unbounded: bool = False
+
+    @property
+    def return_on_risk(self) -> Decimal | None:
+        """Max profit as a fraction of max loss, rounded to 6 decimals."""
+        if self.max_loss is None or self.max_profit is None or not self.max_loss:
+            return None
+        return divide(self.max_profit, self.max_loss, 6)
+
+
+UNKNOWN_RISK = TradeRisk(None, None, None, ())
+
+
+def group_legs(account: str, legs: Iterable[TradeLeg]) -> list[Trade]:
+    """Return the trades that an account's legs make, in the order in which they were entered."""
+    scopes: dict[tuple[str, str, str], list[TradeLeg]] = {}
+    for leg in legs:
+        contract = leg.instrument
+        scopes.setdefault((leg.strategy, contract.underlying, contract.currency), []).append(leg)
+    trades: list[Trade] = []
+    for scope, members in scopes.items():
+        trades += _trades_of(account, scope, sorted(members, key=_start))
+    return sorted(trades, key=lambda trade: (trade.legs[0].start, trade.trade_id))
+
+
+def closed_before(trade: Trade, moment: datetime) -> bool:
+    """Tell whether a trade is over since before a moment."""
+    exited = trade.exited_at
+    return exited is not None and exited < moment
+
+
+def _trades_of(account: str, scope: tuple[str, ...], legs: list[TradeLeg]) -> list[Trade]:
+    tagged: dict[str, list[TradeLeg]] = {}
+    alone: list[TradeLeg] = []
+    for leg in legs:
+        if leg.tag:
+            tagged.setdefault(leg.tag, []).append(leg)
+        else:
+            alone.append(leg)
+    trades = []
+    for tag, members in tagged.items():
+        for cycle in _cycles(members):
+            symbols = {leg.instrument.symbol for leg in cycle}
+            if tag.startswith("order:") and len(symbols) == 1:
+                alone += cycle
+            else:
+                day = cycle[0].start[0].date().isoformat()  # not its first fill: that may still come
+                trades.append(_trade(account, scope, cycle, f"{tag}:{day}"))
+    for members in _matched(sorted(alone, key=_start)):
+        trades.append(
+            _trade(account, scope, members, f"{members[0].instrument.symbol}:{members[0].start[1]}")
+        )
+    return trades
+
+
+def _trade(account: str, scope: tuple[str, ...], legs: Sequence[TradeLeg], name: str) -> Trade:
+    return Trade(account, digest("trade", account, *scope, name), tuple(legs))
+
+
+def _cycles(legs: Sequence[TradeLeg]) -> list[list[TradeLeg]]:
+    """Cut legs of one id where all of them had been closed for a day."""
+    cycles: list[list[TradeLeg]] = []
+    for leg in legs:
+        over = [before.exit_at for before in cycles[-1] if not before.lots] if cycles else []
+        ended = max((moment for moment in over if moment), default=None)
+        if not cycles or (len(over) == len(cycles[-1]) and ended and leg.start[0] - ended > CLOSED_KEPT):
+            cycles.append([])
+        cycles[-1].append(leg)
+    return cycles
+
+
+def _matched(legs: Sequence[TradeLeg]) -> list[list[TradeLeg]]:
+    """Put legs together that were opened within moments and make a known spread, with or without the shares among
+    them. Where they make none, each stays alone: which of them belong together is not guessed.
+    """
+    left, groups = list(legs), []
+    while left:
+        near = [leg for leg in left if leg.start[0] - left[0].start[0] <= MATCHED_WITHIN]
+        options = [leg for leg in near if leg.instrument.kind is Kind.OPTION]
+        spread = next((some for some in (near, options) if some and _is_spread(some)), [])
+        groups += [spread] if spread else []
+        groups += [[leg] for leg in near if not any(leg is member for member in spread)]
+        left = left[len(near) :]
+    return groups
+
+
+def _is_spread(legs: Sequence[TradeLeg]) -> bool:
+    distinct = len({leg.instrument.symbol for leg in legs}) == len(legs)
+    return distinct and structure_of(_sizes(legs, "first")).is_spread
+
+
+def _sizes(legs: Sequence[TradeLeg], which: str) -> list[tuple[Instrument, Decimal]]:
+    """Return the distinct instruments of legs with their units; several legs in one instrument count together."""
+    sizes: dict[str, tuple[Instrument, Decimal]] = {}
+    for leg in legs:
+        symbol = leg.instrument.symbol
+        held = sizes[symbol][1] if symbol in sizes else ZERO
+        sizes[symbol] = (leg.instrument, max(held, getattr(leg, which), key=abs))
+    return list(sizes.values())
+
+
+def _start(leg: TradeLeg) -> tuple[datetime, str]:
+    return leg.start
+
+
+def _sum(parts: Iterable[Decimal]) -> Decimal:
+    with localcontext(EXACT):
+        return sum(parts, ZERO)
+
+
+# --- what a trade can lose ----------------------------------------------------------------------------------
+
+_PAYING = (Kind.OPTION, Kind.EQUITY, Kind.CRYPTO)  # a future's price may fall below zero: no bound is known
+
+
+def _risk(legs: Sequence[TradeLeg], fees: Decimal, spot: Decimal | None, style: str) -> TradeRisk:
+    sized = [leg for leg in legs if leg.most]
+    if any(leg.instrument.kind not in _PAYING or leg.instrument.inverse for leg in sized) or not sized:
+        return UNKNOWN_RISK
+    expiries = sorted({leg.instrument.expiry for leg in sized if leg.instrument.expiry})
+    results = [_margin(_alive(sized, expiry), fees, spot, style) for expiry in expiries[1:]]
+    now = _margin(sized, fees, spot, style)
+    margins = [now.margin, *(later.margin for later in results)]
+    known = [margin for margin in margins if margin is not None]
+    options = [leg for leg in sized if leg.instrument.kind is Kind.OPTION]
+    naked_shares = now.slope < 0 and len(options) < len(sized)
+    unbounded = now.slope < 0 or any(later.slope < 0 for later in results)
+    worst = min(now.worst, *(later.worst for later in results)) if results else now.worst
+    margin = max(known) if options and not naked_shares and len(known) == len(margins) else None
+    if results:  # what the later option is worth at the first expiry is not in its payoff
+        paid = EXACT.subtract(now.net_credit, fees)
+        loss = None if unbounded else max(-EXACT.add(worst, paid), ZERO)
+        return TradeRisk(margin, loss, None, (), unbounded, now.slope > 0)
+    return TradeRisk(margin, now.max_loss, now.max_profit, now.breakevens, unbounded, now.slope > 0)
+
+
+def _alive(legs: Sequence[TradeLeg], expiry: date) -> list[TradeLeg]:
+    return [leg for leg in legs if leg.instrument.expiry is None or leg.instrument.expiry >= expiry]
+
+
+def _margin(legs: Sequence[TradeLeg], fees: Decimal, spot: Decimal | None, style: str) -> Margin:
+    """Work the payoff out; a share pays like a call struck at zero."""
+    sizes = [
+        Leg(leg.instrument.right or "C", leg.instrument.strike or ZERO, leg.most, leg.instrument.multiplier)
+        for leg in legs
+    ]
+    return margin_of(sizes, [leg.entry_price for leg in legs], fees, spot, style)
+
+
+def describe_leg(leg: TradeLeg) -> dict[str, str | None]:
+    """Return a leg as plain data for people and rows."""
+    return {
+        "symbol": leg.instrument.symbol,
+        "size": decimal_text(leg.most),
+        "quantity": decimal_text(leg.quantity),
+        "entry_price": _text(leg.entry_price),
+        "exit_price": _text(leg.exit_price),
+        "realised": decimal_text(leg.realised),
+        "fees": decimal_text(leg.fees),
+    }
+
+
+def _text(value: Decimal | None) -> str | None:
+    return None if value is None else decimal_text(value)

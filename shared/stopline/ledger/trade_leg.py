@@ -1,0 +1,306 @@
+"""The legs that trades are made of: the fills of one position, told apart by what they were opened under.
+
+A leg is what one position opened under one group id, else one order id, else since the leg was last flat; a
+closing fill closes the legs of its own group first, then all others in the lot order of the account. So legs
+are a fold of the same fills as their position, and nothing of them depends on the order of arrival.
+
+Signs and money are those of `ledger/position.py`. Each leg keeps its own lots: `realised` is against the prices
+at which this leg was opened. Over the legs of a position, realised - cost of what is open is always the
+position's; realised alone is the position's too, unless a closing fill named a group that was not next in lot
+order, or the account books average cost (legs then close first in, first out).
+
+A fee, and a payment such as funding, is shared pro rata among the legs that it touches, rounded to 12
+decimals; the last one takes the rest. A payment while nothing is open belongs to no trade.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal, localcontext
+
+from stopline.ledger.amend import Effective
+from stopline.ledger.position import FIFO, HIFO, LIFO, Lot
+from stopline.model.decimals import EXACT, ZERO, divide
+from stopline.model.fill import TRADES, Fill, FillKind
+from stopline.model.instrument import Instrument
+
+MATCHED_WITHIN = timedelta(seconds=5)  # legs of one spread without a common id are executed this close
+KNOWN_FILLS = 24  # of a leg, so that a fee that comes later finds it without the fill log
+
+
+@dataclass(slots=True)
+class TradeLeg:
+    """Units of one instrument that were opened together. Mutated only while it is folded; `copy` before that.
+
+    `tag`: `group:ID`, `order:ID`, or empty. `start`: place of the first opening fill. Signed units: `opened` in
+    all, `most` the most held at once, `first` within 5 s of the start. `entry_worth` and `exit_worth`: signed
+    units x worth of their price, opened and closed. `exit_at`: when units were last closed.
+    """
+
+    instrument: Instrument
+    strategy: str
+    tag: str
+    start: tuple[datetime, str]
+    lots: deque[Lot] = field(default_factory=deque)
+    opened: Decimal = ZERO
+    most: Decimal = ZERO
+    first: Decimal = ZERO
+    entry_worth: Decimal = ZERO
+    exit_worth: Decimal = ZERO
+    realised: Decimal = ZERO
+    fees: Decimal = ZERO
+    income: Decimal = ZERO
+    other_fees: dict[str, Decimal] = field(default_factory=dict)
+    exit_at: datetime | None = None
+    known: tuple[str, ...] = ()  # keys of its newest fills that are of no other leg
+
+    @property
+    def quantity(self) -> Decimal:
+        """Units open, signed."""
+        with localcontext(EXACT):
+            return sum((lot.quantity for lot in self.lots), ZERO)
+
+    @property
+    def is_open(self) -> bool:
+        return bool(self.lots)
+
+    @property
+    def cost(self) -> Decimal:
+        """What the open units were bought for (negative: what a short received)."""
+        worth = self.instrument.worth
+        with localcontext(EXACT):
+            return sum((lot.quantity * worth(lot.price) for lot in self.lots), ZERO)
+
+    @property
+    def entry_price(self) -> Decimal | None:
+        """Average price of all units opened, rounded to 12 decimals."""
+        return _average(self.instrument, self.opened, self.entry_worth)
+
+    @property
+    def exit_price(self) -> Decimal | None:
+        """Average price of the units closed, rounded to 12 decimals; None while none is."""
+        return _average(self.instrument, EXACT.subtract(self.opened, self.quantity), self.exit_worth)
+
+    def copy(self) -> "TradeLeg":
+        """Return a copy that can be folded further without touching this one."""
+        return TradeLeg(
+            self.instrument,
+            self.strategy,
+            self.tag,
+            self.start,
+            self.lots.copy(),
+            self.opened,
+            self.most,
+            self.first,
+            self.entry_worth,
+            self.exit_worth,
+            self.realised,
+            self.fees,
+            self.income,
+            self.other_fees.copy(),
+            self.exit_at,
+            self.known,
+        )
+
+
+def fold_legs(
+    steps: Iterable[Effective], method: str = FIFO, before: Sequence[TradeLeg] = ()
+) -> list[TradeLeg]:
+    """Fold fills of one position, in fold order, onto its legs; `before` is left as it is."""
+    folding = _Folding([leg.copy() if leg.is_open else leg for leg in before], method)
+    with localcontext(EXACT):
+        for step in steps:
+            folding.apply(step.fill)
+            for fee in step.late_fees:
+                folding.add_late_fee(fee, step.fill)
+    return folding.legs
+
+
+def add_late_fee(legs: Sequence[TradeLeg], fee: Fill, of: Fill) -> list[TradeLeg] | None:
+    """Return the legs with a fee that came after its fill; None where the fill log must say whose it is."""
+    owners = [leg for leg in legs if of.key in leg.known]
+    if len(owners) != 1:
+        return None
+    with localcontext(EXACT):
+        charged = owners[0].copy()
+        _charge([(charged, Decimal(1))], fee.fee_currency, fee.fee)
+    return [charged if leg is owners[0] else leg for leg in legs]
+
+
+def tag_of(fill: Fill) -> str:
+    """Return what a fill opens its units under."""
+    if fill.group_id:
+        return f"group:{fill.group_id}"
+    return f"order:{fill.order_id}" if fill.order_id else ""
+
+
+Parts = list[tuple[TradeLeg, Decimal]]
+"""Legs that a fill touches, with the units that it opened or closed of each."""
+
+
+@dataclass(slots=True)
+class _Folding:
+    legs: list[TradeLeg]
+    method: str
+    parts: Parts = field(default_factory=list)  # of the fill that was folded last
+
+    def apply(self, fill: Fill) -> None:
+        kind, contract = fill.kind, fill.instrument
+        if kind not in TRADES and (kind is not FillKind.ADJUST or not fill.quantity):
+            self._apply_event(fill)
+            return
+        in_kind = _in_kind(fill.fee_currency, contract)
+        moved = fill.signed_quantity - (fill.fee if in_kind else ZERO)
+        self.parts = parts = self._exchange(moved, fill)
+        _charge(parts, *_settled(fill.fee_currency, fill.fee, contract, fill.price))
+        if len(parts) == 1:
+            leg = parts[0][0]
+            leg.known = (*leg.known, fill.key)[-KNOWN_FILLS:]
+
+    def add_late_fee(self, fee: Fill, of: Fill) -> None:
+        """Fold a fee of the fill folded last that is in another currency than the fill's own."""
+        contract = of.instrument
+        in_kind = _in_kind(fee.fee_currency, contract)
+        parts = self._exchange(-fee.fee, of) if in_kind else self.parts
+        _charge(parts, *_settled(fee.fee_currency, fee.fee, contract, of.price))
+
+    def _held(self) -> Parts:
+        return [(leg, abs(leg.quantity)) for leg in self.legs if leg.lots]
+
+    def _exchange(self, left: Decimal, fill: Fill) -> Parts:
+        """Move units at a fill's price: close what stands against them, open a leg for the rest."""
+        parts: Parts = []
+        if not left:
+            return parts
+        held = [leg for leg in self.legs if leg.lots]
+        if held and held[0].lots[0].quantity.is_signed() is not left.is_signed():
+            own = f"group:{fill.group_id}"
+            for several in ([leg for leg in held if leg.tag == own], held):
+                left = self._close(several, left, fill, parts)
+        if left:
+            parts.append((self._open(left, fill), abs(left)))
+        return parts
+
+    def _close(self, legs: Sequence[TradeLeg], left: Decimal, fill: Fill, parts: Parts) -> Decimal:
+        """Close units of legs in lot order; return what is left to do, and add what was closed to `parts`."""
+        closed: dict[int, Decimal] = {}
+        contract = fill.instrument
+        worth = contract.worth(fill.price)
+        while left:
+            candidates = [leg for leg in legs if leg.lots]
+            if not candidates:
+                break
+            leg, index = _next(candidates, self.method)
+            lot = leg.lots[index]
+            units = lot.quantity if abs(lot.quantity) <= abs(left) else -left
+            leg.realised += units * (worth - contract.worth(lot.price))
+            leg.exit_worth += units * worth
+            leg.exit_at = fill.executed_at
+            left += units
+            if units == lot.quantity:
+                del leg.lots[index]
+            else:
+                leg.lots[index] = lot._replace(quantity=lot.quantity - units)
+            closed[id(leg)] = closed.get(id(leg), ZERO) + abs(units)
+        parts += [(leg, closed[id(leg)]) for leg in legs if id(leg) in closed]
+        return left
+
+    def _open(self, units: Decimal, fill: Fill) -> TradeLeg:
+        tag, place = tag_of(fill), fill.order
+        leg = next((leg for leg in self.legs if leg.lots and leg.tag == tag), None)
+        if leg is None:
+            leg = TradeLeg(fill.instrument, fill.strategy, tag, place)
+            self.legs.append(leg)
+        leg.lots.append(Lot(units, fill.price, fill.executed_at, fill.key))
+        leg.opened += units
+        leg.entry_worth += units * fill.instrument.worth(fill.price)
+        leg.most = max(leg.most, leg.quantity, key=abs)
+        if fill.executed_at - leg.start[0] <= MATCHED_WITHIN:
+            leg.first += units
+        return leg
+
+    def _apply_event(self, fill: Fill) -> None:
+        """Fold what is no trade: money that is paid or comes in, or a split."""
+        if fill.kind is FillKind.SPLIT:
+            for leg in self.legs:
+                if leg.lots:
+                    _split(leg, fill.quantity, fill.price)
+        elif fill.kind is FillKind.FLOW:
+            return
+        elif (
+            fill.kind in (FillKind.FUNDING, FillKind.DIVIDEND)
+            and fill.fee_currency == fill.instrument.currency
+        ):
+            for leg, share in _shares(self._held(), -fill.fee):
+                leg.income += share
+        else:
+            _charge(self._held(), fill.fee_currency, fill.fee)
+
+
+def _next(legs: Sequence[TradeLeg], method: str) -> tuple[TradeLeg, int]:
+    """Return the leg and the index of the lot to close next."""
+    if method == LIFO:
+        leg = max(legs, key=lambda leg: _place(leg.lots[-1]))
+        return leg, len(leg.lots) - 1
+    if method == HIFO:
+        dear = -1 if legs[0].lots[0].quantity > 0 else 1  # long: highest entry first; short: lowest
+        choices = ((leg, index, lot) for leg in legs for index, lot in enumerate(leg.lots))
+        leg, index, _ = min(choices, key=lambda choice: (dear * choice[2].price, _place(choice[2])))
+        return leg, index
+    return min(legs, key=lambda leg: _place(leg.lots[0])), 0
+
+
+def _place(lot: Lot) -> tuple[datetime, str]:
+    return (lot.opened_at, lot.fill_key)
+
+
+def _split(leg: TradeLeg, new: Decimal, old: Decimal) -> None:
+    """Turn every `old` units into `new` units; what rounding to 12 decimals changes of the cost is realised."""
+    before = leg.cost
+    leg.lots = deque(
+        lot._replace(quantity=divide(lot.quantity * new, old), price=divide(lot.price * old, new))
+        for lot in leg.lots
+    )
+    leg.realised += leg.cost - before
+    for name in ("opened", "most", "first"):
+        setattr(leg, name, divide(getattr(leg, name) * new, old))
+
+
+def _shares(parts: Parts, amount: Decimal) -> Parts:
+    """Share an amount by units; the last takes what rounding left."""
+    total = sum((units for _, units in parts), ZERO)
+    shared, left = [], amount
+    for index, (leg, units) in enumerate(parts):
+        share = left if index == len(parts) - 1 else divide(amount * units, total)
+        left -= share
+        shared.append((leg, share))
+    return shared
+
+
+def _charge(parts: Parts, currency: str, amount: Decimal) -> None:
+    if not amount:
+        return
+    for leg, share in _shares(parts, amount):
+        if currency == leg.instrument.currency:
+            leg.fees += share
+        else:
+            leg.other_fees[currency] = leg.other_fees.get(currency, ZERO) + share
+
+
+def _settled(currency: str, fee: Decimal, contract: Instrument, price: Decimal) -> tuple[str, Decimal]:
+    """Return a fee in money: one that was taken in the traded units is worth them."""
+    if _in_kind(currency, contract):
+        return contract.currency, fee * contract.worth(price)
+    return currency, fee
+
+
+def _in_kind(currency: str, contract: Instrument) -> bool:
+    return currency == contract.base and currency != contract.currency
+
+
+def _average(contract: Instrument, units: Decimal, worth: Decimal) -> Decimal | None:
+    if not units or not worth:
+        return None if not units else ZERO
+    size = EXACT.multiply(units, contract.multiplier)
+    return divide(-size, worth) if contract.inverse else divide(worth, size)

@@ -1,0 +1,224 @@
+"""The legs of a book's trades, by position: read from the document when somebody asks, changed with the fills.
+
+A book keeps the legs of open trades, and those of closed ones for a day. In the document a leg is what differs
+from the usual: one lot, all of it open, the only leg of its position.
+"""
+
+from collections import deque
+from collections.abc import Container, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from stopline.ledger.amend import Effective
+from stopline.ledger.position import Lot, Position
+from stopline.ledger.trade import CLOSED_KEPT, closed_before, group_legs
+from stopline.ledger.trade_leg import KNOWN_FILLS, TradeLeg, add_late_fee, fold_legs
+from stopline.model.decimals import ZERO, decimal_text
+from stopline.model.fill import Fill
+from stopline.model.instrument import Instrument
+from stopline.model.times import utc_text
+
+Raw = tuple[Position | None, list[dict[str, Any]]]
+Scope = tuple[str, str]
+
+
+class LegTable(Mapping[str, Sequence[TradeLeg]]):
+    """Legs by position key, in the order in which they were opened. Never changed: `replaced` makes another."""
+
+    def __init__(
+        self, legs: Mapping[str, Sequence[TradeLeg]] | None = None, raw: Mapping[str, Raw] | None = None
+    ) -> None:
+        self._legs = {key: tuple(some) for key, some in (legs or {}).items()}
+        self._raw = dict(raw or {})  # as it was read; several threads may ask for the legs of it at once
+
+    def __repr__(self) -> str:
+        return f"LegTable({dict(self)!r})"
+
+    def __getitem__(self, key: str) -> Sequence[TradeLeg]:
+        if key not in self._legs:
+            position, items = self._raw[key]
+            self._legs[key] = tuple(_decode(item, position) for item in items)
+        return self._legs[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._legs.keys() | self._raw.keys())
+
+    def __len__(self) -> int:
+        return len(self._legs.keys() | self._raw.keys())
+
+    def replaced(self, changes: Mapping[str, Sequence[TradeLeg]]) -> "LegTable":
+        """Return the table with the legs of some positions changed; none means that the key goes."""
+        legs = {**self._legs, **changes}
+        raw = {key: item for key, item in self._raw.items() if key not in changes}
+        return LegTable({key: some for key, some in legs.items() if some}, raw)
+
+    def scope_of(self, key: str) -> Scope:
+        """Return strategy and underlying of a position's legs: what a trade cannot reach beyond."""
+        if key in self._legs:
+            leg = self._legs[key][0]
+            return leg.strategy, leg.instrument.underlying
+        position, items = self._raw[key]
+        if position is None:
+            return items[0]["strategy"], items[0]["instrument"]["underlying"]
+        return position.strategy, position.instrument.underlying
+
+    def of_scopes(self, scopes: Container[Scope]) -> dict[str, Sequence[TradeLeg]]:
+        """Return the legs of some scopes, by position."""
+        return {key: self[key] for key in self if self.scope_of(key) in scopes}
+
+    def scopes_with_legs_closed_before(self, moment: datetime) -> set[Scope]:
+        """Return the scopes in which a leg is closed for longer than since a moment; no leg is read for it."""
+        text = utc_text(moment.replace(microsecond=0))  # without a fraction, texts are in the order of time
+        old = {
+            key
+            for key, (position, items) in self._raw.items()
+            if key not in self._legs
+            for item in items
+            if item.get("exit_at", "~")[:19] < text[:19] and not item.get("lots", position and position.lots)
+        }
+        for key, legs in list(self._legs.items()):
+            if any(leg.exit_at and leg.exit_at < moment and not leg.lots for leg in legs):
+                old.add(key)
+        return {self.scope_of(key) for key in old}
+
+    def encode(self, positions: Mapping[str, Position]) -> dict[str, list[dict[str, Any]]]:
+        """Write the legs as plain data."""
+        return {
+            key: self._raw[key][1]
+            if key in self._raw
+            else [_encode(leg, positions.get(key)) for leg in self._legs[key]]
+            for key in sorted(self)
+        }
+
+
+def decode_legs(
+    items: Mapping[str, list[dict[str, Any]]] | None, positions: Mapping[str, Position]
+) -> LegTable:
+    """Read what `LegTable.encode` wrote. A book written before there were trades (None): each open position is
+    one leg, as it stands.
+    """
+    if items is None:
+        items = {key: [{}] for key, position in positions.items() if position.lots}
+    return LegTable(raw={key: (positions.get(key), some) for key, some in items.items()})
+
+
+class LegChanges:
+    """Folds new fills into the legs of a table, position by position, as the book folds them."""
+
+    def __init__(self, table: LegTable, method: str) -> None:
+        self._table = table
+        self._method = method
+        self.changed: dict[str, Sequence[TradeLeg]] = {}
+
+    def append(self, key: str, fills: Sequence[Fill]) -> None:
+        """Fold fills that come after all others of the position."""
+        self.changed[key] = fold_legs(map(Effective, fills), self._method, self._of(key))
+
+    def refold(self, key: str, before: Sequence[Effective], after: Sequence[Effective]) -> None:
+        """Fold the position's fills again from where it was flat: `before` as they stood, `after` as they stand.
+
+        Closed legs that the book has forgotten come back only where they have changed.
+        """
+        held = self._of(key)
+        begins = min((step.fill.order for step in (*before, *after)), default=None)
+        was, now = fold_legs(before, self._method), fold_legs(after, self._method)
+        kept = [leg for leg in held if begins is None or leg.start < begins]
+        self.changed[key] = [*kept, *(leg for leg in now if leg.lots or leg in held or leg not in was)]
+
+    def add_late_fee(self, key: str, fee: Fill, of: Fill) -> bool:
+        """Add a fee to the leg of its fill; False where the fill log must say which that is."""
+        legs = add_late_fee(self._of(key), fee, of)
+        if legs is not None:
+            self.changed[key] = legs
+        return legs is not None
+
+    def table(self) -> LegTable:
+        """Return the table with all changes."""
+        return self._table.replaced(self.changed)
+
+    def _of(self, key: str) -> Sequence[TradeLeg]:
+        return self.changed[key] if key in self.changed else self._table.get(key, ())
+
+
+def pruned(account: str, table: LegTable, now: datetime) -> LegTable:
+    """Return the table without the trades that have been closed for a day: BigQuery has them."""
+    since = now - CLOSED_KEPT
+    scopes = table.scopes_with_legs_closed_before(since)
+    if not scopes:
+        return table
+    members = table.of_scopes(scopes)
+    trades = group_legs(account, (leg for legs in members.values() for leg in legs))
+    gone = {id(leg) for trade in trades if closed_before(trade, since) for leg in trade.legs}
+    if not gone:
+        return table
+    return table.replaced(
+        {key: [leg for leg in legs if id(leg) not in gone] for key, legs in members.items()}
+    )
+
+
+_NUMBERS = ("exit_worth", "realised", "fees", "income")  # 0 where they are not written
+
+
+def _encode(leg: TradeLeg, position: Position | None) -> dict[str, Any]:
+    item: dict[str, Any] = {}
+    if position is None:
+        item["instrument"] = leg.instrument.model_dump(mode="json")
+        item["strategy"] = leg.strategy
+    if position is None or leg.lots != position.lots:
+        item["lots"] = [
+            [decimal_text(lot.quantity), decimal_text(lot.price), utc_text(lot.opened_at), lot.fill_key]
+            for lot in leg.lots
+        ]
+    if leg.tag:
+        item["tag"] = leg.tag
+    usual = _usual(leg.instrument, leg.strategy, leg.lots)
+    if leg.start != usual.start:
+        item["start"] = [utc_text(leg.start[0]), leg.start[1]]
+    for name in ("opened", "most", "first", "entry_worth", *_NUMBERS):
+        if getattr(leg, name) != getattr(usual, name):
+            item[name] = decimal_text(getattr(leg, name))
+    if leg.other_fees:
+        item["other_fees"] = {name: decimal_text(amount) for name, amount in sorted(leg.other_fees.items())}
+    if leg.exit_at:
+        item["exit_at"] = utc_text(leg.exit_at)
+    if leg.known != usual.known:
+        item["known"] = list(leg.known)
+    return item
+
+
+def _decode(item: Mapping[str, Any], position: Position | None) -> TradeLeg:
+    contract = Instrument.model_validate(item["instrument"]) if position is None else position.instrument
+    strategy = item["strategy"] if position is None else position.strategy
+    if "lots" in item or position is None:
+        lots = deque(Lot(Decimal(q), Decimal(p), _moment(at), key) for q, p, at, key in item["lots"])
+    else:
+        lots = position.lots.copy()
+    leg = _usual(contract, strategy, lots)
+    leg.tag = item.get("tag", "")
+    if "start" in item:
+        leg.start = (_moment(item["start"][0]), item["start"][1])
+    for name in ("opened", "most", "first", "entry_worth", *_NUMBERS):
+        if name in item:
+            setattr(leg, name, Decimal(item[name]))
+    leg.other_fees = {name: Decimal(amount) for name, amount in item.get("other_fees", {}).items()}
+    leg.exit_at = _moment(item["exit_at"]) if "exit_at" in item else None
+    leg.known = tuple(item.get("known", leg.known))
+    return leg
+
+
+_NOWHERE = (datetime.min.replace(tzinfo=UTC), "")
+
+
+def _usual(contract: Instrument, strategy: str, lots: deque[Lot]) -> TradeLeg:
+    """Return the leg that opened these lots, all at once, and nothing else."""
+    start = (lots[0].opened_at, lots[0].fill_key) if lots else _NOWHERE
+    leg = TradeLeg(contract, strategy, "", start, lots)
+    leg.opened = leg.most = leg.first = leg.quantity if lots else ZERO
+    leg.entry_worth = leg.cost if lots else ZERO
+    leg.known = tuple(lot.fill_key for lot in lots)[-KNOWN_FILLS:]
+    return leg
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC)

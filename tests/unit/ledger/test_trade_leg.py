@@ -1,0 +1,328 @@
+"""Legs: a fold of the same fills as their position, against a second one that counts single units."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stopline.ledger.book import Book
+from stopline.ledger.encoding import decode_book, encode_book
+from stopline.ledger.position import METHODS
+from stopline.ledger.trade_leg import TradeLeg
+from stopline.model.fill import Fill
+from stopline.model.instrument import Instrument
+
+from ..make import NOON, at, fill, option
+from .oracle import UNIT
+from .strategies import INSTRUMENTS, fees, prices, quantities
+from .test_book import LATER, SESSION_OF, Log, booked, chopped
+
+TAGS: list[dict[str, str]] = [
+    {},
+    {"group_id": "G-1"},
+    {"group_id": "G-2"},
+    {"order_id": "O-1"},
+    {"order_id": "O-2"},
+]
+
+
+@st.composite
+def tagged_fills(draw: st.DrawFn, max_size: int = 12, tags: Sequence[dict[str, str]] = TAGS) -> list[Fill]:
+    """Return distinct fills of few positions, with and without ids of groups and orders."""
+    made = []
+    for number in draw(st.permutations(range(draw(st.integers(1, max_size))))):
+        made.append(
+            fill(
+                f"E-{number}",
+                draw(st.sampled_from(["BUY", "SELL"])),
+                draw(quantities),
+                draw(prices),
+                NOON - timedelta(seconds=draw(st.integers(0, 30))),
+                draw(st.sampled_from(INSTRUMENTS)),
+                fee=draw(fees),
+                **draw(st.sampled_from(list(tags))),
+            )
+        )
+    return made
+
+
+@dataclass
+class NaiveLeg:
+    tag: str
+    start: tuple[datetime, str]
+    realised: Fraction = Fraction(0)
+    fees: Fraction = Fraction(0)
+    opened: Fraction = Fraction(0)
+    most: Fraction = Fraction(0)
+
+
+@dataclass
+class NaiveLegs:
+    """One position, unit by unit: (sign, price, leg) in the order of their opening."""
+
+    units: list[tuple[int, Fraction, NaiveLeg]] = field(default_factory=list)
+    legs: list[NaiveLeg] = field(default_factory=list)
+
+    def take(self, f: Fill) -> None:
+        sign = 1 if f.side == "BUY" else -1
+        tag = f"g{f.group_id}" if f.group_id else f"o{f.order_id}" if f.order_id else ""
+        worth = Fraction(f.price) * Fraction(f.instrument.multiplier)
+        touched: list[NaiveLeg] = []
+        for _ in range(int(Fraction(f.quantity) / UNIT)):
+            if self.units and self.units[0][0] != sign:
+                own = [i for i, unit in enumerate(self.units) if f.group_id and unit[2].tag == tag]
+                opened, entry, leg = self.units.pop(own[0] if own else 0)
+                leg.realised += opened * UNIT * (worth - entry)
+            else:
+                live = [leg for leg in self.legs if any(unit[2] is leg for unit in self.units)]
+                found = [leg for leg in live if leg.tag == tag]
+                leg = found[0] if found else NaiveLeg(tag, f.order)
+                if not found:
+                    self.legs.append(leg)
+                self.units.append((sign, worth, leg))
+                leg.opened += sign * UNIT
+                held = sum((unit[0] * UNIT for unit in self.units if unit[2] is leg), Fraction(0))
+                leg.most = max(leg.most, held, key=abs)
+            touched.append(leg)
+        for leg in touched:
+            leg.fees += Fraction(f.fee) / len(touched)
+
+
+def naive(fills: Sequence[Fill]) -> dict[str, list[NaiveLeg]]:
+    positions: dict[str, NaiveLegs] = {}
+    for f in sorted(fills, key=lambda f: f.order):
+        positions.setdefault(f"{f.strategy}:{f.instrument.symbol}", NaiveLegs()).take(f)
+    return {key: position.legs for key, position in positions.items()}
+
+
+def near(a: Decimal, b: Fraction) -> bool:
+    return abs(Fraction(a) - b) <= Fraction(1, 10**9)
+
+
+def arrived(fills: list[Fill], data: st.DataObject) -> list[list[Fill]]:
+    order = data.draw(st.permutations(fills))
+    return chopped(order, data.draw(st.lists(st.integers(1, 4), max_size=len(fills))))
+
+
+@given(tagged_fills(), st.data())
+def test_legs_are_what_a_count_of_single_units_says_in_any_order_of_arrival(
+    fills: list[Fill], data: st.DataObject
+) -> None:
+    """R1.1 R1.2: realised, fees and sizes of each leg, groups closing their own first, else first in, first out."""
+    book = booked(arrived(fills, data))
+    for key, truth in naive(fills).items():
+        legs = book.legs[key]
+        assert [leg.start for leg in legs] == [leg.start for leg in truth]
+        for leg, expected in zip(legs, truth, strict=True):
+            assert Fraction(leg.realised) == expected.realised
+            assert near(leg.fees, expected.fees)
+            assert (Fraction(leg.opened), Fraction(leg.most)) == (expected.opened, expected.most)
+
+
+@given(tagged_fills(), st.data(), st.sampled_from(METHODS))
+def test_legs_add_up_to_their_position(fills: list[Fill], data: st.DataObject, method: str) -> None:
+    """R1.1 R1.4: realised less the cost of what is open, units and fees, to the last digit, under every method."""
+    book, log = Book("demo", method=method), Log()
+    for message in arrived(fills, data):
+        book = book.with_fills(message, SESSION_OF, log, LATER)
+        log.fills += message
+    for key, position in book.positions.items():
+        legs = book.legs.get(key, ())
+        rounded = Decimal(0) if method != "average" else Decimal("1e-9")
+        assert sum(leg.quantity for leg in legs) == position.quantity
+        assert sum(leg.fees for leg in legs) == position.fees
+        made = sum(leg.realised - leg.cost for leg in legs)
+        assert abs(made - (position.realised - position.cost)) <= rounded
+
+
+@given(tagged_fills(tags=[{}, {"order_id": "O-1"}, {"order_id": "O-2"}]), st.data())
+def test_where_no_group_closes_its_own_legs_realise_what_the_position_realises(
+    fills: list[Fill], data: st.DataObject
+) -> None:
+    """R1.1 R1.4: the sum over trades is the book's."""
+    book = booked(arrived(fills, data))
+    for key, position in book.positions.items():
+        assert sum(leg.realised for leg in book.legs[key]) == position.realised
+
+
+@given(tagged_fills(), st.data())
+def test_legs_do_not_depend_on_the_order_of_arrival(fills: list[Fill], data: st.DataObject) -> None:
+    """R1.2 R8.6: to the last digit and id."""
+    assert booked(arrived(fills, data)).legs == booked([fills]).legs
+
+
+@given(tagged_fills(), st.data())
+def test_legs_read_back_from_the_document_go_on_as_if_they_had_stayed(
+    fills: list[Fill], data: st.DataObject
+) -> None:
+    """I1."""
+    book, log = Book("demo"), Log()
+    for message in arrived(fills, data):
+        book = decode_book(encode_book(book)).with_fills(message, SESSION_OF, log, LATER)
+        log.fills += message
+    assert book.legs == booked([fills]).legs
+    assert decode_book(encode_book(book)).legs == book.legs
+
+
+@given(tagged_fills(max_size=8), st.data())
+def test_a_split_fill_gives_the_same_legs(fills: list[Fill], data: st.DataObject) -> None:
+    """R1.2: cut in two parts of the same moment, order and group."""
+    parts = []
+    for f in fills:
+        half = f.quantity / 2
+        if half % Decimal("0.25"):
+            parts.append(f)
+            continue
+        for letter in "ab":
+            cut = {"quantity": half, "fee": f.fee / 2, "fill_id": f"{f.fill_id}{letter}"}
+            parts.append(Fill.model_validate({**f.model_dump(mode="json"), **_texts(cut)}))
+    whole, cut_up = booked([fills]), booked(arrived(parts, data))
+    for key in whole.legs:
+        for one, other in zip(whole.legs[key], cut_up.legs[key], strict=True):
+            assert (one.tag, one.opened, one.realised, one.cost) == (
+                other.tag,
+                other.opened,
+                other.realised,
+                other.cost,
+            )
+            assert near(one.fees, Fraction(other.fees))
+
+
+def _texts(values: dict[str, object]) -> dict[str, str]:
+    return {name: str(value) for name, value in values.items()}
+
+
+@st.composite
+def amended_fills(draw: st.DrawFn) -> list[Fill]:
+    """Return fills with busts, corrections and late fees of some of them."""
+    fills = draw(tagged_fills(max_size=8))
+    extra = []
+    for index, f in enumerate(draw(st.lists(st.sampled_from(fills), max_size=4, unique_by=id))):
+        kind = draw(st.sampled_from(["BUST", "CORRECT", "FEE"]))
+        more = {"fee": "0.5"} if kind == "FEE" else {}
+        if kind == "CORRECT":
+            more = {"fee": draw(fees)}
+        quantity = draw(quantities) if kind == "CORRECT" else 0
+        extra.append(
+            fill(
+                f"A-{index}",
+                f.side.value,
+                quantity,
+                draw(prices) if kind == "CORRECT" else 0,
+                NOON + timedelta(seconds=index),
+                f.instrument,
+                kind=kind,
+                ref=f.fill_id,
+                **more,
+            )
+        )
+    return [*fills, *extra]
+
+
+@given(amended_fills(), st.data())
+def test_busts_corrections_and_late_fees_refold_the_legs(fills: list[Fill], data: st.DataObject) -> None:
+    """R8.6: whether they come before or after their fills, the legs are those of all fills at once."""
+    book, log = Book("demo"), Log()
+
+    def find(key: str) -> Fill | None:
+        return next((f for f in log.fills if f.key == key), None)
+
+    for message in arrived(fills, data):
+        book = book.with_fills(message, SESSION_OF, log, LATER, find)
+        log.fills += message
+    at_once = booked([fills])
+    for key in book.legs.keys() | at_once.legs.keys():
+        assert _facts(book.legs.get(key, ())) == _facts(at_once.legs.get(key, ()))
+    for key, position in book.positions.items():
+        legs = book.legs.get(key, ())
+        assert sum(leg.realised - leg.cost for leg in legs) == position.realised - position.cost
+        assert sum(leg.fees for leg in legs) == position.fees
+
+
+def _facts(legs: Sequence[TradeLeg]) -> list[tuple[object, ...]]:
+    return [(leg.tag, leg.start, leg.lots, leg.realised, leg.fees, leg.exit_at) for leg in legs]
+
+
+def test_a_flip_closes_one_leg_and_opens_another_with_its_share_of_the_fee() -> None:
+    """R1.4, domain 4b.2: +10@100, sell 15@90 with a fee of 3: -100 realised, -5@90, fee 2 and 1."""
+    flip = fill("E-2", "SELL", 15, 90, at(1), order_id="O-2", fee="3")
+    book = booked([[fill("E-1", "BUY", 10, 100, order_id="O-1"), flip]])
+    was, now = book.legs["default:SPY"]
+    assert (was.realised, was.fees, was.lots, was.exit_at) == (-100, 2, type(was.lots)(), at(1))
+    assert (now.realised, now.fees, now.quantity, now.entry_price) == (0, 1, -5, 90)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_closing_fill_takes_the_lots_that_the_account_s_method_takes(method: str) -> None:
+    """R1.4: three trades at 100, 120 and 110; one is closed."""
+    book = Book("demo", method=method)
+    for number, price in enumerate((100, 120, 110)):
+        made = fill(f"E-{number}", "BUY", 1, price, at(number), order_id=f"O-{number}")
+        book = book.with_fills([made], SESSION_OF, Log(), LATER)
+    sold = fill("E-9", "SELL", 1, 130, at(9))
+    book = book.with_fills([sold], SESSION_OF, Log(), LATER)
+    [closed] = [leg for leg in book.legs["default:SPY"] if not leg.lots]
+    assert closed.entry_price == {"fifo": 100, "average": 100, "lifo": 110, "hifo": 120}[method]
+
+
+def test_funding_is_shared_among_the_trades_that_hold_the_instrument() -> None:
+    """R1.5: two orders of 1 and 3 units; what comes while nothing is open is of no trade."""
+    book = booked(
+        [
+            [
+                fill("E-1", "BUY", 1, 100, order_id="O-1"),
+                fill("E-2", "BUY", 3, 100, at(1), order_id="O-2"),
+                fill("E-3", quantity=0, price=0, executed_at=at(2), kind="FUNDING", fee="-2"),
+                fill("E-4", "SELL", 4, 100, at(3)),
+                fill("E-5", quantity=0, price=0, executed_at=at(4), kind="FUNDING", fee="-7"),
+            ]
+        ]
+    )
+    assert [leg.income for leg in book.legs["default:SPY"]] == [Decimal("0.5"), Decimal("1.5")]
+
+
+def test_a_stock_split_changes_the_units_of_the_legs_not_their_cost() -> None:
+    """R1.5: two for one."""
+    book = booked(
+        [[fill("E-1", "BUY", 5, 100), fill("E-2", "BUY", 2, 1, at(1), kind="SPLIT")]],
+    )
+    [leg] = book.legs["default:SPY"]
+    assert (leg.quantity, leg.opened, leg.entry_price, leg.cost) == (10, 10, 50, 500)
+
+
+def test_a_fee_in_the_bought_coin_makes_the_leg_smaller() -> None:
+    """R1.5: 2 coins bought at 100 less 0.1 coin fee."""
+    coin = Instrument.model_validate({"symbol": "BTCUSD", "kind": "crypto", "currency": "USD", "base": "BTC"})
+    book = booked([[fill("E-1", "BUY", 2, 100, instrument=coin, fee="0.1", fee_currency="BTC")]])
+    [leg] = book.legs["default:BTCUSD"]
+    position = book.positions["default:BTCUSD"]
+    assert (leg.quantity, leg.fees) == (position.quantity, position.fees) == (Decimal("1.9"), 10)
+
+
+def test_a_late_fee_needs_no_fill_log_where_its_fill_is_known() -> None:
+    """One RPC a fill: IBKR reports a commission for every one."""
+    log = Log()
+    opened = fill("E-1", "BUY", 10, 100, order_id="O-1")
+    book = Book("demo").with_fills([opened], SESSION_OF, log, LATER)
+    late = fill("F-1", quantity=0, price=0, executed_at=at(5), kind="FEE", ref="E-1", fee="1.25")
+    book = book.with_fills([late], SESSION_OF, log, LATER, lambda key: opened)
+    assert book.legs["default:SPY"][0].fees == Decimal("1.25")
+    assert log.asked == 0
+
+
+def test_a_book_from_before_there_were_trades_has_a_leg_for_each_open_position() -> None:
+    """F46: what is held goes on, with the lots as they are."""
+    book = booked([[fill("E-1", "SELL", 2, 5, instrument=option(6000))]])
+    state = json.loads(encode_book(book))
+    del state["legs"]
+    state["schema"] = 2
+    [leg] = decode_book(json.dumps(state)).legs[f"default:{option(6000).symbol}"]
+    assert (leg.quantity, leg.entry_price, leg.tag) == (-2, 5, "")
