@@ -7,7 +7,7 @@ PIP := -m pip --disable-pip-version-check install --quiet --require-hashes
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
 	--generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
 
-.PHONY: setup lint test demo lock clean python simulate fuzz audit sbom
+.PHONY: setup lint test demo lock clean python simulate chaos fuzz audit sbom
 .DEFAULT_GOAL := setup
 
 ## setup: both environments from their locks; does nothing when they are up to date
@@ -96,3 +96,7 @@ sbom: .venv-security/installed
 ## fuzz: 300,000 damaged messages through the functions' own path (a few minutes)
 fuzz: setup
 	STOPLINE_FUZZ=300000 $(BIN)/pytest tests/fuzz --timeout 3600
+
+## chaos: 100,000 fills on the emulators while they are killed, frozen and restarted (about an hour)
+chaos: setup
+	STOPLINE_CHAOS=100000 FAULT_RATE=0.03 $(BIN)/pytest tests/chaos -s

@@ -14,6 +14,7 @@ import base64
 import json
 import os
 import secrets
+import signal
 import tempfile
 import time
 from collections.abc import Iterable, Mapping
@@ -82,6 +83,14 @@ class Emulators:
             process.wait_ready(seconds)
         return self
 
+    def restart_pubsub(self) -> None:
+        """Kill the Pub/Sub emulator and start it again at its port: its topics and messages are gone."""
+        old = self.processes["pubsub"]
+        old.signal(signal.SIGKILL)
+        old.stop()
+        port = int(self.pubsub_host.rpartition(":")[2])
+        self.processes["pubsub"] = google.pubsub(port, clean_environment(), self.logs)
+
     def stop(self) -> None:
         """End all of them."""
         processes.stop(list(self.processes.values()))
@@ -128,6 +137,7 @@ class Stack:
         self._own: Emulators | None = None
         self._logs = logs
         self._pubsub: bootstrap.Rest | None = None
+        self._attempts: int | None = bootstrap.ATTEMPTS
 
     @property
     def emulators(self) -> Emulators:
@@ -171,6 +181,7 @@ class Stack:
         if self.urls or self._own is not None:
             raise RuntimeError("the stack is up already")
         sources = self._sources(functions)
+        self._attempts = attempts
         try:
             if self._shared is None:
                 self._own = Emulators(bigquery=bigquery, logs=self._logs)
@@ -190,6 +201,11 @@ class Stack:
             self.down()
             raise
         return self
+
+    def restart_pubsub(self) -> None:
+        """Restart the Pub/Sub emulator and give it the topology again; every project on it loses its messages."""
+        self.emulators.restart_pubsub()
+        self._apply_pubsub(self._attempts)
 
     def down(self) -> None:
         """End the functions, then the emulators if they are its own. Twice does no harm."""

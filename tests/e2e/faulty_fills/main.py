@@ -1,7 +1,8 @@
-"""The fills function with a store and a bus that fail: one call in ten before it, one in ten after."""
+"""The fills function with a world that fails: one call in ten before its effect, one in ten after, some far too late."""
 
 import os
 import random
+import time
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
@@ -15,6 +16,8 @@ from stopline.runtime.app import App, Ports
 from stopline.runtime.push import Answer, push
 
 RATE = float(os.environ.get("FAULT_RATE", "0.1"))
+LATE_RATE = float(os.environ.get("LATE_RATE", "0"))  # deliveries that outlive their deadline
+LATE_SECONDS = 12.0
 _random = random.Random(os.getpid())
 
 
@@ -37,6 +40,8 @@ class FaultyStore:
         return getattr(self._store, name)
 
     def commit(self, writes: Sequence[Write]) -> list[Any]:
+        if _random.random() < LATE_RATE:
+            time.sleep(LATE_SECONDS)  # Pub/Sub has given the message to somebody else by then
         return _faulty(lambda: self._store.commit(writes))
 
 

@@ -1,0 +1,176 @@
+"""A storm of fills through the emulators, and what must be true when it is over. No test by itself."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from fractions import Fraction
+from typing import Any
+
+import pytest
+
+from emulators.stack import Stack
+from stopline.ledger.encoding import decode_book
+from stopline.model.account import Account
+from stopline.model.ids import document_id
+from stopline.model.wire import canonical, validate
+from stopline.runtime.app import App, Ports
+
+Raw = dict[str, Any]
+
+
+def make_fills(rng: random.Random, start: datetime, count: int, accounts: int) -> list[Raw]:
+    """Fills of several kinds of contract, some at the very same moment."""
+    contracts = [
+        {"symbol": "AAPL", "kind": "equity", "currency": "USD"},
+        {"symbol": "BTC-USD", "kind": "crypto", "currency": "USD"},
+        {"symbol": "ESZ6", "kind": "future", "currency": "USD", "multiplier": "50", "underlying": "ES"},
+        {
+            "symbol": "SPXW991231P02600000", "kind": "option", "currency": "USD", "multiplier": "100",
+            "underlying": "SPX", "expiry": "2099-12-31", "strike": "2600", "right": "P",
+        },
+    ]  # fmt: skip
+    fills = []
+    for number in range(count):
+        contract = rng.choice(contracts)
+        quantity = (
+            f"0.{rng.randint(1, 99999999):08d}" if contract["kind"] == "crypto" else str(rng.randint(1, 9))
+        )
+        fills.append(
+            {
+                "type": "stopline.fill.v1",
+                "fill_id": f"E{number}",
+                "broker": "paper",
+                "account": account_name(rng.randrange(accounts)),
+                "instrument": contract,
+                "side": rng.choice(["BUY", "SELL"]),
+                "quantity": quantity,
+                "price": f"{rng.randint(9000, 11000) / 100:.2f}",
+                "fee": f"0.{rng.randint(0, 99):02d}",
+                "executed_at": (start + timedelta(seconds=number // 3)).isoformat(),
+            }
+        )
+    return fills
+
+
+def naive_fold(fills: list[Raw]) -> dict[tuple[str, str], tuple[Fraction, Fraction, Fraction]]:
+    """An independent first-in-first-out: (account, symbol) -> (quantity, realised gross, fees)."""
+    result = {}
+    groups = defaultdict(list)
+    for fill in fills:
+        groups[fill["account"], fill["instrument"]["symbol"]].append(fill)
+    for key, group in groups.items():
+        group.sort(key=lambda f: (f["executed_at"], document_id(f["broker"], f["account"], f["fill_id"])))
+        units: list[list[Fraction]] = []  # [signed quantity, price]
+        realised = fees = Fraction(0)
+        for fill in group:
+            sign = 1 if fill["side"] == "BUY" else -1
+            left, price = sign * Fraction(fill["quantity"]), Fraction(fill["price"])
+            multiplier = Fraction(fill["instrument"].get("multiplier", "1"))
+            fees += Fraction(fill["fee"])
+            while left and units and (units[0][0] > 0) != (left > 0):
+                part = min(abs(left), abs(units[0][0]))
+                direction = 1 if units[0][0] > 0 else -1
+                realised += part * direction * (price - units[0][1]) * multiplier
+                units[0][0] -= part * direction
+                left += part * direction
+                if not units[0][0]:
+                    units.pop(0)
+            if left:
+                units.append([left, price])
+        result[key] = (sum((u[0] for u in units), Fraction(0)), realised, fees)
+    return result
+
+
+def app_of(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> App:
+    for name, value in stack.env.items():
+        monkeypatch.setenv(name, value)
+    from stopline.adapters.clock import SystemClock
+    from stopline.adapters.firestore import FirestoreStore
+    from stopline.adapters.pubsub import PubSubBus
+
+    return App(Ports(FirestoreStore(stack.project), PubSubBus(stack.project), SystemClock()))
+
+
+def publish(
+    stack: Stack, fills: Sequence[Raw], rng: random.Random, sizes: Sequence[int] = (1, 2, 8, 25)
+) -> int:
+    """Publish fills in any order, each message a few of one account; return the number of messages."""
+    by_account = defaultdict(list)
+    for fill in fills:
+        by_account[fill["account"]].append(fill)
+    messages = []
+    for waiting in by_account.values():
+        while waiting:
+            size = rng.choice(sizes)
+            part, waiting = waiting[:size], waiting[size:]
+            messages.append(part[0] if len(part) == 1 else {"type": "stopline.fills.v1", "fills": part})
+    rng.shuffle(messages)
+    for body in messages:
+        stack.publish("fills", canonical(body))
+    return len(messages)
+
+
+def account_name(number: int) -> str:
+    return f"acc-{number:02d}"
+
+
+def create_accounts(app: App, count: int) -> None:
+    for number in range(count):
+        facts = {"account": account_name(number), "owner": "ann", "currency": "USD", "capital": "100000"}
+        app.account_writer.create(validate(Account, facts), "test")
+
+
+class Counted:
+    """Counts what became of fills, in the documents themselves."""
+
+    def __init__(self, stack: Stack) -> None:
+        from google.cloud import firestore
+
+        self._client = firestore.Client(project=stack.project)
+
+    def now(self) -> Counter[str]:
+        names = ("fills", "duplicates", "quarantine")
+        return Counter({n: int(self._client.collection(n).count().get()[0][0].value) for n in names})
+
+
+def check_books(app: App, fills: list[Raw]) -> None:
+    """Every position and total equals an independent fold of the distinct fills."""
+    expected = naive_fold(fills)
+    found = {}
+    for document in app.store.query("books"):
+        book = decode_book(document.data["state"])
+        for position in book.positions.values():
+            key = (book.account, position.instrument.symbol)
+            found[key] = (Fraction(position.quantity), Fraction(position.realised), Fraction(position.fees))
+        total = book.total("USD")
+        assert Fraction(total.realised) == sum(v[1] for k, v in expected.items() if k[0] == book.account)
+        assert sum(day.realised for day in book.days.values()) == total.realised
+    assert found == expected
+
+
+def check_effects(stack: Stack, app: App, fills: list[Raw]) -> None:
+    """Every fill's history row went out under one effect id; what was not proven is still in an outbox."""
+    from stopline.ports import Where
+    from stopline.service.outbox import decode_outbox
+
+    now = datetime.now(UTC)
+    for document in app.store.query("books", [Where("outbox_at", "<=", now)], ["outbox_at"]):
+        app.relay.publish(decode_outbox(document.data))  # what the sweep does
+    ids: dict[str, set[str]] = defaultdict(set)
+    rows: dict[str, set[bytes]] = defaultdict(set)
+    quiet = 0
+    while quiet < 3:
+        messages = stack.pull("history-push", count=1000, seconds=1)
+        quiet = 0 if messages else quiet + 1
+        for message in messages:
+            for row in message.json()["rows"]:
+                if row["table"] == "fills":
+                    ids[row["event_id"]].add(message.attributes["effect_id"])
+                    rows[row["event_id"]].add(canonical(row["row"]))
+    keys = {document_id(f["broker"], f["account"], f["fill_id"]) for f in fills}
+    assert set(ids) == keys, "a fill's effect was lost"
+    assert all(len(found) == 1 for found in ids.values()), "an effect went out under two ids"
+    assert all(len(found) == 1 for found in rows.values())
