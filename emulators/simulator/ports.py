@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from emulators.simulator.world import Instance, World
+from stopline.adapters.memory import matching
 from stopline.model.messages import Alert, HistoryRow
 from stopline.ports import (
     ChannelBusy,
@@ -96,6 +97,14 @@ class SimHistory:
 
         faults: list[RowFault] = self._world.effect(self._instance, "history.append", append)
         return faults
+
+    def read(self, table: str, where: Sequence[Where]) -> list[dict[str, Any]]:
+        def read() -> list[dict[str, Any]]:
+            found = [copies[-1] for (of, _), copies in self._rows.items() if of == table]
+            return matching(table, found, where)
+
+        rows: list[dict[str, Any]] = self._world.effect(self._instance, "history.read", read)
+        return rows
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         raise Unavailable("the simulated history has no SQL")

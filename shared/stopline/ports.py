@@ -168,6 +168,12 @@ class History(Protocol):
         can be told.
         """
 
+    def read(self, table: str, where: Sequence[Where]) -> list[dict[str, Any]]:
+        """Return the rows of a table that match all conditions, one per event id, the last one appended.
+
+        Columns as Decimal, date, UTC datetime, int or str; None where a row has none. Raises Unavailable.
+        """
+
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """Run a query; `{dataset}` in the text stands for the dataset."""
 

@@ -10,7 +10,7 @@ import pytest
 
 from stopline.model.decimals import parse_decimal
 from stopline.model.messages import HistoryRow
-from stopline.ports import RowFault
+from stopline.ports import RowFault, Where
 
 from .conftest import HistoryWorld
 from .differences import differs
@@ -45,6 +45,15 @@ ROWS: dict[str, dict[str, Any]] = {
         "book_revision": 7,
     },
     "account_snapshots": {"account": "demo", "session": "2026-11-20", "equity": "100000.01", "pnl_day": None},
+    "closes": {
+        "calendar": "XNYS",
+        "symbol": "SPY",
+        "session": "2026-11-20",
+        "close": "600.25",
+        "source": "mark",
+        "as_of": "2026-11-20T20:59:59Z",
+    },
+    "metrics": {"account": "demo", "session": "2026-11-20", "metric": "var", "value": None, "unit": "USD"},
     "alerts": {
         "alert_id": "A-1",
         "account": "demo",
@@ -135,3 +144,31 @@ def test_a_row_that_would_never_fit_is_named_and_takes_none_along(
     assert fault == RowFault("ev-1", bad.table, fault.reason)
     assert fault.reason.startswith(reason)
     assert {found["event_id"] for found in past.latest("fills")} == {"ev-0", "ev-2"}
+
+
+def test_rows_are_read_by_their_columns_one_per_event(past: HistoryWorld) -> None:
+    """R2.9: what was kept is read back with its types, the last one appended of each event."""
+    closes = [
+        row("closes", f"c-{day}-{symbol}", symbol=symbol, session=f"2026-11-{day}", close=f"{day}.5")
+        for day in (18, 19, 20)
+        for symbol in ("SPY", "VIX")
+    ]
+    past.history.append(closes, NOW)
+    past.history.append([row("closes", "c-20-SPY", close="601.125")], NOW + timedelta(seconds=1))
+    found = past.history.read(
+        "closes",
+        [
+            Where("calendar", "==", "XNYS"),
+            Where("symbol", "==", "SPY"),
+            Where("session", ">", date(2026, 11, 18)),
+        ],
+    )
+    assert sorted((one["session"], one["close"], one["as_of"]) for one in found) == [
+        (date(2026, 11, 19), Decimal("19.5"), datetime(2026, 11, 20, 20, 59, 59, tzinfo=UTC)),
+        (date(2026, 11, 20), Decimal("601.125"), datetime(2026, 11, 20, 20, 59, 59, tzinfo=UTC)),
+    ]
+    assert len(past.history.read("closes", [])) == 6
+    with pytest.raises(ValueError, match="no column"):
+        past.history.read("closes", [Where("price; DROP", "==", "x")])
+    with pytest.raises(ValueError, match="no column"):
+        past.history.read("nowhere", [Where("symbol", "==", "x")])

@@ -10,9 +10,9 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from stopline.adapters.lazy import Lazy
-from stopline.adapters.schemas import record
+from stopline.adapters.schemas import check_condition, record, typed
 from stopline.model.messages import HistoryRow
-from stopline.ports import RowFault, Unavailable
+from stopline.ports import RowFault, Unavailable, Where
 
 if TYPE_CHECKING:
     from google.api_core.retry import Retry
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 MAX_REQUEST_ROWS = 500
 MAX_REQUEST_BYTES = 5_000_000  # BigQuery takes 10 MB, as JSON with its escapes
+_OPS = {"==": "=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 _REFUSED = frozenset({"invalid"})  # the reasons that blame the row; `stopped` and outages do not
 
 
@@ -66,6 +67,17 @@ class BigQueryHistory:
                     raise Unavailable(f"BigQuery took {len(untold)} rows for {table} neither in nor back")
                 faults += refused
         return faults
+
+    def read(self, table: str, where: Sequence[Where]) -> list[dict[str, Any]]:
+        for condition in where:
+            check_condition(table, condition)
+        tests = " AND ".join(f"{c.field} {_OPS[c.op]} @p{place}" for place, c in enumerate(where)) or "TRUE"
+        sql = (  # not the view: the conditions must reach the partitions
+            f"SELECT * FROM `{{dataset}}.{table}` WHERE {tests} QUALIFY ROW_NUMBER() OVER "  # noqa: S608 - checked names
+            "(PARTITION BY event_id ORDER BY ingested_at DESC, content_hash DESC) = 1"
+        )
+        found = self.query(sql, {f"p{place}": condition.value for place, condition in enumerate(where)})
+        return [typed(table, row) for row in found]
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """Run a query. `{dataset}` in its text stands for project and dataset, to be put in back quotes.

@@ -6,7 +6,7 @@ tests/contract/differences.py.
 
 import threading
 from collections import defaultdict, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,7 +18,7 @@ from stopline.adapters.checks import (
     check_query,
     sort_fields,
 )
-from stopline.adapters.schemas import record
+from stopline.adapters.schemas import check_condition, record, typed
 from stopline.model.messages import HistoryRow
 from stopline.ports import (
     SERVER_TIME,
@@ -134,6 +134,18 @@ def _matches(data: Data, condition: Where) -> bool:
     return _rank(value) == _rank(condition.value) and _OPS[condition.op](value, condition.value)
 
 
+def matching(table: str, rows: Iterable[Mapping[str, Any]], where: Sequence[Where]) -> list[dict[str, Any]]:
+    """Return those rows of a history table that match all conditions, with the types of its columns."""
+    for condition in where:
+        check_condition(table, condition)
+    found = [typed(table, row) for row in rows]
+    return [
+        row
+        for row in found
+        if all(row[c.field] is not None and _OPS[c.op](row[c.field], c.value) for c in where)
+    ]
+
+
 def _rank(value: Any) -> int:
     """Return where a value's type stands in Firestore's order of types."""
     match value:
@@ -224,6 +236,9 @@ class MemoryHistory:
                 if self._keep and len(kept) > 2 * self._keep:
                     del kept[: -self._keep]
         return faults
+
+    def read(self, table: str, where: Sequence[Where]) -> list[dict[str, Any]]:
+        return matching(table, self.latest(table), where)
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         raise NotImplementedError("the embedded mode keeps rows but has no SQL: use `latest`")

@@ -1,7 +1,7 @@
 """The tables of the history, for the adapters. infra/schemas/bigquery says the same: a test compares them."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, Final
 
@@ -9,7 +9,7 @@ from stopline.model.decimals import EXACT_QUANTIZE, decimal_text
 from stopline.model.messages import HistoryRow
 from stopline.model.times import parse_date, parse_utc, utc_text
 from stopline.model.wire import canonical, content_hash
-from stopline.ports import RowFault
+from stopline.ports import RowFault, Where
 
 TABLES: Final[Mapping[str, Mapping[str, str]]] = {
     "fills": {
@@ -56,6 +56,25 @@ TABLES: Final[Mapping[str, Mapping[str, str]]] = {
         "pnl_day": "NUMERIC",
         "gross_exposure": "NUMERIC",
         "level": "STRING",
+        "as_of": "TIMESTAMP",
+        "kind": "STRING",
+    },
+    "closes": {
+        "calendar": "STRING",
+        "symbol": "STRING",
+        "session": "DATE",
+        "close": "NUMERIC",
+        "source": "STRING",
+        "as_of": "TIMESTAMP",
+    },
+    "metrics": {
+        "account": "STRING",
+        "session": "DATE",
+        "metric": "STRING",
+        "object": "STRING",
+        "value": "NUMERIC",
+        "unit": "STRING",
+        "method": "STRING",
         "as_of": "TIMESTAMP",
     },
     "alerts": {
@@ -118,6 +137,30 @@ def record(row: HistoryRow, at: datetime) -> dict[str, Any] | RowFault:
     except (ValueError, TypeError) as problem:
         return RowFault(row.event_id, row.table, str(problem)[:300])
     return {**values, "event_id": row.event_id, "content_hash": hashed, "ingested_at": utc_text(at)}
+
+
+def typed(table: str, row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns of a row as Python values: Decimal, date, UTC datetime, int, str; None where there is none."""
+    return {name: _typed(kind, row.get(name)) for name, kind in TABLES[table].items()}
+
+
+def _typed(kind: str, value: Any) -> Any:
+    if value is None:
+        return None
+    match kind:
+        case "NUMERIC":
+            return Decimal(str(value))
+        case "TIMESTAMP":
+            return value.astimezone(UTC) if isinstance(value, datetime) else parse_utc(value)
+        case "DATE":
+            return value if isinstance(value, date) else parse_date(value)
+    return value
+
+
+def check_condition(table: str, condition: Where) -> None:
+    """Refuse a question about a table or column that is not there."""
+    if table not in TABLES or condition.field not in TABLES[table]:
+        raise ValueError(f"there is no column {table}.{condition.field}")
 
 
 def _value(name: str, kind: str, value: Any) -> str | int:

@@ -32,6 +32,9 @@ COMMANDS = {
     "iv": Entry("stopline.cli.iv", "iv", "Add implied volatilities to a CSV file of options."),
     "metrics": Entry("stopline.cli.metrics", "metrics", "Measure a series of returns: CSV in, JSON out."),
     "var": Entry("stopline.cli.var", "var", "Value at risk and expected shortfall of a series of P&L."),
+    "factors": Entry(
+        "stopline.cli.factors", "factors", "Load closes of past sessions, and see what is known."
+    ),
     "ledger": Entry("stopline.cli.ledger", "ledger", "Account for fills: positions, lots, realised P&L."),
     "margin": Entry("stopline.cli.margin", "margin", "Work out what option legs bind, lose and make."),
     "quarantine": Entry("stopline.cli.quarantine", "quarantine", "Look at messages that were refused."),

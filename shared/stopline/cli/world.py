@@ -24,6 +24,7 @@ def app_of(ctx: click.Context) -> App:
 
 def open_app() -> App:
     """Return an app over the project of the environment. Raises Rejected when none is named."""
+    from stopline.adapters.bigquery import BigQueryHistory
     from stopline.adapters.firestore import FirestoreStore
     from stopline.adapters.pubsub import PubSubBus
     from stopline.runtime.google import clock
@@ -32,7 +33,8 @@ def open_app() -> App:
     logging.getLogger().setLevel(logging.ERROR)
     store = FirestoreStore(project=chosen.project, database=chosen.database)
     bus = PubSubBus(project=chosen.project, prefix=chosen.prefix)
-    return App(Ports(store=store, bus=bus, clock=clock(chosen), operator=chosen.operator))
+    history = BigQueryHistory(project=chosen.project, dataset=chosen.dataset)  # connects when it is asked
+    return App(Ports(store, bus, clock(chosen), history, operator=chosen.operator))
 
 
 def actor() -> str:

@@ -6,7 +6,8 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from stopline.model.decimals import ZERO, DecimalText
-from stopline.model.ids import Symbol
+from stopline.model.ids import Name, Symbol
+from stopline.model.times import DateText
 from stopline.model.wire import Message
 
 
@@ -24,8 +25,9 @@ class MeasureSettings(Message):
 
     `index`: beta-weighted delta is in its money; without one it is UNKNOWN. `volatility_index` moves the implied
     volatilities in historical scenarios and tells the regime. `rate` is the yearly interest rate for options (0.04 is
-    4 %). `window`: sessions of history. `spike`: a move of the day is a volatility spike from so many daily
-    deviations on. `exposure_warning`: told when the near stress (5 % of spot) would lose that much of equity.
+    4 %). `window`: sessions of history. `days`: names of sessions that stress is played by, however long ago.
+    `spike`: a move of the day is a volatility spike from so many daily deviations on. `exposure_warning`: told when
+    the near stress (5 % of spot) would lose that much of equity.
     """
 
     index: Symbol | None = None
@@ -34,4 +36,5 @@ class MeasureSettings(Message):
     confidence: Annotated[DecimalText, _between("0.9", "0.995")] = Decimal("0.95")
     window: Annotated[int, Field(ge=20, le=500)] = 500
     spike: Annotated[DecimalText, _between("1", "20")] = Decimal(4)
+    days: dict[Name, DateText] = Field(default_factory=dict, max_length=20)
     exposure_warning: Annotated[DecimalText, _between("1", "1000")] = Decimal(25)

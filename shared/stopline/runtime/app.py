@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from stopline.service.close_book import Closer
     from stopline.service.controls import TradingStates
     from stopline.service.dispatch_alert import AlertDispatcher
+    from stopline.service.end_session import Ended, SessionEnder
     from stopline.service.evaluate import Evaluator
+    from stopline.service.factors import FactorReader
     from stopline.service.keep_history import HistoryKeeper
     from stopline.service.mark_prices import Desk, PriceMarker
     from stopline.service.record_fill import FillRecorder
@@ -111,6 +113,33 @@ class App:
         return risk_states(self.store, self.relay, self.clock)
 
     @cached_property
+    def factors(self) -> FactorReader:
+        from stopline.service.factors import FactorReader
+
+        return FactorReader(self.store, self.clock)
+
+    @cached_property
+    def ended_sessions(self) -> Aggregates[Ended]:
+        from stopline.service.end_session import ended_sessions
+
+        return ended_sessions(self.store, self.relay, self.clock)
+
+    @cached_property
+    def session_ender(self) -> SessionEnder:
+        from stopline.service.end_session import SessionEnder
+        from stopline.service.factors import FactorBuilder
+
+        history = self.ports.history
+        builder = FactorBuilder(self.store, history, self.clock) if history else None
+        return SessionEnder(self.desk, self.ended_sessions, builder, self.factors)
+
+    @cached_property
+    def history(self) -> History:
+        if self.ports.history is None:
+            raise RuntimeError("this instance has no history port")
+        return self.ports.history
+
+    @cached_property
     def evaluator(self) -> Evaluator:
         from stopline.service.evaluate import Evaluator
 
@@ -120,7 +149,7 @@ class App:
     def marker(self) -> PriceMarker:
         from stopline.service.mark_prices import PriceMarker
 
-        return PriceMarker(self.clock, self.desk, self.evaluator)
+        return PriceMarker(self.clock, self.desk, self.evaluator, self.factors)
 
     @cached_property
     def sweeper(self) -> Sweeper:
@@ -135,6 +164,7 @@ class App:
             self.desk,
             self.marker,
             self.closer,
+            self.session_ender,
         )
 
     @cached_property
@@ -149,6 +179,4 @@ class App:
     def history_keeper(self) -> HistoryKeeper:
         from stopline.service.keep_history import HistoryKeeper
 
-        if self.ports.history is None:
-            raise RuntimeError("this instance has no history port")
-        return HistoryKeeper(self.ports.history, self.quarantine, self.clock)
+        return HistoryKeeper(self.history, self.quarantine, self.clock)

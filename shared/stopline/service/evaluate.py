@@ -277,6 +277,7 @@ def _snapshot_row(f: Figures, state: RiskState) -> HistoryRow:
         "gross_exposure": f.gross_exposure,
         "level": state.level.value,
         "as_of": f.at,
+        "kind": None,
     }
     event_id = digest("snapshot", f.account.account, str(state.revision))
     return table_row("account_snapshots", event_id, row, state.shown)

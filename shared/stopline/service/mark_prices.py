@@ -16,6 +16,7 @@ from stopline.rules.figures import Valued
 from stopline.service.accounts import AccountReader
 from stopline.service.books import BookFeed
 from stopline.service.evaluate import Evaluator, exchange_rate, is_usable, value_positions
+from stopline.service.factors import FactorReader
 from stopline.service.greeks import Watched, net_greeks, option_terms
 from stopline.service.marks import MarkTable
 
@@ -72,10 +73,11 @@ class Desk:
 class PriceMarker:
     """Takes price batches. Several instances may; the marks and the risk documents decide by version."""
 
-    def __init__(self, clock: Clock, desk: Desk, evaluator: Evaluator) -> None:
+    def __init__(self, clock: Clock, desk: Desk, evaluator: Evaluator, factors: FactorReader) -> None:
         self._clock = clock
         self._desk = desk
         self._evaluator = evaluator
+        self._factors = factors
 
     def mark(self, batch: PriceBatch) -> list[tuple[str, str]]:
         """Take one batch; return (symbol, reason) of the prices that were refused or held back."""
@@ -106,7 +108,9 @@ class PriceMarker:
             mark = marks.get(symbol)
             return mark.quote if mark is not None and is_usable(mark, account, now) else None
 
-        return Watched(account, valued[account.account], quote, exchange_rate(account, marks, now), {})
+        asked = account.measures
+        betas = self._factors.betas(account.calendar, asked.index, asked.window)
+        return Watched(account, valued[account.account], quote, exchange_rate(account, marks, now), betas)
 
     def _holders(self, symbols: set[str]) -> set[str]:
         """Return the accounts with a position in or on one of the symbols, or in a currency they price."""

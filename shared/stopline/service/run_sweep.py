@@ -12,10 +12,20 @@ from stopline.ports import Bus, Clock, Conflict, Path, Put, Store, Update, Where
 from stopline.service.accounts import AccountReader
 from stopline.service.close_book import Closer
 from stopline.service.dispatch_alert import republish_due
+from stopline.service.end_session import SessionEnder
 from stopline.service.mark_prices import Desk, PriceMarker
 from stopline.service.outbox import Relay, decode_outbox, outbox_fields
 
-OUTBOX_COLLECTIONS = ("books", "risk", "controls", "accounts", "alerts", "quarantine", "heartbeats")
+OUTBOX_COLLECTIONS = (
+    "books",
+    "risk",
+    "controls",
+    "accounts",
+    "alerts",
+    "quarantine",
+    "heartbeats",
+    "sessions",
+)
 OUTBOX_AGE = timedelta(seconds=30)
 HEARTBEAT = Path("heartbeats", "sweep")
 
@@ -33,6 +43,7 @@ class Sweeper:
         desk: Desk,
         marker: PriceMarker,
         closer: Closer,
+        ender: SessionEnder,
     ) -> None:
         self._store = store
         self._bus = bus
@@ -42,6 +53,7 @@ class Sweeper:
         self._desk = desk
         self._marker = marker
         self._closer = closer
+        self._ender = ender
 
     def run(self, sweep: Sweep, scheduled_at: datetime, message_id: str) -> None:
         """Run one sweep. Raises Transient when a part could not be done: the rest was done, the whole comes
@@ -54,6 +66,10 @@ class Sweeper:
             return
         faults = [self._flush(collection, now) for collection in OUTBOX_COLLECTIONS]
         faults.append(self._evaluate_all(now, digest("sweep", sweep.kind.value, utc_text(scheduled_at))))
+        if sweep.kind in (SweepKind.SESSION_CLOSE, SweepKind.END_OF_DAY):
+            self._ender.close(now)
+        if sweep.kind is SweepKind.END_OF_DAY:
+            self._ender.build_factors()
         republish_due(self._store, self._bus, self._clock)
         problems = [fault for fault in faults if fault]
         if problems:

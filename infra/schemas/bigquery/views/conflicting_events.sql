@@ -15,6 +15,10 @@ FROM (
   SELECT 'alerts' AS table_name, event_id, content_hash, ingested_at FROM `{dataset}.alerts`
   UNION ALL
   SELECT 'audit' AS table_name, event_id, content_hash, ingested_at FROM `{dataset}.audit`
+  UNION ALL
+  SELECT 'closes' AS table_name, event_id, content_hash, ingested_at FROM `{dataset}.closes`
+  UNION ALL
+  SELECT 'metrics' AS table_name, event_id, content_hash, ingested_at FROM `{dataset}.metrics`
 )
 GROUP BY table_name, event_id
 HAVING COUNT(DISTINCT content_hash) > 1
