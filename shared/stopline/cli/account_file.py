@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from stopline.model.account import Account, check_capital
 from stopline.model.errors import Rejected
 from stopline.model.wire import describe
+from stopline.rules.exit_plan import check_exits
 from stopline.rules.limits import check_overrides
 
 MAX_BYTES = 64 * 1024
@@ -89,7 +90,7 @@ def make_account(facts: Mapping[str, Any], where: str = "account") -> Account:
     except ValidationError as problem:
         raise Rejected("BAD_ACCOUNT", f"{where}: {describe(problem)}") from None
     check_capital(account)
-    faults = check_overrides(account)
+    faults = [*check_overrides(account), *check_exits(account)]
     if faults:
         raise Rejected("BAD_ACCOUNT", f"{where}: {'; '.join(faults)}")
     return account

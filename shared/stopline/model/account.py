@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from stopline.model.calendars import Calendar, calendar
 from stopline.model.decimals import DecimalText
 from stopline.model.errors import Rejected
+from stopline.model.exit_settings import ExitSettings
 from stopline.model.ids import Currency, Name
 from stopline.model.measure_settings import MeasureSettings
 from stopline.model.recipients import Recipients
@@ -68,6 +69,7 @@ class Account(Message):
     price_max_age_s: Annotated[int, Field(ge=1, le=86_400)] = 60
     risk_interval_s: Annotated[int, Field(ge=1, le=3600)] = 1
     brokers: tuple[Name, ...] = Field(default=("paper",), min_length=1, max_length=32)
+    exits: ExitSettings = Field(default_factory=ExitSettings)
     note: Text = ""
     measures: MeasureSettings = Field(default_factory=MeasureSettings)
     version: Annotated[int, Field(ge=1, lt=2**53)] = 1

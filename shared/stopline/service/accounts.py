@@ -12,6 +12,7 @@ from stopline.model.ids import digest, document_id
 from stopline.model.messages import Effect
 from stopline.model.wire import canonical, validate
 from stopline.ports import Clock, Create, Path, Store, Update
+from stopline.rules.exit_plan import check_exits
 from stopline.service.history_rows import audit_row, history_effect
 from stopline.service.outbox import Relay, decode_outbox, outbox_fields
 
@@ -73,6 +74,7 @@ class AccountWriter:
     def create(self, account: Account, actor: str) -> Account:
         """Write a new account. Raises AlreadyExists when the name is taken."""
         check_capital(account)
+        _check_exits(account)
         effects = self._audit(account, "account_created", actor)
         self._store.commit([Create(account_path(account.account), self._fields(account, effects))])
         self._relay.publish(effects)
@@ -89,6 +91,7 @@ class AccountWriter:
         edited = edit(before).model_copy(update={"account": name, "version": before.version + 1})
         after = validate(Account, edited.model_dump(mode="json"))
         check_capital(after)
+        _check_exits(after)
         self._check_method(before, after)
         due = self._relay.unpublished(decode_outbox(document.data))  # of an earlier change: not to be lost
         effects = (*due, *self._audit(after, "account_changed", actor))
@@ -129,3 +132,9 @@ class AccountWriter:
             "changed_at": self._clock.now(),
             **outbox_fields(effects, self._clock.now()),
         }
+
+
+def _check_exits(account: Account) -> None:
+    faults = check_exits(account)
+    if faults:
+        raise Rejected("BAD_EXITS", "; ".join(faults)[:800])

@@ -1,0 +1,344 @@
+"""Laws of exits that hold on every path, and real paths with the results of a second implementation.
+
+The second implementation (`by_history`) shares nothing with the product: it remembers no state, looks at the whole
+path again at each reading, and works in fractions.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from stopline.model.exit_settings import parse_distance
+from stopline.rules.exit_plan import Plan
+from stopline.rules.exit_state import FRESH, ExitState, Reading
+from stopline.rules.exit_table import ExitTable, Seen, Watch
+from stopline.rules.exits import STUCK, Step, advance
+
+from .exit_paths import START, held, plan
+
+DATA = Path(os.environ.get("STOPLINE_TEST_DATA") or Path(__file__).parents[4] / "shared" / "data")
+
+SIDES: Any = st.sampled_from([1, -1])
+TRAILS = st.sampled_from(
+    [
+        {"by": "percent", "amount": "1%", "activation": "0%"},
+        {"by": "percent", "amount": "3%"},
+        {"by": "giveback", "amount": "30%", "activation": "1%"},
+        {"by": "step", "amount": "2", "activation": "1%"},
+        {"by": "atr", "amount": "2atr", "activation": "0.5%"},
+        "off",
+    ]
+)
+
+
+@st.composite
+def plans(draw: st.DrawFn) -> Plan:
+    some: dict[str, Any] = {
+        "confirm": draw(st.integers(1, 3)),
+        "stop_loss": draw(st.sampled_from(["0", "2%", "3", "1.5atr"])),
+        "trail": draw(TRAILS),
+        "atr_bar_s": 60,
+        "atr_bars": 3,
+    }
+    for name, values in (
+        ("target", ["6%", "3R", "off"]),
+        ("breakeven", ["1%", "1R", "off"]),
+        ("breakeven_offset", ["0.1"]),
+        ("lock_in", [[{"at": "2%", "keep": "0.5%"}, {"at": "4%", "keep": "3%"}]]),
+        ("scale_out", [[{"at": "1R", "close": "33"}, {"at": "2R", "close": "67"}]]),
+        ("excessive_loss", ["5%"]),
+        ("timeout_s", [600]),
+        ("max_age_s", [1800]),
+    ):
+        if draw(st.booleans()):
+            some[name] = draw(st.sampled_from(values))
+    return plan(**some)
+
+
+class Exits(RuleBasedStateMachine):
+    """One trade that lives: prices, silence, time, partial fills, and additions, in any order."""
+
+    @initialize(the_plan=plans(), side=SIDES)
+    def begin(self, the_plan: Plan, side: Literal[1, -1]) -> None:
+        self.plan = the_plan
+        self.held = held(side=side, quantity="9")
+        self.due = tuple(
+            (START + span, name)
+            for name, span in (("timeout", the_plan.timeout), ("max_age", the_plan.max_age))
+            if span is not None
+        )
+        self.state: ExitState = FRESH
+        self.now = START
+        self.price = Decimal(100)
+        self.stops: list[Decimal] = []
+        self.told = False
+
+    def step(self, reading: Reading | None) -> None:
+        table = self.table()
+        step = advance(self.plan, self.held, self.state, reading, self.due, self.now)
+        self.agrees(table, reading, step)
+        before, self.state = self.state, step.state
+        if step.exit:
+            assert Decimal(0) <= step.exit.leave < self.held.quantity
+            assert before.asked is None or step.exit.leave < before.asked.leave
+        if step.stuck:
+            assert before.asked
+            assert self.now - before.asked.at >= STUCK
+            self.told = True
+        if self.state.stop is not None:
+            self.stops.append(self.state.stop)
+
+    def table(self) -> ExitTable:
+        watch = Watch(self.held, self.plan, self.due, (("SPY", Decimal(1)),))
+        table = ExitTable([watch], {}, self.now)
+        table.sync({"T-1": self.state}, self.now)
+        return table
+
+    def agrees(self, table: ExitTable, reading: Reading | None, exact: Step) -> None:
+        """The cheap columns find every step that changes something, and no other."""
+        marks = {"SPY": Seen(float(reading.price), reading.newest.timestamp())} if reading else {}
+        changed, stale = table.steps(marks, self.now)
+        asked = self.state.asked
+        assert bool(stale) == (reading is None and not (asked and not asked.leave))
+        if exact.state == self.state and not exact.exit and not exact.stuck:
+            assert changed == []
+        else:
+            assert [step for _, step in changed] == [exact]
+
+    @rule(move=st.integers(-300, 300))
+    def tick(self, move: int) -> None:
+        self.now += timedelta(seconds=20)
+        self.price = max(self.price + Decimal(move) / 100, Decimal(1))
+        self.step(Reading(self.price, self.now, self.now))
+
+    @rule(price=st.sampled_from(["0.01", "50", "150", "10000"]))
+    def bad_tick(self, price: str) -> None:
+        self.now += timedelta(seconds=1)
+        self.step(Reading(Decimal(price), self.now, self.now))
+
+    @rule(seconds=st.integers(1, 400))
+    def silence(self, seconds: int) -> None:
+        self.now += timedelta(seconds=seconds)
+        self.step(None)
+
+    @precondition(lambda self: self.state.asked is not None)
+    @rule(units=st.integers(1, 9))
+    def fill(self, units: int) -> None:
+        assert self.state.asked
+        left = max(self.held.quantity - units, self.state.asked.leave, Decimal(1))
+        self.held = replace(self.held, quantity=left)
+
+    @precondition(lambda self: self.state.asked is None)
+    @rule()
+    def add_to_it(self) -> None:
+        self.held = replace(self.held, quantity=self.held.quantity + 3)
+
+    @invariant()
+    def the_stop_only_moves_in_the_trade_s_favour(self) -> None:
+        """R4.1: never falls for a long, never rises for a short."""
+        if not hasattr(self, "stops"):
+            return
+        ordered = sorted(self.stops, reverse=self.held.side < 0)
+        assert self.stops == ordered
+
+    def teardown(self) -> None:
+        """What was asked for is closed, or people are told."""
+        if not hasattr(self, "state") or self.state.asked is None:
+            return
+        if self.held.quantity > self.state.asked.leave:
+            self.now += STUCK
+            self.step(None)
+            assert self.told or self.state.asked is None
+
+
+Exits.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+test_exits_keep_their_laws_whatever_comes = Exits.TestCase
+
+
+# --- the second implementation ---
+
+
+def part(text: str, entry: Fraction, risk: Fraction | None = None) -> Fraction:
+    """Return a distance in points: `2%`, `3`, `2R`."""
+    if text.endswith("%"):
+        return abs(entry) * Fraction(text[:-1]) / 100
+    if text.endswith("R"):
+        assert risk is not None
+        return risk * Fraction(text[:-1])
+    return Fraction(text)
+
+
+def by_history(
+    prices: Sequence[Fraction], entry: Fraction, side: int, confirm: int, some: dict[str, Any]
+) -> tuple[int, str, Fraction] | None:
+    """Return the first full exit (index, rule, level) on a path, from nothing but the path."""
+    path = [side * p for p in prices]
+    start = side * entry
+    risk = part(some["stop_loss"], entry)
+    best, stop, rule = start, start - risk, "stop_loss"
+    for n in range(confirm - 1, len(path)):
+        span = path[n - confirm + 1 : n + 1]
+        best = max(best, min(span))
+        wishes = []
+        if "breakeven" in some and best >= start + part(some["breakeven"], entry, risk):
+            wishes.append(("breakeven", start))
+        for lock in some.get("lock_in", ()):
+            if best >= start + part(lock["at"], entry):
+                wishes.append(("lock_in", start + part(lock["keep"], entry)))
+        trail = some["trail"]
+        if best >= start + part(trail.get("activation", "2%"), entry):
+            amount = trail["amount"]
+            if trail["by"] == "percent":
+                wishes.append(("trailing_stop", best - part(amount, best)))
+            elif trail["by"] == "giveback":
+                wishes.append(("trailing_stop", best - part(amount, best - start)))
+            else:
+                size = part(amount, entry)
+                wishes.append(("trailing_stop", start + ((best - start) // size - 1) * size))
+        for name, level in wishes:
+            if level > stop:
+                stop, rule = level, name
+        if max(span) <= stop:
+            return n, rule, side * stop
+        if "target" in some and min(span) >= start + part(some["target"], entry, risk):
+            return n, "target", side * (start + part(some["target"], entry, risk))
+    return None
+
+
+def by_product(
+    prices: Sequence[Fraction], entry: Fraction, side: Literal[1, -1], confirm: int, some: dict[str, Any]
+) -> tuple[int, str, Fraction] | None:
+    """Walk the same path through the table, as production does."""
+    the_plan = plan(confirm=confirm, **some)
+    trade = held(entry=exact(entry), side=side)
+    table = ExitTable([Watch(trade, the_plan, (), (("X", Decimal(1)),))], {}, START)
+    for n, price in enumerate(prices):
+        at = START + timedelta(minutes=n)
+        changed, _ = table.steps({"X": Seen(float(price), at.timestamp())}, at)
+        for _, step in changed:
+            table.sync({trade.trade_id: step.state}, at)
+            if step.exit:
+                assert step.exit.level is not None
+                return n, step.exit.rule, Fraction(step.exit.level)
+    return None
+
+
+def exact(number: Fraction) -> Decimal:
+    return Decimal(number.numerator) / Decimal(number.denominator)
+
+
+PLANS: list[dict[str, Any]] = [
+    {"stop_loss": "0.4%", "trail": {"by": "percent", "amount": "0.3%", "activation": "0.2%"}},
+    {"stop_loss": "0.5%", "trail": {"by": "giveback", "amount": "30%", "activation": "0.3%"}},
+    {"stop_loss": "0.6%", "trail": {"by": "step", "amount": "0.1%", "activation": "0.2%"}},
+    {
+        "stop_loss": "0.3%",
+        "breakeven": "1R",
+        "target": "3R",
+        "lock_in": [{"at": "0.4%", "keep": "0.2%"}],
+        "trail": {"by": "giveback", "amount": "50%"},
+    },
+]
+
+
+@given(
+    st.lists(st.integers(-40, 40), min_size=2, max_size=150),
+    SIDES,
+    st.integers(1, 3),
+    st.sampled_from(PLANS),
+)
+@settings(max_examples=150, deadline=None)
+def test_any_path_ends_as_the_second_implementation_says(
+    moves: list[int], side: Literal[1, -1], confirm: int, some: dict[str, Any]
+) -> None:
+    """R4.1, R4.2, R4.7."""
+    prices, price = [], Fraction(100)
+    for move in moves:
+        price += Fraction(move, 100)
+        prices.append(price)
+    expected = by_history(prices, Fraction(100), side, confirm, some)
+    assert by_product(prices, Fraction(100), side, confirm, some) == expected
+
+
+# --- real days ---
+
+
+def rows(name: str) -> Iterator[dict[str, str]]:
+    path = DATA / name
+    if not path.is_file():
+        pytest.skip(f"{name} is not in {DATA}: STOPLINE_TEST_DATA names the folder of market data")
+    with gzip.open(path, "rt", newline="") as stream:
+        yield from csv.DictReader(stream)
+
+
+def closes(name: str, most: int = 3000) -> list[Fraction]:
+    return [Fraction(row["close"]) for _, row in zip(range(most), rows(name), strict=False)]
+
+
+@pytest.mark.parametrize("side", [1, -1])
+@pytest.mark.parametrize("some", PLANS, ids=["percent", "giveback", "step", "all"])
+@pytest.mark.parametrize(
+    "file", ["lean/nifty50_1m_IST_20190101_04.csv.gz", "nautilus/btc_perp_1m_20211231_20220201.csv.gz"]
+)
+def test_real_days_end_as_the_second_implementation_says(
+    file: str, some: dict[str, Any], side: Literal[1, -1]
+) -> None:
+    """R4.1, R4.2, R4.7: NIFTY 50 and the BTC perpetual, entered at several moments of the day."""
+    prices = closes(file)
+    ended = set()
+    for entered in range(0, len(prices) - 100, 250):
+        path, entry = prices[entered + 1 :], prices[entered]
+        expected = by_history(path, entry, side, 2, some)
+        assert by_product(path, entry, side, 2, some) == expected
+        ended.add(expected[1] if expected else None)
+    assert "trailing_stop" in ended or "lock_in" in ended
+    assert "stop_loss" in ended
+
+
+@pytest.mark.parametrize(("right", "rule"), [("P", "target"), ("C", "stop_loss")])
+def test_a_spread_of_the_expiry_day_ends_as_the_second_implementation_says(right: str, rule: str) -> None:
+    """R4.2: SPXW credit spreads on 2021-01-06, short one strike and long the other, on the value of the spread."""
+    quotes: dict[str, dict[str, Fraction]] = {}
+    for row in rows("lean/spxw_1m_20210106_incl_0dte.csv.gz"):
+        if row["expiry"] == "2021-01-06" and row["right"] == right and row["bid"] and row["ask"]:
+            mid = (Fraction(row["bid"]) + Fraction(row["ask"])) / 2
+            quotes.setdefault(row["bar_start_et"], {})[row["strike"]] = mid
+    short, long = ("3800.0", "3700.0") if right == "P" else ("3700.0", "3800.0")
+    path = [legs[short] - legs[long] for at, legs in sorted(quotes.items()) if len(legs) == 2]
+    entry, after = path[0], path[1:]
+    some = {
+        "stop_loss": "50%",
+        "target": "30%",
+        "trail": {"by": "giveback", "amount": "40%", "activation": "20%"},
+    }
+    expected = by_history(after, entry, -1, 2, some)
+    assert by_product(after, entry, -1, 2, some) == expected
+    assert expected
+    assert expected[1] == rule
+
+
+def test_a_distance_reads_as_it_is_written() -> None:
+    for text in ("2%", "0", "1.5", "@95", "@-3.5", "3R", "2atr"):
+        assert str(parse_distance(text)) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["", "%", "-2%", "@2%", "2 %", "1e3", "2r", "NaN", "1.2.3", 2, None, "9" * 30]
+)
+def test_what_is_no_distance_is_refused(text: object) -> None:
+    with pytest.raises(ValueError, match="must be|decimal"):
+        parse_distance(text)

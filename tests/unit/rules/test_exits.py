@@ -1,0 +1,296 @@
+"""Trade exits, long and short: what a price or the time does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, Literal
+
+import pytest
+
+from stopline.rules.exit_state import FRESH, Asked
+from stopline.rules.exits import STUCK, advance, levels_of
+
+from .exit_paths import START, held, plan, reading, walk
+
+
+def rules(settings: dict[str, Any], prices: list[Any], **trade: Any) -> list[tuple[int, str]]:
+    _, exits = walk(plan(**settings), held(**trade), prices)
+    return [(number, found.rule) for number, found in exits]
+
+
+# --- stop and target ---
+
+
+@pytest.mark.parametrize("stop", ["2%", "2", "@98"])
+def test_a_long_is_stopped_at_or_below_its_stop(stop: str) -> None:
+    """R4.2."""
+    assert rules({"stop_loss": stop}, [100, 98.01, 98]) == [(2, "stop_loss")]
+
+
+@pytest.mark.parametrize("stop", ["2%", "2", "@102"])
+def test_a_short_is_stopped_at_or_above_its_stop(stop: str) -> None:
+    """R4.2."""
+    assert rules({"stop_loss": stop}, [100, 101.99, 102], side=-1) == [(2, "stop_loss")]
+
+
+def test_a_credit_spread_is_stopped_when_it_costs_too_much_to_buy_back() -> None:
+    """R4.2: on spread value. 1.50 received, stopped at twice that."""
+    assert rules({"stop_loss": "100%"}, [1.6, 2.95, 3.0], entry="1.5", side=-1) == [(2, "stop_loss")]
+
+
+@pytest.mark.parametrize(
+    ("target", "side", "prices"),
+    [("5%", 1, [104.99, 105]), ("5", -1, [95.01, 95]), ("@90", -1, [90.5, 89]), ("@110", 1, [109, 110])],
+)
+def test_a_target_closes_at_or_beyond_it(target: str, side: Literal[1, -1], prices: list[float]) -> None:
+    """R4.2."""
+    assert rules({"target": target}, prices, side=side) == [(1, "target")]
+
+
+def test_a_target_in_r_counts_in_the_way_to_the_stop() -> None:
+    """R4.3."""
+    assert rules({"stop_loss": "3", "target": "2R"}, [105.99, 106]) == [(1, "target")]
+
+
+def test_a_stop_of_zero_is_a_stop_at_the_entry_and_no_stop_is_none() -> None:
+    """R4.2, F: 0 and "not set" differ."""
+    assert rules({"stop_loss": "0"}, [100.5, 100]) == [(1, "stop_loss")]
+    assert rules({"stop_loss": "off", "target": "50%"}, [100.5, 1]) == []
+
+
+def test_a_gap_through_the_stop_says_the_price_that_was_seen() -> None:
+    """Domain 4b, 6: long 10@100, stop 95, next price 40."""
+    _, exits = walk(plan(stop_loss="5"), held(), [100, 40])
+    assert (exits[0][1].price, exits[0][1].level) == (Decimal(40), Decimal(95))
+    assert exits[0][1].reason == "stop loss: price 40 reached 95"
+
+
+def test_excessive_loss_is_urgent() -> None:
+    """R2.12."""
+    _, exits = walk(plan(excessive_loss="10%"), held(), [95, 90.01, 90])
+    assert [(n, e.rule, e.urgency) for n, e in exits] == [(2, "excessive_loss", "urgent")]
+
+
+# --- the stop that moves ---
+
+
+def test_breakeven_moves_the_stop_to_the_entry_once() -> None:
+    """R4.3."""
+    states, exits = walk(plan(stop_loss="2%", breakeven="1R"), held(), [101, 102, 101, 100])
+    assert [s.stop for s in states] == [98, 100, 100, 100]
+    assert [(n, e.rule) for n, e in exits] == [(3, "breakeven")]
+
+
+def test_breakeven_may_keep_something_for_the_fees() -> None:
+    """R4.3."""
+    states, _ = walk(plan(breakeven="1%", breakeven_offset="0.1"), held(side=-1), [99.5, 99])
+    assert [s.stop for s in states] == [None, Decimal("99.9")]
+
+
+def test_a_trailing_stop_begins_at_two_percent_by_default() -> None:
+    """R4.2."""
+    states, exits = walk(
+        plan(trail={"by": "percent", "amount": "1%"}), held(), [101.99, 102, 103, 102.5, 101.97]
+    )
+    assert [s.stop for s in states] == [
+        None,
+        Decimal("100.98"),
+        Decimal("101.97"),
+        Decimal("101.97"),
+        Decimal("101.97"),
+    ]
+    assert [(n, e.rule) for n, e in exits] == [(4, "trailing_stop")]
+
+
+def test_profit_is_locked_in_by_steps() -> None:
+    """R4.2."""
+    steps = [{"at": "3%", "keep": "1%"}, {"at": "6%", "keep": "4%"}]
+    states, exits = walk(plan(lock_in=steps), held(), [102, 103, 102, 106, 104])
+    assert [s.stop for s in states] == [None, 101, 101, 104, 104]
+    assert [(n, e.rule) for n, e in exits] == [(4, "lock_in")]
+
+
+def test_of_several_stops_the_closest_holds_and_names_the_exit() -> None:
+    """R4.2: effective stop = the best of all."""
+    settings = {"stop_loss": "2%", "breakeven": "1%", "trail": {"by": "giveback", "amount": "50%"}}
+    assert rules(settings, [101, 103, 102, 101.5]) == [(3, "trailing_stop")]
+    assert rules(settings, [101, 100]) == [(1, "breakeven")]
+    assert rules(settings, [100.9, 98]) == [(1, "stop_loss")]
+
+
+def test_a_stop_by_the_average_true_range_is_fixed_when_it_is_known() -> None:
+    """R4.7."""
+    settings = {"stop_loss": "2atr", "atr_bar_s": 60, "atr_bars": 2}
+    states, _ = walk(plan(**settings), held(), [100, 101, 100, 110, 100, 100], every=30)
+    assert [s.stop for s in states] == [None, None, None, 99, 99, 99]  # the ranges of two bars: 0 and 1
+    assert states[-1].bars
+    assert states[-1].bars.atr > 1
+
+
+# --- scale-out ---
+
+SCALE = {
+    "stop_loss": "2",
+    "scale_out": [
+        {"at": "1R", "close": "33"},
+        {"at": "2R", "close": "33"},
+        {"at": "3R", "close": "34"},
+    ],
+}
+
+
+def test_a_third_goes_at_each_r() -> None:
+    """R4.3."""
+    the_plan, trade = plan(**SCALE), held(quantity="9")
+    left = []
+    state = FRESH
+    for number, price in enumerate([101, 102, 104, 105.9, 106]):
+        step = advance(the_plan, trade, state, reading(price, number), (), START)
+        state = step.state
+        if step.exit:
+            left.append((price, step.exit.leave))
+            trade = replace(trade, quantity=step.exit.leave)
+    assert left == [(102, Decimal(7)), (104, Decimal(4)), (106, Decimal(0))]
+
+
+def test_a_jump_over_two_stages_closes_both_at_once() -> None:
+    """R4.3."""
+    _, exits = walk(plan(**SCALE), held(quantity="9"), [104.5])
+    assert [(e.rule, e.leave) for _, e in exits] == [("scale_out", Decimal(4))]
+
+
+def test_a_part_too_small_for_a_whole_unit_closes_nothing_and_the_last_stage_all() -> None:
+    """R4.3: never more than said."""
+    _, exits = walk(plan(**SCALE), held(quantity="1"), [102, 104, 106])
+    assert [(n, e.leave) for n, e in exits] == [(2, Decimal(0))]
+
+
+def test_coins_are_closed_in_parts_of_a_coin() -> None:
+    """R4.3, R1.5."""
+    _, exits = walk(plan(**SCALE), held(quantity="0.1", step="0.00000001"), [102])
+    assert exits[0][1].leave == Decimal("0.067")
+
+
+# --- time ---
+
+
+def due(name: str, seconds: float) -> list[tuple[datetime, str]]:
+    return [(START + timedelta(seconds=seconds), name)]
+
+
+@pytest.mark.parametrize(
+    ("settings", "name", "urgency"),
+    [
+        ({"max_age_s": 100}, "max_age", "normal"),
+        ({"exit_at": "15:45"}, "exit_at", "normal"),
+        ({"before_close_min": 10}, "before_close", "urgent"),
+    ],
+)
+def test_time_closes_without_a_price_too(settings: dict[str, Any], name: str, urgency: str) -> None:
+    """R4.3: what reduces risk is not held up by a missing price."""
+    state = advance(plan(**settings), held(), FRESH, None, due(name, 100), START + timedelta(seconds=99))
+    assert state.exit is None
+    late = advance(
+        plan(**settings), held(), state.state, None, due(name, 100), START + timedelta(seconds=100)
+    )
+    assert late.exit
+    assert (late.exit.rule, late.exit.leave, late.exit.urgency) == (name, 0, urgency)
+
+
+def test_a_timeout_closes_what_is_not_in_profit_and_nothing_else() -> None:
+    """R4.3."""
+    settings = plan(timeout_s=150)
+    _, exits = walk(settings, held(), [99, 100.5, 101, 100.5, 100], due=due("timeout", 150))
+    assert [(n, e.rule) for n, e in exits] == [(4, "timeout")]
+    _, exits = walk(settings, held(side=-1), [99, 100.5, 101], due=due("timeout", 150))
+    assert [(n, e.rule) for n, e in exits] == [(2, "timeout")]
+
+
+def test_without_a_price_no_price_rule_triggers() -> None:
+    """F32: prices older than their limit pause triggers."""
+    step = advance(plan(stop_loss="2%", timeout_s=1), held(), FRESH, None, due("timeout", 1), START + STUCK)
+    assert step.exit is None
+
+
+# --- confirmation ---
+
+
+def test_one_bad_tick_closes_nothing_and_moves_no_stop() -> None:
+    """Domain 2.4: a single bad read must not close a trade."""
+    settings = plan(confirm=2, stop_loss="2%", target="50%", trail={"by": "percent", "amount": "1%"})
+    states, exits = walk(settings, held(), [100, 1, 100.5, 100.4, 1000, 100.2])
+    assert exits == []
+    assert {s.stop for s in states} == {Decimal(98)}
+
+
+def test_the_second_reading_in_a_row_confirms() -> None:
+    states, exits = walk(plan(confirm=2, stop_loss="2%"), held(), [100, 97, 97.5])
+    assert [(n, e.rule) for n, e in exits] == [(2, "stop_loss")]
+    assert states[1].pending == (97,)
+
+
+def test_a_reading_is_counted_once_however_often_it_is_looked_at() -> None:
+    """A sweep between two prices is no second reading."""
+    settings = plan(confirm=2, stop_loss="2%")
+    once = advance(settings, held(), FRESH, reading(97, 1), (), START)
+    assert once.suspect
+    again = advance(settings, held(), once.state, reading(97, 1), (), START)
+    assert (again.exit, again.state) == (None, once.state)
+
+
+def test_of_a_spread_every_leg_must_be_renewed_to_confirm() -> None:
+    """One leg's bad tick does not become two readings because the other leg ticks."""
+    settings = plan(confirm=2, stop_loss="2%")
+    once = advance(settings, held(), FRESH, reading(97, 10), (), START)
+    half = replace(reading(97, 20), oldest=reading(97, 10).oldest)
+    step = advance(settings, held(), once.state, half, (), START)
+    assert step.exit is None
+    both = advance(settings, held(), step.state, reading(97, 21), (), START)
+    assert both.exit
+
+
+# --- after the trigger ---
+
+
+def test_what_was_asked_for_is_not_asked_again() -> None:
+    _, exits = walk(plan(stop_loss="2%", target="3%"), held(), [97, 96, 110, 90], every=1)
+    assert len(exits) == 1
+
+
+def test_a_stop_closes_what_a_scale_out_left() -> None:
+    _, exits = walk(plan(**SCALE), held(), [102, 98], every=1)
+    assert [(e.rule, e.leave) for _, e in exits] == [("scale_out", 7), ("stop_loss", 0)]
+
+
+def test_a_trade_that_is_there_a_minute_after_is_stuck_and_told_once() -> None:
+    """R4.5: every triggered exit ends flat or in a critical alert."""
+    settings = plan(stop_loss="2%")
+    state = advance(settings, held(), FRESH, reading(97), (), START).state
+    found = []
+    for seconds in range(0, 200, 10):
+        step = advance(settings, held(), state, reading(97, seconds), (), START + timedelta(seconds=seconds))
+        state = step.state
+        if step.stuck:
+            found.append(seconds)
+    assert found == [60]
+
+
+def test_without_auto_close_it_is_told_once_and_asked_when_switched_on() -> None:
+    """R5.5."""
+    off, on = plan(stop_loss="2%", auto_close=False), plan(stop_loss="2%")
+    states, exits = walk(off, held(), [97, 96, 95])
+    assert len(exits) == 1
+    assert states[-1].asked == Asked("stop_loss", START + timedelta(seconds=60), Decimal(0), advisory=True)
+    step = advance(on, held(), states[-1], reading(95, 300), (), START + timedelta(seconds=300))
+    assert step.exit
+    assert step.state.asked
+    assert not step.state.asked.advisory
+
+
+def test_the_levels_that_people_see_are_the_ones_that_hold() -> None:
+    """R8.1."""
+    settings = plan(stop_loss="2%", target="2R")
+    states, _ = walk(settings, held(side=-1), [99])
+    assert levels_of(settings, held(side=-1), states[-1]) == (Decimal(102), Decimal(96))
