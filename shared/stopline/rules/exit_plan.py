@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
+from functools import cached_property
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -26,7 +27,7 @@ _FIRST_STOP = frozenset({Unit.PERCENT, Unit.POINTS, Unit.PRICE, Unit.ATR})
 _LOSS = frozenset({Unit.PERCENT, Unit.POINTS})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Plan:
     """The exits of one trade, all settled; None is not set, and 0 is a number."""
 
@@ -49,7 +50,7 @@ class Plan:
     before_close: timedelta | None = None
     health_below: int | None = None
 
-    @property
+    @cached_property
     def distances(self) -> list[Distance]:
         """Every distance that the plan measures."""
         named = [self.stop_loss, self.target, self.breakeven, self.breakeven_offset, self.excessive_loss]
@@ -59,11 +60,11 @@ class Plan:
             named += [step.at, step.keep]
         return [d for d in (*named, *(step.at for step in self.scale_out)) if d is not None]
 
-    @property
+    @cached_property
     def needs_atr(self) -> bool:
         return any(d.unit is Unit.ATR for d in self.distances)
 
-    @property
+    @cached_property
     def watches_price(self) -> bool:
         """Tell whether a price can trigger anything."""
         return bool(self.distances) or self.timeout is not None

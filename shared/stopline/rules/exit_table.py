@@ -48,7 +48,8 @@ class ExitTable:
 
     def __init__(self, watched: Sequence[Watch], states: Mapping[str, ExitState], now: datetime) -> None:
         self.watched = watched
-        self._states = [states.get(w.held.trade_id, FRESH) for w in watched]
+        self._ids = [w.held.trade_id for w in watched]
+        self._states = [states.get(id_, FRESH) for id_ in self._ids]
         rows: dict[str, int] = {}
         self._legs = legs(
             [[(rows.setdefault(s, len(rows)), float(weight)) for s, weight in w.legs] for w in watched]
@@ -60,11 +61,13 @@ class ExitTable:
 
     def sync(self, states: Mapping[str, ExitState], now: datetime) -> None:
         """Take the states that stand now: those that are other objects than before are laid out again."""
-        for row, w in enumerate(self.watched):
-            state = states.get(w.held.trade_id, FRESH)
-            if state is not self._states[row]:
-                self._states[row] = state
-                self._set(row, state, now)
+        known = [states.get(id_, FRESH) for id_ in self._ids]
+        others = [
+            row for row, (new, old) in enumerate(zip(known, self._states, strict=True)) if new is not old
+        ]
+        self._states = known
+        for row in others:
+            self._set(row, known[row], now)
 
     def steps(self, marks: Mapping[str, Seen], now: datetime) -> tuple[list[tuple[Watch, Step]], list[Watch]]:
         """Return what the marks and the time do: the steps that change something, and the trades whose price
@@ -77,7 +80,7 @@ class ExitTable:
         oldest = self._legs.oldest(np.array([s.at for s in seen], dtype=np.float64))
         at = now.timestamp()
         changed = []
-        for row in self._bands.candidates(prices, oldest, at):
+        for row in self._bands.candidates(prices, oldest, at).tolist():
             w = self.watched[row]
             before = self._states[row]
             step = advance(w.plan, w.held, before, self._reading(w, marks, now), w.due, now)
@@ -85,7 +88,7 @@ class ExitTable:
                 changed.append((w, step))
             else:
                 self._set(row, before, now)
-        stale = np.flatnonzero(self._bands.is_stale(prices, oldest, at))
+        stale = np.flatnonzero(self._bands.is_stale(prices, oldest, at)).tolist()
         return changed, [self.watched[row] for row in stale if self._needs_price(row)]
 
     def _needs_price(self, row: int) -> bool:

@@ -49,7 +49,8 @@ def advance(
     `reading` None: the price is unknown or too old, nothing that hangs on it triggers; the time rules (`due`, as
     `exit_plan.deadlines` gives them) go on. A reading that was counted already changes nothing.
     """
-    state = replace(state, size=max(state.size, held.quantity))
+    if held.quantity > state.size:
+        state = replace(state, size=held.quantity)
     asked = state.asked
     if asked and asked.advisory and plan.auto_close:
         state = replace(state, asked=None)  # it was switched on since: look again
@@ -115,7 +116,7 @@ class _View:
 
     def turn(self, price: Decimal) -> Decimal:
         """Return a real price as an oriented one, and back."""
-        return price if self.held.side > 0 else -price
+        return price if self.held.side > 0 else price.copy_negate()
 
     def read(self, state: ExitState, reading: Reading) -> tuple[ExitState, Exit | None, bool]:
         """Return the state after a reading, the exit that it confirms, and whether it is a suspect."""
@@ -140,7 +141,7 @@ class _View:
             if found.leave >= self.held.quantity:
                 found = None  # too small a part for a whole unit, or closed by hand
         if self._is_quiet(state, levels, price):
-            return replace(state, pending=()), found, False
+            return replace(state, pending=()) if state.pending else state, found, False
         kept = window[len(window) - plan.confirm + 1 :] if confirmed else window
         state = replace(state, pending=tuple(self.turn(p) for p in kept), counted_at=reading.newest)
         return state, found, found is None and levels.is_breach(price)
@@ -179,29 +180,31 @@ class _View:
         best = self.entry if state.best is None else self.turn(state.best)
         if worst is not None and worst > best and any(worst >= r for r in self.levels(state).ratchets):
             best = worst  # noted only where it moves a stop: what changes nothing is not written
-        state = replace(state, best=self.turn(best))
-        risk = state.risk
         first = self._first_stop(state)
-        if risk is None and first is not None and first < self.entry:
-            risk = EXACT.subtract(self.entry, first)
-            state = replace(state, risk=risk)
-        if self.plan.breakeven is not None and not state.is_even:
+        if state.risk is None and first is not None and first < self.entry:
+            state = replace(state, risk=EXACT.subtract(self.entry, first))
+        is_even = state.is_even
+        if self.plan.breakeven is not None and not is_even:
             level = self._up(self.plan.breakeven, state)
-            state = replace(state, is_even=level is not None and best >= level)
-        stop = None if state.stop is None else self.turn(state.stop)
-        rule = state.rule
-        for name, level in self._stops(state, first, best):
+            is_even = level is not None and best >= level
+        was = None if state.stop is None else self.turn(state.stop)
+        stop, rule = was, state.rule
+        for name, level in self._stops(state, first, best, is_even):
             if level is not None and (stop is None or level > stop):
                 stop, rule = level, name
-        return replace(state, stop=None if stop is None else self.turn(stop), rule=rule)
+        real = self.turn(best)
+        if (stop, is_even, real) == (was, state.is_even, state.best):
+            return state
+        moved = None if stop is None else self.turn(stop)
+        return replace(state, best=real, is_even=is_even, stop=moved, rule=rule)
 
     def _stops(
-        self, state: ExitState, first: Decimal | None, best: Decimal
+        self, state: ExitState, first: Decimal | None, best: Decimal, is_even: bool
     ) -> Iterator[tuple[str, Decimal | None]]:
         """Yield where each rule wants the stop."""
         plan = self.plan
         yield "stop_loss", first
-        if state.is_even:
+        if is_even:
             offset = plan.breakeven_offset
             yield "breakeven", self.entry if offset is None else self._up(offset, state)
         for step in plan.lock_in:
