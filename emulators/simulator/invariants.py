@@ -13,6 +13,7 @@ import orjson
 from emulators.simulator.world import Violated
 from stopline.ledger.encoding import decode_book
 from stopline.model.ids import document_id
+from stopline.model.scopes import scope_of
 from stopline.model.wire import canonical
 from stopline.ports import Create, Delete, Outgoing, Path, Write
 
@@ -153,7 +154,7 @@ def _local(scenario: Scenario) -> set[str]:
 
 
 def _control(scope: str) -> Path:
-    return Path("controls", document_id(scope))
+    return Path("controls", document_id(scope_of(scope).document))
 
 
 def _alerts(scenario: Scenario) -> None:

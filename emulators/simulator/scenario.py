@@ -197,7 +197,7 @@ class Scenario:
         try:
             control = app.trading.set(request)
         except Unpublished:
-            control = app.trading.read(request.scope)
+            control = app.trading.standing(request.scope)
         if control.flatten:
             app.closer.advance(request.scope.removeprefix("account:"))
         self.facts.answers[request.request_id] = control.epoch
@@ -218,6 +218,9 @@ class Scenario:
                 "currency": "USD",
                 "capital": "10000",
                 "calendar": "24/7",
+                "price_max_age_s": 86_400
+                if self.focus == "kill"
+                else 60,  # a resume needs prices: those of fills do
                 "recipients": {"sms": ["+14155550100"], "email": ["ann@example.com"]},
             }
             account = validate(Account, facts)
@@ -328,7 +331,7 @@ class Scenario:
         self._request("kill", "kill-1")
 
     def _resume(self) -> None:
-        self._request("resume", "resume-1", expected_epoch=1)
+        self._request("resume", "resume-1", expected_epoch=1, confirm="RESUME account:a")
 
     def _request(self, action: str, id_: str, **more: Any) -> None:
         body = {

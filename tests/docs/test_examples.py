@@ -180,6 +180,9 @@ def test_the_kill_switch_answers_what_the_readme_says() -> None:
             desk.run()
         else:
             desk.clock.set(moment(expected["since"]))
+        if request.action == "resume":
+            desk.sweep()
+            desk.run()
         assert call(desk, request) == (200, expected), str(block)
         if request.action == "kill":
             desk.run()
@@ -234,6 +237,7 @@ SAMPLES = {
     "SMTP_STARTTLS": "0",
     "STOPLINE_LOG_LEVEL": "DEBUG",
     "STOPLINE_OPERATOR": '{"email": ["desk@example.com"]}',
+    "STOPLINE_RESUME_PEOPLE": "1",
     "STOPLINE_PRINCIPALS": json.dumps({hashed(TOKEN): {"name": "ann", "rights": ["view"]}}),
 }
 

@@ -31,6 +31,7 @@ ENTRY_POINTS = {
 TOKENS = {
     "ann-token-0001": {"name": "ann", "rights": ["admin"]},
     "bob-token-0002": {"name": "bob", "rights": ["kill", "view"], "accounts": ["demo"]},
+    "ida-token-0004": {"name": "ida", "rights": ["resume", "view"]},
     "eve-token-0003": {"name": "eve", "rights": ["view"], "accounts": ["demo"]},
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from io import BytesIO
 from typing import Any
 
@@ -15,7 +16,9 @@ from stopline.ports import Unavailable
 from .conftest import Served, open_accounts, raw_fill
 
 Serve = Callable[[str], Served]
+CONFIRM = "RESUME account:demo"
 ANN, BOB, EVE = "ann-token-0001", "bob-token-0002", "eve-token-0003"
+IDA = "ida-token-0004"
 
 
 @pytest.fixture
@@ -45,6 +48,10 @@ def call(
 
 def request(**more: Any) -> dict[str, Any]:
     return {"request_id": "r-1", "scope": "account:demo", "reason": "test", **more}
+
+
+def wait(served: Served, seconds: float) -> None:
+    served.world.clock.set(served.world.clock.now() + timedelta(seconds=seconds))
 
 
 def status(served: Served, scope: str = "account:demo", token: str = ANN) -> TestResponse:
@@ -84,7 +91,8 @@ def test_a_kill_halts_and_begins_to_close(switch: Served) -> None:
 def test_a_pause_and_a_resume(switch: Served) -> None:
     """R5.1."""
     assert call(switch, "/pause").get_json()["state"] == "REDUCING"
-    resumed = call(switch, "/resume", request_id="r-2", expected_epoch=1)
+    wait(switch, 60)
+    resumed = call(switch, "/resume", request_id="r-2", expected_epoch=1, confirm=CONFIRM)
     assert (resumed.status_code, resumed.get_json()["state"], resumed.get_json()["epoch"]) == (
         200,
         "ACTIVE",
@@ -114,11 +122,66 @@ def test_the_same_request_id_with_other_content_is_a_conflict(switch: Served) ->
     assert (answer.status_code, answer.get_json()["title"]) == (409, "CONFLICTING_REQUEST")
 
 
+def test_a_strategy_is_halted_and_the_account_goes_on(switch: Served) -> None:
+    """R5.1: every scope over HTTP, with counts."""
+    facts = call(switch, scope="strategy:demo:core").get_json()
+    assert (facts["scope"], facts["state"], facts["counts"]["accounts"]) == (
+        "strategy:demo:core",
+        "HALTED",
+        1,
+    )
+    whole = status(switch).get_json()
+    assert (whole["state"], whole["parts"]) == ("ACTIVE", {"strategy:demo:core": "HALTED"})
+    part = status(switch, "strategy:demo:core").get_json()
+    assert (part["effective_state"], part["effective_size"]) == ("HALTED", "0")
+    assert status(switch, "underlying:demo:SPY").get_json()["effective_state"] == "ACTIVE"
+
+
+def test_a_kill_that_closes_nothing_cancels(switch: Served) -> None:
+    """R5.1: cancel only, with counts."""
+    facts = call(switch, scope="global", flatten=False).get_json()
+    assert facts["closing"] == {"demo": "CANCELLED", "other": "CANCELLED"}
+    assert facts["counts"] == {"accounts": 2, "cancelled": 2}
+    assert [o["action"] for o in orders(switch)] == ["cancel_all"] * 2
+
+
+def test_a_resume_too_early_says_when(switch: Served) -> None:
+    """423 with Retry-After."""
+    call(switch)
+    wait(switch, 15)
+    answer = call(switch, "/resume", request_id="r-2", expected_epoch=1, confirm=CONFIRM)
+    assert (answer.status_code, answer.get_json()["title"]) == (423, "TOO_EARLY")
+    assert answer.headers["Retry-After"] == "46"
+    answer = call(switch, "/resume", request_id="r-3", expected_epoch=1)
+    assert (answer.status_code, answer.get_json()["title"]) == (400, "NOT_CONFIRMED")
+
+
+def test_the_whole_is_resumed_by_two_people(switch: Served) -> None:
+    """F45: the first is answered 202, and once more 409; a second person ends it."""
+    body = {"scope": "global", "expected_epoch": 1, "confirm": "RESUME global"}
+    call(switch, scope="global")
+    wait(switch, 60)
+    first = call(switch, "/resume", request_id="r-2", **body)
+    assert (first.status_code, first.get_json()["state"]) == (202, "HALTED")
+    assert first.get_json()["pending"]["actor"] == "ann"
+    again = call(switch, "/resume", request_id="r-3", **body)
+    assert (again.status_code, again.get_json()["title"]) == (409, "SAME_PERSON")
+    second = call(switch, "/resume", request_id="r-4", token=IDA, **body)
+    assert (second.status_code, second.get_json()["state"]) == (200, "ACTIVE")
+
+
+def test_nobody_may_say_how_many_must_agree(switch: Served) -> None:
+    """B65: what breakers set is not for callers."""
+    for field in ({"hold_people": 2}, {"reopen": "0.5"}):
+        assert call(switch, **field).status_code == 400
+    assert call(switch, "/release", request_id="x").status_code == 404
+
+
 def test_a_stale_resume_is_a_conflict(switch: Served) -> None:
     """F39, F45."""
     call(switch)
     for epoch in (None, 0, 2):
-        answer = call(switch, "/resume", request_id=f"r-{epoch}", expected_epoch=epoch)
+        answer = call(switch, "/resume", request_id=f"r-{epoch}", expected_epoch=epoch, confirm=CONFIRM)
         assert (answer.status_code, answer.get_json()["title"]) == (409, "STALE_RESUME")
     assert status(switch).get_json()["state"] == "HALTED"
 
@@ -295,7 +358,7 @@ def test_a_kill_with_pubsub_down_stands_and_says_that_delivery_is_pending(switch
     assert call(switch).get_json()["delivery"] == "published"
 
 
-@pytest.mark.parametrize("path", ["/kill", "/pause", "/resume", "/status"])
+@pytest.mark.parametrize("path", ["/pause", "/resume", "/status"])
 def test_with_the_store_down_the_outcome_is_called_unknown(switch: Served, path: str) -> None:
     """F13, F41: 503, never a state that was not read."""
     switch.outage()
@@ -304,6 +367,45 @@ def test_with_the_store_down_the_outcome_is_called_unknown(switch: Served, path:
     assert answer.get_json()["title"] == "UNAVAILABLE"
     switch.store.fault = None
     assert status(switch).get_json()["epoch"] == 0
+
+
+@pytest.mark.parametrize("scope", ["account:demo", "global", "strategy:demo:core"])
+def test_a_kill_with_the_store_down_takes_the_second_path(switch: Served, scope: str) -> None:
+    """F41: adapters are told at once, and the kill is stored by itself when the store is back."""
+    halts: list[Any] = []
+    switch.world.bus.subscribe("orders", lambda message, id_, attempt: halts.append(json.loads(message.data)))
+    switch.outage()
+    answer = call(switch, scope=scope)
+    assert answer.status_code == 202
+    facts = answer.get_json()
+    assert facts["delivery"] == "published, not persisted"
+    assert "state" not in facts
+    assert call(switch, scope=scope).get_json()["halt_id"] == facts["halt_id"]
+    switch.store.fault = None
+    switch.world.run()
+    assert {(h["type"], h["scope"], h["halt_id"]) for h in halts if h["type"] == "stopline.halt.v1"} == {
+        ("stopline.halt.v1", scope, facts["halt_id"])
+    }
+    after = status(switch, scope).get_json()
+    assert (after["state"], after["epoch"], after["actor"]) == ("HALTED", 1, "ann")
+    assert call(switch, scope=scope).status_code == 200  # the same wish, by the first path: nothing new
+    assert status(switch, scope).get_json()["epoch"] == 1
+
+
+def test_with_the_store_and_pubsub_down_nothing_is_claimed(switch: Served) -> None:
+    """F42: 503; the adapters' leases run out."""
+    switch.outage()
+    switch.bus.fault = Unavailable("no bus")
+    assert call(switch).status_code == 503
+
+
+def test_the_second_path_is_for_those_who_may_kill_the_scope(switch: Served) -> None:
+    """B64: an outage opens no door."""
+    switch.world.run()
+    switch.outage()
+    for token, scope in ((BOB, "account:other"), (BOB, "global"), (EVE, "account:demo")):
+        assert call(switch, scope=scope, token=token).status_code == 404
+    assert switch.world.run() == 0
 
 
 def test_an_unknown_error_shows_no_trace(switch: Served, caplog: pytest.LogCaptureFixture) -> None:

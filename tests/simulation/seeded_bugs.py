@@ -17,10 +17,10 @@ from stopline.model.errors import Rejected, Transient
 from stopline.model.fill import Fill
 from stopline.ports import Put, Update
 from stopline.rules import closing as closing_module
+from stopline.service import controls as controls_module
 from stopline.service import dispatch_alert, evaluate, record_fill
 from stopline.service.aggregate import Aggregates, Change, Loaded
 from stopline.service.books import fill_create
-from stopline.service.controls import TradingStates
 from stopline.service.mark_prices import Desk
 from stopline.service.outbox import Relay, outbox_fields
 from stopline.service.run_sweep import Sweeper
@@ -235,21 +235,14 @@ def flat_is_said_when_commands_are_sent() -> Iterator[None]:
 @bug
 def the_epoch_does_not_grow() -> Iterator[None]:
     """A kill that leaves the epoch: late commands of before it pass the fence."""
-    original = TradingStates.set
+    original = controls_module._change
 
-    def flat(self: Any, request: Any) -> Any:
-        from stopline.service import controls
+    def same_epoch(before: Any, *rest: Any) -> Any:
+        change = original(before, *rest)
+        epoch = max(0, before.epoch - 1)
+        return Change(change.state.model_copy(update={"epoch": epoch}), change.effects, change.creates)
 
-        changed = controls._changed
-
-        def same_epoch(before: Any, *rest: Any) -> Any:
-            change = changed(before, *rest)
-            return Change(change.state.model_copy(update={"epoch": max(0, before.epoch - 1)}), change.effects)
-
-        with patch.object(controls, "_changed", same_epoch):
-            return original(self, request)
-
-    with patch.object(TradingStates, "set", flat):
+    with patch.object(controls_module, "_change", same_epoch):
         yield
 
 

@@ -97,6 +97,10 @@ TABLES: Final[Mapping[str, Mapping[str, str]]] = {
         "from_state": "STRING",
         "to_state": "STRING",
         "decided_at": "TIMESTAMP",
+        "chain": "STRING",
+        "seq": "INT64",
+        "previous_hash": "STRING",
+        "hash": "STRING",
     },
 }
 """Column types by table and name. Every table also has those of COMMON."""

@@ -37,6 +37,7 @@ COMMANDS = {
     ),
     "ledger": Entry("stopline.cli.ledger", "ledger", "Account for fills: positions, lots, realised P&L."),
     "margin": Entry("stopline.cli.margin", "margin", "Work out what option legs bind, lose and make."),
+    "audit": Entry("stopline.cli.audit", "audit", "Check that the audit trail is whole."),
     "quarantine": Entry("stopline.cli.quarantine", "quarantine", "Look at messages that were refused."),
     "dead-letters": Entry(
         "stopline.cli.dead_letters", "dead_letters", "Messages that were given up: look, bring back, drop."

@@ -64,6 +64,13 @@ class Calendar:
             return datetime.combine(first, self.roll, self.zone).astimezone(UTC)
         return datetime.combine(first + timedelta(days=1), time(0), self.zone).astimezone(UTC)
 
+    def next_start(self, at: datetime) -> datetime:
+        """Return the first moment, in UTC, of the session after the one that a moment counts for."""
+        day = self.session_of(at) + timedelta(days=1)
+        while not self.is_session(day):
+            day += timedelta(days=1)
+        return self.session_start(day)
+
     def open_of(self, session: date) -> datetime:
         """Return the start of regular trading of a session in UTC."""
         return datetime.combine(session, self.opens, self.zone).astimezone(UTC)

@@ -1,17 +1,23 @@
 """The trading state of a scope: ACTIVE, REDUCING or HALTED, with an epoch that only grows."""
 
+from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from stopline.model.decimals import DecimalText
-from stopline.model.ids import Id, Name
+from stopline.model.ids import Id
+from stopline.model.scopes import GLOBAL as GLOBAL
+from stopline.model.scopes import ScopeText, strategy_scope, underlying_scope
+from stopline.model.scopes import account_scope as account_scope
 from stopline.model.text import Text
 from stopline.model.times import UtcText
 from stopline.model.wire import Message
 
-GLOBAL = "global"
+ONE = Decimal(1)
+PERSON = "person"  # the key of what people hold; limits and breakers hold under their own names
 
 
 class TradingState(StrEnum):
@@ -59,10 +65,40 @@ class Seen(Message):
     at: UtcText
 
 
-class Control(Message):
-    """The trading state of one scope (`global` or `account:NAME`)."""
+class Hold(Message):
+    """One reason why a scope may not trade freely. A scope's state is the strictest of its holds.
 
-    scope: Id
+    `until`: lifted then by itself, or by `people` before. `locked_until`: lifted by nobody before. `reopen`: the share
+    of the usual size that trading goes on with when it is lifted (half-open), until a person lifts that too.
+    """
+
+    state: TradingState
+    size: DecimalText = ONE  # share of the usual size, while the state lets anything through
+    flatten: bool = False
+    actor: Id
+    reason: Text
+    request_id: Id
+    since: UtcText
+    until: UtcText | None = None
+    locked_until: UtcText | None = None
+    people: int = 1
+    reopen: DecimalText = ONE
+
+
+class PendingResume(Message):
+    """A resume that one person asked for, where two must."""
+
+    actor: Id
+    reason: Text
+    request_id: Id
+    epoch: int
+    at: UtcText
+
+
+class Standing(Message):
+    """Where one scope stands. `epoch`: of its account, or of the whole, when it last changed."""
+
+    scope: ScopeText
     state: TradingState = TradingState.ACTIVE
     epoch: int = 0
     previous: TradingState = TradingState.ACTIVE
@@ -71,27 +107,87 @@ class Control(Message):
     request_id: Id = "none"
     since: UtcText | None = None
     flatten: bool = False
+    size: DecimalText = ONE
+    holds: dict[str, Hold] = Field(
+        default_factory=dict
+    )  # by who holds: `person`, or a limit's or breaker's actor
+    pending: PendingResume | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _held_by_somebody(cls, data: Any) -> Any:
+        """Read a state that was stored before there were holds as one of a person."""
+        if not isinstance(data, dict) or data.get("holds") or data.get("state", "ACTIVE") == "ACTIVE":
+            return data
+        hold = {
+            "state": data["state"],
+            "flatten": data.get("flatten", False),
+            "actor": data.get("actor", "nobody"),
+            "reason": data.get("reason", ""),
+            "request_id": data.get("request_id", "none"),
+            "since": data.get("since") or "1970-01-01T00:00:00Z",
+        }
+        return {**data, "holds": {PERSON: hold}}
+
+
+class Control(Standing):
+    """The control document of the whole, or of an account with its strategies and underlyings.
+
+    `epoch` grows with every change of the document, so it orders all commands of an account.
+    """
+
+    parts: dict[str, Standing] = Field(default_factory=dict)  # by scope
     closing: Closing | None = None
+    cancelled: int = 0  # the account's epoch for which working orders were last cancelled without closing
     seen: dict[str, Seen] = Field(default_factory=dict)
+    chain_seq: int = 0  # audit rows so far
+    chain_hash: str = ""  # of the last one
+
+    def standing(self, scope: str) -> Standing:
+        """Return where a scope of this document stands; one that was never set is ACTIVE at epoch 0."""
+        if scope == self.scope:
+            return self
+        return self.parts.get(scope) or Standing(scope=scope)
 
 
 class ControlRequest(Message):
     """A wish to change the trading state. `request_id` makes it idempotent; the same id with other content is
     refused.
+
+    `release` lifts what the same actor holds, and nothing else; it is for limits and breakers. `until` is for a pause:
+    it ends then by itself. `lock`: nobody resumes before the account's next session. `confirm`: a resume must say
+    `RESUME <scope>`. `hold_people` and `reopen`: see Hold.
     """
 
     request_id: Id
-    scope: Id
-    action: Literal["kill", "pause", "resume"]
-    flatten: bool = True  # kill only: cancel and close what is open
+    scope: ScopeText
+    action: Literal["kill", "pause", "resume", "release"]
+    flatten: bool = True  # kill only: cancel and close what is open; false: cancel only
     actor: Id
     reason: Text = Field(min_length=1)
     expected_epoch: int | None = None  # resume: refused when the state has moved on
+    confirm: Text = ""
+    until: UtcText | None = None
+    lock: bool = False
+    hold_people: int = Field(default=1, ge=1, le=2)
+    reopen: DecimalText = ONE
+
+    def content(self) -> dict[str, Any]:
+        """Return what makes it this request: fields that later versions add count only where they are used."""
+        first = {"request_id", "scope", "action", "flatten", "actor", "reason", "expected_epoch"}
+        return {
+            **self.model_dump(mode="json", include=first),
+            **self.model_dump(mode="json", exclude_defaults=True),
+        }
 
 
-def account_scope(account: Name) -> str:
-    """Return the scope of one account."""
-    return f"account:{account}"
+class Effective(NamedTuple):
+    """What holds for an order or a position under all its scopes. `size`: share of the usual size."""
+
+    state: TradingState
+    epoch: int
+    size: Decimal
+    flatten: bool
 
 
 def effective(*controls: Control) -> tuple[TradingState, int]:
@@ -100,3 +196,29 @@ def effective(*controls: Control) -> tuple[TradingState, int]:
     """
     state = max((c.state for c in controls), key=lambda s: s.rank, default=TradingState.ACTIVE)
     return state, sum(c.epoch for c in controls)
+
+
+def effective_for(
+    everywhere: Control, own: Control, account: str, strategy: str = "", underlying: str = ""
+) -> Effective:
+    """Return what holds for a strategy and an underlying of an account: the strictest state, the smallest size.
+
+    Without a strategy or underlying that kind of scope is left out. The epoch is the account's, whatever part changed.
+    """
+    standings: list[Standing] = [everywhere, own]
+    if strategy:
+        standings.append(own.standing(strategy_scope(account, strategy)))
+    if underlying:
+        standings.append(own.standing(underlying_scope(account, underlying)))
+    state = max((s.state for s in standings), key=lambda s: s.rank)
+    return Effective(
+        state,
+        everywhere.epoch + own.epoch,
+        Decimal(0) if state is not TradingState.ACTIVE else min(s.size for s in standings),
+        any(s.state is TradingState.HALTED and s.flatten for s in standings),
+    )
+
+
+def is_due(moment: datetime | None, now: datetime) -> bool:
+    """Tell whether a moment is set and has come."""
+    return moment is not None and now >= moment

@@ -8,9 +8,11 @@ from typing import Any, Final, Literal
 
 from pydantic import Field
 
+from stopline.model.control import ControlRequest
 from stopline.model.decimals import DecimalText
-from stopline.model.ids import Id, Name
+from stopline.model.ids import Id, Name, Symbol
 from stopline.model.instrument import Instrument
+from stopline.model.scopes import ScopeText
 from stopline.model.text import Text
 from stopline.model.times import UtcText
 from stopline.model.wire import Message
@@ -19,6 +21,8 @@ SWEEP_TYPE: Final = "stopline.sweep.v1"
 ALERT_TYPE: Final = "stopline.alert.v1"
 COMMAND_TYPE: Final = "stopline.command.v1"
 HISTORY_TYPE: Final = "stopline.history.v1"
+HALT_TYPE: Final = "stopline.halt.v1"
+CONTROL_TYPE: Final = "stopline.control.v1"
 
 
 class SweepKind(StrEnum):
@@ -79,6 +83,8 @@ class CommandAction(StrEnum):
 class Command(Message):
     """An order to the broker adapter of an account. It never increases risk: `close` is reduce-only.
 
+    `cancel_all` cancels the account's working orders; with `strategy` or `underlying` only that part's.
+
     The adapter drops a command whose `epoch` is below the account's, whose `command_id` it has executed, or
     whose `expires_at` has passed; and it never lets a close pass through zero.
     """
@@ -89,6 +95,7 @@ class Command(Message):
     action: CommandAction
     epoch: int = Field(ge=0, lt=2**53)
     strategy: Name | None = None
+    underlying: Symbol | None = None
     instrument: Instrument | None = None
     side: Literal["BUY", "SELL"] | None = None
     quantity: DecimalText | None = None
@@ -98,6 +105,28 @@ class Command(Message):
     reason: Text = ""
     issued_at: UtcText
     expires_at: UtcText
+
+
+class Halt(Message):
+    """A kill that could not be stored, on the topic `orders`: the state is down, so it goes to the adapters directly.
+
+    It has no epoch and is never fenced. An adapter of the scope adds no risk and cancels what works there, until a lease
+    has shown it the scope HALTED (the kill is stored by then) or a person starts it anew.
+    """
+
+    type: Literal["stopline.halt.v1"] = HALT_TYPE
+    halt_id: Id
+    scope: ScopeText
+    actor: Id
+    reason: Text
+    issued_at: UtcText
+
+
+class ControlMessage(Message):
+    """A change of the trading state on the topic `sweeps`, for when it could not be stored at once."""
+
+    type: Literal["stopline.control.v1"] = CONTROL_TYPE
+    request: ControlRequest
 
 
 class HistoryRow(Message):

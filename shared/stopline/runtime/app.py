@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -19,8 +20,10 @@ from stopline.service.quarantine import Quarantine
 if TYPE_CHECKING:
     from stopline.ledger.book import Book
     from stopline.model.control import Control
+    from stopline.model.scopes import Scope
     from stopline.service.accounts import AccountWriter
     from stopline.service.aggregate import Aggregates
+    from stopline.service.cancel_orders import OrderCanceller
     from stopline.service.close_book import Closer
     from stopline.service.controls import TradingStates
     from stopline.service.dispatch_alert import AlertDispatcher
@@ -37,7 +40,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Ports:
     """The world of one instance. `operator` is told what belongs to no account; `broker_secrets` are what brokers
-    sign their messages with, by dialect.
+    sign their messages with, by dialect. `resume_people`: how many must agree to resume the whole, and what a drawdown
+    stopped.
     """
 
     store: Store
@@ -47,6 +51,7 @@ class Ports:
     channels: Mapping[str, Channel] = field(default_factory=dict)
     operator: Recipients = field(default_factory=Recipients)
     broker_secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    resume_people: int = 2
 
 
 class App:
@@ -91,13 +96,30 @@ class App:
     def trading(self) -> TradingStates:
         from stopline.service.controls import TradingStates
 
-        return TradingStates(self.controls, self.clock)
+        return TradingStates(
+            self.controls, self.clock, self._next_session, self._doubts, self.ports.resume_people
+        )
+
+    def _next_session(self, account: str, now: datetime) -> datetime:
+        return self.accounts.require(account).sessions.next_start(now)
+
+    def _doubts(self, scope: Scope) -> list[str]:
+        from stopline.service.resume_checks import ResumeChecks
+
+        checks = ResumeChecks(self.store, self.clock, self.accounts, self.books, self.controls)
+        return checks.doubts(scope)
 
     @cached_property
     def closer(self) -> Closer:
         from stopline.service.close_book import Closer
 
         return Closer(self.controls, self.books, self.clock)
+
+    @cached_property
+    def canceller(self) -> OrderCanceller:
+        from stopline.service.cancel_orders import OrderCanceller
+
+        return OrderCanceller(self.controls, self.clock)
 
     @cached_property
     def desk(self) -> Desk:
@@ -165,6 +187,8 @@ class App:
             self.marker,
             self.closer,
             self.session_ender,
+            self.trading,
+            self.canceller,
         )
 
     @cached_property

@@ -7,6 +7,7 @@ from typing import Literal
 
 from stopline.model.errors import StoplineError
 from stopline.model.ids import Id
+from stopline.model.scopes import scope_account
 from stopline.model.wire import Message, validate
 
 Right = Literal["view", "trade", "risk", "kill", "resume", "admin"]
@@ -30,10 +31,10 @@ class Principal(Message):
     accounts: tuple[str, ...] = ("*",)
 
     def may(self, right: Right, scope: str) -> bool:
-        """Tell whether the caller has a right on a scope (`global` or `account:NAME`)."""
+        """Tell whether the caller has a right on a scope; on a strategy or underlying as on its account."""
         if right not in self.rights and "admin" not in self.rights:
             return False
-        return "*" in self.accounts or (scope.startswith("account:") and scope[8:] in self.accounts)
+        return "*" in self.accounts or scope_account(scope) in self.accounts
 
 
 def authenticate(header: str, principals: Mapping[str, object]) -> Principal:

@@ -33,6 +33,7 @@ def _app() -> App:
             clock=clock(chosen),
             operator=chosen.operator,
             broker_secrets={"kite": chosen.kite_secret} if chosen.kite_secret else {},
+            resume_people=chosen.resume_people,
         )
     )
 

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from stopline.brokers import read
 from stopline.model.errors import Rejected
-from stopline.model.messages import Alert, History, Severity, Sweep
+from stopline.model.messages import CONTROL_TYPE, Alert, ControlMessage, History, Severity, Sweep
 from stopline.model.wire import canonical, decode_object, validate
 from stopline.runtime.app import App
 from stopline.runtime.envelope import Envelope
@@ -87,8 +87,12 @@ def on_prices(app: App, envelope: Envelope) -> Counts:
 
 
 def on_sweep(app: App, envelope: Envelope) -> Counts:
-    """Run one sweep, for the minute in which it was published."""
-    sweep = validate(Sweep, decode_object(envelope.data))
+    """Run one sweep, for the minute in which it was published; or store a kill that could not be stored at once."""
+    value = decode_object(envelope.data)
+    if value.get("type") == CONTROL_TYPE:
+        app.trading.set(validate(ControlMessage, value).request)
+        return {"controls": 1}
+    sweep = validate(Sweep, value)
     published: datetime = envelope.published_at or app.clock.now()
     app.sweeper.run(sweep, published.replace(second=0, microsecond=0), envelope.message_id)
     return {"swept": 1}

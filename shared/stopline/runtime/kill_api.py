@@ -1,22 +1,38 @@
-"""The kill switch over HTTP: POST /kill, /pause, /resume and GET /status. Persists first, then publishes."""
+"""The kill switch over HTTP: POST /kill, /pause, /resume and GET /status. Persists first, then publishes.
+
+Where the state cannot be stored, a kill takes the second path: see service/emergency_halt.py.
+"""
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import flask
 
-from stopline.model.control import GLOBAL, Closing, ClosingStatus, Control, ControlRequest, effective
+from stopline.model.control import (
+    GLOBAL,
+    Closing,
+    ClosingStatus,
+    ControlRequest,
+    Standing,
+    TradingState,
+    effective_for,
+)
+from stopline.model.decimals import decimal_text
 from stopline.model.errors import Rejected, Transient
+from stopline.model.scopes import parse_scope, scope_account, scope_of
 from stopline.model.wire import decode_object, validate
+from stopline.rules.resuming import TooEarly
 from stopline.runtime.app import App
 from stopline.runtime.auth import Forbidden, Principal, Right, Unauthenticated, authenticate
 from stopline.runtime.problems import Answer, answer, problem
-from stopline.service.controls import scope_account
 from stopline.service.outbox import Unpublished
 
 log = logging.getLogger("stopline")
 MAX_BODY = 16 * 1024
+CONFLICTS = {"CONFLICTING_REQUEST", "STALE_RESUME", "SAME_PERSON", "NOT_READY"}
+INTERNAL = {"action", "actor", "hold_people", "reopen"}  # follow from the path, the caller, or a breaker
 RIGHTS: dict[str, Right] = {"kill": "kill", "pause": "kill", "resume": "resume"}
 
 
@@ -40,9 +56,10 @@ def handle(request: flask.Request, app: Callable[[], App], principals: Mapping[s
         return problem(401, "UNAUTHENTICATED", str(refused))
     except Forbidden as refused:
         return problem(404, "NOT_FOUND", str(refused))
+    except TooEarly as refused:
+        return problem(423, refused.reason, refused.detail, {"Retry-After": str(refused.after_s)})
     except Rejected as refused:
-        status = 409 if refused.reason in {"CONFLICTING_REQUEST", "STALE_RESUME"} else 400
-        return problem(status, refused.reason, refused.detail)
+        return problem(409 if refused.reason in CONFLICTS else 400, refused.reason, refused.detail)
     except Transient:
         log.exception("kill switch: state store unavailable")
         return problem(503, "UNAVAILABLE", "the outcome is unknown: send the same request_id again")
@@ -52,61 +69,101 @@ def handle(request: flask.Request, app: Callable[[], App], principals: Mapping[s
 
 
 def _change(app: App, principal: Principal, action: str, body: dict[str, Any]) -> Answer:
-    if "action" in body or "actor" in body:
-        raise Rejected(
-            "BAD_MESSAGE", "`action` and `actor` follow from the path and the caller: leave them out"
-        )
+    if body.keys() & INTERNAL:
+        raise Rejected("BAD_MESSAGE", f"{', '.join(sorted(INTERNAL))} are not for callers: leave them out")
     request = validate(ControlRequest, {**body, "action": action, "actor": principal.name})
-    _check_scope(app, principal, RIGHTS[action], request.scope)
     pending = False
     try:
-        control = app.trading.set(request)
+        _check_scope(app, principal, RIGHTS[action], request.scope)
+        standing = app.trading.set(request)
     except Unpublished:  # the state stands, and the state is the truth: adapters and sweep read it
-        control = app.trading.read(request.scope)
+        standing = app.trading.standing(request.scope)
         pending = True
-    closings = _close(app, control) if control.flatten else {}
-    pending = pending or None in closings.values()
+    except Transient:
+        if action != "kill" or not principal.may("kill", request.scope):
+            raise
+        log.exception("kill switch: the state cannot be stored, the halt goes out all the same")
+        return _unpersisted(app, request)
+    told = _carry_through(app, standing)
+    pending = pending or None in told.values()
     facts = {
-        **_facts(control),
+        **_facts(standing),
         "delivery": "pending" if pending else "published",
-        "closing": {name: status or "PENDING" for name, status in closings.items()},
+        "closing": {name: status or "PENDING" for name, status in told.items()},
+        "counts": _counts(told),
     }
-    return answer(202 if pending else 200, facts)
+    asked = action == "resume" and standing.pending is not None
+    return answer(202 if pending or asked else 200, facts)
 
 
-def _close(app: App, control: Control) -> dict[str, str | None]:
-    """Start the closings of a halt; None where that could not be done now: the sweep goes on."""
-    account = scope_account(control.scope)
+def _unpersisted(app: App, request: ControlRequest) -> Answer:
+    """Take the second path of a kill: the adapters are told, the state follows when it can be stored."""
+    from stopline.service.emergency_halt import halt_unpersisted
+
+    halt_id = halt_unpersisted(app.ports.bus, app.clock, request)
+    facts = {
+        "scope": request.scope,
+        "request_id": request.request_id,
+        "halt_id": halt_id,
+        "actor": request.actor,
+        "reason": request.reason,
+        "delivery": "published, not persisted",
+    }
+    return answer(202, facts)
+
+
+def _carry_through(app: App, standing: Standing) -> dict[str, str | None]:
+    """Start the cancels and closings of a halt, by account; None where that could not be done now: the sweep goes on."""
     result: dict[str, str | None] = {}
+    if standing.state is not TradingState.HALTED:
+        return result
+    account = scope_account(standing.scope)
     for name in [account] if account else [a.account for a in app.accounts.all()]:
         try:
-            closing = app.closer.advance(name)
-            result[name] = closing.status.value if closing else None
+            cancelled = app.canceller.advance(name)
+            closing = app.closer.advance(name) if standing.flatten else None
+            result[name] = closing.status.value if closing else ("CANCELLED" if cancelled else "HALTED")
         except Transient:
             log.exception("kill switch: closing is pending", extra={"account": name})
             result[name] = None
     return result
 
 
+def _counts(told: Mapping[str, str | None]) -> dict[str, int]:
+    """Return how many accounts a halt concerns, and how far each is."""
+    found = Counter((status or "PENDING").lower() for status in told.values())
+    return {"accounts": len(told), **dict(sorted(found.items()))}
+
+
 def _status(app: App, principal: Principal, scope: str) -> Answer:
     _check_scope(app, principal, "view", scope)
-    control = app.trading.read(scope)
-    account = scope_account(scope)
-    if not account:
-        return answer(200, _facts(control))
-    state, epoch = effective(app.trading.read(GLOBAL), control)
-    book = app.books.read(account)
+    parsed = scope_of(scope)
+    control = app.trading.read(parsed.document)
+    standing = control.standing(scope)
+    facts = {**_facts(standing), "holds": _holds(standing)}
+    if not parsed.account:
+        return answer(200, facts)
+    everywhere = app.trading.read(GLOBAL)
+    parts = {parsed.kind: parsed.name} if parsed.is_part else {}
+    holding = effective_for(everywhere, control, parsed.account, **parts)
+    book = app.books.read(parsed.account)
     closing = control.closing
     open_positions = len(book.open_positions()) if book else 0
-    facts = {
-        **_facts(control),
-        "effective_state": state.value,
-        "effective_epoch": epoch,
+    facts |= {
+        "effective_state": holding.state.value,
+        "effective_epoch": holding.epoch,
+        "effective_size": decimal_text(holding.size),
         "open_positions": open_positions,
         "closing": closing.model_dump(mode="json") if closing else None,
-        "flat": is_flat(closing, epoch) and not open_positions,
+        "flat": is_flat(closing, holding.epoch) and not open_positions,
     }
+    if not parsed.is_part:
+        facts["parts"] = {name: part.state.value for name, part in sorted(control.parts.items())}
     return answer(200, facts)
+
+
+def _holds(standing: Standing) -> dict[str, Any]:
+    return {key: hold.model_dump(mode="json") for key, hold in sorted(standing.holds.items())}
 
 
 def is_flat(closing: Closing | None, epoch: int) -> bool:
@@ -114,15 +171,15 @@ def is_flat(closing: Closing | None, epoch: int) -> bool:
     return closing is not None and closing.epoch == epoch and closing.status is ClosingStatus.FLAT
 
 
-def _facts(control: Control) -> dict[str, Any]:
-    return control.model_dump(mode="json", exclude={"seen", "closing"})
+def _facts(standing: Standing) -> dict[str, Any]:
+    return standing.model_dump(mode="json", include=Standing.model_fields.keys() - {"holds"})
 
 
 def _check_scope(app: App, principal: Principal, right: Right, scope: str) -> None:
     """Let nobody tell a foreign account from an unknown one."""
     unknown = Forbidden("there is no such scope, or it is not yours")
-    account = scope_account(scope)
-    if (scope != GLOBAL and not account) or not principal.may(right, scope):
+    parsed = parse_scope(scope)
+    if parsed is None or not principal.may(right, scope):
         raise unknown
-    if account and app.accounts.get(account) is None:
+    if parsed.account and app.accounts.get(parsed.account) is None:
         raise unknown

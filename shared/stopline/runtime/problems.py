@@ -1,5 +1,6 @@
 """HTTP answers: JSON, and problems as RFC 9457."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from stopline.model.wire import canonical
@@ -13,7 +14,11 @@ def answer(status: int, facts: dict[str, Any]) -> Answer:
     return canonical(facts), status, {"Content-Type": "application/json", **_HEADERS}
 
 
-def problem(status: int, reason: str, detail: str) -> Answer:
+def problem(status: int, reason: str, detail: str, headers: Mapping[str, str] | None = None) -> Answer:
     """Answer with a problem: a stable reason code and one line for a person, no stack trace."""
     body = {"type": "about:blank", "status": status, "title": reason, "detail": detail[:500]}
-    return canonical(body), status, {"Content-Type": "application/problem+json", **_HEADERS}
+    return (
+        canonical(body),
+        status,
+        {"Content-Type": "application/problem+json", **_HEADERS, **(headers or {})},
+    )

@@ -27,6 +27,7 @@ class Settings:
     clock_file: str = ""  # a replay's clock; empty in production
     operator: Recipients = field(default_factory=Recipients, repr=False)
     principals: Mapping[str, object] = field(default_factory=dict, repr=False)
+    resume_people: int = 2  # who must agree to resume the whole, and what a drawdown stopped
     twilio_sid: str = ""
     twilio_token: str = field(default="", repr=False)
     twilio_from: str = ""
@@ -58,6 +59,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         clock_file=get("STOPLINE_CLOCK_FILE", ""),
         operator=_recipients("STOPLINE_OPERATOR", get("STOPLINE_OPERATOR", "")),
         principals=_principals("STOPLINE_PRINCIPALS", get("STOPLINE_PRINCIPALS", "")),
+        resume_people=_people("STOPLINE_RESUME_PEOPLE", get("STOPLINE_RESUME_PEOPLE") or "2"),
         twilio_sid=get("TWILIO_ACCOUNT_SID", ""),
         twilio_token=get("TWILIO_AUTH_TOKEN", ""),
         twilio_from=get("TWILIO_FROM", ""),
@@ -82,6 +84,12 @@ def settings() -> Settings:
 def _port(name: str, text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 0 < int(text[:6]) < 65_536:
         raise Rejected("BAD_SETTING", f"{name} must be a port, a number from 1 to 65535")
+    return int(text)
+
+
+def _people(name: str, text: str) -> int:
+    if text not in ("1", "2"):
+        raise Rejected("BAD_SETTING", f"{name} must be 1 or 2")
     return int(text)
 
 

@@ -1,5 +1,6 @@
 """The trading state: set it (persist first, then publish), and read which state holds for an account."""
 
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import orjson
@@ -8,22 +9,42 @@ from stopline.model.control import (
     GLOBAL,
     Control,
     ControlRequest,
+    Effective,
     Seen,
+    Standing,
     TradingState,
     account_scope,
     effective,
+    effective_for,
 )
 from stopline.model.errors import Rejected
 from stopline.model.ids import digest
 from stopline.model.messages import Alert, Effect, Severity
+from stopline.model.scopes import Scope, parse_scope, scope_account, scope_of
 from stopline.model.wire import canonical, content_hash, validate
-from stopline.ports import Clock, Data, Store
+from stopline.ports import Clock, Create, Data, Store
+from stopline.rules.resuming import is_second, people_needed, refusal
+from stopline.rules.trading_state import (
+    Transition,
+    ask_to_resume,
+    lapse,
+    lapsed,
+    release,
+    resume,
+    tighten,
+)
 from stopline.service.aggregate import Aggregates, Change
-from stopline.service.history_rows import audit_row, history_effect
+from stopline.service.audit_chain import Link, linked
 from stopline.service.outbox import Relay
 
-REMEMBERED = 200  # requests a scope remembers for idempotency
-TARGETS = {"kill": TradingState.HALTED, "pause": TradingState.REDUCING, "resume": TradingState.ACTIVE}
+REMEMBERED = 200  # requests a control document remembers for idempotency
+PEOPLE = 2  # who must agree to resume the whole, or what a drawdown stopped
+
+NextSession = Callable[[str, datetime], datetime]
+"""The start of an account's next session."""
+
+Doubts = Callable[[Scope], Sequence[str]]
+"""What speaks against resuming a scope now: stale prices, position breaks; one line each."""
 
 
 class ControlCodec:
@@ -51,13 +72,27 @@ def controls(store: Store, relay: Relay, clock: Clock) -> Aggregates[Control]:
 class TradingStates:
     """Sets and reads the trading state of scopes."""
 
-    def __init__(self, documents: Aggregates[Control], clock: Clock) -> None:
+    def __init__(
+        self,
+        documents: Aggregates[Control],
+        clock: Clock,
+        next_session: NextSession,
+        doubts: Doubts,
+        people: int = PEOPLE,
+    ) -> None:
         self._documents = documents
         self._clock = clock
+        self._next_session = next_session
+        self._doubts = doubts
+        self._people = people
 
     def read(self, scope: str) -> Control:
-        """Return the control of a scope as stored; a scope that was never set is ACTIVE at epoch 0."""
+        """Return the control document of the whole or of an account; one that was never set is ACTIVE at epoch 0."""
         return self._documents.read(scope) or Control(scope=scope)
+
+    def standing(self, scope: str) -> Standing:
+        """Return where any scope stands as stored."""
+        return self.read(scope_of(scope).document).standing(scope)
 
     def for_account(self, account: str) -> tuple[TradingState, int, list[Control]]:
         """Return the state that holds for an account, its epoch, and the controls it comes from. Raises
@@ -67,20 +102,31 @@ class TradingStates:
         state, epoch = effective(*held)
         return state, epoch, held
 
-    def set(self, request: ControlRequest) -> Control:
+    def for_order(self, account: str, strategy: str, underlying: str) -> Effective:
+        """Return what holds for an order of a strategy in an underlying. Raises Unavailable."""
+        own = self.read(account_scope(account))
+        return effective_for(self.read(GLOBAL), own, account, strategy, underlying)
+
+    def set(self, request: ControlRequest) -> Standing:
         """Carry out a request once; the same id again changes nothing and answers the same.
 
-        The state is committed before anything is published. Raises Rejected for a request that cannot be,
-        Unpublished when the state stands and its messages are due, Unavailable when the outcome is unknown:
-        ask again.
+        The state is committed before anything is published. Raises Rejected for a request that cannot be (a refused
+        resume is on record), Unpublished when the state stands and its messages are due, Unavailable when the outcome
+        is unknown: ask again.
         """
-        hashed = content_hash(request.model_dump(mode="json"))
+        scope = parse_scope(request.scope)
+        if scope is None:
+            raise Rejected(
+                "UNKNOWN_SCOPE", f"{request.scope} is not global, account:, strategy: or underlying:"
+            )
+        hashed = content_hash(request.content())
+        doubts: list[str] | None = None
         refused: Rejected | None = None
 
         def decide(control: Control | None, attempt: int) -> Change[Control] | None:
-            nonlocal refused
+            nonlocal refused, doubts
             refused = None
-            before = control or Control(scope=request.scope)
+            before = control or Control(scope=scope.document)
             seen = before.seen.get(request.request_id)
             if seen is not None:
                 if seen.hash != hashed:
@@ -88,78 +134,115 @@ class TradingStates:
                         "CONFLICTING_REQUEST", f"request {request.request_id} was made with other content"
                     )
                 return None
-            refused = _fault(before, request)
-            return None if refused else _changed(before, request, hashed, self._clock.now())
+            now = self._clock.now()
+            if request.action == "resume":
+                standing = before.standing(request.scope)
+                refused = refusal(standing, request, now)
+                if refused is None:
+                    doubts = list(self._doubts(scope)) if doubts is None else doubts
+                    refused = _doubtful(request, doubts)
+                if refused is not None:
+                    return _change(before, _refused(before), request, now) if control else None
+            moved = self._transition(before, request, scope, now)
+            return _change(before, _remember(moved, request, hashed, now), request, now)
 
-        control = self._documents.change(request.scope, decide)
+        control = self._documents.change(scope.document, decide)
         if refused is not None:
             raise refused
         if control is None:
             raise Rejected("NO_CONTROL", f"scope {request.scope} has no state")
-        return control
+        return control.standing(request.scope)
 
     def carry_out(self, effect: Effect) -> None:
         """Carry out a change of state that a limit asked for (the relay's local topic `controls`)."""
         self.set(validate(ControlRequest, effect.body))
 
+    def lapse(self, document: str) -> None:
+        """Lift what has come to its end in a control document, by the last copy that was read of it."""
 
-def _fault(before: Control, request: ControlRequest) -> Rejected | None:
-    """Say why a request cannot be carried out, or None. Only a resume is refused: stopping always works."""
-    if request.action == "resume" and request.expected_epoch != before.epoch:
-        return Rejected(
-            "STALE_RESUME",
-            f"{request.scope} is at epoch {before.epoch}, the resume was made for {request.expected_epoch}",
-        )
-    return None
+        def decide(control: Control | None, attempt: int) -> Change[Control] | None:
+            now = self._clock.now()
+            due = lapsed(control, now) if control else []
+            if control is None or not due:
+                return None
+            after, effects, creates = control, list[Effect](), list[Create]()
+            for scope, key in due:
+                moved, request = lapse(after, scope, key, now)
+                change = _change(after, moved, request, now)
+                after = change.state
+                effects += change.effects
+                creates += change.creates
+            return Change(after, effects, creates)
+
+        known = self._documents.peek(document)
+        if known is not None and lapsed(known, self._clock.now()):
+            self._documents.change(document, decide)
+
+    def _transition(
+        self, before: Control, request: ControlRequest, scope: Scope, now: datetime
+    ) -> Transition:
+        match request.action:
+            case "release":
+                return release(before, request, now)
+            case "resume":
+                standing = before.standing(request.scope)
+                alone = people_needed(standing, now, self._people) < PEOPLE
+                if alone or is_second(standing, now):
+                    return resume(before, request, now)
+                return ask_to_resume(before, request, now)
+        if request.until is not None and (request.action != "pause" or request.until <= now):
+            raise Rejected("BAD_UNTIL", "`until` is for a pause, and must be in the future")
+        return tighten(before, request, now, self._lock(request, scope, now))
+
+    def _lock(self, request: ControlRequest, scope: Scope, now: datetime) -> datetime | None:
+        if not request.lock:
+            return None
+        if not scope.account:
+            raise Rejected("BAD_LOCK", "a lock ends with an account's session: the whole has none")
+        return self._next_session(scope.account, now)
 
 
-def _changed(before: Control, request: ControlRequest, hashed: str, now: datetime) -> Change[Control]:
-    target = TARGETS[request.action]
-    if request.action != "resume" and before.state.rank > target.rank:
-        target = before.state  # a pause never loosens a halt
-    same = target is before.state and (request.action != "kill" or before.flatten >= request.flatten)
-    epoch = before.epoch if same else before.epoch + 1
-    seen = {**before.seen, request.request_id: Seen(hash=hashed, epoch=epoch, at=now)}
+def _doubtful(request: ControlRequest, doubts: Sequence[str]) -> Rejected | None:
+    if not doubts:
+        return None
+    more = f" and {len(doubts) - 3} more" if len(doubts) > 3 else ""
+    return Rejected("NOT_READY", f"{request.scope} cannot resume: {'; '.join(doubts[:3])}{more}")
+
+
+def _refused(before: Control) -> Transition:
+    return Transition(before, "resume_refused", False)
+
+
+def _remember(moved: Transition, request: ControlRequest, hashed: str, now: datetime) -> Transition:
+    control = moved.control
+    seen = {**control.seen, request.request_id: Seen(hash=hashed, epoch=control.epoch, at=now)}
     while len(seen) > REMEMBERED:
         seen.pop(next(iter(seen)))
-    remembered = {"seen": seen}
-    if same:
-        after = before.model_copy(update=remembered)
-        return Change(after, [_audit(before, after, request, now, f"{request.action}_repeated")])
-    after = before.model_copy(
-        update={
-            **remembered,
-            "state": target,
-            "epoch": epoch,
-            "previous": before.state,
-            "actor": request.actor,
-            "reason": request.reason,
-            "request_id": request.request_id,
-            "since": now,
-            "flatten": target is TradingState.HALTED and (request.flatten or before.flatten),
-        }
-    )
-    return Change(after, [_audit(before, after, request, now, request.action), _alert(before, after, now)])
+    return Transition(control.model_copy(update={"seen": seen}), moved.event, moved.changed)
 
 
-def _audit(before: Control, after: Control, request: ControlRequest, now: datetime, event: str) -> Effect:
-    row = audit_row(
-        event_id=digest("control", request.scope, request.request_id),
+def _change(before: Control, moved: Transition, request: ControlRequest, now: datetime) -> Change[Control]:
+    """Return the commit of a transition: the control with its audit row in the chain, and who is told."""
+    old, new = before.standing(request.scope), moved.control.standing(request.scope)
+    link = Link(
         scope=request.scope,
-        event=event,
+        event=moved.event,
         actor=request.actor,
         reason=request.reason,
         at=now,
-        epoch=after.epoch,
-        states=(before.state.value, after.state.value),
-        detail=request.model_dump(mode="json"),
+        epoch=new.epoch,
+        states=(old.state.value, new.state.value),
+        detail=request.content(),
     )
-    return history_effect(scope_account(request.scope), [row])
+    after, effect, create = linked(moved.control, link)
+    alerts = [_alert(new, moved.control.epoch, now)] if moved.changed else []
+    if moved.event == "resume_asked":
+        alerts = [_asked_alert(new, request, now)]
+    return Change(after, [effect, *alerts], [create])
 
 
-def _alert(before: Control, after: Control, now: datetime) -> Effect:
-    account = scope_account(after.scope)
-    whose = f"account {account}" if account else "all accounts"
+def _alert(after: Standing, epoch: int, now: datetime) -> Effect:
+    half = after.state is TradingState.ACTIVE and after.size < 1
     texts = {
         TradingState.HALTED: ("Trading halted for {0}", Severity.CRITICAL),
         TradingState.REDUCING: ("Trading is reduce-only for {0}", Severity.CRITICAL),
@@ -169,26 +252,66 @@ def _alert(before: Control, after: Control, now: datetime) -> Effect:
     did = {
         TradingState.HALTED: "Working orders are cancelled and open positions closed."
         if after.flatten
-        else "Nothing new is let through.",
+        else "Working orders are cancelled, nothing new is let through.",
         TradingState.REDUCING: "Only what reduces risk is let through.",
-        TradingState.ACTIVE: "Limits are watched as before.",
+        TradingState.ACTIVE: f"Half-open: at {after.size:.0%} of the usual size until a person resumes again."
+        if half
+        else "Limits are watched as before.",
     }[after.state]
-    id_ = digest("control_alert", after.scope, str(after.epoch))
+    return _told(
+        digest("control_alert", after.scope, str(epoch)),
+        after,
+        now,
+        severity=Severity.INFO if after.actor.startswith("limit:") else severity,  # the breach has told it
+        summary=f"{text.format(_whose(after.scope))} by {after.actor}: {after.reason}"[:500],
+        action=did,
+        cause=after.request_id,
+        resolved=after.state is TradingState.ACTIVE,
+    )
+
+
+def _asked_alert(standing: Standing, request: ControlRequest, now: datetime) -> Effect:
+    return _told(
+        digest("resume_asked", standing.scope, request.request_id),
+        standing,
+        now,
+        severity=Severity.WARNING,
+        summary=f"{request.actor} asks to resume {_whose(standing.scope)}: {request.reason}"[:500],
+        action="A second person must resume within 10 minutes. Nothing is loosened yet.",
+        cause=request.request_id,
+        resolved=False,
+    )
+
+
+def _told(
+    id_: str,
+    standing: Standing,
+    now: datetime,
+    *,
+    severity: Severity,
+    summary: str,
+    action: str,
+    cause: str,
+    resolved: bool,
+) -> Effect:
+    account = scope_account(standing.scope)
     alert = Alert(
         alert_id=id_,
         account=account or None,
         kind="trading_state",
-        object=after.scope,
-        severity=Severity.INFO if after.actor.startswith("limit:") else severity,  # the breach has told it
-        summary=f"{text.format(whose)} by {after.actor}: {after.reason}"[:500],
-        action=did,
-        cause=after.request_id,
+        object=standing.scope,
+        severity=severity,
+        summary=summary,
+        action=action,
+        cause=cause,
         raised_at=now,
-        resolved=after.state is TradingState.ACTIVE,
+        resolved=resolved,
     )
     return Effect(id_, "alerts", account, alert.model_dump(mode="json"))
 
 
-def scope_account(scope: str) -> str:
-    """Return the account of an account scope; empty for others."""
-    return scope.removeprefix("account:") if scope.startswith("account:") else ""
+def _whose(text: str) -> str:
+    scope = scope_of(text)
+    if scope.is_part:
+        return f"{scope.kind} {scope.name} of account {scope.account}"
+    return f"account {scope.account}" if scope.account else "all accounts"

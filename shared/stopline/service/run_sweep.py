@@ -7,10 +7,13 @@ from datetime import datetime, timedelta
 from stopline.model.errors import Rejected, Transient
 from stopline.model.ids import digest, document_id
 from stopline.model.messages import Alert, Effect, Severity, Sweep, SweepKind
+from stopline.model.scopes import GLOBAL, account_scope
 from stopline.model.times import utc_text
 from stopline.ports import Bus, Clock, Conflict, Path, Put, Store, Update, Where
 from stopline.service.accounts import AccountReader
+from stopline.service.cancel_orders import OrderCanceller
 from stopline.service.close_book import Closer
+from stopline.service.controls import TradingStates
 from stopline.service.dispatch_alert import republish_due
 from stopline.service.end_session import SessionEnder
 from stopline.service.mark_prices import Desk, PriceMarker
@@ -44,6 +47,8 @@ class Sweeper:
         marker: PriceMarker,
         closer: Closer,
         ender: SessionEnder,
+        trading: TradingStates,
+        canceller: OrderCanceller,
     ) -> None:
         self._store = store
         self._bus = bus
@@ -54,6 +59,8 @@ class Sweeper:
         self._marker = marker
         self._closer = closer
         self._ender = ender
+        self._trading = trading
+        self._canceller = canceller
 
     def run(self, sweep: Sweep, scheduled_at: datetime, message_id: str) -> None:
         """Run one sweep. Raises Transient when a part could not be done: the rest was done, the whole comes
@@ -83,11 +90,14 @@ class Sweeper:
 
     def _evaluate_all(self, now: datetime, cause: str) -> str | None:
         self._desk.refresh()
+        self._trading.lapse(GLOBAL)
         problems = []
         for name in sorted(self._desk.accounts):
             try:
                 self._marker.evaluate({name}, now, cause, force=True)
                 self._closer.advance(name)
+                self._canceller.advance(name, just_read=True)
+                self._trading.lapse(account_scope(name))
             except Transient as problem:  # one account's trouble must not keep the others from being watched
                 problems.append(f"{name}: {problem}")
         return "; ".join(problems) or None

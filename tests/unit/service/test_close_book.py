@@ -186,7 +186,7 @@ def test_a_resume_ends_the_closing_and_a_new_kill_begins_anew(world: World) -> N
     app, _ = world.instance()
     act(app, "kill", "r-1")
     advance(app)
-    act(app, "resume", "r-2", expected_epoch=1)
+    world.resume(app, "r-2", 1)
     assert app.closer.advance("demo") is None
     old = {o["command_id"] for o in world.bus.bodies("orders")}
     world.bus.messages.clear()
@@ -213,7 +213,7 @@ def test_each_kill_of_a_flat_account_is_confirmed(world: World) -> None:
     app, _ = world.instance()
     act(app, "kill", "r-1")
     advance(app)
-    act(app, "resume", "r-2", expected_epoch=1)
+    world.resume(app, "r-2", 1)
     world.wait(60)
     act(app, "kill", "r-3")
     assert advance(app).status is ClosingStatus.FLAT
@@ -225,7 +225,7 @@ def test_a_resume_in_the_middle_of_an_advance_stops_it(world: World) -> None:
     app, store = world.instance()
     act(app, "kill", "r-1")
     other, _ = world.instance()
-    store.faults = [lambda _writes: act(other, "resume", "r-2", expected_epoch=1)]
+    store.faults = [lambda _writes: world.resume(other, "r-2", 1)]
     app.closer.advance("demo")
     assert world.bus.bodies("orders") == []
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stopline.model.control import Control, ControlRequest, TradingState
+from stopline.model.control import Control, ControlRequest, Standing, TradingState
 from stopline.model.errors import Rejected
 from stopline.ports import Unavailable
 from stopline.service.controls import REMEMBERED
@@ -29,6 +29,8 @@ def request(request_id: str = "r-1", action: str = "kill", **more: Any) -> Contr
         "reason": "test",
         **more,
     }
+    if action == "resume":
+        facts.setdefault("confirm", f"RESUME {facts['scope']}")
     return ControlRequest.model_validate(facts)
 
 
@@ -42,6 +44,7 @@ def world() -> World:
 def test_nothing_set_means_active_at_epoch_zero(world: World) -> None:
     app, _ = world.instance()
     assert app.trading.read(SCOPE) == Control(scope=SCOPE)
+    assert app.trading.standing("strategy:demo:core") == Standing(scope="strategy:demo:core")
     assert app.trading.for_account("demo")[:2] == (ACTIVE, 0)
 
 
@@ -130,6 +133,7 @@ def test_a_resume_for_another_epoch_is_refused(world: World, expected: int | Non
     """F39, F45, I6: whoever resumes must have seen the halt that holds."""
     app, _ = world.instance()
     app.trading.set(request())
+    world.wait(60)
     with pytest.raises(Rejected) as refused:
         app.trading.set(request("r-2", "resume", expected_epoch=expected))
     assert refused.value.reason == "STALE_RESUME"
@@ -140,6 +144,7 @@ def test_a_resume_for_the_epoch_that_holds_makes_it_active_and_ends_the_flatten(
     """R5.1."""
     app, _ = world.instance()
     app.trading.set(request())
+    world.wait(60)
     after = app.trading.set(request("r-2", "resume", expected_epoch=1))
     assert (after.state, after.epoch, after.flatten, after.previous) == (ACTIVE, 2, False, HALTED)
 
@@ -148,8 +153,10 @@ def test_a_resume_that_was_overtaken_by_a_second_kill_is_refused(world: World) -
     """F39."""
     app, _ = world.instance()
     app.trading.set(request("k-1"))
+    world.wait(60)
     app.trading.set(request("r-1", "resume", expected_epoch=1))
     app.trading.set(request("k-2"))
+    world.wait(60)
     with pytest.raises(Rejected):
         app.trading.set(request("r-2", "resume", expected_epoch=2))
     assert app.trading.read(SCOPE).state is HALTED
@@ -231,6 +238,7 @@ def test_the_epoch_only_grows_and_only_a_seen_resume_loosens(
     app, store = world.instance()
     epoch, rank, flatten = 0, 0, False
     for number, action, flat, fault, seen in happened:
+        world.wait(61)
         made = request(f"r-{number}", action, flatten=flat, expected_epoch=epoch if seen else epoch - 1)
         store.faults = [getattr(store, fault)] if fault not in ("", "publish") else []
         world.bus.down = fault == "publish"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from stopline.ledger.book import Book
-from stopline.model.control import ControlRequest, TradingState
+from stopline.model.control import TradingState
 from stopline.model.instrument import Kind
 from stopline.model.prices import PriceBatch, Quote
 from stopline.ports import Unavailable
@@ -188,15 +188,8 @@ def test_a_person_who_resumes_in_a_breach_is_not_paused_again_by_the_same_breach
     book_fills(world, trade(-1, 1000, 100))
     app, _ = world.instance()
     prices(app, NOON, SPY=96.0)
-    facts = {
-        "request_id": "r-1",
-        "scope": SCOPE,
-        "action": "resume",
-        "actor": "ann",
-        "reason": "seen",
-        "expected_epoch": 1,
-    }
-    app.trading.set(ControlRequest.model_validate(facts))
+    world.resume(app, "r-1", 1)
+    prices(app, world.clock.now(), SPY=96.0)
     prices(app, world.wait(1), SPY=95.9)
     assert world.instance()[0].trading.read(SCOPE).state is TradingState.ACTIVE
 

@@ -14,9 +14,11 @@ from stopline.adapters.memory import MemoryHistory, MemoryStore
 from stopline.ledger.book import Book
 from stopline.ledger.encoding import decode_book
 from stopline.model.account import Account
+from stopline.model.control import ControlRequest, Standing
 from stopline.model.ids import document_id
 from stopline.model.messages import Effect
 from stopline.ports import Document, Outgoing, Path, Unavailable, Where, Write
+from stopline.rules.resuming import MINIMUM_HOLD
 from stopline.runtime.app import App, Ports
 from stopline.service.outbox import decode_outbox
 
@@ -143,6 +145,22 @@ class World:
 
     def count(self, collection: str) -> int:
         return len(self.shared.query(collection))
+
+    def resume(
+        self, app: App, request_id: str, epoch: int, scope: str = "account:demo", **more: Any
+    ) -> Standing:
+        """Resume as the rules want it: a minute later, confirmed, with nothing in doubt."""
+        self.wait(MINIMUM_HOLD.total_seconds())
+        app.trading._doubts = lambda scope: []
+        facts = {
+            "request_id": request_id,
+            "scope": scope,
+            "action": "resume",
+            "actor": "ann",
+            "reason": "seen",
+        }
+        confirmed = {"expected_epoch": epoch, "confirm": f"RESUME {scope}"}
+        return app.trading.set(ControlRequest.model_validate({**facts, **confirmed, **more}))
 
     def wait(self, seconds: float) -> datetime:
         from datetime import timedelta

@@ -1,0 +1,72 @@
+"""When trading may go on: a kill needs one word, a resume needs all of this.
+
+Who resumes has seen the epoch that holds, types `RESUME <scope>`, waits until trading has been stopped for a minute,
+and has prices and positions that can be trusted. The whole, and what a drawdown stopped, takes two people within ten
+minutes of each other. A lock is lifted by nobody before its time.
+"""
+
+from datetime import datetime, timedelta
+
+from stopline.model.control import ControlRequest, Standing, is_due
+from stopline.model.errors import Rejected
+from stopline.model.scopes import GLOBAL
+from stopline.model.times import utc_text
+
+MINIMUM_HOLD = timedelta(seconds=60)
+SECOND_WITHIN = timedelta(minutes=10)
+
+
+class TooEarly(Rejected):
+    """A resume that may succeed later, but not by being repeated now. `after_s`: seconds to wait."""
+
+    def __init__(self, reason: str, detail: str, after_s: int) -> None:
+        super().__init__(reason, detail)
+        self.after_s = after_s
+
+
+def refusal(standing: Standing, request: ControlRequest, now: datetime) -> Rejected | None:
+    """Say why a resume is refused, or None."""
+    scope = standing.scope
+    if request.confirm != f"RESUME {scope}":
+        return Rejected("NOT_CONFIRMED", f'a resume must say "confirm": "RESUME {scope}"')
+    if request.expected_epoch != standing.epoch:
+        return Rejected(
+            "STALE_RESUME",
+            f"{scope} is at epoch {standing.epoch}, the resume was made for {request.expected_epoch}",
+        )
+    locks = [h.locked_until for h in standing.holds.values() if h.locked_until and now < h.locked_until]
+    if locks:
+        left = max(locks) - now
+        return TooEarly(
+            "LOCKED", f"{scope} is locked until {utc_text(max(locks))}", int(left.total_seconds()) + 1
+        )
+    since = max((h.since for h in standing.holds.values()), default=None)
+    if since is not None and now - since < MINIMUM_HOLD:
+        left = MINIMUM_HOLD - (now - since)
+        return TooEarly(
+            "TOO_EARLY",
+            f"{scope} was stopped at {utc_text(since)}: a resume is taken {MINIMUM_HOLD.seconds} s later",
+            int(left.total_seconds()) + 1,
+        )
+    pending = standing.pending
+    if pending is not None and pending.actor == request.actor and _is_alive(standing, now):
+        return Rejected("SAME_PERSON", f"{request.actor} asked already: another person must agree")
+    return None
+
+
+def is_second(standing: Standing, now: datetime) -> bool:
+    """Tell whether another person has asked for the same resume, not too long ago. `refusal` keeps the same one out."""
+    return standing.pending is not None and _is_alive(standing, now)
+
+
+def people_needed(standing: Standing, now: datetime, most: int) -> int:
+    """Return how many people must agree; `most` is 1 where a desk has only one person."""
+    if standing.scope == GLOBAL:
+        return most
+    held = (h.people for h in standing.holds.values() if not is_due(h.until, now))
+    return min(most, max(held, default=1))
+
+
+def _is_alive(standing: Standing, now: datetime) -> bool:
+    pending = standing.pending
+    return pending is not None and pending.epoch == standing.epoch and now - pending.at <= SECOND_WITHIN

@@ -1,0 +1,183 @@
+"""How a request changes the trading state of a scope: what tightens always works, what loosens has rules."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from stopline.model.control import (
+    ONE,
+    PERSON,
+    Control,
+    ControlRequest,
+    Hold,
+    PendingResume,
+    Standing,
+    TradingState,
+    is_due,
+)
+
+TARGETS = {"kill": TradingState.HALTED, "pause": TradingState.REDUCING}
+HALF_OPEN = "half_open"  # the key of the hold that keeps the size small after a money breaker was lifted
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """A control after a request, and what happened. `changed`: another state, size or flatten: people are told."""
+
+    control: Control
+    event: str
+    changed: bool
+
+
+def tighten(
+    before: Control, request: ControlRequest, now: datetime, locked_until: datetime | None
+) -> Transition:
+    """Carry out a kill or a pause: it adds to what its actor holds and never takes anything back."""
+    standing = before.standing(request.scope)
+    key = holder(request.actor)
+    hold = Hold(
+        state=TARGETS[request.action],
+        flatten=request.action == "kill" and request.flatten,
+        actor=request.actor,
+        reason=request.reason,
+        request_id=request.request_id,
+        since=now,
+        until=request.until,
+        locked_until=locked_until,
+        people=request.hold_people,
+        reopen=request.reopen,
+    )
+    held = standing.holds.get(key)
+    holds = {**standing.holds, key: _stricter(held, hold) if held else hold}
+    return _moved(before, standing, holds, request.action, request, now)
+
+
+def release(before: Control, request: ControlRequest, now: datetime) -> Transition:
+    """Lift what the actor of the request holds; what others hold stays."""
+    standing = before.standing(request.scope)
+    key = holder(request.actor)
+    holds = {k: h for k, h in standing.holds.items() if k != key}
+    return _moved(before, standing, holds, "release", request, now)
+
+
+def resume(before: Control, request: ControlRequest, now: datetime) -> Transition:
+    """Lift everything that is held in the scope. Where a money breaker was among it, trading goes on half-open."""
+    standing = before.standing(request.scope)
+    size = min((h.reopen for h in standing.holds.values()), default=ONE)
+    holds = {HALF_OPEN: _half_open(size, request, now)} if size < ONE else {}
+    return _moved(before, standing, holds, "resume", request, now)
+
+
+def ask_to_resume(before: Control, request: ControlRequest, now: datetime) -> Transition:
+    """Note the first of two people who want to resume: nothing is loosened."""
+    standing = before.standing(request.scope)
+    pending = PendingResume(
+        actor=request.actor,
+        reason=request.reason,
+        request_id=request.request_id,
+        epoch=standing.epoch,
+        at=now,
+    )
+    return Transition(_put(before, standing.model_copy(update={"pending": pending})), "resume_asked", False)
+
+
+def lapsed(before: Control, now: datetime) -> list[tuple[str, str]]:
+    """Return what has come to its end, as (scope, key of the hold)."""
+    return [
+        (standing.scope, key)
+        for standing in (before, *before.parts.values())
+        for key, hold in standing.holds.items()
+        if is_due(hold.until, now) and (hold.locked_until is None or now >= hold.locked_until)
+    ]
+
+
+def lapse(before: Control, scope: str, key: str, now: datetime) -> tuple[Transition, ControlRequest]:
+    """Lift one hold that has come to its end, and return the request that stands for it in the audit."""
+    standing = before.standing(scope)
+    ended = standing.holds[key]
+    request = ControlRequest(
+        request_id=f"lapse-{ended.request_id[:100]}",
+        scope=scope,
+        action="release",
+        actor=ended.actor,
+        reason=f"the time was over: {ended.reason}"[:500],
+    )
+    holds = {k: h for k, h in standing.holds.items() if k != key}
+    if ended.reopen < ONE:
+        again = None if ended.until is None else now + (ended.until - ended.since)
+        holds[HALF_OPEN] = _half_open(ended.reopen, request, now, again)
+    return _moved(before, standing, holds, "lapse", request, now), request
+
+
+def holder(actor: str) -> str:
+    """Return under which key an actor holds: limits and breakers each their own, all people one."""
+    return actor if actor.startswith(("limit:", "breaker:")) else PERSON
+
+
+def _half_open(size: Decimal, request: ControlRequest, now: datetime, until: datetime | None = None) -> Hold:
+    return Hold(
+        state=TradingState.ACTIVE,
+        size=size,
+        actor=request.actor,
+        reason=request.reason,
+        request_id=request.request_id,
+        since=now,
+        until=until,
+    )
+
+
+def _stricter(old: Hold, new: Hold) -> Hold:
+    """Join two holds of one actor: the stricter of each part; no end is later than any end."""
+    both = (old.until, new.until)
+    state = max(old.state, new.state, key=lambda s: s.rank)
+    return new.model_copy(
+        update={
+            "state": state,
+            "flatten": old.flatten or new.flatten,
+            "since": old.since if state is old.state else new.since,
+            "until": None if None in both else max(u for u in both if u),
+            "locked_until": max((u for u in (old.locked_until, new.locked_until) if u), default=None),
+            "people": max(old.people, new.people),
+            "reopen": min(old.reopen, new.reopen),
+        }
+    )
+
+
+def _moved(
+    before: Control,
+    standing: Standing,
+    holds: dict[str, Hold],
+    event: str,
+    request: ControlRequest,
+    now: datetime,
+) -> Transition:
+    state = max((h.state for h in holds.values()), key=lambda s: s.rank, default=TradingState.ACTIVE)
+    size = min((h.size for h in holds.values()), default=ONE)
+    flatten = any(h.flatten for h in holds.values())
+    if (state, size, flatten) == (standing.state, standing.size, standing.flatten):
+        repeated = standing.model_copy(update={"holds": holds})
+        return Transition(_put(before, repeated), f"{event}_repeated", False)
+    epoch = before.epoch + 1
+    after = standing.model_copy(
+        update={
+            "state": state,
+            "size": size,
+            "flatten": flatten,
+            "epoch": epoch,
+            "previous": standing.state,
+            "actor": request.actor,
+            "reason": request.reason,
+            "request_id": request.request_id,
+            "since": now,
+            "holds": holds,
+            "pending": None,
+        }
+    )
+    return Transition(_put(before, after).model_copy(update={"epoch": epoch}), event, True)
+
+
+def _put(control: Control, standing: Standing) -> Control:
+    if standing.scope == control.scope:
+        fields = {name: getattr(standing, name) for name in Standing.model_fields}
+        return control.model_copy(update=fields)
+    return control.model_copy(update={"parts": {**control.parts, standing.scope: standing}})

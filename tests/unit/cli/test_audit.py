@@ -1,0 +1,104 @@
+"""`stopline audit verify`: a whole trail passes, and every kind of tampering is named (I8)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from stopline.cli.main import main
+from stopline.model.control import ControlRequest
+from stopline.model.ids import document_id
+from stopline.ports import Delete, Put
+from stopline.ports import Path as StorePath
+from stopline.runtime.embedded import Embedded
+
+from ..make import NOON, account
+
+
+@pytest.fixture
+def desk() -> Embedded:
+    made = Embedded(NOON)
+    made.app.account_writer.create(account(), "ann")
+    for number, action in enumerate(["pause", "kill", "kill"]):
+        facts = {
+            "request_id": f"r-{number}",
+            "scope": "account:demo",
+            "action": action,
+            "actor": "ann",
+            "reason": "test",
+        }
+        made.app.trading.set(ControlRequest.model_validate(facts))
+    made.run()
+    return made
+
+
+def run(desk: Embedded, *arguments: str) -> tuple[int, dict[str, Any]]:
+    result = CliRunner().invoke(main, ["audit", "verify", "--json", *arguments], obj=lambda: desk.app)
+    return result.exit_code, json.loads(result.output)
+
+
+def exported(desk: Embedded, path: Path, style: str = "plain") -> list[dict[str, Any]]:
+    """The rows as BigQuery has them, written as its exports write them."""
+    rows = [{k: v for k, v in row.items() if k != "ingested_at"} for row in desk.history.rows["audit"]]
+    if style == "bq":
+        for row in rows:
+            row["decided_at"] = row["decided_at"].replace("T", " ").replace("Z", "")
+            row |= {name: str(row[name]) for name in ("seq", "epoch") if row.get(name) is not None}
+    path.write_text("\n".join(json.dumps(row) for row in rows))
+    return rows
+
+
+def kept(desk: Embedded, seq: int) -> StorePath:
+    return StorePath("audit", document_id("account:demo", f"{seq:012d}"))
+
+
+def test_a_whole_trail_passes(desk: Embedded) -> None:
+    assert run(desk) == (0, {"rows": 3, "faults": []})
+
+
+@pytest.mark.parametrize("style", ["plain", "bq"])
+def test_a_whole_export_passes(desk: Embedded, tmp_path: Path, style: str) -> None:
+    """Rows without a chain, such as that of the new account, are passed over."""
+    path = tmp_path / "audit.json"
+    assert len(exported(desk, path, style)) == 4
+    assert run(desk, "--export", str(path)) == (0, {"rows": 3, "faults": []})
+    assert run(desk, "--export", str(path), "--offline")[0] == 0
+
+
+@pytest.mark.parametrize("seq", [1, 2, 3])
+def test_a_row_that_was_removed_from_the_store_is_found(desk: Embedded, seq: int) -> None:
+    desk.store.commit([Delete(kept(desk, seq))])
+    code, facts = run(desk)
+    assert code == 1
+    assert facts["faults"]
+
+
+def test_a_row_that_was_altered_in_the_store_is_found(desk: Embedded) -> None:
+    document = desk.store.get(kept(desk, 2))
+    assert document is not None
+    row = document.data["row"].replace('"actor":"ann"', '"actor":"bob"')
+    desk.store.commit([Put(document.path, {**document.data, "row": row})])
+    assert run(desk)[1]["faults"] == ["account:demo: row 2 was altered"]
+
+
+def test_an_export_that_lacks_or_changes_a_row_is_found(desk: Embedded, tmp_path: Path) -> None:
+    path = tmp_path / "audit.json"
+    rows = [row for row in exported(desk, path) if row.get("chain")]
+    path.write_text(json.dumps(rows[:-1]))
+    assert run(desk, "--export", str(path))[1]["faults"] == ["account:demo: row 3 is not in the export"]
+    rows[1]["reason"] = "nothing"
+    path.write_text(json.dumps(rows))
+    assert run(desk, "--export", str(path), "--offline")[1]["faults"] == ["account:demo: row 2 was altered"]
+
+
+@pytest.mark.parametrize("text", ["{oops", "[1]", '{"chain": "global"}'])
+def test_what_is_no_export_is_said(desk: Embedded, tmp_path: Path, text: str) -> None:
+    path = tmp_path / "audit.json"
+    path.write_text(text)
+    result = CliRunner().invoke(main, ["audit", "verify", "--export", str(path)], obj=lambda: desk.app)
+    assert result.exit_code == 1
+    assert "line 1" in result.output

@@ -1,0 +1,84 @@
+"""The audit chain: nothing can be removed, altered or moved unnoticed (I8)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stopline.model.chain import COLUMNS, Head, entry_hash, faults
+
+ROWS = 30
+
+
+def chain(count: int = ROWS) -> tuple[list[dict[str, Any]], Head]:
+    rows: list[dict[str, Any]] = []
+    last = ""
+    for seq in range(1, count + 1):
+        row: dict[str, Any] = {name: f"{name} {seq}" for name in COLUMNS}
+        row |= {"epoch": seq, "seq": seq, "previous_hash": last, "chain": "global"}
+        last = row["hash"] = entry_hash(row)
+        rows.append(row)
+    return rows, Head(count, last)
+
+
+@given(st.permutations(range(ROWS)))
+def test_a_whole_chain_verifies_in_any_order_of_its_rows(order: list[int]) -> None:
+    rows, head = chain()
+    assert faults("global", [rows[i] for i in order], head) == []
+
+
+@pytest.mark.parametrize("column", [*COLUMNS, "hash"])
+@pytest.mark.parametrize("at", [0, 14, ROWS - 1])
+def test_one_altered_character_anywhere_is_found(column: str, at: int) -> None:
+    """I8: any change of any column."""
+    rows, head = chain()
+    value = rows[at][column]
+    rows[at][column] = value + 1 if isinstance(value, int) else f"{value}x"
+    assert faults("global", rows, head)
+
+
+@pytest.mark.parametrize("at", range(ROWS))
+def test_a_removed_row_is_found_wherever_it_was(at: int) -> None:
+    """I8: at the end too, where the control document knows better."""
+    rows, head = chain()
+    del rows[at]
+    assert faults("global", rows, head)
+
+
+@settings(max_examples=50)
+@given(st.integers(0, ROWS - 1), st.integers(0, ROWS - 1))
+def test_two_rows_that_changed_places_are_found(one: int, other: int) -> None:
+    """I8: also when whoever moved them gave them new numbers and hashes."""
+    rows, head = chain()
+    if one == other:
+        return
+    rows[one]["seq"], rows[other]["seq"] = rows[other]["seq"], rows[one]["seq"]
+    for index in (one, other):
+        rows[index]["hash"] = entry_hash(rows[index])
+    assert faults("global", rows, head)
+
+
+def test_a_chain_that_was_forged_anew_from_one_row_on_has_another_end() -> None:
+    """I8: a consistent forgery needs the control document as well."""
+    rows, head = chain()
+    rows[10]["reason"] = "nothing happened"
+    last = rows[9]["hash"]
+    for row in rows[10:]:
+        row["previous_hash"] = last
+        last = row["hash"] = entry_hash(row)
+    assert faults("global", rows) == []
+    [fault] = faults("global", rows, head)
+    assert "the control says" in fault
+
+
+def test_a_row_that_is_there_twice_is_found() -> None:
+    rows, head = chain(3)
+    assert any("twice" in fault for fault in faults("global", [*rows, rows[1]], head))
+
+
+def test_an_empty_chain_must_be_empty() -> None:
+    assert faults("global", [], Head()) == []
+    assert faults("global", [], Head(1, "x"))

@@ -1,0 +1,424 @@
+"""Resuming: a kill needs one word, a resume needs everything."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from stopline.model.control import Control, ControlRequest, Standing, TradingState
+from stopline.model.errors import Rejected
+from stopline.model.wire import validate
+from stopline.ports import Unavailable
+from stopline.rules.resuming import TooEarly
+from stopline.runtime.app import App
+from stopline.service.outbox import Unpublished
+
+from ..make import account, at, trade
+from .test_evaluate import prices
+from .world import World
+
+ACTIVE, REDUCING, HALTED = TradingState.ACTIVE, TradingState.REDUCING, TradingState.HALTED
+DEMO = "account:demo"
+
+
+def ask(app: App, action: str, id_: str, scope: str = DEMO, actor: str = "ann", **more: Any) -> Standing:
+    facts = {"request_id": id_, "scope": scope, "action": action, "actor": actor, "reason": "test"}
+    if action == "resume":
+        more.setdefault("confirm", f"RESUME {scope}")
+        more.setdefault("expected_epoch", app.trading.standing(scope).epoch)
+    return app.trading.set(ControlRequest.model_validate({**facts, **more}))
+
+
+def refused(app: App, *args: Any, **more: Any) -> str:
+    with pytest.raises(Rejected) as found:
+        ask(app, "resume", *args, **more)
+    return found.value.reason
+
+
+@pytest.fixture
+def world() -> World:
+    made = World()
+    made.open_account()
+    return made
+
+
+def events(world: World) -> list[str]:
+    return [r["row"]["event"] for body in world.bus.bodies("history") for r in body["rows"]]
+
+
+@pytest.mark.parametrize(
+    "typed", ["", "RESUME", "resume account:demo", "RESUME global", "RESUME account:demo "]
+)
+def test_a_resume_must_be_typed_out(world: World, typed: str) -> None:
+    """Issue 6: typed confirmation."""
+    app, _ = world.instance()
+    ask(app, "kill", "k")
+    world.wait(60)
+    assert refused(app, "r", confirm=typed) == "NOT_CONFIRMED"
+
+
+def test_a_resume_waits_for_the_minimum_hold(world: World) -> None:
+    """Issue 6: and says how long."""
+    app, _ = world.instance()
+    ask(app, "kill", "k")
+    world.wait(59)
+    with pytest.raises(TooEarly) as found:
+        ask(app, "resume", "r")
+    assert (found.value.reason, found.value.after_s) == ("TOO_EARLY", 2)
+    world.wait(1)
+    assert ask(app, "resume", "r-2").state is ACTIVE
+
+
+def test_a_second_kill_starts_no_new_hold_but_a_stricter_one_does(world: World) -> None:
+    app, _ = world.instance()
+    ask(app, "pause", "p")
+    world.wait(50)
+    ask(app, "pause", "p-2")
+    world.wait(10)
+    ask(app, "kill", "k")
+    assert refused(app, "r") == "TOO_EARLY"
+
+
+def test_a_resume_needs_prices_for_what_is_open(world: World) -> None:
+    """I7: UNKNOWN is no ground to go on."""
+    app, _ = world.instance()
+    app.recorder.record([trade(1, 10, 100, executed_at=at(-300))], "m-1")
+    ask(app, "kill", "k")
+    world.wait(60)
+    assert refused(app, "r") == "NOT_READY"
+    prices(app, world.clock.now(), SPY=100.0)
+    assert ask(app, "resume", "r-2").state is ACTIVE
+
+
+def test_a_valuation_of_long_ago_is_no_valuation(world: World) -> None:
+    app, _ = world.instance()
+    app.recorder.record([trade(1, 10, 100)], "m-1")
+    prices(app, world.clock.now(), SPY=100.0)
+    ask(app, "kill", "k")
+    world.wait(181)
+    assert refused(app, "r") == "NOT_READY"
+
+
+def test_one_account_in_doubt_holds_up_the_whole_until_it_is_stopped_itself(world: World) -> None:
+    """No way out is a trap: the desk can go on without that account."""
+    world.open_account(account("other"))
+    app, _ = world.instance()
+    app.recorder.record([trade(1, 10, 100, executed_at=at(-300))], "m-1")
+    ask(app, "kill", "k", "global")
+    world.wait(60)
+    assert refused(app, "r", "global") == "NOT_READY"
+    ask(app, "kill", "k-2")
+    ask(app, "resume", "r-2", "global")
+    assert ask(app, "resume", "r-3", "global", "bob").state is ACTIVE
+    assert app.trading.for_account("demo")[0] is HALTED
+
+
+def test_a_refused_resume_is_on_record(world: World) -> None:
+    """F45."""
+    app, _ = world.instance()
+    ask(app, "kill", "k")
+    refused(app, "r")
+    assert events(world) == ["kill", "resume_refused"]
+    assert app.trading.read(DEMO).epoch == 1
+
+
+# --- two people ---
+
+
+def halted_everywhere(world: World) -> App:
+    app, _ = world.instance()
+    ask(app, "kill", "k", "global")
+    world.wait(60)
+    return app
+
+
+def test_the_whole_is_resumed_by_two_people(world: World) -> None:
+    """I6, reliability 6: two distinct principals."""
+    app = halted_everywhere(world)
+    first = ask(app, "resume", "r-1", "global")
+    assert (first.state, first.epoch) == (HALTED, 1)
+    assert first.pending is not None
+    assert first.pending.actor == "ann"
+    second = ask(app, "resume", "r-2", "global", "bob")
+    assert (second.state, second.epoch, second.actor, second.pending) == (ACTIVE, 2, "bob", None)
+    assert events(world) == ["kill", "resume_asked", "resume"]
+
+
+def test_one_person_is_not_two(world: World) -> None:
+    """F45: one approver resumes twice."""
+    app = halted_everywhere(world)
+    ask(app, "resume", "r-1", "global")
+    assert refused(app, "r-2", "global") == "SAME_PERSON"
+    assert ask(app, "resume", "r-1", "global").state is HALTED  # the same request again is no second one
+    assert app.trading.read("global").state is HALTED
+
+
+def test_a_stale_approval_is_none(world: World) -> None:
+    """F45: after ten minutes the second is the first again."""
+    app = halted_everywhere(world)
+    ask(app, "resume", "r-1", "global")
+    world.wait(601)
+    after = ask(app, "resume", "r-2", "global", "bob")
+    assert after.state is HALTED
+    assert ask(app, "resume", "r-3", "global").state is ACTIVE
+
+
+def test_a_kill_in_between_takes_the_first_approval_back(world: World) -> None:
+    """F39, I6."""
+    app, _ = world.instance()
+    ask(app, "pause", "p", "global")
+    world.wait(60)
+    ask(app, "resume", "r-1", "global")
+    ask(app, "kill", "k", "global")
+    world.wait(60)
+    assert ask(app, "resume", "r-2", "global", "bob").state is HALTED
+
+
+def test_what_a_drawdown_stopped_takes_two(world: World) -> None:
+    """R5.2, domain 2.4."""
+    app, _ = world.instance()
+    ask(app, "pause", "p", actor="breaker:drawdown", hold_people=2)
+    world.wait(60)
+    assert ask(app, "resume", "r-1").state is REDUCING
+    assert ask(app, "resume", "r-2", actor="bob").state is ACTIVE
+
+
+def test_a_desk_of_one_person_can_say_so(world: World) -> None:
+    app, _ = world.instance()
+    app.trading._people = 1
+    ask(app, "kill", "k", "global")
+    world.wait(60)
+    assert ask(app, "resume", "r", "global").state is ACTIVE
+
+
+# --- locks, ends, half-open ---
+
+
+def test_nobody_lifts_a_lock_before_the_next_session(world: World) -> None:
+    """Issue 6: a self-lock; the next session begins at midnight in New York."""
+    app, _ = world.instance()
+    ask(app, "pause", "p", lock=True)
+    world.wait(3600)
+    with pytest.raises(TooEarly) as found:
+        ask(app, "resume", "r")
+    assert found.value.reason == "LOCKED"
+    assert "2026-11-19T05:00:00Z" in found.value.detail
+    assert refused(app, "r-2", actor="bob") == "LOCKED"
+    ask(app, "kill", "k")  # tightening goes on to work, and keeps the lock
+    world.wait(3600)
+    assert refused(app, "r-3") == "LOCKED"
+    world.wait(11 * 3600)
+    assert ask(app, "resume", "r-4").state is ACTIVE
+
+
+def test_the_whole_cannot_be_locked(world: World) -> None:
+    app, _ = world.instance()
+    with pytest.raises(Rejected) as found:
+        ask(app, "kill", "k", "global", lock=True)
+    assert found.value.reason == "BAD_LOCK"
+
+
+def test_a_timed_pause_ends_with_the_next_sweep_after_its_time(world: World) -> None:
+    """R5.1."""
+    app, _ = world.instance()
+    paused = ask(app, "pause", "p", until=at(300))
+    assert paused.state is REDUCING
+    app.trading.lapse(DEMO)
+    assert app.trading.read(DEMO).state is REDUCING
+    world.wait(300)
+    app.trading.lapse(DEMO)
+    after = app.trading.read(DEMO)
+    assert (after.state, after.epoch) == (ACTIVE, 2)
+    assert events(world) == ["pause", "lapse"]
+    app.trading.lapse(DEMO)
+    assert app.trading.read(DEMO).epoch == 2
+
+
+@pytest.mark.parametrize("order", [("p", "k"), ("k", "p")])
+def test_the_end_of_a_pause_ends_no_halt(world: World, order: tuple[str, str]) -> None:
+    """I6: whichever came first."""
+    app, _ = world.instance()
+    for id_ in order:
+        ask(app, "kill" if id_ == "k" else "pause", id_, **({} if id_ == "k" else {"until": at(300)}))
+    world.wait(400)
+    app.trading.lapse(DEMO)
+    assert app.trading.read(DEMO).state is HALTED
+
+
+def test_a_pause_until_the_past_or_a_kill_with_an_end_is_refused(world: World) -> None:
+    app, _ = world.instance()
+    for action, until in (("pause", at(0)), ("kill", at(300)), ("pause", at(-5))):
+        with pytest.raises(Rejected) as found:
+            ask(app, action, f"{action}-{until}".replace(" ", ""), until=until)
+        assert found.value.reason == "BAD_UNTIL"
+
+
+def test_a_breaker_lifts_what_it_holds_and_nothing_else(world: World) -> None:
+    """Domain 2.4: good data end a data breaker, not a person's pause."""
+    app, _ = world.instance()
+    ask(app, "pause", "b", actor="breaker:stale_data")
+    ask(app, "pause", "p")
+    ask(app, "release", "b-2", actor="breaker:stale_data")
+    assert app.trading.read(DEMO).state is REDUCING
+    world.wait(60)
+    ask(app, "resume", "r")
+    ask(app, "pause", "b-3", actor="breaker:stale_data")
+    assert ask(app, "release", "b-4", actor="breaker:stale_data").state is ACTIVE
+
+
+def test_a_money_breaker_reopens_at_a_quarter_until_a_person_says_so_again(world: World) -> None:
+    """R5.2 with its fix, R3.3: half-open is entered and left by people, never by a timer."""
+    from decimal import Decimal
+
+    app, _ = world.instance()
+    ask(app, "pause", "b", actor="breaker:loss", reopen="0.25")
+    assert app.trading.for_order("demo", "core", "SPY").size == 0
+    world.wait(60)
+    half = ask(app, "resume", "r")
+    assert (half.state, half.size) == (ACTIVE, Decimal("0.25"))
+    assert app.trading.for_order("demo", "core", "SPY").size == Decimal("0.25")
+    world.wait(10**6)
+    app.trading.lapse(DEMO)
+    assert app.trading.standing(DEMO).size == Decimal("0.25")
+    assert ask(app, "resume", "r-2").size == 1
+
+
+def test_a_streak_reopens_by_time_at_a_quarter_and_then_whole(world: World) -> None:
+    """R5.2 (fix): a cool-down may expire by time."""
+    app, _ = world.instance()
+    ask(app, "pause", "b", actor="limit:streak", reopen="0.25", until=at(600))
+    world.wait(600)
+    app.trading.lapse(DEMO)
+    assert str(app.trading.standing(DEMO).size) == "0.25"
+    world.wait(600)
+    app.trading.lapse(DEMO)
+    assert app.trading.standing(DEMO).size == 1
+
+
+# --- parts of an account ---
+
+
+def test_a_strategy_is_halted_alone_under_the_accounts_epoch(world: World) -> None:
+    """R5.1: the others trade on; every change of the account makes its epoch grow, which fences commands."""
+    app, _ = world.instance()
+    halted = ask(app, "kill", "k", "strategy:demo:core")
+    assert (halted.state, halted.epoch) == (HALTED, 1)
+    assert app.trading.for_order("demo", "core", "SPY")[:2] == (HALTED, 1)
+    assert app.trading.for_order("demo", "other", "SPY")[:2] == (ACTIVE, 1)
+    ask(app, "pause", "p", "underlying:demo:SPY")
+    assert app.trading.for_order("demo", "other", "SPY")[:2] == (REDUCING, 2)
+    assert app.trading.for_order("demo", "core", "SPY")[:2] == (HALTED, 2)
+    assert app.trading.for_order("demo", "other", "QQQ")[:2] == (ACTIVE, 2)
+    assert app.trading.for_account("demo")[:2] == (ACTIVE, 2)
+    world.wait(60)
+    assert ask(app, "resume", "r", "strategy:demo:core", expected_epoch=1).epoch == 3
+    assert app.trading.for_order("demo", "core", "QQQ")[:2] == (ACTIVE, 3)
+
+
+def test_a_resumed_account_does_not_resume_its_parts(world: World) -> None:
+    app, _ = world.instance()
+    ask(app, "kill", "k-1", "strategy:demo:core")
+    ask(app, "kill", "k-2")
+    world.wait(60)
+    ask(app, "resume", "r")
+    assert app.trading.for_order("demo", "core", "SPY").state is HALTED
+    assert app.trading.for_order("demo", "other", "SPY").state is ACTIVE
+
+
+@pytest.mark.parametrize("scope", ["strategy:demo", "account:", "desk:x", "underlying:demo:spy"])
+def test_what_is_no_scope_is_refused(world: World, scope: str) -> None:
+    app, _ = world.instance()
+    with pytest.raises(Rejected) as found:
+        app.trading.set(
+            validate(
+                ControlRequest,
+                {"request_id": "k", "scope": scope, "action": "kill", "actor": "ann", "reason": "x"},
+            )
+        )
+    assert found.value.reason == "UNKNOWN_SCOPE"
+
+
+def test_a_state_stored_before_there_were_holds_is_held_by_a_person() -> None:
+    """Documents of the first version go on to be read, and to bind."""
+    old = {"scope": DEMO, "state": "HALTED", "epoch": 3, "flatten": True, "actor": "ann", "reason": "x"}
+    control = validate(Control, {**old, "since": "2026-11-18T17:00:00Z", "seen": {}, "closing": None})
+    assert (control.state, control.flatten, control.size) == (HALTED, True, 1)
+    assert control.holds["person"].state is HALTED
+
+
+# --- cancel only ---
+
+
+def test_a_kill_without_flatten_cancels_once_an_epoch(world: World) -> None:
+    """R5.1: cancel only; domain 2.4."""
+    app, _ = world.instance()
+    ask(app, "kill", "k", flatten=False)
+    assert app.canceller.advance("demo") == 1
+    assert app.canceller.advance("demo") == 0
+    [command] = world.bus.bodies("orders")
+    assert (command["action"], command["epoch"], command["strategy"]) == ("cancel_all", 1, None)
+
+
+def test_a_halted_strategy_has_its_orders_cancelled_and_no_others(world: World) -> None:
+    app, _ = world.instance()
+    ask(app, "kill", "k", "strategy:demo:core")
+    ask(app, "kill", "k-2", "underlying:demo:M&M", flatten=False)
+    assert app.canceller.advance("demo") == 2
+    found = [(c["strategy"], c["underlying"]) for c in world.bus.bodies("orders")]
+    assert found == [("core", None), (None, "M&M")]
+
+
+def test_a_halt_of_the_whole_cancels_in_every_account(world: World) -> None:
+    app, _ = world.instance()
+    ask(app, "kill", "k", "global", flatten=False)
+    assert app.canceller.advance("demo") == 1
+
+
+def test_a_pause_cancels_nothing(world: World) -> None:
+    """Protective stops reduce risk: they stay."""
+    app, _ = world.instance()
+    ask(app, "pause", "p")
+    assert app.canceller.advance("demo") == 0
+
+
+# --- the chain ---
+
+
+def test_every_transition_is_a_link_of_its_documents_chain(world: World) -> None:
+    """I8: in the same commit, in the store and on its way to BigQuery."""
+    from stopline.service.audit_chain import exported_faults, stored_faults
+
+    world.open_account(account("other"))
+    app, _ = world.instance()
+    ask(app, "kill", "k-1")
+    ask(app, "kill", "k-2", "strategy:demo:core")
+    ask(app, "pause", "p", "global")
+    ask(app, "pause", "p-2", "account:other")
+    refused(app, "r")
+    assert stored_faults(world.shared) == (5, [])
+    exported = [
+        {"event_id": r["event_id"], **r["row"]} for body in world.bus.bodies("history") for r in body["rows"]
+    ]
+    assert exported_faults(world.shared, exported) == (5, [])
+    assert exported_faults(world.shared, exported[1:])[1]
+    exported[2]["reason"] = "nothing"
+    assert exported_faults(None, exported)[1]
+
+
+@pytest.mark.parametrize("fault", ["lost", "applied_but_lost", "publish"])
+def test_the_chain_has_no_gap_after_a_failure(world: World, fault: str) -> None:
+    """I8, F11, F40."""
+    from stopline.service.audit_chain import stored_faults
+
+    app, store = world.instance()
+    ask(app, "pause", "p")
+    if fault == "publish":
+        world.bus.down = True
+    else:
+        store.faults = [getattr(store, fault)]
+    with pytest.raises((Unavailable, Unpublished)):
+        ask(app, "kill", "k")
+    world.bus.down = False
+    ask(world.instance()[0], "kill", "k")
+    assert stored_faults(world.shared) == (2, [])
