@@ -69,6 +69,7 @@ def audit_row(
         "from_state": states[0],
         "to_state": states[1],
         "decided_at": utc_text(at),
+        **dict.fromkeys(("chain", "seq", "previous_hash", "hash")),  # of the trading state's rows: audit_chain
     }
     return _row("audit", event_id, row, dict(detail or {}))
 
