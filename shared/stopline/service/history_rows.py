@@ -15,6 +15,9 @@ from stopline.model.times import utc_text
 from stopline.model.wire import canonical
 
 
+UNCHAINED = ("chain", "seq", "previous_hash", "hash")  # columns that only rows of the trading state fill
+
+
 def history_effect(account: str, rows: Sequence[HistoryRow]) -> Effect:
     """Return the effect that sends rows to BigQuery; its id follows from the rows'."""
     message = History(rows=tuple(rows))
@@ -69,7 +72,7 @@ def audit_row(
         "from_state": states[0],
         "to_state": states[1],
         "decided_at": utc_text(at),
-        **dict.fromkeys(("chain", "seq", "previous_hash", "hash")),  # of the trading state's rows: audit_chain
+        **dict.fromkeys(UNCHAINED),
     }
     return _row("audit", event_id, row, dict(detail or {}))
 
