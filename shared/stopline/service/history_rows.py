@@ -14,7 +14,6 @@ from stopline.model.messages import Effect, History, HistoryRow
 from stopline.model.times import utc_text
 from stopline.model.wire import canonical
 
-
 UNCHAINED = ("chain", "seq", "previous_hash", "hash")  # columns that only rows of the trading state fill
 
 
