@@ -221,6 +221,38 @@ def test_conflicting_events_are_listed(bigquery_history: BigQueryHistory) -> Non
 
 
 @pytest.mark.emulators
+def test_the_trade_history_has_the_newest_figures_and_what_prices_showed(
+    bigquery_history: BigQueryHistory,
+) -> None:
+    """R7.1: one row a closed trade; a restatement does not lose MAE and VIX, a void or open trade has no row."""
+
+    def row(trade_id: str, revision: int, **more: Any) -> HistoryRow:
+        facts = {"trade_id": trade_id, "status": "CLOSED", "book_revision": revision, **more}
+        return HistoryRow(table="trades", event_id=f"{trade_id}-{revision}-{len(more)}", row=facts)
+
+    rows = [
+        row("T-1", 4, realised="100"),
+        row("T-1", 4, realised="100", mae="-20", vix_exit="18.5"),
+        row("T-1", 9, realised="90"),
+        row("T-2", 5, realised="7"),
+        row("T-2", 6, status="VOID"),
+        row("T-3", 5, realised="7"),
+        row("T-3", 6, status="OPEN"),
+    ]
+    bigquery_history.append(rows, NOW)
+    sql = "SELECT trade_id, realised, mae, mfe, vix_exit FROM `{dataset}.trade_history`"
+    assert bigquery_history.query(sql) == [
+        {
+            "trade_id": "T-1",
+            "realised": Decimal(90),
+            "mae": Decimal(-20),
+            "mfe": None,
+            "vix_exit": Decimal("18.5"),
+        }
+    ]
+
+
+@pytest.mark.emulators
 def test_the_day_is_summed_exactly(bigquery_history: BigQueryHistory) -> None:
     bigquery_history.append([fill(str(n), price="0.1", session="2026-11-20") for n in range(3)], NOW)
     sql = "SELECT session, SUM(price) AS total FROM `{dataset}.fills_latest` GROUP BY session"

@@ -44,6 +44,18 @@ ROWS: dict[str, dict[str, Any]] = {
         "as_of": "2026-11-20T15:02:12Z",
         "book_revision": 7,
     },
+    "trades": {
+        "account": "demo",
+        "trade_id": "T-1",
+        "structure": "iron_condor",
+        "status": "CLOSED",
+        "net_credit": "720",
+        "max_loss": "31285.2",
+        "mae": None,
+        "entered_at": "2026-11-20T15:02:11Z",
+        "seconds_in_trade": 600,
+        "book_revision": 7,
+    },
     "account_snapshots": {"account": "demo", "session": "2026-11-20", "equity": "100000.01", "pnl_day": None},
     "closes": {
         "calendar": "XNYS",

@@ -7,7 +7,7 @@ from decimal import Decimal, localcontext
 
 from stopline.ledger.amend import Effective, Find, effective, is_amendment, root_of, target_key
 from stopline.ledger.position import FIFO, Booked, Position, position_key
-from stopline.ledger.trade import Status, Trade, group_legs
+from stopline.ledger.trade import Status, Trade
 from stopline.ledger.trade_table import LegChanges, LegTable, pruned
 from stopline.model.decimals import EXACT, ZERO
 from stopline.model.errors import Rejected
@@ -70,9 +70,9 @@ class Book:
     strategies: Mapping[tuple[str, str], Day] = field(default_factory=dict)
     legs: LegTable = field(default_factory=LegTable)
 
-    def trades(self) -> list[Trade]:
+    def trades(self) -> Sequence[Trade]:
         """Return the open trades and those closed within a day, in the order in which they were entered."""
-        return group_legs(self.account, (leg for key in self.legs for leg in self.legs[key]))
+        return self.legs.trades(self.account)
 
     def open_trades(self) -> list[Trade]:
         """Return the trades with a leg that is not closed."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal, localcontext
 from enum import StrEnum
+from functools import cached_property
 from math import gcd
 
 from stopline.ledger.payoff import Leg, Margin, margin_of
@@ -31,7 +32,7 @@ class Status(StrEnum):
     CLOSED = "CLOSED"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Trade:
     """One trade; `legs` in the order in which they were opened, never empty."""
 
@@ -51,16 +52,16 @@ class Trade:
     def currency(self) -> str:
         return self.legs[0].instrument.currency
 
-    @property
+    @cached_property
     def status(self) -> Status:
         return Status.OPEN if any(leg.lots for leg in self.legs) else Status.CLOSED
 
-    @property
+    @cached_property
     def structure(self) -> Structure:
         """What the legs at their largest make."""
         return structure_of(_sizes(self.legs, "most"))
 
-    @property
+    @cached_property
     def quantity(self) -> Decimal:
         """Units of the spread: what all legs' sizes are multiples of. Of a single leg its size, unsigned."""
         sizes = [abs(leg.most) for leg in self.legs if leg.instrument.kind is Kind.OPTION]
@@ -79,31 +80,31 @@ class Trade:
         closed = [leg.exit_at for leg in self.legs if leg.exit_at]
         return max(closed) if closed and self.status is Status.CLOSED else None
 
-    @property
+    @cached_property
     def net_credit(self) -> Decimal:
         """What was received for all units opened, less what was paid for them, before fees."""
         return -_sum(leg.entry_worth for leg in self.legs)
 
-    @property
+    @cached_property
     def realised(self) -> Decimal:
         """Realised P&L, gross of fees."""
         return _sum(leg.realised for leg in self.legs)
 
-    @property
+    @cached_property
     def fees(self) -> Decimal:
         return _sum(leg.fees for leg in self.legs)
 
-    @property
+    @cached_property
     def income(self) -> Decimal:
         """Funding and dividends received."""
         return _sum(leg.income for leg in self.legs)
 
-    @property
+    @cached_property
     def net(self) -> Decimal:
         """Realised P&L after fees and with income."""
         return EXACT.add(EXACT.subtract(self.realised, self.fees), self.income)
 
-    @property
+    @cached_property
     def cost(self) -> Decimal:
         """What the open units were bought for (negative: a credit)."""
         return _sum(leg.cost for leg in self.legs)

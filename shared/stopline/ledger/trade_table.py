@@ -12,7 +12,7 @@ from typing import Any
 
 from stopline.ledger.amend import Effective
 from stopline.ledger.position import Lot, Position
-from stopline.ledger.trade import CLOSED_KEPT, closed_before, group_legs
+from stopline.ledger.trade import CLOSED_KEPT, Trade, closed_before, group_legs
 from stopline.ledger.trade_leg import KNOWN_FILLS, TradeLeg, add_late_fee, fold_legs
 from stopline.model.decimals import ZERO, decimal_text
 from stopline.model.fill import Fill
@@ -31,6 +31,7 @@ class LegTable(Mapping[str, Sequence[TradeLeg]]):
     ) -> None:
         self._legs = {key: tuple(some) for key, some in (legs or {}).items()}
         self._raw = dict(raw or {})  # as it was read; several threads may ask for the legs of it at once
+        self._trades: Sequence[Trade] | None = None
 
     def __repr__(self) -> str:
         return f"LegTable({dict(self)!r})"
@@ -52,6 +53,12 @@ class LegTable(Mapping[str, Sequence[TradeLeg]]):
         legs = {**self._legs, **changes}
         raw = {key: item for key, item in self._raw.items() if key not in changes}
         return LegTable({key: some for key, some in legs.items() if some}, raw)
+
+    def trades(self, account: str) -> Sequence[Trade]:
+        """Return the trades that the legs make, in the order in which they were entered."""
+        if self._trades is None:
+            self._trades = tuple(group_legs(account, (leg for key in self for leg in self[key])))
+        return self._trades
 
     def scope_of(self, key: str) -> Scope:
         """Return strategy and underlying of a position's legs: what a trade cannot reach beyond."""
@@ -81,6 +88,12 @@ class LegTable(Mapping[str, Sequence[TradeLeg]]):
             if any(leg.exit_at and leg.exit_at < moment and not leg.lots for leg in legs):
                 old.add(key)
         return {self.scope_of(key) for key in old}
+
+    def scopes_changed_since(self, before: "LegTable") -> set[Scope]:
+        """Return the scopes with a position whose legs are not those of a table that this one was made from."""
+        kept = {key for key, legs in self._legs.items() if before._legs.get(key) is legs}
+        kept |= {key for key, raw in self._raw.items() if before._raw.get(key) is raw}
+        return {table.scope_of(key) for table in (self, before) for key in table if key not in kept}
 
     def encode(self, positions: Mapping[str, Position]) -> dict[str, list[dict[str, Any]]]:
         """Write the legs as plain data."""

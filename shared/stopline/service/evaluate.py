@@ -21,11 +21,13 @@ from stopline.risk.columns import Columns
 from stopline.rules.figures import Figures, Rate, Valued, figures
 from stopline.rules.limits import Action, Level, Reading, readings
 from stopline.rules.net_greeks import AccountGreeks
+from stopline.rules.trade_watch import Index
 from stopline.rules.watch import data_alert, gone_alerts, limit_alerts, short_number, watch
 from stopline.service.aggregate import Aggregates, Change
 from stopline.service.history_rows import history_effect, table_row
 from stopline.service.marks import Mark
 from stopline.service.risk_state import RiskState
+from stopline.service.watch_trades import follow_trades, index_reading
 
 SNAPSHOT_EVERY = timedelta(seconds=60)
 CONTROLS_TOPIC = "controls"  # carried out here, not published: see Relay
@@ -132,11 +134,14 @@ class Evaluator:
         `cause` names the batch, sweep or fill in the alerts' ids: the same cause gives the same alerts once.
         """
         rate = exchange_rate(account, marks, now)
+        index = index_reading(account, marks)
         held = (v.position.instrument.symbol for v in positions)
         prices_at = max((marks[symbol].as_of for symbol in held if symbol in marks), default=None)
 
         def decide(before: RiskState | None, attempt: int) -> Change[RiskState] | None:
-            return _decide(account, book, positions, rate, prices_at, now, cause, before, force, greeks)
+            return _decide(
+                account, book, positions, rate, prices_at, now, cause, before, force, greeks, index
+            )
 
         known = self._states.peek(account.account)
         first = decide(known, 0)
@@ -158,6 +163,7 @@ def _decide(
     before: RiskState | None,
     force: bool,
     greeks: AccountGreeks | None,
+    index: Index | None,
 ) -> Change[RiskState] | None:
     old = before or RiskState(account.account, now, -1)
     if _is_behind(book, prices_at, old):
@@ -175,6 +181,7 @@ def _decide(
     due = (now - old.as_of).total_seconds() >= account.risk_interval_s or book.revision != old.book_revision
     if before is not None and not (alerts or due or force):
         return None
+    followed = follow_trades(account, book, positions, old.trades, index, now)
     snapshot = bool(alerts) or old.snapshot_at is None or now - old.snapshot_at >= SNAPSHOT_EVERY
     state = replace(
         old,
@@ -188,10 +195,13 @@ def _decide(
         unpriced=tuple(numbers.unpriced),
         snapshot_at=now if snapshot else old.snapshot_at,
         shown=show(numbers, read),
+        trades=followed.trades,
     )
     effects = [*_alert_effects(alerts), *_action_effects(account, read, old, cause)]
     if snapshot:
         effects.append(history_effect(account.account, [_snapshot_row(numbers, state)]))
+    if followed.rows:
+        effects.append(history_effect(account.account, followed.rows))
     return Change(state, effects)
 
 

@@ -27,6 +27,7 @@ from stopline.service.books import (
     position_event_id,
 )
 from stopline.service.history_rows import audit_row, fill_row, history_effect, table_row
+from stopline.service.trade_rows import trade_rows
 
 MAX_AGE = timedelta(days=45)
 MAX_AHEAD = timedelta(seconds=60)
@@ -243,8 +244,10 @@ class _Booking:
         rows += self._restatements(before, book)
         cause = digest("fills", *(fill.key for fill in booked))
         sweep = Sweep(kind=SweepKind.ACCOUNT, account=account)
+        trades = trade_rows(before, book)
         return [
             history_effect(account, rows),
+            *(history_effect(account, some) for some in (trades[:500], trades[500:]) if some),
             Effect(digest("sweep", cause), "sweeps", account, sweep.model_dump(mode="json")),
         ]
 

@@ -14,6 +14,7 @@ from stopline.model.times import utc_text
 from stopline.ports import Clock, Data, Store
 from stopline.rules.figures import DayStart
 from stopline.rules.limits import Level
+from stopline.rules.trade_watch import TradeWatch
 from stopline.rules.watch import Watched
 from stopline.service.aggregate import Aggregates
 from stopline.service.outbox import Relay
@@ -36,6 +37,7 @@ class RiskState:
     unpriced: tuple[str, ...] = ()
     snapshot_at: datetime | None = None
     shown: Mapping[str, Any] = field(default_factory=dict)
+    trades: Mapping[str, TradeWatch] = field(default_factory=dict)  # by trade id
 
     @property
     def level(self) -> Level:
@@ -69,6 +71,7 @@ class RiskCodec:
             "unpriced": list(state.unpriced),
             "snapshot_at": utc_text(state.snapshot_at) if state.snapshot_at else None,
             "shown": dict(state.shown),
+            "trades": {id_: _seen(trade) for id_, trade in sorted(state.trades.items())},
         }
         return {
             "account": state.account,
@@ -101,6 +104,7 @@ class RiskCodec:
             unpriced=tuple(body["unpriced"]),
             snapshot_at=datetime.fromisoformat(snapshot) if snapshot else None,
             shown=body["shown"],
+            trades={id_: _read_seen(*item) for id_, item in body.get("trades", {}).items()},
         )
 
 
@@ -111,3 +115,13 @@ def risk_states(store: Store, relay: Relay, clock: Clock) -> Aggregates[RiskStat
 
 def _day_start(start: DayStart | None) -> list[str] | None:
     return [start.session.isoformat(), decimal_text(start.total), start.source] if start else None
+
+
+def _seen(trade: TradeWatch) -> list[str | bool | None]:
+    numbers = (trade.low, trade.high, trade.vix_entry, trade.vix_exit)
+    return [trade.told, *(None if x is None else decimal_text(x) for x in numbers)]
+
+
+def _read_seen(told: bool, *numbers: str | None) -> TradeWatch:
+    low, high, entry, exit_ = (None if x is None else Decimal(x) for x in numbers)
+    return TradeWatch(low, high, entry, exit_, told)

@@ -10,6 +10,8 @@ FROM (
   UNION ALL
   SELECT 'positions' AS table_name, event_id, content_hash, ingested_at FROM `{dataset}.positions`
   UNION ALL
+  SELECT 'trades' AS table_name, event_id, content_hash, ingested_at FROM `{dataset}.trades`
+  UNION ALL
   SELECT 'account_snapshots' AS table_name, event_id, content_hash, ingested_at FROM `{dataset}.account_snapshots`
   UNION ALL
   SELECT 'alerts' AS table_name, event_id, content_hash, ingested_at FROM `{dataset}.alerts`

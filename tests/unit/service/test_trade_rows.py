@@ -1,0 +1,150 @@
+"""The rows of trades: written when a trade closes, and again whenever what they say has changed."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+from stopline.model.fill import Fill
+from stopline.model.prices import PriceBatch, Quote
+
+from ..make import NOON, at, fill, option
+from .world import World
+
+SHORT, LONG = option(6000), option(5990)
+
+
+def vertical(entry: float = -600) -> list[Fill]:
+    return [
+        fill("E-1", "SELL", 2, "3", at(entry), SHORT, group_id="G", fee="1"),
+        fill("E-2", "BUY", 2, "2", at(entry), LONG, group_id="G", fee="1"),
+    ]
+
+
+def closing(seconds: float = -300) -> list[Fill]:
+    return [
+        fill("E-3", "BUY", 2, "1", at(seconds), SHORT, fee="1"),
+        fill("E-4", "SELL", 2, "0.5", at(seconds), LONG, fee="1"),
+    ]
+
+
+def rows(world: World) -> list[dict[str, Any]]:
+    found = [row for body in world.bus.bodies("history") for row in body["rows"] if row["table"] == "trades"]
+    return [{"event_id": row["event_id"], **row["row"]} for row in found]
+
+
+def test_a_trade_has_a_row_when_it_closes_and_none_before() -> None:
+    """R1.2 R7.1: entry and exit time, P&L, max risk taken, time in trade."""
+    world = World()
+    world.open_account()
+    app, _ = world.instance()
+    app.recorder.record(vertical(), "m-1")
+    assert rows(world) == []
+    app.recorder.record(closing(), "m-2")
+    [row] = rows(world)
+    detail = json.loads(row.pop("detail"))
+    assert [leg["exit_price"] for leg in detail["legs"]] == ["1", "0.5"]
+    assert detail["breakevens"] == ["5999.02"]
+    facts = {k: v for k, v in row.items() if k not in ("event_id", "trade_id")}
+    assert facts == {
+        "account": "demo",
+        "strategy": "default",
+        "underlying": "SPXW",
+        "structure": "put_credit_vertical",
+        "status": "CLOSED",
+        "quantity": "2",
+        "currency": "USD",
+        "net_credit": "200",
+        "max_profit": "196",
+        "max_loss": "1804",
+        "margin": "2000",
+        "return_on_risk": "0.108647",
+        "realised": "100",
+        "fees": "4",
+        "income": "0",
+        "net": "96",
+        "entered_at": "2026-11-18T16:50:00Z",
+        "exited_at": "2026-11-18T16:55:00Z",
+        "seconds_in_trade": 300,
+        "mae": None,
+        "mfe": None,
+        "vix_entry": None,
+        "vix_exit": None,
+        "book_revision": 2,
+    }
+
+
+def test_a_trade_that_closes_within_one_message_has_its_row() -> None:
+    world = World()
+    world.open_account()
+    app, _ = world.instance()
+    app.recorder.record([*vertical(), *closing()], "m-1")
+    assert [row["status"] for row in rows(world)] == ["CLOSED"]
+
+
+def test_a_late_fee_writes_the_row_again_and_a_bust_says_that_the_trade_is_open() -> None:
+    """R8.6: the newest revision counts."""
+    world = World()
+    world.open_account()
+    app, _ = world.instance()
+    app.recorder.record([*vertical(), *closing()], "m-1")
+    fee = fill("F-1", "BUY", 0, 0, at(-100), SHORT, kind="FEE", ref="E-1", fee="0.5")
+    app.recorder.record([fee], "m-2")
+    app.recorder.record([fill("B-1", "BUY", 0, 0, at(-50), SHORT, kind="BUST", ref="E-3")], "m-3")
+    told = rows(world)
+    assert [(row["status"], row["fees"], row["book_revision"]) for row in told] == [
+        ("CLOSED", "4", 1),
+        ("CLOSED", "4.5", 2),
+        ("OPEN", "3.5", 3),
+    ]
+    assert len({row["event_id"] for row in told}) == 3
+    assert len({row["trade_id"] for row in told}) == 1
+
+
+def test_a_trade_whose_entry_is_busted_is_void() -> None:
+    """R8.6: it never was."""
+    world = World()
+    world.open_account()
+    app, _ = world.instance()
+    app.recorder.record([fill("E-1", "BUY", 1, 5, at(-9), SHORT)], "m-1")
+    app.recorder.record([fill("E-2", "SELL", 1, 6, at(-8), SHORT)], "m-2")
+    app.recorder.record([fill("B-1", "BUY", 0, 0, at(-7), SHORT, kind="BUST", ref="E-1")], "m-3")
+    assert [row["status"] for row in rows(world)] == ["CLOSED", "VOID"]
+
+
+def test_what_prices_showed_of_a_trade_is_told_once_after_it_closed() -> None:
+    """R1.2 R7.1: MAE, MFE, and VIX at entry and exit."""
+    world = World()
+    world.open_account()
+    app, _ = world.instance()
+    app.recorder.record(vertical(entry=0), "m-1")
+    for seconds, (short, long), vix in ((1, (5, 3), 18.0), (5, (1, 0.75), 19.0)):
+        world.clock.set(at(seconds))
+        quotes = {SHORT.symbol: Quote(short), LONG.symbol: Quote(long), "VIX": Quote(vix)}
+        app.marker.mark(PriceBatch("feed", at(seconds), quotes, ()))
+    world.clock.set(at(20))
+    app.recorder.record(closing(20), "m-2")
+    app.marker.mark(PriceBatch("feed", at(20), {"VIX": Quote(21.25)}, ()))
+    app.marker.mark(PriceBatch("feed", at(21), {"VIX": Quote(30.0)}, ()))
+    plain, seen = rows(world)
+    assert (plain["mae"], plain["status"]) == (None, "CLOSED")
+    assert (seen["mae"], seen["mfe"], seen["vix_entry"], seen["vix_exit"]) == ("-202", "148", "18", "21.25")
+    same = plain.keys() - {"event_id", "mae", "mfe", "vix_entry", "vix_exit"}
+    assert {name: seen[name] for name in same} == {name: plain[name] for name in same}
+
+
+def test_closed_trades_leave_the_book_document_after_a_day() -> None:
+    """Design 3: the history has them."""
+    world = World()
+    world.open_account()
+    app, _ = world.instance()
+    app.recorder.record([*vertical(), *closing()], "m-1")
+    book = world.book()
+    assert book is not None
+    assert len(book.trades()) == 1
+    world.clock.set(NOON + timedelta(days=1))
+    app.recorder.record([fill("E-9", executed_at=world.clock.now())], "m-2")
+    book = world.book()
+    assert book is not None
+    assert [trade.underlying for trade in book.trades()] == ["SPY"]
