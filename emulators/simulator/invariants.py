@@ -145,12 +145,27 @@ def _effects(scenario: Scenario) -> None:
 
 def unannounced(scenario: Scenario) -> set[str]:
     """Return the effects that were committed and have not gone out."""
-    return set(scenario.facts.effects) - set(scenario.facts.announced) - _local(scenario)
+    facts = scenario.facts
+    told = {id_ for id_, _, _ in facts.sent}
+    delivered = {id_ for id_, notice in _notices(scenario).items() if notice["alert"]["alert_id"] in told}
+    return set(facts.effects) - set(facts.announced) - _local(scenario) - delivered
+
+
+def untold(scenario: Scenario) -> bool:
+    """Tell whether alerts wait for a digest."""
+    documents = scenario.world.store.query("incidents")
+    return any(orjson.loads(document.data["state"])["digest_at"] for document in documents)
 
 
 def _local(scenario: Scenario) -> set[str]:
     """Return the effects that are carried out where they arise: changes of the trading state."""
     return {id_ for id_, body in scenario.facts.effects.items() if body.startswith(b'{"action":"pause"')}
+
+
+def _notices(scenario: Scenario) -> dict[str, dict[str, Any]]:
+    """Return the notices that were committed, by the id of their effect: whoever has channels delivers them."""
+    marker = b'"type":"stopline.notice.v1"'
+    return {id_: orjson.loads(body) for id_, body in scenario.facts.effects.items() if marker in body}
 
 
 def _control(scope: str) -> Path:
@@ -165,17 +180,30 @@ def _alerts(scenario: Scenario) -> None:
     told: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for id_, channel, address in facts.sent:
         told[id_].append((channel, address))
-    for id_, body in facts.effects.items():
-        alert = orjson.loads(body)
-        if alert.get("type") != "stopline.alert.v1":
-            continue
-        demand(told[id_], "I4 every alert reaches somebody", alert["summary"])
+    covered: set[str] = set()
+    for notice in _notices(scenario).values():
+        id_ = notice["alert"]["alert_id"]
+        demand(told[id_], "I4 every notice reaches somebody", notice["alert"]["summary"])
         repeats = sum(count - 1 for count in Counter(told[id_]).values())
         demand(
             repeats <= doubt[id_],
             "I5 no message twice, but for an answer in doubt",
             (id_, told[id_], doubt[id_]),
         )
+        covered |= set(notice["covers"])
+    known: dict[str, dict[str, Any]] = {}
+    for document in scenario.world.store.query("incidents"):
+        for standing in orjson.loads(document.data["state"])["standing"].values():
+            known |= dict.fromkeys(standing["seen"], standing)
+    for id_, body in facts.effects.items():
+        alert = orjson.loads(body)
+        if alert.get("type") != "stopline.alert.v1" or id_ in covered:
+            continue
+        standing = known.get(id_)
+        demand(standing, "I4 every alert is taken in", alert["summary"])
+        assert standing is not None
+        quiet = standing["told_at"] or alert["severity"] != "critical"
+        demand(quiet, "I4 a critical alert that is not told repeats one that was", (alert, standing))
 
 
 def _closings(scenario: Scenario) -> None:

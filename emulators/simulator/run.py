@@ -8,7 +8,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from emulators.simulator.invariants import at_rest, unannounced
+from emulators.simulator.invariants import at_rest, unannounced, untold
 from emulators.simulator.scenario import Scenario
 from emulators.simulator.world import NO_FAULTS, Faults
 
@@ -77,7 +77,7 @@ def settle(scenario: Scenario) -> None:
 
 def _is_calm(scenario: Scenario) -> bool:
     """Tell whether nothing is left that a further sweep would do."""
-    if unannounced(scenario):
+    if unannounced(scenario) or untold(scenario):
         return False
     broker = scenario.facts.broker
     return scenario.focus != "kill" or broker is None or not any(broker.positions.values())

@@ -154,7 +154,7 @@ class Scenario:
                 SimBus(world, instance),
                 SimClock(world, instance),
                 SimHistory(world, instance, facts.rows),
-                channels,
+                channels if instance.name.startswith("alerts") else {},
                 OPERATOR,
             )
         )
@@ -308,9 +308,9 @@ class Scenario:
                 "alert_id": f"alert-{number}",
                 "account": self.accounts[0],
                 "kind": "test",
-                "object": "x",
-                "severity": "critical",
-                "summary": "something happened",
+                "object": "xyz"[number // 2],
+                "severity": "critical" if number != 1 else "warning",
+                "summary": f"something happened to {number % 2}",
                 "raised_at": utc_text(self.world.now),
             }
             self.facts.effects[f"alert-{number}"] = canonical(body)

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from stopline.model.alert_settings import AlertSettings
 from stopline.model.calendars import Calendar, calendar
 from stopline.model.decimals import DecimalText
 from stopline.model.errors import Rejected
@@ -66,6 +67,7 @@ class Account(Message):
     profile: Literal["zero_dte", "general"] = "zero_dte"
     limits: dict[Name, LimitOverride] = Field(default_factory=dict, max_length=100)
     recipients: Recipients = Field(default_factory=Recipients)
+    alerting: AlertSettings = Field(default_factory=AlertSettings)
     price_max_age_s: Annotated[int, Field(ge=1, le=86_400)] = 60
     risk_interval_s: Annotated[int, Field(ge=1, le=3600)] = 1
     brokers: tuple[Name, ...] = Field(default=("paper",), min_length=1, max_length=32)

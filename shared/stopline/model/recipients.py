@@ -13,6 +13,12 @@ _EMAIL = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._+-]{{0,63}}@(?:{_LABEL}\.)+[A-Za-z
 _WEBHOOK = re.compile(
     r"https://(?:discord\.com|discordapp\.com)/api/webhooks/[0-9]{5,32}/[A-Za-z0-9_-]{10,100}"
 )
+_CHAT = re.compile(r"-?[1-9][0-9]{4,18}|@[A-Za-z][A-Za-z0-9_]{4,31}")
+# What Apprise knows, but for those of its schemes that reach into the machine or its network.
+_APPRISE = re.compile(
+    r"(?!(?:file|dbus|qt|glib|kde|gnome|macosx|windows|syslog|rsyslog|json|jsons|xml|xmls|form|forms|mailto|mailtos)://)"
+    r"[a-z][a-z0-9]{1,20}://[!-~]{1,500}"
+)
 
 
 def _matches(pattern: re.Pattern[str], what: str) -> BeforeValidator:
@@ -26,14 +32,33 @@ def _matches(pattern: re.Pattern[str], what: str) -> BeforeValidator:
 
 Phone = Annotated[str, _matches(_PHONE, "a phone number in E.164 form such as +14155550100")]
 Email = Annotated[str, _matches(_EMAIL, "an e-mail address such as desk@example.com")]
+Chat = Annotated[str, _matches(_CHAT, "a Telegram chat id such as 123456789 or @channel")]
+AppriseUrl = Annotated[str, _matches(_APPRISE, "an Apprise URL such as pover://user@token")]
 Webhook = Annotated[
     str, _matches(_WEBHOOK, "a Discord webhook URL (https://discord.com/api/webhooks/ID/TOKEN)")
 ]
 
 
 class Recipients(Message):
-    """The people of an account, by channel. Discord webhooks are secrets: they are never logged or shown."""
+    """The people of an account, by channel. `voice`: who is called; without any, the numbers of `sms`.
+
+    Discord webhooks and Apprise URLs are secrets: they are never logged or shown.
+    """
 
     sms: tuple[Phone, ...] = Field(default=(), max_length=10)
+    voice: tuple[Phone, ...] = Field(default=(), max_length=10)
     email: tuple[Email, ...] = Field(default=(), max_length=10)
     discord: tuple[Webhook, ...] = Field(default=(), max_length=10, repr=False)
+    telegram: tuple[Chat, ...] = Field(default=(), max_length=10)
+    apprise: tuple[AppriseUrl, ...] = Field(default=(), max_length=10, repr=False)
+
+    def without_secrets(self) -> dict[str, Any]:
+        """Return it as plain data, with the number of secret addresses in their place."""
+        plain = self.model_dump(mode="json")
+        return plain | {"discord": len(self.discord), "apprise": len(self.apprise)}
+
+    def joined(self, other: "Recipients") -> "Recipients":
+        """Return the addresses of both, each once, ten of a channel at most."""
+        mine, theirs = dict(self), dict(other)
+        both = {name: tuple(dict.fromkeys((*mine[name], *theirs[name])))[:10] for name in mine}
+        return self.model_copy(update=both)

@@ -18,7 +18,7 @@ from stopline.model.account import Account
 from stopline.model.control import GLOBAL, account_scope
 from stopline.model.decimals import EXACT, ZERO
 from stopline.model.errors import Rejected
-from stopline.model.messages import Alert
+from stopline.model.messages import ALERT_TYPE, Alert
 from stopline.model.prices import MAX_ITEMS, PRICES_TYPE
 from stopline.model.times import utc_text
 from stopline.model.wire import decode_object, validate
@@ -197,7 +197,10 @@ class Replay:
             line.pnl_day, line.known_at = Decimal(known), state.as_of
 
     def _on_alert(self, message: Outgoing, message_id: str, attempt: int) -> None:
-        alert = validate(Alert, decode_object(message.data))
+        body = decode_object(message.data)
+        if body.get("type", ALERT_TYPE) != ALERT_TYPE:
+            return  # a notice or a check: what is told of the alerts, and when
+        alert = validate(Alert, body)
         if alert.alert_id in self._alerts:
             return
         self._alerts[alert.alert_id] = alert

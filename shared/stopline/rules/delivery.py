@@ -5,11 +5,21 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from stopline.model.ids import digest
-from stopline.model.messages import Alert
+from stopline.model.messages import Alert, Severity
+from stopline.model.notices import Notice
 from stopline.model.recipients import Recipients
 from stopline.model.times import UtcText
 from stopline.model.wire import Message
-from stopline.rules.routing import ROUTES, Delivery, Routes, addresses, deliveries, next_channel
+from stopline.rules.routing import (
+    ROUTES,
+    SMS,
+    VOICE,
+    Delivery,
+    Routes,
+    addresses,
+    deliveries,
+    next_channel,
+)
 
 MAX_ATTEMPTS = 5
 LONGEST_WAIT = timedelta(seconds=30)  # a provider that asks for more is as good as down
@@ -69,10 +79,26 @@ class DeliveryRecord(Message):
 
 
 class AlertRecord(Message):
-    """An alert and everything that was done to tell it."""
+    """An alert and everything that was done to tell it. What surrounds it is as in `Notice`."""
 
     alert: Alert
     deliveries: tuple[DeliveryRecord, ...] = ()
+    incident: str = ""
+    stage: int = 0
+    note: str = ""
+    lines: tuple[str, ...] = ()
+    covers: tuple[str, ...] = ()
+    more: int = 0
+    decided_at: UtcText | None = None
+
+    @staticmethod
+    def of(notice: Notice) -> "AlertRecord":
+        """Return the record of a notice of which nothing was sent yet."""
+        return AlertRecord(**{name: value for name, value in notice if name != "type"})
+
+    def notice(self) -> Notice:
+        """Return the notice that this is the record of."""
+        return Notice(**{name: value for name, value in self if name != "deliveries"})
 
     @property
     def pending(self) -> bool:
@@ -109,12 +135,15 @@ class AlertRecord(Message):
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """Who can be told: the account's people and the operator. `known`: whether the account exists."""
+    """Who can be told: the account's people and the operator. `known`: whether the account exists; `voice`:
+    whether somebody can be called.
+    """
 
     own: Recipients
     operator: Recipients
     known: bool = True
     routes: Routes = field(default_factory=lambda: ROUTES)
+    voice: bool = False
 
     def address(self, key: Key) -> str | None:
         """Return the address behind a mark, if it still is somebody's."""
@@ -170,7 +199,9 @@ def _replacements(
     record: AlertRecord, people: People, failed: DeliveryRecord, side: list[DeliveryRecord]
 ) -> list[DeliveryRecord]:
     recipients = people.operator if failed.for_operator else people.own
-    channel = next_channel(recipients, {d.channel for d in side})
+    urgent = record.alert.severity is Severity.CRITICAL and failed.channel == SMS
+    first = VOICE if people.voice and urgent else ""
+    channel = next_channel(recipients, {d.channel for d in side}, first)
     known = {d.key for d in record.deliveries}
     if channel is not None:
         others = [Delivery(channel, a, f"{failed.channel} failed") for a in addresses(recipients, channel)]
@@ -196,4 +227,6 @@ def hint(channel: str, address: str) -> str:
         return f"{name[:1]}...@{domain}"
     if channel == "discord":
         return f"webhook {address.rstrip('/').split('/')[-2][:32]}" if address.count("/") > 3 else "webhook"
+    if channel == "apprise":
+        return address.partition(":")[0]
     return f"...{address[-4:]}"

@@ -6,17 +6,18 @@ from typing import NamedTuple
 from stopline.model.messages import Alert, Severity
 from stopline.model.recipients import Recipients
 
-SMS, EMAIL, DISCORD = "sms", "email", "discord"
+SMS, VOICE, EMAIL, DISCORD, TELEGRAM, APPRISE = "sms", "voice", "email", "discord", "telegram", "apprise"
 
 Routes = Mapping[Severity, tuple[str, ...]]
 
 ROUTES: Routes = {
-    Severity.CRITICAL: (SMS, EMAIL, DISCORD),
-    Severity.WARNING: (EMAIL, DISCORD),
-    Severity.INFO: (DISCORD,),
+    Severity.CRITICAL: (SMS, EMAIL, DISCORD, TELEGRAM, APPRISE),
+    Severity.WARNING: (EMAIL, DISCORD, TELEGRAM, APPRISE),
+    Severity.INFO: (DISCORD, TELEGRAM, APPRISE),
 }
+EVERY: Routes = dict.fromkeys(Severity, ROUTES[Severity.CRITICAL])  # for whom an escalation goes to
 # Where an alert goes when a channel of its route cannot take it: SMS last, because it wakes people up.
-FALLBACK = (EMAIL, DISCORD, SMS)
+FALLBACK = (EMAIL, DISCORD, TELEGRAM, APPRISE, SMS)
 
 
 class Delivery(NamedTuple):
@@ -34,12 +35,20 @@ def channels_for(severity: Severity, routes: Routes = ROUTES) -> tuple[str, ...]
 
 def addresses(recipients: Recipients, channel: str) -> tuple[str, ...]:
     """Return who is to be told by a channel."""
-    return {SMS: recipients.sms, EMAIL: recipients.email, DISCORD: recipients.discord}.get(channel, ())
+    return {
+        SMS: recipients.sms,
+        VOICE: recipients.voice or recipients.sms,
+        EMAIL: recipients.email,
+        DISCORD: recipients.discord,
+        TELEGRAM: recipients.telegram,
+        APPRISE: recipients.apprise,
+    }.get(channel, ())
 
 
-def next_channel(recipients: Recipients, tried: Collection[str]) -> str | None:
-    """Return the first channel with an address that was not tried, or None."""
-    return next((c for c in FALLBACK if c not in tried and addresses(recipients, c)), None)
+def next_channel(recipients: Recipients, tried: Collection[str], first: str = "") -> str | None:
+    """Return the first channel with an address that was not tried, or None; `first` comes before the others."""
+    order = (first, *FALLBACK) if first else FALLBACK
+    return next((c for c in order if c not in tried and addresses(recipients, c)), None)
 
 
 def deliveries(

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from stopline.model.scopes import Scope
     from stopline.service.accounts import AccountWriter
     from stopline.service.aggregate import Aggregates
+    from stopline.service.alert_desk import AlertDesk
     from stopline.service.cancel_orders import OrderCanceller
     from stopline.service.close_book import Closer
     from stopline.service.controls import TradingStates
@@ -61,12 +62,21 @@ class App:
         self.ports = ports
         self.clock = ports.clock
         self.store = ports.store
-        self.relay = Relay(ports.bus, {"controls": self._set_trading_state})
+        self.relay = Relay(ports.bus, {"controls": self._set_trading_state, "notices": self._tell})
         self.accounts = AccountReader(ports.store, ports.clock)
         self.quarantine = Quarantine(ports.store, self.relay, ports.clock)
 
     def _set_trading_state(self, effect: Effect) -> None:
         self.trading.carry_out(effect)
+
+    def _tell(self, effect: Effect) -> None:
+        """Deliver a notice here where there are channels; else have the function deliver it that has them."""
+        from stopline.service.alert_desk import notice_message, notice_of
+
+        if self.ports.channels:
+            self.dispatcher.deliver(notice_of(effect))
+        else:
+            self.ports.bus.publish([notice_message(effect)])
 
     @cached_property
     def account_writer(self) -> AccountWriter:
@@ -198,6 +208,13 @@ class App:
         return AlertDispatcher(
             self.store, self.clock, self.ports.channels, self.ports.operator, self.relay, self.accounts
         )
+
+    @cached_property
+    def alert_desk(self) -> AlertDesk:
+        from stopline.service.alert_desk import AlertDesk, incidents
+
+        documents = incidents(self.store, self.relay, self.clock)
+        return AlertDesk(self.store, self.clock, documents, self.accounts)
 
     @cached_property
     def history_keeper(self) -> HistoryKeeper:

@@ -11,6 +11,7 @@ from datetime import datetime
 from stopline.brokers import read
 from stopline.model.errors import Rejected
 from stopline.model.messages import CONTROL_TYPE, Alert, ControlMessage, History, Severity, Sweep
+from stopline.model.notices import CHECK_TYPE, NOTICE_TYPE, AlertCheck, Notice
 from stopline.model.wire import canonical, decode_object, validate
 from stopline.runtime.app import App
 from stopline.runtime.envelope import Envelope
@@ -99,8 +100,14 @@ def on_sweep(app: App, envelope: Envelope) -> Counts:
 
 
 def on_alert(app: App, envelope: Envelope) -> Counts:
-    """Deliver one alert."""
-    app.dispatcher.dispatch(validate(Alert, decode_object(envelope.data)))
+    """Take one alert in, deliver one notice, or look after an account's alerts."""
+    body = decode_object(envelope.data)
+    if body.get("type") == NOTICE_TYPE:
+        app.dispatcher.deliver(validate(Notice, body))
+    elif body.get("type") == CHECK_TYPE:
+        app.alert_desk.check(validate(AlertCheck, body).account)
+    else:
+        app.alert_desk.receive(validate(Alert, body))
     return {"alerts": 1}
 
 

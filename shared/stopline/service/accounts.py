@@ -112,7 +112,9 @@ class AccountWriter:
 
     def _audit(self, account: Account, event: str, actor: str) -> tuple[Effect, ...]:
         detail = account.model_dump(mode="json")
-        detail["recipients"]["discord"] = len(account.recipients.discord)  # the addresses are secrets
+        detail["recipients"] = account.recipients.without_secrets()
+        for person, shown in zip(account.alerting.people, detail["alerting"]["people"], strict=True):
+            shown["recipients"] = person.recipients.without_secrets()
         row = audit_row(
             event_id=digest(event, account.account, str(account.version), canonical(detail).decode()),
             scope=f"account:{account.account}",

@@ -20,6 +20,7 @@ from stopline.model.account import Account
 from stopline.model.errors import Rejected, Transient
 from stopline.model.ids import digest, document_id
 from stopline.model.messages import Alert, Effect
+from stopline.model.notices import Notice
 from stopline.model.recipients import Recipients
 from stopline.model.wire import canonical, validate
 from stopline.ports import (
@@ -33,6 +34,7 @@ from stopline.ports import (
     Create,
     Data,
     Document,
+    Outgoing,
     Path,
     Store,
     Unavailable,
@@ -40,11 +42,12 @@ from stopline.ports import (
     Version,
     Where,
 )
+from stopline.rules.audience import audience
 from stopline.rules.delivery import AlertRecord, DeliveryRecord, People, fall_over, plan
 from stopline.rules.routing import ROUTES, Routes
 from stopline.service.accounts import AccountReader
 from stopline.service.history_rows import history_effect, table_row
-from stopline.service.outbox import Relay, decode_outbox, outbox_fields, outgoing
+from stopline.service.outbox import Relay, decode_outbox, outbox_fields
 
 COLLECTION = "alerts"
 LEASE = timedelta(seconds=60)  # longer than the slowest message takes
@@ -98,23 +101,24 @@ class AlertDispatcher:
         self._zone = zone
         self._routes = routes
 
-    def dispatch(self, alert: Alert) -> None:
-        """Tell whoever is to be told of an alert. The same alert again changes nothing once it is settled.
+    def deliver(self, notice: Notice) -> None:
+        """Tell whoever is to be told of an alert. The same notice again changes nothing once it is settled.
 
         One that could be told to nobody is tried again when it comes after its time (`republish_due`).
         Raises Transient while something is left to do, Rejected when the id was used for something else.
         """
-        held = self._acquire(alert)
+        held = self._acquire(notice)
         if held is not None:
             self._deliver(held)
 
     # --- the lease ---
 
-    def _acquire(self, alert: Alert) -> _Held | None:
+    def _acquire(self, notice: Notice) -> _Held | None:
         """Take the lease of an alert; None when everything is done."""
+        alert = notice.alert
         path = Path(COLLECTION, document_id(alert.alert_id))
         now = self._clock.now()
-        record = AlertRecord(alert=alert)
+        record = AlertRecord.of(notice)
         fields: Data = {
             "account": alert.account,
             "severity": alert.severity.value,
@@ -139,7 +143,7 @@ class AlertDispatcher:
         document = self._store.get(path)
         if document is None:
             raise Transient(f"{path} was removed just now")
-        known = _decode(document).alert
+        known = decode_record(document).alert
         if (known.account, known.kind, known.resolved) != (alert.account, alert.kind, alert.resolved):
             raise Rejected(
                 "ALERT_ID_REUSED", f"alert id {alert.alert_id} was used for another alert: {known.kind}"
@@ -156,7 +160,7 @@ class AlertDispatcher:
             return None
         if data["lease_until"] is not None and data["lease_until"] > now:
             raise Transient(f"{document.path} is being told by another instance until {data['lease_until']}")
-        record = _decode(document)
+        record = decode_record(document)
         if reopen:
             record = record.reopened()
         fields: Data = {
@@ -176,13 +180,20 @@ class AlertDispatcher:
     def _deliver(self, held: _Held) -> None:
         alert = held.record.alert
         account, known = self._account(alert.account)
-        people = People(account.recipients if account else Recipients(), self._operator, known, self._routes)
+        people = audience(
+            held.record.notice(),
+            account,
+            self._operator,
+            known=known,
+            routes=self._routes,
+            voice="voice" in self._channels,
+        )
         zone = account.time_zone if account else self._zone
         record = fall_over(plan(held.record, people), people)
         started, tried = self._clock.now(), frozenset[tuple[str, str]]()
         while (due := record.due(self._clock.now(), tried)) and self._clock.now() - started < BUDGET:
             tried |= {due.key}
-            record = fall_over(record.changed(self._send(due, people, alert, zone)), people)
+            record = fall_over(record.changed(self._send(due, people, record, zone)), people)
             if record.pending:
                 held = self._save(held, record, {"lease_until": self._clock.now() + LEASE})
         if record.pending:
@@ -194,13 +205,14 @@ class AlertDispatcher:
             raise Transient(f"alert {alert.alert_id} is still to be told by {left}")
         self._settle(held, record)
 
-    def _send(self, due: DeliveryRecord, people: People, alert: Alert, zone: str) -> DeliveryRecord:
+    def _send(self, due: DeliveryRecord, people: People, record: AlertRecord, zone: str) -> DeliveryRecord:
         """Try one message and return what came of it."""
+        alert = record.alert
         channel, address = self._channels.get(due.channel), people.address(due.key)
         if channel is None or address is None:
             return due.refused(f"{due.channel} is not set up", self._clock.now())
         try:
-            receipt = channel.send(address, _addressed(alert, due.note), zone)
+            receipt = channel.send(address, _addressed(alert, record.note, due.note), zone)
         except ChannelRefused as problem:
             _log.warning("alert %s: %s %s refused: %s", alert.alert_id, due.channel, due.hint, problem)
             return due.refused(str(problem), self._clock.now())
@@ -294,22 +306,20 @@ def republish_due(store: Store, bus: Bus, clock: Clock, limit: int = 20) -> int:
     sweep calls this: it needs no channel.
     """
     due = store.query(COLLECTION, [Where("due_at", "<=", clock.now())], ["due_at"], limit)
-    alerts = [_decode(document).alert for document in due]
-    if alerts:
-        messages = [
-            Effect(a.alert_id, COLLECTION, a.account or "", a.model_dump(mode="json")) for a in alerts
-        ]
-        bus.publish([outgoing(effect) for effect in messages])
-    return len(alerts)
+    notices = [decode_record(document).notice().model_dump(mode="json") for document in due]
+    if notices:
+        bus.publish([Outgoing(COLLECTION, canonical(body), {"type": body["type"]}) for body in notices])
+    return len(notices)
 
 
 def _under_way(alert: Alert) -> AlertStatus:
     return AlertStatus.RESOLVED if alert.resolved else AlertStatus.FIRING
 
 
-def _addressed(alert: Alert, note: str) -> Alert:
+def _addressed(alert: Alert, *notes: str) -> Alert:
     """Return the alert with the reason why this reader gets it, where it is not as routed."""
-    return alert.model_copy(update={"summary": f"{alert.summary} ({note})"}) if note else alert
+    told = "; ".join(note for note in notes if note)
+    return alert.model_copy(update={"summary": f"{alert.summary} ({told})"}) if told else alert
 
 
 def _where(problem: Exception) -> str:
@@ -340,5 +350,6 @@ def _encode(record: AlertRecord) -> str:
     return canonical(record.model_dump(mode="json")).decode()
 
 
-def _decode(document: Document) -> AlertRecord:
+def decode_record(document: Document) -> AlertRecord:
+    """Return what a document of the collection holds."""
     return validate(AlertRecord, orjson.loads(document.data["state"]))

@@ -11,6 +11,7 @@ from stopline.model.scopes import GLOBAL, account_scope
 from stopline.model.times import utc_text
 from stopline.ports import Bus, Clock, Conflict, Path, Put, Store, Update, Where
 from stopline.service.accounts import AccountReader
+from stopline.service.alert_desk import publish_checks
 from stopline.service.cancel_orders import OrderCanceller
 from stopline.service.close_book import Closer
 from stopline.service.controls import TradingStates
@@ -28,6 +29,7 @@ OUTBOX_COLLECTIONS = (
     "quarantine",
     "heartbeats",
     "sessions",
+    "incidents",
 )
 OUTBOX_AGE = timedelta(seconds=30)
 HEARTBEAT = Path("heartbeats", "sweep")
@@ -78,6 +80,7 @@ class Sweeper:
         if sweep.kind is SweepKind.END_OF_DAY:
             self._ender.build_factors()
         republish_due(self._store, self._bus, self._clock)
+        publish_checks(self._store, self._bus, self._clock)
         problems = [fault for fault in faults if fault]
         if problems:
             raise Transient("; ".join(problems)[:1000])

@@ -46,9 +46,9 @@ def routed(one: Alert, own: Recipients, operator: Recipients = OPERATOR) -> list
 
 def test_severity_decides_the_channels() -> None:
     """R6.1: critical -> SMS, e-mail, Discord; warning -> e-mail, Discord; info -> Discord."""
-    assert channels_for(Severity.CRITICAL) == ("sms", "email", "discord")
-    assert channels_for(Severity.WARNING) == ("email", "discord")
-    assert channels_for(Severity.INFO) == ("discord",)
+    assert channels_for(Severity.CRITICAL) == ("sms", "email", "discord", "telegram", "apprise")
+    assert channels_for(Severity.WARNING) == ("email", "discord", "telegram", "apprise")
+    assert channels_for(Severity.INFO) == ("discord", "telegram", "apprise")
     assert [c for c, _ in routed(alert("critical"), TRADER)] == ["sms", "email", "discord"]
     assert [c for c, _ in routed(alert("info"), TRADER)] == ["discord"]
 

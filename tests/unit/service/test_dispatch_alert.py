@@ -16,6 +16,7 @@ from stopline.adapters.outbox_channel import RecordingChannel
 from stopline.model.account import Account
 from stopline.model.errors import Rejected, Transient
 from stopline.model.messages import Alert, History
+from stopline.model.notices import Notice
 from stopline.model.recipients import Recipients
 from stopline.model.wire import canonical, decode_object, validate
 from stopline.ports import (
@@ -51,6 +52,10 @@ def alert(severity: str = "critical", account: str | None = "demo", **changes: A
         "raised_at": "2026-11-20T15:02:11Z",
     }
     return validate(Alert, usual | changes)
+
+
+def notice(severity: str = "critical", account: str | None = "demo", **changes: Any) -> Notice:
+    return Notice(alert=alert(severity, account, **changes))
 
 
 class Crash(BaseException):
@@ -125,7 +130,7 @@ class Desk:
         return AlertDispatcher(self.store, self.clock, self.channels, OPERATOR, Relay(self.bus))
 
     def _alert(self, message: Outgoing) -> None:
-        self.dispatcher.dispatch(validate(Alert, decode_object(message.data)))
+        self.dispatcher.deliver(validate(Notice, decode_object(message.data)))
 
     def sweep(self) -> int:
         """Publish what is due again and deliver it."""
@@ -150,11 +155,11 @@ class Desk:
         found = json.loads(self.document()["state"])["deliveries"]
         return {("operator " if d["for_operator"] else "") + d["channel"]: d["status"] for d in found}
 
-    def until_done(self, one: Alert, deliveries: int = 30) -> int:
+    def until_done(self, one: Notice, deliveries: int = 30) -> int:
         """Deliver as Pub/Sub does, until acknowledged; return the number of deliveries."""
         for attempt in range(1, deliveries + 1):
             try:
-                self.dispatcher.dispatch(one)
+                self.dispatcher.deliver(one)
             except Transient:
                 self.clock.set(self.clock.now() + timedelta(seconds=70))
             else:
@@ -165,7 +170,7 @@ class Desk:
 def test_a_critical_alert_goes_out_on_every_channel_and_is_on_record() -> None:
     """R0.3, R6.1"""
     desk = Desk()
-    desk.dispatcher.dispatch(alert())
+    desk.dispatcher.deliver(notice())
     assert desk.sent() == {"sms": 1, "email": 1, "discord": 1}
     data = desk.document()
     assert (data["account"], data["severity"], data["kind"]) == ("demo", "critical", "max_daily_loss")
@@ -184,9 +189,9 @@ def test_a_critical_alert_goes_out_on_every_channel_and_is_on_record() -> None:
 def test_the_history_gets_one_row_of_each_settled_alert() -> None:
     """R7.4: the trail of what was told to whom, with the provider's id as proof."""
     desk = Desk()
-    desk.dispatcher.dispatch(alert())
-    desk.dispatcher.dispatch(alert())
-    desk.twin().dispatch(alert())
+    desk.dispatcher.deliver(notice())
+    desk.dispatcher.deliver(notice())
+    desk.twin().deliver(notice())
     desk.bus.run()
     (row,) = desk.rows
     detail = json.loads(row.pop("detail"))
@@ -210,16 +215,16 @@ def test_a_duplicate_message_sends_nothing_twice() -> None:
     """R0.3: Pub/Sub delivers at least once; people are told once."""
     desk = Desk()
     for _ in range(3):
-        desk.twin().dispatch(alert())
+        desk.twin().deliver(notice())
     assert desk.sent() == {"sms": 1, "email": 1, "discord": 1}
 
 
 def test_the_same_id_for_another_alert_is_refused_and_not_swallowed() -> None:
     """R0.3: an all-clear that reused the alarm's id would be taken for a duplicate and lost."""
     desk = Desk()
-    desk.dispatcher.dispatch(alert())
+    desk.dispatcher.deliver(notice())
     with pytest.raises(Rejected, match="ALERT_ID_REUSED"):
-        desk.dispatcher.dispatch(alert(resolved=True))
+        desk.dispatcher.deliver(notice(resolved=True))
 
 
 @pytest.mark.parametrize("crash_at", ["sms", "email", "discord"])
@@ -232,9 +237,9 @@ def test_a_crash_between_send_and_record_repeats_that_message_at_most(crash_at: 
 
     desk.channels[crash_at].script = [crash]
     with pytest.raises(Crash):
-        desk.dispatcher.dispatch(alert())
+        desk.dispatcher.deliver(notice())
     desk.dispatcher = desk.twin()
-    assert desk.until_done(alert()) == 2  # the lease of the dead instance runs out first
+    assert desk.until_done(notice()) == 2  # the lease of the dead instance runs out first
     assert desk.sent() == {"sms": 1, "email": 1, "discord": 1} | {crash_at: 2}
     assert desk.document()["status"] == "delivered"
 
@@ -246,14 +251,14 @@ def test_a_store_that_fails_at_any_write_costs_no_message_and_repeats_none(commi
     desk = Desk()
     desk.store.faults = [""] * commit + [kind]
     try:
-        desk.dispatcher.dispatch(alert())
+        desk.dispatcher.deliver(notice())
     except (Crash, Transient):
         desk.dispatcher = desk.twin()
         desk.clock.set(NOW + LEASE)
-        desk.until_done(alert())
+        desk.until_done(notice())
     assert desk.sent() == {"sms": 1, "email": 1, "discord": 1}
     assert desk.document()["status"] == "delivered"
-    desk.dispatcher.dispatch(alert())
+    desk.dispatcher.deliver(notice())
     desk.bus.run()
     assert {row["alert_id"] for row in desk.rows} == {"a1"}
     assert len({row["event_id"] for row in desk.rows}) == 1
@@ -266,11 +271,11 @@ def test_a_live_lease_blocks_the_twin() -> None:
 
     def meanwhile() -> None:
         with pytest.raises(Transient, match="another instance"):
-            twin.dispatch(alert())
+            twin.deliver(notice())
 
     desk.channels["sms"].script = [meanwhile]
     desk.channels["discord"].script = [meanwhile]
-    desk.dispatcher.dispatch(alert())
+    desk.dispatcher.deliver(notice())
     assert desk.sent() == {"sms": 1, "email": 1, "discord": 1}
 
 
@@ -281,11 +286,11 @@ def test_an_instance_that_lost_its_lease_stops() -> None:
 
     def oversleep() -> None:
         desk.clock.set(desk.clock.now() + LEASE)
-        twin.dispatch(alert())
+        twin.deliver(notice())
 
     desk.channels["sms"].script = [oversleep]
     with pytest.raises(Transient, match="another instance"):
-        desk.dispatcher.dispatch(alert())
+        desk.dispatcher.deliver(notice())
     assert desk.sent() == {"sms": 2, "email": 1, "discord": 1}
     assert desk.document()["status"] == "delivered"
 
@@ -295,9 +300,9 @@ def test_a_busy_channel_does_not_hold_up_the_others_and_is_tried_again() -> None
     desk = Desk()
     desk.channels["sms"].script = [ChannelBusy("429"), ChannelBusy("500")]
     with pytest.raises(Transient, match=r"sms \.\.\.0100: 429"):
-        desk.dispatcher.dispatch(alert())
+        desk.dispatcher.deliver(notice())
     assert desk.sent() == {"sms": 0, "email": 1, "discord": 1}
-    desk.until_done(alert())
+    desk.until_done(notice())
     assert desk.sent() == {"sms": 1, "email": 1, "discord": 1}
 
 
@@ -308,10 +313,10 @@ def test_a_wait_that_the_provider_asked_for_is_kept() -> None:
     for seconds in (0, 5, 15):
         desk.clock.set(NOW + timedelta(seconds=seconds))
         with pytest.raises(Transient):
-            desk.dispatcher.dispatch(alert("info"))
+            desk.dispatcher.deliver(notice("info"))
     assert desk.channels["discord"].tries == 1
     desk.clock.set(NOW + timedelta(seconds=20))
-    desk.dispatcher.dispatch(alert("info"))
+    desk.dispatcher.deliver(notice("info"))
     assert desk.sent() == {"sms": 0, "email": 0, "discord": 1}
 
 
@@ -319,7 +324,7 @@ def test_an_hour_of_waiting_is_a_dead_channel() -> None:
     """R6.1: Discord asks for 3,600 s: e-mail tells it now."""
     desk = Desk()
     desk.channels["discord"].always = ChannelBusy("429", retry_after_s=3600)
-    desk.dispatcher.dispatch(alert("info"))
+    desk.dispatcher.deliver(notice("info"))
     assert desk.sent() == {"sms": 0, "email": 1, "discord": 0}
     assert desk.states() == {"discord": "DEAD", "email": "SENT"}
 
@@ -328,7 +333,7 @@ def test_a_dead_channel_fails_over_after_five_tries() -> None:
     """R6.1: the e-mail server is down: the warning comes by SMS and says why."""
     desk = Desk()
     desk.channels["email"].always = ChannelBusy("time-out")
-    desk.until_done(alert("warning"))
+    desk.until_done(notice("warning"))
     assert desk.channels["email"].tries == 5
     assert desk.sent() == {"sms": 1, "email": 0, "discord": 1}
     assert desk.states() == {"email": "DEAD", "discord": "SENT", "sms": "SENT"}
@@ -339,7 +344,7 @@ def test_a_refusal_fails_over_at_once() -> None:
     """R6.1: the trader has opted out of SMS and has nothing else, so the operator is told."""
     desk = Desk(Recipients(sms=("+14155550100",)))
     desk.channels["sms"].script = [ChannelRefused("21610")]
-    desk.dispatcher.dispatch(alert())
+    desk.dispatcher.deliver(notice())
     assert desk.states() == {"sms": "REFUSED", "operator sms": "SENT", "operator email": "SENT"}
     (message,) = desk.channels["email"].sent
     assert message.address == "operator@example.com"
@@ -350,7 +355,7 @@ def test_an_error_nobody_thought_of_silences_one_channel_only(caplog: pytest.Log
     """R8.5: and its text, which may hold a secret, is neither logged nor stored."""
     desk = Desk()
     desk.channels["discord"].always = KeyError(HOOK)
-    desk.until_done(alert())
+    desk.until_done(notice())
     assert desk.sent() == {"sms": 1, "email": 1, "discord": 0}
     assert "a-secret-token" not in caplog.text + desk.document()["state"]
     assert "KeyError at test_dispatch_alert.py" in desk.document()["state"]
@@ -363,13 +368,13 @@ def test_an_alert_that_reaches_nobody_is_logged_as_critical_and_tried_again(
     desk = Desk()
     for channel in desk.channels.values():
         channel.always = ChannelBusy("down")
-    desk.until_done(alert())
+    desk.until_done(notice())
     assert desk.document()["status"] == "undelivered"
     assert set(desk.states().values()) == {"DEAD"}
     (line,) = [r for r in caplog.records if r.levelno == logging.CRITICAL]
     assert "critical alert a1 of demo was told to nobody" in line.getMessage()
 
-    desk.dispatcher.dispatch(alert())  # a duplicate does not start it all over
+    desk.dispatcher.deliver(notice())  # a duplicate does not start it all over
     desk.clock.set(desk.clock.now() + RETRY_UNDELIVERED)
     assert desk.sweep() == 1
     assert desk.sweep() == 0  # not before the next five minutes
@@ -396,7 +401,7 @@ def test_what_was_refused_for_a_wrong_setting_is_told_once_the_setting_is_right(
     desk = Desk()
     for channel in desk.channels.values():
         channel.always = ChannelRefused("401")
-    desk.dispatcher.dispatch(alert())
+    desk.dispatcher.deliver(notice())
     assert desk.document()["status"] == "undelivered"
     for channel in desk.channels.values():
         channel.always = None
@@ -411,7 +416,7 @@ def test_an_alert_that_pubsub_gave_up_is_taken_up_again() -> None:
     desk = Desk()
     desk.channels["sms"].script = [ChannelBusy("busy")]
     with pytest.raises(Transient):
-        desk.dispatcher.dispatch(alert())
+        desk.dispatcher.deliver(notice())
     assert desk.sweep() == 0
     desk.clock.set(NOW + timedelta(minutes=16))
     assert desk.sweep() == 1
@@ -423,14 +428,14 @@ def test_after_a_day_an_undelivered_alert_is_left_to_the_record() -> None:
     desk = Desk(Recipients())
     dispatcher = AlertDispatcher(desk.store, desk.clock, desk.channels, Recipients(), Relay(desk.bus))
     desk.clock.set(NOW + timedelta(days=1))
-    dispatcher.dispatch(alert())
+    dispatcher.deliver(notice())
     assert (desk.document()["status"], desk.document()["due_at"]) == ("undelivered", None)
 
 
 def test_an_unknown_account_is_the_operators_business() -> None:
     """R6.1: an alert for an account that does not exist is told, with that fact."""
     desk = Desk()
-    desk.dispatcher.dispatch(alert(account="ghost"))
+    desk.dispatcher.deliver(notice(account="ghost"))
     assert desk.states() == {"operator sms": "SENT", "operator email": "SENT"}
     assert "there is no account ghost" in desk.channels["sms"].sent[0].text
 
@@ -439,7 +444,7 @@ def test_settings_that_cannot_be_read_do_not_silence_an_alert() -> None:
     """R8.5"""
     desk = Desk()
     desk.store.commit([Put(account_path("demo"), {"account": '{"account":"demo"}'})])
-    desk.dispatcher.dispatch(alert())
+    desk.dispatcher.deliver(notice())
     assert desk.states() == {"operator sms": "SENT", "operator email": "SENT"}
 
 
@@ -447,7 +452,7 @@ def test_a_channel_that_is_not_set_up_counts_as_failed() -> None:
     """R6.1: without Twilio credentials the e-mail goes out, and the record says why no SMS did."""
     desk = Desk()
     del desk.channels["sms"]
-    desk.dispatcher.dispatch(alert())
+    desk.dispatcher.deliver(notice())
     assert desk.states() == {"sms": "REFUSED", "email": "SENT", "discord": "SENT"}
     assert "sms is not set up" in desk.document()["state"]
 
@@ -455,7 +460,7 @@ def test_a_channel_that_is_not_set_up_counts_as_failed() -> None:
 def test_texts_are_in_the_zone_of_the_account() -> None:
     """R2.12"""
     desk = Desk()
-    desk.dispatcher.dispatch(alert())
+    desk.dispatcher.deliver(notice())
     assert "10:02 EST" in desk.channels["sms"].sent[0].text
 
 
@@ -464,10 +469,10 @@ def test_an_outbox_that_could_not_be_published_is_published_by_the_next_delivery
     desk = Desk()
     publish, desk.bus.publish = desk.bus.publish, _no_bus  # type: ignore[method-assign]
     with pytest.raises(Transient):
-        desk.dispatcher.dispatch(alert())
+        desk.dispatcher.deliver(notice())
     assert desk.document()["outbox_at"] == NOW
     desk.bus.publish = publish  # type: ignore[method-assign]
-    desk.dispatcher.dispatch(alert())
+    desk.dispatcher.deliver(notice())
     desk.bus.run()
     assert len(desk.rows) == 1
     assert desk.document()["outbox_at"] is None
@@ -490,5 +495,5 @@ def test_a_sweep_that_empties_the_outbox_first_is_no_fault() -> None:
         return real(messages)
 
     desk.bus.publish = publish  # type: ignore[method-assign]
-    desk.dispatcher.dispatch(alert())
+    desk.dispatcher.deliver(notice())
     assert desk.document()["status"] == "delivered"

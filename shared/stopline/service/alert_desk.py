@@ -1,0 +1,222 @@
+"""Take alerts in: what is told now, what waits, who is told next. One document an account, one commit an alert.
+
+    alert -> decide (rules/alert_lifecycle.py) -> commit incidents/{account} with its notices -> deliver them
+
+A notice rides in the outbox of that document. The function `alerts` delivers it right after the commit; after a
+crash the next delivery of the alert does, or the sweep publishes it.
+"""
+
+from datetime import datetime
+
+from stopline.model.alert_settings import AlertSettings
+from stopline.model.errors import Rejected
+from stopline.model.ids import digest, document_id
+from stopline.model.messages import Alert, Effect
+from stopline.model.notices import AlertCheck, Notice
+from stopline.model.wire import canonical, validate
+from stopline.ports import Bus, Clock, Data, Outgoing, Path, Store, Where
+from stopline.rules.alert_lifecycle import Decision, Incidents, Manner, Standing, acknowledged, raised
+from stopline.rules.alert_rounds import checked
+from stopline.service.accounts import AccountReader
+from stopline.service.aggregate import Aggregates, Change
+from stopline.service.dispatch_alert import COLLECTION as NOTICES
+from stopline.service.dispatch_alert import decode_record
+from stopline.service.history_rows import audit_row, history_effect, table_row
+from stopline.service.outbox import Relay
+
+COLLECTION = "incidents"
+NOTICES_TOPIC = "notices"  # carried out by the function that has the channels: see App
+OPERATOR = "@operator"  # the name of the document of what belongs to no account
+
+
+class IncidentCodec:
+    """An account's alerts as the fields of their document."""
+
+    collection = COLLECTION
+
+    def encode(self, state: Incidents) -> Data:
+        live = state.live()
+        return {
+            "account": state.account,
+            "live": len(live),
+            "unacknowledged": sum(s.state.value == "firing" and s.critical for s in live),
+            "due_at": state.due_at,
+            "state": state.model_dump_json(),
+        }
+
+    def decode(self, data: Data) -> Incidents:
+        return Incidents.model_validate_json(data["state"])
+
+
+def incidents(store: Store, relay: Relay, clock: Clock) -> Aggregates[Incidents]:
+    """Return access to the alerts of all accounts."""
+    return Aggregates(store, relay, clock, IncidentCodec())
+
+
+class AlertDesk:
+    """Takes alerts, checks and acknowledgements. `zone` is the operator's."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        documents: Aggregates[Incidents],
+        accounts: AccountReader,
+        zone: str = "UTC",
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._documents = documents
+        self._accounts = accounts
+        self._zone = zone
+
+    def receive(self, alert: Alert) -> None:
+        """Take an alert in, once. Raises Transient while a notice is left to deliver, Rejected when the id was used
+        for something else.
+        """
+        self._refuse_reused_id(alert)
+        manner = self._manner(alert.account)
+
+        def decide(state: Incidents | None, attempt: int) -> Change[Incidents] | None:
+            now = self._clock.now()
+            decision = raised(state or Incidents(account=alert.account), alert, manner, now)
+            if decision is None:
+                return None
+            round_ = checked(decision.after, manner, now)
+            effects = _effects(alert.account, (*decision.notices, *round_.notices))
+            if decision.outcome != "told":
+                effects.append(_quiet_row(alert, decision))
+            return Change(round_.after, effects)
+
+        self._documents.change(name_of(alert.account), decide)
+
+    def check(self, account: str | None) -> None:
+        """Do what time has made due for an account's alerts."""
+        manner = self._manner(account)
+
+        def decide(state: Incidents | None, attempt: int) -> Change[Incidents] | None:
+            if state is None:
+                return None
+            decision = checked(state, manner, self._clock.now())
+            if decision.after == state and not decision.notices:
+                return None
+            return Change(decision.after, _effects(account, decision.notices))
+
+        self._documents.change(name_of(account), decide)
+
+    def read(self, account: str | None) -> Incidents:
+        """Return an account's alerts; None: the operator's."""
+        return self._documents.read(name_of(account)) or Incidents(account=account)
+
+    def acknowledge(self, account: str | None, reference: str, who: str) -> tuple[Standing, ...]:
+        """Note that somebody has taken what stands; return what that was. Escalation ends with it.
+
+        `reference` is the start of an alert's id, of an incident's or of a kind; empty means all of the account.
+        """
+        taken: tuple[Standing, ...] = ()
+        manner = self._manner(account)
+
+        def decide(state: Incidents | None, attempt: int) -> Change[Incidents] | None:
+            nonlocal taken
+            now = self._clock.now()
+            after, taken = acknowledged(state or Incidents(account=account), reference, who, now)
+            if not taken:
+                return None
+            due = checked(after, manner, now)
+            row = _ack_row(account, taken, who, now)
+            return Change(due.after, [*_effects(account, due.notices), row])
+
+        self._documents.change(name_of(account), decide)
+        return taken
+
+    def account_of(self, notice_id: str) -> tuple[str | None, str]:
+        """Return the account of a message that went out, and its incident. Raises Rejected when there is none."""
+        document = self._store.get(Path(NOTICES, document_id(notice_id)))
+        if document is None:
+            raise Rejected("UNKNOWN_ALERT", f"there is no message {notice_id[:8]}")
+        record = decode_record(document)
+        return record.alert.account, record.incident
+
+    def _refuse_reused_id(self, alert: Alert) -> None:
+        document = self._store.get(Path(NOTICES, document_id(alert.alert_id)))
+        if document is None:
+            return
+        known = decode_record(document).alert
+        if (known.account, known.kind, known.resolved) != (alert.account, alert.kind, alert.resolved):
+            raise Rejected(
+                "ALERT_ID_REUSED", f"alert id {alert.alert_id} was used for another alert: {known.kind}"
+            )
+
+    def _manner(self, name: str | None) -> Manner:
+        """Return how to tell; settings that cannot be read must not silence an alert."""
+        try:
+            account = self._accounts.get(name) if name else None
+        except Rejected:
+            account = None
+        if account is None:
+            return Manner(AlertSettings(), self._zone)
+        return Manner(account.alerting, account.time_zone)
+
+
+def publish_checks(store: Store, bus: Bus, clock: Clock, limit: int = 200) -> int:
+    """Ask the function `alerts` to look after the accounts whose time has come; return how many. For the sweep."""
+    due = store.query(COLLECTION, [Where("due_at", "<=", clock.now())], ["due_at"], limit)
+    checks = [AlertCheck(account=document.data["account"]).model_dump(mode="json") for document in due]
+    if checks:
+        bus.publish([Outgoing("alerts", canonical(body), {"type": body["type"]}) for body in checks])
+    return len(checks)
+
+
+def notice_of(effect: Effect) -> Notice:
+    """Return the notice of an effect of topic `notices`."""
+    return validate(Notice, effect.body)
+
+
+def notice_message(effect: Effect) -> Outgoing:
+    """Return the message that has another instance deliver a notice."""
+    attributes = {"effect_id": effect.id, "type": str(effect.body["type"])}
+    return Outgoing("alerts", canonical(effect.body), attributes)
+
+
+def name_of(account: str | None) -> str:
+    """Return the name of an account's document."""
+    return OPERATOR if account is None else account
+
+
+def _effects(account: str | None, notices: tuple[Notice, ...]) -> list[Effect]:
+    return [
+        Effect(digest("notice", n.alert.alert_id), NOTICES_TOPIC, account or "", n.model_dump(mode="json"))
+        for n in notices
+    ]
+
+
+def _quiet_row(alert: Alert, decision: Decision) -> Effect:
+    """Return the row of an alert that is not told now; what is told leaves one when it is delivered."""
+    row = {
+        "alert_id": alert.alert_id,
+        "account": alert.account,
+        "kind": alert.kind,
+        "object": alert.object,
+        "severity": alert.severity.value,
+        "summary": alert.summary,
+        "status": decision.outcome,
+        "raised_at": alert.raised_at,
+    }
+    event_id = digest("alert", decision.outcome, alert.alert_id)
+    return history_effect(
+        alert.account or "", [table_row("alerts", event_id, row, alert.model_dump(mode="json"))]
+    )
+
+
+def _ack_row(account: str | None, taken: tuple[Standing, ...], who: str, now: datetime) -> Effect:
+    ids = sorted(s.alert.alert_id for s in taken)
+    row = audit_row(
+        event_id=digest("acknowledged", account or "", who, *ids),
+        scope=f"account:{account}" if account else "global",
+        event="alerts_acknowledged",
+        actor=who,
+        reason="",
+        at=now,
+        detail={"alerts": [f"{s.alert.kind} {s.alert.object}" for s in taken][:100], "ids": ids[:100]},
+    )
+    return history_effect(account or "", [row])

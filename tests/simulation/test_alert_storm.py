@@ -1,0 +1,96 @@
+"""Ten thousand breaches in a minute: people hear of every critical one, in a number of messages that they can read."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+import pytest
+
+from stopline.model.account import Account
+from stopline.model.recipients import Recipients
+from stopline.model.wire import validate
+from stopline.runtime.embedded import Embedded
+
+NOW = datetime(2026, 11, 20, 15, 2, tzinfo=UTC)
+ACCOUNTS = ("ann", "bob", "cay", "dan")
+KINDS = ("max_position_value", "max_symbol_exposure")
+
+
+def world() -> Embedded:
+    embedded = Embedded(NOW, Recipients(email=("operator@example.com",)))
+    for name in ACCOUNTS:
+        facts = {
+            "account": name,
+            "owner": "ann",
+            "currency": "USD",
+            "capital": "100000",
+            "recipients": {"email": [f"{name}@example.com"]},
+        }
+        embedded.app.account_writer.create(validate(Account, facts), "ann")
+    return embedded
+
+
+def breach(n: int, at: datetime) -> dict[str, Any]:
+    return {
+        "type": "stopline.alert.v1",
+        "alert_id": f"b{n}",
+        "account": ACCOUNTS[n % 4],
+        "kind": KINDS[n // 4 % 2],
+        "object": f"S{n // 8 % 120}",
+        "severity": "critical" if n // 8 % 3 else "warning",
+        "summary": f"Position value of S{n // 8 % 120} is too much",
+        "raised_at": at.isoformat(),
+    }
+
+
+@pytest.mark.slow
+def test_every_critical_breach_is_told_and_the_messages_are_bounded() -> None:
+    """F23: no message twice; five of a kind in a minute, then one digest; critical ones are named or counted."""
+    one = world()
+    started = time.perf_counter()
+    critical = set()
+    for n in range(10_000):
+        body = breach(n, one.clock.now())
+        if body["severity"] == "critical":
+            critical.add((body["account"], body["kind"], body["object"]))
+        one.publish("alerts", body)
+        if n % 500 == 499:
+            one.clock.set(one.clock.now() + timedelta(seconds=3))
+            one.run()
+    assert one.clock.now() - NOW == timedelta(seconds=60)
+    for _ in range(2):
+        one.clock.set(one.clock.now() + timedelta(seconds=60))
+        one.sweep()
+        one.run()
+    assert not one.bus.dead
+    mails = one.channels["email"].sent
+    assert not [key for key, n in Counter((m.alert.alert_id, m.address) for m in mails).items() if n > 1]
+    assert len(mails) == len({m.alert.alert_id for m in mails})
+
+    named, counted = set(), 0
+    minutes: Counter[tuple[str, str, int]] = Counter()
+    for document in one.store.query("alerts"):
+        record = orjson.loads(document.data["state"])
+        counted += record["more"]
+        named |= {breach_key(id_) for id_ in record["covers"]}
+        if record["stage"] == 0:
+            at = datetime.fromisoformat(record["decided_at"])
+            minutes[
+                document.data["account"], document.data["kind"], int((at - NOW).total_seconds() // 60)
+            ] += 1
+    missing = len(critical - named)
+    print(
+        f"10,000 breaches, {len(critical)} critical conditions: {len(critical) - missing} named, {counted} only "
+        f"counted; {len(mails)} mails to {len(ACCOUNTS)} people; {time.perf_counter() - started:.1f} s"
+    )
+    assert missing == counted == 0
+    assert max(minutes.values()) <= 5
+
+
+def breach_key(id_: str) -> tuple[str, str, str]:
+    body = breach(int(id_[1:]), NOW)
+    return body["account"], body["kind"], body["object"]
