@@ -7,7 +7,7 @@ PIP := -m pip --disable-pip-version-check install --quiet --require-hashes
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
 	--generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
 
-.PHONY: setup lint test demo lock clean python simulate chaos fuzz audit sbom
+.PHONY: setup lint test demo lock clean python simulate chaos mutate fuzz audit sbom
 .DEFAULT_GOAL := setup
 
 ## setup: both environments from their locks; does nothing when they are up to date
@@ -67,6 +67,7 @@ lock: .venv/packages
 	$(COMPILE) $(UPGRADE) pyproject.toml --all-extras --group dev -o requirements/dev.txt
 	$(COMPILE) $(UPGRADE) requirements/bigquery-emulator.in -o requirements/bigquery-emulator.txt
 	$(COMPILE) $(UPGRADE) requirements/security.in -o requirements/security.txt
+	$(COMPILE) $(UPGRADE) requirements/mutation.in -o requirements/mutation.txt
 	for name in $(FUNCTIONS); do \
 		mkdir -p functions/$$name && \
 		$(COMPILE) $(UPGRADE) pyproject.toml --extra $${name//_/-} -o functions/$$name/requirements.txt || exit 1; \
@@ -100,3 +101,8 @@ fuzz: setup
 ## chaos: 100,000 fills on the emulators while they are killed, frozen and restarted (about an hour)
 chaos: setup
 	STOPLINE_CHAOS=100000 FAULT_RATE=0.03 $(BIN)/pytest tests/chaos -s
+
+## mutate: the share of small faults in ledger, limits, outbox and trading state that the tests notice (hours; SAMPLE=300 for less)
+mutate: setup
+	@$(BIN)/python $(PIP) -r requirements/mutation.txt
+	$(BIN)/python tools/mutate.py $(if $(SAMPLE),--sample $(SAMPLE))

@@ -13,6 +13,7 @@ LOCKS = [
     ROOT / "requirements" / "dev.txt",
     ROOT / "requirements" / "bigquery-emulator.txt",
     ROOT / "requirements" / "security.txt",
+    ROOT / "requirements" / "mutation.txt",
     *(ROOT / function.folder / "requirements.txt" for function in load().functions.values()),
 ]
 PIN = re.compile(
