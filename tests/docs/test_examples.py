@@ -25,6 +25,7 @@ from stopline.model.messages import Alert, Command, History, Sweep
 from stopline.model.prices import parse_price_batch
 from stopline.model.wire import decode_object, validate
 from stopline.ports import Outgoing
+from stopline.rules.breakers import BREAKERS
 from stopline.rules.limits import LIMITS
 from stopline.runtime.embedded import Embedded
 from stopline.runtime.kill_api import handle
@@ -287,6 +288,23 @@ def test_every_kind_of_alert_is_in_the_runbook() -> None:
     kinds = {kind for path in sources for kind in re.findall(r'\bkind="([a-z_]+)"', path.read_text("utf-8"))}
     told = {name for cells in column(ROOT / "docs/runbook.md", "kind") for name in names(cells[0])}
     assert told == kinds | set(LIMITS)
+
+
+def test_the_table_of_breakers_is_what_the_rules_have() -> None:
+    """The number, whether it closes, and who ends it."""
+    told = {}
+    for name, trips, closes, ends in column(ROOT / "docs/runbook.md", "breaker"):
+        told[names(name)[0]] = (trips.split()[0], closes == "yes", "two people" in ends, "quarter" in ends)
+    thresholds = {"broker_down": "an", "api_failing": "4", "stale_data": "a", "contradictory_data": "a"}
+    assert told == {
+        b.name: (
+            thresholds.get(b.name, str(b.threshold) if b.threshold else "off;"),
+            b.flatten,
+            b.rule.people == 2,
+            b.rule.reopen < 1,
+        )
+        for b in BREAKERS.values()
+    }
 
 
 def test_every_collection_is_in_the_architecture() -> None:

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from stopline.model.account import Account, check_capital
 from stopline.model.errors import Rejected
 from stopline.model.wire import describe
+from stopline.rules.breakers import check_settings
 from stopline.rules.exit_plan import check_exits
 from stopline.rules.limits import check_overrides
 
@@ -90,7 +91,7 @@ def make_account(facts: Mapping[str, Any], where: str = "account") -> Account:
     except ValidationError as problem:
         raise Rejected("BAD_ACCOUNT", f"{where}: {describe(problem)}") from None
     check_capital(account)
-    faults = [*check_overrides(account), *check_exits(account)]
+    faults = [*check_overrides(account), *check_exits(account), *check_settings(account.trading)]
     if faults:
         raise Rejected("BAD_ACCOUNT", f"{where}: {'; '.join(faults)}")
     return account

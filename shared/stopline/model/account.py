@@ -16,6 +16,7 @@ from stopline.model.ids import Currency, Name
 from stopline.model.measure_settings import MeasureSettings
 from stopline.model.recipients import Recipients
 from stopline.model.text import Text
+from stopline.model.trading_settings import TradingSettings
 from stopline.model.wire import Message
 
 
@@ -73,6 +74,7 @@ class Account(Message):
     brokers: tuple[Name, ...] = Field(default=("paper",), min_length=1, max_length=32)
     exits: ExitSettings = Field(default_factory=ExitSettings)
     note: Text = ""
+    trading: TradingSettings = Field(default_factory=TradingSettings)
     measures: MeasureSettings = Field(default_factory=MeasureSettings)
     version: Annotated[int, Field(ge=1, lt=2**53)] = 1
 

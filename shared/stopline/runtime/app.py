@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -106,12 +105,7 @@ class App:
     def trading(self) -> TradingStates:
         from stopline.service.controls import TradingStates
 
-        return TradingStates(
-            self.controls, self.clock, self._next_session, self._doubts, self.ports.resume_people
-        )
-
-    def _next_session(self, account: str, now: datetime) -> datetime:
-        return self.accounts.require(account).sessions.next_start(now)
+        return TradingStates(self.controls, self.clock, self.accounts, self._doubts, self.ports.resume_people)
 
     def _doubts(self, scope: Scope) -> list[str]:
         from stopline.service.resume_checks import ResumeChecks

@@ -1,7 +1,7 @@
 """The trading state: set it (persist first, then publish), and read which state holds for an account."""
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import orjson
 
@@ -23,6 +23,7 @@ from stopline.model.messages import Alert, Effect, Severity
 from stopline.model.scopes import Scope, parse_scope, scope_account, scope_of
 from stopline.model.wire import canonical, content_hash, validate
 from stopline.ports import Clock, Create, Data, Store
+from stopline.rules.breakers import Reset, ends_at, rule_of
 from stopline.rules.resuming import is_second, people_needed, refusal
 from stopline.rules.trading_state import (
     Transition,
@@ -33,6 +34,7 @@ from stopline.rules.trading_state import (
     resume,
     tighten,
 )
+from stopline.service.accounts import AccountReader
 from stopline.service.aggregate import Aggregates, Change
 from stopline.service.audit_chain import Link, linked
 from stopline.service.outbox import Relay
@@ -40,8 +42,7 @@ from stopline.service.outbox import Relay
 REMEMBERED = 200  # requests a control document remembers for idempotency
 PEOPLE = 2  # who must agree to resume the whole, or what a drawdown stopped
 
-NextSession = Callable[[str, datetime], datetime]
-"""The start of an account's next session."""
+TIMED = {Reset.SESSION, Reset.WEEK, Reset.MONTH, Reset.TIME}  # what ends by itself
 
 Doubts = Callable[[Scope], Sequence[str]]
 """What speaks against resuming a scope now: stale prices, position breaks; one line each."""
@@ -76,13 +77,13 @@ class TradingStates:
         self,
         documents: Aggregates[Control],
         clock: Clock,
-        next_session: NextSession,
+        accounts: AccountReader,
         doubts: Doubts,
         people: int = PEOPLE,
     ) -> None:
         self._documents = documents
         self._clock = clock
-        self._next_session = next_session
+        self._accounts = accounts
         self._doubts = doubts
         self._people = people
 
@@ -154,7 +155,9 @@ class TradingStates:
         return control.standing(request.scope)
 
     def carry_out(self, effect: Effect) -> None:
-        """Carry out a change of state that a limit asked for (the relay's local topic `controls`)."""
+        """Carry out a change of state that a limit or breaker asked for (the relay's local topic `controls`). What ends
+        it again follows from who asked: the reset matrix.
+        """
         self.set(validate(ControlRequest, effect.body))
 
     def lapse(self, document: str) -> None:
@@ -192,14 +195,32 @@ class TradingStates:
                 return ask_to_resume(before, request, now)
         if request.until is not None and (request.action != "pause" or request.until <= now):
             raise Rejected("BAD_UNTIL", "`until` is for a pause, and must be in the future")
-        return tighten(before, request, now, self._lock(request, scope, now))
+        return tighten(before, self._with_end(request, scope, now), now, self._lock(request, scope, now))
+
+    def _with_end(self, request: ControlRequest, scope: Scope, now: datetime) -> ControlRequest:
+        """Return the request of a limit or breaker with what ends its stop; a person's as it is."""
+        rule = rule_of(request.actor)
+        if rule is None:
+            return request
+        until = None
+        if rule.reset in TIMED and request.action == "pause" and scope.account:
+            account = self._accounts.require(scope.account)
+            cool_down = timedelta(seconds=account.trading.cool_down_s)
+            until = ends_at(rule, account.sessions, cool_down, now)
+        return request.model_copy(
+            update={
+                "until": until,
+                "hold_people": max(rule.people, request.hold_people),
+                "reopen": rule.reopen,
+            }
+        )
 
     def _lock(self, request: ControlRequest, scope: Scope, now: datetime) -> datetime | None:
         if not request.lock:
             return None
         if not scope.account:
             raise Rejected("BAD_LOCK", "a lock ends with an account's session: the whole has none")
-        return self._next_session(scope.account, now)
+        return self._accounts.require(scope.account).sessions.next_start(now)
 
 
 def _doubtful(request: ControlRequest, doubts: Sequence[str]) -> Rejected | None:

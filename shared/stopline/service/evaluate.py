@@ -18,19 +18,22 @@ from stopline.model.ids import digest
 from stopline.model.messages import Alert, Effect, HistoryRow
 from stopline.risk.border import to_decimal
 from stopline.risk.columns import Columns
+from stopline.rules.breaker_facts import money_facts
+from stopline.rules.breakers import MONEY_BREAKERS, advance
 from stopline.rules.figures import Figures, Rate, Valued, figures
 from stopline.rules.limits import Action, Level, Reading, readings
 from stopline.rules.net_greeks import AccountGreeks
 from stopline.rules.trade_watch import Index
 from stopline.rules.watch import data_alert, gone_alerts, limit_alerts, short_number, watch
 from stopline.service.aggregate import Aggregates, Change
+from stopline.service.breaker_effects import breaker_effects
 from stopline.service.history_rows import history_effect, table_row
 from stopline.service.marks import Mark
+from stopline.service.outbox import CONTROLS_TOPIC
 from stopline.service.risk_state import RiskState
 from stopline.service.watch_trades import follow_trades, index_reading
 
 SNAPSHOT_EVERY = timedelta(seconds=60)
-CONTROLS_TOPIC = "controls"  # carried out here, not published: see Relay
 
 
 def value_positions(
@@ -178,8 +181,9 @@ def _decide(
     about_data = data_alert(account.account, numbers.unpriced, old.unpriced, cause, now)
     if about_data:
         alerts.append(about_data)
+    tripped, moves = advance(MONEY_BREAKERS, account.trading, old.breakers, money_facts(numbers, read), now)
     due = (now - old.as_of).total_seconds() >= account.risk_interval_s or book.revision != old.book_revision
-    if before is not None and not (alerts or due or force):
+    if before is not None and not (alerts or moves or due or force):
         return None
     followed = follow_trades(account, book, positions, old.trades, index, now)
     snapshot = bool(alerts) or old.snapshot_at is None or now - old.snapshot_at >= SNAPSHOT_EVERY
@@ -192,12 +196,14 @@ def _decide(
         day_start=numbers.day_start or old.day_start,
         last_total=(now, numbers.total) if numbers.total is not None else old.last_total,
         watched=watched,
+        breakers=tripped,
         unpriced=tuple(numbers.unpriced),
         snapshot_at=now if snapshot else old.snapshot_at,
         shown=show(numbers, read),
         trades=followed.trades,
     )
     effects = [*_alert_effects(alerts), *_action_effects(account, read, old, cause)]
+    effects += breaker_effects(account.account, moves, cause, now)
     if snapshot:
         effects.append(history_effect(account.account, [_snapshot_row(numbers, state)]))
     if followed.rows:

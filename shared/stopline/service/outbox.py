@@ -18,6 +18,7 @@ from stopline.model.wire import canonical
 from stopline.ports import Bus, Data, Outgoing
 
 _REMEMBERED = 50_000
+CONTROLS_TOPIC = "controls"  # carried out here, not published: see Relay
 ORDERED = frozenset({"orders"})  # topics whose subscribers get one account's messages in their order
 
 

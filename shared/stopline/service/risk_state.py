@@ -12,6 +12,7 @@ from stopline.model.decimals import decimal_text
 from stopline.model.errors import Transient
 from stopline.model.times import utc_text
 from stopline.ports import Clock, Data, Store
+from stopline.rules.breakers import Tripped
 from stopline.rules.figures import DayStart
 from stopline.rules.limits import Level
 from stopline.rules.trade_watch import TradeWatch
@@ -34,6 +35,7 @@ class RiskState:
     day_start: DayStart | None = None
     last_total: tuple[datetime, Decimal] | None = None
     watched: Mapping[str, Watched] = field(default_factory=dict)
+    breakers: Mapping[str, Tripped] = field(default_factory=dict)  # those that are not clear
     unpriced: tuple[str, ...] = ()
     snapshot_at: datetime | None = None
     shown: Mapping[str, Any] = field(default_factory=dict)
@@ -68,6 +70,7 @@ class RiskCodec:
                 ]
                 for key, w in sorted(state.watched.items())
             },
+            "breakers": encode_breakers(state.breakers),
             "unpriced": list(state.unpriced),
             "snapshot_at": utc_text(state.snapshot_at) if state.snapshot_at else None,
             "shown": dict(state.shown),
@@ -101,6 +104,7 @@ class RiskCodec:
                 )
                 for key, (level, since, number) in body["watched"].items()
             },
+            breakers=decode_breakers(body.get("breakers", {})),
             unpriced=tuple(body["unpriced"]),
             snapshot_at=datetime.fromisoformat(snapshot) if snapshot else None,
             shown=body["shown"],
@@ -111,6 +115,19 @@ class RiskCodec:
 def risk_states(store: Store, relay: Relay, clock: Clock) -> Aggregates[RiskState]:
     """Return access to all risk documents."""
     return Aggregates(store, relay, clock, RiskCodec())
+
+
+def encode_breakers(breakers: Mapping[str, Tripped]) -> dict[str, list[Any]]:
+    """Write breakers that are not clear as plain data."""
+    return {name: [utc_text(t.since), t.confirmed, t.good] for name, t in sorted(breakers.items())}
+
+
+def decode_breakers(data: Mapping[str, list[Any]]) -> dict[str, Tripped]:
+    """Read what `encode_breakers` wrote."""
+    return {
+        name: Tripped(datetime.fromisoformat(since), confirmed, good)
+        for name, (since, confirmed, good) in data.items()
+    }
 
 
 def _day_start(start: DayStart | None) -> list[str] | None:

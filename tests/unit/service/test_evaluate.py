@@ -184,11 +184,12 @@ def test_a_redelivered_batch_tells_nothing_twice(world: World) -> None:
 
 
 def test_a_person_who_resumes_in_a_breach_is_not_paused_again_by_the_same_breach(world: World) -> None:
-    """R5.2 (fix): a human resumes, and knows why."""
+    """R5.2 (fix): humans resume, and know why: two of them before the session is over (domain 2.4)."""
     book_fills(world, trade(-1, 1000, 100))
     app, _ = world.instance()
     prices(app, NOON, SPY=96.0)
-    world.resume(app, "r-1", 1)
+    assert world.resume(app, "r-1", 1).state is TradingState.REDUCING
+    world.resume(app, "r-2", 1, actor="bob")
     prices(app, world.clock.now(), SPY=96.0)
     prices(app, world.wait(1), SPY=95.9)
     assert world.instance()[0].trading.read(SCOPE).state is TradingState.ACTIVE
@@ -363,3 +364,20 @@ def test_the_last_price_of_yesterday_ages_from_the_opening() -> None:
     assert is_usable(mark, desk, opening - timedelta(seconds=1))
     assert is_usable(mark, desk, opening + timedelta(seconds=60))
     assert not is_usable(mark, desk, opening + timedelta(seconds=61))
+
+
+def test_an_emergency_loss_pauses_first_and_closes_when_a_second_price_agrees(world: World) -> None:
+    """R5.3: daily loss above 15 %."""
+    book_fills(world, trade(-1, 1000, 100))
+    app, _ = world.instance()
+    prices(app, NOON, SPY=84.0)
+    state = world.instance()[0].trading.read(SCOPE)
+    assert state.state is TradingState.REDUCING
+    assert {"breaker:loss", "breaker:emergency_daily_loss"} <= set(state.holds)
+    prices(app, world.wait(5), SPY=83.0)
+    after = world.instance()[0].trading.read(SCOPE)
+    assert (after.state, after.flatten) == (TradingState.HALTED, True)
+    assert {a["object"] for a in world.bus.bodies("alerts") if a["kind"] == "breaker"} == {
+        "loss",
+        "emergency_daily_loss",
+    }

@@ -287,13 +287,38 @@ def test_a_money_breaker_reopens_at_a_quarter_until_a_person_says_so_again(world
 def test_a_streak_reopens_by_time_at_a_quarter_and_then_whole(world: World) -> None:
     """R5.2 (fix): a cool-down may expire by time."""
     app, _ = world.instance()
-    ask(app, "pause", "b", actor="limit:streak", reopen="0.25", until=at(600))
-    world.wait(600)
+    ask(app, "pause", "b", actor="limit:max_consecutive_losses")
+    world.wait(3599)
+    app.trading.lapse(DEMO)
+    assert app.trading.standing(DEMO).state is REDUCING
+    world.wait(1)
     app.trading.lapse(DEMO)
     assert str(app.trading.standing(DEMO).size) == "0.25"
-    world.wait(600)
+    world.wait(3600)
     app.trading.lapse(DEMO)
     assert app.trading.standing(DEMO).size == 1
+
+
+@pytest.mark.parametrize(
+    ("limit", "ends"),
+    [
+        ("max_daily_loss", "2026-11-19T05:00:00Z"),  # a Wednesday: the session ends at midnight in New York
+        ("max_weekly_loss", "2026-11-21T05:00:00Z"),  # the weekend counts for Monday
+        ("max_monthly_loss", "2026-12-01T05:00:00Z"),
+        ("max_drawdown", None),
+        ("max_position_value", None),
+    ],
+)
+def test_each_limit_is_reset_in_its_own_way(world: World, limit: str, ends: str | None) -> None:
+    """Domain 2.4: a loss of the day by the next session, a drawdown by people only."""
+    from stopline.model.times import utc_text
+
+    app, _ = world.instance()
+    hold = ask(app, "pause", "p", actor=f"limit:{limit}").holds[f"limit:{limit}"]
+    assert (utc_text(hold.until) if hold.until else None) == ends
+    world.wait(40 * 86_400)
+    app.trading.lapse(DEMO)
+    assert app.trading.standing(DEMO).state is (ACTIVE if ends else REDUCING)
 
 
 # --- parts of an account ---

@@ -1,0 +1,149 @@
+"""Breakers: a first bad reading refuses opens, a second one closes, and each is reset in its own way."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stopline.model.control import account_scope
+from stopline.model.trading_settings import TradingSettings
+from stopline.rules.breakers import (
+    BREAKERS,
+    HEALTH_BREAKERS,
+    MONEY_BREAKERS,
+    QUARTER,
+    Breaker,
+    Reset,
+    Tripped,
+    advance,
+    check_settings,
+    rule_of,
+)
+from stopline.service.breaker_effects import breaker_effects
+
+from ..make import at
+
+ALL = list(BREAKERS.values())
+FLATTEN = [b for b in ALL if b.flatten]
+READINGS = [b for b in ALL if b.rule.reset is Reset.READINGS]
+DEFAULT = TradingSettings()
+
+
+def settings(**more: Any) -> TradingSettings:
+    return TradingSettings.model_validate(more)
+
+
+def play(breaker: Breaker, values: list[Any], step: float = 10) -> tuple[list[str], dict[str, Tripped]]:
+    """Read values in turn; return what was wanted each time, and what stands at the end."""
+    chosen = settings(breakers={breaker.name: {"threshold": "10"}})
+    state: dict[str, Tripped] = {}
+    wanted = []
+    for number, value in enumerate(values):
+        fact = None if value is None else Decimal(value)
+        state, moves = advance([breaker], chosen, state, {breaker.fact: fact}, at(number * step))
+        wanted.append(",".join(m.action for m in moves))
+    return wanted, state
+
+
+@pytest.mark.parametrize("breaker", ALL, ids=lambda b: b.name)
+def test_the_first_bad_reading_refuses_opens(breaker: Breaker) -> None:
+    """R5.2, R5.3, domain 2.4: a confirmation window must not leak opens."""
+    assert play(breaker, [10, 11])[0] == ["", "pause"]
+
+
+@pytest.mark.parametrize("breaker", FLATTEN, ids=lambda b: b.name)
+def test_a_flatten_waits_for_a_second_reading(breaker: Breaker) -> None:
+    """R5.3: one bad reading closes nothing; two do, once."""
+    assert play(breaker, [11, 11, 12, 13])[0] == ["pause", "kill", "", ""]
+    assert play(breaker, [11, 5, 5])[0] == ["pause", "release", ""]
+    assert play(breaker, [11, 11, 11], step=1)[0] == ["pause", "", "kill"], "too soon is the same reading"
+
+
+@pytest.mark.parametrize("breaker", [b for b in ALL if not b.flatten], ids=lambda b: b.name)
+def test_other_breakers_never_close_anything(breaker: Breaker) -> None:
+    assert "kill" not in play(breaker, [11] * 10)[0]
+
+
+@pytest.mark.parametrize("breaker", MONEY_BREAKERS, ids=lambda b: b.name)
+def test_no_reading_lifts_a_money_breaker(breaker: Breaker) -> None:
+    """R5.2 (fix): a person does. It may trip again when it was clear in between."""
+    tripped = ["pause", "kill"] if breaker.flatten else ["pause", ""]
+    assert play(breaker, [11, 11, 1, 1, 1, 11])[0] == [*tripped, "", "", "", "pause"]
+
+
+@pytest.mark.parametrize("breaker", READINGS, ids=lambda b: b.name)
+def test_good_readings_in_a_row_lift_a_data_breaker(breaker: Breaker) -> None:
+    """Domain 2.4: clears on N good readings; one that is bad, or UNKNOWN, is not one of them."""
+    good = breaker.good_readings
+    almost = [1] * (good - 1)
+    wanted, state = play(breaker, [11, *almost, 11, *almost, None, 1])
+    assert wanted[-1] == "release"
+    assert wanted.count("release") == 1
+    assert state == {}
+
+
+@given(st.sampled_from(ALL), st.lists(st.sampled_from([None, 1, 9.7, 11]), max_size=12))
+def test_unknown_changes_nothing(breaker: Breaker, values: list[Any]) -> None:
+    """I7: neither trips nor clears."""
+    texts = [None if v is None else str(v) for v in values]
+    with_unknown, end = play(breaker, texts)
+    moves = [w for w, v in zip(with_unknown, values, strict=True) if v is None]
+    assert not any(moves)
+    if values and values[-1] is None:
+        assert play(breaker, texts[:-1])[1] == end
+
+
+def test_just_below_the_threshold_a_breaker_is_neither_bad_nor_clear() -> None:
+    """No flapping."""
+    breaker = BREAKERS["loss"]
+    assert play(breaker, [11, "9.6", 11, "9.6"])[0] == ["pause", "", "", ""]
+
+
+def test_a_breaker_can_be_set_and_switched_off() -> None:
+    """R5.5: feature toggles."""
+    facts = {"positions": Decimal(21), "profit": Decimal(30)}
+    assert [m.breaker.name for m in advance(ALL, DEFAULT, {}, facts, at())[1]] == ["too_many_positions"]
+    chosen = settings(
+        breakers={"too_many_positions": {"enabled": False}, "profit_target": {"threshold": "20"}}
+    )
+    assert [m.breaker.name for m in advance(ALL, chosen, {}, facts, at())[1]] == ["profit_target"]
+
+
+def test_settings_name_breakers_that_there_are() -> None:
+    assert check_settings(DEFAULT) == []
+    faults = check_settings(settings(breakers={"lost": {"threshold": "1"}, "loss": {"threshold": "-1"}}))
+    assert len(faults) == 2
+
+
+def test_auto_trading_is_a_switch_for_the_account_and_for_strategies() -> None:
+    """R5.5."""
+    chosen = settings(strategies={"core": False})
+    assert (chosen.may_run("core"), chosen.may_run("other")) == (False, True)
+    assert not settings(auto_trading=False, strategies={"core": True}).may_run("core")
+
+
+def test_money_reopens_at_a_quarter_and_drawdowns_take_two() -> None:
+    """R5.2, R3.3."""
+    for breaker in MONEY_BREAKERS:
+        if breaker.name != "profit_target":
+            assert breaker.rule.reopen == QUARTER
+        if breaker.fact == "drawdown":
+            assert breaker.rule.people == 2
+    assert all(b.rule.reset is Reset.READINGS for b in HEALTH_BREAKERS)
+    assert rule_of("ann") is None
+
+
+def test_the_effects_of_a_move_have_ids_of_their_own() -> None:
+    """I5: same cause, same ids; the account's scope; a kill says that it closes."""
+    breaker = BREAKERS["emergency_daily_loss"]
+    _, [move] = advance([breaker], DEFAULT, {}, {"daily_loss": Decimal("15.5")}, at())
+    first, again = (breaker_effects("demo", [move], "c-1", at()) for _ in range(2))
+    assert first == again
+    request, alert = (e.body for e in first)
+    assert (request["scope"], request["action"]) == (account_scope("demo"), "pause")
+    assert alert["summary"] == "Breaker emergency daily loss: loss of the day is 15.5%, limit 15%"
+    assert {e.id for e in first}.isdisjoint(e.id for e in breaker_effects("demo", [move], "c-2", at()))
