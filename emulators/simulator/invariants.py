@@ -218,7 +218,9 @@ def _closings(scenario: Scenario) -> None:
     if control["state"] == "HALTED":
         left = {k: v for k, v in broker.positions.items() if v}
         demand(not left, "I6 a halt ends flat", left)
-        demand(control["closing"]["status"] == "FLAT", "I6 and says so", control["closing"])
+        closing = scenario.world.store.get(Path("closings", document_id("a")))
+        halt = orjson.loads(closing.data["state"])["halt"] if closing else None
+        demand(halt and halt["status"] == "FLAT", "I6 and says so", halt)
     elif scenario.facts.answers.get("resume-1"):
         demand(control["state"] == "ACTIVE", "I6 resumed", control["state"])
 

@@ -21,7 +21,7 @@ from stopline.brokers import parse
 from stopline.cli.main import COMMANDS
 from stopline.model.account import Account
 from stopline.model.control import ControlRequest
-from stopline.model.messages import Alert, Command, History, Sweep
+from stopline.model.messages import Alert, Command, ExecutionReport, History, Sweep
 from stopline.model.prices import parse_price_batch
 from stopline.model.wire import decode_object, validate
 from stopline.ports import Outgoing
@@ -101,6 +101,10 @@ def test_a_json_example_is_taken_by_the_code(block: Block) -> None:
             assert set(value) == set(validate(Alert, value).model_dump()), "the example shows every field"
         case "stopline.command.v1":
             assert set(value) == set(validate(Command, value).model_dump()), "the example shows every field"
+        case "stopline.report.v1":
+            assert set(value) == set(validate(ExecutionReport, value).model_dump()), (
+                "the example shows every field"
+            )
         case "stopline.history.v1":
             check_rows(validate(History, value))
         case None if block.page == README:

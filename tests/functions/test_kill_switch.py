@@ -60,7 +60,7 @@ def status(served: Served, scope: str = "account:demo", token: str = ANN) -> Tes
 
 def orders(served: Served) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
-    for document in served.world.store.query("controls"):
+    for document in [*served.world.store.query("controls"), *served.world.store.query("closings")]:
         found += [
             body for _, topic, _, body in json.loads(document.data["outbox"] or "[]") if topic == "orders"
         ]

@@ -135,7 +135,9 @@ def account_and_status(app: App, name: str) -> tuple[Account, dict[str, Any]]:
             raise
         raise Failure(refused.detail) from None
     controls = app.trading.read(GLOBAL), app.trading.read(account_scope(name))
-    status = account_status(account, app.books.read(name), app.risk_states.read(name), *controls)
+    status = account_status(
+        account, app.books.read(name), app.risk_states.read(name), *controls, app.closer.halt_of(name)
+    )
     return account, status
 
 

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from stopline.model.alert_settings import AlertSettings
 from stopline.model.calendars import Calendar, calendar
+from stopline.model.closing_settings import ClosingSettings
 from stopline.model.decimals import DecimalText
 from stopline.model.errors import Rejected
 from stopline.model.exit_settings import ExitSettings
@@ -73,6 +74,7 @@ class Account(Message):
     risk_interval_s: Annotated[int, Field(ge=1, le=3600)] = 1
     brokers: tuple[Name, ...] = Field(default=("paper",), min_length=1, max_length=32)
     exits: ExitSettings = Field(default_factory=ExitSettings)
+    closing: ClosingSettings = Field(default_factory=ClosingSettings)
     note: Text = ""
     trading: TradingSettings = Field(default_factory=TradingSettings)
     measures: MeasureSettings = Field(default_factory=MeasureSettings)

@@ -1,4 +1,4 @@
-"""A wish to close a trade, or all trades of a strategy: what an exit that triggered asks for."""
+"""A wish to close something: what an exit that triggered, a breaker or a person asks for."""
 
 from decimal import Decimal
 from typing import Annotated, Final, Literal
@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, model_validator
 
 from stopline.model.decimals import ZERO, DecimalText
-from stopline.model.ids import Id, Name
+from stopline.model.ids import Id, Name, Symbol
 from stopline.model.text import Text
 from stopline.model.times import UtcText
 from stopline.model.wire import Message
@@ -14,8 +14,11 @@ from stopline.model.wire import Message
 CLOSE_REQUEST_TYPE: Final = "stopline.close_request.v1"
 CLOSINGS_TOPIC: Final = "closings"  # of effects: carried out where they are committed, see service/outbox.py
 
-Urgency = Literal["normal", "urgent"]
-"""`normal` may wait for a limit price within the collar; `urgent` takes the market when that has failed."""
+Urgency = Literal["normal", "urgent", "now"]
+"""`normal` waits for a limit price within the collar, which widens; `urgent` takes the market when that has failed;
+`now` takes it at once.
+"""
+URGENCIES: Final[tuple[Urgency, ...]] = ("normal", "urgent", "now")
 
 
 def _not_negative(value: Decimal) -> Decimal:
@@ -25,18 +28,21 @@ def _not_negative(value: Decimal) -> Decimal:
 
 
 class CloseRequest(Message):
-    """Close a trade down to `leave` units, or, where no trade is named, all open trades of the strategy.
+    """Close what is named: a trade, a position (a symbol, of a strategy or of all), an underlying, a strategy, or,
+    where nothing is named, the whole account.
 
     `leave` is a level and no amount to sell: a request that comes twice or late closes nothing twice. It counts
-    in units of the trade (spreads, shares, contracts; each leg keeps its part) and is 0 or more; of a whole
-    strategy it is 0. `rule` is the exit that triggered, `cause` the id of the batch, sweep or person behind it.
-    The same request has the same `request_id` for ever.
+    in units of the trade (spreads, shares, contracts; each leg keeps its part) or of the position, and is 0 or more;
+    anything else is closed to 0. `rule` is the exit that triggered, `cause` the id of the batch, sweep or person
+    behind it. The same request has the same `request_id` for ever.
     """
 
     type: Literal["stopline.close_request.v1"] = CLOSE_REQUEST_TYPE
     request_id: Id
     account: Name
-    strategy: Name
+    strategy: Name | None = None
+    underlying: Symbol | None = None
+    symbol: Symbol | None = None
     trade_id: Id | None = None
     leave: Annotated[DecimalText, AfterValidator(_not_negative)] = ZERO
     urgency: Urgency = "normal"
@@ -46,12 +52,28 @@ class CloseRequest(Message):
     requested_at: UtcText
 
     @model_validator(mode="after")
-    def _strategies_close_whole(self) -> "CloseRequest":
-        if self.trade_id is None and self.leave:
-            raise ValueError("a whole strategy is closed to 0: name the trade to leave a part of it open")
+    def _is_possible(self) -> "CloseRequest":
+        if self.leave and self.trade_id is None and (self.symbol is None or self.strategy is None):
+            raise ValueError(
+                f"all of {self.scope} is closed to 0: name the trade, or strategy and symbol, to leave a part open"
+            )
+        if self.trade_id is not None and (self.symbol or self.underlying):
+            raise ValueError("a trade is closed with all its legs: leave out symbol and underlying")
         return self
 
     @property
-    def scope(self) -> Literal["trade", "strategy"]:
-        """What is closed."""
-        return "strategy" if self.trade_id is None else "trade"
+    def scope(self) -> Literal["trade", "position", "underlying", "strategy", "account"]:
+        """What is closed: the narrowest thing that is named."""
+        if self.trade_id is not None:
+            return "trade"
+        if self.symbol is not None:
+            return "position"
+        if self.underlying is not None:
+            return "underlying"
+        return "account" if self.strategy is None else "strategy"
+
+    @property
+    def object(self) -> str:
+        """What is closed, for people."""
+        parts = (self.trade_id, self.symbol, self.underlying, self.strategy)
+        return next((part for part in parts if part), self.account)

@@ -23,6 +23,7 @@ COMMAND_TYPE: Final = "stopline.command.v1"
 HISTORY_TYPE: Final = "stopline.history.v1"
 HALT_TYPE: Final = "stopline.halt.v1"
 CONTROL_TYPE: Final = "stopline.control.v1"
+REPORT_TYPE: Final = "stopline.report.v1"
 
 
 class SweepKind(StrEnum):
@@ -80,13 +81,23 @@ class CommandAction(StrEnum):
     CLOSE = "close"
 
 
+class CommandLeg(Message):
+    """One leg of a command that closes several positions as a unit: `ratio` units of it for each unit."""
+
+    instrument: Instrument
+    side: Literal["BUY", "SELL"]
+    ratio: DecimalText
+
+
 class Command(Message):
     """An order to the broker adapter of an account. It never increases risk: `close` is reduce-only.
 
-    `cancel_all` cancels the account's working orders; with `strategy` or `underlying` only that part's.
+    `cancel_all` cancels the account's working orders; with `strategy`, `underlying` or `instrument` only that part's.
 
     The adapter drops a command whose `epoch` is below the account's, whose `command_id` it has executed, or
-    whose `expires_at` has passed; and it never lets a close pass through zero.
+    whose `expires_at` has passed; and it never lets a close pass through zero. With `legs` the close is one order of
+    `quantity` units, all legs or none: `instrument` and `side` are None, and `limit_price` is what a unit may cost at
+    most (negative: must bring at least). `group_id`, where given, belongs into the fills.
     """
 
     type: Literal["stopline.command.v1"] = COMMAND_TYPE
@@ -99,9 +110,11 @@ class Command(Message):
     instrument: Instrument | None = None
     side: Literal["BUY", "SELL"] | None = None
     quantity: DecimalText | None = None
+    legs: tuple[CommandLeg, ...] = Field(default=(), max_length=16)
     order_type: Literal["MARKET", "LIMIT"] = "MARKET"
     limit_price: DecimalText | None = None
     reduce_only: Literal[True] = True
+    group_id: Id | None = None
     reason: Text = ""
     issued_at: UtcText
     expires_at: UtcText
@@ -127,6 +140,40 @@ class ControlMessage(Message):
 
     type: Literal["stopline.control.v1"] = CONTROL_TYPE
     request: ControlRequest
+
+
+class ReportStatus(StrEnum):
+    """What became of a command. After one of `FINAL` the broker does nothing more about it."""
+
+    ACCEPTED = "accepted"
+    PARTIAL = "partially_filled"
+    FILLED = "filled"
+    REJECTED = "rejected"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+
+FINAL: Final = frozenset(
+    {ReportStatus.FILLED, ReportStatus.REJECTED, ReportStatus.CANCELLED, ReportStatus.EXPIRED}
+)
+
+
+class ExecutionReport(Message):
+    """What a broker adapter says about a command, on the topic `fills`. Positions follow from fills alone.
+
+    `filled`: units executed so far (of a command with legs: units of the whole); None where it is not known.
+    `order_id`: the broker's order, where its fills name that instead of the command.
+    """
+
+    type: Literal["stopline.report.v1"] = REPORT_TYPE
+    command_id: Id
+    account: Name
+    broker: Name
+    status: ReportStatus
+    reason: Text = ""
+    order_id: Id | None = None
+    filled: DecimalText | None = None
+    reported_at: UtcText
 
 
 class HistoryRow(Message):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from stopline.model.closing import CLOSINGS_TOPIC
 from stopline.model.messages import Effect
 from stopline.model.recipients import Recipients
 from stopline.ports import Bus, Channel, Clock, History, Store
@@ -18,6 +19,7 @@ from stopline.service.quarantine import Quarantine
 
 if TYPE_CHECKING:
     from stopline.ledger.book import Book
+    from stopline.model.closing_state import ClosingState
     from stopline.model.control import Control
     from stopline.model.scopes import Scope
     from stopline.service.accounts import AccountWriter
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from stopline.service.factors import FactorReader
     from stopline.service.keep_history import HistoryKeeper
     from stopline.service.mark_prices import Desk, PriceMarker
+    from stopline.service.marks import MarkTable
     from stopline.service.record_fill import FillRecorder
     from stopline.service.risk_state import RiskState
     from stopline.service.run_sweep import Sweeper
@@ -61,12 +64,16 @@ class App:
         self.ports = ports
         self.clock = ports.clock
         self.store = ports.store
-        self.relay = Relay(ports.bus, {"controls": self._set_trading_state, "notices": self._tell})
+        local = {"controls": self._set_trading_state, "notices": self._tell, CLOSINGS_TOPIC: self._close}
+        self.relay = Relay(ports.bus, local)
         self.accounts = AccountReader(ports.store, ports.clock)
         self.quarantine = Quarantine(ports.store, self.relay, ports.clock)
 
     def _set_trading_state(self, effect: Effect) -> None:
         self.trading.carry_out(effect)
+
+    def _close(self, effect: Effect) -> None:
+        self.closer.carry_out(effect)
 
     def _tell(self, effect: Effect) -> None:
         """Deliver a notice here where there are channels; else have the function deliver it that has them."""
@@ -115,9 +122,30 @@ class App:
 
     @cached_property
     def closer(self) -> Closer:
+        from stopline.service.books import FillLog
         from stopline.service.close_book import Closer
 
-        return Closer(self.controls, self.books, self.clock)
+        return Closer(
+            self.closings,
+            self.controls,
+            self.books,
+            self.accounts,
+            self.marks,
+            FillLog(self.store),
+            self.clock,
+        )
+
+    @cached_property
+    def closings(self) -> Aggregates[ClosingState]:
+        from stopline.service.closings import closings
+
+        return closings(self.store, self.relay, self.clock)
+
+    @cached_property
+    def marks(self) -> MarkTable:
+        from stopline.service.marks import MarkTable
+
+        return MarkTable(self.store, self.relay, self.clock)
 
     @cached_property
     def canceller(self) -> OrderCanceller:
@@ -128,9 +156,8 @@ class App:
     @cached_property
     def desk(self) -> Desk:
         from stopline.service.mark_prices import Desk
-        from stopline.service.marks import MarkTable
 
-        return Desk(self.store, self.accounts, MarkTable(self.store, self.relay, self.clock))
+        return Desk(self.store, self.accounts, self.marks)
 
     @cached_property
     def risk_states(self) -> Aggregates[RiskState]:

@@ -9,8 +9,17 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from stopline.brokers import read
-from stopline.model.errors import Rejected
-from stopline.model.messages import CONTROL_TYPE, Alert, ControlMessage, History, Severity, Sweep
+from stopline.model.errors import Rejected, Transient
+from stopline.model.messages import (
+    CONTROL_TYPE,
+    REPORT_TYPE,
+    Alert,
+    ControlMessage,
+    ExecutionReport,
+    History,
+    Severity,
+    Sweep,
+)
 from stopline.model.notices import CHECK_TYPE, NOTICE_TYPE, AlertCheck, Notice
 from stopline.model.wire import canonical, decode_object, validate
 from stopline.runtime.app import App
@@ -58,7 +67,12 @@ def quarantine(
 
 
 def on_fills(app: App, envelope: Envelope) -> Counts:
-    """Book the fills of one message."""
+    """Book the fills of one message, or record what a broker says about a command."""
+    if REPORT_TYPE.encode() in envelope.data:
+        value = decode_object(envelope.data)
+        if value.get("type") == REPORT_TYPE:
+            known = app.closer.report(validate(ExecutionReport, value))
+            return {"reports": 1, "unknown": 0 if known else 1}
     items = read(envelope.data, envelope.attributes, app.ports.broker_secrets)
     fills = [item.fill for item in items if item.fill is not None]
     outcomes = iter(app.recorder.record(fills, envelope.message_id) if fills else [])
@@ -84,6 +98,10 @@ def on_prices(app: App, envelope: Envelope) -> Counts:
         text = "; ".join(f"{symbol}: {reason}" for symbol, reason in refused[:10])
         reason = Rejected("BAD_PRICES", f"{len(refused)} prices of {batch.source} were not used: {text}")
         quarantine(app, "prices", envelope, reason)
+    try:
+        app.closer.advance_due()
+    except Transient:  # the prices are taken; the sweep goes on with closings too
+        log.warning("closings that are due could not be advanced", exc_info=True)
     return {"prices": len(batch.quotes), "refused": len(refused)}
 
 

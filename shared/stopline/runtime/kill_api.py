@@ -147,7 +147,7 @@ def _status(app: App, principal: Principal, scope: str) -> Answer:
     parts = {parsed.kind: parsed.name} if parsed.is_part else {}
     holding = effective_for(everywhere, control, parsed.account, **parts)
     book = app.books.read(parsed.account)
-    closing = control.closing
+    closing = app.closer.halt_of(parsed.account)
     open_positions = len(book.open_positions()) if book else 0
     facts |= {
         "effective_state": holding.state.value,

@@ -43,7 +43,6 @@ def _account(app: App, principal: Principal, name: str) -> Answer:
     account = app.accounts.get(name) if principal.may("view", account_scope(name)) else None
     if account is None:
         return problem(404, "NOT_FOUND", "there is no such account, or it is not yours")
-    everywhere, own = app.trading.read(GLOBAL), app.trading.read(account_scope(name))
-    return answer(
-        200, account_status(account, app.books.read(name), app.risk_states.read(name), everywhere, own)
-    )
+    controls = app.trading.read(GLOBAL), app.trading.read(account_scope(name))
+    book, risk = app.books.read(name), app.risk_states.read(name)
+    return answer(200, account_status(account, book, risk, *controls, app.closer.halt_of(name)))

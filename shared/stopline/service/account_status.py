@@ -4,7 +4,7 @@ from typing import Any
 
 from stopline.ledger.book import Book
 from stopline.model.account import Account
-from stopline.model.control import GLOBAL, Control, account_scope, effective
+from stopline.model.control import GLOBAL, Closing, Control, account_scope, effective
 from stopline.model.decimals import decimal_text
 from stopline.model.times import utc_text
 from stopline.service.books import describe_position
@@ -12,7 +12,12 @@ from stopline.service.risk_state import RiskState
 
 
 def account_status(
-    account: Account, book: Book | None, risk: RiskState | None, everywhere: Control, own: Control
+    account: Account,
+    book: Book | None,
+    risk: RiskState | None,
+    everywhere: Control,
+    own: Control,
+    closing: Closing | None = None,
 ) -> dict[str, Any]:
     """Return the status as plain data: decimal text, None where UNKNOWN, times in UTC."""
     state, epoch = effective(everywhere, own)
@@ -23,7 +28,7 @@ def account_status(
         "trading_state": state.value,
         "epoch": epoch,
         "scopes": {GLOBAL: everywhere.state.value, account_scope(account.account): own.state.value},
-        "closing": own.closing.status.value if own.closing else None,
+        "closing": closing.status.value if closing else None,
         "book_revision": book.revision if book else 0,
         "fills": book.fills if book else 0,
         "positions": [

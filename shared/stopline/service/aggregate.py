@@ -30,6 +30,7 @@ from stopline.ports import (
     Store,
     Update,
     Version,
+    Where,
 )
 from stopline.service.outbox import Relay, decode_outbox, outbox_fields
 
@@ -99,6 +100,10 @@ class Aggregates(Generic[S]):
         """Return the cached state, else read it. It may be behind."""
         cached = self._cache.get(name)
         return cached.state if cached else self._load(name).state
+
+    def query(self, where: Sequence[Where], limit: int = 200) -> list[Document]:
+        """Return the documents whose native fields match."""
+        return self._store.query(self._codec.collection, where, limit=limit)
 
     def adopt(self, name: str, document: Document | None) -> S | None:
         """Keep a document that somebody else read, and return its state."""

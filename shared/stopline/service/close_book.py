@@ -1,107 +1,247 @@
-"""Carry a halt with flatten through: cancel, close, and say flat only when the fills prove it."""
+"""Carry closings through: a halt with flatten, an exit, a reduction. Send what is missing, and say closed only when the
+fills prove it.
+"""
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 
 from stopline.ledger.book import Book
-from stopline.model.control import GLOBAL, Closing, ClosingStatus, Control, TradingState, account_scope
+from stopline.ledger.position import Position
+from stopline.model.account import Account
+from stopline.model.closing import CloseRequest
+from stopline.model.closing_settings import ClosingSettings
+from stopline.model.closing_state import ClosingState
+from stopline.model.control import (
+    GLOBAL,
+    Closing,
+    Control,
+    Standing,
+    TradingState,
+    account_scope,
+    effective_for,
+)
+from stopline.model.errors import Transient
 from stopline.model.ids import digest
-from stopline.model.messages import Alert, Command, Effect, Severity
-from stopline.ports import Clock
-from stopline.rules.closing import advance
+from stopline.model.messages import Alert, Command, Effect, ExecutionReport, HistoryRow, Sweep, SweepKind
+from stopline.model.prices import Quote
+from stopline.model.times import utc_text
+from stopline.model.wire import validate
+from stopline.ports import Clock, Where
+from stopline.rules.closing import Situation, Step, advance
+from stopline.rules.closing_sent import with_report
+from stopline.service.accounts import AccountReader
 from stopline.service.aggregate import Aggregates, Change
+from stopline.service.books import FillLog
+from stopline.service.executions import log_executions, with_executions
 from stopline.service.history_rows import audit_row, history_effect
+from stopline.service.marks import MarkTable
+
+NO_CONTROL = Control(scope=GLOBAL)
+LOOK_EVERY = timedelta(seconds=5)
 
 
 class Closer:
-    """Advances the closings of accounts. Called by the kill switch, after each fill, and by every sweep."""
+    """Advances the closings of accounts. Called by the kill switch, by exits, after each fill and report, by price
+    batches where a retry is due, and by every sweep. The only writer of `closings/{account}`.
+    """
 
-    def __init__(self, documents: Aggregates[Control], books: Aggregates[Book], clock: Clock) -> None:
+    def __init__(
+        self,
+        documents: Aggregates[ClosingState],
+        controls: Aggregates[Control],
+        books: Aggregates[Book],
+        accounts: AccountReader,
+        marks: MarkTable,
+        log: FillLog,
+        clock: Clock,
+    ) -> None:
         self._documents = documents
+        self._controls = controls
         self._books = books
+        self._accounts = accounts
+        self._marks = marks
+        self._log = log
         self._clock = clock
+        self._looked_at: datetime | None = None
 
     def advance(self, account: str) -> Closing | None:
-        """Send what is missing to make an account flat, where a halt with flatten holds; return how far it
-        is.
+        """Send what is missing of all closings of an account; return how far its halt with flatten is, None without one.
 
         Raises Unavailable or Unpublished: what was committed goes out with the next call.
         """
-        everywhere = self._documents.read(GLOBAL) or Control(scope=GLOBAL)
-        scope = account_scope(account)
-        own = self._documents.read(scope) or Control(scope=scope)
-        if not _must_close(everywhere, own):
+        return self._change(account, ())
+
+    def ask(self, request: CloseRequest) -> None:
+        """Begin to close what a request names. The same request again changes nothing. Raises as `advance` does."""
+        self._change(request.account, (request,))
+
+    def carry_out(self, effect: Effect) -> None:
+        """Begin a closing that a commit of ours asked for (the relay's local topic `closings`)."""
+        self.ask(validate(CloseRequest, effect.body))
+
+    def read(self, account: str) -> ClosingState:
+        """Return the closings of an account as stored."""
+        return self._documents.read(account) or ClosingState(account=account)
+
+    def halt_of(self, account: str) -> Closing | None:
+        """Return the flatten of an account's last halt; None where there never was one."""
+        return self.read(account).halt
+
+    def report(self, report: ExecutionReport) -> bool:
+        """Record what a broker says about a command, and see to it that the closing goes on at once. False: the command
+        is not known here (any more).
+        """
+        found = False
+
+        def decide(state: ClosingState | None, attempt: int) -> Change[ClosingState] | None:
+            nonlocal found
+            sent = state.sent.get(report.command_id) if state else None
+            found = sent is not None
+            after = with_report(sent, report) if sent else None
+            if state is None or sent is None or after is None or after == sent:
+                return None
+            sweep = Sweep(kind=SweepKind.ACCOUNT, account=report.account).model_dump(mode="json")
+            id_ = digest(
+                "report",
+                report.command_id,
+                report.status.value,
+                utc_text(report.reported_at),
+                str(after.reported),
+            )
+            effects = [Effect(id_, "sweeps", report.account, sweep)] if after.is_final else []
+            known = state.model_copy(update={"sent": {**state.sent, report.command_id: after}})
+            return Change(known, effects)
+
+        if self._documents.peek(report.account) is not None:
+            self._documents.change(report.account, decide)
+        return found
+
+    def advance_due(self) -> int:
+        """Advance the closings for which a retry is due, looking at most every 5 s; return how many. Raises as `advance`
+        does.
+        """
+        now = self._clock.now()
+        if self._looked_at is not None and abs(now - self._looked_at) < LOOK_EVERY:
+            return 0
+        self._looked_at = now
+        due = self._documents.query([Where("due_at", "<=", now)])
+        for document in due:
+            self.advance(document.data["account"])
+        return len(due)
+
+    # --- one change ---
+
+    def _change(self, account: str, new: Sequence[CloseRequest]) -> Closing | None:
+        known = self._documents.read(account)
+        held = self._held(account)
+        if not new and not _is_halting(*held) and not (known and _is_active(known)):
             return None
         book = self._books.read(account) or Book(account)
-        now = self._clock.now()
+        settings = self._accounts.get(account)
+        quotes = self._quotes(settings)
 
-        def decide(control: Control | None, attempt: int) -> Change[Control] | None:
-            before = control or Control(scope=scope)
-            if not _must_close(everywhere, before):
-                return None  # resumed in the meantime
-            epoch = everywhere.epoch + before.epoch
-            if _is_behind(before.closing, epoch, book):
+        def decide(state: ClosingState | None, attempt: int) -> Change[ClosingState] | None:
+            nonlocal book, held
+            before = state or ClosingState(account=account)
+            if book.revision < before.book_revision:
+                book = self._books.read(account) or book
+            if book.revision < before.book_revision:
                 return None  # somebody with a newer book was here
-            closing, commands = advance(account, before.closing, epoch, book, now)
-            if closing == before.closing and not commands:
-                return None
-            effects = [_command_effect(command) for command in commands]
-            if closing.status is ClosingStatus.FLAT and not _was_flat(before.closing, epoch):
-                effects += _flat_effects(account, closing, now)
-            elif commands and any(order.round > 2 for order in closing.orders.values()):
-                effects.append(_stuck_effect(account, closing, commands, now))
-            return Change(before.model_copy(update={"closing": closing}), effects)
+            if book.revision != before.book_revision and before.sent:
+                before = with_executions(before, self._log)
+            held = self._held(
+                account
+            )  # as late as can be: nothing is closed for a halt that was resumed meanwhile
+            step = advance(before, self._situation(settings, book, quotes, *held), new)
+            return self._changed(state, step, settings)
 
-        control = self._documents.change(scope, decide)
-        return control.closing if control else None
+        state = self._documents.change(account, decide)
+        return state.halt if state and _is_halting(*held) else None
+
+    def _held(self, account: str) -> tuple[Control, Control]:
+        scope = account_scope(account)
+        return (
+            self._controls.read(GLOBAL) or NO_CONTROL,
+            self._controls.read(scope) or Control(scope=scope),
+        )
+
+    def _situation(
+        self,
+        account: Account | None,
+        book: Book,
+        quotes: Mapping[str, Quote],
+        everywhere: Control,
+        own: Control,
+    ) -> Situation:
+        now = self._clock.now()
+        name = own.scope.removeprefix("account:")
+
+        def halted(position: Position) -> bool:
+            underlying = position.instrument.underlying
+            return effective_for(everywhere, own, name, position.strategy, underlying).flatten
+
+        return Situation(
+            book=book,
+            settings=account.closing if account else ClosingSettings(),
+            now=now,
+            epoch=everywhere.epoch + own.epoch,
+            quotes=quotes,
+            trading=account is None or account.sessions.is_open(now),
+            halted=halted,
+            whole=_flattens(everywhere) or _flattens(own),
+            halting=_is_halting(everywhere, own),
+        )
+
+    def _quotes(self, account: Account | None) -> Mapping[str, Quote]:
+        """Return the prices that are young enough to trade by. Without any a halt closes at the market all the same."""
+        try:
+            self._marks.refresh()
+        except Transient:
+            return {}
+        oldest = self._clock.now() - timedelta(seconds=account.price_max_age_s if account else 60)
+        return {symbol: mark.quote for symbol, mark in self._marks.marks.items() if mark.as_of >= oldest}
+
+    def _changed(
+        self, stored: ClosingState | None, step: Step, account: Account | None
+    ) -> Change[ClosingState] | None:
+        now = self._clock.now()
+        settings = account.closing if account else ClosingSettings()
+        state, rows, slipped = log_executions(step.state, settings, now)
+        if state == stored and not step.commands:
+            return None
+        effects = [_command_effect(command) for command in step.commands]
+        alerts = [*step.alerts, *slipped]
+        effects += [_alert_effect(alert) for alert in alerts]
+        rows += [_proof(state, alert, now) for alert in alerts if alert.kind in ("flat", "closed")]
+        if rows:
+            effects.append(history_effect(state.account, rows[:500]))
+        return Change(state, effects)
 
 
-def _must_close(*controls: Control) -> bool:
-    return any(c.state is TradingState.HALTED and c.flatten for c in controls)
+def _is_halting(everywhere: Control, own: Control) -> bool:
+    """Tell whether a halt with flatten holds for the account, or for a strategy or underlying of it."""
+    return any(_flattens(standing) for standing in (everywhere, own, *own.parts.values()))
 
 
-def _is_behind(closing: Closing | None, epoch: int, book: Book) -> bool:
-    return closing is not None and closing.epoch == epoch and book.revision < closing.book_revision
+def _flattens(standing: Standing) -> bool:
+    return standing.state is TradingState.HALTED and standing.flatten
 
 
-def _was_flat(closing: Closing | None, epoch: int) -> bool:
-    return closing is not None and closing.epoch == epoch and closing.flat_at is not None
+def _is_active(state: ClosingState) -> bool:
+    """Tell whether there is something to close, to wait for or to log."""
+    return bool(state.open_requests or state.sent)
 
 
 def _command_effect(command: Command) -> Effect:
     return Effect(command.command_id, "orders", command.account, command.model_dump(mode="json"))
 
 
-def _flat_effects(account: str, closing: Closing, now: datetime) -> list[Effect]:
-    id_ = digest("flat", account, str(closing.epoch), str(closing.flat_at))
-    seconds = int((now - closing.since).total_seconds())
-    alert = Alert(
-        alert_id=id_,
-        account=account,
-        kind="flat",
-        object=account_scope(account),
-        severity=Severity.WARNING,
-        summary=f"Account {account} is flat: the fills prove it, {seconds} s after the halt",
-        raised_at=now,
-        resolved=True,
-    )
-    row = audit_row(id_, account_scope(account), "flat", "stopline", "the fills prove it", now, closing.epoch)
-    return [Effect(id_, "alerts", account, alert.model_dump(mode="json")), history_effect(account, [row])]
+def _alert_effect(alert: Alert) -> Effect:
+    return Effect(alert.alert_id, "alerts", alert.account or "", alert.model_dump(mode="json"))
 
 
-def _stuck_effect(account: str, closing: Closing, commands: Sequence[Command], now: datetime) -> Effect:
-    """Tell people, once a round, that positions stay open although they were told to close."""
-    rounds = max(order.round for order in closing.orders.values())
-    id_ = digest("stuck", account, str(closing.epoch), str(closing.sent))
-    symbols = ", ".join(sorted({c.instrument.symbol for c in commands if c.instrument}))
-    alert = Alert(
-        alert_id=id_,
-        account=account,
-        kind="closing_stuck",
-        object=account_scope(account),
-        severity=Severity.CRITICAL,
-        summary=f"Account {account} is not flat after {rounds - 1} close commands: {symbols}"[:500],
-        action="Stopline keeps sending. Look at the broker, and close by hand if it does not.",
-        raised_at=now,
+def _proof(state: ClosingState, alert: Alert, now: datetime) -> HistoryRow:
+    epoch = state.halt.epoch if state.halt else 0
+    return audit_row(
+        alert.alert_id, account_scope(state.account), alert.kind, "stopline", "the fills prove it", now, epoch
     )
-    return Effect(id_, "alerts", account, alert.model_dump(mode="json"))

@@ -24,6 +24,7 @@ OUTBOX_COLLECTIONS = (
     "books",
     "risk",
     "controls",
+    "closings",
     "accounts",
     "alerts",
     "quarantine",

@@ -39,10 +39,28 @@ def test_a_request_without_a_trade_closes_the_whole_strategy() -> None:
     [
         ({"leave": "-1"}, "must be 0 or more"),
         ({"trade_id": None}, "closed to 0"),
-        ({"urgency": "now"}, "urgent"),
+        ({"trade_id": None, "underlying": "SPX"}, "closed to 0"),
+        ({"trade_id": None, "strategy": None, "symbol": "SPY"}, "closed to 0"),
+        ({"symbol": "SPY"}, "all its legs"),
+        ({"urgency": "soon"}, "urgent"),
         ({"shares": "1"}, "shares"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(change: dict[str, Any], reason: str) -> None:
     with pytest.raises(Rejected, match=reason):
         validate(CloseRequest, REQUEST | change)
+
+
+@pytest.mark.parametrize(
+    ("named", "scope", "thing"),
+    [
+        ({}, "account", "demo"),
+        ({"strategy": "condors"}, "strategy", "condors"),
+        ({"underlying": "SPX"}, "underlying", "SPX"),
+        ({"strategy": "condors", "symbol": "SPY", "leave": "3"}, "position", "SPY"),
+    ],
+)
+def test_what_is_named_is_what_is_closed(named: dict[str, Any], scope: str, thing: str) -> None:
+    base = {k: v for k, v in REQUEST.items() if k not in ("strategy", "trade_id", "leave")}
+    request = validate(CloseRequest, base | named)
+    assert (request.scope, request.object) == (scope, thing)

@@ -137,7 +137,12 @@ def status(world: World) -> dict[str, object]:
     app, _ = world.instance()
     read = app.trading.read
     return account_status(
-        account(), app.books.read("demo"), app.risk_states.read("demo"), read("global"), read("account:demo")
+        account(),
+        app.books.read("demo"),
+        app.risk_states.read("demo"),
+        read("global"),
+        read("account:demo"),
+        app.closer.halt_of("demo"),
     )
 
 

@@ -21,6 +21,8 @@ FROM (
   SELECT 'closes' AS table_name, event_id, content_hash, ingested_at FROM `{dataset}.closes`
   UNION ALL
   SELECT 'metrics' AS table_name, event_id, content_hash, ingested_at FROM `{dataset}.metrics`
+  UNION ALL
+  SELECT 'executions' AS table_name, event_id, content_hash, ingested_at FROM `{dataset}.executions`
 )
 GROUP BY table_name, event_id
 HAVING COUNT(DISTINCT content_hash) > 1

@@ -1,0 +1,135 @@
+"""The closings of an account as they stand: what was asked for, and which commands are out. One document."""
+
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import Field
+
+from stopline.model.closing import CloseRequest
+from stopline.model.control import Closing
+from stopline.model.decimals import ZERO, DecimalText
+from stopline.model.ids import Id, Name
+from stopline.model.instrument import Instrument
+from stopline.model.messages import FINAL, ReportStatus
+from stopline.model.text import Text
+from stopline.model.times import UtcText
+from stopline.model.wire import Message
+
+
+class RequestStatus(StrEnum):
+    CLOSING = "CLOSING"
+    CLOSED = "CLOSED"  # the fills have proven it
+    REFUSED = "REFUSED"  # what it names is not known
+
+
+class Asked(Message):
+    """A close request, and how far it is. `waits`: why nothing can be sent now; empty when something can.
+
+    Of a trade: `units` had to go of each position when it was asked for, and `done` were executed by commands that are
+    no longer kept and did not name the trade's group.
+    """
+
+    request: CloseRequest
+    status: RequestStatus = RequestStatus.CLOSING
+    since: UtcText
+    ended_at: UtcText | None = None
+    waits: Text = ""
+    units: dict[str, DecimalText] = Field(default_factory=dict)
+    done: dict[str, DecimalText] = Field(default_factory=dict)
+
+
+class SentLeg(Message):
+    """One position in a command: how much was asked for, at which prices, and what the fills say.
+
+    `mark` is the middle of the quote when the command was made; it, `bid`, `ask` and `iv` are None where there was no
+    usable price. `worth`: sum of quantity x price of the fills, in points.
+    """
+
+    key: str
+    instrument: Instrument
+    side: Literal["BUY", "SELL"]
+    quantity: DecimalText
+    bid: DecimalText | None = None
+    ask: DecimalText | None = None
+    mark: DecimalText | None = None
+    iv: DecimalText | None = None
+    filled: DecimalText = ZERO
+    worth: DecimalText = ZERO
+    fees: DecimalText = ZERO
+    fills: int = 0
+    first_fill_at: UtcText | None = None
+    last_fill_at: UtcText | None = None
+    astray: bool = False  # a fill of it did not name the group of the command
+
+
+class Sent(Message):
+    """A close command that went out. `status` is the broker's last word (None: none yet), `ended_at` when it was over.
+
+    `logged`: fills that its row of the execution log knows; -1 before there is one.
+    """
+
+    command_id: Id
+    requests: tuple[str, ...] = ()  # ids of what asked for it; empty: a halt
+    strategy: Name
+    epoch: int
+    round: int
+    units: DecimalText
+    legs: tuple[SentLeg, ...]
+    order_type: Literal["MARKET", "LIMIT"]
+    limit_price: DecimalText | None = None
+    group_id: Id | None = None
+    reason: Text = ""
+    issued_at: UtcText
+    expires_at: UtcText
+    status: ReportStatus | None = None
+    error: Text = ""
+    broker: Name | None = None
+    order_id: Id | None = None
+    reported: DecimalText | None = None  # units that the broker says it has executed
+    reported_at: UtcText | None = None
+    ended_at: UtcText | None = None
+    logged: int = -1
+
+    @property
+    def is_final(self) -> bool:
+        """Tell whether the broker has said that it does nothing more about it."""
+        return self.status in FINAL
+
+    @property
+    def is_filled(self) -> bool:
+        """Tell whether the fills have executed all of it."""
+        return all(leg.filled >= leg.quantity for leg in self.legs)
+
+    @property
+    def fills(self) -> int:
+        return sum(leg.fills for leg in self.legs)
+
+
+class Tries(Message):
+    """Commands for one position that did not close it, and when the next may go."""
+
+    count: int
+    next_at: UtcText
+    error: Text = ""
+
+
+class ClosingState(Message):
+    """All closings of one account. `halt` is the flatten of its trading state, if there ever was one.
+
+    `covered`: groups of positions whose short units were covered when they began to be closed.
+    """
+
+    account: Name
+    halt: Closing | None = None
+    asked: dict[str, Asked] = Field(default_factory=dict)  # by request id
+    sent: dict[str, Sent] = Field(
+        default_factory=dict
+    )  # by command id: those out, and those over for a short time
+    tries: dict[str, Tries] = Field(default_factory=dict)  # by position key
+    told: dict[str, UtcText] = Field(default_factory=dict)  # what people were told, so that it is told once
+    serial: int = 0  # of commands
+    book_revision: int = 0  # of the book that it was worked out from: an older one has nothing to say
+
+    @property
+    def open_requests(self) -> list[Asked]:
+        return [asked for asked in self.asked.values() if asked.status is RequestStatus.CLOSING]

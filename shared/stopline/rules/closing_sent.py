@@ -1,0 +1,112 @@
+"""Commands that are out: which are over, what is still alive of a position, and when the next may go."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from decimal import Decimal, localcontext
+
+from stopline.model.closing_state import Asked, ClosingState, Sent, Tries
+from stopline.model.decimals import EXACT, ZERO
+from stopline.model.messages import ExecutionReport, ReportStatus
+
+GRACE = timedelta(seconds=5)  # how long after the end of a command its last fills may take to get here
+KEPT = timedelta(minutes=15)  # a command that is over stays known, for fills that come later still
+BACKOFF_S, BACKOFF_MAX_S = 5, 120
+
+
+def backoff(count: int) -> timedelta:
+    """Return how long after a command the next one may go, when `count` have failed: 5 s, doubled up to 2 minutes."""
+    return timedelta(seconds=min(BACKOFF_S * 2 ** min(count - 1, 10), BACKOFF_MAX_S))
+
+
+def with_report(sent: Sent, report: ExecutionReport) -> Sent:
+    """Return a command with a report. After a final one only another final one with more executed units counts."""
+    more = report.filled is not None and (sent.reported is None or report.filled > sent.reported)
+    if sent.is_final and not (report.status in (ReportStatus.FILLED, ReportStatus.CANCELLED) and more):
+        return sent
+    filled = sent.units if report.status is ReportStatus.FILLED and report.filled is None else report.filled
+    return sent.model_copy(
+        update={
+            "status": report.status,
+            "error": report.reason or sent.error,
+            "broker": report.broker,
+            "order_id": report.order_id or sent.order_id,
+            "reported": max(filled, sent.reported or ZERO) if filled is not None else sent.reported,
+            "reported_at": report.reported_at,
+        }
+    )
+
+
+def alive(sent: Iterable[Sent], key: str) -> Decimal:
+    """Return how many units of a position commands may still execute, as far as is known."""
+    with localcontext(EXACT):
+        return sum((_left(one, key) for one in sent if one.ended_at is None), ZERO)
+
+
+def _left(sent: Sent, key: str) -> Decimal:
+    total = ZERO
+    for leg in sent.legs:
+        if leg.key == key:
+            most = leg.quantity
+            if sent.is_final:  # the broker does nothing more: what it executed may still be on its way
+                most = (sent.reported or ZERO) * leg.quantity / sent.units if sent.reported else ZERO
+            total += max(most - leg.filled, ZERO)
+    return total
+
+
+def ended(state: ClosingState, now: datetime) -> ClosingState:
+    """Return the state with the commands that are over now marked so, their tries counted, and old ones dropped."""
+    sent: dict[str, Sent] = {}
+    tries = dict(state.tries)
+    for id_, one in state.sent.items():
+        if one.ended_at is None and _is_over(one, state, now):
+            one = one.model_copy(update={"ended_at": now})
+            for leg in one.legs:
+                if one.is_filled:
+                    tries.pop(leg.key, None)
+                else:
+                    tries[leg.key] = Tries(
+                        count=one.round, next_at=one.issued_at + backoff(one.round), error=one.error
+                    )
+        if one.ended_at is None or now < one.ended_at + KEPT:
+            sent[id_] = one
+    asked = _with_done(state, [one for id_, one in state.sent.items() if id_ not in sent])
+    return state.model_copy(update={"sent": sent, "tries": tries, "asked": asked})
+
+
+def _with_done(state: ClosingState, dropped: Iterable[Sent]) -> dict[str, Asked]:
+    """Keep with the requests what commands that are forgotten have executed and the book may count for another trade."""
+    asked = dict(state.asked)
+    for sent in dropped:
+        for id_ in sent.requests:
+            for leg in sent.legs:
+                if id_ in asked and leg.astray:
+                    done = asked[id_].done
+                    total = done.get(leg.key, ZERO) + leg.filled
+                    asked[id_] = asked[id_].model_copy(update={"done": {**done, leg.key: total}})
+    return asked
+
+
+def _is_over(sent: Sent, state: ClosingState, now: datetime) -> bool:
+    if sent.is_filled or now >= alive_until(sent, state):
+        return True
+    settled = sent.is_final and not any(_left(sent, leg.key) for leg in sent.legs)
+    if not settled or sent.reported_at is None:
+        return False
+    # cancelled without a word on what was executed before: the fills get a moment to come
+    silent = sent.status is not ReportStatus.REJECTED and sent.reported is None
+    return not silent or now >= sent.reported_at + GRACE
+
+
+def alive_until(sent: Sent, state: ClosingState) -> datetime:
+    """Return until when a command counts as alive: it has run out, or a halt has cancelled it, and a grace is over."""
+    until = sent.expires_at
+    if state.halt is not None and sent.epoch < state.halt.epoch:
+        until = min(until, max(state.halt.since, sent.issued_at))
+    return until + GRACE
+
+
+def next_due(state: ClosingState) -> datetime | None:
+    """Return when something is to be done again without any news; None while nothing is being closed."""
+    moments = [alive_until(one, state) for one in state.sent.values() if one.ended_at is None]
+    moments += [tries.next_at for tries in state.tries.values()]
+    return min(moments, default=None)

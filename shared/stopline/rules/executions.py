@@ -1,0 +1,114 @@
+"""The execution log: what a command asked for against what the fills say."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal, localcontext
+from typing import Any
+
+from stopline.model.closing_state import Sent, SentLeg
+from stopline.model.decimals import EXACT, EXACT_QUANTIZE, ZERO, divide
+from stopline.model.fill import TRADES, Fill
+from stopline.model.messages import ReportStatus
+
+BPS = Decimal(10_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Slippage:
+    """How much worse than the mark at the time of the command a leg was executed: positive is adverse.
+
+    `money` in the instrument's currency over all executed units; `bps` of the mark's worth, None where that is 0.
+    """
+
+    money: Decimal
+    bps: Decimal | None
+
+
+def slippage(leg: SentLeg) -> Slippage | None:
+    """Return the slippage of what was executed of a leg; None without executions or without a mark."""
+    if not leg.filled or leg.mark is None or leg.instrument.inverse:
+        return None
+    with localcontext(EXACT):
+        paid = leg.worth - leg.filled * leg.mark
+        worse = paid if leg.side == "BUY" else -paid
+        money = worse * leg.instrument.multiplier
+        base = abs(leg.filled * leg.mark)
+        return Slippage(money, divide(worse * BPS, base, 4) if base else None)
+
+
+def with_fills(sent: Sent, fills: Iterable[Fill]) -> Sent:
+    """Return a command with what its fills say. They are those that name it, or the broker's order for it."""
+    names = {sent.command_id} | ({sent.order_id} if sent.order_id else set())
+    mine = [f for f in fills if f.kind in TRADES and f.order_id in names]
+    legs = tuple(_leg_with(leg, mine, sent.group_id) for leg in sent.legs)
+    broker = next((f.broker for f in mine), sent.broker)
+    return sent if legs == sent.legs else sent.model_copy(update={"legs": legs, "broker": broker})
+
+
+def _leg_with(leg: SentLeg, fills: Sequence[Fill], group_id: str | None) -> SentLeg:
+    mine = [f for f in fills if f.instrument.symbol == leg.instrument.symbol and f.side.value == leg.side]
+    with localcontext(EXACT):
+        return leg.model_copy(
+            update={
+                "filled": sum((f.quantity for f in mine), ZERO),
+                "worth": sum((f.quantity * f.price for f in mine), ZERO),
+                "fees": sum((f.fee for f in mine), ZERO),
+                "fills": len(mine),
+                "first_fill_at": min((f.executed_at for f in mine), default=None),
+                "astray": any(f.group_id != group_id for f in mine) or (bool(mine) and group_id is None),
+                "last_fill_at": max((f.executed_at for f in mine), default=None),
+            }
+        )
+
+
+def facts(account: str, sent: Sent, leg: SentLeg, now: datetime) -> dict[str, Any]:
+    """Return the columns of the log for one leg of a command. None is UNKNOWN or does not apply."""
+    found = slippage(leg)
+    spread = EXACT.subtract(leg.ask, leg.bid) if leg.ask is not None and leg.bid is not None else None
+    with localcontext(EXACT_QUANTIZE):
+        average = divide(leg.worth, leg.filled) if leg.filled else None
+        delay = leg.last_fill_at - sent.issued_at if leg.last_fill_at else None
+        single = len(sent.legs) == 1
+        return {
+            "account": account,
+            "command_id": sent.command_id,
+            "strategy": sent.strategy,
+            "broker": sent.broker,
+            "symbol": leg.instrument.symbol,
+            "underlying": leg.instrument.underlying,
+            "side": leg.side,
+            "order_type": sent.order_type,
+            "limit_price": sent.limit_price if single else None,
+            "requested_quantity": leg.quantity,
+            "requested_price": leg.mark,
+            "filled_quantity": leg.filled,
+            "filled_price": average,
+            "filled_pct": divide(leg.filled * 100, leg.quantity, 4),
+            "slippage_money": found.money if found else None,
+            "slippage_bps": found.bps if found else None,
+            "fees": leg.fees,
+            "currency": leg.instrument.currency,
+            "delay_s": Decimal(str(delay.total_seconds())) if delay is not None else None,
+            "retries": sent.round - 1,
+            "status": outcome(sent, leg),
+            "error": sent.error,
+            "spread": spread,
+            "iv": leg.iv,
+            "epoch": sent.epoch,
+            "reason": sent.reason,
+            "requests": " ".join(sent.requests),
+            "issued_at": sent.issued_at,
+            "ended_at": sent.ended_at or now,
+        }
+
+
+def outcome(sent: Sent, leg: SentLeg) -> str:
+    """Return what became of a leg in one word. The fills have the last word, then the broker."""
+    if leg.filled > leg.quantity:
+        return "overfilled"
+    if leg.filled == leg.quantity:
+        return ReportStatus.FILLED.value
+    if sent.status is not None and sent.is_final and sent.status is not ReportStatus.FILLED:
+        return sent.status.value
+    return "partially_filled" if leg.filled else "no_fill"
