@@ -37,6 +37,7 @@ COMMANDS = {
     ),
     "ledger": Entry("stopline.cli.ledger", "ledger", "Account for fills: positions, lots, realised P&L."),
     "margin": Entry("stopline.cli.margin", "margin", "Work out what option legs bind, lose and make."),
+    "settle": Entry("stopline.cli.settle", "settle", "Settle expired options at a price that you give."),
     "audit": Entry("stopline.cli.audit", "audit", "Check that the audit trail is whole."),
     "quarantine": Entry("stopline.cli.quarantine", "quarantine", "Look at messages that were refused."),
     "dead-letters": Entry(

@@ -35,7 +35,8 @@ class TradeLeg:
 
     `tag`: `group:ID`, `order:ID`, or empty. `start`: place of the first opening fill. Signed units: `opened` in
     all, `most` the most held at once, `first` within 5 s of the start. `entry_worth` and `exit_worth`: signed
-    units x worth of their price, opened and closed. `exit_at`: when units were last closed.
+    units x worth of their price, opened and closed. `exit_at`: when units were last closed; `ended`: by what,
+    where that was no trade (an assignment, an expiry).
     """
 
     instrument: Instrument
@@ -53,6 +54,7 @@ class TradeLeg:
     income: Decimal = ZERO
     other_fees: dict[str, Decimal] = field(default_factory=dict)
     exit_at: datetime | None = None
+    ended: FillKind | None = None
     known: tuple[str, ...] = ()  # keys of its newest fills that are of no other leg
 
     @property
@@ -100,6 +102,7 @@ class TradeLeg:
             self.income,
             self.other_fees.copy(),
             self.exit_at,
+            self.ended,
             self.known,
         )
 
@@ -197,6 +200,7 @@ class _Folding:
             leg.realised += units * (worth - contract.worth(lot.price))
             leg.exit_worth += units * worth
             leg.exit_at = fill.executed_at
+            leg.ended = None if fill.kind is FillKind.TRADE else fill.kind
             left += units
             if units == lot.quantity:
                 del leg.lots[index]

@@ -15,7 +15,7 @@ from stopline.ledger.position import Lot, Position
 from stopline.ledger.trade import CLOSED_KEPT, Trade, closed_before, group_legs
 from stopline.ledger.trade_leg import KNOWN_FILLS, TradeLeg, add_late_fee, fold_legs
 from stopline.model.decimals import ZERO, decimal_text
-from stopline.model.fill import Fill
+from stopline.model.fill import Fill, FillKind
 from stopline.model.instrument import Instrument
 from stopline.model.times import utc_text
 
@@ -195,6 +195,8 @@ def _encode(leg: TradeLeg, position: Position | None) -> dict[str, Any]:
         item["other_fees"] = {name: decimal_text(amount) for name, amount in sorted(leg.other_fees.items())}
     if leg.exit_at:
         item["exit_at"] = utc_text(leg.exit_at)
+    if leg.ended:
+        item["ended"] = leg.ended.value
     if leg.known != usual.known:
         item["known"] = list(leg.known)
     return item
@@ -216,6 +218,7 @@ def _decode(item: Mapping[str, Any], position: Position | None) -> TradeLeg:
             setattr(leg, name, Decimal(item[name]))
     leg.other_fees = {name: Decimal(amount) for name, amount in item.get("other_fees", {}).items()}
     leg.exit_at = _moment(item["exit_at"]) if "exit_at" in item else None
+    leg.ended = FillKind(item["ended"]) if "ended" in item else None
     leg.known = tuple(item.get("known", leg.known))
     return leg
 

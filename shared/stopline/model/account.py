@@ -14,6 +14,7 @@ from stopline.model.decimals import DecimalText
 from stopline.model.errors import Rejected
 from stopline.model.exit_settings import ExitSettings
 from stopline.model.ids import Currency, Name
+from stopline.model.lifecycle_settings import LifecycleSettings
 from stopline.model.measure_settings import MeasureSettings
 from stopline.model.recipients import Recipients
 from stopline.model.text import Text
@@ -78,6 +79,7 @@ class Account(Message):
     note: Text = ""
     trading: TradingSettings = Field(default_factory=TradingSettings)
     measures: MeasureSettings = Field(default_factory=MeasureSettings)
+    lifecycle: LifecycleSettings = Field(default_factory=LifecycleSettings)
     version: Annotated[int, Field(ge=1, lt=2**53)] = 1
 
     @property

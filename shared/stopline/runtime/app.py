@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from stopline.service.record_fill import FillRecorder
     from stopline.service.risk_state import RiskState
     from stopline.service.run_sweep import Sweeper
+    from stopline.service.settle import Settler
 
 
 @dataclass(frozen=True)
@@ -221,6 +222,12 @@ class App:
             self.trading,
             self.canceller,
         )
+
+    @cached_property
+    def settler(self) -> Settler:
+        from stopline.service.settle import Settler
+
+        return Settler(self.accounts, self.books, self.ports.bus, self.relay, self.clock)
 
     @cached_property
     def dispatcher(self) -> AlertDispatcher:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from stopline.ledger.book import Book
+from stopline.ledger.lifecycle import SpotOf
 from stopline.ledger.position import Position
 from stopline.model.account import Account
 from stopline.model.decimals import decimal_text
@@ -31,6 +32,7 @@ from stopline.service.history_rows import history_effect, table_row
 from stopline.service.marks import Mark
 from stopline.service.outbox import CONTROLS_TOPIC
 from stopline.service.risk_state import RiskState
+from stopline.service.watch_lifecycle import follow_lifecycle
 from stopline.service.watch_trades import follow_trades, index_reading
 
 SNAPSHOT_EVERY = timedelta(seconds=60)
@@ -113,6 +115,17 @@ def exchange_rate(account: Account, marks: Mapping[str, Mark], now: datetime) ->
     return rate
 
 
+def spot_price(account: Account, marks: Mapping[str, Mark], now: datetime) -> SpotOf:
+    """Return the prices of underlyings; a stale or missing one is None."""
+
+    def spot(symbol: str) -> Decimal | None:
+        mark = marks.get(symbol)
+        value = to_decimal(_price(mark)) if mark is not None and is_usable(mark, account, now) else None
+        return value if value and value > 0 else None
+
+    return spot
+
+
 class Evaluator:
     """Writes `risk/{account}`: at once when a level changes, otherwise at most once per the account's
     interval.
@@ -137,13 +150,13 @@ class Evaluator:
         `cause` names the batch, sweep or fill in the alerts' ids: the same cause gives the same alerts once.
         """
         rate = exchange_rate(account, marks, now)
-        index = index_reading(account, marks)
+        index, spot = index_reading(account, marks), spot_price(account, marks, now)
         held = (v.position.instrument.symbol for v in positions)
         prices_at = max((marks[symbol].as_of for symbol in held if symbol in marks), default=None)
 
         def decide(before: RiskState | None, attempt: int) -> Change[RiskState] | None:
             return _decide(
-                account, book, positions, rate, prices_at, now, cause, before, force, greeks, index
+                account, book, positions, rate, prices_at, now, cause, before, force, greeks, index, spot
             )
 
         known = self._states.peek(account.account)
@@ -167,6 +180,7 @@ def _decide(
     force: bool,
     greeks: AccountGreeks | None,
     index: Index | None,
+    spot: SpotOf,
 ) -> Change[RiskState] | None:
     old = before or RiskState(account.account, now, -1)
     if _is_behind(book, prices_at, old):
@@ -186,6 +200,8 @@ def _decide(
     if before is not None and not (alerts or moves or due or force):
         return None
     followed = follow_trades(account, book, positions, old.trades, index, now)
+    lifecycle = follow_lifecycle(account, book, spot, old.lifecycle, cause, now)
+    alerts += lifecycle.alerts
     snapshot = bool(alerts) or old.snapshot_at is None or now - old.snapshot_at >= SNAPSHOT_EVERY
     state = replace(
         old,
@@ -199,8 +215,9 @@ def _decide(
         breakers=tripped,
         unpriced=tuple(numbers.unpriced),
         snapshot_at=now if snapshot else old.snapshot_at,
-        shown=show(numbers, read),
+        shown=show(numbers, read) | {"assignment": lifecycle.shown},
         trades=followed.trades,
+        lifecycle=lifecycle.standing,
     )
     effects = [*_alert_effects(alerts), *_action_effects(account, read, old, cause)]
     effects += breaker_effects(account.account, moves, cause, now)

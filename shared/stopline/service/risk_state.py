@@ -40,6 +40,9 @@ class RiskState:
     snapshot_at: datetime | None = None
     shown: Mapping[str, Any] = field(default_factory=dict)
     trades: Mapping[str, TradeWatch] = field(default_factory=dict)  # by trade id
+    lifecycle: Mapping[str, datetime] = field(
+        default_factory=dict
+    )  # what people were told of options, since when
 
     @property
     def level(self) -> Level:
@@ -74,6 +77,7 @@ class RiskCodec:
             "unpriced": list(state.unpriced),
             "snapshot_at": utc_text(state.snapshot_at) if state.snapshot_at else None,
             "shown": dict(state.shown),
+            "lifecycle": {key: utc_text(since) for key, since in sorted(state.lifecycle.items())},
             "trades": {id_: _seen(trade) for id_, trade in sorted(state.trades.items())},
         }
         return {
@@ -108,6 +112,9 @@ class RiskCodec:
             unpriced=tuple(body["unpriced"]),
             snapshot_at=datetime.fromisoformat(snapshot) if snapshot else None,
             shown=body["shown"],
+            lifecycle={
+                key: datetime.fromisoformat(since) for key, since in body.get("lifecycle", {}).items()
+            },
             trades={id_: _read_seen(*item) for id_, item in body.get("trades", {}).items()},
         )
 

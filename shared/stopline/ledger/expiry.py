@@ -1,0 +1,118 @@
+"""When an option ends, product by product: last trade, the price that settles it, the exercise decision.
+
+Sources: Cboe (SPX, SPXW, XSP, VIX, RUT), Nasdaq (NDX, NDXP), OCC (exercise decisions to 17:30 ET), NSE and BSE
+(index options in cash, share options by delivery, at the close), Deribit (08:00 UTC). What is not in the table is
+taken for an option on a share or fund that is settled by delivery.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from enum import StrEnum
+from functools import lru_cache
+
+from stopline.model.calendars import Calendar, calendar
+from stopline.model.instrument import Instrument
+
+
+class Settlement(StrEnum):
+    CASH = "cash"
+    DELIVERY = "delivery"
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """How options of a root end. `at_open`: by the opening prices of the expiry day, last traded on the day before.
+
+    `late`: how long trading goes on after the close. `decision`: local time until which a holder may decide.
+    """
+
+    settlement: Settlement
+    style: str = "index"  # of the naked margin
+    calendar: str = ""  # empty: the account's
+    at_open: bool = False
+    late: timedelta = timedelta(0)
+    decision: time | None = None
+
+
+_PM = Product(Settlement.CASH, calendar="XNYS")
+_AM = Product(Settlement.CASH, calendar="XNYS", at_open=True)
+_SHARE = Product(Settlement.DELIVERY, "equity", "XNYS", decision=time(17, 30))
+_LATE = Product(Settlement.DELIVERY, "equity", "XNYS", late=timedelta(minutes=15), decision=time(17, 30))
+_NSE_INDEX = Product(Settlement.CASH, calendar="XNSE")
+_NSE_SHARE = Product(Settlement.DELIVERY, "equity", "XNSE")
+_ABROAD = Product(Settlement.DELIVERY, "equity")
+_COIN = Product(Settlement.CASH, "equity")
+
+PRODUCTS = {
+    **dict.fromkeys(
+        ("SPXW", "SPXPM", "XSP", "XSPW", "NDXP", "RUTW", "MRUT", "MRUTW", "XND", "OEX", "XEO"), _PM
+    ),
+    **dict.fromkeys(("SPX", "NDX", "RUT", "DJX", "VIX", "VIXW"), _AM),
+    **dict.fromkeys(("SPY", "QQQ", "IWM", "DIA"), _LATE),
+    **dict.fromkeys(
+        ("NIFTY", "BANKNIFTY", "FINNIFTY", "MIDCPNIFTY", "NIFTYNXT50", "SENSEX", "BANKEX"), _NSE_INDEX
+    ),
+}
+_DAILY = time(8)  # UTC: where markets never close
+_ROOT = re.compile(r"([A-Z.&]+)[0-9]{6}[CP][0-9]{8}")
+
+
+def root_of(contract: Instrument) -> str:
+    """Return the root of an option's symbol, or its underlying where the symbol is not of the OCC's form."""
+    match = _ROOT.fullmatch(contract.symbol)
+    return match[1] if match else contract.underlying
+
+
+def product_of(contract: Instrument) -> Product:
+    """Return how an option ends."""
+    known = PRODUCTS.get(root_of(contract))
+    if known is not None:
+        return known
+    if contract.currency == "USD":
+        return _SHARE
+    return _NSE_SHARE if contract.currency == "INR" else _ABROAD
+
+
+@dataclass(frozen=True, slots=True)
+class ExpiryClock:
+    """The last moments of an option, in UTC. `trades_until`: last trade. `settles_at`: when the price that settles it
+    is made. `decided_at`: until when it may be exercised; only then is it known who is assigned.
+    """
+
+    settlement: Settlement
+    trades_until: datetime
+    settles_at: datetime
+    decided_at: datetime
+
+
+def expiry_clock(contract: Instrument, account_sessions: Calendar) -> ExpiryClock:
+    """Return the clock of an option. An expiry on a holiday counts for the session before it; early closes count.
+
+    In an account whose market never closes, an option without a product in the table is one on a coin.
+    """
+    assert contract.expiry is not None
+    coin = account_sessions.every_day and root_of(contract) not in PRODUCTS
+    product = _COIN if coin else product_of(contract)
+    return _clock(product, contract.expiry, product.calendar or account_sessions.name)
+
+
+@lru_cache(4096)
+def _clock(product: Product, expiry: date, market: str) -> ExpiryClock:
+    sessions = calendar(market)
+    if sessions.every_day:
+        moment = datetime.combine(expiry, _DAILY, UTC)
+        return ExpiryClock(product.settlement, moment, moment, moment)
+    day = expiry if sessions.is_session(expiry) else sessions.previous_session(expiry)
+    if product.at_open:
+        opens = sessions.open_of(day)
+        last = sessions.close_of(sessions.previous_session(day))
+        return ExpiryClock(product.settlement, last, opens, opens)
+    close = sessions.close_of(day)
+    until = close + product.late
+    decided = _at(day, product.decision, sessions) if product.decision else close
+    return ExpiryClock(product.settlement, until, close, max(decided, until))
+
+
+def _at(day: date, moment: time, sessions: Calendar) -> datetime:
+    return datetime.combine(day, moment, sessions.zone).astimezone(UTC)

@@ -1,0 +1,239 @@
+"""What people must know about options near, at and behind their expiry, and about trades that lost a leg."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from stopline.ledger.expiry import Settlement, expiry_clock
+from stopline.ledger.lifecycle import SpotOf
+from stopline.ledger.position import Position
+from stopline.ledger.trade import Status, Trade
+from stopline.ledger.trade_leg import TradeLeg
+from stopline.model.account import Account
+from stopline.model.calendars import Calendar
+from stopline.model.decimals import decimal_text, divide
+from stopline.model.fill import FillKind
+from stopline.model.ids import digest
+from stopline.model.instrument import Kind
+from stopline.model.lifecycle_settings import LifecycleSettings
+from stopline.model.messages import Alert, Figure, Severity
+
+_BY_DESIGN = frozenset({FillKind.EXPIRE, FillKind.SETTLE})  # the nearer leg of a calendar ends like this
+_TOOK = {
+    FillKind.ASSIGN: "was assigned",
+    FillKind.EXERCISE: "was exercised",
+    FillKind.LIQUIDATION: "was liquidated by the broker",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """Something that holds now. `key` identifies it from one sweep to the next."""
+
+    kind: str
+    object: str
+    severity: Severity
+    summary: str
+    action: str
+    figure: Figure | None = None
+
+    @property
+    def key(self) -> str:
+        return f"{self.kind}|{self.object}"
+
+
+def conditions(
+    account: Account, positions: Sequence[Position], trades: Iterable[Trade], spot_of: SpotOf, now: datetime
+) -> list[Condition]:
+    """Return what holds of an account's options now, in the order of kind and object."""
+    options = [p for p in positions if p.instrument.kind is Kind.OPTION and not p.is_flat]
+    settings, sessions = account.lifecycle, account.sessions
+    found = [
+        *_pinned(options, sessions, settings, spot_of, now),
+        *_unsettled(options, sessions, settings, now),
+        *_orphans(trades, sessions, settings, now),
+    ]
+    return sorted(found, key=lambda condition: condition.key)
+
+
+def lifecycle_alerts(
+    account: str,
+    before: Mapping[str, datetime],
+    found: Sequence[Condition],
+    cause: str,
+    now: datetime,
+) -> tuple[dict[str, datetime], list[Alert]]:
+    """Return the conditions that stand, each since when, and the alerts of those that are new or over."""
+    alerts = [_alert(account, condition, cause, now) for condition in found if condition.key not in before]
+    standing = {condition.key: before.get(condition.key, now) for condition in found}
+    alerts += [_over(account, key, cause, now) for key in sorted(before.keys() - standing.keys())]
+    return standing, alerts
+
+
+def _pinned(
+    options: Iterable[Position],
+    sessions: Calendar,
+    settings: LifecycleSettings,
+    spot_of: SpotOf,
+    now: datetime,
+) -> list[Condition]:
+    """Short options in their last minutes whose strike is so near that nobody knows which way they end."""
+    found = []
+    for position in options:
+        contract = position.instrument
+        clock = expiry_clock(contract, sessions)
+        begins = clock.trades_until - timedelta(minutes=settings.pin_minutes)
+        if position.quantity > 0 or not begins <= now < clock.trades_until:
+            continue
+        assert contract.strike is not None
+        spot = spot_of(contract.underlying)
+        what = f"short {_units(position)} {contract.symbol}"
+        left = f"{int((clock.trades_until - now).total_seconds() // 60)} min before its last trade"
+        if spot is None:
+            summary = f"Pin risk of {what} cannot be seen: {contract.underlying} has no usable price, {left}"
+            figure = None
+        else:
+            distance = divide(abs(spot - contract.strike) * 100, spot, 4)
+            if distance > settings.pin_percent:
+                continue
+            near = f"{decimal_text(round(distance, 2))}%"
+            summary = f"Pin risk: {what} is {near} from {contract.underlying} {left}"
+            figure = Figure(current=distance, limit=settings.pin_percent, unit="%")
+        action = "Close it, or be ready for either end. "
+        if clock.settlement is Settlement.DELIVERY:
+            action += "It may be assigned after the close even if it ends out of the money."
+        else:
+            action += "It is settled in cash."
+        found.append(
+            Condition(
+                kind="pin_risk",
+                object=position.key,
+                severity=Severity.WARNING,
+                summary=summary,
+                action=action,
+                figure=figure,
+            )
+        )
+    return found
+
+
+def _unsettled(
+    options: Iterable[Position], sessions: Calendar, settings: LifecycleSettings, now: datetime
+) -> list[Condition]:
+    """Options that are over and still in the book, told once for each underlying and day of expiry."""
+    groups: dict[tuple[str, str], list[Position]] = {}
+    for position in options:
+        contract = position.instrument
+        clock = expiry_clock(contract, sessions)
+        if now >= clock.decided_at + timedelta(minutes=settings.unsettled_minutes):
+            groups.setdefault((contract.underlying, str(contract.expiry)), []).append(position)
+    found = []
+    for (underlying, expiry), held in groups.items():
+        names = ", ".join(f"{_units(p, signed=True)} {p.instrument.symbol}" for p in held[:3])
+        more = f" and {len(held) - 3} more" if len(held) > 3 else ""
+        cash = expiry_clock(held[0].instrument, sessions).settlement is Settlement.CASH
+        given = " or a settlement price (`stopline settle`)" if cash else ""
+        found.append(
+            Condition(
+                kind="expired_unsettled",
+                object=f"{underlying} {expiry}",
+                severity=Severity.WARNING,
+                summary=f"Expired and still in the book: {names}{more}",
+                action=f"Nothing is settled until the broker's fill{given} comes. Compare with the broker.",
+            )
+        )
+    return found
+
+
+def _orphans(
+    trades: Iterable[Trade], sessions: Calendar, settings: LifecycleSettings, now: datetime
+) -> list[Condition]:
+    """Spreads of which a leg is gone while another stands, or of which more is short than the rest covers."""
+    found = []
+    for trade in trades:
+        if trade.status is Status.CLOSED or len(trade.legs) < 2:
+            continue
+        touched = [leg for leg in trade.legs if leg.exit_at is not None]
+        if not touched or max(leg.exit_at for leg in touched if leg.exit_at) > now - timedelta(
+            seconds=settings.orphan_seconds
+        ):
+            continue  # its closing may be under way
+        standing = [leg for leg in trade.legs if leg.lots and not _is_over(leg, sessions, now)]
+        gone = [leg for leg in trade.legs if not leg.lots and leg.ended not in _BY_DESIGN]
+        naked = _uncovered(trade.legs)
+        if not standing or not (gone or naked):
+            continue
+        found.append(_orphan(trade, standing, gone, naked))
+    return found
+
+
+def _orphan(trade: Trade, standing: Sequence[TradeLeg], gone: Sequence[TradeLeg], naked: bool) -> Condition:
+    left = ", ".join(f"{decimal_text(leg.quantity)} {leg.instrument.symbol}" for leg in standing[:3])
+    taken = next((leg for leg in gone if leg.ended in _TOOK), None)
+    if taken is not None and taken.ended is not None:
+        why = f"its leg {taken.instrument.symbol} {_TOOK[taken.ended]}"
+    elif gone:
+        why = f"its leg {gone[0].instrument.symbol} was closed"
+    else:
+        why = "its legs were closed in unequal parts"
+    grave = naked or taken is not None
+    action = "What is short is not covered any more. " if naked else ""
+    return Condition(
+        kind="orphan_leg",
+        object=trade.trade_id,
+        severity=Severity.CRITICAL if grave else Severity.WARNING,
+        summary=f"{trade.structure.value.replace('_', ' ').capitalize()} in {trade.underlying} stands without a leg: "
+        f"{left} left, {why}",
+        action=f"{action}Close what is left, or take it as a trade of its own.",
+    )
+
+
+def _uncovered(legs: Sequence[TradeLeg]) -> bool:
+    """Tell whether a larger part of a short leg stands than of a long one that goes with it."""
+    shorts = [_part(leg) for leg in legs if leg.most < 0]
+    longs = [_part(leg) for leg in legs if leg.most > 0]
+    return bool(shorts and longs) and max(shorts) > min(longs)
+
+
+def _part(leg: TradeLeg) -> Decimal:
+    return divide(leg.quantity, leg.most) if leg.most else Decimal(0)
+
+
+def _is_over(leg: TradeLeg, sessions: Calendar, now: datetime) -> bool:
+    contract = leg.instrument
+    return contract.kind is Kind.OPTION and expiry_clock(contract, sessions).trades_until <= now
+
+
+def _units(position: Position, signed: bool = False) -> str:
+    return decimal_text(position.quantity if signed else abs(position.quantity))
+
+
+def _alert(account: str, condition: Condition, cause: str, now: datetime) -> Alert:
+    return Alert(
+        alert_id=digest("lifecycle", account, condition.key, "stands", cause),
+        account=account,
+        kind=condition.kind,
+        object=condition.object,
+        severity=condition.severity,
+        summary=condition.summary,
+        action=condition.action,
+        figure=condition.figure,
+        cause=cause,
+        raised_at=now,
+    )
+
+
+def _over(account: str, key: str, cause: str, now: datetime) -> Alert:
+    kind, object_ = key.split("|", 1)
+    return Alert(
+        alert_id=digest("lifecycle", account, key, "over", cause),
+        account=account,
+        kind=kind,
+        object=object_,
+        severity=Severity.INFO,
+        summary=f"{kind.replace('_', ' ').capitalize()} is over: {object_}",
+        cause=cause,
+        raised_at=now,
+        resolved=True,
+    )

@@ -1,0 +1,98 @@
+"""The clock of options, product by product."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+
+import pytest
+
+from stopline.ledger.expiry import Settlement, expiry_clock, product_of
+from stopline.model.calendars import calendar
+from stopline.model.instrument import Instrument
+from stopline.model.times import utc_text
+
+from ..make import option
+
+XNYS, XNSE, CRYPTO = calendar("XNYS"), calendar("XNSE"), calendar("24/7")
+
+
+def clock(contract: Instrument, market: str = "XNYS") -> tuple[str, str, str, str]:
+    found = expiry_clock(contract, calendar(market))
+    moments = (found.trades_until, found.settles_at, found.decided_at)
+    trades, settles, decides = (utc_text(moment) for moment in moments)
+    return found.settlement.value, trades, settles, decides
+
+
+def test_a_weekly_of_the_sp500_is_settled_in_cash_at_the_close() -> None:
+    """Issue 4.5: SPX PM, 16:00 in New York."""
+    contract = option(6000, expiry=date(2026, 11, 18))
+    assert clock(contract) == ("cash", *["2026-11-18T21:00:00Z"] * 3)
+
+
+@pytest.mark.parametrize(
+    ("day", "close"),
+    [(date(2026, 11, 27), "2026-11-27T18:00:00Z"), (date(2026, 12, 24), "2026-12-24T18:00:00Z")],
+)
+def test_an_expiry_on_an_early_close_day_settles_at_the_early_close(day: date, close: str) -> None:
+    """Domain 4b.19: 13:00 in New York on the day after Thanksgiving and on Christmas Eve."""
+    assert clock(option(6000, expiry=day)) == ("cash", close, close, close)
+
+
+def test_a_monthly_of_the_sp500_settles_at_the_opening_and_trades_until_the_day_before() -> None:
+    """Issue 4.5: SPX AM, the third Friday."""
+    contract = option(6000, expiry=date(2026, 11, 20), root="SPX")
+    opening = "2026-11-20T14:30:00Z"
+    assert clock(contract) == ("cash", "2026-11-19T21:00:00Z", opening, opening)
+
+
+def test_an_option_on_a_share_may_be_exercised_until_half_past_five() -> None:
+    """Issue 4.5: the decision is after the close; 17:30 on early-close days too."""
+    assert clock(option(200, expiry=date(2026, 11, 20), root="AAPL")) == (
+        "delivery",
+        "2026-11-20T21:00:00Z",
+        "2026-11-20T21:00:00Z",
+        "2026-11-20T22:30:00Z",
+    )
+    assert clock(option(200, expiry=date(2026, 11, 27), root="AAPL"))[3] == "2026-11-27T22:30:00Z"
+
+
+def test_options_on_the_large_funds_trade_a_quarter_of_an_hour_longer() -> None:
+    assert clock(option(600, expiry=date(2026, 11, 20), root="SPY"))[1] == "2026-11-20T21:15:00Z"
+
+
+def test_summer_time_moves_the_clock() -> None:
+    assert clock(option(6000, expiry=date(2026, 7, 15)))[1] == "2026-07-15T20:00:00Z"
+
+
+@pytest.mark.parametrize(("root", "settlement"), [("NIFTY", "cash"), ("RELIANCE", "delivery")])
+def test_indian_index_options_settle_in_cash_and_share_options_by_delivery(
+    root: str, settlement: str
+) -> None:
+    """Issue 4.5: at 15:30 in Mumbai, whatever the account's own calendar."""
+    contract = option(26000, expiry=date(2026, 12, 1), root=root).model_copy(update={"currency": "INR"})
+    assert clock(contract) == (settlement, *["2026-12-01T10:00:00Z"] * 3)
+
+
+def test_an_expiry_on_a_holiday_counts_for_the_session_before() -> None:
+    """Good Friday 2026: symbols may carry the Friday."""
+    assert clock(option(6000, expiry=date(2026, 4, 3)))[1] == "2026-04-02T20:00:00Z"
+
+
+def test_an_option_on_a_coin_ends_at_eight_utc() -> None:
+    contract = option(100000, "C", date(2026, 11, 27), "BTC")
+    assert clock(contract, "24/7") == ("cash", *["2026-11-27T08:00:00Z"] * 3)
+    assert clock(option(6000, expiry=date(2026, 11, 18)), "24/7")[1] == "2026-11-18T21:00:00Z"
+
+
+def test_what_is_not_in_the_table_is_settled_by_delivery_in_the_account_s_market() -> None:
+    contract = option(100, expiry=date(2026, 11, 20), root="SAP").model_copy(update={"currency": "EUR"})
+    assert product_of(contract).settlement is Settlement.DELIVERY
+    assert expiry_clock(contract, calendar("XEUR")).settles_at == calendar("XEUR").close_of(
+        date(2026, 11, 20)
+    )
+
+
+def test_every_moment_has_a_zone() -> None:
+    found = expiry_clock(option(6000), XNYS)
+    moments: list[datetime] = [found.trades_until, found.settles_at, found.decided_at]
+    assert all(moment.tzinfo is not None for moment in moments)

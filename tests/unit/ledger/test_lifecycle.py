@@ -1,0 +1,157 @@
+"""Settlement and assignment: what ends options, and what they would bring."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from decimal import Decimal
+
+import pytest
+
+from stopline.ledger.lifecycle import assignments, exposure, intrinsic, settlement
+from stopline.ledger.position import Position
+from stopline.model.calendars import calendar
+from stopline.model.errors import Rejected
+from stopline.model.fill import Fill
+from stopline.model.instrument import Instrument
+
+from ..make import NOON, at, fill, option
+from .test_book import booked
+
+XNYS = calendar("XNYS")
+EXPIRY = date(2026, 11, 18)
+AFTER = XNYS.close_of(EXPIRY)
+
+
+def held(*legs: tuple[Instrument, int, str]) -> list[Position]:
+    fills = [
+        fill(f"E-{n}", "BUY" if units > 0 else "SELL", abs(units), price, at(n), contract)
+        for n, (contract, units, price) in enumerate(legs)
+    ]
+    return booked([fills]).open_positions()
+
+
+def settled(positions: list[Position], price: str, now: datetime = AFTER, root: str = "SPXW") -> list[Fill]:
+    messages = settlement("demo", positions, root, EXPIRY, Decimal(price), "paper", XNYS, now)
+    return [Fill.model_validate(message) for message in messages]
+
+
+@pytest.mark.parametrize(
+    ("right", "spot", "worth"), [("C", "6010", 10), ("C", "5990", 0), ("P", "5990", 10), ("P", "6000", 0)]
+)
+def test_the_intrinsic_value_is_never_below_zero(right: str, spot: str, worth: int) -> None:
+    assert intrinsic(option(6000, right), Decimal(spot)) == worth
+
+
+def test_a_settlement_price_ends_a_spread_at_its_intrinsic_value() -> None:
+    """Issue 4.5: 6000/5990 put spread for 1.00, settled at 5996.40: it costs 3.60 a unit and loses 2.60."""
+    positions = held((option(6000), -2, "3"), (option(5990), 2, "2"))
+    fills = settled(positions, "5996.40")
+    by_strike = {f.instrument.strike: f for f in fills}
+    short, long = by_strike[Decimal(6000)], by_strike[Decimal(5990)]
+    assert (short.kind.value, short.side.value, short.quantity, short.price) == (
+        "SETTLE",
+        "BUY",
+        2,
+        Decimal("3.6"),
+    )
+    assert (long.kind.value, long.side.value, long.price) == ("EXPIRE", "SELL", 0)
+    assert {f.executed_at for f in fills} == {AFTER}
+    entry = [
+        fill("E-0", "SELL", 2, "3", at(0), option(6000)),
+        fill("E-1", "BUY", 2, "2", at(1), option(5990)),
+    ]
+    after = booked([entry, fills])
+    assert after.open_positions() == []
+    assert after.total("USD").realised == -520
+
+
+def test_the_same_settlement_twice_is_a_duplicate_and_another_price_is_not() -> None:
+    positions = held((option(6000), -2, "3"))
+    one, again, other = (settled(positions, price)[0] for price in ("5990", "5990.0", "5991"))
+    assert (one.key, one.hash) == (again.key, again.hash)
+    assert one.key == other.key
+    assert one.hash != other.hash
+
+
+def test_nothing_is_settled_before_the_price_can_be_known() -> None:
+    with pytest.raises(Rejected) as refused:
+        settled(held((option(6000), -2, "3")), "5990", NOON)
+    assert refused.value.reason == "NOT_SETTLED_YET"
+
+
+def test_what_is_delivered_is_not_settled_by_a_price() -> None:
+    """Who is assigned only the broker knows: an option out of the money may be."""
+    with pytest.raises(Rejected) as refused:
+        settled(held((option(200, root="AAPL"), -2, "3")), "190", AFTER, "AAPL")
+    assert refused.value.reason == "SETTLED_BY_DELIVERY"
+
+
+@pytest.mark.parametrize(("price", "reason"), [("0", "BAD_PRICE"), ("5990", "NOTHING_TO_SETTLE")])
+def test_a_settlement_without_an_object_or_a_price_is_refused(price: str, reason: str) -> None:
+    with pytest.raises(Rejected) as refused:
+        settled(held((option(6000, root="NDXP"), -2, "3")), price)
+    assert refused.value.reason == reason
+
+
+def test_the_root_tells_the_monthly_from_the_weekly() -> None:
+    """SPX of that day was settled in the morning, SPXW is not."""
+    weekly, monthly = option(6000), option(6000, root="SPX")
+    assert [f.instrument for f in settled(held((weekly, -1, "3"), (monthly, -1, "3")), "5990")] == [weekly]
+
+
+def test_short_options_in_the_money_are_expected_to_be_assigned() -> None:
+    """Issue 4.5: strike x multiplier x units; shares come for a put and go for a call."""
+    legs = held(
+        (option(200, "P", root="AAPL"), -2, "3"),
+        (option(210, "C", root="AAPL"), -1, "3"),
+        (option(190, "C", root="AAPL"), -1, "9"),
+        (option(150, "P", root="AAPL"), 5, "1"),
+    )
+    found = {a.position.instrument.strike: a for a in assignments(legs, XNYS, {"AAPL": Decimal(195)}.get)}
+    assert set(found) == {200, 210, 190}
+    put, call, deep = found[Decimal(200)], found[Decimal(210)], found[Decimal(190)]
+    assert (put.is_expected, put.units, put.money, put.early, put.dividend) == (
+        True,
+        200,
+        -40000,
+        True,
+        False,
+    )
+    assert (call.is_expected, call.units, call.money, call.dividend) == (False, -100, 21000, True)
+    assert (deep.is_expected, deep.money) == (True, 19000)
+    assert exposure(list(found.values())) == {"USD": 59000}
+
+
+def test_an_index_option_brings_cash_and_never_early() -> None:
+    [short] = assignments(held((option(6000), -2, "3")), XNYS, {"SPXW": Decimal(5990)}.get)
+    assert (short.units, short.money, short.early, short.dividend) == (0, -2000, False, False)
+
+
+def test_without_the_price_of_the_underlying_the_exposure_is_unknown() -> None:
+    none: dict[str, Decimal] = {}
+    [short] = assignments(held((option(6000), -2, "3")), XNYS, none.get)
+    assert (short.is_expected, short.money) == (None, None)
+    assert exposure([short]) == {"USD": None}
+
+
+def test_an_assignment_of_a_short_call_leg_leaves_the_shares_and_the_other_leg() -> None:
+    """Issue 4.5, domain 4b: the broker's fills say it: the call ends at 0, shares are sold at the strike."""
+    short, long = option(190, "C", root="AAPL"), option(200, "C", root="AAPL")
+    shares = Instrument.model_validate({"symbol": "AAPL", "kind": "equity", "currency": "USD"})
+    entry = [
+        fill("E-1", "SELL", 1, "6", at(0), short, group_id="G"),
+        fill("E-2", "BUY", 1, "2", at(0), long, group_id="G"),
+    ]
+    morning = [
+        fill("A-1", "BUY", 1, "0", at(900), short, kind="ASSIGN", group_id="X"),
+        fill("A-2", "SELL", 100, "190", at(900), shares, kind="ASSIGN", group_id="X"),
+    ]
+    book = booked([entry, morning])
+    spread, delivered = book.trades()
+    assert [(leg.ended and leg.ended.value, leg.quantity) for leg in spread.legs] == [
+        ("ASSIGN", 0),
+        (None, 1),
+    ]
+    assert spread.realised == 600
+    assert (delivered.legs[0].quantity, delivered.legs[0].entry_price) == (-100, 190)
+    assert book.net_quantity("AAPL") == -100
