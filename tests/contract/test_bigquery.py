@@ -19,6 +19,7 @@ from stopline.adapters.memory import MemoryHistory
 from stopline.adapters.schemas import record
 from stopline.model.messages import HistoryRow
 from stopline.ports import RowFault, Unavailable
+from stopline.service.history_rows import audit_row
 
 from .differences import differs
 
@@ -257,6 +258,25 @@ def test_the_day_is_summed_exactly(bigquery_history: BigQueryHistory) -> None:
     bigquery_history.append([fill(str(n), price="0.1", session="2026-11-20") for n in range(3)], NOW)
     sql = "SELECT session, SUM(price) AS total FROM `{dataset}.fills_latest` GROUP BY session"
     assert bigquery_history.query(sql) == [{"session": date(2026, 11, 20), "total": Decimal("0.3")}]
+
+
+@pytest.mark.emulators
+def test_days_that_changed_after_they_were_over_can_be_queried(bigquery_history: BigQueryHistory) -> None:
+    """R8.6, R7.4: a restatement is one row, before and after, however often its row was appended."""
+    sums = {"realised": "100", "fees": "1.5", "income": "0", "flow": "0"}
+    detail = {
+        "session": "2026-11-18",
+        "currency": "USD",
+        "before": {**sums, "net": "98.5"},
+        "after": {**sums, "realised": "-20.25", "net": "-21.75"},
+    }
+    made = audit_row("r-1", "account:demo", "day_restated", "fills", "late", NOW, detail=detail)
+    other = audit_row("r-2", "account:demo", "account_created", "ann", "", NOW, detail={"session": "x"})
+    bigquery_history.append([made, other, made], NOW)
+    [row] = bigquery_history.query("SELECT * FROM `{dataset}.restatements`")
+    assert (row["account"], row["session"], row["currency"]) == ("demo", date(2026, 11, 18), "USD")
+    assert (row["net_before"], row["net_after"]) == (Decimal("98.5"), Decimal("-21.75"))
+    assert row["realised_after"] == Decimal("-20.25")
 
 
 def test_memory_has_no_sql() -> None:

@@ -25,6 +25,8 @@ ROWS: dict[str, dict[str, Any]] = {
         "symbol": "SPXW261120P05900000",
         "underlying": "SPX",
         "kind": "option",
+        "event": "TRADE",
+        "ref": None,
         "side": "SELL",
         "quantity": "2",
         "price": "1.25",
@@ -77,6 +79,16 @@ ROWS: dict[str, dict[str, Any]] = {
         "event": "halted",
         "epoch": 3,
         "decided_at": "2026-11-20T15:03:00+00:00",
+    },
+    "reconciliations": {
+        "account": "demo",
+        "symbol": "SPY",
+        "status": "confirmed",
+        "kind": "quantity",
+        "ours": "90",
+        "theirs": "100",
+        "our_price": None,
+        "decided_at": "2026-11-20T15:03:00Z",
     },
 }
 

@@ -23,7 +23,7 @@ def test_there_is_a_schema_a_layout_and_a_view_for_every_table() -> None:
     """History in BigQuery: R0.3."""
     assert {path.stem for path in FOLDER.glob("*.json")} == set(TABLES) == set(LAYOUT)
     views = {f"{table}_latest" for table in TABLES}
-    views |= {"conflicting_events", "execution_statistics", "trade_history"}
+    views |= {"conflicting_events", "execution_statistics", "restatements", "trade_history"}
     assert {path.stem for path in (FOLDER / "views").glob("*.sql")} == views
 
 

@@ -17,12 +17,13 @@ import pytest
 
 from emulators.topology import load
 from stopline.adapters.schemas import TABLES, record
-from stopline.brokers import parse
+from stopline.brokers import parse, read_statement
 from stopline.cli.main import COMMANDS
 from stopline.model.account import Account
 from stopline.model.control import ControlRequest
 from stopline.model.messages import Alert, Command, ExecutionReport, History, Sweep
 from stopline.model.prices import parse_price_batch
+from stopline.model.statement import Statement
 from stopline.model.wire import decode_object, validate
 from stopline.ports import Outgoing
 from stopline.rules.breakers import BREAKERS
@@ -105,6 +106,10 @@ def test_a_json_example_is_taken_by_the_code(block: Block) -> None:
             assert set(value) == set(validate(ExecutionReport, value).model_dump()), (
                 "the example shows every field"
             )
+        case "stopline.statement.v1":
+            shown = validate(Statement, value)
+            assert set(value) == set(shown.model_dump()), "the example shows every field"
+            assert read_statement(value, {"account": "demo", "broker": "paper"}) == shown
         case "stopline.history.v1":
             check_rows(validate(History, value))
         case None if block.page == README:

@@ -20,6 +20,8 @@ TABLES: Final[Mapping[str, Mapping[str, str]]] = {
         "symbol": "STRING",
         "underlying": "STRING",
         "kind": "STRING",
+        "event": "STRING",
+        "ref": "STRING",
         "side": "STRING",
         "quantity": "NUMERIC",
         "price": "NUMERIC",
@@ -159,6 +161,18 @@ TABLES: Final[Mapping[str, Mapping[str, str]]] = {
         "requests": "STRING",
         "issued_at": "TIMESTAMP",
         "ended_at": "TIMESTAMP",
+    },
+    "reconciliations": {
+        "account": "STRING",
+        "symbol": "STRING",
+        "status": "STRING",
+        "kind": "STRING",
+        "ours": "NUMERIC",
+        "theirs": "NUMERIC",
+        "our_price": "NUMERIC",
+        "their_price": "NUMERIC",
+        "since": "TIMESTAMP",
+        "decided_at": "TIMESTAMP",
     },
 }
 """Column types by table and name. Every table also has those of COMMON."""

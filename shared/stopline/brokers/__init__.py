@@ -1,9 +1,10 @@
-"""Broker dialects: one module each, from the broker's own message to normalised fills.
+"""Broker dialects: one module each, from the broker's own message to normalised fills and position statements.
 
 To add one: a module with a DIALECT, and its name here. README.md shows how, and which attributes each takes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from decimal import DecimalException, localcontext
 from typing import Any
 
@@ -11,6 +12,7 @@ from stopline.brokers import alpaca, binance, fix, ibkr, kite, native, tastytrad
 from stopline.brokers.dialect import Context, Dialect, Item
 from stopline.model.decimals import EXACT
 from stopline.model.errors import Rejected
+from stopline.model.statement import Statement
 
 DIALECTS: Mapping[str, Dialect] = {
     "alpaca": alpaca.DIALECT,
@@ -30,8 +32,12 @@ def read(data: bytes, attributes: Mapping[str, str], secrets: Mapping[str, str] 
     """Return the items of a message as it came. `secrets` are what brokers sign their messages with, by
     dialect.
     """
-    name = dialect_of(attributes)
-    return parse(DIALECTS[name].decode(data), attributes, secrets)
+    return parse(decode(data, attributes), attributes, secrets)
+
+
+def decode(data: bytes, attributes: Mapping[str, str]) -> dict[str, Any]:
+    """Return a message as plain data."""
+    return DIALECTS[dialect_of(attributes)].decode(data)
 
 
 def parse(
@@ -41,17 +47,34 @@ def parse(
     limit: int | None = MAX_ITEMS,
 ) -> list[Item]:
     """Return the items of a decoded message. Raises Rejected when nothing of it can be read."""
-    name = dialect_of(attributes)
-    if "dialect" not in attributes and str(value.get("type")).startswith("stopline."):
-        name = NATIVE  # a broker of ours that speaks our own format
-    try:
-        with localcontext(EXACT):
-            items = DIALECTS[name].parse(value, Context(name, attributes, secrets))
-    except DecimalException:
-        raise Rejected("BAD_MESSAGE", "the message has numbers beyond what can be computed exactly") from None
+    name = _spoken(value, attributes)
+    with _exactly():
+        items = DIALECTS[name].parse(value, Context(name, attributes, secrets))
     if limit is not None and len(items) > limit:
         raise Rejected("TOO_MANY_FILLS", f"the message has {len(items)} fills, the most is {limit}: split it")
     return items
+
+
+def read_statement(value: dict[str, Any], attributes: Mapping[str, str]) -> Statement | None:
+    """Return what a decoded message says that an account holds, or None. Raises Rejected when that cannot be read."""
+    name = _spoken(value, attributes)
+    with _exactly():
+        return DIALECTS[name].statement(value, Context(name, attributes))
+
+
+def _spoken(value: Mapping[str, Any], attributes: Mapping[str, str]) -> str:
+    if "dialect" not in attributes and str(value.get("type")).startswith("stopline."):
+        return NATIVE  # a broker of ours that speaks our own format
+    return dialect_of(attributes)
+
+
+@contextmanager
+def _exactly() -> Iterator[None]:
+    try:
+        with localcontext(EXACT):
+            yield
+    except DecimalException:
+        raise Rejected("BAD_MESSAGE", "the message has numbers beyond what can be computed exactly") from None
 
 
 def dialect_of(attributes: Mapping[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""Alpaca: trade updates (websocket and broker events) and account activities.
+"""Alpaca: trade updates (websocket and broker events), account activities, and open positions.
 
 Executions are `fill` and `partial_fill`: quantity and price stand beside the order, what the order says of
 itself is cumulative. An update has no fee and no account. Several legs give one fill each.
@@ -10,10 +10,12 @@ from zoneinfo import ZoneInfo
 
 from stopline.brokers import contracts
 from stopline.brokers.dialect import Context, Dialect, Item, each, of_any
+from stopline.brokers.holdings import Line, statement_of
 from stopline.brokers.moments import rfc3339
 from stopline.brokers.row import Row, id_of, number_text
 from stopline.model.errors import Rejected
 from stopline.model.fill import Fill, FillKind
+from stopline.model.statement import Statement
 from stopline.model.times import utc_text
 
 QUOTES = ("USD", "USDT", "USDC", "BTC")
@@ -49,13 +51,17 @@ def parse(value: dict[str, Any], context: Context) -> list[Item]:
             if str(row.value.get("activity_type")) in LIFECYCLE
         }
         return each(rows, lambda row: _activity(row, context, causes))
+    if "positions" in message:
+        return []
     if "stream" in message:
         if message.one_of("stream", {"trade_updates": True, "authorization": False, "listening": False}):
             return _update(message.row("data"), context)
         return []
     if "event" in message and "order" in message:
         return _update(message, context)
-    raise of_any(("a trade update (`stream`, `event`)", "an activity (`activity_type`)", "`activities`"))
+    raise of_any(
+        ("a trade update (`stream`, `event`)", "an activity (`activity_type`)", "`activities`", "`positions`")
+    )
 
 
 def _update(data: Row, context: Context) -> list[Item]:
@@ -215,4 +221,37 @@ def _instrument(symbol: str, asset_class: str | None, context: Context) -> dict[
     return context.instrument(symbol, read)
 
 
-DIALECT = Dialect(parse)
+# --- positions ---
+
+
+def statement(value: dict[str, Any], context: Context) -> Statement | None:
+    """Read `{"positions": [...], "as_of": ..., "account": {...}}`: what the API answers to positions and account, and
+    when it was asked, which the answers do not say.
+    """
+    message = Row(value, "message")
+    if "positions" not in message:
+        return None
+    account = message.row("account") if "account" in message else Row({}, "message.account")
+    told = "equity" in account or "initial_margin" in account
+    return statement_of(
+        message.rows("positions"),
+        lambda row: _position(row, context),
+        context,
+        account.text_or("account_number"),
+        rfc3339(message, "as_of"),
+        complete=message.value.get("complete", True),
+        problem=message.text_or("problem"),
+        currency=account.text_or("currency", "USD") if told else None,
+        equity=number_text(account.decimal("equity")) if "equity" in account else None,
+        margin=number_text(account.decimal("initial_margin")) if "initial_margin" in account else None,
+    )
+
+
+def _position(row: Row, context: Context) -> Line:
+    long = row.one_of("side", {"long": True, "short": False}, "UNKNOWN_SIDE")
+    units = abs(row.decimal("qty"))
+    contract = _instrument(row.text("symbol"), row.text_or("asset_class"), context)
+    return Line(contract, units if long else -units, abs(row.decimal("avg_entry_price")))
+
+
+DIALECT = Dialect(parse, statement=statement)

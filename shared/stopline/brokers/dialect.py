@@ -10,6 +10,7 @@ from stopline.brokers.row import Row
 from stopline.model.errors import Rejected
 from stopline.model.fill import DEFAULT_STRATEGY, Fill
 from stopline.model.instrument import Instrument
+from stopline.model.statement import Statement
 from stopline.model.wire import decode_object, validate
 
 
@@ -32,6 +33,11 @@ class Context:
         self.secret = (secrets or {}).get(dialect, "")
         self._dialect = dialect
         self._told_for: str | None = None
+
+    @property
+    def broker(self) -> str:
+        """The broker as the account's settings name it: attribute `broker`, else the dialect."""
+        return self.word("broker", self._dialect)
 
     def get(self, name: str, default: str | None = None) -> str | None:
         """Return an attribute; an empty one is none."""
@@ -96,7 +102,7 @@ class Context:
         return validate(
             Fill,
             {
-                "broker": self.word("broker", self._dialect),
+                "broker": self.broker,
                 "account": self.account(account),
                 "strategy": self.word("strategy", DEFAULT_STRATEGY),
                 **{name: value for name, value in facts.items() if value is not None},
@@ -109,10 +115,12 @@ class Dialect(NamedTuple):
 
     `parse` takes the decoded message; it raises Rejected for what it does not know, returns an item for each
     fill or refused row, and no item for a message about the state of an order. `decode` reads the bytes.
+    `statement` returns the positions that a message tells, or None where it tells none.
     """
 
     parse: Callable[[dict[str, Any], Context], list[Item]]
     decode: Callable[[bytes], dict[str, Any]] = decode_object
+    statement: Callable[[dict[str, Any], Context], Statement | None] = lambda value, context: None
 
 
 def each(rows: Iterable[Row], read: Callable[[Row], Fill | list[Fill] | None]) -> list[Item]:

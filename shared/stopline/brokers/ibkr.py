@@ -1,4 +1,4 @@
-"""Interactive Brokers: TWS executions with their commission reports, and trades of Flex statements.
+"""Interactive Brokers: TWS executions with their commission reports, trades of Flex statements, and positions of both.
 
 An execution id ends with its revision: `...01.01` is the execution, `...01.02` corrects it. Both are known by
 what comes before. A combination is told as a BAG and by its legs: the legs count.
@@ -6,17 +6,22 @@ what comes before. A combination is told as a BAG and by its legs: the legs coun
 
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime, time
 from decimal import Decimal
 from typing import Any
 from xml.parsers import expat
+from zoneinfo import ZoneInfo
 
 from stopline.brokers import contracts
 from stopline.brokers.dialect import Context, Dialect, Item, each, of_any
-from stopline.brokers.moments import from_text, local_time
+from stopline.brokers.holdings import Line, statement_of
+from stopline.brokers.moments import from_text, local_time, rfc3339
 from stopline.brokers.row import Row, id_of, number_text
-from stopline.model.decimals import ZERO
+from stopline.model.decimals import ZERO, divide
 from stopline.model.errors import Rejected
 from stopline.model.fill import Fill, FillKind
+from stopline.model.statement import Statement
+from stopline.model.times import utc_text
 from stopline.model.wire import decode_object
 
 UNSET = 1e300  # IBKR writes the largest double where it knows no number
@@ -60,7 +65,16 @@ def parse(value: dict[str, Any], context: Context) -> list[Item]:
         return each(rows, lambda row: _flex_trade(row, by_trade, context))
     if "transactionType" in message:
         return each([message], lambda row: _flex_trade(row, {}, context))
-    raise of_any(("`execution` with `contract`", "a Flex statement", "one of its trades (`transactionType`)"))
+    if "positions" in message:
+        return []
+    raise of_any(
+        (
+            "`execution` with `contract`",
+            "a Flex statement",
+            "one of its trades (`transactionType`)",
+            "`positions`",
+        )
+    )
 
 
 # --- TWS ---
@@ -282,8 +296,55 @@ def _flex_instrument(row: Row, context: Context) -> dict[str, Any]:
     )
 
 
+# --- positions ---
+
+
+def statement(value: dict[str, Any], context: Context) -> Statement | None:
+    """Read the open positions of a Flex statement, as of the end of its last day, or `{"account", "as_of",
+    "positions": [...]}` with what TWS answers to a request for positions.
+    """
+    message = Row(value, "message")
+    if "positions" not in message:
+        return None
+    rows = list(message.rows("positions"))
+    accounts = {row.text("accountId" if "accountId" in row else "account") for row in rows}
+    accounts |= {message.text("account")} if "account" in message else set()
+    if len(accounts) != 1:
+        raise Rejected("CONTRADICTION", f"the statement is of {len(accounts)} accounts: send one of each")
+    is_flex = "toDate" in message
+    return statement_of(
+        rows,
+        (lambda row: _flex_position(row, context)) if is_flex else (lambda row: _tws_position(row, context)),
+        context,
+        accounts.pop(),
+        _end_of(message.text("toDate")) if is_flex else rfc3339(message, "as_of"),
+        complete=message.value.get("complete", True),
+        problem=message.text_or("problem"),
+    )
+
+
+def _flex_position(row: Row, context: Context) -> Line | None:
+    if row.text_or("levelOfDetail", "SUMMARY") != "SUMMARY":
+        return None  # its lots: the summary has them
+    price = row.decimal("costBasisPrice") if "costBasisPrice" in row else None
+    return Line(_flex_instrument(row, context), row.decimal("position"), price)
+
+
+def _tws_position(row: Row, context: Context) -> Line:
+    contract = _instrument(row.row("contract"), context)
+    cost = row.decimal("avgCost") if "avgCost" in row else None
+    size = Decimal(str(contract.get("multiplier", "1")))
+    return Line(contract, row.decimal("position"), None if cost is None else divide(cost, size))
+
+
+def _end_of(day: str) -> str:
+    """Return when a trading day ends: what is traded later counts for the next."""
+    moment = datetime.combine(contracts.a_date(day), time(20), ZoneInfo(NEW_YORK))
+    return utc_text(moment.astimezone(UTC))
+
+
 def decode(data: bytes) -> dict[str, Any]:
-    """Read JSON, or the XML of a Flex statement as `{"trades": [...]}`."""
+    """Read JSON, or the XML of a Flex statement as `{"trades": [...]}` with its open positions, if it has that section."""
     if data.lstrip()[:1] != b"<":
         return decode_object(data)
     if len(data) > MAX_XML:
@@ -299,14 +360,16 @@ def decode(data: bytes) -> dict[str, Any]:
         raise Rejected(
             "UNSUPPORTED", "the statement has option events and no Trades: add that section to the Flex query"
         )
-    return {"trades": found.trades}
+    return {"trades": found.trades, **found.positions()}
 
 
 class _Flex:
-    """Collects the trades of a statement. Entities and document types are refused: they can explode."""
+    """Collects the trades and open positions of a statement. Entities and document types are refused: they can explode."""
 
     def __init__(self) -> None:
         self.trades: list[dict[str, str]] = []
+        self.open: list[dict[str, str]] | None = None
+        self.statements: list[dict[str, str]] = []
         self.is_flex = self.has_trades = False
         self.events = 0
         self.parser = expat.ParserCreate()
@@ -323,13 +386,33 @@ class _Flex:
             if len(self.trades) >= MAX_ROWS:
                 raise Rejected("TOO_LARGE", f"the statement has more than {MAX_ROWS} trades")
             self.trades.append(dict(attributes))
+        elif name == "FlexStatement":
+            self.statements.append(dict(attributes))
+        elif name == "OpenPositions":
+            self.open = self.open or []
+        elif name == "OpenPosition":
+            self.open = self.open if self.open is not None else []
+            self.open.append(dict(attributes))
         elif name == "OptionEAE":
             self.events += 1
         elif name == "TradeConfirm":
             raise Rejected("UNSUPPORTED", "trade confirmations have no execution level: use a Trades section")
 
+    def positions(self) -> dict[str, Any]:
+        """Return the open positions, with whose and of which day they are; nothing without that section."""
+        if self.open is None:
+            return {}
+        if len(self.statements) != 1:
+            raise Rejected("UNSUPPORTED", "open positions of several accounts in one file: send one of each")
+        told = self.statements[0]
+        return {
+            "positions": self.open,
+            "account": told.get("accountId", ""),
+            "toDate": told.get("toDate", ""),
+        }
+
     def _refuse(self, *_: Any) -> None:
         raise Rejected("BAD_XML", "the XML declares a document type or an entity")
 
 
-DIALECT = Dialect(parse, decode)
+DIALECT = Dialect(parse, decode, statement)

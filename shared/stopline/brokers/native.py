@@ -1,10 +1,13 @@
-"""Stopline's own fill format: one fill (`stopline.fill.v1`) or a list of them (`stopline.fills.v1`)."""
+"""Stopline's own format: one fill (`stopline.fill.v1`), a list of them (`stopline.fills.v1`), or what an account holds
+(`stopline.statement.v1`).
+"""
 
 from typing import Any
 
 from stopline.brokers.dialect import Context, Dialect, Item
 from stopline.model.errors import Rejected
 from stopline.model.fill import FILL_TYPE, FILLS_TYPE, Fill
+from stopline.model.statement import STATEMENT_TYPE, Statement
 from stopline.model.wire import validate
 
 MAX_FILLS = 200
@@ -15,8 +18,11 @@ def parse(value: dict[str, Any], context: Context) -> list[Item]:
     kind = value.get("type")
     if kind == FILL_TYPE:
         return [_item(value, context)]
+    if kind == STATEMENT_TYPE:
+        return []
     if kind != FILLS_TYPE:
-        raise Rejected("UNKNOWN_TYPE", f"type must be {FILL_TYPE} or {FILLS_TYPE}, was {str(kind)[:60]!r}")
+        known = f"{FILL_TYPE}, {FILLS_TYPE} or {STATEMENT_TYPE}"
+        raise Rejected("UNKNOWN_TYPE", f"type must be {known}, was {str(kind)[:60]!r}")
     fills = value.get("fills")
     if not isinstance(fills, list) or not 0 < len(fills) <= MAX_FILLS or set(value) != {"type", "fills"}:
         raise Rejected(
@@ -30,16 +36,29 @@ def _item(value: Any, context: Context) -> Item:
         return Item({"value": value}, None, Rejected("BAD_MESSAGE", "a fill must be an object"))
     try:
         fill = validate(Fill, value)
-        for name in ("account", "broker"):
-            told = context.attributes.get(name)
-            if told is not None and told != getattr(fill, name):
-                raise Rejected(
-                    "CONTRADICTION",
-                    f"attribute {name} {told[:64]!r} is not the body's {getattr(fill, name)!r}",
-                )
+        _check(fill, context)
     except Rejected as refused:
         return Item(value, None, refused)
     return Item(value, fill)
 
 
-DIALECT = Dialect(parse)
+def statement(value: dict[str, Any], context: Context) -> Statement | None:
+    """Read what an account holds; None for a message about fills."""
+    if value.get("type") != STATEMENT_TYPE:
+        return None
+    found = validate(Statement, value)
+    _check(found, context)
+    return found
+
+
+def _check(body: Fill | Statement, context: Context) -> None:
+    for name in ("account", "broker"):
+        told = context.attributes.get(name)
+        if told is not None and told != getattr(body, name):
+            raise Rejected(
+                "CONTRADICTION",
+                f"attribute {name} {told[:64]!r} is not the body's {getattr(body, name)!r}",
+            )
+
+
+DIALECT = Dialect(parse, statement=statement)

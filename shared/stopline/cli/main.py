@@ -39,6 +39,8 @@ COMMANDS = {
     "margin": Entry("stopline.cli.margin", "margin", "Work out what option legs bind, lose and make."),
     "settle": Entry("stopline.cli.settle", "settle", "Settle expired options at a price that you give."),
     "audit": Entry("stopline.cli.audit", "audit", "Check that the audit trail is whole."),
+    "reconcile": Entry("stopline.cli.reconcile", "reconcile", "Compare a book with a broker's statement."),
+    "adjust": Entry("stopline.cli.adjust", "adjust", "Change a book by hand, on record; or take that back."),
     "quarantine": Entry("stopline.cli.quarantine", "quarantine", "Look at messages that were refused."),
     "dead-letters": Entry(
         "stopline.cli.dead_letters", "dead_letters", "Messages that were given up: look, bring back, drop."

@@ -39,8 +39,8 @@ def normalise(broker: str, attributes: Sequence[str], as_json: bool, file: str) 
     FILE holds a JSON object, JSON lines, XML, or FIX messages one a line. Messages about the state of an
     order give no fill. Nothing is printed when one of them is refused.
     """
-    given = {"broker": broker, **_attributes(attributes)}
-    fills, count = normalised(_read(file), given, "" if file == "-" else file)
+    given = {"broker": broker, **attributes_of(attributes)}
+    fills, count = normalised(read_input(file), given, "" if file == "-" else file)
     if as_json:
         for fill in fills:
             click.echo(canonical(fill.model_dump(mode="json", exclude_none=True)))
@@ -99,7 +99,8 @@ def _is_whole(line: bytes) -> bool:
     return True
 
 
-def _attributes(texts: Sequence[str]) -> dict[str, str]:
+def attributes_of(texts: Sequence[str]) -> dict[str, str]:
+    """Return what NAME=VALUE options say."""
     found: dict[str, str] = {}
     for text in texts:
         name, is_there, value = text.partition("=")
@@ -109,7 +110,8 @@ def _attributes(texts: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _read(file: str) -> bytes:
+def read_input(file: str) -> bytes:
+    """Return what is in a file, or comes on standard input where it is `-`."""
     try:
         data = sys.stdin.buffer.read(MAX_FILE + 1) if file == "-" else _file(file)
     except OSError as problem:

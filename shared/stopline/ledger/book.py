@@ -15,6 +15,9 @@ from stopline.model.fill import NEEDS_REF, Fill, FillKind
 
 KEPT_SESSIONS = 70
 FLAT_KEPT = timedelta(days=7)
+MAX_HELD = (
+    100  # amendments that wait for their fill: more is a broker gone wrong, and would swell the document
+)
 
 FillLog = Callable[[Position | None, Fill], Sequence[Fill]]
 """Given the position as it stands (None: not in the book) and a late fill, return all fills of that position
@@ -119,15 +122,17 @@ class Book:
 
         A fill that comes late, a bust or a correction folds its position again out of the fill log, and the days
         and totals change by the difference. `find` looks up booked fills that amendments name. Raises Rejected
-        when a symbol comes back as another contract.
+        when a symbol comes back as another contract, or when too many amendments wait for their fills.
         """
         positions = dict(self.positions)
         ledger = _Tally(dict(self.days), dict(self.totals), dict(self.strategies), session_of)
         new = {fill.key: fill for fill in fills}
         held = dict(self.held)
         legs = LegChanges(self.legs, self.method)
+        groups = _by_position(new, held, find)
+        _check_held(self.held, held)
         with localcontext(EXACT):
-            for key, group in _by_position(new, held, find).items():
+            for key, group in groups.items():
                 ledger.strategy = group.home.strategy
                 refold = _Refold(ledger, log, held, legs, key)
                 positions[key] = self._grown(positions.get(key), group, refold, now)
@@ -390,6 +395,15 @@ def _by_position(new: Mapping[str, Fill], held: dict[str, tuple[Fill, ...]], fin
 
 def _order(fill: Fill) -> tuple[datetime, str]:
     return fill.order
+
+
+def _check_held(before: Mapping[str, tuple[Fill, ...]], after: Mapping[str, tuple[Fill, ...]]) -> None:
+    count = sum(len(fills) for fills in after.values())
+    if count > MAX_HELD and count > sum(len(fills) for fills in before.values()):
+        raise Rejected(
+            "TOO_MANY_HELD",
+            f"{MAX_HELD} amendments wait for fills that have not come: find those first, then redrive this one",
+        )
 
 
 def _check_contract(before: Position | None, group: list[Fill]) -> None:

@@ -17,6 +17,7 @@ from stopline.model.ids import Currency, Name
 from stopline.model.lifecycle_settings import LifecycleSettings
 from stopline.model.measure_settings import MeasureSettings
 from stopline.model.recipients import Recipients
+from stopline.model.reconcile_settings import ReconcileSettings
 from stopline.model.text import Text
 from stopline.model.trading_settings import TradingSettings
 from stopline.model.wire import Message
@@ -71,6 +72,7 @@ class Account(Message):
     limits: dict[Name, LimitOverride] = Field(default_factory=dict, max_length=100)
     recipients: Recipients = Field(default_factory=Recipients)
     alerting: AlertSettings = Field(default_factory=AlertSettings)
+    reconcile: ReconcileSettings = Field(default_factory=ReconcileSettings)
     price_max_age_s: Annotated[int, Field(ge=1, le=86_400)] = 60
     risk_interval_s: Annotated[int, Field(ge=1, le=3600)] = 1
     brokers: tuple[Name, ...] = Field(default=("paper",), min_length=1, max_length=32)

@@ -32,11 +32,11 @@ class SweepKind(StrEnum):
     SESSION_OPEN = "session_open"
     SESSION_CLOSE = "session_close"
     END_OF_DAY = "end_of_day"
-    RECONCILE = "reconcile"
+    RECONCILE = "reconcile"  # books against fills and statements: all accounts, or one whose statement came
 
 
 class Sweep(Message):
-    """A scheduled or caused risk check. `account` is set for kind `account` only."""
+    """A scheduled or caused risk check. `account` is set for kinds `account` and `reconcile` only."""
 
     type: Literal["stopline.sweep.v1"] = SWEEP_TYPE
     kind: SweepKind

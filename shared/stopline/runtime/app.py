@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from stopline.model.closing_state import ClosingState
     from stopline.model.control import Control
     from stopline.model.scopes import Scope
+    from stopline.model.statement import Statement
     from stopline.service.accounts import AccountWriter
     from stopline.service.aggregate import Aggregates
     from stopline.service.alert_desk import AlertDesk
@@ -35,10 +36,13 @@ if TYPE_CHECKING:
     from stopline.service.keep_history import HistoryKeeper
     from stopline.service.mark_prices import Desk, PriceMarker
     from stopline.service.marks import MarkTable
+    from stopline.service.reconcile import Reconciler
+    from stopline.service.reconciliations import Reconciliation
     from stopline.service.record_fill import FillRecorder
     from stopline.service.risk_state import RiskState
     from stopline.service.run_sweep import Sweeper
     from stopline.service.settle import Settler
+    from stopline.service.statements import StatementRecorder
 
 
 @dataclass(frozen=True)
@@ -221,6 +225,33 @@ class App:
             self.session_ender,
             self.trading,
             self.canceller,
+            self.reconciler,
+        )
+
+    @cached_property
+    def statements(self) -> Aggregates[Statement]:
+        from stopline.service.statements import statements
+
+        return statements(self.store, self.relay, self.clock)
+
+    @cached_property
+    def statement_recorder(self) -> StatementRecorder:
+        from stopline.service.statements import StatementRecorder
+
+        return StatementRecorder(self.clock, self.accounts, self.statements)
+
+    @cached_property
+    def reconciliations(self) -> Aggregates[Reconciliation]:
+        from stopline.service.reconciliations import reconciliations
+
+        return reconciliations(self.store, self.relay, self.clock)
+
+    @cached_property
+    def reconciler(self) -> Reconciler:
+        from stopline.service.reconcile import Reconciler
+
+        return Reconciler(
+            self.store, self.clock, self.accounts, self.books, self.statements, self.reconciliations
         )
 
     @cached_property

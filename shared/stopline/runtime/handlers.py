@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from stopline.brokers import read
+from stopline.brokers import decode, parse, read_statement
 from stopline.model.errors import Rejected, Transient
 from stopline.model.messages import (
     CONTROL_TYPE,
@@ -67,13 +67,15 @@ def quarantine(
 
 
 def on_fills(app: App, envelope: Envelope) -> Counts:
-    """Book the fills of one message, or record what a broker says about a command."""
+    """Book the fills of one message, or take what a broker says about a command or of what it holds."""
     if REPORT_TYPE.encode() in envelope.data:
         value = decode_object(envelope.data)
         if value.get("type") == REPORT_TYPE:
             known = app.closer.report(validate(ExecutionReport, value))
             return {"reports": 1, "unknown": 0 if known else 1}
-    items = read(envelope.data, envelope.attributes, app.ports.broker_secrets)
+    value = decode(envelope.data, envelope.attributes)
+    items = parse(value, envelope.attributes, app.ports.broker_secrets)
+    statement = read_statement(value, envelope.attributes)
     fills = [item.fill for item in items if item.fill is not None]
     outcomes = iter(app.recorder.record(fills, envelope.message_id) if fills else [])
     counts = {"applied": 0, "duplicate": 0, "quarantined": 0}
@@ -85,6 +87,8 @@ def on_fills(app: App, envelope: Envelope) -> Counts:
             counts["quarantined"] += 1
         elif outcome is not None:
             counts[outcome.result.value] += 1
+    if statement is not None:  # after the fills that came with it
+        counts["statements"] = int(app.statement_recorder.record(statement))
     return counts
 
 

@@ -101,6 +101,11 @@ class FillLog:
             where.append(Where("executed_at", ">=", since))
         return [read_fill(document) for document in self._store.query(FILLS, where, ["executed_at"])]
 
+    def of_account(self, account: str, limit: int) -> list[Fill]:
+        """Return up to `limit` fills of an account, amendments too, in no order."""
+        found = self._store.query(FILLS, [Where("account", "==", account)], limit=limit)
+        return [read_fill(document) for document in found]
+
 
 class BookFeed:
     """The books of all accounts in memory, kept current by asking only for those that changed."""

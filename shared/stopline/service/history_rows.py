@@ -35,6 +35,8 @@ def fill_row(fill: Fill, session: date) -> HistoryRow:
         "symbol": contract.symbol,
         "underlying": contract.underlying,
         "kind": contract.kind.value,
+        "event": fill.kind.value,
+        "ref": fill.ref,
         "side": fill.side.value,
         "quantity": numeric(fill.quantity),
         "price": numeric(fill.price),

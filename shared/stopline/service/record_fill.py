@@ -17,6 +17,7 @@ from stopline.model.messages import Effect, HistoryRow, Sweep, SweepKind
 from stopline.model.times import utc_text
 from stopline.ports import SERVER_TIME, Clock, Path, Put, Store
 from stopline.service.accounts import AccountReader
+from stopline.service.adjustments import adjustment_rows
 from stopline.service.aggregate import Aggregates, Change
 from stopline.service.batching import Batcher
 from stopline.service.books import (
@@ -242,6 +243,7 @@ class _Booking:
             if position is not before.positions.get(key)
         ]
         rows += self._restatements(before, book)
+        rows += adjustment_rows(booked, self._now)
         cause = digest("fills", *(fill.key for fill in booked))
         sweep = Sweep(kind=SweepKind.ACCOUNT, account=account)
         trades = trade_rows(before, book)

@@ -2,6 +2,7 @@
 lives.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from stopline.model.errors import Rejected, Transient
@@ -19,6 +20,7 @@ from stopline.service.dispatch_alert import republish_due
 from stopline.service.end_session import SessionEnder
 from stopline.service.mark_prices import Desk, PriceMarker
 from stopline.service.outbox import Relay, decode_outbox, outbox_fields
+from stopline.service.reconcile import Reconciler
 
 OUTBOX_COLLECTIONS = (
     "books",
@@ -31,6 +33,8 @@ OUTBOX_COLLECTIONS = (
     "heartbeats",
     "sessions",
     "incidents",
+    "statements",
+    "reconciliations",
 )
 OUTBOX_AGE = timedelta(seconds=30)
 HEARTBEAT = Path("heartbeats", "sweep")
@@ -52,6 +56,7 @@ class Sweeper:
         ender: SessionEnder,
         trading: TradingStates,
         canceller: OrderCanceller,
+        reconciler: Reconciler,
     ) -> None:
         self._store = store
         self._bus = bus
@@ -64,6 +69,7 @@ class Sweeper:
         self._ender = ender
         self._trading = trading
         self._canceller = canceller
+        self._reconciler = reconciler
 
     def run(self, sweep: Sweep, scheduled_at: datetime, message_id: str) -> None:
         """Run one sweep. Raises Transient when a part could not be done: the rest was done, the whole comes
@@ -74,18 +80,25 @@ class Sweeper:
             if sweep.account:
                 self._account(sweep.account, now, digest("after", message_id))
             return
+        if sweep.account:  # a statement of it came
+            self._raise([self._reconciler.run(sweep, ())])
+            return
         faults = [self._flush(collection, now) for collection in OUTBOX_COLLECTIONS]
         faults.append(self._evaluate_all(now, digest("sweep", sweep.kind.value, utc_text(scheduled_at))))
         if sweep.kind in (SweepKind.SESSION_CLOSE, SweepKind.END_OF_DAY):
             self._ender.close(now)
         if sweep.kind is SweepKind.END_OF_DAY:
             self._ender.build_factors()
+        faults.append(self._reconciler.run(sweep, self._desk.accounts.values()))
         republish_due(self._store, self._bus, self._clock)
         publish_checks(self._store, self._bus, self._clock)
+        self._raise(faults)
+        self._beat(sweep, now)
+
+    def _raise(self, faults: Sequence[str | None]) -> None:
         problems = [fault for fault in faults if fault]
         if problems:
             raise Transient("; ".join(problems)[:1000])
-        self._beat(sweep, now)
 
     def _account(self, name: str, now: datetime, cause: str) -> None:
         self._desk.refresh()

@@ -23,6 +23,8 @@ FROM (
   SELECT 'metrics' AS table_name, event_id, content_hash, ingested_at FROM `{dataset}.metrics`
   UNION ALL
   SELECT 'executions' AS table_name, event_id, content_hash, ingested_at FROM `{dataset}.executions`
+  UNION ALL
+  SELECT 'reconciliations' AS table_name, event_id, content_hash, ingested_at FROM `{dataset}.reconciliations`
 )
 GROUP BY table_name, event_id
 HAVING COUNT(DISTINCT content_hash) > 1

@@ -1,0 +1,58 @@
+"""Is a book what its fills fold to? The fold from nothing, beside the book that grew fill by fill."""
+
+from collections.abc import Callable, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+
+from stopline.ledger.book import Book
+from stopline.ledger.position import Position
+from stopline.model.decimals import decimal_text
+from stopline.model.fill import Fill
+
+_SUMS = ("quantity", "cost", "realised", "fees", "income")
+
+
+def differences(
+    book: Book, fills: Sequence[Fill], session_of: Callable[[datetime], date], now: datetime
+) -> list[str]:
+    """Return where a book is not the fold of all its fills, one line each; empty when it is.
+
+    `fills` are all fills of the account, in any order. A position that the book has forgotten must be flat.
+    """
+    known = {fill.key: fill for fill in fills}
+    again = Book(book.account, method=book.method).with_fills(
+        known.values(), session_of, lambda *_: (), now, known.get
+    )
+    faults = []
+    if book.fills != len(known):
+        faults.append(f"the book counts {book.fills} fills, the log has {len(known)}")
+    for key in sorted(book.positions.keys() | again.positions.keys()):
+        faults += _position_faults(key, book.positions.get(key), again.positions.get(key))
+    for place in sorted(book.days):
+        if book.days[place].money != again.day(*place).money:
+            faults.append(f"session {place[0].isoformat()} in {place[1]} has other sums")
+    for currency in sorted(book.totals.keys() | again.totals.keys()):
+        if book.total(currency).money != again.total(currency).money:
+            faults.append(f"the totals in {currency} differ")
+    return faults
+
+
+def _position_faults(key: str, kept: Position | None, folded: Position | None) -> list[str]:
+    if folded is None:
+        return [f"{key} has no fill in the log"]
+    if kept is None:
+        return [] if folded.is_flat else [f"{key} is missing: {_text(folded.quantity)} units"]
+    faults = [
+        f"{key}: {name} is {_text(getattr(kept, name))}, its fills make {_text(getattr(folded, name))}"
+        for name in _SUMS
+        if getattr(kept, name) != getattr(folded, name)
+    ]
+    if not faults and [lot[:2] for lot in kept.lots] != [lot[:2] for lot in folded.lots]:
+        faults.append(f"{key}: its lots are others than those of its fills")
+    if kept.other_fees != folded.other_fees:
+        faults.append(f"{key}: its fees in other currencies differ")
+    return faults
+
+
+def _text(value: Decimal) -> str:
+    return decimal_text(value)
