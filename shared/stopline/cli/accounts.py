@@ -172,6 +172,8 @@ def show_status(status: dict[str, Any], currency: str) -> None:
         out.print(positions_table(status["positions"], currency))
     else:
         out.print("no open positions")
+    if status["trades"]:
+        out.print(trades_table(status["trades"]))
     risk = status["risk"]
     if risk is None:
         out.print("P&L and limits: nothing was evaluated yet")
@@ -201,6 +203,26 @@ def positions_table(positions: Sequence[dict[str, Any]], currency: str) -> Table
     heads = [name.replace("_", " ") for name in names]
     rows = [[position[name] for name in names] for position in positions]
     return table(f"open positions (money in {currency})", heads, rows, heads[2:])
+
+
+def trades_table(trades: Sequence[dict[str, Any]]) -> Table:
+    """Return the open trades, and those closed within a day, as a table."""
+    names = (
+        "status",
+        "strategy",
+        "underlying",
+        "structure",
+        "quantity",
+        "net_credit",
+        "max_loss",
+        "total_pnl",
+        "mae",
+        "mfe",
+        "entered_at",
+    )
+    heads = [name.replace("_", " ") for name in names]
+    rows = [[trade[name] for name in names] for trade in trades]
+    return table("trades", heads, rows, heads[4:-1])
 
 
 def _mapping(facts: dict[str, Any], name: str) -> dict[str, Any]:

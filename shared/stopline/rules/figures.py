@@ -174,10 +174,11 @@ def _exposures(positions: Sequence[Valued], rate: Rate) -> dict[str, Decimal | N
     groups: dict[str, list[Valued]] = {}
     for valued in positions:
         groups.setdefault(valued.position.instrument.underlying, []).append(valued)
-    return {underlying: _exposure(group, rate) for underlying, group in sorted(groups.items())}
+    return {underlying: exposure(group, rate) for underlying, group in sorted(groups.items())}
 
 
-def _exposure(group: Sequence[Valued], rate: Rate) -> Decimal | None:
+def exposure(group: Sequence[Valued], rate: Rate) -> Decimal | None:
+    """Return the money at risk of positions on one underlying."""
     linear = [v for v in group if v.position.instrument.kind is not Kind.OPTION]
     net = add(_converted(v.value, v.position.instrument.currency, rate) for v in linear)
     expiries: dict[tuple[date | None, str], list[Position]] = {}

@@ -8,6 +8,7 @@ from stopline.model.control import GLOBAL, Closing, Control, account_scope, effe
 from stopline.model.decimals import decimal_text
 from stopline.model.times import utc_text
 from stopline.service.books import describe_position
+from stopline.service.levels import shown_levels, shown_trades
 from stopline.service.risk_state import RiskState
 
 
@@ -21,7 +22,8 @@ def account_status(
 ) -> dict[str, Any]:
     """Return the status as plain data: decimal text, None where UNKNOWN, times in UTC."""
     state, epoch = effective(everywhere, own)
-    marked = (risk.shown.get("positions", {}) if risk else {}) or {}
+    shown = risk.shown if risk else {}
+    marked = shown.get("positions") or {}
     return {
         "account": account.account,
         "currency": account.currency,
@@ -38,6 +40,10 @@ def account_status(
             }
             for p in (book.open_positions() if book else [])
         ],
+        "trades": shown_trades(book, shown, risk.trades if risk else {}, risk.as_of if risk else None)
+        if book
+        else [],
+        "levels": shown_levels(account.account, book, shown) if book else None,
         "risk": {**risk.shown, "as_of": utc_text(risk.as_of), "level": risk.level.value} if risk else None,
     }
 

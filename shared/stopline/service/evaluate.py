@@ -29,6 +29,7 @@ from stopline.rules.watch import data_alert, gone_alerts, limit_alerts, short_nu
 from stopline.service.aggregate import Aggregates, Change
 from stopline.service.breaker_effects import breaker_effects
 from stopline.service.history_rows import history_effect, table_row
+from stopline.service.levels import market_facts
 from stopline.service.marks import Mark
 from stopline.service.outbox import CONTROLS_TOPIC
 from stopline.service.risk_state import RiskState
@@ -215,7 +216,7 @@ def _decide(
         breakers=tripped,
         unpriced=tuple(numbers.unpriced),
         snapshot_at=now if snapshot else old.snapshot_at,
-        shown=show(numbers, read) | {"assignment": lifecycle.shown},
+        shown=show(numbers, read) | {"assignment": lifecycle.shown} | market_facts(book, rate, spot),
         trades=followed.trades,
         lifecycle=lifecycle.standing,
     )
