@@ -49,6 +49,8 @@ FILL_HEADS: Mapping[str, Sequence[str]] = {
     "fee": ("fee", "fees", "commission"),
     "fee_currency": ("fee_currency",),
     "kind": ("kind",),
+    "event": ("event", "fill_kind"),
+    "ref": ("ref",),
     "multiplier": ("multiplier",),
     "currency": ("currency",),
     "strategy": ("strategy",),
@@ -209,8 +211,9 @@ class FillFile:
             "price": cells.get("price", ""),
             "executed_at": utc_text(moment),
         }
-        optional = ("strategy", "fee", "fee_currency", "order_id", "group_id")
-        return body | {name: cells[name] for name in optional if name in cells}
+        optional = ("strategy", "fee", "fee_currency", "order_id", "group_id", "ref")
+        event = {"kind": cells["event"].upper()} if "event" in cells else {}
+        return body | event | {name: cells[name] for name in optional if name in cells}
 
     def _side(self, cells: Mapping[str, str]) -> tuple[str, str]:
         """Return side and quantity; in a file without sides the sign of the quantity says which."""

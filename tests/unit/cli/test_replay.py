@@ -64,6 +64,22 @@ def test_a_fill_and_two_prices_make_a_position_with_its_profit(replay: Callable[
     ]
 
 
+def test_an_event_column_says_what_else_than_a_trade_a_fill_is(replay: Callable[..., Result]) -> None:
+    """R7.5 R8.6: an option that expires worthless, and a bust."""
+    head = "time,fill_id,symbol,side,quantity,price,event,ref\n"
+    rows = [
+        "2026-11-20T15:00:10Z,E1,SPXW261120P06000000,SELL,2,1.5,,",
+        "2026-11-20T15:00:11Z,E2,SPY,BUY,10,600,,",
+        "2026-11-20T15:00:12Z,B1,SPY,BUY,0,0,bust,E2",
+        "2026-11-20T21:00:00Z,X1,SPXW261120P06000000,BUY,2,0,EXPIRE,",
+    ]
+    account = answer(replay("--json", fills=head + "\n".join(rows) + "\n"))["accounts"]["replay"]
+    assert account["positions"] == []
+    assert account["realised"] == "300"
+    bad = head + "2026-11-20T15:00:10Z,E1,SPY,BUY,2,1.5,vanish,\n"
+    assert "kind" in refused(replay(fills=bad))
+
+
 def test_every_fill_is_accounted_for_when_some_come_twice_and_some_cannot_be(
     replay: Callable[..., Result],
 ) -> None:

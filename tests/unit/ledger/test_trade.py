@@ -198,6 +198,21 @@ def test_a_closed_trade_knows_its_prices_times_and_money() -> None:
     assert trade.risk().max_loss == 31284
 
 
+def test_a_stop_that_is_filled_far_below_its_price_loses_what_was_filled() -> None:
+    """Domain case 6: long 10@100, stop 95, filled at 40: 600, not 50."""
+    trade = only([fill("E-1", "BUY", 10, 100), fill("E-2", "SELL", 10, 40, at(9))])
+    assert (trade.realised, trade.legs[0].exit_price) == (-600, 40)
+
+
+def test_every_sale_of_a_short_seller_is_a_trade() -> None:
+    """Domain case 7: sell, buy, sell, buy: two trades, no opening is dropped."""
+    prices = [("SELL", "100.5"), ("BUY", "96"), ("SELL", "99"), ("BUY", "95.35")]
+    fills = [fill(f"E-{n}", side, 10, price, at(n)) for n, (side, price) in enumerate(prices)]
+    trades = booked([fills]).trades()
+    assert [trade.realised for trade in trades] == [45, Decimal("36.5")]
+    assert sum(trade.realised for trade in trades) == Decimal("81.5")
+
+
 def test_a_fill_that_closes_two_trades_is_split_between_them() -> None:
     """R1.2: first in, first out over the trades that hold the instrument."""
     legs = LEG_SETS["put_credit_vertical"]
