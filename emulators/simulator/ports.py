@@ -20,6 +20,7 @@ from stopline.ports import (
     Where,
     Write,
 )
+from stopline.rules.texts import ALONE, Around
 
 
 class SimStore:
@@ -122,7 +123,7 @@ class SimChannel:
         self._sent = sent
         self._doubt = doubt
 
-    def send(self, address: str, alert: Alert, zone: str) -> Receipt:
+    def send(self, address: str, alert: Alert, zone: str, around: Around = ALONE) -> Receipt:
         took = False
 
         def send() -> Receipt:

@@ -7,6 +7,7 @@ from typing import Any, Final, Literal, Protocol
 
 from stopline.model.errors import StoplineError, Transient
 from stopline.model.messages import Alert, HistoryRow
+from stopline.rules.texts import ALONE, Around
 
 # --- store
 # -------------------------------------------------------------------------------------------------------
@@ -205,7 +206,7 @@ class ChannelBusy(Transient):
 class Channel(Protocol):
     name: str
 
-    def send(self, address: str, alert: Alert, zone: str) -> Receipt:
+    def send(self, address: str, alert: Alert, zone: str, around: Around = ALONE) -> Receipt:
         """Hand one alert to one address. Raises ChannelRefused or ChannelBusy; a time-out is ChannelBusy."""
 
 

@@ -245,6 +245,10 @@ def hashed(token: str) -> str:
 SAMPLES = {
     "SMTP_PORT": "2525",
     "SMTP_STARTTLS": "0",
+    "TWILIO_VOICE": "1",
+    "STOPLINE_ACK_SECRET": "x" * 32,
+    "STOPLINE_API_URL": "https://stopline.example.com",
+    "STOPLINE_HEARTBEAT_URL": "https://watch.example.com/ping/1",
     "STOPLINE_LOG_LEVEL": "DEBUG",
     "STOPLINE_OPERATOR": '{"email": ["desk@example.com"]}',
     "STOPLINE_RESUME_PEOPLE": "1",

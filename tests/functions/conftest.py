@@ -19,6 +19,7 @@ from werkzeug.test import TestResponse
 import stopline.runtime.google
 import stopline.runtime.settings
 from stopline.ports import Unavailable
+from stopline.rules.ack_links import AckLinks
 from stopline.runtime.embedded import Embedded
 from stopline.runtime.settings import Settings
 
@@ -28,6 +29,7 @@ ENTRY_POINTS = {
     name: facts["entry_point"]
     for name, facts in json.loads((ROOT / "infra" / "topology.json").read_text())["functions"].items()
 }
+LINKS = AckLinks("https://stopline.example.com", "a-secret-of-more-than-32-characters")
 TOKENS = {
     "ann-token-0001": {"name": "ann", "rights": ["admin"]},
     "bob-token-0002": {"name": "bob", "rights": ["kill", "view"], "accounts": ["demo"]},
@@ -91,7 +93,11 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Served]:
         store, bus = Switch(world.store), Switch(world.bus)
         from stopline.runtime.app import App, Ports
 
-        app = App(Ports(store, bus, world.clock, world.history, world.channels, world.app.ports.operator))  # type: ignore[arg-type]
+        app = App(
+            Ports(
+                store, bus, world.clock, world.history, world.channels, world.app.ports.operator, links=LINKS
+            )
+        )  # type: ignore[arg-type]
         principals = {hashlib.sha256(token.encode()).hexdigest(): who for token, who in TOKENS.items()}
         for getter in ("app", "alerts_app", "history_app"):
             monkeypatch.setattr(stopline.runtime.google, getter, lambda: app)

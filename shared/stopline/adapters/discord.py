@@ -7,7 +7,7 @@ from typing import Any
 
 from stopline.model.messages import Alert
 from stopline.ports import ChannelBusy, ChannelRefused, Receipt
-from stopline.rules.texts import discord_payload
+from stopline.rules.texts import ALONE, Around, discord_payload
 
 _WEBHOOK = re.compile(
     r"https://(?:discord\.com|discordapp\.com)(/api/webhooks/[0-9]{5,32}/[A-Za-z0-9_-]{10,100})"
@@ -31,7 +31,7 @@ class DiscordChannel:
         self._lock = threading.Lock()
         logging.getLogger("urllib3.connectionpool").addFilter(_without_token)
 
-    def send(self, address: str, alert: Alert, zone: str) -> Receipt:
+    def send(self, address: str, alert: Alert, zone: str, around: Around = ALONE) -> Receipt:
         """Post one message. Raises ChannelRefused when there is no such webhook, else ChannelBusy."""
         from requests.exceptions import ConnectTimeout, RequestException
 
@@ -42,17 +42,17 @@ class DiscordChannel:
             response = self._connected().post(
                 self._base_url + match[1],
                 params={"wait": "true"},
-                json=discord_payload(alert, zone),
+                json=discord_payload(alert, zone, around),
                 timeout=self._timeout_s,
                 allow_redirects=False,
             )
-            status, body = response.status_code, _object(response)
+            status, body = response.status_code, json_object(response)
         except ConnectTimeout:
             raise ChannelBusy("Discord could not be reached") from None
         except RequestException as problem:  # its text holds the address
             raise ChannelBusy(f"Discord did not answer ({type(problem).__name__}): {_UNKNOWN}") from None
         if status == 429:
-            wait = _seconds(body.get("retry_after"), response.headers.get("Retry-After"))
+            wait = seconds(body.get("retry_after"), response.headers.get("Retry-After"))
             raise ChannelBusy("Discord asks to wait (429)", retry_after_s=wait)
         if status >= 500 or status == 408:
             raise ChannelBusy(f"Discord says {status}: {_UNKNOWN}")
@@ -71,7 +71,8 @@ class DiscordChannel:
             return self._session
 
 
-def _object(response: Any) -> dict[str, Any]:
+def json_object(response: Any) -> dict[str, Any]:
+    """Return the JSON object of an answer, empty where it is none."""
     try:
         body = response.json()
     except ValueError:
@@ -79,14 +80,15 @@ def _object(response: Any) -> dict[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
-def _seconds(*candidates: object) -> float | None:
+def seconds(*candidates: object) -> float | None:
+    """Return the first candidate that is a number of seconds, or None."""
     for value in candidates:
         try:
-            seconds = float(str(value))
+            wait = float(str(value))
         except ValueError:
             continue
-        if 0 <= seconds < 1e9:
-            return seconds
+        if 0 <= wait < 1e9:
+            return wait
     return None
 
 

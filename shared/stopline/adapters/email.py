@@ -11,7 +11,7 @@ from typing import Literal
 from stopline.model.ids import digest
 from stopline.model.messages import Alert, Severity
 from stopline.ports import ChannelBusy, ChannelRefused, Receipt
-from stopline.rules.texts import email_parts
+from stopline.rules.texts import ALONE, Around, email_parts
 
 Tls = Literal["auto", "starttls", "implicit", "none"]
 
@@ -48,12 +48,12 @@ class EmailChannel:
         self._timeout_s = timeout_s
         self._context = context or ssl.create_default_context()
 
-    def send(self, address: str, alert: Alert, zone: str) -> Receipt:
+    def send(self, address: str, alert: Alert, zone: str, around: Around = ALONE) -> Receipt:
         """Send one mail. Raises ChannelRefused where the server says no for good, else ChannelBusy.
 
         The Message-ID follows from the alert, so a mail that comes twice is recognised as one.
         """
-        mail = alert_mail(alert, zone, self._sender, address)
+        mail = alert_mail(alert, zone, self._sender, address, around)
         try:
             server = self._connected()
         except (OSError, smtplib.SMTPException) as problem:
@@ -94,10 +94,10 @@ class EmailChannel:
         return server
 
 
-def alert_mail(alert: Alert, zone: str, sender: Address, to: str) -> EmailMessage:
+def alert_mail(alert: Alert, zone: str, sender: Address, to: str, around: Around = ALONE) -> EmailMessage:
     """Return the mail of an alert. Mails of one rule and object refer to the same thread."""
     thread = digest("thread", alert.account or "", alert.kind, alert.object)
-    subject, text, html = email_parts(alert, zone)
+    subject, text, html = email_parts(alert, zone, around)
     mail = EmailMessage()
     mail["Subject"] = subject
     mail["From"] = sender

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from stopline.model.messages import Alert
 from stopline.ports import Receipt
-from stopline.rules.texts import sms_text
+from stopline.rules.texts import ALONE, Around, sms_text
 
 _KEPT = 10_000
 
@@ -36,9 +36,9 @@ class RecordingChannel:
         with self._lock:
             return list(self._sent)
 
-    def send(self, address: str, alert: Alert, zone: str) -> Receipt:
+    def send(self, address: str, alert: Alert, zone: str, around: Around = ALONE) -> Receipt:
         """Remember the message."""
-        message = Sent(self.name, address, alert, sms_text(alert, zone))
+        message = Sent(self.name, address, alert, sms_text(alert, zone, around))
         with self._lock:
             self._count += 1
             self._sent.append(message)

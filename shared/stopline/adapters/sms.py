@@ -1,4 +1,4 @@
-"""SMS by Twilio."""
+"""SMS and calls by Twilio."""
 
 import logging
 import threading
@@ -6,7 +6,7 @@ from typing import Any
 
 from stopline.model.messages import Alert
 from stopline.ports import ChannelBusy, ChannelRefused, Receipt
-from stopline.rules.texts import sms_text
+from stopline.rules.texts import ALONE, Around, call_twiml, sms_text
 
 # Twilio's client writes eight lines for each message at INFO.
 _QUIET = logging.getLogger("stopline.twilio")
@@ -41,14 +41,17 @@ class SmsChannel:
         self._client: Any = None
         self._lock = threading.Lock()
 
-    def send(self, address: str, alert: Alert, zone: str) -> Receipt:
-        """Send one SMS. Raises ChannelRefused for opted-out and impossible numbers, else ChannelBusy."""
+    def _create(self, address: str, alert: Alert, zone: str, around: Around) -> Any:
+        route = {"messaging_service_sid" if self._sender.startswith("MG") else "from_": self._sender}
+        return self._connected().messages.create(to=address, body=sms_text(alert, zone, around), **route)
+
+    def send(self, address: str, alert: Alert, zone: str, around: Around = ALONE) -> Receipt:
+        """Send one message. Raises ChannelRefused for opted-out and impossible numbers, else ChannelBusy."""
         from requests.exceptions import ConnectTimeout, RequestException
         from twilio.base.exceptions import TwilioException
 
-        route = {"messaging_service_sid" if self._sender.startswith("MG") else "from_": self._sender}
         try:
-            message = self._connected().messages.create(to=address, body=sms_text(alert, zone), **route)
+            message = self._create(address, alert, zone, around)
         except TwilioException as problem:
             raise _judged(problem) from None
         except ConnectTimeout:
@@ -58,7 +61,8 @@ class SmsChannel:
         if not message.sid:
             raise ChannelBusy(f"Twilio answered without an id: {_UNKNOWN}")
         if message.status in ("failed", "undelivered", "canceled"):
-            raise ChannelRefused(f"Twilio says {message.status}, error {message.error_code}")
+            code = getattr(message, "error_code", None)  # a call has none
+            raise ChannelRefused(f"Twilio says {message.status}, error {code}")
         return Receipt(message.sid, str(message.status))
 
     def _connected(self) -> Any:
@@ -72,6 +76,16 @@ class SmsChannel:
                 if self._base_url:
                     self._client.api.base_url = self._base_url.rstrip("/")
             return self._client
+
+
+class VoiceChannel(SmsChannel):
+    """Calls people and reads the alert out, twice. `sender` must be a phone number."""
+
+    name = "voice"
+
+    def _create(self, address: str, alert: Alert, zone: str, around: Around) -> Any:
+        calls = self._connected().calls
+        return calls.create(to=address, from_=self._sender, twiml=call_twiml(alert, zone), timeout=30)
 
 
 def _judged(problem: Any) -> ChannelRefused | ChannelBusy:

@@ -15,6 +15,7 @@ from stopline.model.account import Account
 from stopline.model.control import GLOBAL, account_scope
 from stopline.model.errors import Rejected
 from stopline.model.ids import Name
+from stopline.model.recipients import Recipients
 from stopline.ports import AlreadyExists
 from stopline.runtime.app import App
 from stopline.service.account_status import account_status
@@ -42,6 +43,7 @@ def accounts() -> None:
 @click.option("--sms", multiple=True, metavar="+14155550100", help="Who gets critical alerts by SMS.")
 @click.option("--email", multiple=True, help="Who gets alerts by e-mail.")
 @click.option("--discord", multiple=True, metavar="URL", help="Discord webhook that gets alerts.")
+@click.option("--telegram", multiple=True, metavar="CHAT", help="Telegram chat that gets alerts.")
 @click.option("--broker", "brokers", multiple=True, help="Broker whose fills are booked (default: paper).")
 @click.option("--price-max-age", type=int, metavar="SECONDS", help="Older prices are UNKNOWN in open hours.")
 @click.option("--note", help="One line for people.")
@@ -102,7 +104,11 @@ def account_from(name: str, file: Path | None, flags: dict[str, Any]) -> Account
             facts[plain.get(flag, flag)] = flags[flag]
     if flags.get("limits"):
         facts["limits"] = {**_mapping(facts, "limits"), **read_limits(flags["limits"])}
-    people = {channel: list(flags[channel]) for channel in ("sms", "email", "discord") if flags.get(channel)}
+    people = {
+        channel: list(flags[channel])
+        for channel in ("sms", "email", "discord", "telegram")
+        if flags.get(channel)
+    }
     if people:
         facts["recipients"] = {**_mapping(facts, "recipients"), **people}
     if flags.get("brokers"):
@@ -144,15 +150,26 @@ def account_and_status(app: App, name: str) -> tuple[Account, dict[str, Any]]:
 def account_facts(account: Account) -> dict[str, Any]:
     """Return an account's settings as plain data without its secrets."""
     facts = account.model_dump(mode="json")
-    facts["recipients"]["discord"] = [MASK for _ in account.recipients.discord]
+    facts["recipients"] = _masked(account.recipients)
+    for person, shown in zip(account.alerting.people, facts["alerting"]["people"], strict=True):
+        shown["recipients"] = _masked(person.recipients)
     return facts
+
+
+def _masked(people: Recipients) -> dict[str, Any]:
+    """Return addresses as plain data; of the secret ones only which service."""
+    plain = people.model_dump(mode="json")
+    plain["discord"] = [MASK for _ in people.discord]
+    plain["apprise"] = [f"{url.partition(':')[0]}://..." for url in people.apprise]
+    return plain
 
 
 def show_account(account: Account, status: dict[str, Any]) -> None:
     """Print an account for a person."""
     out, own = console(), account.currency
     people = account.recipients
-    told = [*people.sms, *people.email, *(MASK for _ in people.discord)]
+    shown = _masked(people)
+    told = [address for channel in shown for address in shown[channel]]
     out.print(
         f"account {account.account} of {account.owner}, {account.capital} {own}, {account.profile} limits"
     )

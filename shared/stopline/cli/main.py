@@ -22,6 +22,9 @@ class Entry(NamedTuple):
 # To add a subcommand: a module with a click command, and a line here.
 COMMANDS = {
     "accounts": Entry("stopline.cli.accounts", "accounts", "Create, list and show trading accounts."),
+    "alerts": Entry(
+        "stopline.cli.alerts", "alerts", "See which alerts stand, acknowledge them, try the ways to people."
+    ),
     "replay": Entry(
         "stopline.cli.replay", "replay", "Run a past day out of CSV files through the risk desk."
     ),

@@ -14,11 +14,11 @@ _WEBHOOK = re.compile(
     r"https://(?:discord\.com|discordapp\.com)/api/webhooks/[0-9]{5,32}/[A-Za-z0-9_-]{10,100}"
 )
 _CHAT = re.compile(r"-?[1-9][0-9]{4,18}|@[A-Za-z][A-Za-z0-9_]{4,31}")
-# What Apprise knows, but for those of its schemes that reach into the machine or its network.
-_APPRISE = re.compile(
-    r"(?!(?:file|dbus|qt|glib|kde|gnome|macosx|windows|syslog|rsyslog|json|jsons|xml|xmls|form|forms|mailto|mailtos)://)"
-    r"[a-z][a-z0-9]{1,20}://[!-~]{1,500}"
-)
+# Of Apprise's services those that live at one known host: a URL with a host of its own reaches into our network.
+APPRISE_SCHEMES = (
+    "slack", "pover", "pagerduty", "opsgenie", "splunk", "signl4", "ifttt", "pbul", "spush", "wxteams", "join", "zulip"
+)  # fmt: skip
+_APPRISE = re.compile(rf"(?:{'|'.join(APPRISE_SCHEMES)})://[A-Za-z0-9@:/_.~%+-]{{1,500}}")
 
 
 def _matches(pattern: re.Pattern[str], what: str) -> BeforeValidator:
@@ -33,7 +33,9 @@ def _matches(pattern: re.Pattern[str], what: str) -> BeforeValidator:
 Phone = Annotated[str, _matches(_PHONE, "a phone number in E.164 form such as +14155550100")]
 Email = Annotated[str, _matches(_EMAIL, "an e-mail address such as desk@example.com")]
 Chat = Annotated[str, _matches(_CHAT, "a Telegram chat id such as 123456789 or @channel")]
-AppriseUrl = Annotated[str, _matches(_APPRISE, "an Apprise URL such as pover://user@token")]
+AppriseUrl = Annotated[
+    str, _matches(_APPRISE, "an Apprise URL such as pover://USER@TOKEN, of a service in docs/alerts.md")
+]
 Webhook = Annotated[
     str, _matches(_WEBHOOK, "a Discord webhook URL (https://discord.com/api/webhooks/ID/TOKEN)")
 ]

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from stopline.model.control import Control
     from stopline.model.scopes import Scope
     from stopline.model.statement import Statement
+    from stopline.rules.ack_links import AckLinks
     from stopline.service.accounts import AccountWriter
     from stopline.service.aggregate import Aggregates
     from stopline.service.alert_desk import AlertDesk
@@ -59,6 +60,7 @@ class Ports:
     channels: Mapping[str, Channel] = field(default_factory=dict)
     operator: Recipients = field(default_factory=Recipients)
     broker_secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    links: AckLinks | None = None  # to acknowledge alerts by
     resume_people: int = 2
 
 
@@ -265,7 +267,13 @@ class App:
         from stopline.service.dispatch_alert import AlertDispatcher
 
         return AlertDispatcher(
-            self.store, self.clock, self.ports.channels, self.ports.operator, self.relay, self.accounts
+            self.store,
+            self.clock,
+            self.ports.channels,
+            self.ports.operator,
+            self.relay,
+            self.accounts,
+            links=self.ports.links,
         )
 
     @cached_property

@@ -1,11 +1,13 @@
 """The app over Google's services: clients are built lazily, once a process, after the server has forked."""
 
 import threading
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
 from stopline.ports import Channel, Clock
+from stopline.rules.ack_links import AckLinks
 from stopline.runtime import logs
 from stopline.runtime.app import App, Ports
 from stopline.runtime.settings import Settings, settings
@@ -34,8 +36,14 @@ def _app() -> App:
             operator=chosen.operator,
             broker_secrets={"kite": chosen.kite_secret} if chosen.kite_secret else {},
             resume_people=chosen.resume_people,
+            links=ack_links(chosen),
         )
     )
+
+
+def ack_links(chosen: Settings) -> AckLinks | None:
+    """Return the maker of links to acknowledge; None where it is not set up."""
+    return AckLinks(chosen.api_url, chosen.ack_secret) if chosen.api_url and chosen.ack_secret else None
 
 
 def clock(chosen: Settings) -> Clock:
@@ -49,7 +57,7 @@ def clock(chosen: Settings) -> Clock:
 def alerts_app() -> App:
     """Return the app with its alert channels, for the function that delivers alerts."""
     base = app()
-    return App(Ports(base.store, base.ports.bus, base.clock, None, channels(settings()), base.ports.operator))
+    return App(replace(base.ports, channels=channels(settings())))
 
 
 @cache
@@ -59,20 +67,28 @@ def history_app() -> App:
 
     base, chosen = app(), settings()
     history = BigQueryHistory(project=chosen.project, dataset=chosen.dataset)
-    return App(Ports(base.store, base.ports.bus, base.clock, history, {}, base.ports.operator))
+    return App(replace(base.ports, history=history))
 
 
 def channels(chosen: Settings) -> dict[str, Channel]:
     """Return the channels that are configured; one without settings is left out, and routing falls over."""
+    from stopline.adapters.apprise import AppriseChannel
     from stopline.adapters.discord import DiscordChannel
     from stopline.adapters.email import EmailChannel
-    from stopline.adapters.sms import SmsChannel
+    from stopline.adapters.sms import SmsChannel, VoiceChannel
+    from stopline.adapters.telegram import TelegramChannel
 
-    result: dict[str, Channel] = {"discord": DiscordChannel(base_url=chosen.discord_url or None)}
+    result: dict[str, Channel] = {
+        "discord": DiscordChannel(base_url=chosen.discord_url or None),
+        "apprise": AppriseChannel(),
+    }
     if chosen.twilio_sid and chosen.twilio_token and chosen.twilio_from:
-        result["sms"] = SmsChannel(
-            chosen.twilio_sid, chosen.twilio_token, chosen.twilio_from, base_url=chosen.twilio_url or None
-        )
+        twilio = (chosen.twilio_sid, chosen.twilio_token, chosen.twilio_from)
+        result["sms"] = SmsChannel(*twilio, base_url=chosen.twilio_url or None)
+        if chosen.twilio_voice:
+            result["voice"] = VoiceChannel(*twilio, base_url=chosen.twilio_url or None)
+    if chosen.telegram_token:
+        result["telegram"] = TelegramChannel(chosen.telegram_token, base_url=chosen.telegram_url or None)
     if chosen.smtp_host and chosen.smtp_from:
         result["email"] = EmailChannel(
             chosen.smtp_host,

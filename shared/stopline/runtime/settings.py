@@ -12,6 +12,9 @@ from stopline.model.recipients import Recipients
 from stopline.model.wire import decode_object, validate
 from stopline.runtime.auth import Principal
 
+_HTTPS = re.compile(
+    r"https://(?:[A-Za-z0-9-]{1,63}\.)+[A-Za-z]{2,24}(?::[0-9]{2,5})?(?:/[A-Za-z0-9._~/-]{0,300})?"
+)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -38,7 +41,13 @@ class Settings:
     smtp_password: str = field(default="", repr=False)
     smtp_from: str = ""
     smtp_starttls: bool = True
+    twilio_voice: bool = False  # call people where an SMS fails or a route says so
     discord_url: str = ""
+    telegram_token: str = field(default="", repr=False)
+    telegram_url: str = ""
+    api_url: str = ""  # where the function `api` is reached from outside: in links to acknowledge
+    ack_secret: str = field(default="", repr=False)  # signs those links
+    heartbeat_url: str = field(default="", repr=False)  # pinged by each sweep: whoever watches it misses us
     kite_secret: str = field(default="", repr=False)  # what Zerodha signs postbacks with
 
 
@@ -70,7 +79,13 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         smtp_password=get("SMTP_PASSWORD", ""),
         smtp_from=get("SMTP_FROM", ""),
         smtp_starttls=get("SMTP_STARTTLS", "1") != "0",
+        twilio_voice=get("TWILIO_VOICE", "0") == "1",
         discord_url=get("STOPLINE_DISCORD_URL", ""),
+        telegram_token=get("TELEGRAM_TOKEN", ""),
+        telegram_url=get("STOPLINE_TELEGRAM_URL", ""),
+        api_url=_https("STOPLINE_API_URL", get("STOPLINE_API_URL", "")),
+        ack_secret=_secret("STOPLINE_ACK_SECRET", get("STOPLINE_ACK_SECRET", "")),
+        heartbeat_url=_https("STOPLINE_HEARTBEAT_URL", get("STOPLINE_HEARTBEAT_URL", "")),
         kite_secret=get("STOPLINE_KITE_SECRET", ""),
     )
 
@@ -91,6 +106,21 @@ def _people(name: str, text: str) -> int:
     if text not in ("1", "2"):
         raise Rejected("BAD_SETTING", f"{name} must be 1 or 2")
     return int(text)
+
+
+def _https(name: str, text: str) -> str:
+    """An https address of a named host: no user, no query, no address by number."""
+    if text and not _HTTPS.fullmatch(text):
+        raise Rejected(
+            "BAD_SETTING", f"{name} must be an https address such as https://stopline.example.com/path"
+        )
+    return text.rstrip("/")
+
+
+def _secret(name: str, text: str) -> str:
+    if text and len(text) < 32:
+        raise Rejected("BAD_SETTING", f"{name} must have 32 characters or more")
+    return text
 
 
 def _level(name: str, text: str) -> str:

@@ -1,4 +1,4 @@
-"""The HTTP API's status: GET /v1/accounts/{account}."""
+"""The HTTP API: GET /v1/accounts/{account} (status), and what `alerts_api` answers."""
 
 import logging
 import re
@@ -8,6 +8,8 @@ import flask
 
 from stopline.model.control import GLOBAL, account_scope
 from stopline.model.errors import Rejected, Transient
+from stopline.rules import ack_links
+from stopline.runtime import alerts_api
 from stopline.runtime.app import App
 from stopline.runtime.auth import Principal, Unauthenticated, authenticate
 from stopline.runtime.problems import Answer, answer, problem
@@ -15,12 +17,19 @@ from stopline.service.account_status import account_status
 
 log = logging.getLogger("stopline")
 _ACCOUNT = re.compile(r"/v1/accounts/([a-z0-9][a-z0-9_-]{0,63})")
+_ALERTS = re.compile(_ACCOUNT.pattern + "/alerts(/ack)?")
 
 
 def handle(request: flask.Request, app: Callable[[], App], principals: Mapping[str, object]) -> Answer:
     """Answer one request to the API."""
     try:
+        if request.path == ack_links.PATH:
+            return alerts_api.by_link(request, app())
         principal = authenticate(request.headers.get("Authorization", ""), principals)
+        if (about := _ALERTS.fullmatch(request.path)) and request.method == "GET" and not about[2]:
+            return alerts_api.listed(app(), principal, about[1])
+        if about and request.method == "POST" and about[2]:
+            return alerts_api.taken(request, app(), principal, about[1])
         match = _ACCOUNT.fullmatch(request.path)
         if match is None:
             return problem(404, "NOT_FOUND", "there is GET /v1/accounts/{account}")

@@ -19,7 +19,7 @@ import orjson
 from stopline.model.account import Account
 from stopline.model.errors import Rejected, Transient
 from stopline.model.ids import digest, document_id
-from stopline.model.messages import Alert, Effect
+from stopline.model.messages import Alert, Effect, Severity
 from stopline.model.notices import Notice
 from stopline.model.recipients import Recipients
 from stopline.model.wire import canonical, validate
@@ -42,9 +42,11 @@ from stopline.ports import (
     Version,
     Where,
 )
+from stopline.rules.ack_links import AckLinks
 from stopline.rules.audience import audience
 from stopline.rules.delivery import AlertRecord, DeliveryRecord, People, fall_over, plan
 from stopline.rules.routing import ROUTES, Routes
+from stopline.rules.texts import Around
 from stopline.service.accounts import AccountReader
 from stopline.service.history_rows import history_effect, table_row
 from stopline.service.outbox import Relay, decode_outbox, outbox_fields
@@ -91,6 +93,7 @@ class AlertDispatcher:
         accounts: AccountReader | None = None,
         zone: str = "UTC",
         routes: Routes = ROUTES,
+        links: AckLinks | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -100,6 +103,7 @@ class AlertDispatcher:
         self._accounts = accounts or AccountReader(store, clock)
         self._zone = zone
         self._routes = routes
+        self._links = links
 
     def deliver(self, notice: Notice) -> None:
         """Tell whoever is to be told of an alert. The same notice again changes nothing once it is settled.
@@ -212,7 +216,8 @@ class AlertDispatcher:
         if channel is None or address is None:
             return due.refused(f"{due.channel} is not set up", self._clock.now())
         try:
-            receipt = channel.send(address, _addressed(alert, record.note, due.note), zone)
+            told = _addressed(alert, record.note, due.note)
+            receipt = channel.send(address, told, zone, self._around(record, due))
         except ChannelRefused as problem:
             _log.warning("alert %s: %s %s refused: %s", alert.alert_id, due.channel, due.hint, problem)
             return due.refused(str(problem), self._clock.now())
@@ -225,6 +230,13 @@ class AlertDispatcher:
             _log.error("alert %s: %s raised %s", alert.alert_id, due.channel, fault)
             return due.put_off(fault, self._clock.now(), None)
         return due.sent(receipt.provider_id, self._clock.now())
+
+    def _around(self, record: AlertRecord, due: DeliveryRecord) -> Around:
+        """Return what the message carries beside the alert; what is critical can be acknowledged from it."""
+        alert, url = record.alert, ""
+        if self._links and alert.severity is Severity.CRITICAL and not alert.resolved:
+            url = self._links.url(alert.alert_id, due.to, self._clock.now())
+        return Around(url, record.lines, record.incident)
 
     def _account(self, name: str | None) -> tuple[Account | None, bool]:
         """Return the account and whether it exists; unreadable settings must not silence the alert."""

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from stopline.model.messages import Alert, Severity
 from stopline.model.wire import validate
-from stopline.rules.texts import amount, discord_payload, email_parts, sms_text
+from stopline.rules.text_parts import amount
+from stopline.rules.texts import discord_payload, email_parts, sms_text
 
 GOLDEN = Path(__file__).parent / "golden"
 NEW_YORK = "America/New_York"

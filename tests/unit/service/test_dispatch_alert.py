@@ -31,6 +31,7 @@ from stopline.ports import (
     Version,
     Write,
 )
+from stopline.rules.texts import ALONE, Around
 from stopline.service.accounts import account_path
 from stopline.service.dispatch_alert import LEASE, RETRY_UNDELIVERED, AlertDispatcher, republish_due
 from stopline.service.outbox import Relay
@@ -71,12 +72,12 @@ class Misbehaving(RecordingChannel):
         self.always: BaseException | None = None
         self.tries = 0
 
-    def send(self, address: str, alert: Alert, zone: str) -> Receipt:
+    def send(self, address: str, alert: Alert, zone: str, around: Around = ALONE) -> Receipt:
         self.tries += 1
         step = self.script.pop(0) if self.script else self.always
         if isinstance(step, BaseException):
             raise step
-        receipt = super().send(address, alert, zone)
+        receipt = super().send(address, alert, zone, around)
         if step is not None:
             step()
         return receipt

@@ -1,0 +1,41 @@
+"""Any other service by Apprise, an optional dependency: `pip install 'stopline[apprise]'`."""
+
+from typing import Any
+
+from stopline.model.messages import Alert, Severity
+from stopline.ports import ChannelBusy, ChannelRefused, Receipt
+from stopline.rules.texts import ALONE, Around, email_parts
+
+
+class AppriseChannel:
+    """Sends alerts to Apprise URLs. Apprise tells no reason for a failure and no id for a success: a try that failed
+    is tried again, and the receipt proves no more than that the service took it.
+    """
+
+    name = "apprise"
+
+    def __init__(self, *, timeout_s: float = 5) -> None:
+        self._timeout_s = timeout_s
+
+    def send(self, address: str, alert: Alert, zone: str, around: Around = ALONE) -> Receipt:
+        """Send one message. Raises ChannelRefused where the URL is none of Apprise's, else ChannelBusy."""
+        service = self._service(address)
+        subject, text, _ = email_parts(alert, zone, around)
+        kind = "success" if alert.resolved else _KIND[alert.severity]
+        if not service.notify(body=text, title=subject, notify_type=kind, body_format="text"):
+            raise ChannelBusy("the service behind the Apprise URL did not take it")
+        return Receipt(f"apprise-{alert.alert_id[:32]}", "taken")
+
+    def _service(self, address: str) -> Any:
+        try:
+            import apprise
+        except ImportError:
+            raise ChannelRefused("the package apprise is not installed") from None
+        limits = f"?cto={self._timeout_s:g}&rto={self._timeout_s:g}"  # connect and read time-outs; addresses have no query
+        service = apprise.Apprise.instantiate(address + limits, suppress_exceptions=True)
+        if service is None:
+            raise ChannelRefused("the address is not an Apprise URL")
+        return service
+
+
+_KIND = {Severity.CRITICAL: "failure", Severity.WARNING: "warning", Severity.INFO: "info"}

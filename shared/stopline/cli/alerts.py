@@ -1,0 +1,179 @@
+"""stopline alerts: what stands, acknowledge it, try the ways to people, and see who would be told."""
+
+from datetime import datetime
+from typing import Any
+
+import click
+
+from stopline.cli.failures import BadInput, Failure
+from stopline.cli.show import console, print_json, table
+from stopline.cli.world import actor, app_of
+from stopline.model.account import Account
+from stopline.model.ids import digest
+from stopline.model.messages import Alert, Severity
+from stopline.model.notices import Notice
+from stopline.model.times import utc_text
+from stopline.model.wire import canonical
+from stopline.ports import Outgoing
+from stopline.rules.audience import audience
+from stopline.rules.delivery import AlertRecord, hint, plan
+from stopline.runtime.alerts_api import facts
+from stopline.runtime.app import App
+
+OPERATOR = "operator"
+_SEVERITY = click.Choice([severity.value for severity in Severity])
+
+
+@click.group()
+def alerts() -> None:
+    """See which alerts stand, acknowledge them, and try the ways to people."""
+
+
+@alerts.command(name="list")
+@click.argument("account", required=False)
+@click.option("--all", "every", is_flag=True, help="Those that ended in the last 24 hours too.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def list_(ctx: click.Context, account: str | None, every: bool, as_json: bool) -> None:
+    """List the alerts of ACCOUNT (`operator` for those of no account), or of all."""
+    app = app_of(ctx)
+    names = [_account(app, account)] if account else [*(a.account for a in app.accounts.all()), None]
+    found = []
+    for name in names:
+        known = app.alert_desk.read(name)
+        chosen = known.standing.values() if every else known.live()
+        found += [{"account": name or OPERATOR, **facts(s)} for s in chosen]
+    if as_json:
+        print_json(found)
+    elif not found:
+        click.echo("no alerts stand")
+    else:
+        heads = ("account", "id", "severity", "state", "since", "summary", "acknowledged_by")
+        rows = [[*(f["alert_id"][:8] if h == "id" else f[h] or "" for h in heads)] for f in found]
+        console().print(table("alerts", heads, rows))
+
+
+@alerts.command()
+@click.argument("account")
+@click.argument("reference", required=False)
+@click.option("--all", "every", is_flag=True, help="Everything that stands.")
+@click.pass_context
+def ack(ctx: click.Context, account: str, reference: str | None, every: bool) -> None:
+    """Acknowledge alerts of ACCOUNT: nobody else is told of them.
+
+    REFERENCE is the start of an alert's id (as in messages: #1f2e3d4c), or of its kind. What belongs to the same
+    incident is acknowledged with it.
+    """
+    if every == bool(reference):
+        raise click.UsageError("name an alert, or say --all")
+    app = app_of(ctx)
+    taken = app.alert_desk.acknowledge(_account(app, account), (reference or "").lstrip("#"), actor())
+    if not taken:
+        raise Failure(f"nothing to acknowledge: `stopline alerts list {account}` shows what stands")
+    for s in taken:
+        click.echo(f"acknowledged {s.alert.alert_id[:8]}: {s.alert.summary}")
+
+
+@alerts.command()
+@click.argument("account")
+@click.option("--severity", type=_SEVERITY, default="info", show_default=True, help="Which route it takes.")
+@click.option(
+    "--stage", type=click.IntRange(0, 20), default=0, help="As an escalation: 1 is the next person."
+)
+@click.pass_context
+def test(ctx: click.Context, account: str, severity: str, stage: int) -> None:
+    """Send a test message to whoever hears of alerts of ACCOUNT. It shows who got it: `stopline alerts routes`."""
+    app = app_of(ctx)
+    name, now = _account(app, account), app.clock.now()
+    alert = Alert(
+        alert_id=digest("test", name or "", severity, utc_text(now)),
+        account=name,
+        kind="test",
+        object="account",
+        severity=Severity(severity),
+        summary=f"Test message by {actor()}: no trading limit is concerned",
+        action="Nothing was done. Nothing is to be done.",
+        raised_at=now,
+        resolved=False,
+    )
+    body = Notice(alert=alert, stage=stage, decided_at=now).model_dump(mode="json")
+    app.ports.bus.publish([Outgoing("alerts", canonical(body), {"type": body["type"]})])
+    click.echo(
+        f"published test message #{alert.alert_id[:8]} to {len(_told(app, alert, stage, now))} addresses"
+    )
+
+
+@alerts.command()
+@click.argument("account")
+@click.option("--severity", type=_SEVERITY, help="Of this severity only.")
+@click.option("--kind", default="test", show_default=True, help="Of this kind of alert.")
+@click.option("--at", metavar="TIME", help="At this moment (RFC 3339), default now.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def routes(
+    ctx: click.Context, account: str, severity: str | None, kind: str, at: str | None, as_json: bool
+) -> None:
+    """Show who would be told of alerts of ACCOUNT, stage by stage. Nothing is sent."""
+    app = app_of(ctx)
+    name = _account(app, account)
+    now = _moment(at) if at else app.clock.now()
+    settings = app.accounts.require(name).alerting if name else None
+    found: list[dict[str, Any]] = []
+    for level in [Severity(severity)] if severity else list(Severity)[::-1]:
+        alert = Alert(
+            alert_id="dry-run",
+            account=name,
+            kind=kind,
+            object="account",
+            severity=level,
+            summary="dry run",
+            raised_at=now,
+        )
+        waits = (0, *(settings.escalate_after_s if settings else (120, 300, 900)))
+        for stage, wait in enumerate(waits if level is Severity.CRITICAL else waits[:1]):
+            for channel, address, note in _told(app, alert, stage, now):
+                row = {
+                    "severity": level.value,
+                    "after_s": wait,
+                    "channel": channel,
+                    "address": address,
+                    "note": note,
+                }
+                found.append(row)
+    if as_json:
+        print_json(found)
+    elif not found:
+        click.echo("nobody would be told: add addresses to the account, or set STOPLINE_OPERATOR")
+    else:
+        heads = ("severity", "after_s", "channel", "address", "note")
+        console().print(table(f"who is told of {account}", heads, [[f[h] for h in heads] for f in found]))
+        quiet = settings.quiet if settings else None
+        if quiet:
+            click.echo(
+                f"quiet from {quiet.start} to {quiet.end} ({', '.join(quiet.days)}): only critical is told then"
+            )
+
+
+def _told(app: App, alert: Alert, stage: int, now: datetime) -> list[tuple[str, str, str]]:
+    account: Account | None = app.accounts.get(alert.account) if alert.account else None
+    notice = Notice(alert=alert, stage=stage, decided_at=now)
+    people = audience(notice, account, app.ports.operator)
+    planned = plan(AlertRecord.of(notice), people)
+    return [(d.channel, hint(d.channel, people.address(d.key) or ""), d.note) for d in planned.deliveries]
+
+
+def _account(app: App, name: str) -> str | None:
+    if app.accounts.get(name) is not None:
+        return name
+    if name == OPERATOR:
+        return None
+    raise Failure(f"there is no account {name!r}: `stopline accounts list` shows them")
+
+
+def _moment(text: str) -> datetime:
+    from stopline.model.times import parse_utc
+
+    try:
+        return parse_utc(text)
+    except ValueError as problem:
+        raise BadInput(f"--at {problem}") from None

@@ -1,0 +1,128 @@
+"""Alerts over HTTP: acknowledge by a signed link, or list and acknowledge with rights.
+
+GET  /v1/ack?t=TOKEN                       a page with one button; it changes nothing, so mail scanners do no harm
+POST /v1/ack?t=TOKEN                       acknowledge
+GET  /v1/accounts/{account}/alerts         what stands (right `view`)
+POST /v1/accounts/{account}/alerts/ack     {"reference": "1f2e3d4c"} (right `risk`, `trade` or `kill`)
+"""
+
+from html import escape
+from typing import Any
+
+import flask
+
+from stopline.model.control import account_scope
+from stopline.model.errors import Rejected
+from stopline.model.times import utc_text
+from stopline.model.wire import decode_object
+from stopline.rules.alert_lifecycle import Standing
+from stopline.runtime.app import App
+from stopline.runtime.auth import Principal, Right
+from stopline.runtime.problems import Answer, answer, problem
+
+MAX_BODY = 4096
+MAY_TAKE: tuple[Right, ...] = ("risk", "trade", "kill")
+_HEADERS = {
+    "Content-Type": "text/html; charset=utf-8",
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Robots-Tag": "noindex",
+}
+
+
+def by_link(request: flask.Request, app: App) -> Answer:
+    """Answer a request to a link out of a message. Raises Transient when the state cannot be read or written."""
+    links = app.ports.links
+    if request.method not in ("GET", "HEAD", "POST"):
+        return problem(405, "METHOD", "a link is opened with GET and confirmed with POST")
+    try:
+        if links is None:
+            raise Rejected("NO_LINKS", "links to acknowledge are not set up here")
+        taken = links.read(request.args.get("t", ""), app.clock.now())
+        account, incident = app.alert_desk.account_of(taken.notice_id)
+        if request.method != "POST":
+            return _page(200, "Acknowledge this alert?", _standing(app, account, incident), button=True)
+        who = f"link:{taken.mark}"
+        found = app.alert_desk.acknowledge(account, incident or taken.notice_id, who)
+    except Rejected as refused:
+        lines = [refused.detail, "Acknowledge with `stopline alerts ack`, or open a newer message."]
+        return _page(410 if refused.reason == "LINK_EXPIRED" else 404, "This link does not work", lines)
+    if not found:
+        return _page(200, "Nothing left to acknowledge", ["It is over, or somebody has taken it already."])
+    return _page(200, "Acknowledged: it is yours", [*map(_told, found), "Nobody else is told for now."])
+
+
+def listed(app: App, principal: Principal, account: str) -> Answer:
+    """Answer what stands of an account's alerts."""
+    if not principal.may("view", account_scope(account)) or app.accounts.get(account) is None:
+        return problem(404, "NOT_FOUND", "there is no such account, or it is not yours")
+    return answer(200, {"alerts": [facts(s) for s in app.alert_desk.read(account).live()]})
+
+
+def taken(request: flask.Request, app: App, principal: Principal, account: str) -> Answer:
+    """Acknowledge alerts of an account for a caller."""
+    scope = account_scope(account)
+    allowed = any(principal.may(right, scope) for right in MAY_TAKE)
+    if not allowed or app.accounts.get(account) is None:
+        return problem(404, "NOT_FOUND", "there is no such account, or it is not yours")
+    if request.mimetype != "application/json" or (request.content_length or 0) > MAX_BODY:
+        return problem(400, "BAD_MESSAGE", f"the body is JSON of at most {MAX_BODY} bytes")
+    body = decode_object(request.get_data(), MAX_BODY)
+    reference = body.get("reference")
+    if not isinstance(reference, str) or not reference or set(body) != {"reference"}:
+        raise Rejected(
+            "BAD_MESSAGE", 'the body is {"reference": ...}: the start of an alert\'s id, or of its kind'
+        )
+    found = app.alert_desk.acknowledge(account, reference, principal.name)
+    return answer(200, {"acknowledged": [facts(s) for s in found]})
+
+
+def facts(s: Standing) -> dict[str, Any]:
+    """Return a standing alert as plain data for people and programs."""
+    return {
+        "alert_id": s.alert.alert_id,
+        "kind": s.alert.kind,
+        "object": s.alert.object,
+        "severity": s.alert.severity.value,
+        "state": s.state.value,
+        "summary": s.alert.summary,
+        "since": utc_text(s.since),
+        "told_at": utc_text(s.told_at) if s.told_at else None,
+        "told": s.told_at is not None,
+        "count": s.count,
+        "incident": s.incident,
+        "escalated": s.escalated,
+        "acknowledged_by": s.acknowledged_by or None,
+        "silenced_by": s.silenced_by or None,
+    }
+
+
+def _standing(app: App, account: str | None, incident: str) -> list[str]:
+    """Return the alerts that a confirmation would take."""
+    live = [s for s in app.alert_desk.read(account).live() if s.incident == incident]
+    lines = [_told(s) for s in live if s.state.value != "acknowledged"]
+    return (
+        [f"Account {account or 'operator'}", *lines]
+        if lines
+        else ["It is over, or somebody has taken it already."]
+    )
+
+
+def _told(s: Standing) -> str:
+    return f"{s.alert.severity.value.upper()}: {s.alert.summary}"
+
+
+def _page(status: int, title: str, lines: list[str], button: bool = False) -> Answer:
+    listed = "".join(f"<p>{escape(line)}</p>" for line in lines[:20])
+    form = '<form method="post"><button>Yes, I have it</button></form>' if button else ""
+    html = f"""<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{escape(title)}</title><style>
+body{{font:18px/1.4 -apple-system,'Segoe UI',Roboto,Arial,sans-serif;max-width:560px;margin:24px auto;padding:0 16px;
+color:#202124}} h1{{font-size:24px}} p{{overflow-wrap:break-word}}
+button{{width:100%;padding:16px;font-size:20px;color:#fff;background:#1565c0;border:0;border-radius:8px}}
+</style></head><body><h1>{escape(title)}</h1>{listed}{form}</body></html>
+"""
+    return html.encode(), status, dict(_HEADERS)

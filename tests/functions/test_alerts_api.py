@@ -1,0 +1,137 @@
+"""Alerts over HTTP: a link that a scanner may open, and the API for those with rights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from werkzeug.test import TestResponse
+
+from stopline.model.messages import Alert
+from stopline.model.wire import validate
+from stopline.rules.ack_links import AckLinks
+
+from .conftest import LINKS, TOKENS, Served, open_accounts
+
+Serve = Callable[[str], Served]
+MARK = "0123456789abcdef"
+
+
+@pytest.fixture
+def api(serve: Serve) -> Served:
+    served = serve("api")
+    open_accounts(served, "demo", "other")
+    return served
+
+
+def breach(served: Served, account: str = "demo", id_: str = "1f2e3d4c") -> None:
+    facts = {
+        "alert_id": id_,
+        "account": account,
+        "kind": "max_daily_loss",
+        "object": "account",
+        "severity": "critical",
+        "summary": "Loss of the day is <b>3.24%</b>",
+        "raised_at": served.world.clock.now().isoformat(),
+    }
+    served.world.app.alert_desk.receive(validate(Alert, facts))
+
+
+def link(served: Served, id_: str = "1f2e3d4c", links: AckLinks = LINKS) -> str:
+    return links.url(id_, MARK, served.world.clock.now()).removeprefix(LINKS.base_url)
+
+
+def state(served: Served) -> str:
+    return served.world.app.alert_desk.read("demo").standing["max_daily_loss|account"].state.value
+
+
+def test_opening_the_link_shows_a_page_and_changes_nothing(api: Served) -> None:
+    """R6.3: scanners of mail open every link."""
+    breach(api)
+    for _ in range(2):
+        page = api.client.get(link(api))
+        assert page.status_code == 200
+        assert b'<form method="post">' in page.data
+        assert b"CRITICAL: Loss of the day is &lt;b&gt;3.24%&lt;/b&gt;" in page.data
+        assert page.headers["Content-Security-Policy"].startswith("default-src 'none'")
+        assert page.headers["Cache-Control"] == "no-store"
+    assert state(api) == "firing"
+
+
+def test_the_button_acknowledges_once_and_the_trail_says_which_address(api: Served) -> None:
+    """R6.3, R7.4"""
+    breach(api)
+    done = api.client.post(link(api))
+    assert b"Acknowledged: it is yours" in done.data
+    assert state(api) == "acknowledged"
+    assert b"Nothing left to acknowledge" in api.client.post(link(api)).data
+    api.world.run()
+    (row,) = [r for r in api.world.history.rows["audit"] if r["event"] == "alerts_acknowledged"]
+    assert row["actor"] == f"link:{MARK}"
+
+
+def test_a_link_does_not_take_what_came_after_it(api: Served) -> None:
+    """R6.3: a breach of another incident is not taken by yesterday's link."""
+    breach(api)
+    api.client.post(link(api))
+    late = link(api)
+    desk = api.world.app.alert_desk
+    over = desk.read("demo").standing["max_daily_loss|account"].alert
+    api.world.clock.set(api.world.clock.now() + timedelta(hours=1))
+    now = api.world.clock.now()
+    desk.receive(over.model_copy(update={"alert_id": "b", "resolved": True, "raised_at": now}))
+    api.world.clock.set(now + timedelta(hours=1))
+    breach(api, id_="c")
+    assert b"Nothing left" in api.client.post(late).data
+    assert state(api) == "firing"
+
+
+@pytest.mark.parametrize(
+    "query", ["", "?t=", "?t=x", "?t=1f2e3d4c.0123456789abcdef.ffffffff.aaaaaaaaaaaaaaaaaaaaaa"]
+)
+def test_a_link_that_is_not_ours_does_nothing(api: Served, query: str) -> None:
+    """B62"""
+    breach(api)
+    for call in (api.client.get, api.client.post):
+        answer = call(f"/v1/ack{query}")
+        assert answer.status_code == 404
+        assert b"This link does not work" in answer.data
+    assert state(api) == "firing"
+
+
+def test_a_link_of_another_secret_or_of_yesterday_is_dead(api: Served) -> None:
+    """R6.3"""
+    breach(api)
+    forged = link(api, links=AckLinks(LINKS.base_url, "another-secret-of-more-than-32-chars"))
+    assert api.client.post(forged).status_code == 404
+    old = link(api)
+    api.world.clock.set(api.world.clock.now() + timedelta(hours=25))
+    assert api.client.post(old).status_code == 410
+    assert state(api) == "firing"
+
+
+def call(served: Served, method: str, path: str, token: str, body: Any = None) -> TestResponse:
+    return served.client.open(path, method=method, json=body, headers={"Authorization": f"Bearer {token}"})
+
+
+def test_the_api_lists_and_acknowledges_by_right(api: Served) -> None:
+    """R6.3, I9: who may only look may not take; a foreign account looks as an unknown one."""
+    breach(api)
+    killer = next(t for t, who in TOKENS.items() if "kill" in who["rights"])
+    viewer = next(t for t, who in TOKENS.items() if set(who["rights"]) == {"view"})
+    (found,) = call(api, "GET", "/v1/accounts/demo/alerts", viewer).get_json()["alerts"]
+    assert (found["alert_id"], found["state"]) == ("1f2e3d4c", "firing")
+    refused = call(api, "POST", "/v1/accounts/demo/alerts/ack", viewer, {"reference": "1f2e"})
+    unknown = call(api, "POST", "/v1/accounts/nobody/alerts/ack", killer, {"reference": "1f2e"})
+    assert (refused.status_code, refused.data) == (unknown.status_code, unknown.data)
+    assert refused.status_code == 404
+    assert call(api, "GET", "/v1/accounts/other/alerts", viewer).status_code == 404
+    for body in ({}, {"reference": ""}, {"reference": 1}, {"reference": "x", "y": 1}, []):
+        assert call(api, "POST", "/v1/accounts/demo/alerts/ack", killer, body).status_code == 400
+    assert state(api) == "firing"
+    done = call(api, "POST", "/v1/accounts/demo/alerts/ack", killer, {"reference": "1f2e"})
+    assert [a["acknowledged_by"] for a in done.get_json()["acknowledged"]] == [TOKENS[killer]["name"]]
+    assert state(api) == "acknowledged"
+    assert call(api, "GET", "/v1/accounts/demo/alerts", "nobody-knows-me").status_code == 401
