@@ -25,7 +25,7 @@ from stopline.rules.figures import Figures, Rate, Valued, figures
 from stopline.rules.limits import Action, Level, Reading, readings
 from stopline.rules.net_greeks import AccountGreeks
 from stopline.rules.trade_watch import Index
-from stopline.rules.watch import data_alert, gone_alerts, limit_alerts, short_number, watch
+from stopline.rules.watch import blind_spots, data_alert, gone_alerts, limit_alerts, short_number, watch
 from stopline.service.aggregate import Aggregates, Change
 from stopline.service.breaker_effects import breaker_effects
 from stopline.service.history_rows import history_effect, table_row
@@ -192,8 +192,10 @@ def _decide(
     read = readings(numbers, {key: w.level for key, w in old.watched.items()})
     watched = watch(read, old.watched, now)
     alerts = limit_alerts(account.account, read, old.watched, watched, cause, now)
-    alerts += gone_alerts(account.account, read, old.watched, cause, now)
-    about_data = data_alert(account.account, numbers.unpriced, old.unpriced, cause, now)
+    alerts += gone_alerts(account, read, old.watched, cause, now)
+    held = {v.position.instrument.symbol for v in positions}
+    blind = blind_spots(numbers.unpriced, held, old.blind, account.price_max_age_s, now)
+    about_data = data_alert(account.account, sorted(blind), sorted(old.blind), cause, now)
     if about_data:
         alerts.append(about_data)
     tripped, moves = advance(MONEY_BREAKERS, account.trading, old.breakers, money_facts(numbers, read), now)
@@ -215,6 +217,7 @@ def _decide(
         watched=watched,
         breakers=tripped,
         unpriced=tuple(numbers.unpriced),
+        blind=blind,
         snapshot_at=now if snapshot else old.snapshot_at,
         shown=show(numbers, read) | {"assignment": lifecycle.shown} | market_facts(book, rate, spot),
         trades=followed.trades,

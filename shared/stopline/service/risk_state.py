@@ -37,6 +37,9 @@ class RiskState:
     watched: Mapping[str, Watched] = field(default_factory=dict)
     breakers: Mapping[str, Tripped] = field(default_factory=dict)  # those that are not clear
     unpriced: tuple[str, ...] = ()
+    blind: Mapping[str, datetime] = field(
+        default_factory=dict
+    )  # symbols without a dependable price: last without
     snapshot_at: datetime | None = None
     shown: Mapping[str, Any] = field(default_factory=dict)
     trades: Mapping[str, TradeWatch] = field(default_factory=dict)  # by trade id
@@ -75,6 +78,7 @@ class RiskCodec:
             },
             "breakers": encode_breakers(state.breakers),
             "unpriced": list(state.unpriced),
+            "blind": {symbol: utc_text(at) for symbol, at in sorted(state.blind.items())},
             "snapshot_at": utc_text(state.snapshot_at) if state.snapshot_at else None,
             "shown": dict(state.shown),
             "lifecycle": {key: utc_text(since) for key, since in sorted(state.lifecycle.items())},
@@ -110,6 +114,7 @@ class RiskCodec:
             },
             breakers=decode_breakers(body.get("breakers", {})),
             unpriced=tuple(body["unpriced"]),
+            blind=_blind(body, data["as_of"].astimezone(UTC)),
             snapshot_at=datetime.fromisoformat(snapshot) if snapshot else None,
             shown=body["shown"],
             lifecycle={
@@ -135,6 +140,14 @@ def decode_breakers(data: Mapping[str, list[Any]]) -> dict[str, Tripped]:
         name: Tripped(datetime.fromisoformat(since), confirmed, good)
         for name, (since, confirmed, good) in data.items()
     }
+
+
+def _blind(body: Any, as_of: datetime) -> dict[str, datetime]:
+    """Return the blind spots; a document of before they were kept had those that it names as unpriced."""
+    known = body.get("blind")
+    if known is None:
+        return dict.fromkeys(body["unpriced"], as_of)
+    return {symbol: datetime.fromisoformat(at) for symbol, at in known.items()}
 
 
 def _day_start(start: DayStart | None) -> list[str] | None:

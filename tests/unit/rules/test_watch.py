@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -11,9 +12,9 @@ from hypothesis import strategies as st
 
 from stopline.model.messages import Alert, Severity
 from stopline.rules.limits import LIMITS, Level, Reading, level_of
-from stopline.rules.watch import Watched, data_alert, gone_alerts, limit_alerts, watch
+from stopline.rules.watch import Watched, blind_spots, data_alert, gone_alerts, limit_alerts, watch
 
-from ..make import NOON, at
+from ..make import NOON, account, at
 
 LOSS = LIMITS["max_daily_loss"]
 VALUE = LIMITS["max_position_value"]
@@ -165,12 +166,62 @@ def test_a_position_that_was_closed_ends_its_warning_once() -> None:
         "max_position_value|QQQ": Watched(UNKNOWN, NOON, None),
         "max_daily_loss|account": Watched(WARN, NOON, Decimal("2.5")),
     }
-    [alert] = gone_alerts("demo", [reading(WARN)], before, "c", at(1))
+    [alert] = gone_alerts(account(), [reading(WARN)], before, "c", at(1))
     assert (alert.object, alert.kind, alert.resolved) == ("SPY", "max_position_value", True)
+    assert alert.summary == "max position value: SPY is closed"
     assert "max_position_value|SPY" not in watch([reading(WARN)], before, at(1))
 
 
+def test_a_limit_that_was_switched_off_is_not_called_a_closed_position() -> None:
+    """R2.11: whoever was told of the breach is told that nobody watches it now."""
+    before = {
+        "max_position_value|SPY": Watched(BREACH, NOON, Decimal(12)),
+        "max_daily_loss|account": Watched(WARN, NOON, Decimal("2.5")),
+    }
+    off = account(limits={"max_position_value": {"enabled": False}, "max_daily_loss": {"enabled": False}})
+    gone, other = gone_alerts(off, [], before, "c", at(1))
+    assert gone.summary == "max position value of SPY: the limit was switched off, nobody watches it"
+    assert other.summary == "max daily loss: the limit was switched off, nobody watches it"
+    assert (gone.severity, other.severity) == (Severity.WARNING, Severity.INFO)
+
+
+def test_a_breach_that_grows_by_a_tenth_is_told_again_and_measured_from_there() -> None:
+    """R2.12"""
+    before: dict[str, Watched] = {}
+    told = []
+    for minute, percent in enumerate(("3", "3.29", "3.3", "3.5", "3.1", "3.63")):
+        number = Decimal(percent)
+        read = [Reading(LOSS, "account", number, Decimal(3), BREACH)]
+        after = watch(read, before, at(minute))
+        told += [a.summary for a in limit_alerts("demo", read, before, after, "c", at(minute))]
+        before = after
+    assert told == [
+        "Loss of the day is 3%, limit 3%: breached",
+        "Loss of the day is 3.3%, limit 3%: still breached",
+        "Loss of the day is 3.63%, limit 3%: still breached",
+    ]
+
+
 # --- data ---
+
+
+def test_a_feed_as_slow_as_a_price_may_be_old_raises_one_alert() -> None:
+    """F32: a price each 61 s, and 60 s allowed: the alert stands until prices have come in time for 2 minutes."""
+    blind: dict[str, datetime] = {}
+    alerts = []
+    for second in range(0, 1200, 5):
+        slow = second < 600
+        missing = ["SPY"] if slow and second % 61 >= 55 else []
+        after = blind_spots(missing, {"SPY"}, blind, 60, NOON + timedelta(seconds=second))
+        found = data_alert("demo", sorted(after), sorted(blind), "c", NOON + timedelta(seconds=second))
+        alerts += [(second, found.resolved)] if found else []
+        blind = after
+    assert [resolved for _, resolved in alerts] == [False, True]
+    assert 600 <= alerts[1][0] <= 725
+
+
+def test_a_blind_spot_ends_with_its_position() -> None:
+    assert blind_spots([], {"QQQ"}, {"SPY": NOON}, 60, at(0)) == {}
 
 
 def test_a_changed_set_of_missing_prices_is_told_once() -> None:
