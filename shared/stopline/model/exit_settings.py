@@ -20,7 +20,9 @@ from stopline.model.wire import Message
 _DISTANCE = re.compile(r"(@?)(-?[0-9.]+)(%|R|atr|)")
 _CLOCK = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 
-Off = Literal["off"]
+Off = Annotated[
+    Literal["off"], BeforeValidator(lambda v: "off" if v is False else v)
+]  # YAML reads off as false
 
 
 class Unit(StrEnum):
@@ -169,7 +171,6 @@ class StrategyExits(Message):
     session. `fees` and `income` (funding, dividends) say whether these count; deposits never do.
     """
 
-    active: bool = True  # false: the strategy was switched off by a person
     arm: NotNegative | None = None
     giveback: Percent | None = None
     drawdown_limit: Positive | None = None
@@ -183,6 +184,12 @@ class StrategyExits(Message):
     confirm: Annotated[int, Field(ge=1, le=10)] = 2
     auto_close: bool | None = None
     trades: TradeExits = Field(default_factory=TradeExits)
+
+    @property
+    def watches_mtm(self) -> bool:
+        """Tell whether the MTM can stop the strategy."""
+        rules = (self.giveback, self.drawdown_limit, self.max_loss, self.floor)
+        return any(rule is not None for rule in rules)
 
     @model_validator(mode="after")
     def _is_sound(self) -> Self:

@@ -15,7 +15,8 @@ class Held:
     """An open trade as its exits see it. `side` is 1 where a higher price is a profit, else -1.
 
     `quantity` (above 0) counts units of the trade and comes in multiples of `step`; `entry` is its average price
-    of one unit, as `Reading.price` is: of a spread the net price, positive for a credit received too.
+    of one unit, as `Reading.price` is: of a spread the net price, positive for a credit received too. `shape` names
+    the open legs in their proportion: with other legs, prices mean something else.
     """
 
     trade_id: str
@@ -26,6 +27,7 @@ class Held:
     entry: Decimal
     opened_at: datetime
     step: Decimal = Decimal(1)
+    shape: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ class ExitState:
     `pending` the readings in a row, up to the newest at `counted_at`, that would change something if they hold.
     """
 
+    shape: str = ""
     size: Decimal = ZERO
     stop: Decimal | None = None
     rule: str = ""  # that the stop is from

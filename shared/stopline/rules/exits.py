@@ -49,6 +49,8 @@ def advance(
     `reading` None: the price is unknown or too old, nothing that hangs on it triggers; the time rules (`due`, as
     `exit_plan.deadlines` gives them) go on. A reading that was counted already changes nothing.
     """
+    if state.shape != held.shape:  # legged in or out of: what was reached does not count for these legs
+        state = ExitState(shape=held.shape, asked=state.asked)
     if held.quantity > state.size:
         state = replace(state, size=held.quantity)
     asked = state.asked
@@ -336,8 +338,11 @@ def band(
         low,
         high,
         view.turn(best) if best in levels.ratchets else None,
-        min([*(at for at, _ in due if at > now), *wait], default=None),
-        watch=bool(state.pending or asked) or plan.needs_atr or state.size < held.quantity,
+        min([*(at for at, rule in due if at > now or rule != "timeout"), *wait], default=None),
+        watch=bool(state.pending or asked)
+        or plan.needs_atr
+        or state.size < held.quantity
+        or state.shape != held.shape,
     )
 
 

@@ -202,8 +202,9 @@ class App:
     @cached_property
     def evaluator(self) -> Evaluator:
         from stopline.service.evaluate import Evaluator
+        from stopline.service.watch_exits import ExitWatcher
 
-        return Evaluator(self.risk_states)
+        return Evaluator(self.risk_states, ExitWatcher(self.trading.standing))
 
     @cached_property
     def marker(self) -> PriceMarker:

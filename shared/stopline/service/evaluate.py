@@ -2,7 +2,7 @@
 commit.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -33,6 +33,7 @@ from stopline.service.levels import market_facts
 from stopline.service.marks import Mark
 from stopline.service.outbox import CONTROLS_TOPIC
 from stopline.service.risk_state import RiskState
+from stopline.service.watch_exits import ExitNews, ExitWatcher
 from stopline.service.watch_lifecycle import follow_lifecycle
 from stopline.service.watch_trades import follow_trades, index_reading
 
@@ -132,8 +133,9 @@ class Evaluator:
     interval.
     """
 
-    def __init__(self, states: Aggregates[RiskState]) -> None:
+    def __init__(self, states: Aggregates[RiskState], exits: ExitWatcher) -> None:
         self._states = states
+        self._exits = exits
 
     def evaluate(
         self,
@@ -155,9 +157,26 @@ class Evaluator:
         held = (v.position.instrument.symbol for v in positions)
         prices_at = max((marks[symbol].as_of for symbol in held if symbol in marks), default=None)
 
+        def watch_exits(old: RiskState, cause: str) -> ExitNews:
+            return self._exits.watch(
+                account, book, positions, marks, rate, greeks, old.exits, now, cause, force
+            )
+
         def decide(before: RiskState | None, attempt: int) -> Change[RiskState] | None:
             return _decide(
-                account, book, positions, rate, prices_at, now, cause, before, force, greeks, index, spot
+                account,
+                book,
+                positions,
+                rate,
+                prices_at,
+                now,
+                cause,
+                before,
+                force,
+                greeks,
+                index,
+                spot,
+                watch_exits,
             )
 
         known = self._states.peek(account.account)
@@ -182,6 +201,7 @@ def _decide(
     greeks: AccountGreeks | None,
     index: Index | None,
     spot: SpotOf,
+    watch_exits: Callable[[RiskState, str], ExitNews],
 ) -> Change[RiskState] | None:
     old = before or RiskState(account.account, now, -1)
     if _is_behind(book, prices_at, old):
@@ -199,9 +219,14 @@ def _decide(
     if about_data:
         alerts.append(about_data)
     tripped, moves = advance(MONEY_BREAKERS, account.trading, old.breakers, money_facts(numbers, read), now)
+    exits = watch_exits(old, cause)
+    alerts += exits.alerts
     due = (now - old.as_of).total_seconds() >= account.risk_interval_s or book.revision != old.book_revision
+    due = due or exits.is_due(now - old.as_of)
     if before is not None and not (alerts or moves or due or force):
         return None
+    checkup = exits.checkup()
+    alerts += checkup.alerts
     followed = follow_trades(account, book, positions, old.trades, index, now)
     lifecycle = follow_lifecycle(account, book, spot, old.lifecycle, cause, now)
     alerts += lifecycle.alerts
@@ -219,11 +244,14 @@ def _decide(
         unpriced=tuple(numbers.unpriced),
         blind=blind,
         snapshot_at=now if snapshot else old.snapshot_at,
-        shown=show(numbers, read) | {"assignment": lifecycle.shown} | market_facts(book, rate, spot),
+        shown=show(numbers, read)
+        | {"assignment": lifecycle.shown, "exits": checkup.shown}
+        | market_facts(book, rate, spot),
         trades=followed.trades,
         lifecycle=lifecycle.standing,
+        exits=checkup.exits,
     )
-    effects = [*_alert_effects(alerts), *_action_effects(account, read, old, cause)]
+    effects = [*_alert_effects(alerts), *_action_effects(account, read, old, cause), *exits.effects]
     effects += breaker_effects(account.account, moves, cause, now)
     if snapshot:
         effects.append(history_effect(account.account, [_snapshot_row(numbers, state)]))

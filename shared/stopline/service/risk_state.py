@@ -18,6 +18,7 @@ from stopline.rules.limits import Level
 from stopline.rules.trade_watch import TradeWatch
 from stopline.rules.watch import Watched
 from stopline.service.aggregate import Aggregates
+from stopline.service.exit_encoding import AccountExits, decode_exits, encode_exits
 from stopline.service.outbox import Relay
 
 SCHEMA = 1
@@ -46,6 +47,7 @@ class RiskState:
     lifecycle: Mapping[str, datetime] = field(
         default_factory=dict
     )  # what people were told of options, since when
+    exits: AccountExits = field(default_factory=AccountExits)
 
     @property
     def level(self) -> Level:
@@ -83,6 +85,7 @@ class RiskCodec:
             "shown": dict(state.shown),
             "lifecycle": {key: utc_text(since) for key, since in sorted(state.lifecycle.items())},
             "trades": {id_: _seen(trade) for id_, trade in sorted(state.trades.items())},
+            "exits": encode_exits(state.exits),
         }
         return {
             "account": state.account,
@@ -121,6 +124,7 @@ class RiskCodec:
                 key: datetime.fromisoformat(since) for key, since in body.get("lifecycle", {}).items()
             },
             trades={id_: _read_seen(*item) for id_, item in body.get("trades", {}).items()},
+            exits=decode_exits(body.get("exits")),
         )
 
 

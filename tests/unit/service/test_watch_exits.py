@@ -1,0 +1,261 @@
+"""Exits in the service: what a batch of prices triggers is committed with its state, once, and survives a restart."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import orjson
+import pytest
+
+from stopline.model.control import ControlRequest, TradingState
+from stopline.model.prices import PriceBatch, Quote
+from stopline.runtime.app import App
+from stopline.service.risk_state import RiskCodec, RiskState
+
+from ..make import account, option, trade
+from .world import World
+
+PUT, LOWER = option(6000, "P"), option(5990, "P")
+
+
+def opened(exits: dict[str, Any], **more: Any) -> World:
+    world = World()
+    world.open_account(account(exits=exits, risk_interval_s=3600, **more))
+    return world
+
+
+def bought(exits: dict[str, Any], **more: Any) -> World:
+    """Return a world in which 9 SPY were bought at 100."""
+    world = opened({"trades": exits}, **more)
+    book(world, trade(0, 9, 100))
+    return world
+
+
+def book(world: World, *fills: Any) -> None:
+    world.instance()[0].recorder.record(list(fills), f"m-{fills[0].fill_id}")
+    world.bus.messages.clear()
+
+
+def tick(world: World, app: App | None = None, **quotes: float | tuple[float, float]) -> None:
+    """Two seconds later, prices come: a last, or a bid and an ask."""
+    now = world.wait(2)
+    made = {s: Quote(q) if isinstance(q, float | int) else Quote(float("nan"), *q) for s, q in quotes.items()}
+    (app or world.instance()[0]).marker.mark(PriceBatch("feed", now, made, ()))
+
+
+def sweep(world: World, app: App | None = None, cause: str = "sweep") -> None:
+    app = app or world.instance()[0]
+    app.desk.refresh()
+    app.marker.evaluate({"demo"}, world.clock.now(), cause, force=True)
+
+
+def risk(world: World) -> RiskState:
+    state = world.instance()[0].risk_states.read("demo")
+    assert state is not None
+    return state
+
+
+def asked(world: World) -> list[tuple[str, str | None, str]]:
+    """Return what was asked to be closed: rule, what is left of which strategy, how urgently."""
+    return [(r["rule"], r["leave"], r["urgency"]) for r in requests(world)]
+
+
+def requests(world: World) -> list[dict[str, Any]]:
+    state = world.instance()[0].closer.read("demo")
+    found = [asked.request.model_dump(mode="json") for asked in state.asked.values()]
+    return sorted(found, key=lambda request: request["requested_at"])
+
+
+def alerts(world: World, kind: str) -> list[dict[str, Any]]:
+    found = {a["alert_id"]: a for a in world.bus.bodies("alerts") if a["kind"] == kind}
+    return list(found.values())
+
+
+def test_a_stop_that_two_prices_confirm_asks_for_a_close_in_the_same_commit() -> None:
+    """R4.2, R4.5: at once, whatever the interval of risk."""
+    world = bought({"stop_loss": "2%"})
+    tick(world, SPY=100)
+    tick(world, SPY=97.9)
+    assert requests(world) == []
+    tick(world, SPY=97.8)
+    [request] = requests(world)
+    assert (request["rule"], request["leave"], request["urgency"]) == ("stop_loss", "0", "urgent")
+    [told] = alerts(world, "exit")
+    assert told["summary"] == "Stop loss of SPY (default): stop loss: price 97.8 reached 98"
+    [(id_, state)] = risk(world).exits.trades.items()
+    assert request["trade_id"] == id_
+    assert state.asked
+    assert state.asked.rule == "stop_loss"
+
+
+def test_each_instance_goes_on_where_another_stopped() -> None:
+    """R4.1: restart-proof. Every price is seen by a process that has just started."""
+    world = bought({"trail": {"by": "percent", "amount": "1%", "activation": "0%"}})
+    for price in (101, 103, 103, 102.5):
+        tick(world, world.instance()[0], SPY=price)
+    [state] = risk(world).exits.trades.values()
+    assert state.stop == Decimal("101.97")
+    for price in (101.9, 101.8):
+        tick(world, world.instance()[0], SPY=price)
+    assert asked(world) == [("trailing_stop", "0", "normal")]
+
+
+def test_a_bad_tick_of_one_leg_closes_no_spread() -> None:
+    """R4.2: on the value of the spread, and two readings of all legs."""
+    world = opened({"trades": {"stop_loss": "100%", "target": "50%"}})
+    fills = [trade(0, -5, "3.00", instrument=PUT), trade(1, 5, "1.50", instrument=LOWER)]
+    book(world, *(f.model_copy(update={"group_id": "G-1"}) for f in fills))
+    tick(world, **{PUT.symbol: (2.9, 3.1), LOWER.symbol: (1.4, 1.6)})
+    [(id_, shown)] = risk(world).shown["exits"]["trades"].items()
+    assert (shown["entry"], shown["stop"], shown["target"], shown["side"]) == ("1.5", "3", "0.75", "short")
+    assert (shown["quantity"], shown["name"]) == ("5", "SPXW put credit vertical")
+    tick(world, **{PUT.symbol: (8.0, 9.0)})
+    tick(world, **{LOWER.symbol: (1.4, 1.6)})
+    assert requests(world) == []
+    tick(world, **{PUT.symbol: (5.0, 5.2), LOWER.symbol: (1.4, 1.6)})
+    assert [r["trade_id"] for r in requests(world)] == [id_]
+
+
+def test_old_prices_pause_the_exits_and_people_are_told_once() -> None:
+    """F32: prices older than their limit pause triggers and say so."""
+    world = bought({"stop_loss": "2%", "max_age_s": 120})
+    tick(world, SPY=100)
+    world.wait(31)
+    sweep(world)
+    world.wait(31)
+    sweep(world, cause="later")
+    [told] = alerts(world, "exits_paused")
+    assert "no fresh price: SPY" in told["summary"]
+    world.wait(60)
+    sweep(world, cause="time")
+    assert asked(world) == [("max_age", "0", "normal")]
+    tick(world, SPY=90)
+    tick(world, SPY=90)
+    assert [a["resolved"] for a in alerts(world, "exits_paused")] == [False, True]
+
+
+def test_what_stays_open_is_told_and_asked_again_urgently() -> None:
+    """R4.5: every triggered exit ends flat or in a critical alert."""
+    world = bought({"target": "5%"})
+    tick(world, SPY=105)
+    tick(world, SPY=106)
+    world.wait(60)
+    sweep(world)
+    sweep(world, cause="again")
+    assert asked(world) == [("target", "0", "normal"), ("target", "0", "urgent")]
+    [told] = alerts(world, "exit_stuck")
+    assert told["severity"] == "critical"
+
+
+def test_a_trade_that_is_closed_is_forgotten_and_told_nothing() -> None:
+    world = bought({"target": "5%"})
+    tick(world, SPY=105)
+    tick(world, SPY=106)
+    book(world, trade(60, -9, 106))
+    world.wait(90)
+    sweep(world)
+    assert risk(world).exits.trades == {}
+    assert alerts(world, "exit_stuck") == []
+
+
+def test_without_auto_close_people_are_told_and_nothing_is_asked() -> None:
+    """R5.5."""
+    world = bought({"stop_loss": "2%", "auto_close": False})
+    for price in (97, 96, 95):
+        tick(world, SPY=price)
+    [told] = alerts(world, "exit")
+    assert "auto_close is off" in told["action"]
+    assert requests(world) == []
+
+
+def test_a_strategy_whose_mtm_falls_back_is_closed_and_stopped_until_a_person_resumes_it() -> None:
+    """R4.1: peak 6000 at 30 % -> 4200, close all trades, shut the strategy down."""
+    world = opened({"strategies": {"condors": {"arm": "5000", "giveback": "30"}}})
+    book(world, trade(0, 100, 100, strategy="condors"))
+    for price in (160, 160, 145, 141.99, 141.5):
+        tick(world, SPY=price)
+    [request] = requests(world)
+    assert (request["strategy"], request["trade_id"], request["rule"]) == ("condors", None, "trailing_stop")
+    [told] = alerts(world, "strategy_stopped")
+    assert told["figure"] == {"current": "4150", "limit": "4200", "unit": "USD"}
+    app, _ = world.instance()
+    assert app.trading.standing("strategy:demo:condors").state is TradingState.REDUCING
+    assert risk(world).shown["exits"]["strategies"]["condors"]["active"] is False
+    book(world, trade(60, -100, 141, strategy="condors"))
+    world.wait(300)
+    app.trading.set(
+        ControlRequest.model_validate(
+            {
+                "request_id": "R-1",
+                "scope": "strategy:demo:condors",
+                "action": "resume",
+                "actor": "ann",
+                "reason": "reviewed",
+                "expected_epoch": app.trading.standing("strategy:demo:condors").epoch,
+                "confirm": "RESUME strategy:demo:condors",
+            }
+        )
+    )
+    sweep(world)
+    shown = risk(world).shown["exits"]["strategies"]["condors"]
+    assert (shown["active"], shown["mtm"], shown["peak"]) == (True, "0", "0")
+
+
+def test_realised_and_unrealised_count_together_and_fees_too() -> None:
+    """R4.1, R4.6."""
+    world = opened({"strategies": {"condors": {"max_loss": "500", "confirm": 1}}})
+    book(world, trade(0, 10, 100, strategy="condors", fee="10", fee_currency="USD"))
+    book(world, trade(1, -5, 50, strategy="condors"))
+    tick(world, SPY=60)
+    shown = risk(world).shown["exits"]["strategies"]["condors"]
+    assert (shown["mtm"], shown["active"]) == ("-460", True)
+    tick(world, SPY=51)
+    assert [r["rule"] for r in requests(world)] == ["max_loss"]
+
+
+def test_the_health_of_a_trade_is_told_when_it_degrades() -> None:
+    """R4.4."""
+    world = bought({"stop_loss": "2%", "health_below": 50})
+    tick(world, SPY=(99.95, 100.05))
+    assert alerts(world, "health_degraded") == []
+    tick(world, SPY=(98.05, 98.15))
+    sweep(world)
+    [told] = alerts(world, "health_degraded")
+    assert "below 50: mostly for its stop" in told["summary"]
+    [shown] = risk(world).shown["exits"]["trades"].values()
+    assert shown["health"] < 50
+    assert shown["health_unknown"] == []
+
+
+def test_a_document_of_before_there_were_exits_is_read() -> None:
+    world = bought({})
+    tick(world, SPY=100)
+    document = world.document("risk", "demo")
+    assert document
+    body = orjson.loads(document["state"])
+    del body["exits"]
+    state = RiskCodec().decode({**document, "state": orjson.dumps(body).decode()})
+    assert state.exits.trades == {}
+
+
+@pytest.mark.parametrize("stop", ["2%", "2atr"])
+def test_the_state_comes_back_from_the_document_as_it_was(stop: str) -> None:
+    """Restart-proof to the last digit."""
+    world = bought({"stop_loss": stop, "breakeven": "0.5%", "atr_bar_s": 2, "atr_bars": 2})
+    for price in (100.123456, 100.7, 100.8, 100.9, 90, 89):
+        tick(world, SPY=price)
+    state = risk(world)
+    data = {**RiskCodec().encode(state), "account": "demo"}
+    assert RiskCodec().decode(data).exits == state.exits
+    [remembered] = state.exits.trades.values()
+    assert remembered.asked
+
+
+def test_closed_markets_pause_nothing_aloud() -> None:
+    world = bought({"stop_loss": "2%"})
+    tick(world, SPY=100)
+    world.clock.set(datetime(2026, 11, 18, 22, 0, tzinfo=UTC))
+    sweep(world)
+    assert alerts(world, "exits_paused") == []
