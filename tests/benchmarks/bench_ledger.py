@@ -10,15 +10,23 @@ ratios of the rounds: other load hits both sides of it. nautilus_trader is timed
 import argparse
 import gc
 import json
+import os
 import random
 import statistics
 import time
+import tracemalloc
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
-from stopline.ledger.position import Position, fold_all
+import orjson
+
+from stopline.ledger.book import Book
+from stopline.ledger.bulk import fold_all
+from stopline.ledger.encoding import decode_book, encode_book
+from stopline.ledger.position import Position, exactly
 from stopline.model.fill import Fill
 from stopline.model.instrument import Instrument
 from stopline.model.times import utc_text
@@ -48,7 +56,7 @@ def make_fills(count: int, positions: int, seed: int = 1) -> list[Fill]:
                 "executed_at": utc_text(START + timedelta(microseconds=100 * number)),
             }
         )
-        fill.order, fill.signed_quantity  # noqa: B018 - worked out once, where a fill is read
+        fill.terms  # noqa: B018 - worked out once, where a fill is read
         made.append(fill)
     return made
 
@@ -80,13 +88,123 @@ def bare(rows: list[tuple[str, Decimal, Decimal]]) -> dict[str, Decimal]:
 def single(fills: list[Fill]) -> dict[str, Position]:
     """Fold fill by fill through the public `Position.apply`."""
     positions: dict[str, Position] = {}
-    for fill in fills:
-        symbol = fill.instrument.symbol
-        position = positions.get(symbol)
-        if position is None:
-            position = positions[symbol] = Position(fill.instrument, fill.strategy)
-        position.apply(fill)
+    with exactly():
+        for fill in fills:
+            symbol = fill.instrument.symbol
+            position = positions.get(symbol)
+            if position is None:
+                position = positions[symbol] = Position(fill.instrument, fill.strategy)
+            position.apply(fill)
     return positions
+
+
+def make_orders(count: int, positions: int, seed: int = 1) -> list[tuple[str, bool, int, str]]:
+    """Return (symbol, buys, units, price): what the other library is given to make its own fills of."""
+    return [
+        (f.instrument.symbol, f.signed_quantity > 0, int(f.quantity), format(f.price, ".2f"))
+        for f in make_fills(count, positions, seed)
+    ]
+
+
+def nautilus_fold(count: int, positions: int) -> Callable[[], object] | None:
+    """Return nautilus_trader's fold of the same fills, or None where it is not installed.
+
+    Its position forgets closed quantities when it is flat and cannot be given another instrument's fills: one position a
+    symbol, netting, as ours.
+    """
+    try:
+        from nautilus_trader.model import events, identifiers, instruments, objects, position
+        from nautilus_trader.model.currencies import USD
+        from nautilus_trader.model.enums import LiquiditySide, OrderSide, OrderType
+    except ImportError:
+        return None
+    from nautilus_trader.core.uuid import UUID4
+
+    venue = identifiers.Venue("XNYS")
+    trader, strategy = identifiers.TraderId("T-1"), identifiers.StrategyId("S-1")
+    account = identifiers.AccountId("XNYS-1")
+    contracts = {
+        name: instruments.Equity(
+            instrument_id=identifiers.InstrumentId(identifiers.Symbol(name), venue),
+            raw_symbol=identifiers.Symbol(name),
+            currency=USD,
+            price_precision=2,
+            price_increment=objects.Price.from_str("0.01"),
+            lot_size=objects.Quantity.from_int(1),
+            ts_event=0,
+            ts_init=0,
+        )
+        for name in {order[0] for order in make_orders(count, positions)}
+    }
+    fills = [
+        events.OrderFilled(
+            trader_id=trader,
+            strategy_id=strategy,
+            instrument_id=contracts[name].id,
+            client_order_id=identifiers.ClientOrderId(f"O-{number}"),
+            venue_order_id=identifiers.VenueOrderId(f"V-{number}"),
+            account_id=account,
+            trade_id=identifiers.TradeId(f"E-{number}"),
+            position_id=identifiers.PositionId(f"P-{name}"),
+            order_side=OrderSide.BUY if buys else OrderSide.SELL,
+            order_type=OrderType.MARKET,
+            last_qty=objects.Quantity.from_int(units),
+            last_px=objects.Price.from_str(price),
+            currency=USD,
+            commission=objects.Money("0.35", USD),
+            liquidity_side=LiquiditySide.TAKER,
+            event_id=UUID4(),
+            ts_event=number,
+            ts_init=number,
+        )
+        for number, (name, buys, units, price) in enumerate(make_orders(count, positions))
+    ]
+
+    def work() -> object:
+        found: dict[str, Any] = {}
+        for fill in fills:
+            name = fill.instrument_id.symbol.value
+            held = found.get(name)
+            if held is None:
+                found[name] = position.Position(contracts[name], fill)
+            else:
+                held.apply(fill)
+        return found
+
+    return work
+
+
+def book_candidates(fills: list[Fill]) -> dict[str, Callable[[], object]]:
+    """Return what it takes to book one fill into a stored book of all these positions, beside orjson's own decode and
+    encode of the document.
+    """
+    book = Book("bench").with_fills(fills, lambda at: at.date(), lambda *_: (), fills[-1].executed_at)
+    text = encode_book(book)
+    last = fills[-1]
+    later = {"fill_id": "later", "executed_at": utc_text(last.executed_at + timedelta(seconds=1))}
+    one = Fill.model_validate({**last.model_dump(mode="json"), **later})
+
+    def whole() -> object:
+        stored = decode_book(text)
+        return encode_book(
+            stored.with_fills([one], lambda at: at.date(), lambda *_: (), one.executed_at, lambda _: None)
+        )
+
+    return {"orjson": lambda: orjson.dumps(orjson.loads(text)).decode(), "book": whole}
+
+
+def bytes_a_lot(count: int = 20_000) -> float:
+    """Return what an open lot takes in memory beside the numbers of its fill: to be the same for any count."""
+    buys = [fill for fill in make_fills(3 * count, 1) if fill.signed_quantity > 0][:count]
+    position = Position(buys[0].instrument, buys[0].strategy)
+    tracemalloc.start()
+    with exactly():
+        for fill in buys:
+            position.apply(fill)
+    used = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert len(position.lots) == len(buys)
+    return used / len(buys)
 
 
 def timed(work: Callable[[], object]) -> float:
@@ -117,6 +235,9 @@ def main() -> None:
         "Position.apply": lambda: single(fills),
         "fold_all": lambda: fold_all(fills),
     }
+    other = nautilus_fold(options.fills, options.positions)
+    if other is not None:
+        candidates["nautilus_trader"] = other
     seconds: dict[str, list[float]] = {name: [] for name in candidates}
     for _ in range(options.rounds):
         for name, work in candidates.items():
@@ -130,14 +251,22 @@ def main() -> None:
         }
         for name, taken in seconds.items()
     }
+    books = book_candidates(fills[:20_000])
+    pairs = [(timed(books["orjson"]), timed(books["book"])) for _ in range(options.rounds)]
+    times_orjson = statistics.median(taken / floor for floor, taken in pairs)
+    lots = {count: round(bytes_a_lot(count)) for count in (2_000, 20_000)}
+    facts = {"book_times_orjson": round(times_orjson, 1), "bytes_a_lot": lots, "load": os.getloadavg()[0]}
     if options.json:
-        print(json.dumps({"fills": len(fills), "rounds": options.rounds, "results": result}))
+        print(json.dumps({"fills": len(fills), "rounds": options.rounds, "results": result, **facts}))
         return
     print(f"{len(fills)} fills, {options.positions} positions, {options.rounds} rounds")
     for name, numbers in result.items():
         print(
             f"{name:<16}{numbers['us_a_fill']:>8.3f} us a fill   {numbers['rate_of_bare']:.2f} of the bare rate"
         )
+    print(f"a book of these positions: decode, one fill, encode in {times_orjson:.1f} times orjson's own")
+    print(f"memory of an open lot: {', '.join(f'{size} bytes at {count}' for count, size in lots.items())}")
+    print(f"load average {facts['load']:.1f}")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal, localcontext
 
 from stopline.ledger.amend import Effective, Find, effective, is_amendment, root_of, target_key
-from stopline.ledger.position import FIFO, Booked, Position, position_key
+from stopline.ledger.position import FIFO, Booked, Position, exactly, position_key
 from stopline.ledger.trade import Status, Trade
 from stopline.ledger.trade_table import LegChanges, LegTable, pruned
 from stopline.model.decimals import EXACT, ZERO
@@ -131,7 +131,7 @@ class Book:
         legs = LegChanges(self.legs, self.method)
         groups = _by_position(new, held, find)
         _check_held(self.held, held)
-        with localcontext(EXACT):
+        with exactly():
             for key, group in groups.items():
                 ledger.strategy = group.home.strategy
                 refold = _Refold(ledger, log, held, legs, key)

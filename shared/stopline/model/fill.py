@@ -120,17 +120,27 @@ class Fill(Message):
         notional = EXACT.multiply(EXACT.multiply(self.quantity, abs(self.price)), self.instrument.multiplier)
         if notional > MAX_NOTIONAL:
             raise ValueError(f"quantity x price x multiplier is beyond {MAX_NOTIONAL:E}")
-        if self.kind in _MONEY:
-            if abs(self.fee) > MAX_NOTIONAL:
-                raise ValueError(f"fee is beyond {MAX_NOTIONAL:E}")
-        elif self.fee > max(notional, 100 + 5 * self.quantity):  # options at 0.00 still cost a fee each
-            raise ValueError(f"fee {self.fee} is above the fill's notional")
+        if abs(self.fee) > MAX_NOTIONAL:
+            raise ValueError(f"fee is beyond {MAX_NOTIONAL:E}")
+        if self.kind not in _MONEY:
+            self._check_fee(notional)
         extras = self.model_extra or {}
         if len(extras) > MAX_EXTRAS or len(canonical(extras)) > 2048:
             raise ValueError(f"has more than {MAX_EXTRAS} unknown fields or 2048 bytes of them")
         if not self.fee_currency:
             object.__setattr__(self, "fee_currency", self.instrument.currency)
         return self
+
+    def _check_fee(self, notional: Decimal) -> None:
+        """Refuse a fee that cannot be one. In a currency that is neither side of the contract any amount may be: what it
+        is worth is not known here.
+        """
+        contract = self.instrument
+        if self.fee_currency in ("", contract.currency):
+            if self.fee > max(notional, 100 + 5 * self.quantity):  # options at 0.00 still cost a fee each
+                raise ValueError(f"fee {self.fee} is above the fill's notional")
+        elif self.fee_currency == contract.base and self.fee > self.quantity:
+            raise ValueError(f"fee {self.fee} {contract.base} is above the units of the fill")
 
     @cached_property
     def key(self) -> str:
@@ -160,6 +170,14 @@ class Fill(Message):
     def order(self) -> tuple[Any, str]:
         """The place of the fill in the fold: execution time, then key."""
         return (self.executed_at, self.key)
+
+    @cached_property
+    def terms(self) -> tuple[tuple[Any, str], Decimal, Decimal, Decimal, bool]:
+        """What the fold reads, in one look-up: place, signed units, price, fee, and whether it is a plain trade, with
+        its fee in the settlement currency.
+        """
+        plain = self.kind is FillKind.TRADE and self.fee_currency == self.instrument.currency
+        return self.order, self.signed_quantity, self.price, self.fee, plain
 
     def __repr__(self) -> str:
         kind = "" if self.kind is FillKind.TRADE else f"{self.kind} "

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stopline.ledger.book import Book, Day
+from stopline.ledger.book import MAX_HELD, Book, Day
 from stopline.ledger.check import differences
 from stopline.ledger.position import METHODS, Lot
+from stopline.model.errors import Rejected
 from stopline.model.fill import Fill
 
 from ..make import NOON, account, at, equity, fill, trade
@@ -116,3 +117,15 @@ def test_a_position_that_the_book_has_forgotten_must_be_flat() -> None:
     closed = [trade(1, 10, 100), trade(2, -10, 101)]
     book = replace(booked(closed), positions={})
     assert differences(book, closed, SESSION_OF, NOW) == []
+
+
+def test_only_so_many_amendments_may_wait_for_their_fills() -> None:
+    """Domain 3.8: kept, with a limit; a fill that comes is booked all the same, and frees its amendment's place."""
+    waiting = [fill(f"B-{n}", kind="BUST", ref=f"E-{n}") for n in range(MAX_HELD)]
+    full = booked(waiting, size=MAX_HELD)
+    with pytest.raises(Rejected) as refused:
+        full.with_fills([fill("B-x", kind="BUST", ref="E-x")], SESSION_OF, lambda *_: (), NOW)
+    assert refused.value.reason == "TOO_MANY_HELD"
+    after = booked([*waiting, fill("E-0"), fill("B-x", kind="BUST", ref="E-x")])
+    assert sum(map(len, after.held.values())) == MAX_HELD
+    assert after.net_quantity("SPY") == 0

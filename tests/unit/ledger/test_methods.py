@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stopline.ledger.position import METHODS, Position, fold, fold_all
+from stopline.ledger.bulk import fold_all
+from stopline.ledger.position import METHODS, Position, fold
 from stopline.model.errors import Rejected
 from stopline.model.fill import Fill
 from stopline.model.instrument import Instrument
@@ -179,7 +180,7 @@ def test_the_bulk_fold_is_the_single_one(fills: list[Fill], method: str) -> None
 def test_the_usual_case_is_folded_like_any_other(fills: list[Fill]) -> None:
     """The quick way of plain trades gives what the way of all other contracts gives."""
     slow = Position(fills[0].instrument, "default")
-    slow._plain = False
+    slow.is_plain = False
     ordered = sorted(fills, key=lambda f: f.order)
     quick, booked = fold(fills)
     assert [slow.apply(one) for one in ordered] == booked

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from stopline.model.errors import Rejected
 from stopline.model.fill import MAX_EXTRAS, TRADES, Fill, FillKind
+from stopline.model.instrument import Instrument
 from stopline.model.wire import decode_object, validate
 
 from ..make import equity, fill, option, raw_fill
@@ -117,6 +118,23 @@ def test_the_largest_notional_is_exact_and_one_step_more_is_refused() -> None:
 def test_a_rebate_and_a_fee_up_to_the_notional_are_taken(fee: str) -> None:
     """B54."""
     assert fill(fee=fee).fee == Decimal(fee)
+
+
+def test_a_fee_in_a_third_currency_is_not_measured_by_the_notional() -> None:
+    """B54: 1,500 yen for a trade of 1,000 dollars are less than 10 of them; what a currency is worth is not known here."""
+    assert fill(fee="1500", fee_currency="JPY").fee == 1500
+    assert "fee is beyond" in refusal(raw_fill(fee="1000000000000001", fee_currency="JPY"))
+    assert "fee is beyond" in refusal(raw_fill(fee="-1000000000000001"))
+
+
+def test_a_fee_taken_out_of_the_units_is_not_more_than_they_are() -> None:
+    """B54."""
+    bitcoin = Instrument.model_validate(
+        {"symbol": "BTC-USD", "kind": "crypto", "currency": "USD", "base": "BTC"}
+    )
+    facts = {"quantity": "0.5", "price": "90000", "instrument": bitcoin, "fee_currency": "BTC"}
+    assert fill(fee="0.5", **facts).fee == Decimal("0.5")
+    assert "above the units" in refusal(raw_fill(fee="0.500001", **facts))
 
 
 def test_a_fee_is_in_the_currency_of_the_instrument_unless_it_says_otherwise() -> None:
