@@ -58,20 +58,29 @@ _DAILY = time(8)  # UTC: where markets never close
 _ROOT = re.compile(r"([A-Z.&]+)[0-9]{6}[CP][0-9]{8}")
 
 
+@lru_cache(8192)
+def _root(symbol: str, underlying: str) -> str:
+    match = _ROOT.fullmatch(symbol)
+    return match[1] if match else underlying
+
+
 def root_of(contract: Instrument) -> str:
     """Return the root of an option's symbol, or its underlying where the symbol is not of the OCC's form."""
-    match = _ROOT.fullmatch(contract.symbol)
-    return match[1] if match else contract.underlying
+    return _root(contract.symbol, contract.underlying)
 
 
 def product_of(contract: Instrument) -> Product:
     """Return how an option ends."""
-    known = PRODUCTS.get(root_of(contract))
+    return _product(root_of(contract), contract.currency)
+
+
+def _product(root: str, currency: str) -> Product:
+    known = PRODUCTS.get(root)
     if known is not None:
         return known
-    if contract.currency == "USD":
+    if currency == "USD":
         return _SHARE
-    return _NSE_SHARE if contract.currency == "INR" else _ABROAD
+    return _NSE_SHARE if currency == "INR" else _ABROAD
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +101,14 @@ def expiry_clock(contract: Instrument, account_sessions: Calendar) -> ExpiryCloc
     In an account whose market never closes, an option without a product in the table is one on a coin.
     """
     assert contract.expiry is not None
-    coin = account_sessions.every_day and root_of(contract) not in PRODUCTS
-    product = _COIN if coin else product_of(contract)
-    return _clock(product, contract.expiry, product.calendar or account_sessions.name)
+    return _clock(root_of(contract), contract.currency, contract.expiry, account_sessions.name)
 
 
-@lru_cache(4096)
-def _clock(product: Product, expiry: date, market: str) -> ExpiryClock:
-    sessions = calendar(market)
+@lru_cache(8192)
+def _clock(root: str, currency: str, expiry: date, market: str) -> ExpiryClock:
+    coin = calendar(market).every_day and root not in PRODUCTS
+    product = _COIN if coin else _product(root, currency)
+    sessions = calendar(product.calendar or market)
     if sessions.every_day:
         moment = datetime.combine(expiry, _DAILY, UTC)
         return ExpiryClock(product.settlement, moment, moment, moment)

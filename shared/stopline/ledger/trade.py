@@ -18,6 +18,7 @@ from functools import cached_property
 from math import gcd
 
 from stopline.ledger.payoff import Leg, Margin, margin_of
+from stopline.ledger.position import position_key
 from stopline.ledger.structure import Structure, structure_of
 from stopline.ledger.trade_leg import MATCHED_WITHIN, TradeLeg
 from stopline.model.decimals import EXACT, ZERO, decimal_text, divide
@@ -108,6 +109,20 @@ class Trade:
     def cost(self) -> Decimal:
         """What the open units were bought for (negative: a credit)."""
         return _sum(leg.cost for leg in self.legs)
+
+    @cached_property
+    def open_units(self) -> Sequence[tuple[str, Instrument, Decimal]]:
+        """What is open of each leg: key of the position, instrument, signed units."""
+        return [
+            (position_key(leg.strategy, leg.instrument.symbol), leg.instrument, leg.quantity)
+            for leg in self.legs
+            if leg.lots
+        ]
+
+    @cached_property
+    def booked(self) -> Decimal:
+        """What the trade has made, less what the open units cost: with their value it is the total P&L, net of fees."""
+        return EXACT.subtract(self.net, self.cost)
 
     def time_in_trade(self, now: datetime) -> timedelta:
         """Return how long the trade has been, or was, open."""

@@ -147,6 +147,10 @@ class _Folding:
     legs: list[TradeLeg]
     method: str
     parts: Parts = field(default_factory=list)  # of the fill that was folded last
+    open: list[TradeLeg] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.open = [leg for leg in self.legs if leg.lots]
 
     def apply(self, fill: Fill) -> None:
         kind, contract = fill.kind, fill.instrument
@@ -169,18 +173,19 @@ class _Folding:
         _charge(parts, *_settled(fee.fee_currency, fee.fee, contract, of.price))
 
     def _held(self) -> Parts:
-        return [(leg, abs(leg.quantity)) for leg in self.legs if leg.lots]
+        return [(leg, abs(leg.quantity)) for leg in self.open]
 
     def _exchange(self, left: Decimal, fill: Fill) -> Parts:
         """Move units at a fill's price: close what stands against them, open a leg for the rest."""
         parts: Parts = []
         if not left:
             return parts
-        held = [leg for leg in self.legs if leg.lots]
+        held = self.open
         if held and held[0].lots[0].quantity.is_signed() is not left.is_signed():
             own = f"group:{fill.group_id}"
             for several in ([leg for leg in held if leg.tag == own], held):
                 left = self._close(several, left, fill, parts)
+            self.open = [leg for leg in held if leg.lots]
         if left:
             parts.append((self._open(left, fill), abs(left)))
         return parts
@@ -212,10 +217,11 @@ class _Folding:
 
     def _open(self, units: Decimal, fill: Fill) -> TradeLeg:
         tag, place = tag_of(fill), fill.order
-        leg = next((leg for leg in self.legs if leg.lots and leg.tag == tag), None)
+        leg = next((leg for leg in self.open if leg.tag == tag), None)
         if leg is None:
             leg = TradeLeg(fill.instrument, fill.strategy, tag, place)
             self.legs.append(leg)
+            self.open.append(leg)
         leg.lots.append(Lot(units, fill.price, fill.executed_at, fill.key))
         leg.opened += units
         leg.entry_worth += units * fill.instrument.worth(fill.price)
@@ -227,9 +233,8 @@ class _Folding:
     def _apply_event(self, fill: Fill) -> None:
         """Fold what is no trade: money that is paid or comes in, or a split."""
         if fill.kind is FillKind.SPLIT:
-            for leg in self.legs:
-                if leg.lots:
-                    _split(leg, fill.quantity, fill.price)
+            for leg in self.open:
+                _split(leg, fill.quantity, fill.price)
         elif fill.kind is FillKind.FLOW:
             return
         elif (

@@ -21,6 +21,7 @@ from stopline.model.times import utc_text
 
 Raw = tuple[Position | None, list[dict[str, Any]]]
 Scope = tuple[str, str]
+MOST_CLOSED = 600  # legs: a book must stay small on the busiest day too
 
 
 class LegTable(Mapping[str, Sequence[TradeLeg]]):
@@ -82,18 +83,40 @@ class LegTable(Mapping[str, Sequence[TradeLeg]]):
             for key, (position, items) in self._raw.items()
             if key not in self._legs
             for item in items
-            if item.get("exit_at", "~")[:19] < text[:19] and not item.get("lots", position and position.lots)
+            if item.get("exit_at", "~")[:19] < text[:19] and _is_closed(item, position)
         }
         for key, legs in list(self._legs.items()):
             if any(leg.exit_at and leg.exit_at < moment and not leg.lots for leg in legs):
                 old.add(key)
         return {self.scope_of(key) for key in old}
 
-    def scopes_changed_since(self, before: "LegTable") -> set[Scope]:
-        """Return the scopes with a position whose legs are not those of a table that this one was made from."""
-        kept = {key for key, legs in self._legs.items() if before._legs.get(key) is legs}
+    def changed_since(self, before: "LegTable") -> set[str]:
+        """Return the keys whose legs are not those of a table that this one was made from."""
+        kept = {key for key, legs in list(self._legs.items()) if before._legs.get(key) is legs}
         kept |= {key for key, raw in self._raw.items() if before._raw.get(key) is raw}
-        return {table.scope_of(key) for table in (self, before) for key in table if key not in kept}
+        return ({*self} | {*before}) - kept
+
+    def count_closed(self) -> int:
+        """Return how many legs are closed; no leg is read for it."""
+        read = self._legs.copy()
+        return sum(not leg.lots for legs in read.values() for leg in legs) + sum(
+            _is_closed(item, position)
+            for key, (position, items) in self._raw.items()
+            if key not in read
+            for item in items
+        )
+
+    def has_closed_legs(self, scopes: Container[Scope]) -> bool:
+        """Tell whether a leg of some scopes is closed; no leg is read for it."""
+        return any(
+            self.scope_of(key) in scopes
+            and (
+                any(not leg.lots for leg in self._legs[key])
+                if key in self._legs
+                else any(_is_closed(item, self._raw[key][0]) for item in self._raw[key][1])
+            )
+            for key in self
+        )
 
     def encode(self, positions: Mapping[str, Position]) -> dict[str, list[dict[str, Any]]]:
         """Write the legs as plain data."""
@@ -103,6 +126,10 @@ class LegTable(Mapping[str, Sequence[TradeLeg]]):
             else [_encode(leg, positions.get(key)) for leg in self._legs[key]]
             for key in sorted(self)
         }
+
+
+def _is_closed(item: Mapping[str, Any], position: Position | None) -> bool:
+    return not item.get("lots", position and position.lots)
 
 
 def decode_legs(
@@ -137,7 +164,12 @@ class LegChanges:
         begins = min((step.fill.order for step in (*before, *after)), default=None)
         was, now = fold_legs(before, self._method), fold_legs(after, self._method)
         kept = [leg for leg in held if begins is None or leg.start < begins]
-        self.changed[key] = [*kept, *(leg for leg in now if leg.lots or leg in held or leg not in was)]
+        known = {leg.start for leg in held}
+        stood = {leg.start: leg for leg in was}  # no two legs of a position begin with one fill
+        self.changed[key] = [
+            *kept,
+            *(leg for leg in now if leg.lots or leg.start in known or leg != stood.get(leg.start)),
+        ]
 
     def add_late_fee(self, key: str, fee: Fill, of: Fill) -> bool:
         """Add a fee to the leg of its fill; False where the fill log must say which that is."""
@@ -155,19 +187,45 @@ class LegChanges:
 
 
 def pruned(account: str, table: LegTable, now: datetime) -> LegTable:
-    """Return the table without the trades that have been closed for a day: BigQuery has them."""
+    """Return the table without the trades that have been closed for a day, or that newer closed ones crowd out:
+    BigQuery has them.
+    """
     since = now - CLOSED_KEPT
-    scopes = table.scopes_with_legs_closed_before(since)
+    crowded = table.count_closed() > MOST_CLOSED
+    scopes = (
+        {table.scope_of(key) for key in table} if crowded else table.scopes_with_legs_closed_before(since)
+    )
     if not scopes:
         return table
     members = table.of_scopes(scopes)
     trades = group_legs(account, (leg for legs in members.values() for leg in legs))
     gone = {id(leg) for trade in trades if closed_before(trade, since) for leg in trade.legs}
+    if crowded:
+        gone |= {id(leg) for trade in _crowded_out(trades) for leg in trade.legs}
     if not gone:
         return table
     return table.replaced(
-        {key: [leg for leg in legs if id(leg) not in gone] for key, legs in members.items()}
+        {
+            key: [leg for leg in legs if id(leg) not in gone]
+            for key, legs in members.items()
+            if any(id(leg) in gone for leg in legs)
+        }
     )
+
+
+def _crowded_out(trades: Sequence[Trade]) -> Iterator[Trade]:
+    """Yield the closed trades whose legs are beyond the half of what may be kept, so that it is seldom done."""
+    closed = sorted((trade for trade in trades if trade.exited_at), key=_exit, reverse=True)
+    kept = 0
+    for trade in closed:
+        kept += len(trade.legs)
+        if kept > MOST_CLOSED // 2:
+            yield trade
+
+
+def _exit(trade: Trade) -> tuple[datetime, str]:
+    assert trade.exited_at is not None
+    return trade.exited_at, trade.trade_id
 
 
 _NUMBERS = ("exit_worth", "realised", "fees", "income")  # 0 where they are not written

@@ -5,9 +5,8 @@ at its entry and exit.
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from decimal import Decimal, localcontext
+from decimal import Decimal
 
-from stopline.ledger.position import position_key
 from stopline.ledger.trade import Status, Trade
 from stopline.model.decimals import EXACT
 
@@ -36,16 +35,13 @@ UNSEEN = TradeWatch()
 
 def total_pnl(trade: Trade, mark_of: MarkOf) -> Decimal | None:
     """Return what a trade has made with its open legs at their marks, net of fees; None where a mark is UNKNOWN."""
-    with localcontext(EXACT):
-        total = trade.net - trade.cost
-        for leg in trade.legs:
-            if not leg.lots:
-                continue
-            mark = mark_of(position_key(leg.strategy, leg.instrument.symbol))
-            if mark is None:
-                return None
-            total += leg.quantity * leg.instrument.worth(mark)
-        return total
+    total = trade.booked
+    for key, contract, units in trade.open_units:
+        mark = mark_of(key)
+        if mark is None:
+            return None
+        total = EXACT.add(total, EXACT.multiply(units, contract.worth(mark)))
+    return total
 
 
 def watch_trades(

@@ -1,11 +1,13 @@
 """Trades as rows of the history: when they close, and whenever what was told of them is no longer so."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
 from stopline.ledger.book import Book
 from stopline.ledger.trade import Status, Trade, describe_leg, group_legs
+from stopline.ledger.trade_leg import MATCHED_WITHIN, TradeLeg
+from stopline.ledger.trade_table import LegTable
 from stopline.model.decimals import decimal_text
 from stopline.model.ids import digest
 from stopline.model.messages import HistoryRow
@@ -17,10 +19,9 @@ VOID = "VOID"  # a trade that was told, and is none any more
 
 def trade_rows(before: Book, book: Book) -> list[HistoryRow]:
     """Return the rows of the trades that a commit closed, opened again, restated, or made void."""
-    scopes = book.legs.scopes_changed_since(before.legs)
     was, now = (
-        {trade.trade_id: trade for trade in group_legs(each.account, _of(each.legs.of_scopes(scopes)))}
-        for each in (before, book)
+        {trade.trade_id: trade for trade in group_legs(each.account, legs)}
+        for each, legs in zip((before, book), _concerned(before.legs, book.legs), strict=True)
     )
     told = {id_ for id_, trade in was.items() if trade.status is Status.CLOSED}
     changed = [
@@ -85,5 +86,41 @@ def _seconds(since: datetime, until: datetime | None) -> int | None:
     return None if until is None else int((until - since).total_seconds())
 
 
-def _of(legs: Mapping[str, Any]) -> list[Any]:
-    return [leg for some in legs.values() for leg in some]
+def _concerned(before: LegTable, after: LegTable) -> tuple[list[TradeLeg], list[TradeLeg]]:
+    """Return the legs, before and after a commit, of the trades that it may have touched; none where no leg of their
+    scopes is closed, as then there is nothing to tell.
+    """
+    keys = after.changed_since(before)
+    scopes = {table.scope_of(key) for table in (before, after) for key in keys if key in table}
+    if not (before.has_closed_legs(scopes) or after.has_closed_legs(scopes)):
+        return [], []
+    was, now = before.of_scopes(scopes), after.of_scopes(scopes)
+    touched = [leg for some in (was, now) for key in keys for leg in some.get(key, ())]
+    near = {id(leg) for leg in touched}
+    tags = {leg.tag for leg in touched}
+    for chain in _chains(leg for some in (was, now) for legs in some.values() for leg in legs):
+        if any(id(leg) in near for leg in chain):
+            near |= {id(leg) for leg in chain}
+            tags |= {leg.tag for leg in chain}
+    tags.discard("")
+    found = [
+        [leg for legs in some.values() for leg in legs if id(leg) in near or leg.tag in tags]
+        for some in (was, now)
+    ]
+    return found[0], found[1]
+
+
+def _chains(legs: Iterable[TradeLeg]) -> Iterator[list[TradeLeg]]:
+    """Yield the legs that matching may put together: those without a group, connected by gaps of a few seconds."""
+    chain: list[TradeLeg] = []
+    for leg in sorted((leg for leg in legs if not leg.tag.startswith("group:")), key=_start):
+        if chain and leg.start[0] - chain[-1].start[0] > MATCHED_WITHIN:
+            yield chain
+            chain = []
+        chain.append(leg)
+    if chain:
+        yield chain
+
+
+def _start(leg: TradeLeg) -> tuple[datetime, str]:
+    return leg.start

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from stopline.ledger.book import Book
 from stopline.ledger.lifecycle import Assignment, SpotOf, assignments, exposure
 from stopline.model.account import Account
-from stopline.model.decimals import decimal_text
+from stopline.model.decimals import ZERO, decimal_text
 from stopline.model.messages import Alert
 from stopline.model.times import utc_text
 from stopline.rules.lifecycle_watch import conditions, lifecycle_alerts
@@ -33,6 +33,9 @@ def follow_lifecycle(
     return Lifecycle(standing, alerts, _shown(expected) if expected else None)
 
 
+SHOWN = 50  # options; the exposure counts all
+
+
 def _shown(expected: Sequence[Assignment]) -> dict[str, Any]:
     return {
         "exposure": {currency: _text(amount) for currency, amount in sorted(exposure(expected).items())},
@@ -47,9 +50,15 @@ def _shown(expected: Sequence[Assignment]) -> dict[str, Any]:
                 "early": each.early,
                 "dividend_risk": each.dividend,
             }
-            for each in expected
+            for each in _most(expected)
         ],
     }
+
+
+def _most(expected: Sequence[Assignment]) -> list[Assignment]:
+    """Return those in the money, or where that is unknown, the largest first."""
+    some = [each for each in expected if each.is_expected is not False]
+    return sorted(some, key=lambda each: (-abs(each.money or ZERO), each.position.key))[:SHOWN]
 
 
 def _text(value: Decimal | None) -> str | None:

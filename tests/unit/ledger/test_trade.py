@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stopline.ledger.book import Book
+from stopline.ledger.encoding import decode_book, encode_book
 from stopline.ledger.trade import Status, Trade
 from stopline.model.fill import Fill
 from stopline.model.instrument import Instrument
@@ -289,6 +290,21 @@ def test_a_trade_that_was_closed_a_day_ago_leaves_the_book_and_an_open_one_stays
     later = book.pruned(LATER + timedelta(days=1))
     assert list(later.trades()) == book.open_trades()
     assert book.pruned(NOON + timedelta(hours=23)).trades() == book.trades()
+
+
+def test_the_newest_closed_trades_crowd_out_the_oldest() -> None:
+    """Design 3: of 700 round trips of one day the book keeps the last 300; open trades stay."""
+    fills = [
+        fill(f"E-{n}", "BUY" if n % 2 else "SELL", 1, 100 + n % 2, at(n - 3000), order_id=f"O-{n // 2}")
+        for n in range(1400)
+    ]
+    held = fill("Z", "BUY", 1, 100, at(-4000), equity("QQQ"))
+    book = booked([[held, *fills]])
+    kept = book.pruned(LATER)
+    assert list(kept.trades()) == [book.trades()[0], *book.trades()[-300:]]
+    again = decode_book(encode_book(book)).pruned(LATER)
+    assert again.trades() == kept.trades()
+    assert kept.pruned(LATER) is kept
 
 
 def test_a_bust_after_the_trade_has_left_the_book_brings_back_what_it_changes() -> None:

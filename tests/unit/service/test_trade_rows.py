@@ -6,9 +6,18 @@ import json
 from datetime import timedelta
 from typing import Any
 
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stopline.ledger.book import Book
+from stopline.ledger.encoding import decode_book, encode_book
+from stopline.ledger.trade import Status
 from stopline.model.fill import Fill
 from stopline.model.prices import PriceBatch, Quote
+from stopline.service.trade_rows import trade_rows
 
+from ..ledger.test_book import LATER, SESSION_OF, Log
+from ..ledger.test_trade_leg import tagged_fills
 from ..make import NOON, at, fill, option
 from .world import World
 
@@ -148,3 +157,27 @@ def test_closed_trades_leave_the_book_document_after_a_day() -> None:
     book = world.book()
     assert book is not None
     assert [trade.underlying for trade in book.trades()] == ["SPY"]
+
+
+@given(tagged_fills(max_size=10), st.data())
+def test_the_rows_are_those_of_all_trades_compared(fills: list[Fill], data: st.DataObject) -> None:
+    """R7.1: only legs that a commit may concern are looked at; all of them give the same rows."""
+    order = data.draw(st.permutations(fills))
+    cut = data.draw(st.integers(0, len(fills)))
+    log = Log()
+    before = Book("demo").with_fills(order[:cut], SESSION_OF, log, LATER) if cut else Book("demo")
+    log.fills = order[:cut]
+    after = before.with_fills(order[cut:], SESSION_OF, log, LATER) if cut < len(order) else before
+    was = {trade.trade_id: trade for trade in before.trades()}
+    now = {trade.trade_id: trade for trade in after.trades()}
+    told = {id_ for id_, trade in was.items() if trade.status is Status.CLOSED}
+    expected = {
+        (id_, trade.status.value)
+        for id_, trade in now.items()
+        if trade != was.get(id_) and (trade.status is Status.CLOSED or id_ in told)
+    } | {(id_, "VOID") for id_ in told - now.keys()}
+    for book in (before, decode_book(encode_book(before))):  # what was read is not decoded yet
+        again = book.with_fills(order[cut:], SESSION_OF, log, LATER) if cut < len(order) else book
+        found = [(row.row["trade_id"], row.row["status"]) for row in trade_rows(book, again)]
+        assert len(found) == len(set(found))
+        assert set(found) == expected
