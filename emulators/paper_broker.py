@@ -2,10 +2,9 @@
 
 It does what a broker adapter of yours has to do: it holds commands back by epoch, expiry and position, asks
 for the trading state before anything that adds risk, and reports each execution under an id that follows from
-the order's. `PaperBroker` is logic only; `serve_embedded` and `PullLoop` connect it to the topic `orders`.
+the order's, and what became of each command. It is logic only; `emulators/broker_link.py` connects it to the topic `orders`.
 """
 
-import base64
 import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
@@ -14,17 +13,14 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
-from emulators.bootstrap import Rest
-from stopline.adapters.memory import MemoryBus
 from stopline.model.control import TradingState
 from stopline.model.decimals import EXACT, ZERO
 from stopline.model.errors import Rejected
 from stopline.model.fill import DEFAULT_STRATEGY, Fill, Side
 from stopline.model.instrument import Instrument, Kind
-from stopline.model.messages import Command, CommandAction
+from stopline.model.messages import Command, CommandAction, ExecutionReport, ReportStatus
 from stopline.model.prices import Quote
 from stopline.model.wire import decode_object, validate
-from stopline.ports import Clock, Outgoing
 from stopline.risk.border import to_decimal
 
 TradingStateOf = Callable[[str], TradingState]
@@ -77,8 +73,13 @@ class Misbehaviour:
 
     reject: int = 0  # refuse so many orders or commands
     twice: int = 0  # report so many fills twice
+    renamed: int = 0  # report so many fills once more, under another id
     late: timedelta = timedelta(0)  # report fills so much after their execution
     most: Decimal | None = None  # fill at most so many units a price: the rest waits for the next one
+    deaf: int = 0  # ignore so many cancels
+    overdue: bool = False  # go on with commands that have expired
+    apart: int = 0  # execute so many spreads leg by leg, the long leg first, the rest at the next price
+    silent: bool = False  # report nothing about commands
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,10 @@ class _Ticket:
     group_id: str | None = None
     expires_at: datetime | None = None
     command: bool = False
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        return self.account, self.strategy, self.instrument.symbol
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +128,8 @@ class PaperBroker:
         self._reports: dict[str, Report] = {}
         self._working: dict[str, _Ticket] = {}
         self._outbox: deque[_Due] = deque()
+        self._commands: dict[str, Command] = {}
+        self.told: deque[ExecutionReport] = deque()  # reports on commands, to publish
         self._lock = threading.RLock()
 
     def position(self, account: str, strategy: str, symbol: str) -> Decimal:
@@ -145,6 +152,7 @@ class PaperBroker:
                 after = self._try(ticket, now)
                 if after != before:
                     moved.append(after)
+                    self._tell(after, now)
             return moved
 
     def order(self, order: Order, now: datetime) -> Report:
@@ -180,13 +188,19 @@ class PaperBroker:
                 reason = f"epoch {command.epoch} is over, {seen} holds"
                 return self._note(command.command_id, Status.DROPPED, reason)
             self._epochs[command.account] = command.epoch
-            if now >= command.expires_at:
-                return self._note(command.command_id, Status.DROPPED, "it has expired")
-            if self._rejects():
-                return self._note(command.command_id, Status.REFUSED, "the broker does not take it")
             if command.action is CommandAction.CANCEL_ALL:
                 return self._cancel_all(command)
-            return self._close(command, now)
+            self._commands[command.command_id] = command
+            report = self._carry_out(command, now)
+            self._tell(report, now)
+            return report
+
+    def _carry_out(self, command: Command, now: datetime) -> Report:
+        if now >= command.expires_at and not self.misbehaviour.overdue:
+            return self._note(command.command_id, Status.DROPPED, "it has expired")
+        if self._rejects():
+            return self._note(command.command_id, Status.REFUSED, "the broker does not take it")
+        return self._close_as_one(command, now) if command.legs else self._close(command, now)
 
     def message(self, data: bytes, now: datetime) -> Report | None:
         """Carry out a message of the topic `orders`; None where it is no command: see `unreadable`."""
@@ -209,6 +223,32 @@ class PaperBroker:
                 count += 1
         return count
 
+    def _tell(self, report: Report, now: datetime) -> None:
+        """Note what became of a command, to be published."""
+        command = self._commands.get(report.id)
+        if command is None or self.misbehaviour.silent:
+            return
+        filled = sum((f.quantity for f in report.fills), ZERO)
+        if command.legs:
+            filled = (command.quantity or ZERO) if report.status is Status.FILLED else ZERO
+        statuses = {
+            Status.FILLED: ReportStatus.FILLED,
+            Status.WORKING: ReportStatus.PARTIAL if filled else ReportStatus.ACCEPTED,
+            Status.CANCELLED: ReportStatus.CANCELLED,
+        }
+        status = statuses.get(report.status, ReportStatus.EXPIRED if filled else ReportStatus.REJECTED)
+        self.told.append(
+            ExecutionReport(
+                command_id=report.id,
+                account=command.account,
+                broker=self.name,
+                status=status,
+                reason=report.reason,
+                filled=filled,
+                reported_at=now.astimezone(UTC),
+            )
+        )
+
     # --- execution ---
 
     def _close(self, command: Command, now: datetime) -> Report:
@@ -224,27 +264,84 @@ class PaperBroker:
             Side(command.side),
             command.quantity,
             command.limit_price if command.order_type == "LIMIT" else None,
+            command.group_id,
             expires_at=command.expires_at,
             command=True,
         )
         return self._try(ticket, now)
 
+    def _close_as_one(self, command: Command, now: datetime) -> Report:
+        """Execute all legs of a spread at once, or none."""
+        if command.quantity is None:
+            return self._note(command.command_id, Status.DROPPED, "a close needs a whole order")
+        legs = []
+        for leg in command.legs:
+            quantity = EXACT.multiply(leg.ratio, command.quantity)
+            strategy = command.strategy or DEFAULT_STRATEGY
+            ticket = _Ticket(
+                command.command_id,
+                command.account,
+                strategy,
+                leg.instrument,
+                Side(leg.side),
+                quantity,
+                None,
+                command.group_id,
+                command.expires_at,
+                command=True,
+            )
+            if self._reducible(ticket) < quantity:
+                return self._note(ticket.id, Status.DROPPED, f"would not reduce {leg.instrument.symbol}")
+            price = self._market(ticket)
+            if price is None:
+                return self._note(ticket.id, Status.REFUSED, f"no price for {leg.instrument.symbol}")
+            legs.append((ticket, price, leg.ratio))
+        cost = sum((p * r if t.side is Side.BUY else -p * r for t, p, r in legs), ZERO)
+        if command.limit_price is not None and cost > command.limit_price:
+            return self._note(
+                command.command_id, Status.REFUSED, f"costs {cost} a unit, the limit is {command.limit_price}"
+            )
+        if self.misbehaviour.apart > 0:
+            self.misbehaviour.apart -= 1
+            legs = [leg for leg in legs if leg[0].side is Side.SELL]
+        for ticket, price, _ in legs:
+            self._execute(ticket, ticket.left, price, now)
+        whole = len(legs) == len(command.legs)
+        return self._note(
+            command.command_id, Status.FILLED if whole else Status.REFUSED, "" if whole else "legged out"
+        )
+
+    def _reducible(self, ticket: _Ticket) -> Decimal:
+        """Return how many units may be closed: what is held, less what works on the same side already."""
+        held = self._positions[ticket.key]
+        if not held or (held > 0) is (ticket.side is Side.BUY):
+            return ZERO
+        others = (
+            t
+            for t in self._working.values()
+            if t.id != ticket.id and (t.key, t.side) == (ticket.key, ticket.side)
+        )
+        return max(abs(held) - sum((t.left for t in others), ZERO), ZERO)
+
     def _cancel_all(self, command: Command) -> Report:
-        mine = [t for t in self._working.values() if t.account == command.account]
+        if self.misbehaviour.deaf > 0:
+            self.misbehaviour.deaf -= 1
+            return self._note(command.command_id, Status.FILLED, "")
+        mine = [t for t in self._working.values() if _concerns(command, t)]
         for ticket in mine:
-            self._note(ticket.id, Status.CANCELLED, f"by {command.command_id}")
+            self._tell(self._note(ticket.id, Status.CANCELLED, f"by {command.command_id}"), command.issued_at)
         return self._note(command.command_id, Status.FILLED, f"{len(mine)} working orders cancelled")
 
     def _try(self, ticket: _Ticket, now: datetime) -> Report:
         """Execute as much of a ticket as may be executed now."""
-        if ticket.expires_at is not None and now >= ticket.expires_at:
+        if ticket.expires_at is not None and now >= ticket.expires_at and not self.misbehaviour.overdue:
             return self._note(ticket.id, Status.DROPPED, "it has expired")
-        held = self._positions[ticket.account, ticket.strategy, ticket.instrument.symbol]
+        held = self._positions[ticket.key]
         quantity = ticket.left
         if ticket.command:
-            if not held or (held > 0) is (ticket.side is Side.BUY):
+            quantity = min(quantity, self._reducible(ticket))
+            if quantity <= 0:
                 return self._note(ticket.id, Status.DROPPED, "there is nothing to reduce")
-            quantity = min(quantity, abs(held))
         price = self._market(ticket)
         if price is None:
             return self._wait(ticket, "waits for a price")
@@ -256,7 +353,7 @@ class PaperBroker:
         self._execute(ticket, quantity, price, now)
         rest = EXACT.subtract(ticket.left, quantity)
         if ticket.command:
-            rest = min(rest, abs(self._positions[ticket.account, ticket.strategy, ticket.instrument.symbol]))
+            rest = min(rest, abs(self._positions[ticket.key]))
         if rest > 0:
             return self._wait(replace(ticket, left=rest), f"{rest} left")
         return self._note(ticket.id, Status.FILLED, "")
@@ -308,13 +405,16 @@ class PaperBroker:
             order_id=ticket.id,
             group_id=ticket.group_id,
         )
-        key = (ticket.account, ticket.strategy, ticket.instrument.symbol)
-        self._positions[key] = EXACT.add(self._positions[key], fill.signed_quantity)
+        self._positions[ticket.key] = EXACT.add(self._positions[ticket.key], fill.signed_quantity)
         self._reports[ticket.id] = Report(ticket.id, Status.WORKING, "", (*fills, fill))
         self._outbox.append(_Due(fill, now + self.misbehaviour.late))
         if self.misbehaviour.twice > 0:
             self.misbehaviour.twice -= 1
             self._outbox.append(_Due(fill, now + self.misbehaviour.late))
+        if self.misbehaviour.renamed > 0:
+            self.misbehaviour.renamed -= 1
+            renamed = fill.model_copy(update={"fill_id": f"{fill.fill_id}-again"})
+            self._outbox.append(_Due(renamed, now + self.misbehaviour.late))
 
     def _wait(self, ticket: _Ticket, reason: str) -> Report:
         report = self._note(ticket.id, Status.WORKING, reason)
@@ -335,68 +435,12 @@ class PaperBroker:
         return True
 
 
-# --- the two loops -----------------------------------------------------------------------------------------
-
-
-def serve_embedded(
-    broker: PaperBroker, bus: MemoryBus, clock: Clock, publish: Callable[[Fill], object]
-) -> None:
-    """Carry out what is published on `orders` of an embedded bus, and publish the fills."""
-
-    def handle(message: Outgoing, message_id: str, attempt: int) -> None:
-        broker.message(message.data, clock.now())
-        broker.flush(clock.now(), publish)
-
-    bus.subscribe("orders", handle)
-
-
-class PullLoop:
-    """Carries out what the subscription `orders-broker` of a Pub/Sub emulator holds, until closed.
-
-    A message is acknowledged when its fills are published: one that comes again finds its report, and only
-    what is not published yet goes out.
-    """
-
-    def __init__(
-        self,
-        broker: PaperBroker,
-        host: str,
-        project: str,
-        clock: Clock,
-        publish: Callable[[Fill], object],
-        every_s: float = 0.1,
-    ) -> None:
-        self._broker = broker
-        self._clock = clock
-        self._publish = publish
-        self._every_s = every_s
-        self._path = f"/v1/projects/{project}/subscriptions/orders-broker"
-        self._rest = Rest(host)
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="paper-broker", daemon=True)
-        self.faults: list[Exception] = []  # what kept it from pulling or publishing, for a look afterwards
-        self._thread.start()
-
-    def close(self) -> None:
-        """End the loop."""
-        self._closing.set()
-        self._thread.join()
-        self._rest.close()
-
-    def _run(self) -> None:
-        while not self._closing.wait(self._every_s):
-            try:
-                self._pull()
-            except Exception as problem:  # noqa: BLE001 - not acknowledged: the messages come again
-                if not self._closing.is_set():
-                    self.faults.append(problem)
-
-    def _pull(self) -> None:
-        body = {"maxMessages": 50, "returnImmediately": True}
-        received = self._rest.call("POST", f"{self._path}:pull", body, seconds=5).get("receivedMessages", [])
-        for one in received:
-            self._broker.message(base64.b64decode(one["message"].get("data", "")), self._clock.now())
-        self._broker.flush(self._clock.now(), self._publish)
-        if received:
-            ids = [one["ackId"] for one in received]
-            self._rest.call("POST", f"{self._path}:acknowledge", {"ackIds": ids})
+def _concerns(command: Command, ticket: _Ticket) -> bool:
+    """Tell whether a cancel is for a working order: each part that it names must be the order's."""
+    contract = ticket.instrument
+    return (
+        ticket.account == command.account
+        and command.strategy in (None, ticket.strategy)
+        and command.underlying in (None, contract.underlying)
+        and (command.instrument is None or command.instrument.symbol == contract.symbol)
+    )

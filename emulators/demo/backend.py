@@ -12,6 +12,7 @@ import requests
 from emulators.demo.questions import Question
 from emulators.paper_broker import PaperBroker
 from stopline.model.fill import Fill
+from stopline.model.messages import ExecutionReport
 from stopline.model.recipients import Recipients
 from stopline.runtime.app import App
 
@@ -48,7 +49,7 @@ class Backend(Protocol):
     def set_time(self, moment: datetime) -> None:
         """Move the time of every part."""
 
-    def connect(self, broker: PaperBroker, publish: Callable[[Fill], object]) -> None:
+    def connect(self, broker: PaperBroker, publish: Callable[[Fill | ExecutionReport], object]) -> None:
         """Let a broker carry out what is published on `orders`."""
 
     def wait(self, condition: Callable[[], bool], what: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import flask
 from werkzeug.serving import WSGIRequestHandler, make_server
 
+from emulators.broker_link import serve_embedded
 from emulators.demo.backend import (
     ACCOUNT,
     OPERATOR,
@@ -18,10 +19,11 @@ from emulators.demo.backend import (
     principals,
 )
 from emulators.demo.questions import Question
-from emulators.paper_broker import PaperBroker, serve_embedded
+from emulators.paper_broker import PaperBroker
 from emulators.processes import HOST
 from stopline.adapters.outbox_channel import Sent
 from stopline.model.fill import Fill
+from stopline.model.messages import ExecutionReport
 from stopline.rules.texts import discord_payload, email_parts
 from stopline.runtime import kill_api, status_api
 from stopline.runtime.app import App
@@ -48,7 +50,7 @@ class EmbeddedBackend:
     def set_time(self, moment: datetime) -> None:
         self._embedded.clock.set(moment)
 
-    def connect(self, broker: PaperBroker, publish: Callable[[Fill], object]) -> None:
+    def connect(self, broker: PaperBroker, publish: Callable[[Fill | ExecutionReport], object]) -> None:
         serve_embedded(broker, self._embedded.bus, self._embedded.clock, publish)
 
     def wait(self, condition: Callable[[], bool], what: str) -> None:

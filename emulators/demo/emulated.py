@@ -13,13 +13,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from emulators.broker_link import PullLoop
 from emulators.demo.backend import OPERATOR, Caller, DemoFailed, Told, discord_text, principals
 from emulators.demo.questions import Question, arrived
 from emulators.fakes import DiscordFake, Mail, Request, SmtpFake, TwilioFake
-from emulators.paper_broker import PaperBroker, PullLoop
+from emulators.paper_broker import PaperBroker
 from emulators.stack import Stack
 from stopline.adapters.clock import ReplayClock
 from stopline.model.fill import Fill
+from stopline.model.messages import ExecutionReport
 from stopline.runtime.app import App, Ports
 
 PATIENCE_S = 30.0  # for one thing to happen; a machine that is slower than this is told so
@@ -60,7 +62,7 @@ class EmulatedBackend:
     def set_time(self, moment: datetime) -> None:
         self._clock.set(moment)
 
-    def connect(self, broker: PaperBroker, publish: Callable[[Fill], object]) -> None:
+    def connect(self, broker: PaperBroker, publish: Callable[[Fill | ExecutionReport], object]) -> None:
         host = self._stack.emulators.pubsub_host
         loop = PullLoop(broker, host, self._stack.project, self._clock, publish)
         self._open.callback(loop.close)

@@ -25,7 +25,7 @@ from stopline.model.control import TradingState, account_scope
 from stopline.model.fill import Fill, Side
 from stopline.model.ids import document_id
 from stopline.model.instrument import Instrument, Kind
-from stopline.model.messages import Sweep, SweepKind
+from stopline.model.messages import ExecutionReport, Sweep, SweepKind
 from stopline.model.wire import canonical
 from stopline.ports import Outgoing, Path, Where
 from stopline.service.books import read_fill
@@ -305,7 +305,7 @@ class Story:
     def _send(self, topic: str, body: dict[str, Any]) -> None:
         self._app.ports.bus.publish([Outgoing(topic, canonical(body))])
 
-    def _publish(self, fill: Fill) -> None:
+    def _publish(self, fill: Fill | ExecutionReport) -> None:
         attributes = {"broker": fill.broker, "account": fill.account}
         body = canonical(fill.model_dump(mode="json"))
         self._app.ports.bus.publish([Outgoing("fills", body, attributes, key=fill.account)])

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import requests
 
+from emulators.broker_link import PullLoop
 from emulators.fakes import DiscordFake, SmtpFake, TwilioFake
-from emulators.paper_broker import Order, PaperBroker, PullLoop, Status
+from emulators.paper_broker import Order, PaperBroker, Status
 from emulators.stack import Emulators, Stack
 from stopline.adapters.clock import SystemClock
 from stopline.adapters.firestore import FirestoreStore
@@ -21,6 +22,7 @@ from stopline.model.account import Account
 from stopline.model.control import TradingState
 from stopline.model.fill import Fill, Side
 from stopline.model.instrument import Instrument, Kind
+from stopline.model.messages import ExecutionReport
 from stopline.model.prices import Quote
 from stopline.model.wire import canonical, validate
 from stopline.runtime.app import App, Ports
@@ -61,7 +63,7 @@ class Desk:
         self.send(fill)
         return fill
 
-    def send(self, fill: Fill) -> None:
+    def send(self, fill: Fill | ExecutionReport) -> None:
         self.stack.publish("fills", canonical(fill.model_dump(mode="json")))
 
 

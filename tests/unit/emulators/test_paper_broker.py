@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from emulators.paper_broker import Misbehaviour, Order, PaperBroker, Status, serve_embedded
+from emulators.broker_link import serve_embedded
+from emulators.paper_broker import Misbehaviour, Order, PaperBroker, Status
 from stopline.adapters.clock import ManualClock
 from stopline.adapters.memory import MemoryBus
 from stopline.model.control import TradingState
 from stopline.model.fill import Fill, Side
 from stopline.model.instrument import Instrument, Kind
-from stopline.model.messages import Command, CommandAction
+from stopline.model.messages import Command, CommandAction, ExecutionReport
 from stopline.model.prices import Quote
 from stopline.model.wire import canonical
 from stopline.ports import Outgoing, Unavailable
@@ -348,9 +349,11 @@ def test_a_fill_that_could_not_be_published_stays_due() -> None:
 def test_the_embedded_loop_executes_commands_and_publishes_the_fills() -> None:
     desk, bus = Desk(), MemoryBus()
     desk.order("o-1", Side.BUY, 10)
-    serve_embedded(desk.broker, bus, ManualClock(NOW), desk.published.append)
+    told: list[Fill | ExecutionReport] = []
+    serve_embedded(desk.broker, bus, ManualClock(NOW), told.append)
     command = canonical(close("c-1", Side.SELL, 10).model_dump(mode="json"))
     bus.publish([Outgoing("orders", command), Outgoing("orders", command), Outgoing("orders", b"?")])
     bus.run()
-    assert [fill.fill_id for fill in desk.published] == ["o-1-1", "c-1-1"]
+    assert [one.fill_id for one in told if isinstance(one, Fill)] == ["o-1-1", "c-1-1"]
+    assert [one.status.value for one in told if isinstance(one, ExecutionReport)] == ["filled"]
     assert bus.dead == []
