@@ -62,6 +62,17 @@ class SimBroker:
         self.positions[key] = self.positions.get(key, Decimal(0)) + signed
         self.contracts[key[1]] = fill["instrument"]
 
+    def _reject(self, command: Command) -> None:
+        report = {
+            "type": "stopline.report.v1",
+            "command_id": command.command_id,
+            "account": command.account,
+            "broker": "paper",
+            "status": "rejected",
+            "reported_at": utc_text(self._world.now),
+        }
+        self._world.accept(Outgoing("fills", canonical(report)))
+
     def handle(self, instance: Instance, delivery: Delivery) -> None:
         """Take one command as an adapter must: once, not stale, never through zero."""
         command = validate(Command, decode_object(delivery.message.data))
@@ -72,8 +83,10 @@ class SimBroker:
         if command.epoch < latest or self._world.now > command.expires_at or command.instrument is None:
             return
         self.executed.add(command.command_id)
-        if self._world.rng.random() < 0.1:
-            return  # rejected by the venue
+        if self._world.rng.random() < 0.1:  # rejected by the venue, which says so, or does not
+            if self._world.rng.random() < 0.5:
+                self._reject(command)
+            return
         key = (command.account, command.instrument.symbol)
         held = self.positions.get(key, Decimal(0))
         wanted = command.quantity or Decimal(0)
@@ -90,6 +103,8 @@ class SimBroker:
             command.command_id, key[0], self.contracts[key[1]], direction, quantity, Decimal(100), self._world
         )
         self.trade(fill)
+        if self._world.rng.random() < 0.7:  # else nobody can tell which command it is of
+            fill["order_id"] = command.command_id
         self._publish(fill)
 
 

@@ -44,6 +44,9 @@ COMMANDS = {
     "audit": Entry("stopline.cli.audit", "audit", "Check that the audit trail is whole."),
     "reconcile": Entry("stopline.cli.reconcile", "reconcile", "Compare a book with a broker's statement."),
     "adjust": Entry("stopline.cli.adjust", "adjust", "Change a book by hand, on record; or take that back."),
+    "reduce": Entry(
+        "stopline.cli.reduce", "reduce", "Preview what to close until a target holds, and close it."
+    ),
     "quarantine": Entry("stopline.cli.quarantine", "quarantine", "Look at messages that were refused."),
     "dead-letters": Entry(
         "stopline.cli.dead_letters", "dead_letters", "Messages that were given up: look, bring back, drop."

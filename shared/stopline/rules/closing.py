@@ -49,6 +49,7 @@ ENDED = timedelta(days=7)  # how long a request that has ended is known: it clos
 class Situation:
     """What a closing is worked out from. `quotes` are those young enough to trade by, `trading` tells whether the
     account's market is open, `halted` whether the trading state says that a position must go; `whole`: all of them.
+    `denied`: what a broker's statement shows although the book is flat.
     """
 
     book: Book
@@ -60,6 +61,7 @@ class Situation:
     halted: Callable[[Position], bool] = lambda _: False
     whole: bool = False
     halting: bool = False
+    denied: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,7 +346,10 @@ class _Round:
         s = self._s
         held = [one.position.key for one in self._found.values() if s.halted(one.position)]
         out = {leg.key: sent for sent in self._sent.values() if sent.ended_at is None for leg in sent.legs}
-        if held:
+        if s.denied:
+            found = alerts.denied(self._account, halt, s.denied, s.now)
+            self._tell([(f"denied:{halt.epoch}:{s.denied}", found)])
+        if held or s.denied:
             update: dict[str, object] = {"status": ClosingStatus.CLOSING, "flat_at": None}
         else:
             update = {"status": ClosingStatus.FLAT, "flat_at": halt.flat_at or s.now}

@@ -113,6 +113,20 @@ def halt_waiting(account: str, halt: Closing, reasons: Sequence[str], now: datet
     )
 
 
+def denied(account: str, halt: Closing, why: str, now: datetime) -> Alert:
+    """The fills say flat, and a broker's statement does not."""
+    return Alert(
+        alert_id=digest("not_flat", account, str(halt.epoch), why),
+        account=account,
+        kind="not_flat",
+        object=account_scope(account),
+        severity=Severity.CRITICAL,
+        summary=f"Account {account} is flat by its fills, but not by the broker's statement: {why}"[:500],
+        action="It is not called flat before they agree. Look at the broker, and close there what is left.",
+        raised_at=now,
+    )
+
+
 def stuck(
     account: str, again: Sequence[Sent], errors: Mapping[str, str], serial: int, now: datetime
 ) -> Alert:

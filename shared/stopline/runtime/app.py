@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from stopline.service.reconcile import Reconciler
     from stopline.service.reconciliations import Reconciliation
     from stopline.service.record_fill import FillRecorder
+    from stopline.service.reduce import Reducer
     from stopline.service.risk_state import RiskState
     from stopline.service.run_sweep import Sweeper
     from stopline.service.settle import Settler
@@ -78,6 +79,9 @@ class App:
 
     def _set_trading_state(self, effect: Effect) -> None:
         self.trading.carry_out(effect)
+
+    def _reconciliation(self, account: str) -> Reconciliation | None:
+        return self.reconciliations.read(account)
 
     def _close(self, effect: Effect) -> None:
         self.closer.carry_out(effect)
@@ -140,7 +144,14 @@ class App:
             self.marks,
             FillLog(self.store),
             self.clock,
+            self._reconciliation,
         )
+
+    @cached_property
+    def reducer(self) -> Reducer:
+        from stopline.service.reduce import Reducer
+
+        return Reducer(self.books, self.marks, self.closer, self.clock)
 
     @cached_property
     def closings(self) -> Aggregates[ClosingState]:

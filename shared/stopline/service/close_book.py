@@ -2,7 +2,7 @@
 fills prove it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from stopline.ledger.book import Book
@@ -35,6 +35,7 @@ from stopline.service.books import FillLog
 from stopline.service.executions import log_executions, with_executions
 from stopline.service.history_rows import audit_row, history_effect
 from stopline.service.marks import MarkTable
+from stopline.service.reconciliations import Reconciliation
 
 NO_CONTROL = Control(scope=GLOBAL)
 LOOK_EVERY = timedelta(seconds=5)
@@ -54,6 +55,7 @@ class Closer:
         marks: MarkTable,
         log: FillLog,
         clock: Clock,
+        statements: Callable[[str], Reconciliation | None],
     ) -> None:
         self._documents = documents
         self._controls = controls
@@ -62,6 +64,7 @@ class Closer:
         self._marks = marks
         self._log = log
         self._clock = clock
+        self._statements = statements
         self._looked_at: datetime | None = None
 
     def advance(self, account: str) -> Closing | None:
@@ -71,9 +74,10 @@ class Closer:
         """
         return self._change(account, ())
 
-    def ask(self, request: CloseRequest) -> None:
-        """Begin to close what a request names. The same request again changes nothing. Raises as `advance` does."""
-        self._change(request.account, (request,))
+    def ask(self, *requests: CloseRequest) -> None:
+        """Begin to close what requests of one account name. The same one again changes nothing. Raises as `advance` does."""
+        if requests:
+            self._change(requests[0].account, requests)
 
     def carry_out(self, effect: Effect) -> None:
         """Begin a closing that a commit of ours asked for (the relay's local topic `closings`)."""
@@ -190,7 +194,13 @@ class Closer:
             halted=halted,
             whole=_flattens(everywhere) or _flattens(own),
             halting=_is_halting(everywhere, own),
+            denied=self._denied(name) if not book.open_positions() else "",
         )
+
+    def _denied(self, account: str) -> str:
+        """Say what a broker's statement shows although the book is flat; empty where nothing speaks against it."""
+        found = self._statements(account)
+        return "; ".join(f"{symbol}: {why}" for symbol, why in found.blocked.items())[:300] if found else ""
 
     def _quotes(self, account: Account | None) -> Mapping[str, Quote]:
         """Return the prices that are young enough to trade by. Without any a halt closes at the market all the same."""

@@ -1,0 +1,395 @@
+"""Close requests: which units they mean, how they overlap with each other and with a halt, and when they have ended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from stopline.adapters.schemas import TABLES
+from stopline.ledger.book import Book
+from stopline.model.closing import CloseRequest
+from stopline.model.closing_settings import ClosingSettings
+from stopline.model.closing_state import ClosingState, RequestStatus
+from stopline.model.fill import Fill
+from stopline.model.messages import Command, CommandAction, ExecutionReport, ReportStatus
+from stopline.model.prices import Quote
+from stopline.rules.closing import Situation, Step, advance
+from stopline.rules.closing_sent import GRACE, with_report
+from stopline.rules.executions import facts, slippage, with_fills
+
+from ..make import NOON, account, at, equity, option, trade
+
+SESSION_OF = account().sessions.session_of
+SHORT, LONG = option(6000), option(5990)
+QUOTES = {
+    SHORT.symbol: Quote(10, 9.8, 10.2),
+    LONG.symbol: Quote(8, 7.9, 8.1),
+    "SPY": Quote(100, 99.9, 100.1),
+}
+
+
+class Desk:
+    """A book, and what is being closed of it."""
+
+    def __init__(self, *fills: Fill, **settings: Any) -> None:
+        self.fills = list(fills)
+        self.state = ClosingState(account="demo")
+        self.settings = ClosingSettings.model_validate(settings)
+        self.now = NOON
+        self.quotes: dict[str, Quote] = dict(QUOTES)
+        self.trading = True
+        self.halting = False
+        self.alerts: list[str] = []
+
+    @property
+    def book(self) -> Book:
+        return Book("demo").with_fills(self.fills, SESSION_OF, lambda _p, _f: [], at(10**6))
+
+    def step(self, *new: CloseRequest) -> Step:
+        sent = {id_: with_fills(s, self.fills) for id_, s in self.state.sent.items()}
+        situation = Situation(
+            self.book,
+            self.settings,
+            self.now,
+            2 if self.halting else 1,
+            self.quotes,
+            self.trading,
+            halted=lambda _: self.halting,
+            whole=self.halting,
+            halting=self.halting,
+        )
+        step = advance(self.state.model_copy(update={"sent": sent}), situation, new)
+        self.state = step.state
+        self.alerts += [alert.kind for alert in step.alerts]
+        return step
+
+    def ask(self, id_: str = "R-1", **named: Any) -> list[Command]:
+        facts = {
+            "request_id": id_,
+            "account": "demo",
+            "rule": "stop_loss",
+            "reason": "x",
+            "cause": "c",
+            **named,
+        }
+        return closes(self.step(CloseRequest.model_validate({**facts, "requested_at": self.now.isoformat()})))
+
+    def wait(self, seconds: float) -> list[Command]:
+        self.now += timedelta(seconds=seconds)
+        return closes(self.step())
+
+    def execute(self, command: Command, units: int | None = None, price: str = "100") -> None:
+        assert command.instrument
+        assert command.quantity
+        self.now += timedelta(seconds=1)
+        done = Decimal(units) if units else command.quantity
+        more = {"order_id": command.command_id, "group_id": command.group_id, "executed_at": self.now}
+        signed = done if command.side == "BUY" else -done
+        number = 500 + len(self.fills)
+        self.fills.append(
+            trade(number, signed, price, instrument=command.instrument, strategy=command.strategy, **more)
+        )
+
+    def report(self, command: Command, status: str, filled: str | None = None, reason: str = "") -> None:
+        report = ExecutionReport(
+            command_id=command.command_id,
+            account="demo",
+            broker="paper",
+            status=ReportStatus(status),
+            filled=None if filled is None else Decimal(filled),
+            reason=reason,
+            reported_at=self.now,
+        )
+        sent = self.state.sent[command.command_id]
+        known = {**self.state.sent, command.command_id: with_report(sent, report)}
+        self.state = self.state.model_copy(update={"sent": known})
+
+    def status(self, id_: str = "R-1") -> RequestStatus:
+        return self.state.asked[id_].status
+
+
+def closes(step: Step) -> list[Command]:
+    return [c for c in step.commands if c.action is CommandAction.CLOSE]
+
+
+def said(commands: Sequence[Command]) -> list[tuple[str, str, Decimal]]:
+    return [(c.instrument.symbol, c.side or "", c.quantity or Decimal(0)) for c in commands if c.instrument]
+
+
+# --- scopes ---
+
+
+def test_a_strategy_is_closed_and_the_others_stay() -> None:
+    """R4.5, domain 2.4: the user expected the strategy, not the account."""
+    desk = Desk(trade(1, 5, 100, strategy="a"), trade(2, 7, 100, strategy="b"))
+    [command] = desk.ask(strategy="a")
+    assert (command.strategy, command.quantity) == ("a", 5)
+    desk.execute(command)
+    desk.step()
+    assert desk.status() is RequestStatus.CLOSED
+    assert desk.alerts == ["closed"]
+
+
+def test_a_part_of_a_position_is_closed_down_to_a_level() -> None:
+    desk = Desk(trade(1, 5, 100))
+    [command] = desk.ask(strategy="default", symbol="SPY", leave="3")
+    assert said([command]) == [("SPY", "SELL", 2)]
+    desk.execute(command)
+    assert desk.wait(1) == []
+    assert desk.status() is RequestStatus.CLOSED
+
+
+def test_a_trade_is_closed_with_all_its_legs_in_its_proportions() -> None:
+    fills = [
+        trade(1, -4, 10, instrument=SHORT, group_id="G"),
+        trade(2, 4, 8, instrument=LONG, group_id="G"),
+        trade(3, -1, 10, instrument=SHORT, group_id="H"),
+        trade(4, 1, 8, instrument=LONG, group_id="H"),
+    ]
+    desk = Desk(*fills)
+    wanted = next(t for t in desk.book.open_trades() if t.quantity == 4)
+    [buy] = desk.ask(strategy="default", trade_id=wanted.trade_id, leave="3")
+    assert said([buy]) == [(SHORT.symbol, "BUY", 1)]
+    assert buy.group_id == "G"
+    desk.execute(buy, price="10")
+    [sell] = desk.wait(1)
+    assert said([sell]) == [(LONG.symbol, "SELL", 1)]
+    desk.execute(sell, price="8")
+    assert desk.wait(1) == []
+    assert desk.status() is RequestStatus.CLOSED
+    assert [t.legs[0].quantity for t in desk.book.open_trades()] == [-3, -1]
+
+
+def test_a_trade_that_shares_its_position_is_not_closed_twice_when_fills_count_for_the_other() -> None:
+    """Two trades by order id in one symbol: the book gives the closing fill to the older one."""
+    desk = Desk(
+        trade(1, 3, 100, instrument=equity(), order_id="A"),
+        trade(2, 2, 100, instrument=equity(), order_id="B", strategy="default"),
+    )
+    trades = desk.book.open_trades()
+    request = {"strategy": "default", "trade_id": trades[-1].trade_id}
+    commands = desk.ask(**request)
+    total = sum((c.quantity or Decimal(0) for c in commands), Decimal(0))
+    for command in commands:
+        desk.execute(command)
+    assert desk.wait(1) == []
+    assert desk.wait(120) == []
+    assert desk.book.net_quantity("SPY") == 5 - total
+
+
+def test_a_trade_that_nobody_knows_is_refused_aloud() -> None:
+    desk = Desk(trade(1, 3, 100))
+    assert desk.ask(strategy="default", trade_id="T-x") == []
+    assert desk.status() is RequestStatus.REFUSED
+    assert desk.alerts == ["closing_refused"]
+
+
+def test_the_same_request_again_closes_nothing_that_was_opened_since() -> None:
+    """F44: a late duplicate of a request that has ended."""
+    desk = Desk(trade(1, 3, 100))
+    [command] = desk.ask(strategy="default")
+    desk.execute(command)
+    desk.step()
+    desk.fills.append(trade(900, 2, 100, executed_at=at(900)))
+    assert desk.ask(strategy="default") == []
+
+
+# --- overlaps ---
+
+
+def test_requests_that_overlap_sum_to_no_more_than_the_position() -> None:
+    """Issue 7.3: an exit of a part, an exit of the strategy, and a kill."""
+    desk = Desk(trade(1, 5, 100))
+    assert said(desk.ask("R-1", strategy="default", symbol="SPY", leave="3")) == [("SPY", "SELL", 2)]
+    assert said(desk.ask("R-2", strategy="default")) == [("SPY", "SELL", 3)]
+    desk.halting = True
+    assert closes(desk.step()) == []
+    [again] = desk.wait(GRACE.total_seconds())  # the kill has cancelled both
+    assert (again.quantity, again.epoch) == (5, 2)
+
+
+def test_resting_orders_of_a_position_that_is_closed_are_cancelled_first() -> None:
+    """Domain 2.4: a resting stop that fills as well would turn the position round."""
+    desk = Desk(trade(1, 5, 100))
+    facts = {
+        "request_id": "R-1",
+        "account": "demo",
+        "strategy": "default",
+        "rule": "stop",
+        "reason": "x",
+        "cause": "c",
+    }
+    step = desk.step(CloseRequest.model_validate({**facts, "requested_at": NOON.isoformat()}))
+    assert [c.action for c in step.commands] == [CommandAction.CANCEL_ALL, CommandAction.CLOSE]
+    assert (step.commands[0].strategy, step.commands[0].instrument) == ("default", equity())
+    assert [c.action for c in desk.step().commands] == []
+
+
+# --- order types ---
+
+
+def test_a_normal_close_is_limited_by_a_collar_that_widens() -> None:
+    """R8.4: 1 % of the mark beyond the far side, doubled with each retry, 20 % of the mark at most."""
+    desk = Desk(trade(1, 5, 100))
+    limits = [desk.ask(strategy="default")[0].limit_price]
+    for _ in range(6):
+        limits += [c.limit_price for c in desk.wait(160)]
+    assert limits == [Decimal(x) for x in ("98.9", "97.9", "95.9", "91.9", "83.9", "80", "80")]
+
+
+@pytest.mark.parametrize(
+    ("urgency", "types"),
+    [("normal", ["LIMIT"] * 2), ("urgent", ["LIMIT", "MARKET"]), ("now", ["MARKET"] * 2)],
+)
+def test_urgency_says_when_the_market_is_taken(urgency: str, types: list[str]) -> None:
+    desk = Desk(trade(1, -5, 100))
+    commands = [*desk.ask(strategy="default", urgency=urgency), *desk.wait(40)]
+    assert [c.order_type for c in commands] == types
+
+
+def test_without_a_price_a_normal_close_waits_and_says_so_once() -> None:
+    desk = Desk(trade(1, 5, 100))
+    desk.quotes.clear()
+    assert desk.ask(strategy="default") == []
+    assert desk.wait(60) == []
+    assert desk.alerts == ["closing_waits"]
+    desk.quotes = dict(QUOTES)
+    assert len(desk.wait(60)) == 1
+
+
+def test_with_the_market_closed_even_a_kill_waits_unless_prices_move() -> None:
+    desk = Desk(trade(1, 5, 100))
+    desk.quotes.clear()
+    desk.trading, desk.halting = False, True
+    assert closes(desk.step()) == []
+    assert desk.alerts == ["closing_waits"]
+    desk.quotes = dict(QUOTES)
+    assert len(desk.wait(60)) == 1
+
+
+# --- spreads ---
+
+
+def test_a_broker_that_takes_spreads_gets_one_order_and_then_leg_by_leg() -> None:
+    """R4.5: as a unit; after two refusals shorts first."""
+    desk = Desk(trade(1, -4, 10, instrument=SHORT), trade(2, 2, 8, instrument=LONG), multi_leg=True)
+    [one] = desk.ask(strategy="default")
+    assert (one.quantity, one.instrument) == (2, None)
+    assert [(leg.instrument.symbol, leg.side, leg.ratio) for leg in one.legs] == [
+        (SHORT.symbol, "BUY", 2),
+        (LONG.symbol, "SELL", 1),
+    ]
+    assert one.limit_price == 2 * Decimal("10.3") - Decimal("7.82")
+    desk.report(one, "rejected", reason="no combos")
+    assert [len(c.legs) for c in desk.wait(5)] == [2]
+    desk.report(_last(desk), "rejected")
+    assert said(desk.wait(10)) == [(SHORT.symbol, "BUY", 4)]
+
+
+def _last(desk: Desk) -> Command:
+    sent = list(desk.state.sent.values())[-1]
+    return Command(
+        command_id=sent.command_id,
+        account="demo",
+        action=CommandAction.CLOSE,
+        epoch=1,
+        issued_at=sent.issued_at,
+        expires_at=sent.expires_at,
+    )
+
+
+def test_a_leg_that_the_broker_sold_first_is_told_at_once() -> None:
+    """Domain 2.4: the broker closed one leg; the other one is naked."""
+    desk = Desk(trade(1, -2, 10, instrument=SHORT), trade(2, 2, 8, instrument=LONG), multi_leg=True)
+    [one] = desk.ask(strategy="default")
+    desk.fills.append(trade(900, -2, 8, instrument=LONG, order_id=one.command_id, executed_at=at(900)))
+    desk.step()
+    assert desk.alerts == ["leg_alone"]
+
+
+# --- what brokers say ---
+
+
+def test_a_rejected_command_is_tried_again_after_seconds_and_people_hear_of_the_third() -> None:
+    """F43, R8.4: 5, 10, 20 s; never given up."""
+    desk = Desk(trade(1, 5, 100))
+    desk.ask(strategy="default")
+    for seconds in (5, 10, 20):
+        desk.report(_last(desk), "rejected", reason="no liquidity")
+        assert desk.wait(seconds - 1) == []
+        assert len(desk.wait(1)) == 1
+    assert desk.alerts == ["closing_stuck", "closing_stuck"]
+
+
+def test_a_partial_fill_is_followed_up_by_the_rest() -> None:
+    desk = Desk(trade(1, 5, 100))
+    [command] = desk.ask(strategy="default")
+    desk.execute(command, 2)
+    desk.report(command, "cancelled", filled="2")
+    assert said(desk.wait(9)) == [("SPY", "SELL", 3)]
+
+
+def test_a_cancel_whose_fills_have_not_come_holds_them_back() -> None:
+    """F44: two of five were executed, and their fills are on the way."""
+    desk = Desk(trade(1, 5, 100))
+    [command] = desk.ask(strategy="default")
+    desk.report(command, "cancelled", filled="2")
+    assert said(desk.wait(9)) == [("SPY", "SELL", 3)]
+    desk.execute(command, 2)
+    assert desk.wait(1) == []
+
+
+def test_more_fills_than_were_asked_for_are_told() -> None:
+    desk = Desk(trade(1, 5, 100))
+    [command] = desk.ask(strategy="default", symbol="SPY", leave="3")
+    desk.execute(command)
+    desk.execute(command)
+    desk.step()
+    assert "overfilled" in desk.alerts
+
+
+# --- the execution log ---
+
+
+def test_a_row_of_the_log_has_the_columns_of_its_table() -> None:
+    """R7.2, F52."""
+    desk = Desk(trade(1, 5, 100))
+    desk.ask(strategy="default")
+    [sent] = desk.state.sent.values()
+    assert set(facts("demo", sent, sent.legs[0], desk.now)) == set(TABLES["executions"])
+
+
+def test_slippage_is_against_the_mark_and_positive_when_adverse() -> None:
+    """R7.2: sold 5 at 99.40 against a mark of 100: 3.00 money, 60 bps; worked out by hand."""
+    desk = Desk(trade(1, 5, 100))
+    [command] = desk.ask(strategy="default")
+    desk.execute(command, price="99.4")
+    desk.step()
+    [sent] = desk.state.sent.values()
+    found = slippage(sent.legs[0])
+    assert found is not None
+    assert (found.money, found.bps) == (Decimal("3.0"), 60)
+    row = facts("demo", sent, sent.legs[0], desk.now)
+    assert (row["status"], row["filled_pct"], row["delay_s"], row["retries"]) == ("filled", 100, 1, 0)
+    assert (row["requested_price"], row["filled_price"]) == (100, Decimal("99.4"))
+    assert row["spread"] == Decimal("0.2")
+
+
+def test_what_was_not_executed_has_no_slippage() -> None:
+    """I7."""
+    desk = Desk(trade(1, -5, 100))
+    [command] = desk.ask(strategy="default")
+    desk.report(command, "rejected", reason="closed")
+    desk.step()
+    [sent] = [s for s in desk.state.sent.values() if s.ended_at]
+    row = facts("demo", sent, sent.legs[0], desk.now)
+    assert (row["status"], row["slippage_bps"], row["filled_price"], row["error"]) == (
+        "rejected",
+        None,
+        None,
+        "closed",
+    )

@@ -1,0 +1,125 @@
+"""The reduction plan: what frees most for its cost goes first, whole spreads only, and no more than the target needs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stopline.ledger.book import Book
+from stopline.model.fill import Fill
+from stopline.model.prices import Quote
+from stopline.rules.reduction import Measure, ReductionPlan, plan_reduction
+
+from ..make import account, at, option, trade
+
+SESSION_OF = account().sessions.session_of
+PUT_6000, PUT_5990, PUT_5900 = (option(strike).symbol for strike in (6000, 5990, 5900))
+QUOTES = {
+    PUT_6000: Quote(10, 9.9, 10.1),
+    PUT_5990: Quote(8, 7.9, 8.1),
+    PUT_5900: Quote(2, 1.9, 2.1),
+    "SPY": Quote(100, 99.99, 100.01),
+}
+
+
+def spread(number: int, units: int, short: int = 6000, long: int = 5990) -> list[Fill]:
+    """Return a put credit spread of its own group."""
+    group = f"G-{number}"
+    return [
+        trade(number, -units, 10, instrument=option(short), group_id=group),
+        trade(number + 1, units, 8, instrument=option(long), group_id=group),
+    ]
+
+
+def plan(
+    fills: Sequence[Fill],
+    target: int | str,
+    measure: Measure = Measure.MARGIN,
+    quotes: dict[str, Quote] = QUOTES,
+) -> ReductionPlan:
+    book = Book("demo").with_fills(fills, SESSION_OF, lambda _p, _f: [], at(10**6))
+    return plan_reduction(book.open_trades(), quotes, lambda _: Decimal(1), measure, Decimal(target))
+
+
+def test_a_spread_binds_its_width_and_goes_down_to_what_the_target_allows() -> None:
+    """R5.1, issue 7.4: ten 10-point spreads bind 10,000; for 4,500 six of them have to go, short legs first."""
+    found = plan(spread(1, 10), 4500)
+    [step] = found.steps
+    assert (found.before, found.after, found.reached) == (10_000, 4000, True)
+    assert (step.held, step.leave, step.freed) == (10, 4, 6000)
+    assert [(leg.symbol, leg.side, leg.quantity) for leg in step.legs] == [
+        (PUT_6000, "BUY", 6),
+        (PUT_5990, "SELL", 6),
+    ]
+    assert step.cost == Decimal("0.1") * 100 * 6 * 2  # half of each 0.20 spread, both legs
+
+
+def test_what_frees_most_for_its_cost_goes_first() -> None:
+    """The wide spread frees ten times as much for the same crossing."""
+    found = plan([*spread(1, 1), *spread(11, 1, 6000, 5900)], 2000)
+    assert [step.freed for step in found.steps] == [10_000]
+    assert (found.before, found.after) == (11_000, 1000)
+
+
+def test_a_target_that_holds_needs_nothing() -> None:
+    assert plan(spread(1, 10), 10_000).steps == ()
+
+
+def test_zero_closes_everything() -> None:
+    found = plan([*spread(1, 3), trade(31, 50, 100)], 0)
+    assert (found.after, found.reached, len(found.steps)) == (0, True, 2)
+
+
+def test_a_trade_without_a_price_is_named_and_the_target_is_not_called_reached() -> None:
+    """I7: what cannot be valued is unknown, not small."""
+    quotes = {symbol: quote for symbol, quote in QUOTES.items() if symbol != "SPY"}
+    found = plan([*spread(1, 3), trade(31, 50, 100)], 0, quotes=quotes)
+    assert [reason for _, reason in found.left_out] == ["no price of SPY"]
+    assert (found.before, found.after, found.reached) == (None, None, False)
+    assert len(found.steps) == 1
+
+
+def test_heat_is_what_can_still_be_lost_from_the_marks() -> None:
+    """A 10-point spread that is worth 2 points can lose 8 more."""
+    assert plan(spread(1, 10), 0, Measure.HEAT).before == 8000
+    assert plan([trade(1, -5, 100)], 0, Measure.HEAT).before is None
+
+
+def test_exposure_nets_what_is_linear_and_counts_a_spread_once() -> None:
+    found = plan(
+        [*spread(1, 2), trade(31, 50, 100), trade(32, -20, 100, strategy="other")], 0, Measure.EXPOSURE
+    )
+    assert found.before == 2000 + 3000
+
+
+@given(
+    sizes=st.lists(st.tuples(st.integers(1, 6), st.sampled_from([5990, 5900])), min_size=1, max_size=6),
+    target=st.integers(0, 80_000),
+    measure=st.sampled_from(list(Measure)),
+)
+def test_a_plan_does_what_it_says_and_no_more(
+    sizes: list[tuple[int, int]], target: int, measure: Measure
+) -> None:
+    """Carrying the plan out leaves the measure that it promises; one unit less would miss the target."""
+    fills = [f for n, (units, long) in enumerate(sizes) for f in spread(n * 10 + 1, units, 6000, long)]
+    found = plan(fills, target, measure)
+    assert found.reached
+    assert found.before is not None
+    assert found.after is not None
+    assert found.before - sum(step.freed for step in found.steps) == found.after <= max(target, 0)
+    done = [
+        trade(
+            900 + n * 10 + k,
+            leg.quantity if leg.side == "BUY" else -leg.quantity,
+            5,
+            instrument=option(6000 if leg.symbol == PUT_6000 else 5990 if leg.symbol == PUT_5990 else 5900),
+        )
+        for n, step in enumerate(found.steps)
+        for k, leg in enumerate(step.legs)
+    ]
+    assert plan([*fills, *done], 10**9, measure).before == found.after
+    if found.steps:
+        assert sum(step.freed for step in found.steps[:-1]) < found.before - target
