@@ -175,6 +175,33 @@ def test_a_kill_is_persisted_before_it_is_answered_and_the_book_is_flat_by_fills
     assert eventually(lambda: [m for m in desk.sms.accepted if "halted" in str(m).lower()])
 
 
+def test_a_broker_that_rejects_is_told_again_until_the_book_is_flat(desk: Desk) -> None:
+    """F43, R8.4: the report of a rejection comes back, the retry follows seconds later, and the fills end it."""
+    open_account(desk, "refused")
+    broker = PaperBroker(trading_state=lambda name: desk.app.trading.for_account(name)[0])
+    clock = SystemClock()
+    broker.price({"AAPL": Quote(90.0)}, clock.now())
+    broker.order(Order("J1", "refused", SHARE, Side.BUY, Decimal(7)), clock.now())
+    broker.flush(clock.now(), desk.send)
+    eventually(lambda: desk.status("refused").get("fills") == 1)
+    broker.misbehaviour.reject = 50  # commands of other tests may still be on the topic
+    assert desk.post("/kill", {"request_id": "kill-j", "scope": "account:refused", "reason": "test"}).ok
+    loop = PullLoop(broker, desk.stack.emulators.pubsub_host, desk.stack.project, clock, desk.send)
+    try:
+        eventually(lambda: [s for s in desk.app.closer.read("refused").sent.values() if s.is_final])
+        broker.misbehaviour.reject = 0
+        for _ in range(30):  # a price batch looks every 5 s for retries that are due
+            desk.price(90.0)
+            if desk.status("refused")["closing"] == "FLAT":
+                break
+            time.sleep(0.5)
+    finally:
+        loop.close()
+    assert desk.status("refused")["closing"] == "FLAT"
+    sent = sorted(desk.app.closer.read("refused").sent.values(), key=lambda one: one.round)
+    assert (sent[0].status, sent[-1].status) == ("rejected", "filled")
+
+
 def test_nobody_without_the_right_token_moves_the_switch(desk: Desk) -> None:
     """R5.1, B62, B64: no token, a wrong one, and an account that does not exist."""
     body = {"request_id": "no", "scope": "account:nobody", "reason": "x"}

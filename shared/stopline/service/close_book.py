@@ -116,7 +116,9 @@ class Closer:
             known = state.model_copy(update={"sent": {**state.sent, report.command_id: after}})
             return Change(known, effects)
 
-        if self._documents.peek(report.account) is not None:
+        if (
+            self._documents.read(report.account) is not None
+        ):  # not the cached copy: another instance sent the command
             self._documents.change(report.account, decide)
         return found
 
@@ -223,8 +225,7 @@ class Closer:
         alerts = [*step.alerts, *slipped]
         effects += [_alert_effect(alert) for alert in alerts]
         rows += [_proof(state, alert, now) for alert in alerts if alert.kind in ("flat", "closed")]
-        if rows:
-            effects.append(history_effect(state.account, rows[:500]))
+        effects += [history_effect(state.account, rows[at : at + 500]) for at in range(0, len(rows), 500)]
         return Change(state, effects)
 
 

@@ -8,12 +8,13 @@ import pytest
 
 from stopline.model.closing_settings import ClosingSettings
 from stopline.model.control import Closing, ClosingStatus, ControlRequest
+from stopline.model.messages import ExecutionReport
 from stopline.ports import Unavailable
 from stopline.rules.closing_sent import GRACE
 from stopline.runtime.app import App
 from stopline.service.outbox import Unpublished
 
-from ..make import account, option, trade
+from ..make import NOON, account, option, trade
 from .world import World
 
 SCOPE = "account:demo"
@@ -248,6 +249,75 @@ def test_a_fill_that_arrives_after_flat_is_closed_under_the_same_epoch(world: Wo
     assert advance(app).status is ClosingStatus.CLOSING
     [order] = world.bus.bodies("orders")
     assert (order["side"], order["quantity"], order["epoch"]) == ("BUY", "1", 1)
+
+
+def report(command_id: str, **more: Any) -> ExecutionReport:
+    facts = {
+        "command_id": command_id,
+        "account": "demo",
+        "broker": "paper",
+        "status": "rejected",
+        "filled": "0",
+    }
+    return ExecutionReport.model_validate({**facts, "reported_at": NOON.isoformat(), **more})
+
+
+def test_a_report_is_recorded_and_wakes_the_closing(world: World) -> None:
+    """F43, R8.4: an instance that has looked before there was a closing sees it too."""
+    recorder, _ = world.instance()
+    assert not recorder.closer.report(report("unknown"))
+    app, _ = world.instance()
+    act(app, "kill", "r-1")
+    advance(app)
+    first = [o["command_id"] for o in world.bus.bodies("orders")]
+    assert recorder.closer.report(report(first[-1], reason="no liquidity"))
+    assert [sweep["account"] for sweep in world.bus.bodies("sweeps")] == ["demo"]
+    world.wait(4)
+    advance(app)
+    assert {o["command_id"] for o in world.bus.bodies("orders")} == set(first)
+    world.wait(1)
+    advance(app)
+    [again] = [o for o in world.bus.bodies("orders") if o["command_id"] not in first]
+    assert again["quantity"] == "2"
+    rows = [r for body in world.bus.bodies("history") for r in body["rows"] if r["table"] == "executions"]
+    assert {(r["row"]["status"], r["row"]["error"]) for r in rows} == {("rejected", "no liquidity")}
+
+
+def test_a_price_batch_sends_the_retry_that_is_due(world: World) -> None:
+    """R8.4: nobody waits for the next sweep."""
+    app, _ = world.instance()
+    act(app, "kill", "r-1")
+    advance(app)
+    app.closer.report(report(world.bus.bodies("orders")[-1]["command_id"]))
+    advance(app)
+    world.bus.messages.clear()
+    prices, _ = world.instance()
+    assert prices.closer.advance_due() == 0
+    world.wait(6)
+    assert prices.closer.advance_due() == 1
+    assert len(world.bus.bodies("orders")) == 1
+
+
+def test_a_statement_that_still_shows_units_keeps_a_kill_from_being_flat(world: World) -> None:
+    """Issue 6.4: flat by the fills, and by the broker's word where there is one."""
+    app, _ = world.instance()
+    act(app, "kill", "r-1")
+    advance(app)
+    app.closer._denied = lambda account: "SPY: the broker holds 3, we none"  # type: ignore[method-assign]
+    flatten(world)
+    assert advance(app).status is ClosingStatus.CLOSING
+    assert "not_flat" in {a["kind"] for a in world.bus.bodies("alerts") if a["severity"] == "critical"}
+    assert advance(world.instance()[0]).status is ClosingStatus.FLAT
+
+
+def test_a_halt_of_a_strategy_closes_that_strategy(world: World) -> None:
+    """R5.1."""
+    app, _ = world.instance()
+    app.recorder.record([trade(30, 4, 100, strategy="trend")], "m-30")
+    act(app, "kill", "r-1", "strategy:demo:trend")
+    assert advance(app).status is ClosingStatus.CLOSING
+    closes = [o for o in world.bus.bodies("orders") if o["action"] == "close"]
+    assert [(o["strategy"], o["quantity"]) for o in closes] == [("trend", "4")]
 
 
 def test_an_older_book_takes_nothing_back(world: World) -> None:
