@@ -210,6 +210,14 @@ class Channel(Protocol):
         """Hand one alert to one address. Raises ChannelRefused or ChannelBusy; a time-out is ChannelBusy."""
 
 
+# --- beacon
+
+
+class Beacon(Protocol):
+    def beat(self, ok: bool) -> None:
+        """Show somebody outside that the round was run. Never raises."""
+
+
 # --- time
 # --------------------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from stopline.model.closing import CLOSINGS_TOPIC
 from stopline.model.messages import Effect
 from stopline.model.recipients import Recipients
-from stopline.ports import Bus, Channel, Clock, History, Store
+from stopline.ports import Beacon, Bus, Channel, Clock, History, Store
 from stopline.service.accounts import AccountReader
 from stopline.service.outbox import Relay
 from stopline.service.quarantine import Quarantine
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from stopline.service.run_sweep import Sweeper
     from stopline.service.settle import Settler
     from stopline.service.statements import StatementRecorder
+    from stopline.service.watchdog import Watchdog
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class Ports:
     operator: Recipients = field(default_factory=Recipients)
     broker_secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     links: AckLinks | None = None  # to acknowledge alerts by
+    beacon: Beacon | None = None  # the heartbeat that leaves the cloud
     resume_people: int = 2
 
 
@@ -224,6 +226,12 @@ class App:
         return PriceMarker(self.clock, self.desk, self.evaluator, self.factors)
 
     @cached_property
+    def watchdog(self) -> Watchdog:
+        from stopline.service.watchdog import Watchdog
+
+        return Watchdog(self.store, self.ports.bus, self.relay, self.clock, self.risk_states)
+
+    @cached_property
     def sweeper(self) -> Sweeper:
         from stopline.service.run_sweep import Sweeper
 
@@ -239,7 +247,9 @@ class App:
             self.session_ender,
             self.trading,
             self.canceller,
+            self.watchdog,
             self.reconciler,
+            self.ports.beacon,
         )
 
     @cached_property

@@ -23,6 +23,7 @@ def app() -> App:
 
 @cache
 def _app() -> App:
+    from stopline.adapters.beacon import HttpBeacon
     from stopline.adapters.firestore import FirestoreStore
     from stopline.adapters.pubsub import PubSubBus
 
@@ -37,6 +38,7 @@ def _app() -> App:
             broker_secrets={"kite": chosen.kite_secret} if chosen.kite_secret else {},
             resume_people=chosen.resume_people,
             links=ack_links(chosen),
+            beacon=HttpBeacon(chosen.heartbeat_url) if chosen.heartbeat_url else None,
         )
     )
 

@@ -10,7 +10,7 @@ from stopline.model.ids import digest, document_id
 from stopline.model.messages import Alert, Effect, Severity, Sweep, SweepKind
 from stopline.model.scopes import GLOBAL, account_scope
 from stopline.model.times import utc_text
-from stopline.ports import Bus, Clock, Conflict, Path, Put, Store, Update, Where
+from stopline.ports import Beacon, Bus, Clock, Conflict, Path, Put, Store, Update, Where
 from stopline.service.accounts import AccountReader
 from stopline.service.alert_desk import publish_checks
 from stopline.service.cancel_orders import OrderCanceller
@@ -21,6 +21,7 @@ from stopline.service.end_session import SessionEnder
 from stopline.service.mark_prices import Desk, PriceMarker
 from stopline.service.outbox import Relay, decode_outbox, outbox_fields
 from stopline.service.reconcile import Reconciler
+from stopline.service.watchdog import Watchdog
 
 OUTBOX_COLLECTIONS = (
     "books",
@@ -56,7 +57,9 @@ class Sweeper:
         ender: SessionEnder,
         trading: TradingStates,
         canceller: OrderCanceller,
+        watchdog: Watchdog,
         reconciler: Reconciler,
+        beacon: Beacon | None = None,
     ) -> None:
         self._store = store
         self._bus = bus
@@ -69,6 +72,8 @@ class Sweeper:
         self._ender = ender
         self._trading = trading
         self._canceller = canceller
+        self._watchdog = watchdog
+        self._beacon = beacon
         self._reconciler = reconciler
 
     def run(self, sweep: Sweep, scheduled_at: datetime, message_id: str) -> None:
@@ -90,15 +95,33 @@ class Sweeper:
         if sweep.kind is SweepKind.END_OF_DAY:
             self._ender.build_factors()
         faults.append(self._reconciler.run(sweep, self._desk.accounts.values()))
+        faults.append(self._look(sweep, now))
         republish_due(self._store, self._bus, self._clock)
         publish_checks(self._store, self._bus, self._clock)
         self._raise(faults)
         self._beat(sweep, now)
+        if self._beacon and sweep.kind is SweepKind.RISK:
+            self._beacon.beat(ok=True)
 
     def _raise(self, faults: Sequence[str | None]) -> None:
+        """Fail where a part of the round has failed, and show it outside."""
         problems = [fault for fault in faults if fault]
         if problems:
+            if self._beacon:
+                self._beacon.beat(ok=False)
             raise Transient("; ".join(problems)[:1000])
+
+    def _look(self, sweep: Sweep, now: datetime) -> str | None:
+        """Look for what is silent."""
+        if sweep.kind is not SweepKind.RISK:
+            return None
+        try:
+            last = self._store.get(HEARTBEAT)
+            self._watchdog.sweep_is_back(last.data["at"] if last else None, now)
+            self._watchdog.look(self._desk, now)
+        except Transient as problem:
+            return f"watchdog: {problem}"
+        return None
 
     def _account(self, name: str, now: datetime, cause: str) -> None:
         self._desk.refresh()

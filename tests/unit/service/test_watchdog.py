@@ -1,0 +1,113 @@
+"""Silence is told once an episode, and so is its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from stopline.adapters import beacon
+from stopline.runtime.embedded import Embedded
+from stopline.service.accounts import AccountWriter
+
+from ..make import NOON, account, trade
+
+
+class Round:
+    """A Stopline with one position, and the alerts that were raised."""
+
+    def __init__(self) -> None:
+        self.world = Embedded(NOON)
+        self.alerts: list[tuple[str, bool]] = []
+        writer: AccountWriter = self.world.app.account_writer
+        writer.create(account(), "ann")
+        self.world.bus.subscribe("alerts", lambda message, _id, _attempt: self._note(message))
+        self.world.app.recorder.record([trade(-1, 10, 100)], "m-1")
+
+    def _note(self, message: Any) -> None:
+        import json
+
+        body = json.loads(message.data)
+        watched = ("feed_silent", "sweep_silent", "protection_suppressed")
+        if body["type"] == "stopline.alert.v1" and body["kind"] in watched:
+            self.alerts.append((body["kind"], body["resolved"]))
+
+    def price(self) -> None:
+        body = {
+            "type": "stopline.prices.v1",
+            "as_of": self.world.clock.now().isoformat(),
+            "symbols": ["SPY"],
+            "last": [100.0],
+        }
+        self.world.publish("prices", body)
+        self.world.run()
+
+    def minutes(self, count: int, sweep: bool = True, price: bool = True) -> None:
+        for _ in range(count):
+            self.world.clock.set(self.world.clock.now() + timedelta(seconds=60))
+            if price:
+                self.price()
+            if sweep:
+                self.world.sweep()
+            self.world.run()
+
+
+def test_a_feed_that_falls_silent_in_open_hours_is_told_once_and_so_is_its_end() -> None:
+    """R2.12, R5.4: also that the loss limit cannot be watched without it."""
+    one = Round()
+    one.minutes(3)
+    assert one.alerts == []
+    one.minutes(15, price=False)
+    assert sorted(one.alerts) == [("feed_silent", False), ("protection_suppressed", False)]
+    one.minutes(5)
+    assert sorted(one.alerts)[1:] == [
+        ("feed_silent", True),
+        ("protection_suppressed", False),
+        ("protection_suppressed", True),
+    ]
+
+
+def test_a_closed_market_may_be_silent() -> None:
+    """R2.12: no alert in the evening."""
+    one = Round()
+    one.minutes(2)
+    one.world.clock.set(NOON.replace(hour=23))
+    one.minutes(10, price=False)
+    assert [kind for kind, _ in one.alerts if kind == "feed_silent"] == []
+
+
+def test_prices_notice_that_the_sweep_is_silent_and_the_sweep_that_it_is_back() -> None:
+    """R5.4, F24"""
+    one = Round()
+    one.minutes(2)
+    one.minutes(8, sweep=False)
+    assert set(one.alerts) == {("sweep_silent", False)}
+    one.alerts.clear()
+    one.minutes(3)
+    assert [over for _, over in one.alerts] == [False, True]  # the price before the sweep still misses it
+
+
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1", "10.1.2.3", "169.254.169.254", "::1", "fd00::1", "0.0.0.0", "192.168.1.1"]
+)
+def test_the_beacon_calls_no_address_of_ours(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """B70: the name may lead anywhere: one private address among the public ones is enough to refuse."""
+    answers: Callable[..., Any] = lambda *_args, **_named: [  # noqa: E731
+        (2, 1, 6, "", ("93.184.216.34", 443)),
+        (2, 1, 6, "", (address, 443)),
+    ]
+    monkeypatch.setattr(beacon.socket, "getaddrinfo", answers)
+    with pytest.raises(ValueError, match="not a public address"):
+        beacon.public_address("watch.example.com", 443)
+
+
+def test_a_beacon_that_cannot_be_reached_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """F60"""
+
+    def nowhere(*_args: Any, **_named: Any) -> Any:
+        raise OSError("no such host")
+
+    monkeypatch.setattr(beacon.socket, "getaddrinfo", nowhere)
+    beacon.HttpBeacon("https://watch.example.com/ping/1").beat(ok=True)
