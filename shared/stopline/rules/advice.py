@@ -10,6 +10,9 @@ TO_DO = {
     "feed_silent": "Look at the feed. Nothing can be valued without it.",
     "broker_silent": "Look at the connection to the broker, and compare positions there.",
     "sweep_silent": "Look at the scheduler and the function `sweep`. Watch your limits yourself until it runs.",
+    "pin_risk": "Close it, or be ready for either end.",
+    "orphan_leg": "Close what is left, or take it as a trade of its own.",
+    "expired_unsettled": "Compare with the broker.",
     "quarantine": "Look with `stopline quarantine list`.",
 }
 ANY_LIMIT = "Reduce the position, or change the limit on purpose."

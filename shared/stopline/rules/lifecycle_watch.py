@@ -21,9 +21,9 @@ from stopline.model.messages import Alert, Figure, Severity
 
 _BY_DESIGN = frozenset({FillKind.EXPIRE, FillKind.SETTLE})  # the nearer leg of a calendar ends like this
 _TOOK = {
-    FillKind.ASSIGN: "was assigned",
-    FillKind.EXERCISE: "was exercised",
-    FillKind.LIQUIDATION: "was liquidated by the broker",
+    FillKind.ASSIGN: "assigned",
+    FillKind.EXERCISE: "exercised",
+    FillKind.LIQUIDATION: "liquidated by the broker",
 }
 
 
@@ -88,7 +88,7 @@ def _pinned(
             continue
         assert contract.strike is not None
         spot = spot_of(contract.underlying)
-        what = f"short {_units(position)} {contract.symbol}"
+        what = f"short {_units(position)} {position.key}"
         left = f"{int((clock.trades_until - now).total_seconds() // 60)} min before its last trade"
         if spot is None:
             summary = f"Pin risk of {what} cannot be seen: {contract.underlying} has no usable price, {left}"
@@ -100,11 +100,9 @@ def _pinned(
             near = f"{decimal_text(round(distance, 2))}%"
             summary = f"Pin risk: {what} is {near} from {contract.underlying} {left}"
             figure = Figure(current=distance, limit=settings.pin_percent, unit="%")
-        action = "Close it, or be ready for either end. "
-        if clock.settlement is Settlement.DELIVERY:
-            action += "It may be assigned after the close even if it ends out of the money."
-        else:
-            action += "It is settled in cash."
+        after = "It may be assigned after the close even if it ends out of the money."
+        delivered = clock.settlement is Settlement.DELIVERY
+        action = f"Nothing was closed. {after if delivered else 'It is settled in cash.'}"
         found.append(
             Condition(
                 kind="pin_risk",
@@ -139,8 +137,8 @@ def _unsettled(
                 kind="expired_unsettled",
                 object=f"{underlying} {expiry}",
                 severity=Severity.WARNING,
-                summary=f"Expired and still in the book: {names}{more}",
-                action=f"Nothing is settled until the broker's fill{given} comes. Compare with the broker.",
+                summary=f"Expired and still in the book, {underlying} {expiry}: {names}{more}",
+                action=f"Nothing is settled: the broker's fill{given} is awaited.",
             )
         )
     return found
@@ -172,20 +170,20 @@ def _orphan(trade: Trade, standing: Sequence[TradeLeg], gone: Sequence[TradeLeg]
     left = ", ".join(f"{decimal_text(leg.quantity)} {leg.instrument.symbol}" for leg in standing[:3])
     taken = next((leg for leg in gone if leg.ended in _TOOK), None)
     if taken is not None and taken.ended is not None:
-        why = f"its leg {taken.instrument.symbol} {_TOOK[taken.ended]}"
+        lost = f"lost {taken.instrument.symbol} ({_TOOK[taken.ended]})"
     elif gone:
-        why = f"its leg {gone[0].instrument.symbol} was closed"
+        lost = f"lost {gone[0].instrument.symbol} (closed)"
     else:
-        why = "its legs were closed in unequal parts"
+        lost = "was closed in unequal parts"
     grave = naked or taken is not None
-    action = "What is short is not covered any more. " if naked else ""
+    action = " What is short is not covered any more." if naked else ""
+    name = trade.structure.value.replace("_", " ")
     return Condition(
         kind="orphan_leg",
-        object=trade.trade_id,
+        object=f"trade {trade.trade_id[:8]}",
         severity=Severity.CRITICAL if grave else Severity.WARNING,
-        summary=f"{trade.structure.value.replace('_', ' ').capitalize()} in {trade.underlying} stands without a leg: "
-        f"{left} left, {why}",
-        action=f"{action}Close what is left, or take it as a trade of its own.",
+        summary=f"Trade {trade.trade_id[:8]} ({name} in {trade.underlying}) {lost}: {left} left",
+        action=f"Nothing was closed.{action}",
     )
 
 

@@ -63,7 +63,7 @@ def test_pin_risk_says_how_near_and_how_long() -> None:
     [found] = told(ENTRY, CLOSE - minutes(30), "6006")
     assert (
         found.summary
-        == "Pin risk: short 2 SPXW261118P06000000 is 0.1% from SPXW 30 min before its last trade"
+        == "Pin risk: short 2 default:SPXW261118P06000000 is 0.1% from SPXW 30 min before its last trade"
     )
     assert found.figure is not None
     assert (found.figure.current, found.figure.limit, found.figure.unit) == (
@@ -105,7 +105,9 @@ def test_what_is_expired_and_in_the_book_is_told_once_and_nothing_is_settled() -
     assert told(book, CLOSE + minutes(29)) == []
     [found] = told(book, CLOSE + minutes(30))
     assert (found.kind, found.object) == ("expired_unsettled", "SPXW 2026-11-18")
-    assert found.summary == ("Expired and still in the book: 2 SPXW261118P05990000, -2 SPXW261118P06000000")
+    assert found.summary == (
+        "Expired and still in the book, SPXW 2026-11-18: 2 SPXW261118P05990000, -2 SPXW261118P06000000"
+    )
     assert "stopline settle" in found.action
     assert [p.quantity for p in book.open_positions()] == [2, -2]
 
@@ -127,10 +129,11 @@ def test_a_spread_whose_short_leg_was_closed_stands_on_one_leg() -> None:
     assert told(book, at(129)) == []
     [found] = told(book, at(130))
     assert (found.kind, found.severity) == ("orphan_leg", Severity.WARNING)
-    assert found.object == book.trades()[0].trade_id
+    name = book.trades()[0].trade_id[:8]
+    assert found.object == f"trade {name}"
     assert found.summary == (
-        "Put credit vertical in SPXW stands without a leg: 2 SPXW261118P05990000 left, "
-        "its leg SPXW261118P06000000 was closed"
+        f"Trade {name} (put credit vertical in SPXW) lost SPXW261118P06000000 (closed): "
+        "2 SPXW261118P05990000 left"
     )
 
 
@@ -138,7 +141,7 @@ def test_a_short_leg_that_lost_its_cover_is_critical() -> None:
     """Domain 2.4: a broker closed one leg."""
     [found] = told([*ENTRY, fill("X-1", "SELL", 2, "1", at(100), LONG)], at(200))
     assert found.severity is Severity.CRITICAL
-    assert found.action.startswith("What is short is not covered")
+    assert found.action == "Nothing was closed. What is short is not covered any more."
 
 
 def test_a_part_of_the_cover_gone_is_critical_too() -> None:

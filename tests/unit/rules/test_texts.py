@@ -87,6 +87,39 @@ CASES = {
         ),
         "UTC",
     ),
+    "orphan": (
+        alert(
+            kind="orphan_leg",
+            object="trade 0d5c1f2e",
+            summary="Trade 0d5c1f2e (put credit vertical in SPX) lost SPXW261120P05990000 (closed): "
+            "-2 SPXW261120P06000000 left",
+            action="Nothing was closed. What is short is not covered any more.",
+            figure=None,
+        ),
+        NEW_YORK,
+    ),
+    "pin": (
+        alert(
+            kind="pin_risk",
+            object="condors:SPXW261120P06000000",
+            severity="warning",
+            summary="Pin risk: short 2 condors:SPXW261120P06000000 is 0.1% from SPX 30 min before its last trade",
+            action="Nothing was closed. It is settled in cash.",
+            figure={"current": "0.0999", "limit": "0.5", "unit": "%"},
+        ),
+        NEW_YORK,
+    ),
+    "unsettled": (
+        alert(
+            kind="expired_unsettled",
+            object="SPX 2026-11-20",
+            severity="warning",
+            summary="Expired and still in the book, SPX 2026-11-20: -2 SPXW261120P06000000",
+            action="Nothing is settled: the broker's fill or a settlement price (`stopline settle`) is awaited.",
+            figure=None,
+        ),
+        NEW_YORK,
+    ),
     "hostile": (
         alert(
             object="<script>alert(1)</script> @everyone",
