@@ -25,6 +25,7 @@ COMMANDS = {
     "alerts": Entry(
         "stopline.cli.alerts", "alerts", "See which alerts stand, acknowledge them, try the ways to people."
     ),
+    "strategy": Entry("stopline.cli.strategy", "strategy", "Show what a strategy made, and its exits."),
     "replay": Entry(
         "stopline.cli.replay", "replay", "Run a past day out of CSV files through the risk desk."
     ),

@@ -1,8 +1,9 @@
 """stopline replay: a past day out of CSV files, through the services that run in production."""
 
+import copy
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
@@ -27,6 +28,7 @@ from stopline.replay.engine import Replay
 from stopline.replay.instruments import plain_symbol
 from stopline.replay.result import AccountResult, ReplayResult, StateChange
 from stopline.replay.rows import FILL_HEADS, PRICE_HEADS, FillFile, PriceFile, Reading
+from stopline.replay.what_if import EXIT_KINDS, WhatIf, compare, without_exits
 
 DEFAULT_ACCOUNT = "replay"
 PRICE_MAX_AGE_S = 300  # files of minutes have gaps that feeds do not have
@@ -57,6 +59,7 @@ class Options:
     bar: str = "1m"
     bar_time: Literal["start", "end"] | None = None
     sweep_every: str = "1m"
+    exits: Sequence[str] = ()
 
 
 @click.command()
@@ -97,14 +100,25 @@ class Options:
     "--bar-time", type=click.Choice(["start", "end"]), help="What a bar's time is (default: its start)."
 )
 @click.option("--sweep-every", default="1m", show_default=True, help="How often the risk sweep runs.")
+@click.option("--what-if", "what_if", is_flag=True, help="Twice: without exits, and with exits that close.")
+@click.option(
+    "--exit",
+    "exits",
+    multiple=True,
+    metavar="SETTING=VALUE",
+    help="Change an exit, such as trades.stop_loss=2% or strategies.condors.giveback=30.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 @click.pass_context
-def replay(ctx: click.Context, /, as_json: bool, **given: Any) -> None:
+def replay(ctx: click.Context, /, as_json: bool, what_if: bool, **given: Any) -> None:
     """Run a past day out of CSV files through the risk desk; docs/replay.md says which files it takes.
 
     Exits with 1 when a published fill is not accounted for at the end.
     """
-    result = run_replay(Options(**given), None if as_json else _live)
+    options = Options(**given)
+    if what_if:
+        ctx.exit(_what_if(options, as_json))
+    result = run_replay(options, None if as_json else _live)
     if as_json:
         print_json(result.plain())
     else:
@@ -112,11 +126,20 @@ def replay(ctx: click.Context, /, as_json: bool, **given: Any) -> None:
     ctx.exit(0 if result.conservation.closes and not result.faults else 1)
 
 
-def run_replay(options: Options, watcher: Any = None) -> ReplayResult:
-    """Do what the command line says. Raises Rejected with file and line for what cannot be read."""
+def run_replay(
+    options: Options,
+    watcher: Any = None,
+    engine_type: type[Replay] = Replay,
+    adapt: Callable[[Account], Account] = lambda account: account,
+) -> ReplayResult:
+    """Do what the command line says. Raises Rejected with file and line for what cannot be read.
+
+    `engine_type`, and `adapt` for the settings of its accounts, make the runs that are compared.
+    """
     if not options.prices and not options.quotes and options.fills is None:
         raise Rejected("BAD_OPTION", "there is nothing to replay: give --fills, --prices or --option-quotes")
     accounts, defaults = _accounts(options)
+    accounts, defaults = [adapt(account) for account in accounts], adapt(defaults) if defaults else None
     first = defaults or accounts[0]
     reading = Reading(
         zone=_zone(options.zone) if options.zone else first.sessions.zone,
@@ -126,7 +149,7 @@ def run_replay(options: Options, watcher: Any = None) -> ReplayResult:
         symbol=_symbol(options.symbol),
     )
     maps = _maps(options.maps)
-    engine = Replay(
+    engine = engine_type(
         accounts,
         defaults,
         sweep_every=_span(options.sweep_every, "--sweep-every"),
@@ -170,6 +193,8 @@ def _accounts(options: Options) -> tuple[list[Account], Account | None]:
             **(read_account_file(path) if path else {}),
             **flags,
         }
+        for text in options.exits:
+            _set_exit(facts, text)
         if limits:
             before = facts.get("limits")
             facts["limits"] = {**(before if isinstance(before, dict) else {}), **limits}
@@ -178,6 +203,52 @@ def _accounts(options: Options) -> tuple[list[Account], Account | None]:
     if len(set(names)) < len(names):
         raise Rejected("BAD_ACCOUNT", f"two --account files are of one account: {', '.join(sorted(names))}")
     return ([], found[0]) if not options.accounts else (found, None)
+
+
+def _set_exit(facts: dict[str, Any], text: str) -> None:
+    """Change one exit setting of an account's facts: `trades.trail.by=percent`."""
+    path, equals, value = text.partition("=")
+    *parents, name = path.split(".")
+    if not equals or not parents or not all(path.split(".")):
+        raise Rejected(
+            "BAD_OPTION", f"--exit takes SETTING=VALUE such as trades.stop_loss=2%, was {text[:60]!r}"
+        )
+    here = facts["exits"] = copy.deepcopy(facts.get("exits") or {})
+    for parent in parents:
+        inner = here.get(parent)
+        here[parent] = inner if isinstance(inner, dict) else {}
+        here = here[parent]
+    here[name] = {"true": True, "false": False}.get(value, value)
+
+
+def _what_if(options: Options, as_json: bool) -> int:
+    """Replay twice and show both side by side; return the exit code."""
+    without = run_replay(options, adapt=without_exits)
+    found = run_replay(options, engine_type=WhatIf)
+    lines = compare(without, found)
+    exits = [alert for alert in found.alerts if alert.kind in EXIT_KINDS]
+    if as_json:
+        numbers = [
+            {
+                "account": line.account,
+                "what": line.what,
+                "without": _text(line.without),
+                "with": _text(line.with_exits),
+                "difference": _text(line.difference),
+            }
+            for line in lines
+        ]
+        print_json({"without": without.plain(), "with": found.plain(), "compared": numbers})
+    else:
+        for alert in exits:
+            _live(alert)
+        heads = ("account", "what", "without exits", "with exits", "difference")
+        rows = [
+            (x.account, x.what, _text(x.without), _text(x.with_exits), _text(x.difference)) for x in lines
+        ]
+        console().print(table("what if", heads, rows, heads[2:]))
+    closes = without.conservation.closes and found.conservation.closes
+    return 0 if closes and not without.faults and not found.faults else 1
 
 
 def _maps(texts: Sequence[str]) -> dict[str, dict[str, str]]:

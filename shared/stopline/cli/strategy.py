@@ -1,0 +1,62 @@
+"""stopline strategy: what a strategy made, and where its exits stand."""
+
+from typing import Any
+
+import click
+
+from stopline.cli.failures import Failure
+from stopline.cli.show import cell, console, print_json, table
+from stopline.cli.world import app_of
+from stopline.ledger.book import Book
+from stopline.model.scopes import strategy_scope
+from stopline.service.strategy_summary import is_known, strategy_summary
+
+
+@click.command()
+@click.argument("name")
+@click.option("--account", "owner", help="The account, where there are several.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def strategy(ctx: click.Context, name: str, owner: str | None, as_json: bool) -> None:
+    """Show the strategy NAME: P&L, peak, trailing stop and trades."""
+    app = app_of(ctx)
+    accounts = [app.accounts.require(owner)] if owner else app.accounts.all()
+    found: list[dict[str, Any]] = []
+    for account in accounts:
+        book = app.books.read(account.account) or Book(account.account)
+        if is_known(account, name, book):
+            standing = app.trading.standing(strategy_scope(account.account, name))
+            found.append(
+                strategy_summary(account, name, book, app.risk_states.read(account.account), standing)
+            )
+    if not found:
+        where = f"account {owner}" if owner else "any account"
+        raise Failure(f"there is no strategy {name[:64]!r} in {where}: its name is that in the fills")
+    if as_json:
+        print_json(found[0] if owner else found)
+        return
+    for summary in found:
+        _show(summary)
+
+
+def _show(s: dict[str, Any]) -> None:
+    out = console()
+    state = "active" if s["active"] else f"not active ({s['trading_state']})"
+    out.print(f"strategy {s['strategy']} of account {s['account']}: {state}, as of {s['as_of'] or 'never'}")
+    if s["stopped"]:
+        stopped = s["stopped"]
+        out.print(
+            f"stopped at {stopped['at']} by its {stopped['rule']}: MTM {stopped['mtm']}, stop {stopped['level']}"
+        )
+    total, realised, unrealised = (cell(s[key]) for key in ("total", "realised", "unrealised"))
+    out.print(f"P&L {total} {s['currency']}: realised {realised}, unrealised {unrealised}")
+    mtm, peak, stop = (
+        cell(s[key]) if s[key] is not None else "none" for key in ("mtm", "peak", "trailing_stop")
+    )
+    out.print(
+        f"exits: MTM {mtm}, peak {peak}, stop {stop}{' by ' + s['stop_rule'] if s['stop_rule'] else ''}"
+    )
+    heads = ("trade_id", "underlying", "structure", "status", "total_pnl", "mae", "mfe")
+    rows = [[trade.get(head) for head in heads] for trade in s["trades"]]
+    title = f"trades: {s['open_trades']} open, {s['total_trades']} with those closed within a day"
+    out.print(table(title, [head.replace("_", " ") for head in heads], rows, ("total pnl", "mae", "mfe")))

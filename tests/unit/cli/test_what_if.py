@@ -1,0 +1,157 @@
+"""`stopline replay --what-if`: the same day with and without exits; and `stopline strategy`."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from stopline.cli.main import main
+from stopline.model.prices import PriceBatch, Quote
+from stopline.runtime.embedded import Embedded
+
+from ..make import NOON, account, at, trade
+
+PRICES = [100, 101, 103, 104, 104, 103.5, 102.9, 102.8, 102, 101, 99, 97, 96, 95]
+TRAIL = ["--exit", "trades.trail.by=percent", "--exit", "trades.trail.amount=1%"]
+
+
+@pytest.fixture
+def day(tmp_path: Path) -> list[str]:
+    """Ten shares bought at 100, sold at 95; a fee of 1 each time."""
+    prices, fills = tmp_path / "p.csv", tmp_path / "f.csv"
+    write(prices, ["time", "symbol", "last"], [[minute(n), "SPY", p] for n, p in enumerate(PRICES)])
+    head = ["time", "symbol", "side", "quantity", "price", "fee"]
+    write(fills, head, [[minute(0), "SPY", "BUY", 10, 100, 1], [minute(13), "SPY", "SELL", 10, 95, 1]])
+    return ["replay", "--what-if", "--json", "--prices", str(prices), "--fills", str(fills)]
+
+
+def minute(n: int) -> str:
+    return f"2026-11-18 10:{n:02d}"
+
+
+def write(path: Path, head: list[str], rows: list[list[Any]]) -> None:
+    with path.open("w", newline="") as stream:
+        csv.writer(stream).writerows([head, *rows])
+
+
+def what_if(arguments: list[str]) -> dict[str, tuple[str, str, str]]:
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, result.output
+    return {
+        x["what"]: (x["without"], x["with"], x["difference"]) for x in json.loads(result.output)["compared"]
+    }
+
+
+def test_the_same_day_with_and_without_a_trailing_stop(day: list[str]) -> None:
+    """R7.5, issue 7 point 7. The best price that two readings confirm is 104: stop 102.96, confirmed at 102.8."""
+    found = what_if(day + TRAIL)
+    assert found["realised"] == ("-50", "28", "78")
+    assert found["fees"] == (
+        "2",
+        "1",
+        "-1",
+    )  # the broker of the what-if takes none; the sale of the past is left out
+    assert found["equity"] == ("99948", "100027", "79")
+    assert found["exits"] == ("0", "1", "1")
+
+
+def test_a_scale_out_leaves_its_part_to_the_sale_of_the_past(day: list[str]) -> None:
+    """R4.3, R7.5: R is 2; half goes at 1R, confirmed at 104; the past sells the other 5 at 95 for half the fee."""
+    exits = ["--exit", "trades.stop_loss=@90"]
+    file = Path(day[4]).parent / "a.yaml"
+    file.write_text(
+        "account: replay\nowner: ann\ncurrency: USD\ncapital: 100000\n"
+        "exits: {trades: {scale_out: [{at: 3%, close: 50}]}}\n"
+    )
+    found = what_if([*day, "--account", str(file), *exits])
+    assert found["realised"] == ("-50", "-5", "45")
+    assert found["fees"] == ("2", "1.5", "-0.5")
+
+
+def test_a_stopped_strategy_opens_nothing_more(day: list[str]) -> None:
+    """R4.1, R7.5: 10 shares lose 40 at 96; what the past buys after that is not bought."""
+    fills = Path(day[6])
+    head = ["time", "symbol", "side", "quantity", "price", "strategy"]
+    rows = [[minute(0), "SPY", "BUY", 10, 100, "swing"], [minute(13), "SPY", "BUY", 10, 95, "swing"]]
+    write(fills, head, rows)
+    found = what_if([*day, "--exit", "strategies.swing.max_loss=30"])
+    assert found["fills"] == ("2", "2", "0")
+    assert found["realised"] == ("0", "-40", "-40")
+    assert found["open positions"] == ("1", "0", "-1")
+
+
+def test_without_a_setting_both_runs_are_the_same(day: list[str]) -> None:
+    assert {difference for _, _, difference in what_if(day).values()} == {"0"}
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("stop_loss=2%", "--exit takes SETTING=VALUE"),
+        ("trades.stop_loss", "--exit takes SETTING=VALUE"),
+        ("trades.stopp_loss=2%", "stopp_loss"),
+        ("trades.stop_loss=much", "must be a distance"),
+    ],
+)
+def test_a_setting_that_is_none_is_refused_in_one_line(day: list[str], text: str, fault: str) -> None:
+    result = CliRunner().invoke(main, [*day, "--exit", text])
+    assert result.exit_code == 2
+    assert fault in result.output
+    assert "Traceback" not in result.output
+
+
+# --- stopline strategy ---
+
+
+@pytest.fixture
+def desk() -> Embedded:
+    made = Embedded(NOON)
+    exits = {"strategies": {"condors": {"giveback": "30", "confirm": 1}}}
+    made.app.account_writer.create(account(exits=exits), "ann")
+    fills = [
+        trade(0, 10, 100, strategy="condors", fee="1", fee_currency="USD"),
+        trade(1, -4, 110, strategy="condors"),
+    ]
+    made.app.recorder.record(fills, "m-1")
+    made.clock.set(at(5))
+    made.app.marker.mark(PriceBatch("feed", at(5), {"SPY": Quote(120.0)}, ()))
+    return made
+
+
+def run(desk: Embedded, *arguments: str) -> Any:
+    return CliRunner().invoke(main, ["strategy", *arguments], obj=lambda: desk.app)
+
+
+def test_a_strategy_in_one_answer(desk: Embedded) -> None:
+    """R4.6: total MTM, realised, unrealised, peak, trailing stop, trades, active flag."""
+    summary = json.loads(run(desk, "condors", "--account", "demo", "--json").output)
+    assert {
+        key: summary[key] for key in ("total", "realised", "unrealised", "mtm", "peak", "trailing_stop")
+    } == {
+        "total": "159",
+        "realised": "39",
+        "unrealised": "120",
+        "mtm": "159",
+        "peak": "159",
+        "trailing_stop": "111.3",
+    }
+    assert (summary["active"], summary["open_trades"], summary["total_trades"]) == (True, 1, 1)
+    assert [t["status"] for t in summary["trades"]] == ["OPEN"]
+
+
+def test_a_strategy_for_people(desk: Embedded) -> None:
+    """R4.6."""
+    text = run(desk, "condors").output
+    assert "strategy condors of account demo: active" in text
+    assert "MTM 159, peak 159, stop 111.3 by trailing_stop" in text
+
+
+def test_a_strategy_that_nobody_knows_is_one_line(desk: Embedded) -> None:
+    result = run(desk, "nothing")
+    assert result.exit_code == 1
+    assert "there is no strategy 'nothing' in any account" in result.output
