@@ -21,13 +21,14 @@ from stopline.brokers import parse, read_statement
 from stopline.cli.main import COMMANDS
 from stopline.model.account import Account
 from stopline.model.control import ControlRequest
+from stopline.model.decimals import decimal_text
 from stopline.model.messages import Alert, Command, ExecutionReport, History, Sweep
 from stopline.model.prices import parse_price_batch
 from stopline.model.statement import Statement
 from stopline.model.wire import decode_object, validate
 from stopline.ports import Outgoing
 from stopline.rules.breakers import BREAKERS
-from stopline.rules.limits import LIMITS
+from stopline.rules.limits import LIMITS, Action
 from stopline.runtime.embedded import Embedded
 from stopline.runtime.kill_api import handle
 from stopline.runtime.settings import Settings, read_settings
@@ -318,6 +319,25 @@ def test_the_table_of_breakers_is_what_the_rules_have() -> None:
         )
         for b in BREAKERS.values()
     }
+
+
+def test_the_table_of_limits_is_the_registry() -> None:
+    """R2.1 to R2.5: unit, basis, defaults, scope, action and reset of every limit, as the code has them."""
+    told = [[cell.strip("`") for cell in cells] for cells in column(ROOT / "docs/limits.md", "limit")]
+    assert told == [
+        [
+            limit.name,
+            limit.unit.value,
+            limit.basis + (" (reaching it)" if limit.inclusive else ""),
+            *("off" if number is None else decimal_text(number) for number in limit.defaults.values()),
+            limit.scope.value,
+            limit.action.value,
+            limit.reset,
+        ]
+        for limit in LIMITS.values()
+    ]
+    actions = [names(cells[0])[0] for cells in column(ROOT / "docs/limits.md", "action")]
+    assert actions == [action.value for action in Action]
 
 
 def test_every_collection_is_in_the_architecture() -> None:

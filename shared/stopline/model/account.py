@@ -15,9 +15,11 @@ from stopline.model.errors import Rejected
 from stopline.model.exit_settings import ExitSettings
 from stopline.model.ids import Currency, Name
 from stopline.model.lifecycle_settings import LifecycleSettings
+from stopline.model.limit_override import LimitOverride
 from stopline.model.measure_settings import MeasureSettings
 from stopline.model.recipients import Recipients
 from stopline.model.reconcile_settings import ReconcileSettings
+from stopline.model.risk_settings import RiskSettings
 from stopline.model.text import Text
 from stopline.model.trading_settings import TradingSettings
 from stopline.model.wire import Message
@@ -44,13 +46,6 @@ def _known_zone(name: Any) -> str:
     return name
 
 
-class LimitOverride(Message):
-    """A limit of the profile, changed: another number, or switched off by name and on purpose."""
-
-    limit: DecimalText | None = None
-    enabled: bool = True
-
-
 class Account(Message):
     """One trading account. `capital` is the equity, in `currency`, that the ledger's P&L is added to.
 
@@ -68,8 +63,9 @@ class Account(Message):
     time_zone: Annotated[str, BeforeValidator(_known_zone)] = "America/New_York"
     capital: DecimalText
     method: Literal["fifo", "lifo", "hifo", "average"] = "fifo"
-    profile: Literal["zero_dte", "general"] = "zero_dte"
+    profile: Literal["zero_dte", "general", "conservative"] = "zero_dte"
     limits: dict[Name, LimitOverride] = Field(default_factory=dict, max_length=100)
+    risk: RiskSettings = Field(default_factory=RiskSettings)
     recipients: Recipients = Field(default_factory=Recipients)
     alerting: AlertSettings = Field(default_factory=AlertSettings)
     reconcile: ReconcileSettings = Field(default_factory=ReconcileSettings)

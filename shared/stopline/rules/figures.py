@@ -3,45 +3,56 @@
 None is UNKNOWN and spreads: a sum with an unknown part is unknown. Loss of information is never a zero.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
 
 from stopline.ledger.book import Book
-from stopline.ledger.payoff import Leg, payoff
-from stopline.ledger.position import Position
 from stopline.model.account import Account
-from stopline.model.decimals import EXACT, ZERO
-from stopline.model.instrument import Kind
+from stopline.model.decimals import EXACT, ZERO, divide
 from stopline.rules.net_greeks import AccountGreeks
+from stopline.rules.open_risk import OpenRisk, Rate, Valued, add, converted, exposure, open_risks
+from stopline.rules.track import (
+    NEW,
+    DayStart,
+    Track,
+    first_session,
+    peaks,
+    period_start,
+    sampled,
+    streak_after,
+)
 
-Rate = Callable[[str], Decimal | None]
-"""Money of the account's currency for one unit of another currency; None: unknown."""
+__all__ = ["DayStart", "Figures", "Market", "Rate", "Valued", "add", "exposure", "figures"]
+
+RISK_LEVELS = ((Decimal(20), "CRITICAL"), (Decimal(15), "HIGH"), (Decimal(10), "MEDIUM"))  # R2.8: drawdown, %
+MOST = Decimal(10) ** 6  # %: more is told as this much
 
 
 @dataclass(frozen=True, slots=True)
-class Valued:
-    """A position at its mark; `mark`, `value` and `unrealised` are None without a usable price."""
+class Market:
+    """What the market says beside the marks; what is missing is UNKNOWN.
 
-    position: Position
-    mark: Decimal | None
-    value: Decimal | None
-    unrealised: Decimal | None
+    `spreads`: ask less bid in percent of their middle, by symbol; `spots`: prices of underlyings; `volatilities`:
+    yearly (0.2 is 20 %), by underlying; `correlations` of daily returns, by the two underlyings in order.
+    """
+
+    spreads: Mapping[str, Decimal] = field(default_factory=dict)
+    spots: Mapping[str, Decimal] = field(default_factory=dict)
+    volatilities: Mapping[str, Decimal] = field(default_factory=dict)
+    correlations: Mapping[tuple[str, str], Decimal] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class DayStart:
-    """The P&L since the account began, as it stood when a session began, and where that number is from."""
-
-    session: date
-    total: Decimal
-    source: str
+NO_MARKET = Market()
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """An account's numbers. Money in the account's currency; P&L net of fees; exposures positive."""
+    """An account's numbers. Money in the account's currency; P&L net of fees; exposures positive.
+
+    `track` is what to remember after this moment. `strategies`: the P&L of each since it began.
+    """
 
     account: Account
     at: datetime
@@ -57,11 +68,19 @@ class Figures:
     exposures: Mapping[str, Decimal | None]  # by underlying
     flows: Decimal | None = ZERO  # deposits less withdrawals: capital, never P&L
     greeks: AccountGreeks | None = None  # None: not asked for
+    risks: Mapping[str, OpenRisk] = field(default_factory=dict)  # by underlying
+    strategies: Mapping[str, Decimal | None] = field(default_factory=dict)
+    track: Track = NEW
+    market: Market = NO_MARKET
 
     @property
     def day_start_equity(self) -> Decimal | None:
         """Equity when the session began: what the daily loss is a percentage of."""
-        return add([self.account.capital, self.flows, self.day_start.total]) if self.day_start else None
+        return self.equity_at(self.day_start.total) if self.day_start else None
+
+    def equity_at(self, total: Decimal | None) -> Decimal | None:
+        """Return the equity with another P&L since the start, at today's deposits and withdrawals."""
+        return add([self.account.capital, self.flows, total])
 
     @property
     def gross_exposure(self) -> Decimal | None:
@@ -72,15 +91,34 @@ class Figures:
         """Symbols of open positions without a usable price."""
         return sorted({v.position.instrument.symbol for v in self.positions if v.mark is None})
 
+    @property
+    def peak(self) -> Decimal:
+        """The P&L that the account's drawdown is measured from."""
+        track = self.track
+        return track.day_peak if self.account.risk.peak_mode == "end_of_day" else track.peak.top
 
-def add(parts: Iterable[Decimal | None]) -> Decimal | None:
-    """Sum exactly; unknown if a part is."""
-    total = ZERO
-    for part in parts:
-        if part is None:
+    @property
+    def drawdown(self) -> Decimal | None:
+        """How far, in percent of the equity at the peak, equity is below it: 0 or above, losses only."""
+        return self.below(self.peak, self.total, None)
+
+    def below(self, peak: Decimal, total: Decimal | None, base: Decimal | None) -> Decimal | None:
+        """Return how far a P&L is below its peak, in percent of `base` (None: the account's) and the peak."""
+        whole = self.equity_at(peak) if base is None else EXACT.add(base, peak)
+        if total is None or whole is None:
             return None
-        total = EXACT.add(total, part)
-    return total
+        fallen = max(EXACT.subtract(peak, total), ZERO)
+        if whole <= 0:
+            return MOST if fallen else ZERO
+        return min(divide(EXACT.multiply(fallen, Decimal(100)), whole, places=6), MOST)
+
+    @property
+    def risk_level(self) -> str | None:
+        """LOW, MEDIUM, HIGH or CRITICAL by the drawdown (R2.8); None: UNKNOWN."""
+        drawdown = self.drawdown
+        if drawdown is None:
+            return None
+        return next((name for least, name in RISK_LEVELS if drawdown >= least), "LOW")
 
 
 def figures(
@@ -91,21 +129,40 @@ def figures(
     day_start: DayStart | None,
     last_total: tuple[datetime, Decimal] | None,
     now: datetime,
+    track: Track = NEW,
+    market: Market = NO_MARKET,
 ) -> Figures:
     """Work out an account's numbers.
 
     `day_start` is the stored one (of any session), `last_total` the last complete valuation before now: when
-    the session has rolled, the new day's start comes from them, or is unknown.
+    the session has rolled, the new day's start comes from them, or is unknown. `track` is what was remembered.
     """
     session = account.sessions.session_of(now)
-    realised = add(_converted(day.net, currency, rate) for currency, day in book.totals.items())
-    realised_day = add(
-        _converted(day.net, currency, rate) for (s, currency), day in book.days.items() if s == session
-    )
-    unrealised = add(_converted(v.unrealised, v.position.instrument.currency, rate) for v in positions)
+    realised = add(converted(day.net, currency, rate) for currency, day in book.totals.items())
+    realised_day = _realised_since(book, session, rate)
+    unrealised = add(converted(v.unrealised, v.position.instrument.currency, rate) for v in positions)
     total = add([realised, unrealised])
-    flows = add(_converted(day.flow, currency, rate) for currency, day in book.totals.items())
-    start = _day_start(account, session, book, realised, realised_day, day_start, last_total)
+    flows = add(converted(day.flow, currency, rate) for currency, day in book.totals.items())
+    sessions = account.sessions
+    start = period_start(sessions, session, book, realised, realised_day, day_start, last_total)
+    risks = open_risks(positions, rate, account.risk.margin_rates, market.spots)
+    strategies = _strategies(book, positions, rate)
+
+    def since(period: str, stored: DayStart | None) -> DayStart | None:
+        first = first_session(sessions, session, period)
+        if first == session:
+            return start
+        return period_start(
+            sessions, first, book, realised, _realised_since(book, first, rate), stored, last_total
+        )
+
+    remembered = replace(
+        peaks(track, total, start, strategies, account.risk.peaks_since),
+        week=since("week", track.week),
+        month=since("month", track.month),
+        samples=sampled(track.samples, now, total),
+        streak=streak_after(track.streak, book.positions.values()),
+    )
     return Figures(
         account=account,
         at=now,
@@ -118,86 +175,31 @@ def figures(
         day_start=start,
         pnl_day=None if total is None or start is None else EXACT.subtract(total, start.total),
         position_values={
-            v.position.key: _converted(
+            v.position.key: converted(
                 None if v.value is None else abs(v.value), v.position.instrument.currency, rate
             )
             for v in positions
         },
-        exposures=_exposures(positions, rate),
+        exposures={underlying: risk.exposure for underlying, risk in risks.items()},
         flows=flows,
+        risks=risks,
+        strategies=strategies,
+        track=remembered,
+        market=market,
     )
 
 
-def _converted(amount: Decimal | None, currency: str, rate: Rate) -> Decimal | None:
-    if amount is None:
-        return None
-    if not amount:
-        return ZERO
-    factor = rate(currency)
-    return None if factor is None else EXACT.multiply(amount, factor)
+def _realised_since(book: Book, first: date, rate: Rate) -> Decimal | None:
+    """Return what was booked in the sessions from `first` on, `first` alone where it is the last."""
+    return add(converted(day.net, currency, rate) for (s, currency), day in book.days.items() if s >= first)
 
 
-def _day_start(
-    account: Account,
-    session: date,
-    book: Book,
-    realised: Decimal | None,
-    realised_day: Decimal | None,
-    stored: DayStart | None,
-    last_total: tuple[datetime, Decimal] | None,
-) -> DayStart | None:
-    """Return the session's start: exact where nothing was held over; else as stored; else the last valuation."""
-    sessions = account.sessions
-    begins = sessions.session_start(session)
-    if not book.carried_into(session, begins):
-        if realised is None or realised_day is None:
-            return None
-        exact = EXACT.subtract(realised, realised_day)  # each time: a late fill may restate an earlier day
-        return DayStart(session, exact, "ledger: nothing was held over the start")
-    if stored is not None and stored.session == session:
-        return stored
-    fresh = sessions.session_start(sessions.previous_session(session))
-    if last_total is not None and fresh <= last_total[0] < begins:
-        return DayStart(
-            session, last_total[1], f"last complete valuation, {last_total[0].isoformat(timespec='seconds')}"
-        )
-    return None
-
-
-def _exposures(positions: Sequence[Valued], rate: Rate) -> dict[str, Decimal | None]:
-    """Return the money at risk by underlying.
-
-    Shares, coins and futures count with the size of their net value. Options count with the worst payoff at
-    expiry of all legs of an expiry (a spread once, at its width); where that is unbounded, with the value of
-    the units short.
-    """
-    groups: dict[str, list[Valued]] = {}
-    for valued in positions:
-        groups.setdefault(valued.position.instrument.underlying, []).append(valued)
-    return {underlying: exposure(group, rate) for underlying, group in sorted(groups.items())}
-
-
-def exposure(group: Sequence[Valued], rate: Rate) -> Decimal | None:
-    """Return the money at risk of positions on one underlying."""
-    linear = [v for v in group if v.position.instrument.kind is not Kind.OPTION]
-    net = add(_converted(v.value, v.position.instrument.currency, rate) for v in linear)
-    expiries: dict[tuple[date | None, str], list[Position]] = {}
-    for v in group:
-        if v.position.instrument.kind is Kind.OPTION:
-            contract = v.position.instrument
-            expiries.setdefault((contract.expiry, contract.currency), []).append(v.position)
-    options = [_converted(_option_risk(legs), currency, rate) for (_, currency), legs in expiries.items()]
-    return add([None if net is None else abs(net), *options])
-
-
-def _option_risk(positions: Sequence[Position]) -> Decimal:
-    legs = [
-        Leg(p.instrument.right or "C", p.instrument.strike or ZERO, p.quantity, p.instrument.multiplier)
-        for p in positions
-    ]
-    result = payoff(legs)
-    worst = EXACT.minus(result.worst)
-    if result.slope < 0:
-        worst = max(worst, EXACT.multiply(-result.slope, max(leg.strike for leg in legs)))
-    paid = add(p.cost for p in positions) or ZERO  # below 0: a credit, which does not make it safer
-    return EXACT.add(worst, max(paid, ZERO))
+def _strategies(book: Book, positions: Sequence[Valued], rate: Rate) -> dict[str, Decimal | None]:
+    """Return each strategy's P&L since it began: realised + unrealised - fees."""
+    parts: dict[str, list[Decimal | None]] = {}
+    for (name, currency), day in sorted(book.strategies.items()):
+        parts.setdefault(name, []).append(converted(day.net, currency, rate))
+    for v in positions:
+        amount = converted(v.unrealised, v.position.instrument.currency, rate)
+        parts.setdefault(v.position.strategy, []).append(amount)
+    return {name: add(amounts) for name, amounts in parts.items()}

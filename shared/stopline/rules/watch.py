@@ -6,10 +6,11 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from stopline.model.account import Account
-from stopline.model.decimals import decimal_text, divide
+from stopline.model.decimals import divide
 from stopline.model.ids import digest
 from stopline.model.messages import Alert, Figure, Severity
 from stopline.rules.limits import Action, Level, Reading
+from stopline.rules.texts import amount
 
 MOVED = Decimal("0.1")  # of what people were told: a breach that grew by so much is told again
 
@@ -109,14 +110,14 @@ def gone_alerts(
 def _alert(account: str, reading: Reading, old: Level, new: Level, cause: str, now: datetime) -> Alert:
     limit = reading.limit
     whose = "" if reading.object == "account" else f" of {reading.object}"
-    number = f"{short_number(reading.current)}{limit.unit}"
-    threshold = f"{short_number(reading.threshold)}{limit.unit}"
+    number = amount(reading.current, reading.unit)
+    threshold = amount(reading.threshold, reading.unit)
     better = new.rank < old.rank
     match new:
         case Level.BREACH:
             state = "still breached" if old is new else "breached"
             summary = f"{limit.what}{whose} is {number}, limit {threshold}: {state}"
-            severity = Severity.CRITICAL
+            severity = limit.severity
         case Level.WARN if better:
             summary = f"{limit.what}{whose} is back to {number}, limit {threshold}"
             severity = Severity.WARNING  # whoever was told of the breach is told of its end
@@ -125,7 +126,8 @@ def _alert(account: str, reading: Reading, old: Level, new: Level, cause: str, n
             severity = Severity.WARNING
         case _:
             summary = f"{limit.what}{whose} is {number}, limit {threshold}: clear"
-            severity = Severity.WARNING if old is Level.BREACH else Severity.INFO
+            alarmed = old is Level.BREACH and limit.severity is Severity.CRITICAL
+            severity = Severity.WARNING if alarmed else Severity.INFO
     return Alert(
         alert_id=digest("limit", account, reading.key, new.value, cause),
         account=account,
@@ -133,8 +135,8 @@ def _alert(account: str, reading: Reading, old: Level, new: Level, cause: str, n
         object=reading.object,
         severity=severity,
         summary=summary[0].upper() + summary[1:],
-        action=_action(limit.action, new),
-        figure=Figure(current=reading.current, limit=reading.threshold, unit=limit.unit),
+        action=_action(reading.action, new),
+        figure=Figure(current=reading.current, limit=reading.threshold, unit=reading.unit),
         cause=cause,
         raised_at=now,
         resolved=new is Level.OK,
@@ -144,9 +146,15 @@ def _alert(account: str, reading: Reading, old: Level, new: Level, cause: str, n
 def _action(action: Action, level: Level) -> str:
     if level is not Level.BREACH:
         return ""
-    if action is Action.REDUCE_ONLY:
-        return "Trading is now reduce-only: nothing that adds risk is let through until a person resumes."
-    return "Nothing was stopped by this limit. Reduce the position, or pull the kill switch."
+    match action:
+        case Action.REDUCE_ONLY:
+            return "Trading is now reduce-only: nothing that adds risk is let through until a person resumes."
+        case Action.PAUSE_STRATEGY:
+            return "The strategy is now reduce-only until a person resumes it. Others go on."
+        case Action.HALT:
+            return "Trading is now halted until a person resumes. Positions stay open: close them, or kill."
+        case _:
+            return "Nothing was stopped by this limit. Reduce the position, or pull the kill switch."
 
 
 def _share(reading: Reading) -> str:
@@ -154,10 +162,6 @@ def _share(reading: Reading) -> str:
     if reading.current is None or not reading.threshold:
         return "all"
     return f"{divide(reading.current * 100, reading.threshold, places=0)}%"
-
-
-def short_number(value: Decimal | None) -> str:
-    return "unknown" if value is None else decimal_text(round(value, 2))
 
 
 def blind_spots(

@@ -17,15 +17,17 @@ from stopline.model.account import Account
 from stopline.model.decimals import decimal_text
 from stopline.model.ids import digest
 from stopline.model.messages import Alert, Effect, HistoryRow
+from stopline.model.prices import Quote
 from stopline.risk.border import to_decimal
 from stopline.risk.columns import Columns
 from stopline.rules.breaker_facts import money_facts
 from stopline.rules.breakers import MONEY_BREAKERS, advance
-from stopline.rules.figures import Figures, Rate, Valued, figures
+from stopline.rules.figures import Figures, Market, Rate, Valued, figures
 from stopline.rules.limits import Action, Level, Reading, readings
 from stopline.rules.net_greeks import AccountGreeks
+from stopline.rules.texts import amount
 from stopline.rules.trade_watch import Index
-from stopline.rules.watch import blind_spots, data_alert, gone_alerts, limit_alerts, short_number, watch
+from stopline.rules.watch import blind_spots, data_alert, gone_alerts, limit_alerts, watch
 from stopline.service.aggregate import Aggregates, Change
 from stopline.service.breaker_effects import breaker_effects
 from stopline.service.history_rows import history_effect, table_row
@@ -128,6 +130,30 @@ def spot_price(account: Account, marks: Mapping[str, Mark], now: datetime) -> Sp
     return spot
 
 
+def market_of(
+    positions: Sequence[Valued], marks: Mapping[str, Mark], account: Account, now: datetime
+) -> Market:
+    """Return what the usable quotes say of what is held: spreads of two-sided ones, prices of underlyings."""
+    contracts = [v.position.instrument for v in positions]
+    quotes = {
+        symbol: marks[symbol].quote
+        for symbol in {c.symbol for c in contracts} | {c.underlying for c in contracts}
+        if symbol in marks and is_usable(marks[symbol], account, now)
+    }
+    spreads = {symbol: quoted_spread(quote) for symbol, quote in quotes.items()}
+    spots = {c.underlying: to_decimal(quotes[c.underlying].mark) for c in contracts if c.underlying in quotes}
+    return Market(
+        spreads={symbol: spread for symbol, spread in spreads.items() if spread is not None},
+        spots={symbol: spot for symbol, spot in spots.items() if spot is not None and spot > 0},
+    )
+
+
+def quoted_spread(quote: Quote) -> Decimal | None:
+    """Return ask less bid in percent of their middle; None where the quote has not both."""
+    middle = (quote.bid + quote.ask) / 2
+    return to_decimal(100 * (quote.ask - quote.bid) / middle) if quote.ask > 0 and quote.bid >= 0 else None
+
+
 class Evaluator:
     """Writes `risk/{account}`: at once when a level changes, otherwise at most once per the account's
     interval.
@@ -157,6 +183,8 @@ class Evaluator:
         held = (v.position.instrument.symbol for v in positions)
         prices_at = max((marks[symbol].as_of for symbol in held if symbol in marks), default=None)
 
+        market = market_of(positions, marks, account, now)
+
         def watch_exits(old: RiskState, cause: str) -> ExitNews:
             return self._exits.watch(
                 account, book, positions, marks, rate, greeks, old.exits, now, cause, force
@@ -168,6 +196,7 @@ class Evaluator:
                 book,
                 positions,
                 rate,
+                market,
                 prices_at,
                 now,
                 cause,
@@ -193,6 +222,7 @@ def _decide(
     book: Book,
     positions: Sequence[Valued],
     rate: Rate,
+    market: Market,
     prices_at: datetime | None,
     now: datetime,
     cause: str,
@@ -207,7 +237,7 @@ def _decide(
     if _is_behind(book, prices_at, old):
         return None
     cause = f"{cause}.{old.revision + 1}"  # the same cause may lead to the same level more than once
-    numbers = figures(account, book, positions, rate, old.day_start, old.last_total, now)
+    numbers = figures(account, book, positions, rate, old.day_start, old.last_total, now, old.track, market)
     numbers = replace(numbers, greeks=greeks)
     read = readings(numbers, {key: w.level for key, w in old.watched.items()})
     watched = watch(read, old.watched, now)
@@ -239,6 +269,7 @@ def _decide(
         prices_at=prices_at,
         day_start=numbers.day_start or old.day_start,
         last_total=(now, numbers.total) if numbers.total is not None else old.last_total,
+        track=numbers.track,
         watched=watched,
         breakers=tripped,
         unpriced=tuple(numbers.unpriced),
@@ -276,20 +307,29 @@ def _action_effects(account: Account, read: Sequence[Reading], old: RiskState, c
     effects = []
     for reading in read:
         was = old.watched.get(reading.key)
-        if reading.limit.action is Action.REDUCE_ONLY and reading.level is Level.BREACH:
-            if was and was.level is Level.BREACH:
+        if reading.level is not Level.BREACH or (was and was.level is Level.BREACH):
+            continue
+        scope = f"account:{account.account}"
+        match reading.action:
+            case Action.WARN:
                 continue
-            id_ = digest("limit_action", account.account, reading.key, cause)
-            body = {
-                "request_id": id_,
-                "scope": f"account:{account.account}",
-                "action": "pause",
-                "flatten": False,
-                "actor": f"limit:{reading.limit.name}",
-                "reason": f"{reading.limit.what} {short_number(reading.current)}{reading.limit.unit}, "
-                f"limit {short_number(reading.threshold)}{reading.limit.unit}",
-            }
-            effects.append(Effect(id_, CONTROLS_TOPIC, account.account, body))
+            case Action.PAUSE_STRATEGY:
+                action, scope = "pause", f"strategy:{account.account}:{reading.object}"
+            case Action.REDUCE_ONLY:
+                action = "pause"
+            case Action.HALT:
+                action = "kill"
+        id_ = digest("limit_action", account.account, reading.key, cause)
+        body = {
+            "request_id": id_,
+            "scope": scope,
+            "action": action,
+            "flatten": False,
+            "actor": f"limit:{reading.limit.name}",
+            "reason": f"{reading.limit.what} {amount(reading.current, reading.unit)}, "
+            f"limit {amount(reading.threshold, reading.unit)}",
+        }
+        effects.append(Effect(id_, CONTROLS_TOPIC, account.account, body))
     return effects
 
 
@@ -304,6 +344,9 @@ def show(f: Figures, read: Sequence[Reading]) -> dict[str, Any]:
         "pnl_day": _text(f.pnl_day),
         "total": _text(f.total),
         "day_start": f.day_start.source if f.day_start else None,
+        "drawdown": _text(f.drawdown),
+        "risk_level": f.risk_level,
+        "strategies": {name: _text(pnl) for name, pnl in f.strategies.items()},
         "gross_exposure": _text(f.gross_exposure),
         "exposures": {underlying: _text(amount) for underlying, amount in f.exposures.items()},
         "greeks": f.greeks.shown() if f.greeks else None,
@@ -322,7 +365,7 @@ def show(f: Figures, read: Sequence[Reading]) -> dict[str, Any]:
                 "object": r.object,
                 "current": _text(r.current),
                 "threshold": _text(r.threshold),
-                "unit": r.limit.unit,
+                "unit": r.unit,
                 "level": r.level.value,
             }
             for r in read

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -13,13 +13,19 @@ from stopline.model.errors import Transient
 from stopline.model.times import utc_text
 from stopline.ports import Clock, Data, Store
 from stopline.rules.breakers import Tripped
-from stopline.rules.figures import DayStart
 from stopline.rules.limits import Level
+from stopline.rules.track import DayStart, Track
 from stopline.rules.trade_watch import TradeWatch
 from stopline.rules.watch import Watched
 from stopline.service.aggregate import Aggregates
 from stopline.service.exit_encoding import AccountExits, decode_exits, encode_exits
 from stopline.service.outbox import Relay
+from stopline.service.track_state import (
+    decode_start,
+    decode_track,
+    encode_start,
+    encode_track,
+)
 
 SCHEMA = 1
 
@@ -35,6 +41,7 @@ class RiskState:
     prices_at: datetime | None = None  # the newest price that was used
     day_start: DayStart | None = None
     last_total: tuple[datetime, Decimal] | None = None
+    track: Track = field(default_factory=Track)
     watched: Mapping[str, Watched] = field(default_factory=dict)
     breakers: Mapping[str, Tripped] = field(default_factory=dict)  # those that are not clear
     unpriced: tuple[str, ...] = ()
@@ -66,10 +73,11 @@ class RiskCodec:
             "book_revision": state.book_revision,
             "revision": state.revision,
             "prices_at": utc_text(state.prices_at) if state.prices_at else None,
-            "day_start": _day_start(state.day_start),
+            "day_start": encode_start(state.day_start),
             "last_total": [utc_text(state.last_total[0]), decimal_text(state.last_total[1])]
             if state.last_total
             else None,
+            "track": encode_track(state.track),
             "watched": {
                 key: [
                     w.level.value,
@@ -100,15 +108,16 @@ class RiskCodec:
             raise Transient(
                 f"risk/{data['account']} has schema {body['schema']}, this version writes {SCHEMA}"
             )
-        start, total, snapshot = body["day_start"], body["last_total"], body["snapshot_at"]
+        total, snapshot = body["last_total"], body["snapshot_at"]
         return RiskState(
             account=data["account"],
             as_of=data["as_of"].astimezone(UTC),
             book_revision=body["book_revision"],
             revision=body["revision"],
             prices_at=datetime.fromisoformat(body["prices_at"]) if body["prices_at"] else None,
-            day_start=DayStart(date.fromisoformat(start[0]), Decimal(start[1]), start[2]) if start else None,
+            day_start=decode_start(body["day_start"]),
             last_total=(datetime.fromisoformat(total[0]), Decimal(total[1])) if total else None,
+            track=decode_track(body.get("track")),
             watched={
                 key: Watched(
                     Level(level), datetime.fromisoformat(since), None if number is None else Decimal(number)

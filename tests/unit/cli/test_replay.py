@@ -287,6 +287,8 @@ def test_a_limit_is_told_in_the_minute_it_is_met_and_trading_is_reduced(
         "max_position_value=off",
         "--limit",
         "max_symbol_exposure=off",
+        "--limit",
+        "max_portfolio_heat=off",
     )
     told = answer(replay("--json", *args, fills=fills, prices="time,symbol,last\n" + rows))
     alerts = [(a["raised_at"][11:16], a["kind"], a["severity"]) for a in told["alerts"]]

@@ -140,7 +140,7 @@ def test_reading_the_same_number_again_stays_where_it_is(
 def test_the_profiles_have_the_limits_of_the_requirements() -> None:
     """R2.1, R2.3."""
     assert LIMITS["max_symbol_exposure"].defaults["zero_dte"] == 20
-    assert LIMITS["max_daily_loss"].defaults == {"zero_dte": 3, "general": 5}
+    assert LIMITS["max_daily_loss"].defaults == {"zero_dte": 3, "general": 5, "conservative": 2}
     assert LIMITS["max_position_value"].defaults["general"] == 10
     assert LIMITS["max_daily_loss"].action is Action.REDUCE_ONLY
     assert LIMITS["max_daily_loss"].inclusive
@@ -267,8 +267,10 @@ def test_the_previous_level_is_that_of_the_same_limit_and_object() -> None:
 )
 def test_every_reading_has_a_key_of_its_own(values: dict[str, Decimal | None]) -> None:
     """R2.1: two readings under one key would overwrite each other's level."""
-    found = readings(figures_of(values, {"SPY": Decimal(1), "QQQ": None}), {})
-    assert len({r.key for r in found}) == len(found) == len(values) + 3
+    for profile in ("zero_dte", "general", "conservative"):
+        found = readings(figures_of(values, {"SPY": Decimal(1), "QQQ": None}, profile=profile), {})
+        assert len({r.key for r in found}) == len(found)
+        assert {r.object for r in found if r.limit.name == "max_symbol_exposure"} == {"SPY", "QQQ"}
 
 
 def valued(instrument: Instrument, units: int, price: int, mark: Decimal | None) -> Valued:

@@ -5,17 +5,21 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import orjson
 import pytest
 
 from stopline.ledger.book import Book
+from stopline.ledger.position import fold
 from stopline.model.control import TradingState
 from stopline.model.instrument import Kind
 from stopline.model.prices import PriceBatch, Quote
 from stopline.ports import Unavailable
 from stopline.risk.columns import columns
+from stopline.rules.figures import Valued
 from stopline.rules.limits import Level
+from stopline.rules.track import Track
 from stopline.runtime.app import App
-from stopline.service.evaluate import is_usable, value_positions
+from stopline.service.evaluate import is_usable, market_of, value_positions
 from stopline.service.marks import Mark
 from stopline.service.outbox import Unpublished
 from stopline.service.risk_state import RiskCodec, RiskState
@@ -223,6 +227,39 @@ def test_a_closed_position_ends_its_breach(world: World) -> None:
     assert "max_position_value|SPY" not in risk(world).watched
 
 
+def test_a_strategy_that_falls_too_far_is_paused_and_the_account_is_not(world: World) -> None:
+    """R2.3, R2.4: the effect names the strategy's own scope."""
+    world.open_account(account("desk", limits={"max_strategy_drawdown": {"limit": "2"}}))
+    app, _ = world.instance()
+    bought = fill(account="desk", quantity="1000", executed_at=at(-1), strategy="trend")
+    app.recorder.record([bought], "m-1")
+    app.marker.mark(PriceBatch("feed", NOON, {"SPY": Quote(97.5)}, ()))
+    assert app.trading.standing("strategy:desk:trend").state is TradingState.REDUCING
+    assert app.trading.standing("account:desk").state is TradingState.ACTIVE
+
+
+def test_an_account_may_choose_to_be_halted_by_a_limit(world: World) -> None:
+    """R2.11: a halt by a limit closes nothing."""
+    world.open_account(account("desk", limits={"max_position_value": {"limit": "50", "action": "halt"}}))
+    app, _ = world.instance()
+    app.recorder.record([fill(account="desk", quantity="600", executed_at=at(-1))], "m-1")
+    app.marker.mark(PriceBatch("feed", NOON, {"SPY": Quote(100.0)}, ()))
+    control = app.trading.standing("account:desk")
+    assert (control.state, control.flatten) == (TradingState.HALTED, False)
+
+
+def test_quotes_give_spreads_and_prices_of_underlyings() -> None:
+    """R2.2: a stale or one-sided quote says nothing."""
+    held = [Valued(fold([trade(1, 1, 5, instrument=option())])[0], None, None, None)]
+    marks = {
+        option().symbol: Mark(Quote(5.0, 4.0, 6.0), NOON),
+        "SPXW": Mark(Quote(6000.0), NOON),
+    }
+    market = market_of(held, marks, account(), NOON)
+    assert (market.spreads, market.spots) == ({option().symbol: 40}, {"SPXW": 6000})
+    assert market_of(held, marks, account(), at(61)).spots == {}
+
+
 # --- several writers ---
 
 
@@ -324,6 +361,19 @@ def test_without_a_fresh_rate_the_account_is_unknown(world: World) -> None:
     assert risk(world).shown["equity"] is None
     prices(app, world.wait(2), EURUSD=1.1)
     assert risk(world).shown["equity"] == "100033"
+
+
+def test_a_risk_document_of_an_earlier_version_is_read(world: World) -> None:
+    """F46: it remembers no peaks and counts no trades that ended before."""
+    book_fills(world, trade(-1, 10, 100))
+    sweep(world.instance()[0])
+    codec = RiskCodec()
+    data = codec.encode(risk(world))
+    body = orjson.loads(data["state"])
+    del body["track"]
+    old = codec.decode({**data, "state": orjson.dumps(body).decode()})
+    assert old.track == Track(streak=None)
+    assert old.day_start == risk(world).day_start
 
 
 def test_the_state_reads_back_as_it_was_written(world: World) -> None:

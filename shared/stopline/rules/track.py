@@ -1,0 +1,198 @@
+"""What an account's risk document remembers to judge losses by: starts of periods, peaks, a losing streak.
+
+All amounts are P&L since the account began (realised + unrealised - fees), in its currency, so deposits and
+withdrawals change none of them. What is UNKNOWN leaves what is remembered as it is.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+
+from stopline.ledger.book import Book
+from stopline.ledger.position import Position
+from stopline.model.calendars import Calendar
+from stopline.model.decimals import EXACT, ZERO
+
+HOURLY_FOR = timedelta(hours=25)  # samples of the rolling guards: one an hour, after that one in six hours
+SPARSE = timedelta(hours=6)
+KEPT = timedelta(days=7)
+HOLDS = 3  # complete valuations in a row that a peak must hold: one bad price makes none
+
+
+@dataclass(frozen=True, slots=True)
+class DayStart:
+    """The P&L since the account began, as it stood when a period's first session began, and where that number
+    is from.
+    """
+
+    session: date
+    total: Decimal
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Peak:
+    """The highest P&L so far; the start, 0, counts. `seen`: the last complete valuations, oldest first."""
+
+    top: Decimal = ZERO
+    seen: tuple[Decimal, ...] = ()
+
+    def after(self, value: Decimal | None) -> "Peak":
+        """Return the peak after one more valuation; None leaves it."""
+        if value is None:
+            return self
+        seen = (*self.seen, value)[-HOLDS:]
+        return Peak(max(self.top, min(seen)) if len(seen) == HOLDS else self.top, seen)
+
+
+@dataclass(frozen=True, slots=True)
+class Streak:
+    """Losing trades in a row. A trade is what one strategy did in one underlying from flat to flat.
+
+    `ended`: by strategy and underlying, the fill that opened the last finished trade, and the P&L after it.
+    """
+
+    losses: int = 0
+    ended: Mapping[str, tuple[str, Decimal]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """`peak` is of every valuation, `day_peak` of those at which sessions began; `samples` are (moment, P&L),
+    oldest first. `streak` is None in a document by a version that counted none.
+    """
+
+    week: DayStart | None = None
+    month: DayStart | None = None
+    peak: Peak = field(default_factory=Peak)
+    day_peak: Decimal = ZERO
+    strategies: Mapping[str, Peak] = field(default_factory=dict)
+    samples: tuple[tuple[datetime, Decimal], ...] = ()
+    streak: Streak | None = field(default_factory=Streak)
+    peaks_since: datetime | None = None
+
+    def base(self, now: datetime, window: timedelta) -> Decimal | None:
+        """Return the P&L when a rolling window began: the newest sample that is old enough, else the first one."""
+        older = [total for at, total in self.samples if at <= now - window]
+        return older[-1] if older else self.samples[0][1] if self.samples else None
+
+
+NEW = Track()
+
+
+def first_session(sessions: Calendar, session: date, period: str) -> date:
+    """Return the first session of a session's `week` (from Monday) or `month`."""
+    day = session - timedelta(days=session.weekday()) if period == "week" else session.replace(day=1)
+    while not sessions.is_session(day):
+        day += timedelta(days=1)
+    return day
+
+
+def period_start(
+    sessions: Calendar,
+    first: date,
+    book: Book,
+    realised: Decimal | None,
+    realised_since: Decimal | None,
+    stored: DayStart | None,
+    last_total: tuple[datetime, Decimal] | None,
+) -> DayStart | None:
+    """Return the start of the period whose first session is `first`: exact where nothing was held over; else as
+    stored; else the last valuation, if it is of the session before. None: UNKNOWN.
+    """
+    begins = sessions.session_start(first)
+    if not _carried_into(book, first, begins):
+        if realised is None or realised_since is None:
+            return None
+        exact = EXACT.subtract(realised, realised_since)  # each time: a late fill may restate an earlier day
+        return DayStart(first, exact, "ledger: nothing was held over the start")
+    if stored is not None and stored.session == first:
+        return stored
+    fresh = sessions.session_start(sessions.previous_session(first))
+    if last_total is not None and fresh <= last_total[0] < begins:
+        return DayStart(
+            first, last_total[1], f"last complete valuation, {last_total[0].isoformat(timespec='seconds')}"
+        )
+    return None
+
+
+def _carried_into(book: Book, first: date, begins: datetime) -> bool:
+    """Tell whether something may have been held when the period began. Of a longer one, a fill that closed units of
+    an earlier session counts, though that session may be in the period: then what was stored holds.
+    """
+    return any(day.carried for (of, _), day in book.days.items() if of > first) or book.carried_into(
+        first, begins
+    )
+
+
+def peaks(
+    before: Track,
+    total: Decimal | None,
+    day_start: DayStart | None,
+    strategies: Mapping[str, Decimal | None],
+    since: datetime | None,
+) -> Track:
+    """Return the track with its peaks after one more valuation. A new `since` is a reset: what is, is the peak."""
+    if since != before.peaks_since and total is not None:
+        return replace(
+            before,
+            peak=Peak(total),
+            day_peak=total,
+            strategies={name: Peak(pnl) for name, pnl in strategies.items() if pnl is not None},
+            peaks_since=since,
+        )
+    return replace(
+        before,
+        peak=before.peak.after(total),
+        day_peak=max(before.day_peak, day_start.total) if day_start else before.day_peak,
+        strategies={
+            **before.strategies,
+            **{name: before.strategies.get(name, Peak()).after(pnl) for name, pnl in strategies.items()},
+        },
+    )
+
+
+def sampled(
+    samples: tuple[tuple[datetime, Decimal], ...], now: datetime, total: Decimal | None
+) -> tuple[tuple[datetime, Decimal], ...]:
+    """Return the samples with this valuation, if an hour has passed, and without what no window needs."""
+    if total is None or (samples and now - samples[-1][0] < timedelta(hours=1)):
+        return samples
+    kept: list[tuple[datetime, Decimal]] = []
+    for at, value in samples:
+        if kept and now - at > HOURLY_FOR and at - kept[-1][0] < SPARSE:
+            continue
+        kept.append((at, value))
+    while len(kept) > 1 and now - kept[1][0] >= KEPT:  # one that is older than the longest window stays
+        kept.pop(0)
+    return (*kept, (now, total))
+
+
+def streak_after(before: Streak | None, positions: Iterable[Position]) -> Streak:
+    """Return the streak after the trades that have ended. Late fees of one that is counted change its P&L only."""
+    groups: dict[str, list[Position]] = {}
+    for position in positions:
+        groups.setdefault(f"{position.strategy}:{position.instrument.underlying}", []).append(position)
+    known = before or Streak()
+    losses, ended = known.losses, {key: known.ended[key] for key in groups if key in known.ended}
+    finished: list[tuple[tuple[datetime, str], str]] = [
+        (max(p.last for p in group if p.last), key)
+        for key, group in groups.items()
+        if all(p.is_flat for p in group) and any(p.last for p in group)
+    ]
+    for _, key in sorted(finished):
+        group = groups[key]
+        opened = max((p.cycle for p in group if p.cycle), default=None)
+        if opened is None:
+            continue
+        net = ZERO
+        for position in group:
+            net = EXACT.add(net, position.net)
+        last_opened, last_net = ended.get(key, ("", ZERO))
+        ended[key] = (opened[1], net)
+        if before is None or opened[1] == last_opened:
+            continue
+        made = EXACT.subtract(net, last_net)
+        losses = losses + 1 if made < 0 else 0 if made > 0 else losses
+    return Streak(losses, ended)

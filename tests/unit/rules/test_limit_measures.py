@@ -1,0 +1,264 @@
+"""What each limit measures, by hand; and that no limit gets looser with more of what it limits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stopline.ledger.book import Book
+from stopline.model.fill import Fill
+from stopline.model.limit_override import Action
+from stopline.rules.figures import Figures, Market, Valued, figures
+from stopline.rules.limits import LIMITS, Level, Reading, Scope, check_overrides, readings
+from stopline.rules.open_risk import OpenRisk
+
+from ..make import NOON, account, at, equity, option, trade
+
+MARKS = {"SPY": "100", "QQQ": "50", "IWM": "20"}
+LATER = NOON + timedelta(minutes=1)  # the legs have settled
+
+
+def numbers(
+    fills: Sequence[Fill], marks: dict[str, str] | None = None, market: Market | None = None, **settings: Any
+) -> Figures:
+    made = account(**settings)
+    known = {**MARKS, **(marks or {})}
+    book = Book("demo").with_fills(fills, made.sessions.session_of, lambda *_: [], LATER)
+    valued = []
+    for p in book.open_positions():
+        mark = Decimal(known[p.instrument.symbol]) if p.instrument.symbol in known else None
+        value = None if mark is None else p.quantity * mark * p.instrument.multiplier
+        valued.append(Valued(p, mark, value, None if value is None else value - p.cost))
+    return figures(made, book, valued, lambda _: Decimal(1), None, None, LATER, market=market or Market())
+
+
+def on(name: str, number: str = "1") -> dict[str, Any]:
+    return {"limits": {name: {"limit": number}}}
+
+
+def read(f: Figures, name: str) -> dict[str, Decimal | None]:
+    return {r.object: r.current for r in readings(f, {}) if r.limit.name == name}
+
+
+def shares(number: int, units: int, symbol: str = "SPY", strategy: str = "default") -> Fill:
+    return trade(number, units, MARKS[symbol], instrument=equity(symbol), strategy=strategy)
+
+
+CONDOR = [  # domain 2.2: 2x 7135/7185P 7500/7660C, unequal wings; 10.00 received a unit
+    trade(1, 2, "1", instrument=option(7135, "P")),
+    trade(2, -2, "6", instrument=option(7185, "P")),
+    trade(3, -2, "6", instrument=option(7500, "C")),
+    trade(4, 2, "1", instrument=option(7660, "C")),
+]
+WORTH = {f.instrument.symbol: str(f.price) for f in CONDOR}
+
+
+def test_a_condor_s_margin_is_its_wider_side_and_its_open_risk_takes_the_credit_off() -> None:
+    """R2.1, R2.5, domain case 4: 32,000 and not 10,000; 2 x 100 x 10.00 were received."""
+    f = numbers(CONDOR, WORTH)
+    assert f.risks == {"SPXW": OpenRisk(Decimal(32_000), Decimal(30_000), Decimal(32_000))}
+    assert read(f, "max_margin_use") == {"account": 32}
+    assert read(f, "max_portfolio_heat") == {"account": 30}
+    assert read(f, "max_leverage") == {"account": Decimal("0.32")}
+    assert read(f, "max_open_positions") == {"account": 4}
+    assert read(f, "max_concurrent_positions") == {"account": 1}
+
+
+def test_fifty_spreads_of_ten_wide_can_lose_forty_thousand() -> None:
+    """Domain case 5: credit 2.00."""
+    fills = [trade(1, -50, "3", instrument=option(6000)), trade(2, 50, "1", instrument=option(5990))]
+    assert numbers(fills).risks["SPXW"].max_loss == 40_000
+
+
+def test_a_naked_call_is_margined_by_regulation_t_and_unknown_without_the_underlying() -> None:
+    """R2.1: Cboe's rule: premium + the greater of 20 % less what it is out of the money, and 10 %."""
+    fills = [trade(1, -1, "5", instrument=option(6100, "C"))]
+    mark = {fills[0].instrument.symbol: "4"}
+    spot = Market(spots={"SPXW": Decimal(6000)})
+    assert numbers(fills, mark, spot).risks["SPXW"].margin == 100 * (4 + 1200 - 100)
+    assert numbers(fills, mark).risks["SPXW"].margin is None
+    assert read(numbers(fills, mark), "max_margin_use") == {"account": None}
+
+
+def covered(units: int) -> list[Fill]:
+    call = option(110, "C", date(2026, 12, 18), "SPY").model_copy(update={"underlying": "SPY"})
+    return [shares(1, units), trade(2, -1, "2", instrument=call)]
+
+
+def test_calls_covered_by_shares_bind_and_lose_nothing_more() -> None:
+    """R2.1: 100 shares at 100 and a call sold at 2.00: the shares can lose 10,000, less the credit of 200."""
+    call = {covered(100)[1].instrument.symbol: "2"}
+    risk = numbers(covered(100), call).risks["SPY"]
+    assert (risk.max_loss, risk.margin) == (10_000, 5_000)
+    half = numbers(covered(50), call, Market(spots={"SPY": Decimal(100)})).risks["SPY"]
+    assert half.max_loss == 5_000 + 50 * 110
+    assert half.margin == 2_500 + 50 * (2 + 10)  # 20 % less 10 out of the money, at least 10 %
+
+
+def test_margin_is_by_kind_at_the_account_s_rates() -> None:
+    """R2.1, R2.11."""
+    assert numbers([shares(1, 100)]).risks["SPY"].margin == 5_000
+    own = numbers([shares(1, -100)], risk={"margin_rates": {"equity": "30"}})
+    assert own.risks["SPY"].margin == 3_000
+
+
+def test_units_and_shares_of_all_exposure() -> None:
+    """R2.2."""
+    fills = [shares(1, 30), shares(2, -20, "QQQ")]
+    assert read(numbers(fills, **on("max_position_units")), "max_position_units") == {"SPY": 30, "QQQ": 20}
+    f = numbers(fills, **on("max_single_asset_exposure"))
+    assert read(f, "max_single_asset_exposure") == {"SPY": 75, "QQQ": 25}
+    assert read(numbers(fills, **on("max_exposure")), "max_exposure") == {"account": 4}
+
+
+def test_a_position_s_age_runs_from_when_it_was_opened() -> None:
+    """R2.3: one hour in the general profile, inclusive of nothing: above it."""
+    f = numbers([shares(-3540, 10), shares(-60, 10)], profile="general")
+    assert read(f, "max_position_age") == {"SPY": 1}
+    [age] = [r for r in readings(f, {}) if r.limit.name == "max_position_age"]
+    assert age.level is Level.WARN
+    [age] = [r for r in readings(replace(f, at=at(61)), {}) if r.limit.name == "max_position_age"]
+    assert age.level is Level.BREACH
+
+
+def test_an_excessive_loss_is_of_what_the_position_cost() -> None:
+    """R2.12: 10 %; legs of options are left out."""
+    fills = [shares(11, 10), shares(12, -20, "QQQ"), *CONDOR]
+    f = numbers(fills, {"SPY": "90", "QQQ": "51", **WORTH}, profile="general")
+    assert read(f, "max_position_loss") == {"SPY": 10, "QQQ": 2}
+
+
+PAIRS = {("QQQ", "SPY"): Decimal("0.9"), ("IWM", "SPY"): Decimal("0.5"), ("IWM", "QQQ"): Decimal("-0.8")}
+
+
+def test_correlation_is_of_what_is_held_and_a_short_against_a_long_is_a_hedge() -> None:
+    """R2.2, R2.3: UNKNOWN until it is known, never 0."""
+    market = Market(correlations=PAIRS)
+    both = [shares(1, 10), shares(2, 10, "QQQ")]
+    assert read(numbers(both, None, market, profile="general"), "max_correlation") == {
+        "QQQ/SPY": Decimal("0.9")
+    }
+    hedged = numbers([shares(1, 10), shares(2, -10, "QQQ")], None, market, profile="general")
+    assert read(hedged, "max_correlation") == {"QQQ/SPY": 0}
+    assert read(numbers(both, profile="general"), "max_correlation") == {"QQQ/SPY": None}
+    assert read(numbers([shares(1, 10)], profile="general"), "max_correlation") == {}
+    three = numbers([*both, shares(3, -10, "IWM")], None, market, profile="general")
+    assert read(three, "max_correlation") == {
+        "IWM/QQQ": Decimal("0.8"),
+        "IWM/SPY": 0,
+        "QQQ/SPY": Decimal("0.9"),
+    }
+    assert read(three, "max_correlated_positions") == {"IWM": 2, "QQQ": 3, "SPY": 2}
+
+
+def test_volatility_is_what_the_exposure_moves_on_an_ordinary_day() -> None:
+    """R2.2: 20,000 at 31.7490 % a year is 400 a day: 0.4 % of 100,000."""
+    market = Market(volatilities={"SPY": Decimal("0.3174902")})
+    f = numbers([shares(1, 200)], None, market, profile="general")
+    [moved] = read(f, "max_position_volatility").values()
+    assert moved == pytest.approx(Decimal("0.4"), abs=Decimal("0.000001"))
+    assert read(numbers([shares(1, 200)], profile="general"), "max_position_volatility") == {"SPY": None}
+
+
+def test_liquidity_is_the_quoted_spread() -> None:
+    """R2.2."""
+    f = numbers([shares(1, 1)], None, Market(spreads={"SPY": Decimal(6)}), profile="general")
+    assert read(f, "max_quote_spread") == {"SPY": 6}
+    assert read(numbers([shares(1, 1)], profile="general"), "max_quote_spread") == {"SPY": None}
+
+
+# --- the registry ---
+
+
+def test_the_conservative_profile_is_nowhere_looser_than_the_general_one() -> None:
+    """R2.11: safe defaults."""
+    for limit in LIMITS.values():
+        general, conservative = limit.defaults["general"], limit.defaults["conservative"]
+        assert general is None or (conservative is not None and conservative <= general), limit.name
+
+
+def test_the_defaults_are_those_of_the_requirements() -> None:
+    """R2.1, R2.3, R2.4, R2.5."""
+    zero = {name: limit.defaults["zero_dte"] for name, limit in LIMITS.items()}
+    general = {name: limit.defaults["general"] for name, limit in LIMITS.items()}
+    assert (zero["max_margin_use"], zero["max_symbol_exposure"], zero["max_daily_loss"]) == (50, 20, 3)
+    assert (zero["max_portfolio_heat"], zero["max_concurrent_positions"]) == (50, 5)
+    assert (general["max_portfolio_heat"], general["max_position_value"]) == (25, 10)
+    assert (general["max_strategy_drawdown"], general["max_leverage"]) == (15, 5)
+    assert (general["max_correlation"], general["max_position_age"]) == (Decimal("0.7"), 1)
+    assert (general["max_weekly_loss"], general["max_monthly_loss"]) == (10, 20)
+    assert (general["max_consecutive_losses"], general["max_position_loss"]) == (3, 10)
+    pausing = {name for name, limit in LIMITS.items() if limit.action is Action.REDUCE_ONLY}
+    assert {"max_daily_loss", "max_weekly_loss", "max_monthly_loss", "max_consecutive_losses"} <= pausing
+
+
+def test_only_a_limit_on_strategies_pauses_one() -> None:
+    for limit in LIMITS.values():
+        assert (limit.action is Action.PAUSE_STRATEGY) <= (limit.scope is Scope.STRATEGY)
+    [fault] = check_overrides(account(limits={"max_daily_loss": {"action": "pause_strategy"}}))
+    assert "max_daily_loss.action" in fault
+
+
+@pytest.mark.parametrize(
+    ("name", "number", "good"),
+    [
+        ("max_correlation", "1", True),
+        ("max_correlation", "1.1", False),
+        ("max_leverage", "100", True),
+        ("max_leverage", "101", False),
+        ("max_daily_loss_money", "50000", True),
+        ("max_position_units", "100000", True),
+    ],
+)
+def test_what_a_limit_may_be_depends_on_its_unit(name: str, number: str, good: bool) -> None:
+    """R2.11: 50,000 is a sum of money and no percentage."""
+    assert (check_overrides(account(limits={name: {"limit": number}})) == []) is good
+
+
+def test_a_limit_in_money_is_told_in_the_account_s_currency() -> None:
+    """R2.4."""
+    f = numbers([shares(1, 100)], {"SPY": "95"}, currency="USD", **on("max_daily_loss_money", "400"))
+    [reading] = [r for r in readings(f, {}) if r.limit.name == "max_daily_loss_money"]
+    assert (reading.current, reading.unit, reading.level) == (500, "USD", Level.BREACH)
+
+
+def test_an_account_may_choose_another_action() -> None:
+    """R2.11."""
+    f = numbers([shares(1, 100)], limits={"max_position_value": {"action": "halt"}})
+    chosen = {r.limit.name: r.action for r in readings(f, {})}
+    assert chosen["max_position_value"] is Action.HALT
+    assert chosen["max_daily_loss"] is Action.REDUCE_ONLY
+
+
+SIZES = ("max_position_value", "max_symbol_exposure", "max_leverage", "max_margin_use", "max_portfolio_heat")
+
+
+@given(st.integers(1, 500), st.integers(1, 500), st.booleans())
+def test_more_of_a_position_is_more_of_every_size(fewer: int, more: int, short: bool) -> None:
+    """R2.2: limits are monotone in what is held."""
+    low, high = sorted((fewer, more))
+    sign = -1 if short else 1
+
+    def found(units: int) -> list[Reading]:
+        return [r for r in readings(numbers([shares(1, sign * units)]), {}) if r.limit.name in SIZES]
+
+    for less, greater in zip(found(low), found(high), strict=True):
+        assert less.current is not None
+        assert greater.current is not None
+        assert less.current <= greater.current
+        assert less.level.rank <= greater.level.rank
+
+
+def test_an_unknown_exposure_is_unknown_even_while_legs_settle() -> None:
+    """I7: settling holds a worse level back, and never makes UNKNOWN ok."""
+    fills = [trade(60, -1, "5", instrument=option(6100, "C"))]
+    f = numbers(fills, {fills[0].instrument.symbol: "5"})
+    [margin] = [r for r in readings(f, {}) if r.limit.name == "max_margin_use"]
+    assert margin.level is Level.UNKNOWN

@@ -1,0 +1,356 @@
+"""What is remembered of losses: starts, peaks, windows and streaks, against a history that forgets nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stopline.ledger.book import Book
+from stopline.model.account import Account
+from stopline.model.fill import Fill
+from stopline.rules.figures import Figures, Valued, figures
+from stopline.rules.limits import Level, Reading, readings
+from stopline.rules.track import NEW, DayStart, Peak, Streak, Track, first_session, sampled, streak_after
+from stopline.service.track_state import decode_track, encode_track
+
+from ..make import NOON, account, at, fill, option, trade
+
+ACCOUNT = account()
+SESSIONS = ACCOUNT.sessions
+
+
+class Desk:
+    """An account that is valued again and again, restarted in between each time."""
+
+    def __init__(self, made: Account = ACCOUNT) -> None:
+        self.account = made
+        self.book = Book("demo")
+        self.track: Track = NEW
+        self.day_start: DayStart | None = None
+        self.last_total: tuple[datetime, Decimal] | None = None
+        self.numbers: Figures | None = None
+
+    def book_fills(self, *fills: Fill) -> None:
+        last = max(f.executed_at for f in fills)
+        self.book = self.book.with_fills(fills, self.account.sessions.session_of, lambda *_: [], last)
+
+    def value(self, now: datetime, mark: str | Decimal | None = None) -> Figures:
+        valued = []
+        for position in self.book.open_positions():
+            price = None if mark is None else Decimal(mark)
+            value = None if price is None else position.quantity * price * position.instrument.multiplier
+            gain = None if value is None else value - position.cost
+            valued.append(Valued(position, price, value, gain))
+        f = figures(
+            self.account,
+            self.book,
+            valued,
+            lambda _: Decimal(1),
+            self.day_start,
+            self.last_total,
+            now,
+            self.track,
+        )
+        self.track = decode_track(orjson.loads(orjson.dumps(encode_track(f.track))))
+        assert self.track == f.track, "what is stored is what was remembered"
+        self.day_start = f.day_start or self.day_start
+        self.last_total = (now, f.total) if f.total is not None else self.last_total
+        self.numbers = f
+        return f
+
+    def read(self, name: str) -> Reading:
+        assert self.numbers is not None
+        [reading] = [r for r in readings(self.numbers, {}) if r.limit.name == name]
+        return reading
+
+
+def noon(day: date) -> datetime:
+    return datetime.combine(day, NOON.time(), NOON.tzinfo)
+
+
+def sessions_from(day: date, count: int) -> list[date]:
+    days = []
+    while len(days) < count:
+        if SESSIONS.is_session(day):
+            days.append(day)
+        day += timedelta(days=1)
+    return days
+
+
+DAYS = sessions_from(date(2026, 10, 1), 45)
+
+
+def lost(start: Decimal, now: Decimal) -> Decimal:
+    """The oracle's percentage: of the capital and the P&L at the start."""
+    return max(round((start - now) * 100 / (100_000 + start), 6), Decimal(0))
+
+
+@settings(max_examples=8)
+@given(st.lists(st.integers(60, 160), min_size=45, max_size=45))
+def test_losses_of_periods_and_drawdown_are_those_of_the_whole_history(marks: list[int]) -> None:
+    """R2.3, R2.4, domain 2.6: 500 shares held for 45 sessions, valued at each noon, restarted after each; the oracle
+    keeps every valuation and knows nothing of sessions but their dates.
+    """
+    desk = Desk()
+    desk.book_fills(trade(0, 500, 100, executed_at=noon(DAYS[0])))
+    history: list[tuple[date, Decimal]] = []
+    for day, mark in zip(DAYS, marks, strict=True):
+        desk.value(noon(day), Decimal(mark))
+        total = Decimal(500 * (mark - 100))
+        before = [value for _, value in history]
+
+        def start(first: date) -> Decimal:
+            earlier = [value for of, value in history if of < first]
+            return earlier[-1] if earlier else Decimal(0)
+
+        monday = day - timedelta(days=day.weekday())
+        assert desk.read("max_daily_loss").current == lost(before[-1] if before else Decimal(0), total)
+        assert desk.read("max_weekly_loss").current == lost(start(monday), total)
+        assert desk.read("max_monthly_loss").current == lost(start(day.replace(day=1)), total)
+        window = [value for of, value in history if of <= day - timedelta(days=1)]
+        assert desk.read("max_loss_24h").current == lost(window[-1] if window else total, total)
+        week = [value for of, value in history if of <= day - timedelta(days=7)]
+        oldest = history[0][1] if history else total
+        assert desk.read("max_loss_7d").current == lost(week[-1] if week else oldest, total)
+        history.append((day, total))
+        values = [value for _, value in history]
+        held = [min(values[i - 2 : i + 1]) for i in range(2, len(values))]
+        assert desk.read("max_drawdown").current == lost(max([Decimal(0), *held]), total)
+
+
+def test_a_peak_must_hold_three_valuations() -> None:
+    """Domain 2.4: one bad price must not become a peak that the account then seems to fall from."""
+    peak = Peak()
+    for value in (100, 900, 110, 120, 115):
+        peak = peak.after(Decimal(value))
+    assert peak.top == 110
+    assert peak.after(None) == peak
+
+
+@given(st.lists(st.integers(-1000, 1000).map(Decimal), max_size=40))
+def test_a_peak_never_falls_and_is_never_above_what_was_seen(values: list[Decimal]) -> None:
+    """R2.3."""
+    peak, tops = Peak(), [Decimal(0)]
+    for value in values:
+        peak = peak.after(value)
+        tops.append(peak.top)
+    assert tops == sorted(tops)
+    assert peak.top <= max([Decimal(0), *values])
+
+
+def test_drawdown_at_the_end_of_day_ignores_what_was_made_within_a_day() -> None:
+    """Domain 2.6: prop firms that trail at the close."""
+    for mode, down in (("real_time", "9.523810"), ("end_of_day", "4.761905")):
+        desk = Desk(account(risk={"peak_mode": mode}))
+        desk.book_fills(trade(0, 1000, 100, executed_at=noon(DAYS[0])))
+        for minute in range(4):
+            desk.value(noon(DAYS[0]) + timedelta(minutes=minute), "105")
+        for minute in range(4):
+            desk.value(noon(DAYS[1]) + timedelta(minutes=minute), "110")
+        for minute in range(4):
+            desk.value(noon(DAYS[1]) + timedelta(hours=1, minutes=minute), "100")
+        expected = {"real_time": Decimal(1_000_000) / 110_000, "end_of_day": Decimal(500_000) / 105_000}[mode]
+        assert desk.read("max_drawdown").current == round(expected, 6), (mode, down)
+
+
+def test_a_profit_is_no_drawdown_and_a_deposit_is_no_profit() -> None:
+    """R2.3 (fix), domain cases 14: losses only, from the peak; 800 deposited leaves the P&L of the day."""
+    desk = Desk()
+    desk.book_fills(trade(0, 1000, 100))
+    for minute in range(3):
+        desk.value(at(60 * minute), "110")
+    assert desk.read("max_drawdown").current == 0
+    before = desk.value(at(300), "108")
+    deposit = fill("D-1", kind="FLOW", fee="-100000", quantity="0", price="0", executed_at=at(301))
+    desk.book_fills(deposit)
+    after = desk.value(at(302), "108")
+    assert (after.pnl_day, after.track.peak.top) == (before.pnl_day, before.track.peak.top)
+    assert before.drawdown == round(Decimal(200_000) / 110_000, 6)
+    assert after.drawdown == round(Decimal(200_000) / 210_000, 6)  # of more money
+
+
+@pytest.mark.parametrize(
+    ("drawdown", "level"),
+    [("0", "LOW"), ("9.99", "LOW"), ("10", "MEDIUM"), ("15", "HIGH"), ("19.99", "HIGH"), ("20", "CRITICAL")],
+)
+def test_the_risk_level_follows_the_drawdown(drawdown: str, level: str) -> None:
+    """R2.8."""
+    desk = Desk()
+    desk.book_fills(trade(0, 1000, 100))
+    f = desk.value(at(1), Decimal(100) - Decimal(drawdown))
+    assert (f.drawdown, f.risk_level) == (Decimal(drawdown), level)
+    assert desk.value(at(2)).risk_level is None  # without a price nobody can say
+
+
+def test_a_loss_before_midnight_and_one_after_are_two_days_and_one_rolling_loss() -> None:
+    """Domain case 13: each day is within its limit, the 24 hours are not."""
+    desk = Desk(account(calendar="24/7"))
+    desk.book_fills(trade(0, 1000, 100, executed_at=datetime(2026, 11, 17, 12, 0, tzinfo=NOON.tzinfo)))
+    for hour in range(12):
+        desk.value(datetime(2026, 11, 17, 12 + hour, 0, tzinfo=NOON.tzinfo), "100")
+    desk.value(datetime(2026, 11, 17, 23, 50, tzinfo=NOON.tzinfo), "97.1")
+    assert desk.read("max_daily_loss").level is Level.WARN
+    desk.value(datetime(2026, 11, 18, 0, 5, tzinfo=NOON.tzinfo), "94.3")
+    assert desk.read("max_daily_loss").level is Level.WARN
+    assert desk.read("max_loss_24h").current == Decimal("5.7")
+    assert desk.read("max_loss_24h").level is Level.BREACH
+
+
+def test_a_week_whose_start_nobody_saw_is_unknown_until_the_next() -> None:
+    """Domain 2.6: a restart without a sourced start makes no fresh limit."""
+    monday = date(2026, 11, 16)
+    desk = Desk()
+    desk.book_fills(trade(0, 10, 100, executed_at=noon(monday) - timedelta(days=5)))
+    desk.value(noon(monday + timedelta(days=2)), "90")  # nothing of what went before is stored
+    assert desk.read("max_weekly_loss").level is Level.UNKNOWN
+    desk.value(noon(monday + timedelta(days=4)), "90")
+    desk.value(noon(monday + timedelta(days=7)), "80")
+    assert desk.read("max_weekly_loss").current == lost(Decimal(-100), Decimal(-200))
+    week = desk.track.week
+    assert week is not None
+    assert week.source.startswith("last complete valuation, 2026-11-20")
+
+
+@given(st.sampled_from(["XNYS", "CMES", "24/7", "XNSE"]), st.integers(0, 2000))
+def test_the_first_session_of_a_week_and_month_is_the_first_one(name: str, offset: int) -> None:
+    """R2.4: by the calendar, not by days of seven."""
+    sessions = account(calendar=name).sessions
+    day = sessions.session_of(NOON - timedelta(days=offset))
+    for period, same in (
+        ("week", lambda a, b: a.isocalendar()[:2] == b.isocalendar()[:2]),
+        ("month", lambda a, b: (a.year, a.month) == (b.year, b.month)),
+    ):
+        first = first_session(sessions, day, period)
+        assert first <= day
+        assert same(first, day)
+        assert sessions.is_session(first)
+        assert not same(sessions.previous_session(first), day)
+
+
+@settings(max_examples=20)
+@given(st.lists(st.integers(1, 600), min_size=1, max_size=150))
+def test_samples_stay_few_and_still_know_a_valuation_before_each_window(minutes: list[int]) -> None:
+    """R2.4: the guard's memory is bounded; what it compares with is never younger than the window."""
+    samples: tuple[tuple[datetime, Decimal], ...] = ()
+    moment, everything = NOON, list[datetime]()
+    for number, step in enumerate(minutes):
+        moment += timedelta(minutes=step)
+        samples = sampled(samples, moment, Decimal(number))
+        everything.append(moment)
+        assert len(samples) <= 60
+        track = Track(samples=samples)
+        for window, slack in ((timedelta(hours=24), 7), (timedelta(days=7), 7)):
+            base = track.base(moment, window)
+            assert base is not None
+            used = everything[int(base)]
+            if everything[0] <= moment - window:
+                newest = max(t for t in everything if t <= moment - window)
+                assert used <= moment - window
+                assert newest - used <= timedelta(hours=slack)
+            else:
+                assert used == everything[0]
+
+
+# --- losses in a row ---
+
+
+def streak_of(messages: Sequence[Sequence[Fill]]) -> int:
+    desk = Desk()
+    for message in messages:
+        desk.book_fills(*message)
+        desk.value(message[-1].executed_at, "100")
+    assert desk.track.streak is not None
+    return desk.track.streak.losses
+
+
+def round_trip(number: int, made: int, **more: object) -> list[Fill]:
+    start = 10 * number
+    return [
+        trade(start, 10, 100, **more),
+        trade(start + 1, -10, 100 + made, **more),
+    ]
+
+
+@given(st.lists(st.sampled_from([-1, 0, 1]), max_size=12), st.booleans())
+def test_losses_in_a_row_are_counted_trade_by_trade(results: list[int], at_once: bool) -> None:
+    """R2.4: a winner ends the row, a trade that made nothing does not, seen open in between or not."""
+    messages: list[list[Fill]] = []
+    for number, made in enumerate(results):
+        trip = round_trip(number, made)
+        messages += [trip] if at_once else [[f] for f in trip]
+    expected = 0
+    for made in results:
+        expected = expected + 1 if made < 0 else 0 if made > 0 else expected
+    assert streak_of(messages) == expected
+
+
+def test_a_spread_is_one_trade_and_a_late_fee_is_none() -> None:
+    """R2.4: the leg that lost is no loss of its own; three losses are a breach."""
+    short, long = option(6000), option(5990)
+    desk = Desk()
+    desk.book_fills(trade(0, -1, "5", instrument=short), trade(1, 1, "3", instrument=long))
+    desk.value(at(2), "4")
+    desk.book_fills(trade(3, 1, "2", instrument=short), trade(4, -1, "1", instrument=long))
+    desk.value(at(5), "0")
+    assert desk.track.streak == Streak(0, desk.track.streak.ended if desk.track.streak else {})
+    for number in (1, 2):
+        desk.book_fills(*round_trip(number, -1))
+        desk.value(at(10 * number + 2), "0")
+    assert desk.read("max_consecutive_losses").level is Level.OK
+    late = fill("F-1", kind="FEE", fee="7", quantity="0", price="0", ref="E-11", executed_at=at(11))
+    desk.book = desk.book.with_fills(
+        [late], SESSIONS.session_of, lambda *_: [], at(40), lambda _: round_trip(1, -1)[1]
+    )
+    desk.value(at(41), "0")
+    assert desk.read("max_consecutive_losses").current == 2
+    desk.book_fills(*round_trip(5, -1))
+    desk.value(at(60), "0")
+    assert desk.read("max_consecutive_losses").level is Level.BREACH
+
+
+def test_trades_before_the_count_began_do_not_count() -> None:
+    """F46: a document by an earlier version knows of none; what ended before is no loss of now."""
+    desk = Desk()
+    for number in range(4):
+        desk.book_fills(*round_trip(number, -1))
+    assert streak_after(None, desk.book.positions.values()).losses == 0
+    assert decode_track(None).streak is None
+
+
+# --- strategies ---
+
+
+def test_a_strategy_s_drawdown_is_its_own_and_of_its_capital() -> None:
+    """R2.3, R2.4: 15 % of what the strategy was given; the other one is untouched."""
+    made = account(profile="general", risk={"strategy_capital": {"trend": "10000"}})
+    desk = Desk(made)
+    desk.book_fills(*round_trip(0, 200, strategy="trend"), *round_trip(1, 1, strategy="income"))
+    for second in (20, 21, 22):
+        desk.value(at(second))
+    desk.book_fills(trade(30, 100, 100, strategy="trend"), trade(31, -100, 82, strategy="trend"))
+    f = desk.value(at(40))
+    found = {r.object: r for r in readings(f, {}) if r.limit.name == "max_strategy_drawdown"}
+    assert f.strategies == {"trend": 200, "income": 10}
+    assert found["trend"].current == 15  # 1,800 of 10,000 + the peak of 2,000
+    assert (found["trend"].level, found["income"].level) == (Level.BREACH, Level.OK)
+
+
+def test_a_person_s_reset_makes_what_is_the_peak() -> None:
+    """Domain 2.4: an inflated peak has a way out, audited as a change of settings."""
+    desk = Desk()
+    desk.book_fills(trade(0, 1000, 100))
+    for second in range(4):
+        desk.value(at(second), "150")
+    desk.value(at(9), "120")
+    assert desk.read("max_drawdown").current == 20
+    desk.account = account(risk={"peaks_since": "2026-11-18T17:00:10Z"})
+    desk.value(at(11), "120")
+    assert desk.read("max_drawdown").current == 0
+    desk.value(at(12), "108")
+    assert desk.read("max_drawdown").current == 10
