@@ -8,8 +8,9 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 from xml.etree import ElementTree
 
 import flask
@@ -23,15 +24,19 @@ from stopline.model.account import Account
 from stopline.model.control import ControlRequest
 from stopline.model.decimals import decimal_text
 from stopline.model.messages import Alert, Command, ExecutionReport, History, Sweep
+from stopline.model.order import Order
 from stopline.model.prices import parse_price_batch
+from stopline.model.sizing_settings import Method
 from stopline.model.statement import Statement
 from stopline.model.wire import decode_object, validate
 from stopline.ports import Outgoing
 from stopline.rules.breakers import BREAKERS
-from stopline.rules.limits import LIMITS, Action
+from stopline.rules.limits import LIMITS, Action, check_overrides
+from stopline.rules.order_risk import order_risk
 from stopline.runtime.embedded import Embedded
 from stopline.runtime.kill_api import handle
 from stopline.runtime.settings import Settings, read_settings
+from stopline.service.account_settings import FIXED, SettingsPatch, merge
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -338,6 +343,28 @@ def test_the_table_of_limits_is_the_registry() -> None:
     ]
     actions = [names(cells[0])[0] for cells in column(ROOT / "docs/limits.md", "action")]
     assert actions == [action.value for action in Action]
+
+
+def test_the_examples_of_an_order_and_of_settings_are_taken() -> None:
+    """R2.6, R2.11: what a reader copies works."""
+    order, patch = [decode_object(b.text.encode()) for b in JSON if b.page.name == "pretrade.md"]
+    asked = validate(Order, order)
+    prices = [leg.limit_price or Decimal(0) for leg in asked.legs]
+    assert order_risk(asked, prices).loss == 200
+    changes = validate(SettingsPatch, patch)
+    made = Account(account="demo", owner="ann", currency="USD", capital=Decimal(1000))
+    changed = validate(Account, merge(made.model_dump(mode="json"), changes.settings))
+    assert check_overrides(changed) == []
+    assert not FIXED & changes.settings.keys()
+
+
+def test_every_code_of_a_refusal_is_told() -> None:
+    source = (ROOT / "shared/stopline/rules/pretrade.py").read_text("utf-8")
+    codes = set(re.findall(r'Reason\(\s*"([a-z_]+)"', source))
+    told = [name for cells in column(ROOT / "docs/pretrade.md", "code") for name in names(cells[0])]
+    assert set(told) == codes
+    methods = [names(cells[0])[0] for cells in column(ROOT / "docs/pretrade.md", "method")]
+    assert set(methods) == set(get_args(Method))
 
 
 def test_every_collection_is_in_the_architecture() -> None:

@@ -41,6 +41,8 @@ COMMANDS = {
     ),
     "ledger": Entry("stopline.cli.ledger", "ledger", "Account for fills: positions, lots, realised P&L."),
     "margin": Entry("stopline.cli.margin", "margin", "Work out what option legs bind, lose and make."),
+    "check": Entry("stopline.cli.check", "check", "Check an order against an account before it is sent."),
+    "size": Entry("stopline.cli.size", "size", "Say how large an order should be."),
     "settle": Entry("stopline.cli.settle", "settle", "Settle expired options at a price that you give."),
     "audit": Entry("stopline.cli.audit", "audit", "Check that the audit trail is whole."),
     "reconcile": Entry("stopline.cli.reconcile", "reconcile", "Compare a book with a broker's statement."),

@@ -20,6 +20,7 @@ from stopline.model.measure_settings import MeasureSettings
 from stopline.model.recipients import Recipients
 from stopline.model.reconcile_settings import ReconcileSettings
 from stopline.model.risk_settings import RiskSettings
+from stopline.model.sizing_settings import SizingSettings
 from stopline.model.text import Text
 from stopline.model.trading_settings import TradingSettings
 from stopline.model.wire import Message
@@ -66,6 +67,7 @@ class Account(Message):
     profile: Literal["zero_dte", "general", "conservative"] = "zero_dte"
     limits: dict[Name, LimitOverride] = Field(default_factory=dict, max_length=100)
     risk: RiskSettings = Field(default_factory=RiskSettings)
+    sizing: SizingSettings = Field(default_factory=SizingSettings)
     recipients: Recipients = Field(default_factory=Recipients)
     alerting: AlertSettings = Field(default_factory=AlertSettings)
     reconcile: ReconcileSettings = Field(default_factory=ReconcileSettings)

@@ -37,6 +37,14 @@ class Scope(StrEnum):
     INSTRUMENT = "instrument"
 
 
+class Gate(StrEnum):
+    """How a limit is held against an order before it is sent (rules/pretrade.py)."""
+
+    SIZE = "size"  # refused beyond the limit, unless the order makes the number no worse
+    BUDGET = "budget"  # what was lost or counted: once breached, nothing may add risk
+    QUALITY = "quality"  # of what is ordered, whatever its size
+
+
 class Unit(StrEnum):
     PERCENT = "%"
     MONEY = "money"  # in the account's currency, whose code readings carry
@@ -60,8 +68,7 @@ class Measure:
 class Limit:
     """One named limit. `defaults` by profile, in `unit` (None: off there); `inclusive`: reaching it is a breach.
 
-    `budget`: it holds what was lost or counted, so once it is breached nothing may add risk; the others are
-    about size, and what makes a number no worse may pass.
+    `gate`: how it is held against an order.
     """
 
     name: str
@@ -74,7 +81,7 @@ class Limit:
     what: str  # for people: "{what} of {object}"
     reset: str  # for people: when the level comes down
     inclusive: bool = False
-    budget: bool = False
+    gate: Gate = Gate.SIZE
     severity: Severity = Severity.CRITICAL  # of a breach
 
 

@@ -13,7 +13,7 @@ from stopline.model.instrument import Kind
 from stopline.model.limit_override import Action
 from stopline.model.messages import Severity
 from stopline.rules.figures import DayStart, Figures
-from stopline.rules.limit import ACCOUNT, Limit, Measure, Scope, Unit, by_profile
+from stopline.rules.limit import ACCOUNT, Gate, Limit, Measure, Scope, Unit, by_profile
 from stopline.rules.limit_exposure import position_name, share
 
 Measured = Callable[[Figures], Iterable[Measure]]
@@ -101,7 +101,7 @@ LOSS_LIMITS = (
         what="loss of the day",
         reset="with the next session",
         inclusive=True,
-        budget=True,
+        gate=Gate.BUDGET,
     ),
     Limit(
         "max_daily_loss_money",
@@ -114,7 +114,7 @@ LOSS_LIMITS = (
         what="loss of the day",
         reset="with the next session",
         inclusive=True,
-        budget=True,
+        gate=Gate.BUDGET,
     ),
     Limit(
         "max_weekly_loss",
@@ -127,7 +127,7 @@ LOSS_LIMITS = (
         what="loss of the week",
         reset="with the next week's first session",
         inclusive=True,
-        budget=True,
+        gate=Gate.BUDGET,
     ),
     Limit(
         "max_monthly_loss",
@@ -140,7 +140,7 @@ LOSS_LIMITS = (
         what="loss of the month",
         reset="with the next month's first session",
         inclusive=True,
-        budget=True,
+        gate=Gate.BUDGET,
     ),
     Limit(
         "max_loss_24h",
@@ -153,7 +153,7 @@ LOSS_LIMITS = (
         what="loss of 24 hours",
         reset="as the loss gets older; no midnight, no restart",
         inclusive=True,
-        budget=True,
+        gate=Gate.BUDGET,
     ),
     Limit(
         "max_loss_7d",
@@ -166,7 +166,7 @@ LOSS_LIMITS = (
         what="loss of 7 days",
         reset="as the loss gets older; no midnight, no restart",
         inclusive=True,
-        budget=True,
+        gate=Gate.BUDGET,
     ),
     Limit(
         "max_drawdown",
@@ -179,7 +179,7 @@ LOSS_LIMITS = (
         what="drawdown",
         reset="when equity recovers; a new `peaks_since` starts it again",
         inclusive=True,
-        budget=True,
+        gate=Gate.BUDGET,
     ),
     Limit(
         "max_strategy_drawdown",
@@ -192,7 +192,7 @@ LOSS_LIMITS = (
         what="drawdown",
         reset="when it recovers; a new `peaks_since` starts it again",
         inclusive=True,
-        budget=True,
+        gate=Gate.BUDGET,
     ),
     Limit(
         "max_consecutive_losses",
@@ -205,7 +205,7 @@ LOSS_LIMITS = (
         what="number of losses in a row",
         reset="with a trade that makes money",
         inclusive=True,
-        budget=True,
+        gate=Gate.BUDGET,
     ),
     Limit(
         "max_position_loss",
@@ -231,7 +231,7 @@ LOSS_LIMITS = (
         what="profit of the day",
         reset="with the next session",
         inclusive=True,
-        budget=True,
+        gate=Gate.BUDGET,
         severity=Severity.WARNING,
     ),
 )

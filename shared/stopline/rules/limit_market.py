@@ -12,10 +12,11 @@ from stopline.model.instrument import Kind
 from stopline.model.limit_override import Action
 from stopline.model.messages import Severity
 from stopline.rules.figures import Figures
-from stopline.rules.limit import Limit, Measure, Scope, Unit, by_profile
+from stopline.rules.limit import Gate, Limit, Measure, Scope, Unit, by_profile
 from stopline.rules.limit_exposure import is_settling, position_name, share
 
 TOGETHER = Decimal("0.7")  # two underlyings correlated by more than this move together (R2.3)
+FROM_RETURNS = frozenset({"max_correlation", "max_correlated_positions", "max_position_volatility"})
 SESSIONS_A_YEAR = Decimal(252)
 
 
@@ -91,6 +92,7 @@ MARKET_LIMITS = (
         _correlations,
         Action.WARN,
         what="correlation",
+        gate=Gate.QUALITY,
         reset="when one is closed, or they move apart",
         severity=Severity.WARNING,
     ),
@@ -127,6 +129,7 @@ MARKET_LIMITS = (
         _spreads,
         Action.WARN,
         what="quoted spread",
+        gate=Gate.QUALITY,
         reset="when the quote narrows",
         severity=Severity.WARNING,
     ),

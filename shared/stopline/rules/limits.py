@@ -13,6 +13,7 @@ from stopline.rules.figures import Figures
 from stopline.rules.limit import (
     CLEAR_BELOW,
     WARN_AT,
+    Gate,
     Level,
     Limit,
     Measure,
@@ -30,6 +31,7 @@ __all__ = [
     "LIMITS",
     "WARN_AT",
     "Action",
+    "Gate",
     "Level",
     "Limit",
     "Measure",

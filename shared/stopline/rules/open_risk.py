@@ -13,7 +13,7 @@ from functools import lru_cache
 from stopline.ledger.payoff import Leg, Payoff, margin_of, payoff
 from stopline.ledger.position import Position
 from stopline.model.decimals import EXACT, ZERO, divide
-from stopline.model.instrument import Kind
+from stopline.model.instrument import Instrument, Kind
 from stopline.model.risk_settings import MarginRates
 
 Rate = Callable[[str], Decimal | None]
@@ -142,8 +142,12 @@ def _options(
 
 def option_leg(position: Position) -> Leg:
     """Return an option position as a leg of a payoff."""
-    contract = position.instrument
-    return Leg(contract.right or "C", contract.strike or ZERO, position.quantity, contract.multiplier)
+    return option_leg_of(position.instrument, position.quantity)
+
+
+def option_leg_of(contract: Instrument, quantity: Decimal) -> Leg:
+    """Return units of an option as a leg of a payoff."""
+    return Leg(contract.right or "C", contract.strike or ZERO, quantity, contract.multiplier)
 
 
 @lru_cache(maxsize=4096)

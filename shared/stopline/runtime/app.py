@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from stopline.model.scopes import Scope
     from stopline.model.statement import Statement
     from stopline.rules.ack_links import AckLinks
+    from stopline.service.account_settings import AccountSettings
     from stopline.service.accounts import AccountWriter
     from stopline.service.aggregate import Aggregates
     from stopline.service.alert_desk import AlertDesk
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from stopline.service.keep_history import HistoryKeeper
     from stopline.service.mark_prices import Desk, PriceMarker
     from stopline.service.marks import MarkTable
+    from stopline.service.order_desk import OrderDesk
     from stopline.service.reconcile import Reconciler
     from stopline.service.reconciliations import Reconciliation
     from stopline.service.record_fill import FillRecorder
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from stopline.service.risk_state import RiskState
     from stopline.service.run_sweep import Sweeper
     from stopline.service.settle import Settler
+    from stopline.service.size_order import OrderSizer
     from stopline.service.statements import StatementRecorder
     from stopline.service.watchdog import Watchdog
 
@@ -102,6 +105,33 @@ class App:
         from stopline.service.accounts import AccountWriter
 
         return AccountWriter(self.store, self.relay, self.clock)
+
+    @cached_property
+    def account_settings(self) -> AccountSettings:
+        from stopline.service.account_settings import AccountSettings
+
+        return AccountSettings(self.accounts, self.account_writer)
+
+    @cached_property
+    def order_desk(self) -> OrderDesk:
+        from stopline.service.order_desk import OrderDesk
+
+        return OrderDesk(
+            self.clock,
+            self.accounts,
+            self.books,
+            self.risk_states,
+            self.desk.marks,
+            self.trading,
+            self.factors,
+            self.reconciliations,
+        )
+
+    @cached_property
+    def order_sizer(self) -> OrderSizer:
+        from stopline.service.size_order import OrderSizer
+
+        return OrderSizer(self.order_desk)
 
     @cached_property
     def books(self) -> Aggregates[Book]:

@@ -1,23 +1,52 @@
-"""The HTTP API: GET /v1/accounts/{account} (status), and what `alerts_api` answers."""
+"""The HTTP API: which path and method does what, by whose right. What is done is in the modules of the handlers."""
 
 import logging
 import re
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import flask
 
 from stopline.model.control import GLOBAL, account_scope
 from stopline.model.errors import Rejected, Transient
+from stopline.ports import Conflict
 from stopline.rules import ack_links
-from stopline.runtime import alerts_api
+from stopline.runtime import alerts_api, order_api, settings_api
 from stopline.runtime.app import App
-from stopline.runtime.auth import Principal, Unauthenticated, authenticate
+from stopline.runtime.auth import Principal, Right, Unauthenticated, authenticate
 from stopline.runtime.problems import Answer, answer, problem
 from stopline.service.account_status import account_status
 
 log = logging.getLogger("stopline")
-_ACCOUNT = re.compile(r"/v1/accounts/([a-z0-9][a-z0-9_-]{0,63})")
-_ALERTS = re.compile(_ACCOUNT.pattern + "/alerts(/ack)?")
+_PATH = re.compile(r"/v1/accounts/([a-z0-9][a-z0-9_-]{0,63})(?:/([a-z]+))?")
+_ALERTS = re.compile("/v1/accounts/([a-z0-9][a-z0-9_-]{0,63})/alerts(/ack)?")
+_STATUS = {"STALE_VERSION": 409, "UNSUPPORTED": 415, "TOO_LARGE": 413}
+
+
+class Route(NamedTuple):
+    """What a request does. Any of `rights` on the account is enough."""
+
+    rights: tuple[Right, ...]
+    handle: Callable[[flask.Request, App, Principal, str], Answer]
+
+
+def _account(request: flask.Request, app: App, principal: Principal, name: str) -> Answer:
+    account = app.accounts.require(name)
+    controls = app.trading.read(GLOBAL), app.trading.read(account_scope(name))
+    book, risk = app.books.read(name), app.risk_states.read(name)
+    return answer(200, account_status(account, book, risk, *controls, app.closer.halt_of(name)))
+
+
+# To add one: a handler in a module of its own, and a line here.
+ROUTES: Mapping[str, Mapping[str, Route]] = {
+    "": {"GET": Route(("view",), _account)},
+    "settings": {
+        "GET": Route(("view",), settings_api.read),
+        "PATCH": Route(("risk",), settings_api.change),
+    },
+    "check": {"POST": Route(("trade", "view"), order_api.check)},
+    "size": {"POST": Route(("trade", "view"), order_api.size)},
+}
 
 
 def handle(request: flask.Request, app: Callable[[], App], principals: Mapping[str, object]) -> Answer:
@@ -30,16 +59,27 @@ def handle(request: flask.Request, app: Callable[[], App], principals: Mapping[s
             return alerts_api.listed(app(), principal, about[1])
         if about and request.method == "POST" and about[2]:
             return alerts_api.taken(request, app(), principal, about[1])
-        match = _ACCOUNT.fullmatch(request.path)
-        if match is None:
-            return problem(404, "NOT_FOUND", "there is GET /v1/accounts/{account}")
-        if request.method != "GET":
-            return problem(405, "METHOD", "an account is read with GET")
-        return _account(app(), principal, match[1])
+        match = _PATH.fullmatch(request.path)
+        routes = ROUTES.get(match[2] or "") if match else None
+        if match is None or routes is None:
+            return problem(
+                404, "NOT_FOUND", "there are /v1/accounts/{account} and its settings, check and size"
+            )
+        route = routes.get(request.method)
+        if route is None:
+            return problem(405, "METHOD", f"this path takes {' and '.join(routes)}")
+        name, scope = match[1], account_scope(match[1])
+        if not _sees(principal, route, scope) or app().accounts.get(name) is None:
+            return problem(404, "NOT_FOUND", "there is no such account, or it is not yours")
+        if not any(principal.may(right, scope) for right in route.rights):
+            return problem(403, "FORBIDDEN", f"this needs the right {' or '.join(route.rights)}")
+        return route.handle(request, app(), principal, name)
     except Unauthenticated as refused:
         return problem(401, "UNAUTHENTICATED", str(refused))
     except Rejected as refused:
-        return problem(400, refused.reason, refused.detail)
+        return problem(_STATUS.get(refused.reason, 400), refused.reason, refused.detail)
+    except Conflict:
+        return problem(409, "CONFLICT", "somebody else changed it at the same time: read it again")
     except Transient:
         log.exception("api: state store unavailable")
         return problem(503, "UNAVAILABLE", "the state cannot be read now")
@@ -48,10 +88,6 @@ def handle(request: flask.Request, app: Callable[[], App], principals: Mapping[s
         return problem(500, "UNKNOWN_ERROR", "the state cannot be read now")
 
 
-def _account(app: App, principal: Principal, name: str) -> Answer:
-    account = app.accounts.get(name) if principal.may("view", account_scope(name)) else None
-    if account is None:
-        return problem(404, "NOT_FOUND", "there is no such account, or it is not yours")
-    controls = app.trading.read(GLOBAL), app.trading.read(account_scope(name))
-    book, risk = app.books.read(name), app.risk_states.read(name)
-    return answer(200, account_status(account, book, risk, *controls, app.closer.halt_of(name)))
+def _sees(principal: Principal, route: Route, scope: str) -> bool:
+    """Tell whether the caller may know that the account exists."""
+    return any(principal.may(right, scope) for right in ("view", *route.rights))

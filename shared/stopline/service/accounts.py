@@ -48,6 +48,11 @@ class AccountReader:
             self._kept[name] = (now, account)
         return account
 
+    def forget(self, name: str) -> None:
+        """Read an account afresh at the next question."""
+        with self._lock:
+            self._kept.pop(name, None)
+
     def require(self, name: str) -> Account:
         """Return an account or raise Rejected UNKNOWN_ACCOUNT."""
         account = self.get(name)

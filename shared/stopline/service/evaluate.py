@@ -17,9 +17,9 @@ from stopline.model.account import Account
 from stopline.model.decimals import decimal_text
 from stopline.model.ids import digest
 from stopline.model.messages import Alert, Effect, HistoryRow
-from stopline.model.prices import Quote
 from stopline.risk.border import to_decimal
 from stopline.risk.columns import Columns
+from stopline.risk.factors import Factors
 from stopline.rules.breaker_facts import money_facts
 from stopline.rules.breakers import MONEY_BREAKERS, advance
 from stopline.rules.figures import Figures, Market, Rate, Valued, figures
@@ -32,7 +32,8 @@ from stopline.service.aggregate import Aggregates, Change
 from stopline.service.breaker_effects import breaker_effects
 from stopline.service.history_rows import history_effect, table_row
 from stopline.service.levels import market_facts
-from stopline.service.marks import Mark
+from stopline.service.market import market_of
+from stopline.service.marks import Mark, is_usable
 from stopline.service.outbox import CONTROLS_TOPIC
 from stopline.service.risk_state import RiskState
 from stopline.service.watch_exits import ExitNews, ExitWatcher
@@ -68,18 +69,6 @@ def _symbols(columns: Columns, rows: slice) -> set[str]:
 
 def _price(mark: Mark | None) -> float:
     return float("nan") if mark is None else mark.quote.mark
-
-
-def is_usable(mark: Mark, account: Account, now: datetime) -> bool:
-    """Tell whether a price may value a position: young enough, or the last one of a market that is closed.
-
-    The last price before the opening ages from the opening on: the first trades of a day take a moment.
-    """
-    sessions = account.sessions
-    if (now - mark.as_of).total_seconds() <= account.price_max_age_s or not sessions.is_open(now):
-        return True
-    opening = sessions.open_of(now.astimezone(sessions.zone).date())
-    return not sessions.every_day and (now - opening).total_seconds() <= account.price_max_age_s
 
 
 def _valued(
@@ -130,30 +119,6 @@ def spot_price(account: Account, marks: Mapping[str, Mark], now: datetime) -> Sp
     return spot
 
 
-def market_of(
-    positions: Sequence[Valued], marks: Mapping[str, Mark], account: Account, now: datetime
-) -> Market:
-    """Return what the usable quotes say of what is held: spreads of two-sided ones, prices of underlyings."""
-    contracts = [v.position.instrument for v in positions]
-    quotes = {
-        symbol: marks[symbol].quote
-        for symbol in {c.symbol for c in contracts} | {c.underlying for c in contracts}
-        if symbol in marks and is_usable(marks[symbol], account, now)
-    }
-    spreads = {symbol: quoted_spread(quote) for symbol, quote in quotes.items()}
-    spots = {c.underlying: to_decimal(quotes[c.underlying].mark) for c in contracts if c.underlying in quotes}
-    return Market(
-        spreads={symbol: spread for symbol, spread in spreads.items() if spread is not None},
-        spots={symbol: spot for symbol, spot in spots.items() if spot is not None and spot > 0},
-    )
-
-
-def quoted_spread(quote: Quote) -> Decimal | None:
-    """Return ask less bid in percent of their middle; None where the quote has not both."""
-    middle = (quote.bid + quote.ask) / 2
-    return to_decimal(100 * (quote.ask - quote.bid) / middle) if quote.ask > 0 and quote.bid >= 0 else None
-
-
 class Evaluator:
     """Writes `risk/{account}`: at once when a level changes, otherwise at most once per the account's
     interval.
@@ -173,6 +138,7 @@ class Evaluator:
         cause: str,
         force: bool = False,
         greeks: AccountGreeks | None = None,
+        factors: Factors | None = None,
     ) -> RiskState | None:
         """Work out the account's numbers and commit what is new; return the state that stands.
 
@@ -183,7 +149,7 @@ class Evaluator:
         held = (v.position.instrument.symbol for v in positions)
         prices_at = max((marks[symbol].as_of for symbol in held if symbol in marks), default=None)
 
-        market = market_of(positions, marks, account, now)
+        market = market_of((v.position.instrument for v in positions), marks, account, now, factors)
 
         def watch_exits(old: RiskState, cause: str) -> ExitNews:
             return self._exits.watch(

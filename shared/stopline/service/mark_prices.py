@@ -15,10 +15,11 @@ from stopline.risk.net_greeks import Terms
 from stopline.rules.figures import Valued
 from stopline.service.accounts import AccountReader
 from stopline.service.books import BookFeed
-from stopline.service.evaluate import Evaluator, exchange_rate, is_usable, value_positions
+from stopline.service.evaluate import Evaluator, exchange_rate, value_positions
 from stopline.service.factors import FactorReader
 from stopline.service.greeks import Watched, net_greeks, option_terms
-from stopline.service.marks import MarkTable
+from stopline.service.market import needs_returns
+from stopline.service.marks import MarkTable, is_usable
 
 
 class Desk:
@@ -95,8 +96,9 @@ class PriceMarker:
         greeks = net_greeks(desk.columns, desk.terms, [self._watched(a, valued, now) for a in accounts], now)
         for account in accounts:
             name, book = account.account, desk.books[account.account]
+            factors = self._factors.latest(account.calendar) if needs_returns(account) else None
             self._evaluator.evaluate(
-                account, book, valued[name], desk.marks.marks, now, cause, force, greeks[name]
+                account, book, valued[name], desk.marks.marks, now, cause, force, greeks[name], factors
             )
             desk.unseen.discard(name)
 

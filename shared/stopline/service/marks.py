@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from stopline.model.account import Account
 from stopline.model.errors import Rejected
 from stopline.model.instrument import is_option_symbol
 from stopline.model.prices import NAN, PriceBatch, Quote
@@ -49,6 +50,18 @@ class PricesCodec:
     def decode(self, data: Data) -> Prices:
         body = orjson.loads(data["state"])
         return Prices(data["source"], _decode(body["marks"]), _decode(body["suspects"]))
+
+
+def is_usable(mark: Mark, account: Account, now: datetime) -> bool:
+    """Tell whether a price may value a position: young enough, or the last one of a market that is closed.
+
+    The last price before the opening ages from the opening on: the first trades of a day take a moment.
+    """
+    sessions = account.sessions
+    if (now - mark.as_of).total_seconds() <= account.price_max_age_s or not sessions.is_open(now):
+        return True
+    opening = sessions.open_of(now.astimezone(sessions.zone).date())
+    return not sessions.every_day and (now - opening).total_seconds() <= account.price_max_age_s
 
 
 def merged(prices: Prices, batch: PriceBatch) -> tuple[Prices, list[tuple[str, str]]]:

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+import numpy as np
 import orjson
 import pytest
 
 from stopline.ledger.book import Book
-from stopline.ledger.position import fold
 from stopline.model.control import TradingState
 from stopline.model.instrument import Kind
 from stopline.model.prices import PriceBatch, Quote
 from stopline.ports import Unavailable
 from stopline.risk.columns import columns
-from stopline.rules.figures import Valued
+from stopline.risk.factors import Factors
 from stopline.rules.limits import Level
 from stopline.rules.track import Track
 from stopline.runtime.app import App
-from stopline.service.evaluate import is_usable, market_of, value_positions
-from stopline.service.marks import Mark
+from stopline.service.evaluate import value_positions
+from stopline.service.market import market_of
+from stopline.service.marks import Mark, is_usable
 from stopline.service.outbox import Unpublished
 from stopline.service.risk_state import RiskCodec, RiskState
 
@@ -250,7 +251,7 @@ def test_an_account_may_choose_to_be_halted_by_a_limit(world: World) -> None:
 
 def test_quotes_give_spreads_and_prices_of_underlyings() -> None:
     """R2.2: a stale or one-sided quote says nothing."""
-    held = [Valued(fold([trade(1, 1, 5, instrument=option())])[0], None, None, None)]
+    held = [option()]
     marks = {
         option().symbol: Mark(Quote(5.0, 4.0, 6.0), NOON),
         "SPXW": Mark(Quote(6000.0), NOON),
@@ -258,6 +259,20 @@ def test_quotes_give_spreads_and_prices_of_underlyings() -> None:
     market = market_of(held, marks, account(), NOON)
     assert (market.spreads, market.spots) == ({option().symbol: 40}, {"SPXW": 6000})
     assert market_of(held, marks, account(), at(61)).spots == {}
+
+
+def test_daily_returns_make_correlations_known(world: World) -> None:
+    """R2.2, R2.7: 40 sessions in step; without factors the reading is UNKNOWN."""
+    steps = np.array([0.01, -0.01] * 20)
+    sessions = tuple(date(2026, 9, 1) + timedelta(days=n) for n in range(40))
+    table = np.column_stack([steps, steps * 2])
+    factors = Factors("XNYS", sessions, ("QQQ", "SPY"), table)
+    market = market_of([equity("SPY"), equity("QQQ")], {}, account(), NOON, factors)
+    assert market.correlations == {("QQQ", "SPY"): 1}
+    assert float(market.volatilities["SPY"]) == pytest.approx(2 * float(market.volatilities["QQQ"]), abs=1e-5)
+    assert float(market.volatilities["QQQ"]) == pytest.approx(0.01 * (252 * 40 / 39) ** 0.5, abs=1e-6)
+    short = Factors("XNYS", sessions[:19], ("QQQ", "SPY"), table[:19])
+    assert market_of([equity("SPY"), equity("QQQ")], {}, account(), NOON, short).correlations == {}
 
 
 # --- several writers ---

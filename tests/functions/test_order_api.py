@@ -1,0 +1,190 @@
+"""The API's check, size and settings: over HTTP, by right, and closed where it cannot know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from werkzeug.test import TestResponse
+
+from stopline.model.fill import Fill
+from stopline.model.prices import PriceBatch, Quote
+
+from .conftest import NOON, Served, open_accounts, raw_fill
+
+Serve = Callable[[str], Served]
+SPY = {"symbol": "SPY", "kind": "equity", "currency": "USD"}
+
+
+def order(side: str = "BUY", quantity: str = "10", **more: Any) -> dict[str, Any]:
+    return {"legs": [{"instrument": SPY, "side": side}], "quantity": quantity, "stop": "95", **more}
+
+
+@pytest.fixture
+def api(serve: Serve) -> Served:
+    served = serve("api")
+    open_accounts(served, "demo", "other")
+    app = served.world.app
+    app.recorder.record([Fill.model_validate(raw_fill())], "m-1")
+    app.marker.mark(PriceBatch("feed", NOON, {"SPY": Quote(100.0, 99.9, 100.1)}, ()))
+    return served
+
+
+def call(
+    served: Served, method: str, path: str, body: Any = None, who: str = "ann-token-0001"
+) -> TestResponse:
+    return served.client.open(
+        f"/v1/accounts/{path}", method=method, json=body, headers={"Authorization": f"Bearer {who}"}
+    )
+
+
+def test_an_order_is_checked_against_what_is_held_now(api: Served) -> None:
+    """R2.6: 10 shares at 100 are held; 10 % of equity are 100; the collar of 1 % risks 6 a share."""
+    found = call(api, "POST", "demo/check", order(quantity="95"), "eve-token-0003")
+    assert found.status_code == 200
+    facts = found.get_json()
+    assert (facts["approved"], facts["largest"], facts["trading_state"]) == (False, "90", "ACTIVE")
+    [reason] = facts["reasons"]
+    assert (reason["code"], reason["object"]) == ("max_position_value", "SPY")
+    assert (reason["current"], reason["limit"], reason["after"], reason["unit"]) == ("1", "10", "10.5", "%")
+    assert facts["versions"]["account"] == 1
+    assert call(api, "POST", "demo/check", order(quantity="90")).get_json()["approved"]
+
+
+def test_a_kill_refuses_what_adds_and_lets_go_what_reduces(api: Served) -> None:
+    """R2.6, R5.1."""
+    request = {"request_id": "k-1", "scope": "account:demo", "action": "kill", "flatten": False}
+    from stopline.model.control import ControlRequest
+
+    api.world.app.trading.set(ControlRequest.model_validate({**request, "actor": "ann", "reason": "test"}))
+    opening = call(api, "POST", "demo/check", order()).get_json()
+    assert "trading_state" in {reason["code"] for reason in opening["reasons"]}
+    assert call(api, "POST", "demo/check", order("SELL")).get_json()["approved"]
+
+
+def test_stale_prices_refuse(api: Served) -> None:
+    """R2.6, I7."""
+    from datetime import timedelta
+
+    api.world.clock.set(NOON + timedelta(seconds=61))
+    facts = call(api, "POST", "demo/check", order()).get_json()
+    assert ("no_price", "SPY") in {(r["code"], r["object"]) for r in facts["reasons"]}
+
+
+def test_with_the_store_down_nothing_is_approved(api: Served) -> None:
+    """R2.6: fail closed."""
+    api.outage()
+    assert call(api, "POST", "demo/check", order()).status_code == 503
+
+
+def test_a_size_is_what_the_check_lets_pass(api: Served) -> None:
+    """R3.1, R3.2: 1 % of 100,000 at 6 a share is 166, signal and limit make 90 of it."""
+    body = {"order": order(), "signal": "2"}
+    facts = call(api, "POST", "demo/size", body).get_json()
+    assert (facts["method"], facts["quantity"], facts["capped_by_check"]) == ("fixed_fractional", "90", True)
+    assert facts["check"]["approved"]
+    assert facts["steps"] == [{"name": "signal", "factor": "2"}, {"name": "trading state", "factor": "1"}]
+
+
+@pytest.mark.parametrize(
+    ("more", "quantity", "word"),
+    [
+        ({"method": "kelly", "win_rate": "0.6", "payoff": "1"}, "90", ""),
+        ({"method": "kelly", "win_rate": "0.4", "payoff": "1"}, "0", "no edge"),
+        ({"method": "risk_parity", "volatility": "1.587450786639"}, "49", ""),  # 10 % a day
+        ({"method": "risk_parity"}, "0", "volatility is unknown"),
+        ({"order": order(stop="101")}, "0", "losing side"),
+        ({"order": order(stop="101.5")}, "0", "losing side"),
+    ],
+    ids=str,
+)
+def test_each_method_sizes_or_says_why_not(
+    api: Served, more: dict[str, Any], quantity: str, word: str
+) -> None:
+    """R3.1."""
+    facts = call(api, "POST", "demo/size", {"order": order(), **more}).get_json()
+    assert facts["quantity"] == quantity
+    assert word in facts["reason"]
+
+
+def test_a_number_that_a_method_needs_is_named(api: Served) -> None:
+    for body in ({"method": "kelly"}, {"method": "fixed_amount"}):
+        found = call(api, "POST", "demo/size", {"order": order(), **body})
+        assert (found.status_code, found.get_json()["title"]) == (400, "MISSING_NUMBER")
+
+
+# --- settings ---
+
+
+def patch(version: int, **settings: Any) -> dict[str, Any]:
+    return {"expected_version": version, "settings": settings}
+
+
+def test_settings_are_read_changed_and_versioned(api: Served) -> None:
+    """R2.11: and what is changed holds for the next check."""
+    before = call(api, "GET", "demo/settings", who="eve-token-0003").get_json()
+    assert before["version"] == 1
+    assert "recipients" not in before["settings"]
+    tight = {"max_position_value": {"limit": "5"}}
+    after = call(api, "PATCH", "demo/settings", patch(1, limits=tight, risk={"peak_mode": "end_of_day"}))
+    assert after.status_code == 200
+    facts = after.get_json()
+    assert (facts["version"], facts["settings"]["risk"]["peak_mode"]) == (2, "end_of_day")
+    [limit] = [x for x in facts["limits_in_force"] if x["limit"] == "max_position_value"]
+    assert limit["threshold"] == "5"
+    assert call(api, "POST", "demo/check", order(quantity="50")).get_json()["largest"] == "40"
+    back = call(api, "PATCH", "demo/settings", patch(2, limits={"max_position_value": None})).get_json()
+    assert back["settings"]["limits"] == {}
+    assert back["settings"]["risk"]["peak_mode"] == "end_of_day"
+
+
+def test_every_change_is_in_the_audit(api: Served) -> None:
+    """R2.11, R7.4."""
+    call(api, "PATCH", "demo/settings", patch(1, profile="conservative"))
+    api.world.run()
+    rows = [row for row in api.world.history.rows["audit"] if "account_changed" in str(row)]
+    assert len(rows) == 1
+    assert "ann" in str(rows[0])
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "title"),
+    [
+        (patch(2, profile="general"), 409, "STALE_VERSION"),
+        (patch(1, profile="wild"), 400, "BAD_MESSAGE"),
+        (patch(1, capital="5"), 400, "BAD_SETTINGS"),
+        (patch(1, owner="eve"), 400, "BAD_SETTINGS"),
+        (patch(1, limits={"max_dayly_loss": {"limit": "1"}}), 400, "BAD_SETTINGS"),
+        (patch(1, limits={"max_daily_loss": {"limit": "0"}}), 400, "BAD_SETTINGS"),
+        (patch(1, limits={"max_daily_loss": {"limit": 3}}), 400, "BAD_MESSAGE"),
+        (patch(1, unknown=1), 400, "BAD_MESSAGE"),
+        ({"settings": {"profile": "general"}}, 400, "BAD_MESSAGE"),
+        (patch(1), 400, "BAD_MESSAGE"),
+    ],
+    ids=str,
+)
+def test_a_bad_patch_changes_nothing(api: Served, body: dict[str, Any], status: int, title: str) -> None:
+    """R2.11: named, and the version stays."""
+    found = call(api, "PATCH", "demo/settings", body)
+    assert (found.status_code, found.get_json()["title"]) == (status, title)
+    assert call(api, "GET", "demo/settings").get_json()["version"] == 1
+
+
+def test_only_the_right_risk_changes_settings_and_strangers_see_nothing(api: Served) -> None:
+    """R2.11, I9."""
+    body = patch(1, profile="general")
+    assert call(api, "PATCH", "demo/settings", body, "eve-token-0003").status_code == 403
+    for method, path in (("PATCH", "other/settings"), ("GET", "other/settings"), ("POST", "other/check")):
+        assert call(api, method, path, body, "eve-token-0003").status_code == 404
+    assert call(api, "GET", "demo/check").status_code == 405
+    assert call(api, "GET", "demo/nothing").status_code == 404
+
+
+def test_a_body_must_be_json(api: Served) -> None:
+    headers = {"Authorization": "Bearer ann-token-0001"}
+    for path in ("check", "size"):
+        found = api.client.post(f"/v1/accounts/demo/{path}", data="{}", headers=headers)
+        assert found.status_code == 415
+        found = api.client.post(f"/v1/accounts/demo/{path}", json=[1], headers=headers)
+        assert found.status_code == 400

@@ -1,0 +1,385 @@
+"""The check before an order: every reason at once, the largest size that passes, and a way out that is always open."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from stopline.ledger.book import Book
+from stopline.model.control import Effective, TradingState
+from stopline.model.fill import Fill
+from stopline.model.instrument import Instrument
+from stopline.model.order import Order
+from stopline.rules.figures import Market, Valued, figures
+from stopline.rules.pretrade import Decision, Desk, check, largest, reasons_against
+
+from ..make import NOON, account, equity, option, trade
+
+LATER = NOON + timedelta(minutes=1)
+ACTIVE = Effective(TradingState.ACTIVE, 3, Decimal(1), False)
+MARKS = {"SPY": "100", "QQQ": "50"}
+
+
+def desk(
+    fills: Sequence[Fill] = (),
+    marks: Mapping[str, str] | None = None,
+    state: Effective = ACTIVE,
+    blocked: Mapping[str, str] | None = None,
+    market: Market | None = None,
+    **more: Any,
+) -> Desk:
+    made = account(**more)
+    known = {s: Decimal(p) for s, p in (MARKS | dict(marks or {})).items()}
+    book = Book("demo").with_fills(fills, made.sessions.session_of, lambda *_: [], LATER)
+    valued = []
+    for p in book.open_positions():
+        mark = known.get(p.instrument.symbol)
+        value = None if mark is None else p.quantity * mark * p.instrument.multiplier
+        valued.append(Valued(p, mark, value, None if value is None else value - p.cost))
+    numbers = figures(made, book, valued, lambda _: Decimal(1), None, None, LATER, market=market or Market())
+    return Desk(numbers, known, lambda _: Decimal(1), state, blocked or {})
+
+
+def leg(contract: Instrument, signed: int = 1, price: str | None = None) -> dict[str, Any]:
+    return {
+        "instrument": contract.model_dump(mode="json", exclude_none=True),
+        "side": "BUY" if signed > 0 else "SELL",
+        "ratio": str(abs(signed)),
+        **({"limit_price": price} if price else {}),
+    }
+
+
+def order(*legs: dict[str, Any], quantity: str | int = 1, **more: Any) -> Order:
+    return Order.model_validate({"legs": list(legs), "quantity": str(quantity), **more})
+
+
+def buy(units: str | int, symbol: str = "SPY", price: str | None = "100", **more: Any) -> Order:
+    return order(leg(equity(symbol), 1, price), quantity=units, **{"stop": "99", **more})
+
+
+def sell(units: str | int, symbol: str = "SPY", **more: Any) -> Order:
+    return order(leg(equity(symbol), -1), quantity=units, **more)
+
+
+def codes(decision: Decision) -> set[str]:
+    return {reason.code for reason in decision.reasons}
+
+
+def test_an_order_within_every_limit_is_approved_with_the_largest_that_would_be() -> None:
+    """R2.6: 10 % of 100,000 in one position is 100 shares at 100; the stop risks 1 each."""
+    found = check(buy(50), desk())
+    assert (found.approved, found.reasons, found.largest, found.loss) == (True, (), 100, 50)
+
+
+def test_all_reasons_are_told_at_once_each_with_current_limit_and_after() -> None:
+    """R2.6: 3,000 shares at 100 with a stop 1 below, paused, by a weak signal, for little."""
+    paused = Effective(TradingState.REDUCING, 4, Decimal(0), False)
+    asked = buy(3000, confidence="0.5", target="101", epoch=3)
+    market = Market(spreads={"SPY": Decimal(9)}, volatilities={"SPY": Decimal("0.2")})
+    found = check(asked, desk(state=paused, market=market, profile="general"))
+    assert codes(found) == {
+        "trading_state",
+        "stale_epoch",
+        "risk_reward",
+        "confidence",
+        "max_position_value",
+        "max_symbol_exposure",
+        "max_margin_use",
+        "max_portfolio_heat",
+        "max_position_volatility",
+        "max_quote_spread",
+    }
+    by_code = {reason.code: reason for reason in found.reasons}
+    value = by_code["max_position_value"]
+    assert (value.object, value.current, value.limit, value.after, value.unit) == ("SPY", 0, 10, 300, "%")
+    assert (by_code["risk_reward"].limit, by_code["risk_reward"].after) == (Decimal("1.5"), 1)
+    assert (by_code["confidence"].limit, by_code["confidence"].after) == (Decimal("0.7"), Decimal("0.5"))
+    assert (by_code["stale_epoch"].current, by_code["stale_epoch"].limit) == (3, 4)
+    assert found.largest == 0
+
+
+def test_the_loss_of_the_day_counts_what_the_stop_would_lose() -> None:
+    """R2.6: 2,500 are lost, 3,000 is the limit: an order may risk less than 500 more (reaching it is a breach)."""
+    held = [trade(1, 100, "100"), trade(2, -100, "75")]
+    found = check(buy(10, stop="50"), desk(held))
+    assert codes(found) == {"max_daily_loss"}
+    [reason] = found.reasons
+    assert (reason.current, reason.limit, reason.after) == (Decimal("2.5"), 3, 3)
+    assert found.largest == 9
+
+
+def test_after_a_breach_nothing_that_adds_passes_at_any_size_and_closing_does() -> None:
+    """R2.4, R2.6."""
+    broke = desk([trade(1, 100, "100"), trade(2, -100, "60"), trade(3, 10, "100")])
+    assert check(buy(1, stop="99.99"), broke).largest == 0
+    closing = check(sell(10), broke)
+    assert (closing.approved, closing.reducing, closing.largest) == (True, True, 10)
+
+
+def test_what_is_beyond_a_limit_may_be_made_no_worse() -> None:
+    """R2.6: a hedge on an underlying that is too large may pass where it adds nothing."""
+    big = desk([trade(1, 300, "100")])  # 30 % of equity in SPY: beyond 20 %
+    assert "max_symbol_exposure" in codes(check(buy(1), big))
+    assert check(buy(10, "QQQ", "50", stop="49"), big).approved
+
+
+# --- data ---
+
+
+@pytest.mark.parametrize("price", ["100", None])
+def test_without_a_usable_price_it_is_refused_whatever_the_limit_price(price: str | None) -> None:
+    """R2.6: fail closed, saying what is missing."""
+    found = check(buy(1, "IWM", price), desk())
+    assert [(r.code, r.object) for r in found.reasons] == [("no_price", "IWM")]
+    assert found.largest == 0
+
+
+def test_one_stale_position_makes_equity_unknown_and_refuses_what_adds() -> None:
+    """Domain case 15: one NaN mark: limits unknown, opens refused, closing is not."""
+    blind = desk([trade(1, 10, "20", instrument=equity("IWM"))])
+    found = check(buy(1), blind)
+    assert {r.after for r in found.reasons} == {None}
+    assert "max_daily_loss" in codes(found)
+    assert all("unknown" in r.detail for r in found.reasons)
+    assert check(sell(10, "IWM"), blind).approved
+
+
+def test_a_share_without_a_stop_is_refused_and_a_defined_risk_spread_is_not() -> None:
+    """R2.6: the payoff bounds a spread's loss; 5 wide for 1.00 risks 400."""
+    assert codes(check(buy(1, stop=None), desk())) == {"no_stop"}
+    marks = {option(6000).symbol: "3", option(5995).symbol: "2"}
+    spread = order(leg(option(6000), -1, "3"), leg(option(5995), 1, "2"))
+    found = check(spread, desk(marks=marks))
+    assert (found.approved, found.loss, found.reward) == (True, 400, 100)
+    naked = order(leg(option(6100, "C"), -1, "3"))
+    assert "no_stop" in codes(check(naked, desk(marks={option(6100, "C").symbol: "3"})))
+
+
+@pytest.mark.parametrize("stop", ["100", "101"])
+def test_a_stop_at_or_beyond_the_price_is_no_stop(stop: str) -> None:
+    """R3.1: a zero distance has no size."""
+    found = check(buy(1, stop=stop), desk())
+    assert codes(found) == {"no_stop"}
+    assert "losing side" in found.reasons[0].detail
+
+
+def test_a_short_loses_above_its_price() -> None:
+    """R2.6: sold at 99 (the mark less the collar of 1 %), stopped at 102, target 96."""
+    found = check(sell(10, stop="102", target="96"), desk())
+    assert (found.loss, found.reward, found.approved) == (30, 30, True)
+
+
+def test_a_spread_is_stopped_at_the_price_it_is_quoted_at() -> None:
+    """Domain 2.2: sold for 2.00, stopped at 4.00: 200 lost of 800 at most."""
+    marks = {option(6000).symbol: "5", option(5990).symbol: "3"}
+    legs = (leg(option(6000), -1, "5"), leg(option(5990), 1, "3"))
+    assert check(order(*legs, stop="4", target="1"), desk(marks=marks)).loss == 200
+    assert check(order(*legs, stop="4", target="1"), desk(marks=marks)).reward == 100
+    assert check(order(*legs, stop="40"), desk(marks=marks)).loss == 800
+
+
+# --- working orders ---
+
+
+def test_working_orders_count_as_if_they_were_filled() -> None:
+    """Domain 2.5: the worst case of position and working orders."""
+    waiting = {
+        "instrument": leg(equity())["instrument"],
+        "side": "BUY",
+        "quantity": "60",
+        "limit_price": "100",
+    }
+    found = check(buy(50, working=[waiting]), desk())
+    assert codes(found) == {"max_position_value"}
+    assert (found.reasons[0].after, found.largest) == (11, 40)
+
+
+def test_a_spread_is_counted_once() -> None:
+    """Domain 2.5, case 5: buying the wing of a naked put makes the exposure smaller, and passes."""
+    marks = {option(6000).symbol: "5", option(5990).symbol: "3"}
+    short = [trade(1, -1, "5", instrument=option(6000))]
+    found = check(order(leg(option(5990), 1, "3")), desk(short, marks))
+    assert found.approved
+    again = check(order(leg(option(6000), -1, "5"), stop="8"), desk(short, marks))
+    assert "max_symbol_exposure" in codes(again)
+
+
+# --- reducing ---
+
+
+def held_long(units: int = 5) -> list[Fill]:
+    return [trade(1, units, "100")]
+
+
+@pytest.mark.parametrize("state", list(TradingState))
+def test_what_truly_reduces_passes_in_every_state(state: TradingState) -> None:
+    """Domain 2.4: stopping must never lock a loss in."""
+    stopped = Effective(state, 9, Decimal(0), False)
+    found = check(sell(5, reduce_only=True, epoch=1), desk(held_long(), state=stopped))
+    assert (found.approved, found.reducing) == (True, True)
+
+
+@pytest.mark.parametrize("units", [6, 11])
+def test_an_order_larger_than_the_position_flips_it_and_reduces_nothing(units: int) -> None:
+    """Domain 2.4 (Nautilus)."""
+    halted = Effective(TradingState.REDUCING, 1, Decimal(0), False)
+    found = check(sell(units, reduce_only=True), desk(held_long(), state=halted))
+    assert {"not_reducing", "trading_state"} <= codes(found)
+    assert found.largest == 5
+
+
+def test_a_working_close_counts_against_what_is_left_to_reduce() -> None:
+    """Domain case 17: long 5, working sell 3, new sell 3 would be -1: refused; 2 pass."""
+    working = [{"instrument": leg(equity())["instrument"], "side": "SELL", "quantity": "3"}]
+    found = check(sell(3, reduce_only=True, working=working), desk(held_long()))
+    assert "not_reducing" in codes(found)
+    assert found.largest == 2
+
+
+def test_when_flat_nothing_reduces() -> None:
+    """Domain 2.4: when flat anything passes in others' REDUCING."""
+    assert "not_reducing" in codes(check(sell(1, reduce_only=True), desk()))
+
+
+def test_closing_the_long_leg_of_a_spread_reduces_nothing() -> None:
+    """Domain 4.12: it leaves a naked short. Both legs together do, and so does the short one."""
+    marks = {option(6000).symbol: "5", option(5990).symbol: "3"}
+    spread = [trade(1, -2, "5", instrument=option(6000)), trade(2, 2, "3", instrument=option(5990))]
+    paused = Effective(TradingState.REDUCING, 1, Decimal(0), False)
+    at_risk = desk(spread, marks, paused)
+    assert not check(order(leg(option(5990), -1)), at_risk).approved
+    assert check(order(leg(option(6000), 1)), at_risk).approved
+    assert check(order(leg(option(6000), 1), leg(option(5990), -1), quantity=2), at_risk).approved
+
+
+def test_selling_shares_that_cover_a_call_reduces_nothing() -> None:
+    call = option(110, "C", root="SPY").model_copy(update={"underlying": "SPY"})
+    covered = desk([trade(1, 100, "100"), trade(2, -1, "2", instrument=call)], {call.symbol: "2"})
+    assert not check(sell(100), covered).reducing
+    assert check(order(leg(call, 1)), covered).reducing
+
+
+def test_another_strategy_s_position_is_not_reduced() -> None:
+    """R1.1: each strategy closes its own."""
+    assert not check(sell(5, strategy="other", reduce_only=True), desk(held_long())).reducing
+
+
+def test_an_instrument_whose_book_is_in_doubt_takes_no_new_orders_and_lets_go() -> None:
+    """Domain 2.8."""
+    doubtful = desk(held_long(), blocked={"SPY": "the broker holds 7"})
+    assert codes(check(buy(1), doubtful)) == {"blocked_instrument"}
+    assert check(sell(5), doubtful).approved
+
+
+def test_half_open_lets_a_share_of_the_size_through() -> None:
+    """R3.3, R5.2: a quarter of 100 shares."""
+    half_open = Effective(TradingState.ACTIVE, 3, Decimal("0.25"), False)
+    assert check(buy(10), desk(state=half_open)).largest == 25
+
+
+# --- laws ---
+
+sizes = st.integers(1, 40)
+
+
+@settings(max_examples=40)
+@given(st.integers(-120, 120), st.sampled_from(["BUY", "SELL"]), sizes, sizes, st.integers(1, 30))
+def test_the_largest_size_passes_and_one_more_does_not(
+    held: int, side: str, quantity: int, lot: int, distance: int
+) -> None:
+    """R2.6, R3: by evaluating; and what passes at a size passes at every smaller one."""
+    fills = [trade(1, held, "100")] if held else []
+    judged = desk(fills)
+    stop = 100 - distance - 2 if side == "BUY" else 100 + distance + 2
+    signed = 1 if side == "BUY" else -1
+    asked = order(leg(equity(), signed), quantity=quantity * lot, lot=str(lot), stop=str(stop))
+    most = largest(asked, judged)
+    assert most % lot == 0
+    assert reasons_against(asked.sized(most + lot), judged)
+    if most:
+        for lots in {1, int(most) // lot // 2, int(most) // lot} - {0}:
+            assert not reasons_against(asked.sized(Decimal(lots * lot)), judged)
+    assert check(asked, judged).approved == (asked.quantity <= most)
+
+
+@settings(max_examples=40)
+@given(
+    st.integers(1, 50),
+    st.booleans(),
+    st.data(),
+    st.sampled_from(list(TradingState)),
+    st.booleans(),
+    st.booleans(),
+)
+def test_an_order_that_truly_reduces_is_never_refused(
+    held: int, short: bool, data: st.DataObject, state: TradingState, blind: bool, blocked: bool
+) -> None:
+    """R2.6: whatever the state, the data, the limits, the losses."""
+    units = data.draw(st.integers(1, held))
+    sign = -1 if short else 1
+    symbol = "IWM" if blind else "SPY"
+    fills = [
+        trade(1, 100, "100"),
+        trade(2, -100, "60"),
+        trade(3, sign * held, "20", instrument=equity(symbol)),
+    ]
+    judged = desk(
+        fills, state=Effective(state, 7, Decimal(0), False), blocked={symbol: "?"} if blocked else {}
+    )
+    closing = order(leg(equity(symbol), -sign), quantity=units, reduce_only=True, epoch=1)
+    found = check(closing, judged)
+    assert found.approved
+    assert found.largest == held
+
+
+@settings(max_examples=25)
+@given(sizes, sizes, sizes)
+def test_more_working_orders_never_let_more_through(one: int, other: int, held: int) -> None:
+    """R2.6."""
+
+    def most(working: int) -> Decimal:
+        waiting = {"instrument": leg(equity())["instrument"], "side": "BUY", "quantity": str(working)}
+        return largest(buy(1, working=[waiting]), desk([trade(1, held, "100")]))
+
+    low, high = sorted((one, other))
+    assert most(high) <= most(low)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"legs": []},
+        {"quantity": "0"},
+        {"quantity": "1.5"},
+        {"confidence": "1.01"},
+        {"legs": [leg(equity()), leg(equity(), -1)]},
+        {"legs": [leg(equity()), leg(option())]},
+    ],
+)
+def test_an_order_that_is_none_is_refused_by_name(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        Order.model_validate({"legs": [leg(equity())], "quantity": "1", **wrong})
+
+
+def test_an_unknown_correlation_refuses_only_what_it_is_about() -> None:
+    """R2.6: general profile, two underlyings."""
+    known = Market(
+        spreads={"SPY": Decimal(1), "QQQ": Decimal(1)},
+        volatilities={"SPY": Decimal("0.2"), "QQQ": Decimal("0.2")},
+    )
+    judged = desk([trade(1, 10, "100")], market=known, profile="general")
+    asked = buy(10, "QQQ", "50", stop="49", target="52", confidence="0.9")
+    found = check(asked, judged)
+    assert codes(found) == {"max_correlation", "max_correlated_positions"}
+    together = replace(known, correlations={("QQQ", "SPY"): Decimal("0.95")})
+    judged = desk([trade(1, 10, "100")], market=together, profile="general")
+    [reason] = check(asked, judged).reasons
+    assert (reason.code, reason.object, reason.after) == ("max_correlation", "QQQ/SPY", Decimal("0.95"))
