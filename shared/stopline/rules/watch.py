@@ -10,7 +10,7 @@ from stopline.model.decimals import divide
 from stopline.model.ids import digest
 from stopline.model.messages import Alert, Figure, Severity
 from stopline.rules.limits import Action, Level, Reading
-from stopline.rules.texts import amount
+from stopline.rules.text_parts import amount
 
 MOVED = Decimal("0.1")  # of what people were told: a breach that grew by so much is told again
 

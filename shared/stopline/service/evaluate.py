@@ -25,7 +25,7 @@ from stopline.rules.breakers import MONEY_BREAKERS, advance
 from stopline.rules.figures import Figures, Market, Rate, Valued, figures
 from stopline.rules.limits import Action, Level, Reading, readings
 from stopline.rules.net_greeks import AccountGreeks
-from stopline.rules.texts import amount
+from stopline.rules.text_parts import amount
 from stopline.rules.trade_watch import Index
 from stopline.rules.watch import blind_spots, data_alert, gone_alerts, limit_alerts, watch
 from stopline.service.aggregate import Aggregates, Change
