@@ -12,8 +12,8 @@ from stopline.ports import Clock
 from stopline.rules.reduction import Measure, ReductionPlan, plan_reduction
 from stopline.service.aggregate import Aggregates
 from stopline.service.close_book import Closer
-from stopline.service.evaluate import exchange_rate, is_usable
-from stopline.service.marks import MarkTable
+from stopline.service.evaluate import exchange_rate
+from stopline.service.marks import MarkTable, is_usable
 
 
 class Reducer:
