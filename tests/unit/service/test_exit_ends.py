@@ -1,0 +1,108 @@
+"""Every exit that triggers ends flat or in a critical alert, whatever the broker does (R4.5)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from emulators.broker_link import hand_out, serve_embedded
+from emulators.paper_broker import Misbehaviour, Order, PaperBroker
+from stopline.model.control import TradingState
+from stopline.model.fill import Fill, Side
+from stopline.model.messages import ExecutionReport
+from stopline.model.prices import PRICES_TYPE, Quote
+from stopline.model.times import utc_text
+from stopline.runtime.embedded import Embedded
+
+from ..make import NOON, account, option
+
+SHORT, LONG = option(6000, "P"), option(5990, "P")
+EXITS = [
+    {"trades": {"stop_loss": "100%"}},
+    {"trades": {"stop_loss": "100%", "scale_out": [{"at": "0.1R", "close": "50"}]}},
+    {"strategies": {"condors": {"max_loss": "300"}}},
+    {"trades": {"max_age_s": 20}},
+]
+LAST = {"exit_stuck", "closing_stuck", "orphan_leg"}
+
+brokers = st.builds(
+    Misbehaviour,
+    reject=st.integers(0, 30),
+    twice=st.integers(0, 3),
+    late=st.sampled_from([timedelta(0), timedelta(seconds=40)]),
+    most=st.sampled_from([None, Decimal(1)]),
+    deaf=st.integers(0, 3),
+    apart=st.integers(0, 2),
+    silent=st.booleans(),
+)
+
+
+class Day:
+    """One Stopline with a broker; time goes on in steps of 10 s."""
+
+    def __init__(self, exits: dict[str, Any]) -> None:
+        self.desk = Embedded(NOON)
+        self.desk.app.account_writer.create(account(exits=exits), "ann")
+        self.broker = PaperBroker(lambda _: TradingState.ACTIVE)
+        serve_embedded(self.broker, self.desk.bus, self.desk.clock, self.publish)
+        self.told: list[dict[str, Any]] = []
+
+    def publish(self, what: Fill | ExecutionReport) -> None:
+        attributes = {"account": what.account, "broker": "paper"}
+        self.desk.publish("fills", what.model_dump(mode="json", exclude_none=True), attributes)
+
+    def enter(self) -> None:
+        for number, (contract, side) in enumerate(((LONG, Side.BUY), (SHORT, Side.SELL))):
+            order = Order(f"o-{number}", "demo", contract, side, Decimal(4), "condors", group_id="G-1")
+            self.broker.order(order, self.desk.clock.now())
+        hand_out(self.broker, self.desk.clock, self.publish)
+        self.desk.run()
+
+    def tick(self, short: float, long: float) -> None:
+        now = self.desk.clock.now() + timedelta(seconds=10)
+        self.desk.clock.set(now)
+        quotes = {SHORT.symbol: (short, short + 0.1), LONG.symbol: (long, long + 0.1)}
+        self.broker.price({s: Quote(float("nan"), *q) for s, q in quotes.items()}, now)
+        columns = {
+            "symbols": list(quotes),
+            "last": [None, None],
+            "bid": [bid for bid, _ in quotes.values()],
+            "ask": [ask for _, ask in quotes.values()],
+        }
+        self.desk.publish("prices", {"type": PRICES_TYPE, "as_of": utc_text(now), **columns})
+        self.desk.sweep()
+        hand_out(self.broker, self.desk.clock, self.publish)
+        self.desk.run()
+
+    def is_flat(self) -> bool:
+        book = self.desk.app.books.read("demo")
+        return book is not None and not book.open_positions()
+
+    def held(self) -> list[Decimal]:
+        return [self.broker.position("demo", "condors", c.symbol) for c in (SHORT, LONG)]
+
+    def critical(self) -> set[str]:
+        documents = self.desk.store.query("alerts")
+        return {d.data["kind"] for d in documents if d.data.get("severity") == "critical"}
+
+
+@given(st.sampled_from(EXITS), brokers)
+@settings(max_examples=10, deadline=None)
+def test_every_exit_ends_flat_or_in_a_critical_alert(exits: dict[str, Any], broker: Misbehaviour) -> None:
+    """R4.5, R8.4: rejects, fills late, twice, in parts, the wrong leg first, and silence."""
+    day = Day(exits)
+    day.tick(3.0, 1.5)
+    day.enter()
+    day.tick(3.0, 1.5)
+    day.broker.misbehaviour = broker
+    for _ in range(12):
+        day.tick(6.0, 2.0)
+        short, long = day.held()
+        assert -4 <= short <= 0 <= long <= 4
+    asked = day.desk.app.closer.read("demo").asked
+    assert asked
+    assert day.is_flat() or day.critical() & LAST
