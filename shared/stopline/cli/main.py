@@ -36,6 +36,12 @@ COMMANDS = {
     "iv": Entry("stopline.cli.iv", "iv", "Add implied volatilities to a CSV file of options."),
     "metrics": Entry("stopline.cli.metrics", "metrics", "Measure a series of returns: CSV in, JSON out."),
     "var": Entry("stopline.cli.var", "var", "Value at risk and expected shortfall of a series of P&L."),
+    "stress": Entry(
+        "stopline.cli.stress", "stress", "What positions make or lose if spot and volatility move."
+    ),
+    "report": Entry(
+        "stopline.cli.report", "report", "The risk report of an account: JSON, or one HTML page."
+    ),
     "factors": Entry(
         "stopline.cli.factors", "factors", "Load closes of past sessions, and see what is known."
     ),

@@ -60,22 +60,30 @@ def option_pricer(
     years: npt.ArrayLike,
     rate: npt.ArrayLike = 0.0,
     dividend_yield: npt.ArrayLike = 0.0,
+    inverse: npt.ArrayLike = False,
 ) -> Pricer:
-    """Return a pricer of m legs: European options by Black-Scholes-Merton, all others at their spot.
+    """Return a pricer of m legs: European options by Black-Scholes-Merton, inverse contracts at -1 / spot, all
+    others at their spot.
 
     All inputs are scalars or of shape (m,), in the units of `options.black_scholes`; what is said of legs that
     are no options is not read. An option whose time has passed is worth its intrinsic value: 0DTE legs are
     re-priced, to expiry and beyond, never proxied.
     """
-    given = np.broadcast_arrays(np.atleast_1d(is_option), is_call, strike, years, rate, dividend_yield)
+    given = np.broadcast_arrays(
+        np.atleast_1d(is_option), is_call, strike, years, rate, dividend_yield, inverse
+    )
+    turned = np.flatnonzero(given[6])
     where = np.flatnonzero(given[0])
-    call, strikes, left, rates, yields = (terms[where] for terms in given[1:])
+    call, strikes, left, rates, yields = (terms[where] for terms in given[1:6])
 
     def price(spot: FloatArray, volatility: FloatArray, elapsed: float) -> FloatArray:
         remaining = np.maximum(left - elapsed, 0.0)
         if where.size == given[0].size:
             return black_scholes_price(call, spot, strikes, remaining, volatility, rates, yields)
         result = spot.copy()
+        if turned.size:
+            with np.errstate(divide="ignore"):
+                result[:, turned] = -1.0 / spot[:, turned]
         result[:, where] = black_scholes_price(
             call, spot[:, where], strikes, remaining, volatility[:, where], rates, yields
         )

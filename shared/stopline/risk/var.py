@@ -41,6 +41,7 @@ class TailRisk:
     n: int  # observations (or paths) that were used
     n_effective: float  # independent ones among them: n / horizon where the windows overlap
     excluded: tuple[str, ...] = ()  # positions that are not in it
+    age_days: float | None = None  # of the newest observation when it was measured; None: not told
 
     def without(self, excluded: Sequence[str]) -> "TailRisk":
         """Return the same with the names of positions that the P&L leaves out."""

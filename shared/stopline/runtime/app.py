@@ -38,11 +38,14 @@ if TYPE_CHECKING:
     from stopline.service.keep_history import HistoryKeeper
     from stopline.service.mark_prices import Desk, PriceMarker
     from stopline.service.marks import MarkTable
+    from stopline.service.measure_risk import RiskMeasurer
+    from stopline.service.measured import Measured
     from stopline.service.order_desk import OrderDesk
     from stopline.service.reconcile import Reconciler
     from stopline.service.reconciliations import Reconciliation
     from stopline.service.record_fill import FillRecorder
     from stopline.service.reduce import Reducer
+    from stopline.service.risk_report import Reporter
     from stopline.service.risk_state import RiskState
     from stopline.service.run_sweep import Sweeper
     from stopline.service.settle import Settler
@@ -243,6 +246,35 @@ class App:
         return self.ports.history
 
     @cached_property
+    def measured(self) -> Aggregates[Measured]:
+        from stopline.service.measured import measured_states
+
+        return measured_states(self.store, self.relay, self.clock)
+
+    @cached_property
+    def measurer(self) -> RiskMeasurer:
+        from stopline.service.measure_risk import RiskMeasurer
+
+        return RiskMeasurer(
+            self.measured, self.risk_states, self.ended_sessions, self.desk, self.marker, self.factors
+        )
+
+    @cached_property
+    def reporter(self) -> Reporter:
+        from stopline.service.risk_report import Reporter
+
+        return Reporter(
+            self.store,
+            self.clock,
+            self.desk,
+            self.marker,
+            self.risk_states,
+            self.measured,
+            self.ports.history,
+            self.factors,
+        )
+
+    @cached_property
     def evaluator(self) -> Evaluator:
         from stopline.service.evaluate import Evaluator
         from stopline.service.watch_exits import ExitWatcher
@@ -279,6 +311,7 @@ class App:
             self.canceller,
             self.watchdog,
             self.reconciler,
+            self.measurer,
             self.ports.beacon,
         )
 

@@ -33,8 +33,8 @@ class Route(NamedTuple):
 def _account(request: flask.Request, app: App, principal: Principal, name: str) -> Answer:
     account = app.accounts.require(name)
     controls = app.trading.read(GLOBAL), app.trading.read(account_scope(name))
-    book, risk = app.books.read(name), app.risk_states.read(name)
-    return answer(200, account_status(account, book, risk, *controls, app.closer.halt_of(name)))
+    book, risk, measured = app.books.read(name), app.risk_states.read(name), app.measured.read(name)
+    return answer(200, account_status(account, book, risk, *controls, app.closer.halt_of(name), measured))
 
 
 # To add one: a handler in a module of its own, and a line here.

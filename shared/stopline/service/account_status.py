@@ -9,6 +9,7 @@ from stopline.model.decimals import decimal_text
 from stopline.model.times import utc_text
 from stopline.service.books import describe_position
 from stopline.service.levels import shown_levels, shown_trades
+from stopline.service.measured import Measured
 from stopline.service.risk_state import RiskState
 
 
@@ -19,6 +20,7 @@ def account_status(
     everywhere: Control,
     own: Control,
     closing: Closing | None = None,
+    measured: Measured | None = None,
 ) -> dict[str, Any]:
     """Return the status as plain data: decimal text, None where UNKNOWN, times in UTC."""
     state, epoch = effective(everywhere, own)
@@ -45,6 +47,7 @@ def account_status(
         else [],
         "levels": shown_levels(account.account, book, shown) if book else None,
         "risk": {**risk.shown, "as_of": utc_text(risk.as_of), "level": risk.level.value} if risk else None,
+        "measures": {**measured.shown, "as_of": utc_text(measured.as_of)} if measured else None,
     }
 
 

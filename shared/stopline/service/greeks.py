@@ -31,6 +31,7 @@ class Watched:
     quote: QuoteOf
     rate: Rate
     betas: Mapping[str, float]
+    at: datetime
 
 
 def expiry_of(account: Account, contract: Instrument) -> datetime:

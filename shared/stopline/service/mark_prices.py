@@ -93,7 +93,9 @@ class PriceMarker:
         desk = self._desk
         accounts = [desk.accounts[name] for name in sorted(names & desk.accounts.keys())]
         valued = value_positions(desk.columns, desk.marks.marks, accounts, now)
-        greeks = net_greeks(desk.columns, desk.terms, [self._watched(a, valued, now) for a in accounts], now)
+        greeks = net_greeks(
+            desk.columns, desk.terms, [self.watched(a, valued[a.account], now) for a in accounts], now
+        )
         for account in accounts:
             name, book = account.account, desk.books[account.account]
             factors = self._factors.latest(account.calendar) if needs_returns(account) else None
@@ -102,7 +104,8 @@ class PriceMarker:
             )
             desk.unseen.discard(name)
 
-    def _watched(self, account: Account, valued: Mapping[str, Sequence[Valued]], now: datetime) -> Watched:
+    def watched(self, account: Account, positions: Sequence[Valued], now: datetime) -> Watched:
+        """Return what the Greeks and measures of an account are made of: positions, usable quotes, rates, betas."""
         marks = self._desk.marks.marks
 
         @cache
@@ -112,7 +115,7 @@ class PriceMarker:
 
         asked = account.measures
         betas = self._factors.betas(account.calendar, asked.index, asked.window)
-        return Watched(account, valued[account.account], quote, exchange_rate(account, marks, now), betas)
+        return Watched(account, positions, quote, exchange_rate(account, marks, now), betas, now)
 
     def _holders(self, symbols: set[str]) -> set[str]:
         """Return the accounts with a position in or on one of the symbols, or in a currency they price."""

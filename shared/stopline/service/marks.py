@@ -1,6 +1,6 @@
 """The latest prices: one document a source, merged so that an older price never replaces a newer one."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -115,7 +115,13 @@ class MarkTable:
         self._clock = clock
         self._documents: Aggregates[Prices] = Aggregates(store, relay, clock, PricesCodec())
         self._cursor: datetime | None = None
+        self._suspects: dict[str, frozenset[str]] = {}  # by source
         self.marks: dict[str, Mark] = {}
+
+    @property
+    def suspects(self) -> frozenset[str]:
+        """Symbols of which a price far off the last one waits for a second reading."""
+        return frozenset().union(*self._suspects.values())
 
     def merge(self, batch: PriceBatch) -> list[tuple[str, str]]:
         """Store a batch; return what was held back, with reasons. A batch from the future is Rejected."""
@@ -132,7 +138,7 @@ class MarkTable:
 
         state = self._documents.change(batch.source, decide)
         if state:
-            self._take(state.marks.items())
+            self._take(state)
         return held_back
 
     def refresh(self) -> None:
@@ -142,10 +148,11 @@ class MarkTable:
             self._cursor = max(self._cursor or document.data["changed_at"], document.data["changed_at"])
             state = self._documents.adopt(document.data["source"], document)
             if state:
-                self._take(state.marks.items())
+                self._take(state)
 
-    def _take(self, items: Iterable[tuple[str, Mark]]) -> None:
-        for symbol, mark in items:
+    def _take(self, state: Prices) -> None:
+        self._suspects[state.source] = frozenset(state.suspects)
+        for symbol, mark in state.marks.items():
             known = self.marks.get(symbol)
             if known is None or mark.as_of > known.as_of:
                 self.marks[symbol] = mark

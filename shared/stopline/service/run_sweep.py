@@ -19,6 +19,7 @@ from stopline.service.controls import TradingStates
 from stopline.service.dispatch_alert import republish_due
 from stopline.service.end_session import SessionEnder
 from stopline.service.mark_prices import Desk, PriceMarker
+from stopline.service.measure_risk import RiskMeasurer
 from stopline.service.outbox import Relay, decode_outbox, outbox_fields
 from stopline.service.reconcile import Reconciler
 from stopline.service.watchdog import Watchdog
@@ -59,6 +60,7 @@ class Sweeper:
         canceller: OrderCanceller,
         watchdog: Watchdog,
         reconciler: Reconciler,
+        measurer: RiskMeasurer,
         beacon: Beacon | None = None,
     ) -> None:
         self._store = store
@@ -75,6 +77,7 @@ class Sweeper:
         self._watchdog = watchdog
         self._beacon = beacon
         self._reconciler = reconciler
+        self._measurer = measurer
 
     def run(self, sweep: Sweep, scheduled_at: datetime, message_id: str) -> None:
         """Run one sweep. Raises Transient when a part could not be done: the rest was done, the whole comes
@@ -138,6 +141,7 @@ class Sweeper:
                 self._closer.advance(name)
                 self._canceller.advance(name, just_read=True)
                 self._trading.lapse(account_scope(name))
+                self._measurer.measure(name, now, cause)
             except Transient as problem:  # one account's trouble must not keep the others from being watched
                 problems.append(f"{name}: {problem}")
         return "; ".join(problems) or None

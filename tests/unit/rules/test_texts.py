@@ -17,7 +17,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stopline.model.messages import Alert, Severity
+from stopline.model.times import parse_utc
 from stopline.model.wire import validate
+from stopline.rules.market_watch import (
+    DayMove,
+    Pair,
+    correlation_notices,
+    exposure_notices,
+    notices_alerts,
+    volatility_spikes,
+)
 from stopline.rules.text_parts import amount
 from stopline.rules.texts import discord_payload, email_parts, sms_text
 
@@ -45,6 +54,18 @@ def alert(**changes: Any) -> Alert:
     return validate(Alert, usual | changes)
 
 
+NOTICES, _ = notices_alerts(
+    "demo",
+    [
+        *volatility_spikes([DayMove("SPX", -0.041, 0.008)], Decimal(4)),
+        *correlation_notices([Pair("SPX", "TLT", -0.41, 0.52)]),
+        *exposure_notices(Decimal(31200), Decimal(100_000), Decimal(25), "Spot -5% with volatility x1.5"),
+    ],
+    {},
+    (),
+    "sweep-77",
+    parse_utc("2026-11-20T15:02:11Z"),
+)
 CASES = {
     "breach": (alert(), NEW_YORK),
     "resolved": (
@@ -130,6 +151,7 @@ CASES = {
         ),
         NEW_YORK,
     ),
+    **{notice.kind: (notice, NEW_YORK) for notice in NOTICES},
     "hostile": (
         alert(
             object="<script>alert(1)</script> @everyone",

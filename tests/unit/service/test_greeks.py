@@ -47,7 +47,7 @@ def watched(quotes: Mapping[str, Quote], fills: Any, world: World, **settings: A
         quote = quotes.get(position.instrument.symbol)
         mark = None if quote is None else Decimal(str(quote.mark))
         positions.append(Valued(position, mark, None, None))
-    seen = Watched(owner, positions, quotes.get, lambda _: Decimal(1), {"SPXW": 1.1, "SPY": 1.0})
+    seen = Watched(owner, positions, quotes.get, lambda _: Decimal(1), {"SPXW": 1.1, "SPY": 1.0}, NOON)
     return net_greeks(table, option_terms(table, {"demo": owner}), [seen], NOON)["demo"]
 
 

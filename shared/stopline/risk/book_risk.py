@@ -1,0 +1,158 @@
+"""The risk of one book: VaR and ES by full revaluation, what it is made of, and stress. Numbers only, no Stopline state.
+
+Shapes: m legs on u spots, s sessions of moves. Money is the account's, P&L positive when money is made, VaR and ES
+positive losses. Legs that cannot be priced, and legs whose symbol has no history, are left out by name.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from stopline.model.errors import InsufficientData
+from stopline.risk.contributions import es_contributions, factor_model
+from stopline.risk.factors import Moves, at_todays_volatility
+from stopline.risk.returns import FloatArray
+from stopline.risk.revaluation import Legs, ScenarioPnl, scenario_pnl
+from stopline.risk.var import TailRisk, cornish_fisher, historical, normal
+
+A_DAY = 1.0 / 365.0  # years that pass in a scenario of one session
+LOWEST = -0.99  # of a volatility's move: none is left at -1
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """A measure without an answer, and why."""
+
+    method: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Book:
+    """Legs, and whose moves each spot takes: the symbol of each row of `legs.spot`."""
+
+    legs: Legs
+    symbols: tuple[str, ...]  # u
+    groups: tuple[str, ...]  # m: the underlying of each leg
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Share:
+    """Where the variance of the book's P&L over the sessions comes from: the shares add up to 1."""
+
+    names: tuple[str, ...]
+    beta: FloatArray  # money per move of 1 (100 %)
+    share: FloatArray
+    residual: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tail:
+    """VaR and ES by several methods, the most telling first; `legs` are the ES contributions of the first, by leg."""
+
+    figures: tuple[TailRisk | Unknown, ...]
+    legs: tuple[tuple[str, float], ...]
+    decomposition: Share | Unknown
+    worst: tuple[int, ...]  # rows of the moves with the lowest P&L, worst first
+
+    @property
+    def best(self) -> TailRisk | None:
+        """The first that has an answer: filtered, else historical."""
+        return next((figure for figure in self.figures if isinstance(figure, TailRisk)), None)
+
+
+def moved(
+    book: Book, moves: Moves, returns: FloatArray, volatility: str | None
+) -> tuple[Book, FloatArray, FloatArray | None]:
+    """Return (the book with what has no history taken out, spot moves (s, u), volatility moves (s, u) or None).
+
+    A leg whose symbol is not among the moves gets a spot of NaN, which leaves it out by name. All implied
+    volatilities take the relative move of the symbol `volatility`; without its history they stay.
+    """
+    places = {symbol: place for place, symbol in enumerate(moves.symbols)}
+    known = [symbol in places for symbol in book.symbols]
+    spots = np.zeros((len(returns), len(book.symbols)))
+    for place, symbol in enumerate(book.symbols):
+        if symbol in places:
+            spots[:, place] = returns[:, places[symbol]]
+    legs = replace(book.legs, spot=np.where(known, book.legs.spot, np.nan))
+    volatilities = None
+    if volatility in places:
+        column = np.maximum(returns[:, places[volatility]], LOWEST)
+        volatilities = np.broadcast_to(column[:, None], spots.shape)
+    return replace(book, legs=legs), spots, volatilities
+
+
+def tail(
+    book: Book, moves: Moves, volatility: str | None, confidence: float, index: str | None, age_days: float
+) -> Tail:
+    """Return VaR and ES of the book over one session, by full revaluation of its legs under joint moves.
+
+    `filtered`: the moves at today's volatility; `historical`: as they were; `normal` and `cornish-fisher`: of the
+    historical P&L. A day passes in every scenario, so a leg that expires today does so in each.
+    """
+    plain = _pnl(book, moves, moves.returns, volatility)
+    figures: list[TailRisk | Unknown] = []
+    legs: tuple[tuple[str, float], ...] = ()
+
+    def add(method: str, pnl: ScenarioPnl | Unknown) -> bool:
+        if isinstance(pnl, Unknown):
+            figures.append(Unknown(method, pnl.why))
+            return False
+        try:
+            found = _METHODS[method](pnl.total, confidence)
+        except InsufficientData as problem:
+            figures.append(Unknown(method, str(problem)))
+            return False
+        figures.append(replace(found.without(pnl.excluded), method=method, age_days=age_days))
+        return True
+
+    try:
+        scaled = _pnl(book, moves, at_todays_volatility(moves.returns), volatility)
+    except InsufficientData as problem:
+        scaled = Unknown("filtered", str(problem))
+    for method, pnl in (
+        ("filtered", scaled),
+        ("historical", plain),
+        ("normal", plain),
+        ("cornish-fisher", plain),
+    ):
+        if add(method, pnl) and not legs and isinstance(pnl, ScenarioPnl):
+            parts = es_contributions(pnl.by_leg, confidence=confidence).component
+            legs = tuple(zip(pnl.names, parts.tolist(), strict=True))
+    if isinstance(plain, Unknown):
+        return Tail(tuple(figures), legs, Unknown("factor model", plain.why), ())
+    worst = tuple(np.argsort(plain.total)[:3].tolist())
+    return Tail(tuple(figures), legs, _decomposition(plain.total, moves, index, volatility), worst)
+
+
+_METHODS = {
+    "filtered": historical,
+    "historical": historical,
+    "normal": normal,
+    "cornish-fisher": cornish_fisher,
+}
+
+
+def _pnl(book: Book, moves: Moves, returns: FloatArray, volatility: str | None) -> ScenarioPnl | Unknown:
+    if not len(returns):
+        return Unknown("", "there is no session with a move of every symbol")
+    known, spots, volatilities = moved(book, moves, returns, volatility)
+    try:
+        return scenario_pnl(known.legs, spots, volatilities, A_DAY)
+    except InsufficientData as problem:
+        return Unknown("", str(problem))
+
+
+def _decomposition(
+    pnl: FloatArray, moves: Moves, index: str | None, volatility: str | None
+) -> Share | Unknown:
+    """Split the variance of the P&L among the index, the volatility index and the rest."""
+    names = tuple(name for name in (index, volatility) if name is not None and name in moves.symbols)
+    if not names:
+        return Unknown("factor model", "there is no history of an index or a volatility index")
+    try:
+        model = factor_model(pnl, np.column_stack([moves.column(name) for name in names]))
+    except InsufficientData as problem:
+        return Unknown("factor model", str(problem))
+    return Share(names, model.beta, model.factor_share, model.residual_share)

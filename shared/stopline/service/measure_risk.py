@@ -1,0 +1,358 @@
+"""The sweep's part of risk: VaR, stress, correlation and market condition of each account, told and kept."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+
+from stopline.ledger.book import Book as Ledger
+from stopline.model.account import Account
+from stopline.model.ids import digest
+from stopline.model.messages import Alert, Effect, HistoryRow
+from stopline.model.times import utc_text
+from stopline.risk.book_risk import Unknown
+from stopline.risk.book_stress import Played
+from stopline.risk.border import to_decimal
+from stopline.rules.figures import Market, Rate, Valued, figures
+from stopline.rules.limits import Level, readings
+from stopline.rules.market_watch import (
+    CORRELATION,
+    EXPOSURE,
+    SPIKE,
+    Notice,
+    correlation_notices,
+    exposure_notices,
+    notices_alerts,
+    volatility_spikes,
+)
+from stopline.service.aggregate import Aggregates, Change
+from stopline.service.data_quality import data_quality
+from stopline.service.end_session import Ended, last_ended
+from stopline.service.evaluate import value_positions
+from stopline.service.factors import FactorReader
+from stopline.service.greeks import Watched, net_greeks
+from stopline.service.history_rows import history_effect, table_row
+from stopline.service.legs import book_of
+from stopline.service.mark_prices import Desk, PriceMarker
+from stopline.service.market import market_of
+from stopline.service.measured import Measured
+from stopline.service.measures import (
+    Measures,
+    amount,
+    measure,
+    shown_correlation,
+    shown_grid,
+    shown_market,
+    shown_tail,
+)
+from stopline.service.risk_state import RiskState
+
+AGAIN = timedelta(minutes=15)  # the same book and prices are measured again only after that: time passes
+CLOSES_KEPT = timedelta(minutes=5)  # that an instance goes by the closes it has read
+KEPT_EVERY = timedelta(minutes=15)  # one row of each metric
+MOST_JUDGED = 5  # scenarios, the worst ones, after which all limits are read
+
+
+class RiskMeasurer:
+    """Writes `measures/{account}`. What it works out twice is the same; what it tells, it tells once."""
+
+    def __init__(
+        self,
+        states: Aggregates[Measured],
+        risk: Aggregates[RiskState],
+        ended: Aggregates[Ended],
+        desk: Desk,
+        marker: PriceMarker,
+        factors: FactorReader,
+    ) -> None:
+        self._states = states
+        self._risk = risk
+        self._ended = ended
+        self._desk = desk
+        self._marker = marker
+        self._factors = factors
+        self._known: dict[str, tuple[datetime, Ended | None]] = {}
+
+    def measure(self, name: str, now: datetime, cause: str) -> Measured | None:
+        """Measure one account that has just been evaluated; return what stands."""
+        account, ledger = self._desk.accounts.get(name), self._desk.books.get(name)
+        risk = self._risk.peek(name)
+        if account is None or ledger is None or risk is None:
+            return None
+        before = self._states.peek(name)
+        session = last_ended(account.sessions, now)
+        factors = self._factors.latest(account.calendar)
+        known = factors.sessions[-1].isoformat() if factors and factors.sessions else "-"
+        prices = utc_text(risk.prices_at) if risk.prices_at else "-"
+        inputs = f"{account.version}.{ledger.revision}.{prices}.{known}"
+        young = before is not None and before.inputs == inputs and now - before.as_of < AGAIN
+        if before is not None and young and before.ended is not None and before.ended >= session:
+            return before
+        worked_out = self._worked_out(account, ledger, risk, now)
+
+        def decide(old: Measured | None, attempt: int) -> Change[Measured] | None:
+            if old is not None and old.as_of > now:
+                return None  # somebody with a later look was here
+            return _change(account, ledger, risk, worked_out, old, inputs, session, now, cause)
+
+        return self._states.change(name, decide)
+
+    def _last_ended(self, name: str, now: datetime) -> Ended | None:
+        """Return a calendar's last ended session, read again after some minutes: another instance may have noted it."""
+        kept = self._known.get(name)
+        if kept is None or abs(now - kept[0]) >= CLOSES_KEPT:
+            kept = self._known[name] = (now, self._ended.read(name))
+        return kept[1]
+
+    def _worked_out(
+        self, account: Account, ledger: Ledger, risk: RiskState, now: datetime
+    ) -> tuple[Measures, dict[str, Any]]:
+        """Return the measures, and all of them as plain data."""
+        desk = self._desk
+        positions = value_positions(desk.columns, desk.marks.marks, [account], now)[account.account]
+        each = self._marker.watched(account, positions, now)
+        factors = self._factors.latest(account.calendar)
+        greeks = net_greeks(desk.columns, desk.terms, [each], now)[account.account]
+        deltas = {
+            underlying: float("nan") if net.delta is None else float(net.delta)
+            for underlying, net in greeks.underlyings.items()
+        }
+        ended = self._last_ended(account.calendar, now)
+        closes = ended.closes if ended else {}
+        book = book_of(desk.columns, desk.terms, each, dict.fromkeys(factors.symbols if factors else ()), now)
+        found = measure(each, book, factors, deltas, closes, now)
+        contracts = (valued.position.instrument for valued in positions)
+        market = market_of(contracts, desk.marks.marks, account, now, factors)
+        shown = {
+            "session": account.sessions.session_of(now).isoformat(),
+            "currency": account.currency,
+            "tail": shown_tail(found.tail),
+            "window": _window(found),
+            "stress": {
+                "grid": shown_grid(found),
+                "scenarios": _judged(found.played, each, ledger, risk, market),
+            },
+            "correlation": shown_correlation(found),
+            "market": shown_market(found),
+            "quality": data_quality(account, positions, desk.marks, ended, now),
+        }
+        return found, shown
+
+
+def _window(found: Measures) -> dict[str, Any]:
+    """Return which sessions the figures are of, and what is not in them."""
+    moves = found.moves
+    if moves is None or not moves.sessions:
+        return {"from": None, "to": None, "sessions": 0, "dropped": 0, "without_history": []}
+    asked = {found.account.measures.index, found.account.measures.volatility_index}
+    return {
+        "from": moves.sessions[0].isoformat(),
+        "to": moves.sessions[-1].isoformat(),
+        "sessions": len(moves.sessions),
+        "dropped": moves.dropped,
+        "without_history": list(moves.excluded),
+        "volatility_moves": found.account.measures.volatility_index
+        if found.account.measures.volatility_index in moves.symbols
+        else None,
+        "index": found.account.measures.index if found.account.measures.index in moves.symbols else None,
+        "asked": sorted(symbol for symbol in asked if symbol),
+    }
+
+
+def _judged(
+    played: Sequence[Played], each: Watched, ledger: Ledger, risk: RiskState, market: Market
+) -> list[dict[str, Any]]:
+    """Return every scenario as plain data; after the worst of them, the limits that would be in breach."""
+    breached = {key for key, watched in risk.watched.items() if watched.level is Level.BREACH}
+    worst = {one.name for one in sorted(played, key=lambda one: one.pnl)[:MOST_JUDGED] if one.pnl < 0}
+    positions, rate = each.positions, each.rate
+    result = []
+    for one in played:
+        facts: dict[str, Any] = {"name": one.name, "pnl": str(to_decimal(one.pnl, 2))}
+        if np.isfinite(one.by_leg).any():
+            place = int(np.nanargmin(one.by_leg))
+            loss = one.by_leg[place]
+            facts["worst_position"] = positions[place].position.key if loss < 0 else None
+            facts["worst_position_pnl"] = str(to_decimal(loss, 2)) if loss < 0 else None
+        facts["without"] = [
+            valued.position.key
+            for valued, pnl in zip(positions, one.by_leg.tolist(), strict=True)
+            if not np.isfinite(pnl)
+        ]
+        if one.name in worst:
+            valued = _after(one, positions, rate)
+            after = figures(
+                each.account,
+                ledger,
+                valued,
+                rate,
+                risk.day_start,
+                risk.last_total,
+                each.at,
+                risk.track,
+                market,
+            )
+            would = {r.key for r in readings(after, {}) if r.level is Level.BREACH}
+            facts["breaches"] = sorted(would - breached)
+            facts["equity_after"] = None if after.equity is None else str(round(after.equity, 2))
+        result.append(facts)
+    return result
+
+
+def _after(one: Played, positions: Sequence[Valued], rate: Rate) -> list[Valued]:
+    """Return positions valued after a scenario; one that could not be priced is unknown."""
+    result = []
+    for valued, pnl in zip(positions, one.by_leg.tolist(), strict=True):
+        contract = valued.position.instrument
+        factor, change = rate(contract.currency), to_decimal(pnl, 6)
+        if valued.value is None or valued.unrealised is None or not factor or change is None:
+            result.append(Valued(valued.position, None, None, None))
+            continue
+        own = round(change / factor, 6)
+        units = valued.position.quantity * contract.multiplier
+        value = valued.value + own
+        mark = valued.mark if contract.inverse else round(value / units, 6)
+        result.append(Valued(valued.position, mark, value, valued.unrealised + own))
+    return result
+
+
+def _change(
+    account: Account,
+    ledger: Ledger,
+    risk: RiskState,
+    worked_out: tuple[Measures, dict[str, Any]],
+    old: Measured | None,
+    inputs: str,
+    session: date,
+    now: datetime,
+    cause: str,
+) -> Change[Measured]:
+    found, shown = worked_out
+    before = old or Measured(account.account, now, ended=session)
+    revision = before.revision + 1
+    notices, unknown = _notices(account, found, shown, risk, before.standing)
+    alerts, standing = notices_alerts(
+        account.account, notices, before.standing, unknown, f"{cause}.m{revision}", now
+    )
+    at_end = before.ended is not None and before.ended < session
+    keep = at_end or before.kept_at is None or now - before.kept_at >= KEPT_EVERY
+    state = replace(
+        before,
+        as_of=now,
+        revision=revision,
+        inputs=inputs,
+        standing=standing,
+        ended=session,
+        kept_at=now if keep else before.kept_at,
+        shown=shown,
+    )
+    effects = [_alert_effect(alert) for alert in alerts]
+    rows = metric_rows(account, shown, risk, revision, now) if keep else []
+    if at_end:
+        rows.append(_session_end_row(account, ledger, risk, session, now))
+    if rows:
+        effects.append(history_effect(account.account, rows))
+    return Change(state, effects)
+
+
+def _notices(
+    account: Account,
+    found: Measures,
+    shown: Mapping[str, Any],
+    risk: RiskState,
+    standing: Mapping[str, str],
+) -> tuple[list[Notice], set[str]]:
+    """Return what stands, and the kinds that could not be looked at."""
+    asked, unknown = account.measures, set()
+    notices = volatility_spikes(found.days, asked.spike, standing)
+    if not found.days and account.sessions.is_open(found.at):
+        unknown.add(SPIKE)
+    if isinstance(found.changes, Unknown):
+        unknown.add(CORRELATION)
+    else:
+        notices += correlation_notices(found.changes)
+    near = (shown["stress"]["grid"] or {}).get("near")
+    equity = amount(risk.shown.get("equity"))
+    if near is None or equity is None:
+        unknown |= {EXPOSURE} if found.book.legs.names else set()
+    else:
+        scenario = f"Spot {near['spot']:+.0%} with volatility x{near['volatility']:g}"
+        loss = amount(near["pnl"])
+        loss = None if loss is None else -loss
+        notices += exposure_notices(loss, equity, asked.exposure_warning, scenario, standing)
+    return notices, unknown
+
+
+def metric_rows(
+    account: Account, shown: Mapping[str, Any], risk: RiskState, revision: int, now: datetime
+) -> list[HistoryRow]:
+    """Return the rows of the metric history: what is unknown is null, and why is in `detail`."""
+    session, currency = shown["session"], account.currency
+    greeks = (risk.shown.get("greeks") or {}).get("account") or {}
+    figure = next((f for f in shown["tail"]["figures"] if f["var"] is not None), None)
+    near = (shown["stress"]["grid"] or {}).get("near") or {}
+    why = {"unknown": shown["tail"]["unknown"]}
+    values: list[tuple[str, Any, str, str, dict[str, Any]]] = [
+        ("equity", risk.shown.get("equity"), currency, "", {}),
+        ("pnl_day", risk.shown.get("pnl_day"), currency, "", {}),
+        ("gross_exposure", risk.shown.get("gross_exposure"), currency, "", {}),
+        *(
+            (f"net_{name}", greeks.get(name), currency, "", {})
+            for name in ("delta", "gamma", "theta", "vega")
+        ),
+        ("beta_delta", greeks.get("beta_delta"), currency, account.measures.index or "", {}),
+        ("var", figure and figure["var"], currency, figure["method"] if figure else "", figure or why),
+        ("es", figure and figure["es"], currency, figure["method"] if figure else "", figure or why),
+        ("near_stress", near.get("pnl"), currency, "", near),
+    ]
+    if shown["market"]["volatility_index"]:
+        level = shown["market"]["level"]
+        name = shown["market"]["volatility_index"]
+        values.append(("volatility_index", None if level is None else str(level), "%", name, {}))
+    rows = []
+    for metric, value, unit, method, detail in values:
+        facts = {
+            "account": account.account,
+            "session": session,
+            "metric": metric,
+            "object": "account",
+            "value": None if value is None else Decimal(value),
+            "unit": unit,
+            "method": method,
+            "as_of": now,
+        }
+        event_id = digest("metric", account.account, metric, str(revision))
+        rows.append(table_row("metrics", event_id, facts, detail))
+    return rows
+
+
+def _session_end_row(
+    account: Account, ledger: Ledger, risk: RiskState, session: date, now: datetime
+) -> HistoryRow:
+    """Return the account as its session ended: equity as it was first seen after the close."""
+    same = risk.shown.get("session") == session.isoformat()
+    days = [(currency, day) for (of, currency), day in ledger.days.items() if of == session]
+    own = [day.net for currency, day in days if currency == account.currency]
+    realised = sum(own, Decimal(0)) if len(own) == len(days) else None
+    facts = {
+        "account": account.account,
+        "session": session,
+        "currency": account.currency,
+        "equity": amount(risk.shown.get("equity")),
+        "realised_day": amount(risk.shown.get("realised_day")) if same else realised,
+        "unrealised": amount(risk.shown.get("unrealised")),
+        "pnl_day": amount(risk.shown.get("pnl_day")) if same else None,
+        "gross_exposure": amount(risk.shown.get("gross_exposure")),
+        "level": risk.level.value,
+        "as_of": now,
+        "kind": "session_end",
+    }
+    event_id = digest("session_end", account.account, session.isoformat())
+    return table_row("account_snapshots", event_id, facts, risk.shown)
+
+
+def _alert_effect(alert: Alert) -> Effect:
+    return Effect(alert.alert_id, "alerts", alert.account or "", alert.model_dump(mode="json"))

@@ -1,0 +1,247 @@
+"""The risk report: what it holds, that its advice has the effect it says, and a page that loads nothing."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from decimal import Decimal
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from stopline.cli.main import main
+from stopline.rules.figures import Valued, figures
+from stopline.rules.limits import Level, Reading, readings
+from stopline.rules.reduction_advice import advise
+from stopline.runtime.embedded import Embedded
+from stopline.service.report_page import report_page
+
+from ..make import NOON, account, trade
+from .test_greeks import put
+from .test_measure_risk import OPEN, SHORT, YEARS, desk_with, history, noon_prices, prices, sweep
+from .world import World
+
+
+@pytest.fixture(scope="module")
+def desk() -> Embedded:
+    made = desk_with(history(), index="SPY", exposure_warning="5")
+    prices(made, OPEN, **noon_prices())
+    sweep(made, OPEN)
+    return made
+
+
+def run(desk: Embedded, *args: Any) -> Result:
+    return CliRunner().invoke(main, [str(arg) for arg in args], obj=lambda: desk.app)
+
+
+def report(desk: Embedded) -> dict[str, Any]:
+    done = run(desk, "report", "demo")
+    assert done.exit_code == 0, done.stderr
+    return json.loads(done.stdout)  # type: ignore[no-any-return]
+
+
+def test_the_report_holds_every_part(desk: Embedded) -> None:
+    """R2.13, R7.7: portfolio, positions (long, short, exposure), strategies, alerts, market, recommendations."""
+    found = report(desk)
+    assert found["portfolio"]["open_positions"] == 3
+    assert Decimal(found["portfolio"]["long_value"]) > 0 > Decimal(found["portfolio"]["short_value"])
+    assert {p["side"] for p in found["positions"]} == {"long", "short"}
+    assert found["strategies"].keys() == {"credit", "default"}
+    assert found["measures"]["market"]["regime"] == "normal"
+    assert found["alerts"]
+    assert found["history"]["metrics"]["equity"]
+    assert any(f["var"] for f in found["measures"]["tail"]["figures"])
+    parts = [Decimal(p["es_contribution"]) for p in found["positions"]]
+    es = next(f["es"] for f in found["measures"]["tail"]["figures"] if f["es"])
+    assert sum(parts) == pytest.approx(Decimal(es), abs=Decimal("0.05"))
+
+
+def test_the_near_stress_is_advised_by_what_each_group_loses_in_it(desk: Embedded) -> None:
+    """R2.13: the position, the action, and the effect on the limit."""
+    found = report(desk)
+    [advice] = [one for one in found["recommendations"] if one["limit"] == "exposure_warning"]
+    equity = Decimal(found["portfolio"]["equity"])
+    groups: dict[str, Decimal] = {}
+    for one in found["positions"]:
+        name = "SPXW options (credit)" if "SPXW" in one["symbol"] else "SPY (default)"
+        groups[name] = groups.get(name, Decimal(0)) + Decimal(one["near_stress"])
+    total = Decimal(found["measures"]["stress"]["grid"]["near"]["pnl"])
+    assert sum(groups.values()) == pytest.approx(total, abs=Decimal("0.05"))
+    worst = min(groups, key=lambda name: groups[name])
+    assert advice["position"] == worst
+    assert Decimal(advice["after"]) == pytest.approx(
+        (groups[worst] - total) * 100 / equity, abs=Decimal("0.02")
+    )
+
+
+def valued(quantities: Mapping[str, tuple[int, float]], world: World) -> Any:
+    """Return (account, book, positions) of shares at marks."""
+    from ..make import equity
+
+    world.open_account()
+    fills = [
+        trade(-n - 1, units, 100, instrument=equity(symbol))
+        for n, (symbol, (units, _)) in enumerate(quantities.items())
+    ]
+    world.instance()[0].recorder.record(fills, "m-1")
+    book = world.book()
+    assert book is not None
+    positions = []
+    for position in book.open_positions():
+        mark = Decimal(str(quantities[position.instrument.symbol][1]))
+        value = position.quantity * mark
+        positions.append(Valued(position, mark, value, value - position.cost))
+    return account(), book, positions
+
+
+def test_advice_has_the_effect_that_it_tells() -> None:
+    """R2.13: the limit is read again with the reduced positions, by the account's own figures."""
+    owner, book, positions = valued({"AAPL": (300, 110.0), "MSFT": (90, 105.0)}, World())
+
+    def read(held: Sequence[Valued]) -> dict[str, Reading]:
+        numbers = figures(owner, book, held, lambda _: Decimal(1), None, None, NOON)
+        return {r.key: r for r in readings(numbers, {})}
+
+    found = {one.limit: one for one in advise(positions, read) if one.object.startswith("AAPL")}
+    equity = Decimal(100_000) + 300 * 10 + 90 * 5
+    one = found["max_position_value"]
+    assert one.position == "AAPL (default)"
+    assert one.before == round(Decimal(33_000) / equity * 100, 6)
+    assert one.action.startswith("Close 75% of AAPL (default): 225 of 300 AAPL")
+    assert one.after == round(Decimal(75 * 110) / equity * 100, 6)
+    assert one.after < one.threshold
+
+
+def test_no_trouble_is_no_advice_and_lost_money_does_not_come_back() -> None:
+    owner, book, positions = valued({"AAPL": (10, 100.0)}, World())
+
+    def read(level: Level) -> Any:
+        numbers = figures(owner, book, positions, lambda _: Decimal(1), None, None, NOON)
+        [loss] = [r for r in readings(numbers, {}) if r.limit.name == "max_daily_loss"]
+        made = Reading(loss.limit, "account", Decimal(4), loss.threshold, level)
+        return lambda _held: {made.key: made}
+
+    assert advise(positions, read(Level.OK)) == []
+    [advice] = advise(positions, read(Level.BREACH))
+    assert (advice.after, advice.action) == (None, "Open nothing that adds to it")
+
+
+class Loads(HTMLParser):
+    """Collects what a page would load or run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.depth = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag in ("script", "img", "link", "iframe", "object", "embed", "form", "a"):
+            self.found.append(tag)
+        self.found += [name for name, _ in attrs if name in ("src", "href") or name.startswith("on")]
+        self.depth += tag not in ("meta", "rect", "polyline", "circle")
+
+    def handle_endtag(self, tag: str) -> None:
+        self.depth -= tag not in ("meta", "rect", "polyline", "circle")
+
+
+def test_the_page_loads_nothing_and_is_well_formed(desk: Embedded, tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    done = run(desk, "report", "demo", "--html", path)
+    assert done.exit_code == 0, done.stderr
+    text = path.read_text("utf-8")
+    parser = Loads()
+    parser.feed(text)
+    assert (parser.found, parser.depth) == ([], 0)
+    assert "url(" not in text
+    assert 'name="viewport"' in text
+    assert text.count("<svg") >= 5
+    for part in ("Value at risk", "What to do", "Scenarios", "Correlation", "30 days", SHORT.symbol):
+        assert part in text
+
+
+def test_hostile_text_is_text_on_the_page(desk: Embedded) -> None:
+    found = report(desk)
+    evil = '<img src=x onerror="alert(1)">'
+    found["alerts"][0]["summary"] = found["recommendations"][0]["action"] = evil
+    found["positions"][0]["symbol"] = found["limits"][0]["object"] = evil
+    parser = Loads()
+    parser.feed(report_page(found))
+    assert parser.found == []
+
+
+def test_an_account_that_nobody_measured_has_a_report_that_says_unknown() -> None:
+    """I7."""
+    bare = Embedded(OPEN)
+    bare.app.account_writer.create(account(), "ann")
+    found = report(bare)
+    assert found["measures"] is None
+    page = report_page(found)
+    assert "no sweep has measured this account yet" in page
+    assert run(bare, "report", "nobody").exit_code == 2
+
+
+def test_unknown_figures_read_unknown_and_never_zero() -> None:
+    """I7."""
+    stale = desk_with(None)
+    sweep(stale, OPEN)
+    page = report_page(report(stale))
+    cards = re.findall(r'<div class="card"><span>([^<]*)</span><b>(.*?)</b>', page)
+    values = dict(cards)
+    for name in ("Equity", "Unrealised", "VaR", "Market"):
+        assert "unknown" in values[name], name
+
+
+def test_stress_of_a_file_is_the_value_of_its_positions_there(desk: Embedded, tmp_path: Path) -> None:
+    """R2.9: `stopline stress FILE`, by a second pricing."""
+    path = tmp_path / "book.csv"
+    days = YEARS * 365
+    path.write_text(
+        "symbol,quantity,right,spot,strike,days,iv\n"
+        f"short put,-3,P,6050,6000,{days!r},0.2\nshares,50,,605,,,\n"
+    )
+    found = json.loads(run(desk, "stress", path, "--json").stdout)
+    row, column = found["spot"].index(-0.1), found["volatility"].index(2.0)
+    spot = 6050 * 0.9
+    expected = -300 * (put(spot, 6000, YEARS, 0.4) - put(6050, 6000, YEARS, 0.2)) - 50 * 60.5
+    assert float(found["pnl"][row][column]) == pytest.approx(expected, abs=0.01)
+    assert "P&L if spot and volatility move" in run(desk, "stress", path).stdout
+
+
+def test_stress_of_an_account_is_that_of_its_last_sweep(desk: Embedded) -> None:
+    found = json.loads(run(desk, "stress", "--account", "demo", "--json").stdout)
+    shown = desk.app.measured.read("demo")
+    assert shown is not None
+    assert found["pnl"] == shown.shown["stress"]["grid"]["pnl"]
+    assert "limit down" in run(desk, "stress", "--account", "demo").stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("quantity,spot\n", "there are no positions in it"),
+        ("quantity,spot\nx,1\n", "line 2: quantity: must be a number, was 'x'"),
+        ("quantity,spot\n1,-1\n", "line 2: spot: must not be below 0"),
+        ("quantity,spot,right\n1,1,Z\n", "line 2: right: must be C, P or empty"),
+        ("quantity,spot,right,strike,days\n1,1,C,1,1\n", "line 2: volatility: is missing"),
+        ("spot\n1\n", "there is no column 'quantity'"),
+    ],
+)
+def test_a_bad_file_of_positions_is_one_line(desk: Embedded, tmp_path: Path, text: str, problem: str) -> None:
+    path = tmp_path / "book.csv"
+    path.write_text(text)
+    done = run(desk, "stress", path)
+    assert done.exit_code == 2
+    assert problem in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert run(desk, "stress").exit_code == 2
+
+
+def test_a_report_looks_at_new_marks(desk: Embedded) -> None:
+    before = report(desk)["portfolio"]["equity"]
+    prices(desk, OPEN + timedelta(seconds=30), **noon_prices(spy=615.0))
+    assert Decimal(report(desk)["portfolio"]["equity"]) - Decimal(before) == 500
