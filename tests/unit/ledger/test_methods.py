@@ -117,6 +117,8 @@ def histories(draw: st.DrawFn) -> tuple[str, list[Fill]]:
             terms |= {"quantity": draw(st.integers(1, 3)), "price": draw(st.integers(1, 3)), "fee": "0"}
         else:
             terms |= {"quantity": draw(quantities), "price": draw(prices)}
+        if currency == contract.base and Decimal(terms["fee"]) > Decimal(terms["quantity"]):
+            terms["fee"] = "0"  # more than all of what was traded: such a fill is refused
         made.append(
             fill(f"E-{number}", draw(st.sampled_from(["BUY", "SELL"])), executed_at=at(number), **terms)
         )
