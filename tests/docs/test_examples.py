@@ -23,7 +23,8 @@ from stopline.cli.main import COMMANDS
 from stopline.model.account import Account
 from stopline.model.control import ControlRequest
 from stopline.model.decimals import decimal_text
-from stopline.model.messages import Alert, Command, ExecutionReport, History, Sweep
+from stopline.model.lease import Lease
+from stopline.model.messages import Alert, Command, ExecutionReport, Halt, History, Sweep
 from stopline.model.order import Order
 from stopline.model.prices import parse_price_batch
 from stopline.model.sizing_settings import Method
@@ -64,7 +65,7 @@ def blocks(page: Path) -> list[Block]:
 
 BLOCKS = [block for page in PAGES for block in blocks(page)]
 JSON = [block for block in BLOCKS if block.language == "json"]
-CURLS = [block for block in BLOCKS if "curl " in block.text]
+CURLS = [block for block in BLOCKS if "$KILL_SWITCH" in block.text]
 
 
 def column(page: Path, head: str) -> Iterator[list[str]]:
@@ -118,6 +119,10 @@ def test_a_json_example_is_taken_by_the_code(block: Block) -> None:
             assert read_statement(value, {"account": "demo", "broker": "paper"}) == shown
         case "stopline.history.v1":
             check_rows(validate(History, value))
+        case "stopline.lease.v1":
+            assert set(value) == set(validate(Lease, value).model_dump()), "the example shows every field"
+        case "stopline.halt.v1":
+            assert set(value) == set(validate(Halt, value).model_dump()), "the example shows every field"
         case None if block.page == README:
             assert is_setting(value) or "scope" in value, "neither a message nor a setting nor an answer"
         case None:

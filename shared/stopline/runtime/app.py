@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from stopline.service.evaluate import Evaluator
     from stopline.service.factors import FactorReader
     from stopline.service.keep_history import HistoryKeeper
+    from stopline.service.leases import Leases
     from stopline.service.mark_prices import Desk, PriceMarker
     from stopline.service.marks import MarkTable
     from stopline.service.measure_risk import RiskMeasurer
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from stopline.service.settle import Settler
     from stopline.service.size_order import OrderSizer
     from stopline.service.statements import StatementRecorder
+    from stopline.service.watch_health import HealthWatch
     from stopline.service.watchdog import Watchdog
 
 
@@ -158,7 +160,9 @@ class App:
     def trading(self) -> TradingStates:
         from stopline.service.controls import TradingStates
 
-        return TradingStates(self.controls, self.clock, self.accounts, self._doubts, self.ports.resume_people)
+        return TradingStates(
+            self.store, self.controls, self.clock, self.accounts, self._doubts, self.ports.resume_people
+        )
 
     def _doubts(self, scope: Scope) -> list[str]:
         from stopline.service.resume_checks import ResumeChecks
@@ -205,6 +209,18 @@ class App:
         from stopline.service.cancel_orders import OrderCanceller
 
         return OrderCanceller(self.controls, self.clock)
+
+    @cached_property
+    def leases(self) -> Leases:
+        from stopline.service.leases import Leases
+
+        return Leases(self.store, self.clock, self.controls)
+
+    @cached_property
+    def health_watch(self) -> HealthWatch:
+        from stopline.service.watch_health import HealthWatch
+
+        return HealthWatch(self.store, self.relay, self.clock, self.accounts, self.risk_states)
 
     @cached_property
     def desk(self) -> Desk:
@@ -312,6 +328,7 @@ class App:
             self.watchdog,
             self.reconciler,
             self.measurer,
+            self.health_watch,
             self.ports.beacon,
         )
 

@@ -11,7 +11,7 @@ from stopline.model.control import GLOBAL, account_scope
 from stopline.model.errors import Rejected, Transient
 from stopline.ports import Conflict
 from stopline.rules import ack_links
-from stopline.runtime import alerts_api, order_api, settings_api
+from stopline.runtime import alerts_api, lease_api, order_api, settings_api
 from stopline.runtime.app import App
 from stopline.runtime.auth import Principal, Right, Unauthenticated, authenticate
 from stopline.runtime.problems import Answer, answer, problem
@@ -46,6 +46,7 @@ ROUTES: Mapping[str, Mapping[str, Route]] = {
     },
     "check": {"POST": Route(("trade", "view"), order_api.check)},
     "size": {"POST": Route(("trade", "view"), order_api.size)},
+    "lease": {"POST": Route(("trade",), lease_api.lease)},
 }
 
 
@@ -63,7 +64,7 @@ def handle(request: flask.Request, app: Callable[[], App], principals: Mapping[s
         routes = ROUTES.get(match[2] or "") if match else None
         if match is None or routes is None:
             return problem(
-                404, "NOT_FOUND", "there are /v1/accounts/{account} and its settings, check and size"
+                404, "NOT_FOUND", "there are /v1/accounts/{account} and its settings, check, size and lease"
             )
         route = routes.get(request.method)
         if route is None:

@@ -22,7 +22,7 @@ from stopline.model.ids import digest
 from stopline.model.messages import Alert, Effect, Severity
 from stopline.model.scopes import Scope, parse_scope, scope_account, scope_of
 from stopline.model.wire import canonical, content_hash, validate
-from stopline.ports import Clock, Create, Data, Store
+from stopline.ports import Clock, Create, Data, Store, Where
 from stopline.rules.breakers import Reset, ends_at, rule_of
 from stopline.rules.resuming import is_second, people_needed, refusal
 from stopline.rules.trading_state import (
@@ -54,10 +54,14 @@ class ControlCodec:
     collection = "controls"
 
     def encode(self, state: Control) -> Data:
+        standings = (state, *state.parts.values())
+        ends = [hold.until for s in standings for hold in s.holds.values() if hold.until]
         return {
             "scope": state.scope,
             "trading_state": state.state.value,
             "epoch": state.epoch,
+            "is_halted": any(s.state is TradingState.HALTED for s in standings),
+            "due_at": min(ends, default=None),
             "state": canonical(state.model_dump(mode="json")).decode(),
         }
 
@@ -75,12 +79,14 @@ class TradingStates:
 
     def __init__(
         self,
+        store: Store,
         documents: Aggregates[Control],
         clock: Clock,
         accounts: AccountReader,
         doubts: Doubts,
         people: int = PEOPLE,
     ) -> None:
+        self._store = store
         self._documents = documents
         self._clock = clock
         self._accounts = accounts
@@ -160,8 +166,21 @@ class TradingStates:
         """
         self.set(validate(ControlRequest, effect.body))
 
+    def lapse_due(self) -> None:
+        """Lift everything that has come to its end, in any scope. Raises Unavailable or Unpublished."""
+        where = [Where("due_at", "<=", self._clock.now())]
+        for document in self._store.query(ControlCodec.collection, where, ["due_at"]):
+            self.lapse(document.data["scope"])
+
+    def halted_accounts(self) -> list[str]:
+        """Return the accounts that are halted, or have a halted part, whether they hold anything or not."""
+        if self.read(GLOBAL).state is TradingState.HALTED:
+            return [a.account for a in self._accounts.all()]
+        found = self._store.query(ControlCodec.collection, [Where("is_halted", "==", True)])
+        return [name for name in (scope_account(d.data["scope"]) for d in found) if name]
+
     def lapse(self, document: str) -> None:
-        """Lift what has come to its end in a control document, by the last copy that was read of it."""
+        """Lift what has come to its end in a control document."""
 
         def decide(control: Control | None, attempt: int) -> Change[Control] | None:
             now = self._clock.now()
@@ -177,9 +196,7 @@ class TradingStates:
                 creates += change.creates
             return Change(after, effects, creates)
 
-        known = self._documents.peek(document)
-        if known is not None and lapsed(known, self._clock.now()):
-            self._documents.change(document, decide)
+        self._documents.change(document, decide)
 
     def _transition(
         self, before: Control, request: ControlRequest, scope: Scope, now: datetime

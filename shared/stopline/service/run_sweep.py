@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from stopline.model.errors import Rejected, Transient
 from stopline.model.ids import digest, document_id
 from stopline.model.messages import Alert, Effect, Severity, Sweep, SweepKind
-from stopline.model.scopes import GLOBAL, account_scope
 from stopline.model.times import utc_text
 from stopline.ports import Beacon, Bus, Clock, Conflict, Path, Put, Store, Update, Where
 from stopline.service.accounts import AccountReader
@@ -18,10 +17,12 @@ from stopline.service.close_book import Closer
 from stopline.service.controls import TradingStates
 from stopline.service.dispatch_alert import republish_due
 from stopline.service.end_session import SessionEnder
+from stopline.service.leases import HEARTBEAT
 from stopline.service.mark_prices import Desk, PriceMarker
 from stopline.service.measure_risk import RiskMeasurer
 from stopline.service.outbox import Relay, decode_outbox, outbox_fields
 from stopline.service.reconcile import Reconciler
+from stopline.service.watch_health import HealthWatch
 from stopline.service.watchdog import Watchdog
 
 OUTBOX_COLLECTIONS = (
@@ -37,9 +38,9 @@ OUTBOX_COLLECTIONS = (
     "incidents",
     "statements",
     "reconciliations",
+    "health",
 )
 OUTBOX_AGE = timedelta(seconds=30)
-HEARTBEAT = Path("heartbeats", "sweep")
 
 
 class Sweeper:
@@ -61,6 +62,7 @@ class Sweeper:
         watchdog: Watchdog,
         reconciler: Reconciler,
         measurer: RiskMeasurer,
+        health: HealthWatch,
         beacon: Beacon | None = None,
     ) -> None:
         self._store = store
@@ -78,6 +80,7 @@ class Sweeper:
         self._beacon = beacon
         self._reconciler = reconciler
         self._measurer = measurer
+        self._health = health
 
     def run(self, sweep: Sweep, scheduled_at: datetime, message_id: str) -> None:
         """Run one sweep. Raises Transient when a part could not be done: the rest was done, the whole comes
@@ -133,17 +136,19 @@ class Sweeper:
 
     def _evaluate_all(self, now: datetime, cause: str) -> str | None:
         self._desk.refresh()
-        self._trading.lapse(GLOBAL)
+        self._trading.lapse_due()
         problems = []
-        for name in sorted(self._desk.accounts):
+        for name in sorted({*self._desk.accounts, *self._trading.halted_accounts()}):
             try:
-                self._marker.evaluate({name}, now, cause, force=True)
+                if name in self._desk.accounts:
+                    self._marker.evaluate({name}, now, cause, force=True)
                 self._closer.advance(name)
                 self._canceller.advance(name, just_read=True)
-                self._trading.lapse(account_scope(name))
-                self._measurer.measure(name, now, cause)
+                if name in self._desk.accounts:
+                    self._measurer.measure(name, now, cause)
             except Transient as problem:  # one account's trouble must not keep the others from being watched
                 problems.append(f"{name}: {problem}")
+        problems += self._health.check(self._desk.accounts, now, cause)
         return "; ".join(problems) or None
 
     def _flush(self, collection: str, now: datetime) -> str | None:

@@ -226,3 +226,26 @@ def test_two_hundred_outboxes_are_flushed_in_one_round(world: World) -> None:
     world.wait(40)
     sweep(app)
     assert len({i for i in world.bus.ids() if i.startswith("id-")}) == 200
+
+
+def test_the_end_of_a_pause_and_the_cancels_of_a_halt_need_no_book() -> None:
+    """R5.1: an account with working orders only, or with none at all, is looked after too."""
+    from stopline.model.control import ControlRequest, TradingState
+
+    from ..make import at
+
+    world = World()
+    world.open_account()
+    app, _ = world.instance()
+    facts = {"scope": "account:demo", "actor": "ann", "reason": "test"}
+    pause = {"request_id": "p", "action": "pause", "until": at(50), **facts}
+    kill = {"request_id": "k", "action": "kill", "flatten": False, **facts, "scope": "strategy:demo:core"}
+    for request in (pause, kill):
+        app.trading.set(ControlRequest.model_validate(request))
+    world.wait(60)
+    sweeping, _ = world.instance()
+    sweeping.sweeper.run(Sweep(kind=SweepKind.RISK), world.clock.now(), "m-1")
+    after = world.instance()[0].trading
+    assert after.read("account:demo").state is TradingState.ACTIVE
+    assert after.standing("strategy:demo:core").state is TradingState.HALTED
+    assert [c["action"] for c in world.bus.bodies("orders")] == ["cancel_all"]

@@ -1,0 +1,264 @@
+"""For broker adapters: hold a trading lease, check orders, take commands safely, publish fills.
+
+An adapter renews its lease every 20 s, asks `refusal` before each order, gives each message of the topic `orders` to
+`take`, and publishes what was executed. Whatever cannot be known refuses what adds risk and allows what reduces it.
+docs/client.md shows a whole adapter.
+"""
+
+import json
+import threading
+import urllib.error
+import urllib.request
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from stopline.model.control import TradingState
+from stopline.model.decimals import ZERO
+from stopline.model.errors import Rejected
+from stopline.model.fill import Fill
+from stopline.model.instrument import Instrument
+from stopline.model.lease import Lease, LeaseRequest
+from stopline.model.messages import HALT_TYPE, Command, CommandAction, Halt
+from stopline.model.scopes import GLOBAL, parse_scope, strategy_scope, underlying_scope
+from stopline.model.wire import canonical, decode_object, validate
+from stopline.ports import Bus, Clock, Outgoing
+
+REMEMBERED = 10_000  # command ids: far more than can be alive at once
+TIMEOUT_S = 5.0
+
+Post = Callable[[str, Mapping[str, Any]], tuple[int, dict[str, Any]]]
+"""Send JSON to a path of the API; return status and answer. Whatever it raises means that nothing is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What must be known of an order. `held`: the position now, signed; `after`: when this order and all working ones of
+    its side are filled. `automatic`: a program's, not a person's.
+    """
+
+    strategy: str
+    instrument: Instrument
+    held: Decimal
+    after: Decimal
+    automatic: bool = True
+
+    @property
+    def reduces(self) -> bool:
+        """Tell whether it only makes the position smaller: never through zero."""
+        return abs(self.after) < abs(self.held) and self.after * self.held >= 0
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What to do about a message: carry out `command`, halt at once and cancel (`halt`), or nothing, and why."""
+
+    command: Command | None = None
+    halt: Halt | None = None
+    dropped: str = ""
+
+
+@dataclass
+class Client:
+    """One adapter's view of one account. Safe to call from several threads.
+
+    `epoch` and the ids of commands are of this process: after a restart the first lease brings the epoch, and commands
+    older than it are dropped; an adapter asks its broker what it has executed.
+    """
+
+    account: str
+    adapter: str
+    post: Post
+    clock: Clock
+    bus: Bus | None = None
+    epoch: int = 0
+    lease: Lease | None = None
+    fault: str = "no lease was asked for yet"  # why the last lease or check was not had; empty: it was
+    halts: dict[str, Halt] = field(default_factory=dict)  # by scope: kills that were not stored yet
+
+    def __post_init__(self) -> None:
+        self._until: datetime | None = None
+        self._seen: OrderedDict[str, None] = OrderedDict()
+        self._lock = threading.RLock()
+
+    # --- the lease ---
+
+    def renew(self, *, broker_ok: bool = True, errors: int = 0, latency_ms: int | None = None) -> bool:
+        """Ask for a lease; tell how the broker does. False: not had, and the last one runs out by itself."""
+        asked_at = self.clock.now()  # before the request: a slow answer must not make the lease longer
+        request = LeaseRequest(
+            adapter=self.adapter, broker_ok=broker_ok, errors=errors, latency_ms=latency_ms
+        )
+        answer = self._ask("lease", request.model_dump(mode="json"))
+        if answer is None:
+            return False
+        try:
+            lease = validate(Lease, answer)
+        except Rejected as refused:
+            self.fault = f"the lease cannot be read: {refused.detail}"
+            return False
+        with self._lock:
+            if lease.epoch < self.epoch:
+                self.fault = f"the lease is of epoch {lease.epoch}, {self.epoch} holds"
+                return False  # overtaken on its way by what a later command has told
+            self.epoch, self.lease = lease.epoch, lease
+            self._until = asked_at + min(lease.expires_at - lease.granted_at, timedelta(seconds=60))
+            self.halts = {
+                scope: halt for scope, halt in self.halts.items() if not _shows_halted(lease, scope)
+            }
+        return True
+
+    def is_leased(self) -> bool:
+        """Tell whether the lease holds now."""
+        return self._until is not None and self.clock.now() < self._until
+
+    def size(self, strategy: str, underlying: str) -> Decimal:
+        """Return the share of the usual size that may be opened: 0 where nothing may."""
+        lease = self.lease
+        if lease is None or not self.is_leased() or self._halted(strategy, underlying):
+            return ZERO
+        parts = {p.scope: p for p in lease.parts}
+        mine = [parts.get(s) for s in _parts(self.account, strategy, underlying)]
+        if lease.state is not TradingState.ACTIVE or any(
+            p and p.state is not TradingState.ACTIVE for p in mine
+        ):
+            return ZERO
+        return min([lease.size, *(p.size for p in mine if p)])
+
+    # --- before an order ---
+
+    def refusal(self, order: Order) -> str | None:
+        """Say why an order may not be sent, or None. Without a lease only what reduces goes through; in a halt nothing,
+        because Stopline's own closes are on their way.
+        """
+        strategy, underlying = order.strategy, order.instrument.underlying
+        halted = self._halted(strategy, underlying)
+        if halted:
+            return f"{halted} is HALTED"
+        if not self.is_leased() or self.lease is None:
+            return None if order.reduces else f"there is no lease: {self.fault}"
+        if order.reduces:
+            return None
+        if self.size(strategy, underlying) == ZERO:
+            return f"{strategy} in {underlying} is REDUCING"
+        may_run = self.lease.auto_trading and self.lease.strategies.get(strategy, True)
+        if order.automatic and not may_run:
+            return f"automatic trading is off for {strategy}"
+        return None
+
+    def check(self, order: Mapping[str, Any]) -> dict[str, Any]:
+        """Return Stopline's pre-trade decision on an order; one that cannot be had is a refusal."""
+        answer = self._ask("check", order)
+        return answer if answer is not None else {"allowed": False, "reasons": [self.fault]}
+
+    # --- commands ---
+
+    def take(self, data: bytes) -> Taken:
+        """Read a message of the topic `orders`. A command comes out once, in time, and not of an epoch that is over."""
+        try:
+            value = decode_object(data)
+            if value.get("type") == HALT_TYPE:
+                return self._take_halt(validate(Halt, value))
+            command = validate(Command, value)
+        except Rejected as refused:
+            return Taken(dropped=f"it cannot be read: {refused.detail}")
+        if command.account != self.account:
+            return Taken(dropped=f"it is for account {command.account}")
+        with self._lock:
+            if command.command_id in self._seen:
+                return Taken(dropped="it was carried out")
+            if command.epoch < self.epoch:
+                return Taken(dropped=f"epoch {command.epoch} is over, {self.epoch} holds")
+            if self.clock.now() >= command.expires_at:
+                return Taken(dropped="it has expired")
+            if command.epoch > self.epoch:  # the state has changed and this lease does not know how: it ends
+                self.epoch, self._until = command.epoch, None
+                self.fault = f"epoch {command.epoch} holds: the lease must be renewed"
+            self._seen[command.command_id] = None
+            while len(self._seen) > REMEMBERED:
+                self._seen.popitem(last=False)
+        return Taken(command=command)
+
+    @staticmethod
+    def closable(command: Command, held: Decimal, working: Decimal = ZERO) -> Decimal:
+        """Return how much of a close may be sent: never so much that the position passes zero. `held` is signed;
+        `working` is what orders of the same side may still execute.
+        """
+        if command.action is not CommandAction.CLOSE or command.quantity is None or not held:
+            return ZERO
+        if (held > 0) is (command.side == "BUY"):
+            return ZERO  # it would add
+        return max(min(command.quantity, abs(held) - working), ZERO)
+
+    # --- fills ---
+
+    def publish(self, fill: Fill) -> None:
+        """Publish what was executed. Raises Unavailable: publish it again, under the same id it counts once."""
+        if self.bus is None:
+            raise RuntimeError("this client has no bus to publish on")
+        attributes = {"account": fill.account}
+        self.bus.publish([Outgoing("fills", canonical(fill.model_dump(mode="json")), attributes)])
+
+    # --- inside ---
+
+    def _take_halt(self, halt: Halt) -> Taken:
+        scope = parse_scope(halt.scope)
+        if scope is None or scope.account not in ("", self.account):
+            return Taken(dropped=f"it is for {halt.scope}")
+        with self._lock:
+            self.halts[halt.scope] = halt
+        return Taken(halt=halt)
+
+    def _halted(self, strategy: str, underlying: str) -> str | None:
+        """Return the scope that is halted, by a halt that was not stored yet or by the last known lease."""
+        scopes = [GLOBAL, f"account:{self.account}", *_parts(self.account, strategy, underlying)]
+        for scope in scopes:
+            if scope in self.halts:
+                return scope
+        if self.lease is not None and self.lease.state is TradingState.HALTED:
+            return f"account:{self.account}"
+        parts = self.lease.parts if self.lease else ()
+        return next((p.scope for p in parts if p.state is TradingState.HALTED and p.scope in scopes), None)
+
+    def _ask(self, what: str, body: Mapping[str, Any]) -> dict[str, Any] | None:
+        try:
+            status, answer = self.post(f"/v1/accounts/{self.account}/{what}", body)
+        except Exception as problem:  # noqa: BLE001 - whatever the reason: unknown is not allowed
+            self.fault = f"Stopline cannot be asked ({type(problem).__name__})"
+            return None
+        if status != 200:
+            self.fault = f"{status} {answer.get('title', '')}: {answer.get('detail', '')}"
+            return None
+        self.fault = ""
+        return answer
+
+
+def http(url: str, token: Callable[[], str]) -> Post:
+    """Return a Post over HTTP. `token` is asked each time: identity tokens expire."""
+    if not url.startswith(("https://", "http://127.0.0.1", "http://localhost")):
+        raise ValueError(f"a token is sent only over https, not to {url}")
+
+    def post(path: str, body: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
+        headers = {"Authorization": f"Bearer {token()}", "Content-Type": "application/json"}
+        request = urllib.request.Request(f"{url}{path}", canonical(dict(body)), headers, method="POST")  # noqa: S310
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
+                return answer.status, json.loads(answer.read())
+        except urllib.error.HTTPError as refused:
+            return refused.code, json.loads(refused.read() or b"{}")
+
+    return post
+
+
+def _parts(account: str, strategy: str, underlying: str) -> tuple[str, str]:
+    return strategy_scope(account, strategy), underlying_scope(account, underlying)
+
+
+def _shows_halted(lease: Lease, scope: str) -> bool:
+    """Tell whether a lease shows that a kill is stored: from here on it is the state that counts."""
+    return lease.state is TradingState.HALTED or any(
+        p.scope == scope and p.state is TradingState.HALTED for p in lease.parts
+    )

@@ -1,0 +1,54 @@
+"""The trading lease: a broker adapter may add risk only while it holds one, and holds it for a minute at most."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from stopline.model.control import TradingState
+from stopline.model.decimals import DecimalText
+from stopline.model.ids import Name
+from stopline.model.scopes import ScopeText
+from stopline.model.times import UtcText
+from stopline.model.wire import Message
+
+VALID_S = 60
+RENEW_S = 20
+
+
+class LeaseRequest(Message):
+    """What an adapter says when it asks for a lease: who it is, and how its broker does.
+
+    `broker_ok`: the broker took and answered its last request. `errors`: failed requests in a row. `latency_ms`: time
+    the broker took for its last answer; None: unknown.
+    """
+
+    adapter: Name
+    broker_ok: bool = True
+    errors: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    latency_ms: Annotated[int, Field(ge=0, le=86_400_000)] | None = None
+
+
+class PartState(Message):
+    """A strategy or underlying that is not ACTIVE at full size."""
+
+    scope: ScopeText
+    state: TradingState
+    size: DecimalText
+
+
+class Lease(Message):
+    """What an adapter may do until `expires_at`. `size`: share of the usual size. `auto_trading`: whether programs may
+    add risk; `strategies`: where that differs for one. Renew it every `renew_s`; without a new one nothing adds risk.
+    """
+
+    type: Literal["stopline.lease.v1"] = "stopline.lease.v1"
+    account: Name
+    state: TradingState
+    epoch: int
+    size: DecimalText
+    parts: tuple[PartState, ...] = ()
+    auto_trading: bool = True
+    strategies: dict[Name, bool] = Field(default_factory=dict)
+    granted_at: UtcText
+    expires_at: UtcText
+    renew_s: int = RENEW_S

@@ -1,0 +1,96 @@
+"""Trading leases for broker adapters: granted only while Stopline itself is awake."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from stopline.model.account import Account
+from stopline.model.control import GLOBAL, ONE, Control, TradingState, account_scope, effective_for
+from stopline.model.errors import Rejected
+from stopline.model.ids import document_id
+from stopline.model.lease import VALID_S, Lease, LeaseRequest, PartState
+from stopline.ports import Clock, Data, Path, Put, Store, Where
+from stopline.service.aggregate import Aggregates
+
+COLLECTION = "leases"
+HEARTBEAT = Path("heartbeats", "sweep")
+SILENT_AFTER = timedelta(minutes=3)  # three rounds of the sweep
+
+
+class Leases:
+    """Grants leases, and remembers what adapters said about their brokers."""
+
+    def __init__(self, store: Store, clock: Clock, controls: Aggregates[Control]) -> None:
+        self._store = store
+        self._clock = clock
+        self._controls = controls
+
+    def grant(self, account: Account, request: LeaseRequest) -> Lease:
+        """Return a lease of an account for an adapter.
+
+        Raises Rejected SWEEP_SILENT when nobody has watched the limits for three minutes, and Unavailable when the state
+        cannot be read: either way the adapter's last lease runs out.
+        """
+        now = self._clock.now()
+        beat = self._store.get(HEARTBEAT)
+        if beat is None or now - beat.data["at"] > SILENT_AFTER:
+            since = "ever" if beat is None else f"for {int((now - beat.data['at']).total_seconds())} s"
+            raise Rejected("SWEEP_SILENT", f"no sweep has come to its end {since}: limits are not watched")
+        name = account.account
+        everywhere = self._controls.read(GLOBAL) or Control(scope=GLOBAL)
+        own = self._controls.read(account_scope(name)) or Control(scope=account_scope(name))
+        holding = effective_for(everywhere, own, name)
+        lease = Lease(
+            account=name,
+            state=holding.state,
+            epoch=holding.epoch,
+            size=holding.size,
+            parts=tuple(
+                PartState(scope=p.scope, state=p.state, size=p.size)
+                for p in own.parts.values()
+                if p.state is not TradingState.ACTIVE or p.size < ONE
+            ),
+            auto_trading=account.trading.auto_trading,
+            strategies=account.trading.strategies,
+            granted_at=now,
+            expires_at=now + timedelta(seconds=VALID_S),
+        )
+        self._store.commit([Put(_path(name, request.adapter), _fields(lease, request))])
+        return lease
+
+
+def adapter_facts(store: Store, now: datetime) -> dict[str, dict[str, Decimal | None]]:
+    """Return by account what its adapters last said, the worst of each. An account without a lease is not there."""
+    alive: dict[str, list[Data]] = defaultdict(list)
+    for document in store.query(COLLECTION, [Where("expires_at", ">", now)]):
+        alive[document.data["account"]].append(document.data)
+    return {account: _worst(said) for account, said in alive.items()}
+
+
+def _worst(said: Sequence[Data]) -> dict[str, Decimal | None]:
+    latencies = [d["latency_ms"] for d in said if d["latency_ms"] is not None]
+    return {
+        "broker_errors": Decimal(sum(not d["broker_ok"] for d in said)),
+        "api_errors": Decimal(max(d["errors"] for d in said)),
+        "latency_ms": Decimal(max(latencies)) if latencies else None,
+    }
+
+
+def _path(account: str, adapter: str) -> Path:
+    return Path(COLLECTION, document_id(account, adapter))
+
+
+def _fields(lease: Lease, request: LeaseRequest) -> dict[str, Any]:
+    return {
+        "account": lease.account,
+        "adapter": request.adapter,
+        "epoch": lease.epoch,
+        "trading_state": lease.state.value,
+        "granted_at": lease.granted_at,
+        "expires_at": lease.expires_at,
+        "broker_ok": request.broker_ok,
+        "errors": request.errors,
+        "latency_ms": request.latency_ms,
+    }

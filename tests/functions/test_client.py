@@ -1,0 +1,356 @@
+"""Adapters: the lease over HTTP, and a client that adds no risk by what it does not know."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from werkzeug.test import TestResponse
+
+from stopline.adapters.clock import ManualClock
+from stopline.adapters.memory import MemoryBus
+from stopline.client import Client, Order, http
+from stopline.model.control import ControlRequest, TradingState
+from stopline.model.fill import Fill
+from stopline.model.instrument import Instrument
+from stopline.model.lease import Lease
+from stopline.model.messages import Command
+from stopline.model.wire import canonical, validate
+from stopline.service.emergency_halt import halt_unpersisted
+
+from .conftest import NOON, Served, open_accounts, raw_fill
+
+Serve = Callable[[str], Served]
+ANN, EVE = "ann-token-0001", "eve-token-0003"
+ROOT = Path(__file__).parents[2]
+SPY = Instrument.model_validate({"symbol": "SPY", "kind": "equity", "currency": "USD"})
+
+
+@pytest.fixture
+def api(serve: Serve) -> Served:
+    served = serve("api")
+    open_accounts(served, "demo", "other")
+    served.world.sweep()
+    served.world.run()
+    return served
+
+
+def ask(served: Served, body: Any = None, account: str = "demo", token: str = ANN) -> TestResponse:
+    headers = {"Authorization": f"Bearer {token}"}
+    return served.client.post(f"/v1/accounts/{account}/lease", json=body or {"adapter": "a"}, headers=headers)
+
+
+def client_of(served: Served, token: str = ANN) -> Client:
+    def post(path: str, body: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
+        answer = served.client.post(path, json=body, headers={"Authorization": f"Bearer {token}"})
+        return answer.status_code, answer.get_json()
+
+    return Client("demo", "a", post, served.world.clock, served.world.bus)
+
+
+def act(served: Served, action: str, id_: str, scope: str = "account:demo", **more: Any) -> None:
+    facts = {"request_id": id_, "scope": scope, "action": action, "actor": "ann", "reason": "test"}
+    served.world.app.trading.set(ControlRequest.model_validate({**facts, **more}))
+
+
+def wait(served: Served, seconds: float) -> None:
+    served.world.clock.set(served.world.clock.now() + timedelta(seconds=seconds))
+
+
+def order(held: int = 0, after: int = 10, strategy: str = "core", automatic: bool = True) -> Order:
+    return Order(strategy, SPY, Decimal(held), Decimal(after), automatic)
+
+
+# --- the lease ---
+
+
+def test_a_lease_says_what_holds_for_a_minute(api: Served) -> None:
+    """Issue 6.5: at most 60 s, renewed every 20."""
+    act(api, "pause", "p", "strategy:demo:core")
+    lease = validate(Lease, ask(api).get_json())
+    assert (lease.state, lease.epoch, lease.size, lease.renew_s) == (TradingState.ACTIVE, 1, 1, 20)
+    assert lease.expires_at - lease.granted_at == timedelta(seconds=60)
+    assert [(p.scope, p.state) for p in lease.parts] == [("strategy:demo:core", TradingState.REDUCING)]
+
+
+def test_a_silent_sweep_ends_leases(api: Served) -> None:
+    """R5.4, F42: silence of the sweep stops trading within its three rounds and a minute."""
+    wait(api, 180)
+    assert ask(api).status_code == 200
+    wait(api, 1)
+    answer = ask(api)
+    assert (answer.status_code, answer.get_json()["title"]) == (423, "SWEEP_SILENT")
+    api.world.sweep()
+    api.world.run()
+    assert ask(api).status_code == 200
+
+
+def test_a_lease_needs_the_right_to_trade(api: Served) -> None:
+    """B64: and says nothing about accounts of others."""
+    answers = [
+        ask(api, token=EVE),
+        ask(api, account="other", token=EVE),
+        ask(api, account="nobody", token=EVE),
+    ]
+    assert {a.status_code for a in answers} == {404}
+    assert len({a.data for a in answers}) == 1
+
+
+@pytest.mark.parametrize(
+    "body", [{"adapter": "A"}, {"adapter": "a", "errors": -1}, {"adapter": "a", "state": "ACTIVE"}, {"x": 1}]
+)
+def test_a_bad_request_is_refused(api: Served, body: dict[str, Any]) -> None:
+    assert ask(api, body).status_code == 400
+
+
+def test_a_lease_is_not_made_up_when_the_store_is_down(api: Served) -> None:
+    api.outage()
+    assert ask(api).status_code == 503
+
+
+def test_a_broker_that_is_down_makes_the_account_reduce_only_until_it_is_well(api: Served) -> None:
+    """R5.3, R5.4: told by the adapter, read by the sweep, three good readings to clear."""
+
+    def sweep(ok: bool) -> TradingState:
+        wait(api, 30)
+        ask(api, {"adapter": "a", "broker_ok": ok, "latency_ms": 40})
+        api.world.sweep()
+        api.world.run()
+        return api.world.app.trading.read("account:demo").state
+
+    found = [sweep(ok) for ok in (True, False, True, True, True)]
+    assert [s.value for s in found] == ["ACTIVE", "REDUCING", "REDUCING", "REDUCING", "ACTIVE"]
+    told = [s.alert.summary for s in api.world.channels["email"].sent if s.alert.kind == "breaker"]
+    assert any("number of failures of the broker is 1" in text for text in told)
+
+
+# --- the client ---
+
+
+def test_without_a_lease_nothing_adds_risk_and_reducing_goes_on(api: Served) -> None:
+    """F42, fail table: closed for what adds risk, open for what reduces it."""
+    client = client_of(api)
+    assert client.refusal(order()) is not None
+    assert client.refusal(order(10, 4)) is None
+    assert client.renew()
+    assert client.refusal(order()) is None
+    wait(api, 59)
+    assert client.refusal(order()) is None
+    wait(api, 1)
+    assert client.refusal(order()) is not None
+    assert client.refusal(order(-10, -4)) is None
+
+
+def test_a_failed_renewal_keeps_the_lease_to_its_end_and_no_longer(api: Served) -> None:
+    """Fail table: Firestore unreadable."""
+    client = client_of(api)
+    client.renew()
+    api.outage()
+    wait(api, 40)
+    assert not client.renew()
+    assert client.refusal(order()) is None
+    wait(api, 20)
+    assert "503" in str(client.refusal(order()))
+
+
+def test_a_slow_answer_makes_no_lease_longer() -> None:
+    clock = ManualClock(NOON)
+
+    def post(path: str, body: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
+        granted = clock.now()
+        clock.set(granted + timedelta(seconds=50))
+        lease = Lease(
+            account="demo",
+            state=TradingState.ACTIVE,
+            epoch=0,
+            size=Decimal(1),
+            granted_at=granted,
+            expires_at=granted + timedelta(seconds=600),
+        )
+        return 200, lease.model_dump(mode="json")
+
+    client = Client("demo", "a", post, clock)
+    assert client.renew()
+    assert client.is_leased()
+    clock.set(NOON + timedelta(seconds=60))
+    assert not client.is_leased()
+
+
+def test_what_is_paused_or_halted_or_switched_off_is_refused(api: Served) -> None:
+    """R5.1, R5.5: by account, strategy, underlying, and for programs."""
+    client = client_of(api)
+    act(api, "pause", "p", "strategy:demo:core")
+    client.renew()
+    assert client.refusal(order()) is not None
+    assert client.refusal(order(10, 5)) is None
+    assert client.refusal(order(10, -5)) is not None, "through zero is no reduction"
+    assert client.refusal(order(strategy="other")) is None
+    act(api, "kill", "k", "underlying:demo:SPY")
+    client.renew()
+    assert client.refusal(order(10, 5, strategy="other")) == "underlying:demo:SPY is HALTED"
+    assert client.size("other", "QQQ") == 1
+    account = api.world.app.accounts.require("other")
+    off = account.trading.model_copy(update={"auto_trading": False})
+    api.world.app.account_writer.change("demo", lambda a: a.model_copy(update={"trading": off}), "ann")
+    wait(api, 31)  # accounts are kept for 30 s
+    client.renew()
+    qqq = Instrument.model_validate({"symbol": "QQQ", "kind": "equity", "currency": "USD"})
+    assert client.refusal(Order("other", qqq, Decimal(0), Decimal(1))) is not None
+    assert client.refusal(Order("other", qqq, Decimal(0), Decimal(1), automatic=False)) is None
+
+
+def command(**more: Any) -> bytes:
+    facts = {
+        "command_id": "c-1",
+        "account": "demo",
+        "action": "close",
+        "epoch": 1,
+        "strategy": "core",
+        "instrument": SPY.model_dump(mode="json"),
+        "side": "SELL",
+        "quantity": "10",
+        "issued_at": NOON,
+        "expires_at": NOON + timedelta(seconds=30),
+        **more,
+    }
+    return canonical(validate(Command, facts).model_dump(mode="json"))
+
+
+def test_a_command_is_taken_once_in_time_and_not_of_an_epoch_that_is_over(api: Served) -> None:
+    """F39, F44, I6."""
+    client = client_of(api)
+    assert client.take(command()).command is not None
+    assert client.take(command()).dropped == "it was carried out"
+    assert client.take(command(command_id="c-2", epoch=0)).dropped == "epoch 0 is over, 1 holds"
+    assert client.take(command(command_id="c-3", account="other")).command is None
+    assert client.take(b"{oops").command is None
+    wait(api, 30)
+    assert client.take(command(command_id="c-4")).dropped == "it has expired"
+
+
+def test_a_command_of_a_newer_epoch_ends_the_lease(api: Served) -> None:
+    """I6: a kill that is heard of on `orders` counts at once, not only at the next renewal."""
+    client = client_of(api)
+    client.renew()
+    client.take(command(epoch=5))
+    assert not client.is_leased()
+    assert not client.renew(), "an answer from before the kill is not believed"
+    assert client.refusal(order()) is not None
+
+
+def test_a_halt_that_was_not_stored_holds_until_the_state_shows_it(api: Served) -> None:
+    """F41: through leases that do not know of it yet."""
+    client = client_of(api)
+    client.renew()
+    request = ControlRequest.model_validate(
+        {"request_id": "k", "scope": "account:demo", "action": "kill", "actor": "ann", "reason": "x"}
+    )
+    sent: list[bytes] = []
+    bus = MemoryBus()
+    bus.subscribe("orders", lambda message, id_, attempt: sent.append(message.data))
+    halt_unpersisted(bus, api.world.clock, request)
+    bus.run()
+    assert client.take(sent[0]).halt is not None
+    assert client.renew(), "Firestore is back, the kill is not stored yet"
+    assert client.refusal(order()) == "account:demo is HALTED"
+    api.world.app.trading.set(request)
+    client.renew()
+    assert client.halts == {}
+    assert client.refusal(order()) == "account:demo is HALTED"
+
+
+quantities = st.integers(-20, 20).map(Decimal)
+
+
+@settings(max_examples=200)
+@given(quantities, st.sampled_from(["BUY", "SELL"]), st.integers(1, 30), st.integers(0, 20))
+def test_a_close_never_passes_zero(held: Decimal, side: str, quantity: int, working: int) -> None:
+    """F44: nor adds, whatever is working already on its side."""
+    made = validate(Command, json.loads(command(side=side, quantity=str(quantity))))
+    sent = Client.closable(made, held, Decimal(working))
+    sign = 1 if side == "BUY" else -1
+    after = held + sign * (sent + min(Decimal(working), abs(held) if sent else Decimal(0)))
+    assert 0 <= sent <= quantity
+    if sent:
+        assert abs(after) < abs(held)
+        assert after * held >= 0
+
+
+def test_a_fill_is_published_as_stopline_takes_it(api: Served) -> None:
+    client = client_of(api)
+    client.publish(Fill.model_validate(raw_fill()))
+    client.publish(Fill.model_validate(raw_fill()))
+    api.world.run()
+    book = api.world.app.books.read("demo")
+    assert book is not None
+    assert book.fills == 1
+
+
+def test_a_decision_that_cannot_be_had_is_a_refusal(api: Served) -> None:
+    api.outage()
+    assert client_of(api).check({"symbol": "SPY"})["allowed"] is False
+
+
+def test_a_token_goes_over_https_only() -> None:
+    with pytest.raises(ValueError, match="https"):
+        http("http://example.com", lambda: "t")
+
+
+# --- the page ---
+
+
+class Broker:
+    """A broker that does what it is told, for the adapter of docs/client.md."""
+
+    def __init__(self) -> None:
+        self.held: dict[tuple[str, str], Decimal] = {("core", "SPY"): Decimal(4)}
+        self.told: list[str] = []
+
+    def is_connected(self) -> bool:
+        return True
+
+    def position(self, strategy: str, symbol: str) -> Decimal:
+        return self.held.get((strategy, symbol), Decimal(0))
+
+    def cancel_all(self, strategy: str | None, underlying: str | None) -> None:
+        self.told.append(f"cancel {strategy} {underlying}")
+
+    def cancel_what_adds_risk(self) -> None:
+        self.told.append("cancel opens")
+
+    def send(
+        self, strategy: str, instrument: Instrument, side: str, quantity: Decimal, id_: str = ""
+    ) -> None:
+        self.told.append(f"{side} {quantity} {instrument.symbol}")
+        signed = quantity if side == "BUY" else -quantity
+        self.held[strategy, instrument.symbol] = self.position(strategy, instrument.symbol) + signed
+
+
+def test_the_adapter_of_the_page_works(api: Served) -> None:
+    """docs/client.md: run as it stands there."""
+    page = (ROOT / "docs" / "client.md").read_text()
+    [code] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    broker = Broker()
+    adapter = names["Adapter"](client_of(api), broker)
+    assert adapter.trade(SPY, "BUY", Decimal(2), "core").startswith("there is no lease")
+    adapter.every_20_seconds()
+    assert adapter.trade(SPY, "BUY", Decimal(2), "core") is None
+    assert adapter.on_orders_message(command()) == "closing 6"
+    assert adapter.on_orders_message(command()) == "it was carried out"
+    cancel = command(
+        command_id="c-9", action="cancel_all", strategy=None, instrument=None, side=None, quantity=None
+    )
+    assert adapter.on_orders_message(cancel) == "cancelled"
+    adapter.on_execution(Fill.model_validate(raw_fill()))
+    adapter.every_20_seconds()
+    assert broker.told == ["BUY 2 SPY", "SELL 6 SPY", "cancel None None", "cancel opens"]
