@@ -164,10 +164,16 @@ class App:
             self.store, self.controls, self.clock, self.accounts, self._doubts, self.ports.resume_people
         )
 
+    def _open_breaks(self, account: str) -> list[str]:
+        state = self.reconciliations.read(account)
+        return [f"{symbol}: {why}" for symbol, why in state.blocked.items()] if state else []
+
     def _doubts(self, scope: Scope) -> list[str]:
         from stopline.service.resume_checks import ResumeChecks
 
-        checks = ResumeChecks(self.store, self.clock, self.accounts, self.books, self.controls)
+        checks = ResumeChecks(
+            self.store, self.clock, self.accounts, self.books, self.controls, self._open_breaks
+        )
         return checks.doubts(scope)
 
     @cached_property
@@ -220,7 +226,9 @@ class App:
     def health_watch(self) -> HealthWatch:
         from stopline.service.watch_health import HealthWatch
 
-        return HealthWatch(self.store, self.relay, self.clock, self.accounts, self.risk_states)
+        return HealthWatch(
+            self.store, self.relay, self.clock, self.accounts, self.risk_states, self._open_breaks
+        )
 
     @cached_property
     def desk(self) -> Desk:

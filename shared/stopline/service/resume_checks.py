@@ -29,7 +29,7 @@ class ResumeChecks:
         accounts: AccountReader,
         books: Aggregates[Book],
         controls: Aggregates[Control],
-        breaks: Breaks = lambda account: [],
+        breaks: Breaks,
     ) -> None:
         self._store = store
         self._accounts = accounts

@@ -1,6 +1,6 @@
 """The health breakers: what adapters report, prices that are missing, differences from the broker. Read by the sweep."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -18,8 +18,8 @@ from stopline.service.leases import adapter_facts
 from stopline.service.outbox import Relay
 from stopline.service.risk_state import RiskState, decode_breakers, encode_breakers
 
-Breaks = Callable[[str], Decimal | None]
-"""The number of open differences between an account's book and its broker; None: nobody has compared."""
+Breaks = Callable[[str], Sequence[str]]
+"""The confirmed differences between an account's book and its broker, one line each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class HealthWatch:
         clock: Clock,
         accounts: AccountReader,
         risk: Aggregates[RiskState],
-        breaks: Breaks = lambda account: None,
+        breaks: Breaks,
     ) -> None:
         self._store = store
         self._documents = Aggregates(store, relay, clock, HealthCodec())
@@ -84,7 +84,7 @@ class HealthWatch:
         facts: dict[str, Decimal | None] = {
             **said,
             "unpriced": Decimal(len(risk.unpriced)) if risk else None,
-            "breaks": self._breaks(name),
+            "breaks": Decimal(len(self._breaks(name))),
         }
 
         def decide(health: Health | None, attempt: int) -> Change[Health] | None:
