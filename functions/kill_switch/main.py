@@ -3,7 +3,7 @@
 import flask
 import functions_framework
 
-from stopline.runtime.google import app
+from stopline.runtime.google import app, identity
 from stopline.runtime.kill_api import handle
 from stopline.runtime.problems import Answer
 from stopline.runtime.settings import settings
@@ -12,4 +12,4 @@ from stopline.runtime.settings import settings
 @functions_framework.http
 def kill_switch(request: flask.Request) -> Answer:
     """Halt, pause or resume trading; persists first, then publishes."""
-    return handle(request, app, settings().principals)
+    return handle(request, app, settings().principals, identity())

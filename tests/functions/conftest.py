@@ -101,6 +101,7 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Served]:
         principals = {hashlib.sha256(token.encode()).hexdigest(): who for token, who in TOKENS.items()}
         for getter in ("app", "alerts_app", "history_app"):
             monkeypatch.setattr(stopline.runtime.google, getter, lambda: app)
+        monkeypatch.setattr(stopline.runtime.google, "identity", lambda: None)
         chosen = Settings(project="test", principals=principals)
         monkeypatch.setattr(stopline.runtime.settings, "settings", lambda: chosen)
         served = functions_framework.create_app(

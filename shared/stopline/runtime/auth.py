@@ -2,7 +2,7 @@
 
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 from stopline.model.errors import StoplineError
@@ -23,6 +23,10 @@ class Forbidden(StoplineError):
     """
 
 
+class NotAdmitted(StoplineError):
+    """The caller proved who they are, and that is nobody who may do anything here."""
+
+
 class Principal(Message):
     """A caller: the rights they have, on which accounts (`*`: all, and the global scope)."""
 
@@ -37,18 +41,28 @@ class Principal(Message):
         return "*" in self.accounts or scope_account(scope) in self.accounts
 
 
-def authenticate(header: str, principals: Mapping[str, object]) -> Principal:
-    """Return who an `Authorization: Bearer TOKEN` header is from. Tokens are kept as SHA-256 only, compared
-    in constant time.
+EmailOf = Callable[[str], str]
+"""The verified e-mail address of an identity token: see identity."""
+
+
+def authenticate(header: str, principals: Mapping[str, object], email_of: EmailOf | None = None) -> Principal:
+    """Return who an `Authorization: Bearer TOKEN` header is from: a token of ours, kept as SHA-256 only and compared in
+    constant time, or with `email_of` an identity token whose address is a principal's key. Raises NotAdmitted for an
+    identity that is proven and is nobody here.
     """
     scheme, _, token = header.partition(" ")
+    token = token.strip()
     if scheme.lower() != "bearer" or not token:
         raise Unauthenticated("an Authorization: Bearer header is needed")
-    hashed = hashlib.sha256(token.strip().encode()).hexdigest()
+    hashed = hashlib.sha256(token.encode()).hexdigest()
     found: object = None
     for known, principal in principals.items():
-        if hmac.compare_digest(known, hashed):
+        if hmac.compare_digest(known.encode(), hashed.encode()):
             found = principal
+    if found is None and email_of is not None and token.count(".") == 2:
+        found = principals.get(email_of(token))
+        if found is None:
+            raise NotAdmitted("this identity may do nothing here")
     if found is None:
         raise Unauthenticated("the token is not known")
     return validate(Principal, found)

@@ -10,6 +10,7 @@ from stopline.ports import Channel, Clock
 from stopline.rules.ack_links import AckLinks
 from stopline.runtime import logs
 from stopline.runtime.app import App, Ports
+from stopline.runtime.auth import EmailOf
 from stopline.runtime.settings import Settings, settings
 
 _lock = threading.Lock()
@@ -46,6 +47,17 @@ def _app() -> App:
 def ack_links(chosen: Settings) -> AckLinks | None:
     """Return the maker of links to acknowledge; None where it is not set up."""
     return AckLinks(chosen.api_url, chosen.ack_secret) if chosen.api_url and chosen.ack_secret else None
+
+
+@cache
+def identity() -> EmailOf | None:
+    """Return what reads Google's identity tokens; None where no audience is set, and none is taken."""
+    chosen = settings()
+    if not chosen.audience:
+        return None
+    from stopline.runtime.identity import GoogleIdentity
+
+    return GoogleIdentity(chosen.audience, clock(chosen)).email
 
 
 def clock(chosen: Settings) -> Clock:

@@ -25,7 +25,15 @@ from stopline.model.scopes import parse_scope, scope_account, scope_of
 from stopline.model.wire import decode_object, validate
 from stopline.rules.resuming import TooEarly
 from stopline.runtime.app import App
-from stopline.runtime.auth import Forbidden, Principal, Right, Unauthenticated, authenticate
+from stopline.runtime.auth import (
+    EmailOf,
+    Forbidden,
+    NotAdmitted,
+    Principal,
+    Right,
+    Unauthenticated,
+    authenticate,
+)
 from stopline.runtime.problems import Answer, answer, problem
 from stopline.service.outbox import Unpublished
 
@@ -36,10 +44,15 @@ INTERNAL = {"action", "actor", "hold_people", "reopen"}  # follow from the path,
 RIGHTS: dict[str, Right] = {"kill": "kill", "pause": "kill", "resume": "resume"}
 
 
-def handle(request: flask.Request, app: Callable[[], App], principals: Mapping[str, object]) -> Answer:
+def handle(
+    request: flask.Request,
+    app: Callable[[], App],
+    principals: Mapping[str, object],
+    email_of: EmailOf | None = None,
+) -> Answer:
     """Answer one request to the kill switch."""
     try:
-        principal = authenticate(request.headers.get("Authorization", ""), principals)
+        principal = authenticate(request.headers.get("Authorization", ""), principals, email_of)
         name = request.path.strip("/")
         if name == "status":
             if request.method != "GET":
@@ -54,6 +67,8 @@ def handle(request: flask.Request, app: Callable[[], App], principals: Mapping[s
         return _change(app(), principal, name, decode_object(request.get_data(), MAX_BODY))
     except Unauthenticated as refused:
         return problem(401, "UNAUTHENTICATED", str(refused))
+    except NotAdmitted as refused:
+        return problem(403, "NOT_ADMITTED", str(refused))
     except Forbidden as refused:
         return problem(404, "NOT_FOUND", str(refused))
     except TooEarly as refused:

@@ -30,6 +30,7 @@ class Settings:
     clock_file: str = ""  # a replay's clock; empty in production
     operator: Recipients = field(default_factory=Recipients, repr=False)
     principals: Mapping[str, object] = field(default_factory=dict, repr=False)
+    audience: str = ""  # of Google identity tokens; empty: none are taken
     resume_people: int = 2  # who must agree to resume the whole, and what a drawdown stopped
     twilio_sid: str = ""
     twilio_token: str = field(default="", repr=False)
@@ -68,6 +69,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         clock_file=get("STOPLINE_CLOCK_FILE", ""),
         operator=_recipients("STOPLINE_OPERATOR", get("STOPLINE_OPERATOR", "")),
         principals=_principals("STOPLINE_PRINCIPALS", get("STOPLINE_PRINCIPALS", "")),
+        audience=get("STOPLINE_AUDIENCE", ""),
         resume_people=_people("STOPLINE_RESUME_PEOPLE", get("STOPLINE_RESUME_PEOPLE") or "2"),
         twilio_sid=get("TWILIO_ACCOUNT_SID", ""),
         twilio_token=get("TWILIO_AUTH_TOKEN", ""),
@@ -145,9 +147,10 @@ def _principals(name: str, text: str) -> Mapping[str, object]:
         return {}
     try:
         value = decode_object(text.encode())
-        if not all(_SHA256.fullmatch(key) for key in value):
+        if not all(_SHA256.fullmatch(key) or ("@" in key and key == key.lower()) for key in value):
             raise Rejected(
-                "BAD_SETTING", "every key must be the SHA-256 of a token, in 64 lower-case hex digits"
+                "BAD_SETTING",
+                "every key must be the SHA-256 of a token, in 64 lower-case hex digits, or a lower-case e-mail address",
             )
         return {key: validate(Principal, principal) for key, principal in value.items()}
     except Rejected as refused:

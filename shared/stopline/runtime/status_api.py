@@ -13,7 +13,14 @@ from stopline.ports import Conflict
 from stopline.rules import ack_links
 from stopline.runtime import alerts_api, lease_api, order_api, settings_api
 from stopline.runtime.app import App
-from stopline.runtime.auth import Principal, Right, Unauthenticated, authenticate
+from stopline.runtime.auth import (
+    EmailOf,
+    NotAdmitted,
+    Principal,
+    Right,
+    Unauthenticated,
+    authenticate,
+)
 from stopline.runtime.problems import Answer, answer, problem
 from stopline.service.account_status import account_status
 
@@ -50,12 +57,17 @@ ROUTES: Mapping[str, Mapping[str, Route]] = {
 }
 
 
-def handle(request: flask.Request, app: Callable[[], App], principals: Mapping[str, object]) -> Answer:
+def handle(
+    request: flask.Request,
+    app: Callable[[], App],
+    principals: Mapping[str, object],
+    email_of: EmailOf | None = None,
+) -> Answer:
     """Answer one request to the API."""
     try:
         if request.path == ack_links.PATH:
             return alerts_api.by_link(request, app())
-        principal = authenticate(request.headers.get("Authorization", ""), principals)
+        principal = authenticate(request.headers.get("Authorization", ""), principals, email_of)
         if (about := _ALERTS.fullmatch(request.path)) and request.method == "GET" and not about[2]:
             return alerts_api.listed(app(), principal, about[1])
         if about and request.method == "POST" and about[2]:
@@ -77,6 +89,8 @@ def handle(request: flask.Request, app: Callable[[], App], principals: Mapping[s
         return route.handle(request, app(), principal, name)
     except Unauthenticated as refused:
         return problem(401, "UNAUTHENTICATED", str(refused))
+    except NotAdmitted as refused:
+        return problem(403, "NOT_ADMITTED", str(refused))
     except Rejected as refused:
         return problem(_STATUS.get(refused.reason, 400), refused.reason, refused.detail)
     except Conflict:
