@@ -71,7 +71,8 @@ def paused_alert(
         summary=f"Exits on price are paused, no fresh price: {shown}"[:500]
         if paused
         else "Exits on price go on: all trades have fresh prices again",
-        action="Stops and targets of these do not trigger until prices come; time exits do. Check the feed."
+        action="Stops and targets of these do not trigger until prices come; time exits do, unless said above. "
+        "Check the feed, and watch these yourself."
         if paused
         else "",
         cause=cause,

@@ -77,7 +77,9 @@ FRESH = ExitState()
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """A close to ask for: down to `leave` units. `level` is the price that was reached; None: it was time."""
+    """A close to ask for: down to `leave` units. `level` is the price that was reached; None: it was time. `reason`
+    does not name the rule: who shows it does.
+    """
 
     rule: str
     leave: Decimal

@@ -18,6 +18,8 @@ from stopline.rules.strategy_exits import Mtm
 
 ONE, SMALLEST = Decimal(1), Decimal("0.00000001")
 
+_Open = tuple[Instrument, Decimal, Decimal]  # as `_open_legs` says
+
 
 def watches(account: Account, trades: Iterable[Trade]) -> list[Watch]:
     """Return each open trade with its plan; trades whose plan is empty too."""
@@ -39,6 +41,17 @@ def watches(account: Account, trades: Iterable[Trade]) -> list[Watch]:
     return result
 
 
+def unwatched(account: Account, trades: Iterable[Trade]) -> list[str]:
+    """Return the open trades that have a plan and that no exit can see, in words for people."""
+    return [
+        f"{trade.underlying} {trade.structure.value.replace('_', ' ')}"
+        " (an inverse contract among others has no common price: no exits of its own)"
+        for trade in trades
+        if _is_mixed(_open_legs(trade))
+        and not plan_of(account.exits, trade.strategy, trade.trade_id).is_empty
+    ]
+
+
 def subject(trade: Trade) -> tuple[Held, tuple[tuple[str, Decimal], ...]] | None:
     """Return an open trade as its exits see it, and its legs' weights in the price of one unit.
 
@@ -48,7 +61,7 @@ def subject(trade: Trade) -> tuple[Held, tuple[tuple[str, Decimal], ...]] | None
     with others.
     """
     legs = _open_legs(trade)
-    if not legs or (len(legs) > 1 and any(contract.inverse for contract, _, _ in legs)):
+    if not legs or _is_mixed(legs):
         return None
     units = max(divide(abs(quantity), unit) for _, quantity, unit in legs)
     cost = trade.cost
@@ -83,7 +96,11 @@ def subject(trade: Trade) -> tuple[Held, tuple[tuple[str, Decimal], ...]] | None
     return held, weights
 
 
-def _open_legs(trade: Trade) -> list[tuple[Instrument, Decimal, Decimal]]:
+def _is_mixed(legs: Sequence[_Open]) -> bool:
+    return len(legs) > 1 and any(contract.inverse for contract, _, _ in legs)
+
+
+def _open_legs(trade: Trade) -> list[_Open]:
     """Return the contracts that are open, with signed quantity and how much of it makes a unit of the trade."""
     whole = trade.quantity
     found: dict[str, tuple[Instrument, Decimal, Decimal]] = {}

@@ -21,7 +21,6 @@ from stopline.rules.trailing import ALGORITHMS, CENT, Ride, part, with_reading
 
 STUCK = timedelta(seconds=60)  # a trade that was told to close and is there after that is told to people
 HUNDRED = Decimal(100)
-_STOP_RULES = {"stop_loss": "stop loss", "breakeven": "breakeven stop", "lock_in": "profit lock-in"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,12 +178,12 @@ class _View:
 
     def settled(self, state: ExitState, worst: Decimal | None = None) -> ExitState:
         """Return the state with best price, R and stop moved as far as a confirmed price allows."""
+        first = self._first_stop(state)
+        if state.risk is None and first is not None and first < self.entry:
+            state = replace(state, risk=EXACT.subtract(self.entry, first))  # before levels that count in R
         best = self.entry if state.best is None else self.turn(state.best)
         if worst is not None and worst > best and any(worst >= r for r in self.levels(state).ratchets):
             best = worst  # noted only where it moves a stop: what changes nothing is not written
-        first = self._first_stop(state)
-        if state.risk is None and first is not None and first < self.entry:
-            state = replace(state, risk=EXACT.subtract(self.entry, first))
         is_even = state.is_even
         if self.plan.breakeven is not None and not is_even:
             level = self._up(self.plan.breakeven, state)
@@ -224,23 +223,23 @@ class _View:
     ) -> Exit | None:
         """Return what a confirmed span of readings triggers."""
         if levels.excessive is not None and high <= levels.excessive:
-            return self._exit("excessive_loss", "urgent", "excessive loss", levels.excessive, price)
+            return self._exit("excessive_loss", "urgent", levels.excessive, price)
         if levels.stop is not None and high <= levels.stop:
             rule = (
                 state.rule if state.stop is not None and self.turn(state.stop) == levels.stop else "timeout"
             )
-            what = "not in profit in time" if rule == "timeout" else _STOP_RULES.get(rule, "trailing stop")
-            return self._exit(rule, "urgent" if rule == "stop_loss" else "normal", what, levels.stop, price)
+            what = "not in profit in time: " if rule == "timeout" else ""
+            return self._exit(rule, "urgent" if rule == "stop_loss" else "normal", levels.stop, price, what)
         if levels.target is not None and low >= levels.target:
-            return self._exit("target", "normal", "target", levels.target, price)
+            return self._exit("target", "normal", levels.target, price)
         stage = self._stage(levels, low, state.stage)
         if stage == state.stage:
             return None
         level = levels.stages[stage - state.stage - 1]
         assert level is not None
-        what = f"scale-out {stage} of {len(self.plan.scale_out)}"
+        what = f"stage {stage} of {len(self.plan.scale_out)}: "
         return replace(
-            self._exit("scale_out", "normal", what, level, price), leave=self._left(state.size, stage)
+            self._exit("scale_out", "normal", level, price, what), leave=self._left(state.size, stage)
         )
 
     def _stage(self, levels: Levels, low: Decimal, done: int) -> int:
@@ -258,9 +257,9 @@ class _View:
         steps = ROUNDED.divide(left, self.held.step).to_integral_value(rounding=ROUND_CEILING)
         return EXACT.multiply(steps, self.held.step)
 
-    def _exit(self, rule: str, urgency: Urgency, what: str, level: Decimal, price: Decimal) -> Exit:
+    def _exit(self, rule: str, urgency: Urgency, level: Decimal, price: Decimal, what: str = "") -> Exit:
         real = self.turn(level)
-        reason = f"{what}: price {decimal_text(price)} reached {decimal_text(round(real, 6))}"
+        reason = f"{what}price {decimal_text(price)} reached {decimal_text(round(real, 6))}"
         return Exit(rule, ZERO, urgency, reason, price, real)
 
     def _first_stop(self, state: ExitState) -> Decimal | None:

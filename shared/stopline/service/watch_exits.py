@@ -25,7 +25,7 @@ from stopline.rules.exit_alerts import (
     stuck_alert,
 )
 from stopline.rules.exit_plan import plan_of
-from stopline.rules.exit_subject import first_base, mtm_of, watches
+from stopline.rules.exit_subject import first_base, mtm_of, unwatched, watches
 from stopline.rules.exit_table import ExitTable, Seen, Watch
 from stopline.rules.exits import Step
 from stopline.rules.figures import Rate, Valued
@@ -68,6 +68,7 @@ class _Desk:
     book: Book
     watched: list[Watch]
     table: ExitTable
+    unwatched: list[str]  # names of trades that no exit can see
     positive: frozenset[str]  # symbols whose price is above 0, or none
 
 
@@ -113,7 +114,8 @@ class ExitWatcher:
             trades[w.held.trade_id] = step.state
             _tell_trade(account.account, w, step, cause, now, news)
         strategies = self._strategies(account, book, positions, marks, rate, old, now, cause, look, news)
-        paused = tuple(sorted({w.held.name for w in stale})) if account.sessions.is_open(now) else ()
+        unseen = {w.held.name for w in stale} if account.sessions.is_open(now) else set()
+        paused = tuple(sorted(unseen.union(desk.unwatched)))
         told = paused_alert(account.account, paused, old.paused, cause, now)
         news.alerts += [told] if told else []
         kept = tuple(id_ for id_ in old.degraded if any(w.held.trade_id == id_ for w in desk.watched))
@@ -129,7 +131,9 @@ class ExitWatcher:
             positive = frozenset(
                 p.instrument.symbol for p in book.open_positions() if p.instrument.kind is not Kind.OPTION
             )
-            desk = self._desks[account.account] = _Desk(account, book, watched, table, positive)
+            desk = self._desks[account.account] = _Desk(
+                account, book, watched, table, unwatched(account, book.open_trades()), positive
+            )
         else:
             desk.table.sync(old.trades, now)
         return desk

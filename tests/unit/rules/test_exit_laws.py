@@ -165,8 +165,24 @@ class Exits(RuleBasedStateMachine):
             assert self.told or self.state.asked is None
 
 
-Exits.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+Exits.TestCase.settings = settings(stateful_step_count=40, deadline=None)
 test_exits_keep_their_laws_whatever_comes = Exits.TestCase
+
+
+def test_a_moment_that_has_passed_when_the_table_is_laid_out_is_found() -> None:
+    """R4.2: a process that starts behind the greatest age of a trade closes it, with or without a price."""
+    exits = Exits()
+    trail = {"by": "percent", "amount": "1%", "activation": "0%"}
+    exits.begin(plan(stop_loss="0", target="6%", breakeven="1%", trail=trail, max_age_s=1800), 1)
+    exits.tick(50)
+    for _ in range(4):
+        exits.silence(400)
+    assert exits.state.asked is None
+    exits.silence(400)
+    assert exits.state.asked
+    assert exits.state.asked.rule == "max_age"
+    exits.teardown()
+    assert exits.told
 
 
 # --- the second implementation ---
@@ -261,7 +277,6 @@ PLANS: list[dict[str, Any]] = [
     st.integers(1, 3),
     st.sampled_from(PLANS),
 )
-@settings(max_examples=150, deadline=None)
 def test_any_path_ends_as_the_second_implementation_says(
     moves: list[int], side: Literal[1, -1], confirm: int, some: dict[str, Any]
 ) -> None:
@@ -272,6 +287,15 @@ def test_any_path_ends_as_the_second_implementation_says(
         prices.append(price)
     expected = by_history(prices, Fraction(100), side, confirm, some)
     assert by_product(prices, Fraction(100), side, confirm, some) == expected
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_the_first_price_already_counts_in_r(side: Literal[1, -1]) -> None:
+    """R4.3: it reaches 1R, no later one does, and the trade does not become a loss."""
+    prices = [100 + side * Fraction(move, 100) for move in (30, 29, 0)]
+    expected = (2, "breakeven", Fraction(100))
+    assert by_history(prices, Fraction(100), side, 1, PLANS[3]) == expected
+    assert by_product(prices, Fraction(100), side, 1, PLANS[3]) == expected
 
 
 # --- real days ---

@@ -64,7 +64,7 @@ def test_a_gap_through_the_stop_says_the_price_that_was_seen() -> None:
     """Domain 4b, 6: long 10@100, stop 95, next price 40."""
     _, exits = walk(plan(stop_loss="5"), held(), [100, 40])
     assert (exits[0][1].price, exits[0][1].level) == (Decimal(40), Decimal(95))
-    assert exits[0][1].reason == "stop loss: price 40 reached 95"
+    assert exits[0][1].reason == "price 40 reached 95"
 
 
 def test_excessive_loss_is_urgent() -> None:

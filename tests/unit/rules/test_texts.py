@@ -100,7 +100,7 @@ CASES = {
         alert(
             kind="exit",
             object="SPXW put credit vertical",
-            summary="Stop loss of SPXW put credit vertical (condors): stop loss: price 3.1 reached 3",
+            summary="Stop loss of SPXW put credit vertical (condors): price 3.1 reached 3",
             action="Closing all of 5.",
             figure={"current": "3.1", "limit": "3", "unit": "points"},
         ),

@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from stopline.model.control import ControlRequest, TradingState
+from stopline.model.instrument import Instrument, Kind
 from stopline.model.prices import PriceBatch, Quote
 from stopline.runtime.app import App
 from stopline.service.risk_state import RiskCodec, RiskState
@@ -83,7 +84,7 @@ def test_a_stop_that_two_prices_confirm_asks_for_a_close_in_the_same_commit() ->
     [request] = requests(world)
     assert (request["rule"], request["leave"], request["urgency"]) == ("stop_loss", "0", "urgent")
     [told] = alerts(world, "exit")
-    assert told["summary"] == "Stop loss of SPY (default): stop loss: price 97.8 reached 98"
+    assert told["summary"] == "Stop loss of SPY (default): price 97.8 reached 98"
     [(id_, state)] = risk(world).exits.trades.items()
     assert request["trade_id"] == id_
     assert state.asked
@@ -134,6 +135,26 @@ def test_old_prices_pause_the_exits_and_people_are_told_once() -> None:
     tick(world, SPY=90)
     tick(world, SPY=90)
     assert [a["resolved"] for a in alerts(world, "exits_paused")] == [False, True]
+
+
+@pytest.mark.parametrize(("exits", "told"), [({"stop_loss": "2%"}, 1), ({}, 0)])
+def test_a_trade_that_no_exit_can_see_is_told_once_if_it_was_to_have_exits(
+    exits: dict[str, Any], told: int
+) -> None:
+    """An inverse contract is worth no multiple of its price: with others it makes no price of a unit."""
+    world = opened({"trades": exits})
+    perpetual, quarterly = (
+        Instrument(symbol=symbol, kind=Kind.CRYPTO, currency="BTC", inverse=True, underlying="BTC")
+        for symbol in ("BTCUSD-PERP", "BTCUSD-1225")
+    )
+    fills = [trade(0, -5, 50_000, instrument=perpetual), trade(1, 5, 50_500, instrument=quarterly)]
+    book(world, *(f.model_copy(update={"group_id": "G-1"}) for f in fills))
+    for _ in range(2):
+        tick(world, **{"BTCUSD-PERP": 50_000, "BTCUSD-1225": 50_500})
+        sweep(world)
+    found = alerts(world, "exits_paused")
+    assert len(found) == told
+    assert all("BTC" in a["summary"] and "no exits of its own" in a["summary"] for a in found)
 
 
 def test_what_stays_open_is_told_and_asked_again_urgently() -> None:
