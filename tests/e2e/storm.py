@@ -32,6 +32,7 @@ def make_fills(rng: random.Random, start: datetime, count: int, accounts: int) -
             "underlying": "SPX", "expiry": "2099-12-31", "strike": "2600", "right": "P",
         },
     ]  # fmt: skip
+    step = min(timedelta(seconds=1), timedelta(hours=1) / (count // 3 + 1))  # all of them in the past
     fills = []
     for number in range(count):
         contract = rng.choice(contracts)
@@ -49,7 +50,7 @@ def make_fills(rng: random.Random, start: datetime, count: int, accounts: int) -
                 "quantity": quantity,
                 "price": f"{rng.randint(9000, 11000) / 100:.2f}",
                 "fee": f"0.{rng.randint(0, 99):02d}",
-                "executed_at": (start + timedelta(seconds=number // 3)).isoformat(),
+                "executed_at": (start + step * (number // 3)).isoformat(),
             }
         )
     return fills
