@@ -15,7 +15,7 @@ from stopline.model.messages import Command, CommandAction
 from stopline.model.recipients import Recipients
 from stopline.model.times import utc_text
 from stopline.model.wire import canonical, decode_object, validate
-from stopline.ports import Create, Outgoing
+from stopline.ports import Create, Outgoing, Unavailable
 from stopline.runtime.app import App, Ports
 from stopline.runtime.envelope import Envelope
 from stopline.runtime.handlers import HANDLERS
@@ -182,8 +182,10 @@ class Scenario:
             return self._http
 
         def handle(instance: Instance, delivery: Delivery) -> None:
-            if self.focus == "fills" and delivery.message.attributes.get("account") and name == "sweeps":
-                return  # this focus looks at the ledger: only the scheduled sweep runs
+            if self.focus == "fills" and name == "sweeps":  # this focus looks at the ledger: prices are for others
+                if not delivery.message.attributes.get("account"):
+                    self._flush(instance.app)
+                return
             envelope = Envelope(
                 delivery.message.data,
                 delivery.id,
@@ -200,6 +202,11 @@ class Scenario:
                 raise
 
         return handle
+
+    def _flush(self, app: App) -> None:
+        faults = [fault for fault in app.sweeper.flush(app.clock.now()) if fault]
+        if faults:
+            raise Unavailable("; ".join(faults))
 
     def _in_doubt(self, sent: int) -> None:
         """Note messages that went out in a delivery that died or failed: the record of one may be lost."""

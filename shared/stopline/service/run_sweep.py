@@ -94,7 +94,7 @@ class Sweeper:
         if sweep.account:  # a statement of it came
             self._raise([self._reconciler.run(sweep, ())])
             return
-        faults = [self._flush(collection, now) for collection in OUTBOX_COLLECTIONS]
+        faults = self.flush(now)
         faults.append(self._evaluate_all(now, digest("sweep", sweep.kind.value, utc_text(scheduled_at))))
         if sweep.kind in (SweepKind.SESSION_CLOSE, SweepKind.END_OF_DAY):
             self._ender.close(now)
@@ -108,6 +108,10 @@ class Sweeper:
         self._beat(sweep, now)
         if self._beacon and sweep.kind is SweepKind.RISK:
             self._beacon.beat(ok=True)
+
+    def flush(self, now: datetime) -> list[str | None]:
+        """Publish and empty every outbox that is older than it may be; return what could not be done."""
+        return [self._flush(collection, now) for collection in OUTBOX_COLLECTIONS]
 
     def _raise(self, faults: Sequence[str | None]) -> None:
         """Fail where a part of the round has failed, and show it outside."""
