@@ -92,12 +92,20 @@ class MemoryStore:
         with self._lock:
             found = [
                 Document(Path(collection, id_), dict(data), version)
-                for id_, (data, version) in self._documents[collection].items()
+                for id_, (data, version) in self._candidates(collection, where)
                 if all(_matches(data, condition) for condition in where)
                 and all(name in data for name in fields)
             ]
         found.sort(key=lambda d: (*((_rank(d.data[name]), d.data[name]) for name in fields), d.path.id))
         return found[:limit]
+
+    def _candidates(self, collection: str, where: Sequence[Where]) -> list[tuple[str, tuple[Data, int]]]:
+        """Return the documents that have a value where the first condition asks for one: mostly few of many."""
+        documents = self._documents[collection].items()
+        if not where or where[0].value is None:
+            return list(documents)
+        name = where[0].field
+        return [item for item in documents if item[1][0].get(name) is not None]
 
     def _check_precondition(self, write: Write) -> None:
         found = self._documents[write.path.collection].get(write.path.id)
