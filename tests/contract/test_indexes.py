@@ -51,7 +51,7 @@ def test_the_topology_has_the_index_of_the_query_for_a_positions_fills() -> None
 
 def test_every_other_query_of_the_services_is_on_one_field() -> None:
     """Such a query needs no index of ours. A new one on more belongs into the test above."""
-    known = {"books.py": 1}  # FillLog.of
+    known = {"books.py": 1, "factors.py": 1, "risk_report.py": 1}  # FillLog.of; the others ask BigQuery
     for path in sorted((ROOT / "shared" / "stopline" / "service").glob("*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         lists = [node for node in ast.walk(tree) if isinstance(node, ast.List)]

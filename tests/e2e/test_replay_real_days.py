@@ -91,6 +91,16 @@ class Expected:
     days: dict[date, Fraction] = field(default_factory=dict)
     warned: dict[date, datetime] = field(default_factory=dict)
     breached: dict[date, datetime] = field(default_factory=dict)
+    begins: dict[date, datetime] = field(default_factory=dict)  # the first moment of each session
+
+    @property
+    def states(self) -> list[tuple[datetime, str]]:
+        """Each day's breach lets only reductions through, until the next session begins."""
+        changes = []
+        for day, at in sorted(self.breached.items()):
+            changes.append((at, "REDUCING"))
+            changes += [(self.begins[d], "ACTIVE") for d in sorted(self.begins) if d > day][:1]
+        return changes
 
 
 def calculate(
@@ -110,6 +120,7 @@ def calculate(
         session = moment.astimezone(zone).date()
         if session != today:
             today, day_start = session, before
+            expected.begins[session] = moment
         quotes, fills = moments[moment]
         for _, symbol, price in quotes:
             books.marks[symbol] = price
@@ -203,15 +214,14 @@ def first_alerts(result: ReplayResult, severity: str, zone: ZoneInfo) -> dict[da
 
 
 def check_alerts(result: ReplayResult, expected: Expected, zone: ZoneInfo) -> None:
-    """Compare the minutes of warnings and breaches, and the pause that the first breach brings."""
+    """Compare the minutes of warnings and breaches, and the pauses that breaches bring, each until the next session."""
     breaches = first_alerts(result, "critical", zone)
     assert breaches == expected.breached
     warned = first_alerts(result, "warning", zone)
     assert {
         day: at for day, at in warned.items() if at < breaches.get(day, at + timedelta(1))
     } == expected.warned
-    states = [(change.at, change.state) for change in result.states]
-    assert states == ([(min(breaches.values()), "REDUCING")] if breaches else [])
+    assert [(change.at, change.state) for change in result.states] == expected.states
 
 
 def test_a_0dte_call_spread_of_6_january_2021_loses_what_a_second_calculation_says(tmp_path: Path) -> None:
