@@ -159,7 +159,7 @@ def untold(scenario: Scenario) -> bool:
 
 def _local(scenario: Scenario) -> set[str]:
     """Return the effects that are carried out where they arise: changes of the trading state."""
-    return {id_ for id_, body in scenario.facts.effects.items() if body.startswith(b'{"action":"pause"')}
+    return {id_ for id_, body in scenario.facts.effects.items() if body.startswith(b'{"action":"')}
 
 
 def _notices(scenario: Scenario) -> dict[str, dict[str, Any]]:
