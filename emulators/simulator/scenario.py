@@ -182,7 +182,9 @@ class Scenario:
             return self._http
 
         def handle(instance: Instance, delivery: Delivery) -> None:
-            if self.focus == "fills" and name == "sweeps":  # this focus looks at the ledger: prices are for others
+            if (
+                self.focus == "fills" and name == "sweeps"
+            ):  # this focus looks at the ledger: prices are for others
                 if not delivery.message.attributes.get("account"):
                     self._flush(instance.app)
                 return

@@ -62,6 +62,11 @@ LIMIT_RESETS: Mapping[str, ResetRule] = {
 }
 
 
+def reset_of(limit: str) -> Reset:
+    """Return what ends the stop that a limit has brought."""
+    return LIMIT_RESETS.get(limit, ResetRule(Reset.PERSON)).reset
+
+
 @dataclass(frozen=True, slots=True)
 class Breaker:
     """One breaker: trips where its fact is above `threshold` (None: off unless the account sets one)."""

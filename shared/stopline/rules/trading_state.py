@@ -154,8 +154,11 @@ def _moved(
     state = max((h.state for h in holds.values()), key=lambda s: s.rank, default=TradingState.ACTIVE)
     size = min((h.size for h in holds.values()), default=ONE)
     flatten = any(h.flatten for h in holds.values())
-    if (state, size, flatten) == (standing.state, standing.size, standing.flatten):
-        repeated = standing.model_copy(update={"holds": holds})
+    sized = (
+        size == standing.size or state is not TradingState.ACTIVE
+    )  # the size matters where trading goes on
+    if sized and (state, flatten) == (standing.state, standing.flatten):
+        repeated = standing.model_copy(update={"holds": holds, "size": size})
         return Transition(_put(before, repeated), f"{event}_repeated", False)
     epoch = before.epoch + 1
     after = standing.model_copy(

@@ -9,10 +9,21 @@ from stopline.model.account import Account
 from stopline.model.decimals import divide
 from stopline.model.ids import digest
 from stopline.model.messages import Alert, Figure, Severity
+from stopline.rules.breakers import Reset, reset_of
 from stopline.rules.limits import Action, Level, Reading
 from stopline.rules.text_parts import amount
 
 MOVED = Decimal("0.1")  # of what people were told: a breach that grew by so much is told again
+
+UNTIL: Mapping[Reset, str] = {
+    Reset.SESSION: "until the next session, or two people resume",
+    Reset.WEEK: "until next week, or two people resume",
+    Reset.MONTH: "until next month, or two people resume",
+    Reset.TIME: "until a cool-down is over, or a person resumes",
+    Reset.PERSON: "until a person resumes",
+    Reset.TWO_PEOPLE: "until two people resume",
+    Reset.READINGS: "until good readings are back, or a person resumes",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +146,7 @@ def _alert(account: str, reading: Reading, old: Level, new: Level, cause: str, n
         object=reading.object,
         severity=severity,
         summary=summary[0].upper() + summary[1:],
-        action=_action(reading.action, new),
+        action=_action(reading, new),
         figure=Figure(current=reading.current, limit=reading.threshold, unit=reading.unit),
         cause=cause,
         raised_at=now,
@@ -143,16 +154,17 @@ def _alert(account: str, reading: Reading, old: Level, new: Level, cause: str, n
     )
 
 
-def _action(action: Action, level: Level) -> str:
+def _action(reading: Reading, level: Level) -> str:
     if level is not Level.BREACH:
         return ""
-    match action:
+    until = UNTIL[reset_of(reading.limit.name)]
+    match reading.action:
         case Action.REDUCE_ONLY:
-            return "Trading is now reduce-only: nothing that adds risk is let through until a person resumes."
+            return f"Trading is now reduce-only: nothing that adds risk is let through {until}."
         case Action.PAUSE_STRATEGY:
-            return "The strategy is now reduce-only until a person resumes it. Others go on."
+            return f"The strategy is now reduce-only {until}. Others go on."
         case Action.HALT:
-            return "Trading is now halted until a person resumes. Positions stay open: close them, or kill."
+            return f"Trading is now halted {until}. Positions stay open: close them, or kill."
         case _:
             return "Nothing was stopped by this limit. Reduce the position, or pull the kill switch."
 
