@@ -38,7 +38,7 @@ MORE = [("P", 2630, 4), ("P", 2650, -4)]
 SHARES = 25
 CONDOR_AT, SHARES_AT, SPREAD_AT = 150, 165, 240  # minutes after the opening
 REACTION = 6  # minutes from the breach to the hand on the kill switch
-SWEEP_EVERY = 2  # minutes: a desk whose sweep is silent for three says so
+SWEEP_EVERY = 3  # minutes: a desk whose sweep is silent for longer says so
 LOSS = "max_daily_loss"
 
 

@@ -67,7 +67,11 @@ def test_the_demo_in_one_process() -> None:
     assert (run.returncode, run.stderr) == (0, "")
     check_story(run.stdout)
     assert "sums in Python stand in for BigQuery" in run.stdout
-    assert "told by 2 SMS" in run.stdout  # the breach and the halt: a phone that rings too often is muted
+    rung = re.search(r"told by (\d+) SMS", run.stdout)
+    assert rung
+    assert (
+        int(rung[1]) <= 6
+    )  # breach, worse by a tenth twice, halt, streak, the rest in one: more would be muted
 
 
 def test_without_the_emulators_it_says_what_to_install(tmp_path: Path) -> None:

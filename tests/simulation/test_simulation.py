@@ -5,7 +5,7 @@ import os
 from emulators.simulator.run import run_many, run_seed
 from emulators.simulator.scenario import FOCUSES
 
-SEEDS = int(os.environ.get("STOPLINE_SEEDS", "10000"))
+SEEDS = int(os.environ.get("STOPLINE_SEEDS", "3000"))
 
 
 def test_no_schedule_breaks_an_invariant() -> None:
