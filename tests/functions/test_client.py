@@ -351,3 +351,14 @@ def test_the_adapter_of_the_page_works(api: Served) -> None:
     adapter.on_execution(Fill.model_validate(raw_fill()))
     adapter.every_20_seconds()
     assert broker.told == ["BUY 2 SPY", "SELL 6 SPY", "cancel None None", "cancel opens"]
+
+
+@pytest.mark.parametrize(
+    "url", ["http://localhost.example.com", "http://127.0.0.1.example.com", "ftp://x", "file:///x"]
+)
+def test_a_token_goes_to_https_or_this_machine_only(url: str) -> None:
+    """B71: a host that only begins like this machine is another one."""
+    with pytest.raises(ValueError, match="only over https"):
+        http(url, lambda: "token")
+    http("https://api.example.com", lambda: "token")
+    http("http://localhost:8080", lambda: "token")

@@ -72,8 +72,8 @@ class BigQueryHistory:
         for condition in where:
             check_condition(table, condition)
         tests = " AND ".join(f"{c.field} {_OPS[c.op]} @p{place}" for place, c in enumerate(where)) or "TRUE"
-        sql = (  # not the view: the conditions must reach the partitions
-            f"SELECT * FROM `{{dataset}}.{table}` WHERE {tests} QUALIFY ROW_NUMBER() OVER "  # noqa: S608 - checked names
+        sql = (  # not the view: the conditions must reach the partitions; table and fields are checked names
+            f"SELECT * FROM `{{dataset}}.{table}` WHERE {tests} QUALIFY ROW_NUMBER() OVER "  # noqa: S608  # nosec B608
             "(PARTITION BY event_id ORDER BY ingested_at DESC, content_hash DESC) = 1"
         )
         found = self.query(sql, {f"p{place}": condition.value for place, condition in enumerate(where)})

@@ -6,7 +6,6 @@ did, what to do, when (in the account's time zone), and the short id to ask abou
 
 from dataclasses import dataclass
 from html import escape
-from xml.sax.saxutils import escape as escape_xml
 
 from stopline.model.messages import Alert
 from stopline.rules.mail_html import mail_html
@@ -86,7 +85,7 @@ def call_twiml(alert: Alert, zone: str) -> str:
         spoken += f" {sentence(figure_text(alert.figure))}"
     if one_line(alert.action):
         spoken += f" {sentence(alert.action)}"
-    say = f"<Say>{escape_xml(cut(one_line(spoken), 800))}</Say>"
+    say = f"<Say>{escape(cut(one_line(spoken), 800), quote=False)}</Say>"
     return f'<Response>{say}<Pause length="1"/>{say}</Response>'
 
 
