@@ -7,7 +7,7 @@ PIP := -m pip --disable-pip-version-check install --quiet --require-hashes
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
 	--generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
 
-.PHONY: setup lint test demo lock clean python simulate chaos mutate fuzz audit sbom
+.PHONY: setup lint test demo lock clean python simulate chaos load mutate fuzz audit sbom
 .DEFAULT_GOAL := setup
 
 ## setup: both environments from their locks; does nothing when they are up to date
@@ -106,3 +106,7 @@ chaos: setup
 mutate: setup
 	@$(BIN)/python $(PIP) -r requirements/mutation.txt
 	$(BIN)/python tools/mutate.py $(if $(SAMPLE),--sample $(SAMPLE))
+
+## load: ten minutes of fills, a price batch a second for 1,000 accounts, sweeps in between
+load: setup
+	STOPLINE_LOAD_S=600 STOPLINE_LOAD_ACCOUNTS=1000 $(BIN)/pytest tests/load -s
