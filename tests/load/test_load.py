@@ -1,8 +1,9 @@
 """The desk under load for minutes: fills as fast as they are taken, a price batch a second, sweeps in between.
 
 `make load` runs ten minutes with 1,000 accounts (`STOPLINE_LOAD_S`, `STOPLINE_LOAD_ACCOUNTS`), `make test` a few
-seconds with 20. Requests go straight to the functions, because the Pub/Sub emulator pushes two at a time. What must hold: every answer
-acknowledges, memory is flat after the warm-up, the last price batch is answered as fast as the first, and books are right.
+seconds with 20. Requests go straight to the functions, because the Pub/Sub emulator pushes two at a time. What must
+hold: every answer acknowledges, memory is flat after the warm-up, the last price batches are answered as fast as
+earlier ones, and the books are right.
 """
 
 from __future__ import annotations
