@@ -81,6 +81,7 @@ def _subscription(base: str, topology: Topology, entry: Subscription, attempts: 
         "topic": f"{base}/topics/{entry.topic}",
         "ackDeadlineSeconds": entry.ack_seconds,
         "enableMessageOrdering": entry.ordered,
+        "retainAckedMessages": entry.retain_acked,
         "deadLetterPolicy": {
             "deadLetterTopic": f"{base}/topics/{topology.dead_letters.topic(entry.topic)}",
             "maxDeliveryAttempts": entry.attempts if attempts is None else attempts,

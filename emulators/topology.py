@@ -19,7 +19,9 @@ class Topic:
 
 @dataclass(frozen=True)
 class Subscription:
-    """A subscription; `function` is None where a program outside Stopline pulls."""
+    """A subscription; `function` is None where a program outside Stopline pulls. `retain_acked`: what was acknowledged is
+    kept too, so that `stopline rewind` can deliver it again.
+    """
 
     topic: str
     function: str | None
@@ -30,6 +32,7 @@ class Subscription:
     retry_max_seconds: int
     retention_days: int
     expiration: Literal["never"]
+    retain_acked: bool = False
 
 
 @dataclass(frozen=True)

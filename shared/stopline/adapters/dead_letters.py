@@ -44,7 +44,7 @@ class DeadLetters:
         timeout_s: float = 10.0,
     ) -> None:
         self._subscriptions = f"projects/{project}/subscriptions/{prefix}"
-        self._client = Lazy(client or _connect)
+        self._client = Lazy(client or connect)
         self._timeout_s = timeout_s
 
     def take(self, topic: str, limit: int = 100) -> list[DeadLetter]:
@@ -107,7 +107,8 @@ def _letter(topic: str, received: Any) -> DeadLetter:
     )
 
 
-def _connect() -> SubscriberClient:
+def connect() -> SubscriberClient:
+    """Return a client of Pub/Sub, or of its emulator where the environment names one."""
     from google.pubsub_v1 import SubscriberClient
 
     host = os.environ.get("PUBSUB_EMULATOR_HOST")

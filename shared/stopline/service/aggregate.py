@@ -128,7 +128,14 @@ class Aggregates(Generic[S]):
         cached = self._cache.get(name)
         for attempt in range(TRIES):
             loaded = cached or self._load(name)
-            change = decide(loaded.state, attempt)
+            try:
+                change = decide(loaded.state, attempt)
+            except Exception:
+                self._forget(name)
+                if cached is None:
+                    raise
+                cached = None  # the copy may be of another world, as after a restore: decide by what stands
+                continue
             if change is None and cached is None:
                 return loaded
             if change is None:  # nothing to do, by a copy that may be behind: look once at what stands

@@ -1,18 +1,21 @@
 """Bring refused and given-up messages back, or drop them for good: each by a person, each on record."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from stopline.model.errors import Rejected
 from stopline.model.ids import digest
 from stopline.model.messages import Effect
 from stopline.model.text import clean_text
+from stopline.model.times import utc_text
 from stopline.model.wire import decode_object
 from stopline.ports import Bus, Clock, Outgoing, Path, Store, Update
 from stopline.service.history_rows import audit_row, history_effect
 from stopline.service.outbox import Relay, decode_outbox, outbox_fields
 from stopline.service.quarantine import COLLECTION, KEPT_BYTES
+
+REWINDS = timedelta(days=-7)  # how far back messages are kept: `retention_days` of the topology
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,30 @@ class Redriver:
     def drop(self, message: Returned, actor: str, reason: str) -> None:
         """Put on record that a message is given up; the caller removes it then."""
         self._relay.publish([self._record("dropped", message, actor, clean_text(reason))])
+
+    def rewind(self, topic: str, since: datetime, actor: str, reason: str, seek: Callable[[], None]) -> None:
+        """Have a topic's messages delivered again from a moment on: `seek` does it, this checks and puts it on record.
+
+        Every fill and row that comes again is a duplicate for who has it already. The record is written first: a seek
+        that nobody knows of is worse than a record of one that failed and is repeated.
+        """
+        now = self._clock.now()
+        if not REWINDS < since - now < timedelta(0):
+            raise Rejected(
+                "BAD_SINCE",
+                f"messages are kept for {-REWINDS.days} days: since must be within them, was {utc_text(since)}",
+            )
+        row = audit_row(
+            event_id=digest("rewound", topic, utc_text(since), utc_text(now)),
+            scope=f"topic:{topic}",
+            event="topic_rewound",
+            actor=actor,
+            reason=clean_text(reason),
+            at=now,
+            detail={"topic": topic, "since": utc_text(since)},
+        )
+        self._relay.publish([history_effect("", [row])])
+        seek()
 
     def settle_quarantined(self, id_: str, raw: bytes, actor: str, drop_reason: str | None) -> str:
         """Redrive a message of the quarantine, or drop it with a reason; return its new status.

@@ -224,3 +224,35 @@ def test_an_already_existing_head_is_a_lost_race(world: World) -> None:
     writer = Writer(world)
     writer.store.faults = [writer.store.raises(AlreadyExists("counters/c"))]
     assert writer.count() == Counter(1)
+
+
+def test_a_decision_that_fails_by_a_cached_copy_is_made_again_by_what_stands(world: World) -> None:
+    """F54: the database was restored under a running instance; its copy must not refuse for ever."""
+    writer = Writer(world)
+    writer.count()
+    other = Writer(world)
+    other.count()  # the first one's copy says 1, what stands is 2
+    seen: list[int] = []
+
+    def decide(state: Counter | None, attempt: int) -> Change[Counter]:
+        assert state is not None
+        seen.append(state.value)
+        if state.value == 1:
+            raise Rejected("BEHIND", "by a copy that is behind")
+        return Change(Counter(10))
+
+    assert writer.all.change("c", decide) == Counter(10)
+    assert seen == [1, 2]
+
+
+def test_a_decision_that_fails_by_what_stands_is_not_repeated(world: World) -> None:
+    writer = Writer(world)
+    calls: list[int] = []
+
+    def decide(state: Counter | None, attempt: int) -> Change[Counter]:
+        calls.append(attempt)
+        raise Rejected("NEVER", "whatever stands")
+
+    with pytest.raises(Rejected):
+        writer.all.change("c", decide)
+    assert calls == [0]
