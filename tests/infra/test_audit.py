@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import runpy
 from typing import Any
 
-from tools.audit import summary, verdict
+from emulators.topology import ROOT
+
+_TOOL = runpy.run_path(str(ROOT / "tools" / "audit.py"))
+summary, verdict = _TOOL["summary"], _TOOL["verdict"]
 
 CLEAN = {"name": "flask", "version": "3.1", "vulns": []}
 BAD = {"name": "werkzeug", "version": "0.1", "vulns": [{"id": "PYSEC-1", "fix_versions": ["1"]}]}
