@@ -62,9 +62,9 @@ LIMIT_RESETS: Mapping[str, ResetRule] = {
 }
 
 
-def reset_of(limit: str) -> Reset:
+def reset_of(limit: str) -> ResetRule:
     """Return what ends the stop that a limit has brought."""
-    return LIMIT_RESETS.get(limit, ResetRule(Reset.PERSON)).reset
+    return LIMIT_RESETS.get(limit, ResetRule(Reset.PERSON))
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +209,7 @@ def rule_of(actor: str) -> ResetRule | None:
     kind, _, name = actor.partition(":")
     if kind == "breaker" and name in BREAKERS:
         return BREAKERS[name].rule
-    return LIMIT_RESETS.get(name, ResetRule(Reset.PERSON)) if kind == "limit" else None
+    return reset_of(name) if kind == "limit" else None
 
 
 def ends_at(rule: ResetRule, sessions: Calendar, cool_down: timedelta, now: datetime) -> datetime | None:

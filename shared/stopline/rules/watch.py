@@ -9,20 +9,18 @@ from stopline.model.account import Account
 from stopline.model.decimals import divide
 from stopline.model.ids import digest
 from stopline.model.messages import Alert, Figure, Severity
-from stopline.rules.breakers import Reset, reset_of
+from stopline.rules.breakers import Reset, ResetRule, reset_of
 from stopline.rules.limits import Action, Level, Reading
 from stopline.rules.text_parts import amount
 
 MOVED = Decimal("0.1")  # of what people were told: a breach that grew by so much is told again
 
 UNTIL: Mapping[Reset, str] = {
-    Reset.SESSION: "until the next session, or two people resume",
-    Reset.WEEK: "until next week, or two people resume",
-    Reset.MONTH: "until next month, or two people resume",
-    Reset.TIME: "until a cool-down is over, or a person resumes",
-    Reset.PERSON: "until a person resumes",
-    Reset.TWO_PEOPLE: "until two people resume",
-    Reset.READINGS: "until good readings are back, or a person resumes",
+    Reset.SESSION: "until the next session",
+    Reset.WEEK: "until next week",
+    Reset.MONTH: "until next month",
+    Reset.TIME: "until a cool-down is over",
+    Reset.READINGS: "until good readings are back",
 }
 
 
@@ -154,10 +152,17 @@ def _alert(account: str, reading: Reading, old: Level, new: Level, cause: str, n
     )
 
 
+def _until(rule: ResetRule) -> str:
+    """Say what ends a stop: time where its rule has one, and always people."""
+    people = "two people resume" if rule.people > 1 else "a person resumes"
+    own = UNTIL.get(rule.reset)
+    return f"{own}, or {people}" if own else f"until {people}"
+
+
 def _action(reading: Reading, level: Level) -> str:
     if level is not Level.BREACH:
         return ""
-    until = UNTIL[reset_of(reading.limit.name)]
+    until = _until(reset_of(reading.limit.name))
     match reading.action:
         case Action.REDUCE_ONLY:
             return f"Trading is now reduce-only: nothing that adds risk is let through {until}."

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import json
-import time
 from decimal import Decimal
 from typing import Any
 
@@ -401,19 +400,17 @@ ATTRIBUTES = st.dictionaries(
 
 @settings(max_examples=600, deadline=None)
 @given(mutated(), ATTRIBUTES, st.sampled_from([None, *DIALECTS]))
-def test_whatever_comes_it_is_a_fill_or_rejected_in_no_time(
+def test_whatever_comes_it_is_a_fill_or_rejected(
     drawn: tuple[Sample, dict[str, Any]], attributes: dict[str, str], dialect: str | None
 ) -> None:
     sample, message = drawn
     given_ = {"broker": sample.broker, **sample.attributes, **attributes}
     if dialect is not None:
         given_["dialect"] = dialect
-    began = time.process_time()
     try:
         items = parse(message, given_, {"kite": "s"} if len(message) % 2 else None)
     except Rejected:
         items = []
-    assert time.process_time() - began < 0.05
     for item in items:
         assert (item.fill is None) != (item.refused is None)
         if item.fill is not None:
@@ -438,7 +435,5 @@ def test_whatever_comes_it_is_a_fill_or_rejected_in_no_time(
     ),
 )
 def test_whatever_bytes_come_they_are_read_or_rejected(dialect: str, data: bytes) -> None:
-    began = time.process_time()
     with contextlib.suppress(Rejected):
         read(data, {"dialect": dialect, "account": "demo"})
-    assert time.process_time() - began < 0.05
