@@ -14,6 +14,7 @@ from stopline.model.decimals import DecimalText
 from stopline.model.errors import Rejected
 from stopline.model.exit_settings import ExitSettings
 from stopline.model.ids import Currency, Name
+from stopline.model.increments import Contracts, Increments
 from stopline.model.lifecycle_settings import LifecycleSettings
 from stopline.model.limit_override import LimitOverride
 from stopline.model.measure_settings import MeasureSettings
@@ -53,6 +54,8 @@ class Account(Message):
     `price_max_age_s`: a price older than this in open hours is stale and everything that hangs on it is
     UNKNOWN. `method` says which lots a fill closes; it cannot be changed once fills are booked.
 
+    `increments`: ticks and lots by contract, such as `option:SPX`; a fill off them is refused.
+
     `risk_interval_s`: risk is written at most this often unless a limit changes level (R1.7: down to
     1 s).
     """
@@ -80,6 +83,7 @@ class Account(Message):
     trading: TradingSettings = Field(default_factory=TradingSettings)
     measures: MeasureSettings = Field(default_factory=MeasureSettings)
     lifecycle: LifecycleSettings = Field(default_factory=LifecycleSettings)
+    increments: dict[Contracts, Increments] = Field(default_factory=dict, max_length=500)
     version: Annotated[int, Field(ge=1, lt=2**53)] = 1
 
     @property

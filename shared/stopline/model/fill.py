@@ -64,7 +64,7 @@ TRADES = frozenset(
     }
 )
 NEEDS_REF = frozenset({FillKind.CORRECT, FillKind.BUST})
-_EXECUTIONS = TRADES | {FillKind.CORRECT}
+EXECUTIONS = TRADES | {FillKind.CORRECT}
 _MONEY = frozenset({FillKind.FEE, FillKind.FUNDING, FillKind.ADJUST, FillKind.DIVIDEND, FillKind.FLOW})
 
 
@@ -100,7 +100,7 @@ class Fill(Message):
 
     @model_validator(mode="after")
     def _is_possible(self) -> Self:
-        if self.kind in _EXECUTIONS:
+        if self.kind in EXECUTIONS:
             if self.quantity <= 0:
                 raise ValueError(f"quantity must be above 0 (the side gives the sign), was {self.quantity}")
             if not self.instrument.allows_price(self.price):

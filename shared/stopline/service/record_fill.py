@@ -13,6 +13,7 @@ from stopline.model.decimals import decimal_text
 from stopline.model.errors import Rejected, Transient
 from stopline.model.fill import Fill, FillKind
 from stopline.model.ids import digest, document_id
+from stopline.model.increments import increments_of, off_step
 from stopline.model.messages import Effect, HistoryRow, Sweep, SweepKind
 from stopline.model.times import utc_text
 from stopline.ports import SERVER_TIME, Clock, Path, Put, Store
@@ -309,7 +310,8 @@ def check_fill(fill: Fill, account: Account, now: datetime) -> Rejected | None:
         return Rejected(
             "EXPIRED", f"fill {fill.key}: {fill.instrument.symbol} expired on {expiry.isoformat()}"
         )
-    return None
+    fault = off_step(fill, increments_of(account.increments, fill.instrument))
+    return Rejected("OFF_STEP", f"fill {fill.key}: {fault}") if fault else None
 
 
 def _day_facts(day: Day) -> dict[str, str]:

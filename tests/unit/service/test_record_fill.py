@@ -151,6 +151,17 @@ def test_a_fill_that_cannot_be_is_refused_and_nothing_is_created(
     assert (world.count("books"), world.count("fills"), world.count("accounts")) == (0, 0, 1)
 
 
+@pytest.mark.parametrize("change", [{"quantity": "15"}, {"price": "100.03"}], ids=str)
+def test_a_fill_off_the_known_tick_or_lot_is_refused_and_not_rounded(change: dict[str, str]) -> None:
+    """B27."""
+    world = World()
+    world.open_account(account(increments={"equity:SPY": {"tick": "0.05", "lot": "10"}}))
+    app, _ = world.instance()
+    assert reason(app, fill(**change)) == "OFF_STEP"
+    assert record(app, [fill()]) == [APPLIED]
+    assert (world.count("books"), world.count("fills")) == (1, 1)
+
+
 @pytest.mark.parametrize(
     "good",
     [
