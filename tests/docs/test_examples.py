@@ -34,6 +34,7 @@ from stopline.ports import Outgoing
 from stopline.rules.breakers import BREAKERS
 from stopline.rules.limits import LIMITS, Action, check_overrides
 from stopline.rules.order_risk import order_risk
+from stopline.rules.reset import until
 from stopline.runtime.embedded import Embedded
 from stopline.runtime.kill_api import handle
 from stopline.runtime.settings import Settings, read_settings
@@ -332,7 +333,7 @@ def test_the_table_of_breakers_is_what_the_rules_have() -> None:
 
 
 def test_the_table_of_limits_is_the_registry() -> None:
-    """R2.1 to R2.5: unit, basis, defaults, scope, action and reset of every limit, as the code has them."""
+    """R2.1 to R2.5: unit, basis, defaults, scope, action and both ends of every limit, as the code has them."""
     told = [[cell.strip("`") for cell in cells] for cells in column(ROOT / "docs/limits.md", "limit")]
     assert told == [
         [
@@ -342,7 +343,8 @@ def test_the_table_of_limits_is_the_registry() -> None:
             *("off" if number is None else decimal_text(number) for number in limit.defaults.values()),
             limit.scope.value,
             limit.action.value,
-            limit.reset,
+            limit.comes_down,
+            until(limit.ends),
         ]
         for limit in LIMITS.values()
     ]

@@ -10,61 +10,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from enum import StrEnum
 
 from stopline.model.calendars import Calendar
 from stopline.model.decimals import ZERO, decimal_text
 from stopline.model.trading_settings import TradingSettings
+from stopline.rules.limits import LIMITS
+from stopline.rules.reset import BY_A_PERSON, DRAWDOWN, GOOD_DATA, MONEY, Reset, ResetRule
 
-QUARTER = Decimal("0.25")
-ONE = Decimal(1)
 CLEAR_AT = Decimal("0.95")  # of the threshold: a breaker is clear only below it
 CONFIRM_AFTER = timedelta(seconds=2)  # a second reading sooner than this is the first one again
 
 
-class Reset(StrEnum):
-    """What lifts a breaker. A person may lift any; where it says so, two must."""
-
-    SESSION = "session"  # the next session begins; before that two people
-    WEEK = "week"
-    MONTH = "month"
-    TIME = "time"  # a cool-down is over, at a quarter of the size for as long again
-    PERSON = "person"
-    TWO_PEOPLE = "two people"
-    READINGS = "readings"  # enough good readings in a row
-
-
-@dataclass(frozen=True, slots=True)
-class ResetRule:
-    """How a stop ends: `people` who must agree to lift it by hand, and the share of the size it reopens with."""
-
-    reset: Reset
-    people: int = 1
-    reopen: Decimal = ONE
-
-
-MONEY = ResetRule(Reset.PERSON, 1, QUARTER)
-DRAWDOWN = ResetRule(Reset.TWO_PEOPLE, 2, QUARTER)
-GOOD_DATA = ResetRule(Reset.READINGS)
-
-# What ends the stop of a limit, by the limit's name; any other limit's ends when a person resumes.
-LIMIT_RESETS: Mapping[str, ResetRule] = {
-    "max_daily_loss": ResetRule(Reset.SESSION, 2),
-    "max_daily_loss_money": ResetRule(Reset.SESSION, 2),
-    "daily_profit_target": ResetRule(Reset.SESSION),
-    "max_weekly_loss": ResetRule(Reset.WEEK, 2),
-    "max_monthly_loss": ResetRule(Reset.MONTH, 2),
-    "max_loss_24h": MONEY,
-    "max_loss_7d": MONEY,
-    "max_drawdown": DRAWDOWN,
-    "max_strategy_drawdown": DRAWDOWN,
-    "max_consecutive_losses": ResetRule(Reset.TIME, 1, QUARTER),
-}
-
-
 def reset_of(limit: str) -> ResetRule:
-    """Return what ends the stop that a limit has brought."""
-    return LIMIT_RESETS.get(limit, ResetRule(Reset.PERSON))
+    """Return what ends the stop that a limit has brought; of one that is no more, a person does."""
+    return LIMITS[limit].ends if limit in LIMITS else BY_A_PERSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +56,7 @@ def _breaker(
 
 MONEY_BREAKERS = (
     _breaker("loss", "loss", "10", "%", "loss of the capital", MONEY),
-    _breaker("profit_target", "profit", None, "%", "profit on the capital", ResetRule(Reset.PERSON)),
+    _breaker("profit_target", "profit", None, "%", "profit on the capital", BY_A_PERSON),
     _breaker("emergency_daily_loss", "daily_loss", "15", "%", "loss of the day", DRAWDOWN, flatten=True),
     _breaker("emergency_drawdown", "drawdown", "30", "%", "drawdown", DRAWDOWN, flatten=True),
     _breaker(

@@ -8,6 +8,7 @@ from enum import StrEnum
 from stopline.model.limit_override import Action
 from stopline.model.messages import Severity
 from stopline.rules.figures import Figures
+from stopline.rules.reset import BY_A_PERSON, PERIODS, ResetRule
 
 WARN_AT = Decimal("0.80")  # of any limit (R2.2)
 CLEAR_BELOW = Decimal(
@@ -68,7 +69,7 @@ class Measure:
 class Limit:
     """One named limit. `defaults` by profile, in `unit` (None: off there); `inclusive`: reaching it is a breach.
 
-    `gate`: how it is held against an order.
+    `gate`: how it is held against an order. `ends`: what ends the stop that a breach brings.
     """
 
     name: str
@@ -79,10 +80,16 @@ class Limit:
     measure: Callable[[Figures], Iterable[Measure]]
     action: Action
     what: str  # for people: "{what} of {object}"
-    reset: str  # for people: when the level comes down
+    falls: str = ""  # for people: when the level comes down; empty: with the period of `ends`
+    ends: ResetRule = BY_A_PERSON
     inclusive: bool = False
     gate: Gate = Gate.SIZE
     severity: Severity = Severity.CRITICAL  # of a breach
+
+    @property
+    def comes_down(self) -> str:
+        """When the level comes down, for people."""
+        return self.falls or PERIODS[self.ends.reset]
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,7 +109,7 @@ EXPOSURE_LIMITS = (
         _position_units,
         Action.WARN,
         what="position size",
-        reset="when it is reduced",
+        falls="when it is reduced",
     ),
     Limit(
         "max_position_value",
@@ -120,7 +120,7 @@ EXPOSURE_LIMITS = (
         _position_values,
         Action.WARN,
         what="position value",
-        reset=SHRINKS,
+        falls=SHRINKS,
     ),
     Limit(
         "max_symbol_exposure",
@@ -131,7 +131,7 @@ EXPOSURE_LIMITS = (
         _symbol_exposures,
         Action.WARN,
         what="exposure",
-        reset=SHRINKS,
+        falls=SHRINKS,
     ),
     Limit(
         "max_single_asset_exposure",
@@ -142,7 +142,7 @@ EXPOSURE_LIMITS = (
         _single_assets,
         Action.WARN,
         what="share of all exposure",
-        reset="when it is reduced, or others grow",
+        falls="when it is reduced, or others grow",
         severity=Severity.WARNING,
     ),
     Limit(
@@ -154,7 +154,7 @@ EXPOSURE_LIMITS = (
         _exposure,
         Action.WARN,
         what="exposure",
-        reset=SHRINKS,
+        falls=SHRINKS,
     ),
     Limit(
         "max_leverage",
@@ -165,7 +165,7 @@ EXPOSURE_LIMITS = (
         _leverage,
         Action.WARN,
         what="leverage",
-        reset=SHRINKS,
+        falls=SHRINKS,
     ),
     Limit(
         "max_margin_use",
@@ -176,7 +176,7 @@ EXPOSURE_LIMITS = (
         _margin_use,
         Action.WARN,
         what="margin use",
-        reset=SHRINKS,
+        falls=SHRINKS,
     ),
     Limit(
         "max_portfolio_heat",
@@ -187,7 +187,7 @@ EXPOSURE_LIMITS = (
         _heat,
         Action.WARN,
         what="open risk",
-        reset=SHRINKS,
+        falls=SHRINKS,
     ),
     Limit(
         "max_open_positions",
@@ -198,7 +198,7 @@ EXPOSURE_LIMITS = (
         _open_positions,
         Action.WARN,
         what="number of open positions",
-        reset="when one is closed",
+        falls="when one is closed",
         severity=Severity.WARNING,
     ),
     Limit(
@@ -210,7 +210,7 @@ EXPOSURE_LIMITS = (
         _concurrent,
         Action.WARN,
         what="number of concurrent positions",
-        reset="when one is closed",
+        falls="when one is closed",
         severity=Severity.WARNING,
     ),
 )

@@ -93,7 +93,7 @@ MARKET_LIMITS = (
         Action.WARN,
         what="correlation",
         gate=Gate.QUALITY,
-        reset="when one is closed, or they move apart",
+        falls="when one is closed, or they move apart",
         severity=Severity.WARNING,
     ),
     Limit(
@@ -105,7 +105,7 @@ MARKET_LIMITS = (
         _correlated,
         Action.WARN,
         what="number of positions that move together",
-        reset="when one is closed",
+        falls="when one is closed",
         severity=Severity.WARNING,
     ),
     Limit(
@@ -117,7 +117,7 @@ MARKET_LIMITS = (
         _volatilities,
         Action.WARN,
         what="daily volatility",
-        reset="when it is reduced, or calms down",
+        falls="when it is reduced, or calms down",
         severity=Severity.WARNING,
     ),
     Limit(
@@ -130,7 +130,7 @@ MARKET_LIMITS = (
         Action.WARN,
         what="quoted spread",
         gate=Gate.QUALITY,
-        reset="when the quote narrows",
+        falls="when the quote narrows",
         severity=Severity.WARNING,
     ),
     Limit(
@@ -142,7 +142,7 @@ MARKET_LIMITS = (
         _ages,
         Action.WARN,
         what="age",
-        reset="when it is closed",
+        falls="when it is closed",
         severity=Severity.WARNING,
     ),
 )

@@ -9,19 +9,11 @@ from stopline.model.account import Account
 from stopline.model.decimals import divide
 from stopline.model.ids import digest
 from stopline.model.messages import Alert, Figure, Severity
-from stopline.rules.breakers import Reset, ResetRule, reset_of
 from stopline.rules.limits import Action, Level, Reading
+from stopline.rules.reset import until
 from stopline.rules.text_parts import amount
 
 MOVED = Decimal("0.1")  # of what people were told: a breach that grew by so much is told again
-
-UNTIL: Mapping[Reset, str] = {
-    Reset.SESSION: "until the next session",
-    Reset.WEEK: "until next week",
-    Reset.MONTH: "until next month",
-    Reset.TIME: "until a cool-down is over",
-    Reset.READINGS: "until good readings are back",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,24 +144,17 @@ def _alert(account: str, reading: Reading, old: Level, new: Level, cause: str, n
     )
 
 
-def _until(rule: ResetRule) -> str:
-    """Say what ends a stop: time where its rule has one, and always people."""
-    people = "two people resume" if rule.people > 1 else "a person resumes"
-    own = UNTIL.get(rule.reset)
-    return f"{own}, or {people}" if own else f"until {people}"
-
-
 def _action(reading: Reading, level: Level) -> str:
     if level is not Level.BREACH:
         return ""
-    until = _until(reset_of(reading.limit.name))
+    stop = until(reading.limit.ends)
     match reading.action:
         case Action.REDUCE_ONLY:
-            return f"Trading is now reduce-only: nothing that adds risk is let through {until}."
+            return f"Trading is now reduce-only: nothing that adds risk is let through {stop}."
         case Action.PAUSE_STRATEGY:
-            return f"The strategy is now reduce-only {until}. Others go on."
+            return f"The strategy is now reduce-only {stop}. Others go on."
         case Action.HALT:
-            return f"Trading is now halted {until}. Positions stay open: close them, or kill."
+            return f"Trading is now halted {stop}. Positions stay open: close them, or kill."
         case _:
             return "Nothing was stopped by this limit. Reduce the position, or pull the kill switch."
 

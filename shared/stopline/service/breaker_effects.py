@@ -6,7 +6,8 @@ from datetime import datetime
 from stopline.model.control import account_scope
 from stopline.model.ids import digest
 from stopline.model.messages import Alert, Effect, Figure, Severity
-from stopline.rules.breakers import Move, Reset
+from stopline.rules.breakers import Move
+from stopline.rules.reset import Reset
 from stopline.service.outbox import CONTROLS_TOPIC
 
 DONE = {

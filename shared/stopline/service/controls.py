@@ -23,7 +23,8 @@ from stopline.model.messages import Alert, Effect, Severity
 from stopline.model.scopes import Scope, parse_scope, scope_account, scope_of
 from stopline.model.wire import canonical, content_hash, validate
 from stopline.ports import Clock, Create, Data, Store, Where
-from stopline.rules.breakers import Reset, ends_at, rule_of
+from stopline.rules.breakers import ends_at, rule_of
+from stopline.rules.reset import Reset
 from stopline.rules.resuming import is_second, people_needed, refusal
 from stopline.rules.trading_state import (
     Transition,

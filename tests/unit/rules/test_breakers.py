@@ -15,14 +15,13 @@ from stopline.rules.breakers import (
     BREAKERS,
     HEALTH_BREAKERS,
     MONEY_BREAKERS,
-    QUARTER,
     Breaker,
-    Reset,
     Tripped,
     advance,
     check_settings,
     rule_of,
 )
+from stopline.rules.reset import QUARTER, Reset
 from stopline.service.breaker_effects import breaker_effects
 
 from ..make import at

@@ -9,8 +9,8 @@ from unit.make import NOON
 
 from stopline.model.control import Control, Hold, TradingState, account_scope
 from stopline.rules.breakers import reset_of
+from stopline.rules.reset import until
 from stopline.rules.trading_state import lapse
-from stopline.rules.watch import _until
 
 SCOPE = account_scope("demo")
 
@@ -41,7 +41,7 @@ def test_a_size_that_lapses_while_trading_goes_on_is_a_new_epoch() -> None:
 
 def test_a_breach_says_what_lets_trading_go_on() -> None:
     """R6.2: the day's loss ends with the day; a drawdown does not."""
-    assert _until(reset_of("max_daily_loss")) == "until the next session, or two people resume"
-    assert _until(reset_of("daily_profit_target")) == "until the next session, or a person resumes"
-    assert _until(reset_of("max_drawdown")) == "until two people resume"
-    assert _until(reset_of("max_position_value")) == "until a person resumes"
+    assert until(reset_of("max_daily_loss")) == "until the next session, or two people resume"
+    assert until(reset_of("daily_profit_target")) == "until the next session, or a person resumes"
+    assert until(reset_of("max_drawdown")) == "until two people resume"
+    assert until(reset_of("max_position_value")) == "until a person resumes"
