@@ -42,7 +42,9 @@ from stopline.service.account_settings import FIXED, SettingsPatch, merge
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
-README = PAGES[0]
+DOCS = ROOT / "docs"
+MESSAGES, KILL_SWITCH, DEPLOY = DOCS / "messages.md", DOCS / "kill-switch.md", DOCS / "deploy.md"
+TOLD = {MESSAGES, KILL_SWITCH, DEPLOY}  # pages whose every JSON block is a message, a setting or an answer
 TOKEN = "change-me"
 
 
@@ -124,7 +126,7 @@ def test_a_json_example_is_taken_by_the_code(block: Block) -> None:
             assert set(value) == set(validate(Lease, value).model_dump()), "the example shows every field"
         case "stopline.halt.v1":
             assert set(value) == set(validate(Halt, value).model_dump()), "the example shows every field"
-        case None if block.page == README:
+        case None if block.page in TOLD:
             assert is_setting(value) or "scope" in value, "neither a message nor a setting nor an answer"
         case None:
             pass  # files and answers of commands, which the tests of the commands read
@@ -148,7 +150,7 @@ def is_setting(value: dict[str, Any]) -> bool:
 
 
 def test_every_message_type_has_an_example() -> None:
-    types = {decode_object(block.text.encode()).get("type") for block in JSON if block.page == README}
+    types = {decode_object(block.text.encode()).get("type") for block in JSON if block.page == MESSAGES}
     kinds = ("fill", "fills", "prices", "sweep", "alert", "command", "history")
     assert types - {None} == {f"stopline.{kind}.v1" for kind in kinds}
 
@@ -185,13 +187,15 @@ def test_a_curl_body_is_a_request(block: Block) -> None:
         validate(ControlRequest, value)
 
 
-def test_the_kill_switch_answers_what_the_readme_says() -> None:
-    """Every curl of the README, in its order, against the real handler: kill, closing fills, status, resume."""
+def test_the_kill_switch_answers_what_its_page_says() -> None:
+    """Every curl of the page, in its order, against the real handler: kill, closing fills, status, resume."""
     desk, commands = open_desk()
     answers = {
-        next(other for other in JSON if other.page == README and other.line > block.line): request_of(block)
+        next(other for other in JSON if other.page == KILL_SWITCH and other.line > block.line): request_of(
+            block
+        )
         for block in CURLS
-        if block.page == README
+        if block.page == KILL_SWITCH
     }
     assert [request.action for request in answers.values()] == ["kill", "status", "resume"]
     for block, request in answers.items():
@@ -213,7 +217,7 @@ def test_the_kill_switch_answers_what_the_readme_says() -> None:
 
 
 def open_desk() -> tuple[Embedded, list[Outgoing]]:
-    """A desk that holds the fill of the README, and what it publishes on `orders`."""
+    """A desk that holds the fill of the messages' page, and what it publishes on `orders`."""
     fill = example("stopline.fill.v1")
     desk = Embedded(moment(fill["executed_at"]))
     facts = {"account": fill["account"], "owner": "ann", "currency": "USD", "capital": "100000"}
@@ -226,11 +230,11 @@ def open_desk() -> tuple[Embedded, list[Outgoing]]:
 
 
 def call(desk: Embedded, request: Request) -> tuple[int, Any]:
-    """Send a request to the kill switch, with the principals of the README."""
-    [principals] = [b.text for b in JSON if b.page == README and hashed(TOKEN) in b.text]
+    """Send a request to the kill switch, with the principals of the page on deploying."""
+    [principals] = [b.text for b in JSON if b.page == DEPLOY and hashed(TOKEN) in b.text]
     settings = read_settings(sample("STOPLINE_PRINCIPALS", principals))
     method = "GET" if request.body is None else "POST"
-    context = flask.Flask("docs").test_request_context(
+    context = flask.Flask("kill_switch_page").test_request_context(
         request.path, method=method, data=request.body, headers=request.headers
     )
     with context:
@@ -239,8 +243,8 @@ def call(desk: Embedded, request: Request) -> tuple[int, Any]:
 
 
 def example(kind: str) -> dict[str, Any]:
-    """Return the first example of a type in the README."""
-    values = [decode_object(block.text.encode()) for block in JSON if block.page == README]
+    """Return the first example of a type in the messages' page."""
+    values = [decode_object(block.text.encode()) for block in JSON if block.page == MESSAGES]
     return next(value for value in values if value.get("type") == kind)
 
 
@@ -277,7 +281,7 @@ def test_the_table_of_variables_is_what_settings_read() -> None:
     """Each variable changes one field of Settings, each field has its variable, and the defaults are right."""
     usual = read_settings({"GOOGLE_CLOUD_PROJECT": "p"})
     found: dict[str, str] = {}
-    for variables, default, _ in column(README, "variable"):
+    for variables, default, _ in column(DEPLOY, "variable"):
         for variable in names(variables):
             chosen = read_settings(sample(variable))
             [changed] = [
@@ -301,7 +305,7 @@ def shown(value: object) -> str:
 
 
 def test_the_table_of_commands_is_what_the_command_line_has() -> None:
-    assert [names(cells[0])[0] for cells in column(README, "command")] == list(COMMANDS)
+    assert [names(cells[0])[0] for cells in column(DOCS / "commands.md", "command")] == list(COMMANDS)
 
 
 # --- facts that the pages repeat ----------------------------------------------------------------------------
