@@ -6,26 +6,20 @@ cover them follow when the fills have bought those back, or go with them in one 
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from decimal import Decimal, localcontext
-from functools import reduce
-from math import gcd
 
-from stopline.ledger.book import Book
-from stopline.ledger.position import Position
 from stopline.model.closing import CloseRequest
-from stopline.model.closing_settings import ClosingSettings
-from stopline.model.closing_state import Asked, ClosingState, RequestStatus, Sent, SentLeg, Tries
+from stopline.model.closing_state import Asked, ClosingState, RequestStatus, Sent, Tries
 from stopline.model.control import CloseOrder, Closing, ClosingStatus
 from stopline.model.decimals import EXACT
 from stopline.model.ids import digest
 from stopline.model.instrument import Kind
-from stopline.model.messages import Alert, Command, CommandAction, CommandLeg
-from stopline.model.prices import Quote
-from stopline.risk.border import to_decimal
+from stopline.model.messages import Alert, Command, CommandAction
 from stopline.rules import closing_alerts as alerts
+from stopline.rules.close_order import Situation, close_order, command_of
 from stopline.rules.closing_sent import alive, ended
 from stopline.rules.closing_targets import (
     HALT,
@@ -43,25 +37,6 @@ AS_ONE = 2  # tries of a spread as one order; then leg by leg
 STUCK = 2  # commands that failed before people are told
 TOLD = timedelta(days=1)  # how long it is remembered that people were told
 ENDED = timedelta(days=7)  # how long a request that has ended is known: it closes nothing again
-
-
-@dataclass(frozen=True, slots=True)
-class Situation:
-    """What a closing is worked out from. `quotes` are those young enough to trade by, `trading` tells whether the
-    account's market is open, `halted` whether the trading state says that a position must go; `whole`: all of them.
-    `denied`: what a broker's statement shows although the book is flat.
-    """
-
-    book: Book
-    settings: ClosingSettings
-    now: datetime
-    epoch: int
-    quotes: Mapping[str, Quote] = field(default_factory=dict)
-    trading: bool = True
-    halted: Callable[[Position], bool] = lambda _: False
-    whole: bool = False
-    halting: bool = False
-    denied: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,90 +215,17 @@ class _Round:
 
     def _send(self, group: Sequence[Wanted]) -> None:
         """Send one command for one position, or for the legs of a spread."""
-        s = self._s
         self._serial += 1
         retry = max(self._retry(one.position.key) for one in group)
-        urgent = max(group, key=self._is_market)
-        legs = tuple(self._leg(one) for one in group)
-        units = (
-            Decimal(reduce(gcd, (int(leg.quantity) for leg in legs))) if len(legs) > 1 else legs[0].quantity
-        )
-        limit = None if self._is_market(urgent) else self._limit(legs, units, retry)
-        id_ = digest("close_command", self._account, str(s.epoch), legs[0].key, str(self._serial))
-        command = self._command(id_, CommandAction.CLOSE, group[0].reason)
-        group_ids = {one.group_id for one in group}
-        order = {
-            "strategy": group[0].position.strategy,
-            "quantity": units,
-            "order_type": "MARKET" if limit is None else "LIMIT",
-            "limit_price": limit,
-            "group_id": group_ids.pop() if len(group_ids) == 1 else None,
-        }
-        if len(legs) == 1:
-            order |= {"instrument": legs[0].instrument, "side": legs[0].side}
-        else:
-            ratios = [EXACT.divide(leg.quantity, units) for leg in legs]
-            order["legs"] = tuple(
-                CommandLeg(instrument=leg.instrument, side=leg.side, ratio=ratio)
-                for leg, ratio in zip(legs, ratios, strict=True)
-            )
-        command = command.model_copy(update=order)
+        key, epoch = group[0].position.key, str(self._s.epoch)
+        id_ = digest("close_command", self._account, epoch, key, str(self._serial))
+        plain = self._command(id_, CommandAction.CLOSE, group[0].reason)
+        at_market = any(self._is_market(one) for one in group)
+        command, self._sent[id_] = close_order(self._s, plain, group, retry, at_market)
         self._commands.append(command)
-        self._sent[id_] = Sent(
-            command_id=id_,
-            requests=tuple(dict.fromkeys(id_ for one in group for id_ in one.requests)),
-            strategy=group[0].position.strategy,
-            epoch=s.epoch,
-            round=retry + 1,
-            units=units,
-            legs=legs,
-            order_type=command.order_type,
-            limit_price=limit,
-            group_id=command.group_id,
-            reason=command.reason,
-            issued_at=command.issued_at,
-            expires_at=command.expires_at,
-        )
-
-    def _leg(self, one: Wanted) -> SentLeg:
-        quote = self._s.quotes.get(one.position.instrument.symbol)
-        return SentLeg(
-            key=one.position.key,
-            instrument=one.position.instrument,
-            side="SELL" if one.position.quantity > 0 else "BUY",
-            quantity=one.units,
-            bid=to_decimal(quote.bid) if quote else None,
-            ask=to_decimal(quote.ask) if quote else None,
-            mark=to_decimal(quote.mark) if quote else None,
-            iv=to_decimal(quote.iv) if quote else None,
-        )
-
-    def _limit(self, legs: Sequence[SentLeg], units: Decimal, retry: int) -> Decimal | None:
-        """Return the limit price: of one leg, or what a unit of all may cost. None, the market, without a price."""
-        prices = []
-        for leg in legs:
-            quote = self._s.quotes.get(leg.instrument.symbol)
-            price = limit_price(leg.instrument, leg.side == "BUY", quote, retry, self._s.settings)
-            if price is None:
-                return None
-            prices.append(price)
-        if len(legs) == 1:
-            return prices[0]
-        ratios = [EXACT.divide(leg.quantity, units) for leg in legs]
-        signs = [1 if leg.side == "BUY" else -1 for leg in legs]
-        return sum((s * r * p for s, r, p in zip(signs, ratios, prices, strict=True)), Decimal(0))
 
     def _command(self, id_: str, action: CommandAction, reason: str) -> Command:
-        s = self._s
-        return Command(
-            command_id=id_,
-            account=self._account,
-            action=action,
-            epoch=s.epoch,
-            reason=reason,
-            issued_at=s.now,
-            expires_at=s.now + timedelta(seconds=s.settings.valid_s),
-        )
+        return command_of(self._s, self._account, id_, action, reason)
 
     # --- what the fills have proven, and what people must know ---
 

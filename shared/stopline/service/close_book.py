@@ -27,7 +27,8 @@ from stopline.model.prices import Quote
 from stopline.model.times import utc_text
 from stopline.model.wire import validate
 from stopline.ports import Clock, Where
-from stopline.rules.closing import Situation, Step, advance
+from stopline.rules.close_order import Situation
+from stopline.rules.closing import Step, advance
 from stopline.rules.closing_sent import with_report
 from stopline.service.accounts import AccountReader
 from stopline.service.aggregate import Aggregates, Change

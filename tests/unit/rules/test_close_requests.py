@@ -17,7 +17,8 @@ from stopline.model.closing_state import ClosingState, RequestStatus
 from stopline.model.fill import Fill
 from stopline.model.messages import Command, CommandAction, ExecutionReport, ReportStatus
 from stopline.model.prices import Quote
-from stopline.rules.closing import Situation, Step, advance
+from stopline.rules.close_order import Situation
+from stopline.rules.closing import Step, advance
 from stopline.rules.closing_sent import GRACE, with_report
 from stopline.rules.executions import facts, slippage, with_fills
 

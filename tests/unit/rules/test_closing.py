@@ -16,7 +16,7 @@ from stopline.model.control import Closing, ClosingStatus
 from stopline.model.fill import Fill
 from stopline.model.messages import Command, CommandAction
 from stopline.rules import closing as rules
-from stopline.rules.closing import Situation
+from stopline.rules.close_order import Situation
 from stopline.rules.closing_sent import GRACE
 from stopline.rules.executions import with_fills
 

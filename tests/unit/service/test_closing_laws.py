@@ -158,7 +158,11 @@ class Desk(RuleBasedStateMachine):
 
     def booked(self, symbol: str) -> Decimal:
         book = self.world.book()
-        return sum((p.quantity for p in book.positions.values() if p.instrument.symbol == symbol), Decimal(0)) if book else Decimal(0)
+        return (
+            sum((p.quantity for p in book.positions.values() if p.instrument.symbol == symbol), Decimal(0))
+            if book
+            else Decimal(0)
+        )
 
     def collect(self) -> None:
         self.broker.flush(self.world.clock.now(), self.from_broker.append)
