@@ -5,11 +5,31 @@ import threading
 from collections.abc import Callable
 
 from emulators.bootstrap import Rest
-from emulators.paper_broker import PaperBroker
+from emulators.paper_broker import PaperBroker, TradingStateOf
 from stopline.adapters.memory import MemoryBus
+from stopline.client import Client
+from stopline.model.control import TradingState
 from stopline.model.fill import Fill
 from stopline.model.messages import ExecutionReport
-from stopline.ports import Clock, Outgoing
+from stopline.ports import Clock, Outgoing, Unavailable
+
+
+def leased(client: Client) -> TradingStateOf:
+    """Return the trading state out of the lease of one account, asked for anew when it has run out. Without one the state
+    cannot be read.
+    """
+
+    def state(account: str, strategy: str, underlying: str) -> TradingState:
+        if account != client.account:
+            raise Unavailable(f"the lease is of {client.account}, not of {account}")
+        if not client.is_leased() and not client.renew():
+            raise Unavailable(f"there is no lease: {client.fault}")
+        if client.size(strategy, underlying) > 0:
+            return TradingState.ACTIVE
+        is_halted = client.lease is not None and client.lease.state is TradingState.HALTED
+        return TradingState.HALTED if is_halted else TradingState.REDUCING
+
+    return state
 
 
 def hand_out(broker: PaperBroker, clock: Clock, publish: Callable[[Fill | ExecutionReport], object]) -> None:

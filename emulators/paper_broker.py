@@ -1,30 +1,32 @@
 """A broker on paper: executes orders, and Stopline's close commands, against the latest prices.
 
 It does what a broker adapter of yours has to do: it holds commands back by epoch, expiry and position, asks
-for the trading state before anything that adds risk, and reports each execution under an id that follows from
-the order's, and what became of each command. It is logic only; `emulators/broker_link.py` connects it to the topic `orders`.
+for the trading state before anything that adds risk, halts at once when a kill could not be stored, and reports each
+execution under an id that follows from the order's, and what became of each command. It is logic only;
+`emulators/broker_link.py` connects it to the topic `orders`.
 """
 
 import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
-from enum import StrEnum
 
+from emulators.paper_orders import Due, Misbehaviour, Order, Report, Status, Ticket
 from stopline.model.control import TradingState
 from stopline.model.decimals import EXACT, ZERO
 from stopline.model.errors import Rejected
 from stopline.model.fill import DEFAULT_STRATEGY, Fill, Side
-from stopline.model.instrument import Instrument, Kind
-from stopline.model.messages import Command, CommandAction, ExecutionReport, ReportStatus
+from stopline.model.instrument import Kind
+from stopline.model.messages import HALT_TYPE, Command, CommandAction, ExecutionReport, Halt, ReportStatus
 from stopline.model.prices import Quote
+from stopline.model.scopes import Scope, parse_scope
 from stopline.model.wire import decode_object, validate
 from stopline.risk.border import to_decimal
 
-TradingStateOf = Callable[[str], TradingState]
-"""The trading state that holds for an account; whatever it raises means that the state cannot be read."""
+TradingStateOf = Callable[[str, str, str], TradingState]
+"""The trading state that holds for an account, strategy and underlying; whatever it raises means that it cannot be read."""
 
 FEES: Mapping[Kind, Decimal] = {
     Kind.OPTION: Decimal("0.65"),
@@ -32,82 +34,6 @@ FEES: Mapping[Kind, Decimal] = {
     Kind.EQUITY: Decimal("0.005"),
 }
 """Money per contract or share; other kinds trade without a fee."""
-
-
-class Status(StrEnum):
-    FILLED = "filled"
-    WORKING = "working"  # all or a part waits for a price
-    REFUSED = "refused"
-    DROPPED = "dropped"  # a command that must not be executed, or not any more
-    DUPLICATE = "duplicate"  # seen before: nothing was done
-    CANCELLED = "cancelled"
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What a trader sends. `limit` None: at the market. `order_id` is never executed twice."""
-
-    order_id: str
-    account: str
-    instrument: Instrument
-    side: Side
-    quantity: Decimal
-    strategy: str = DEFAULT_STRATEGY
-    limit: Decimal | None = None
-    group_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What became of an order or command so far, with the reason in one line and its executions."""
-
-    id: str
-    status: Status
-    reason: str = ""
-    fills: tuple[Fill, ...] = ()
-
-
-@dataclass(slots=True)
-class Misbehaviour:
-    """Ways to be a bad broker, for tests. Each counter runs down as it is used."""
-
-    reject: int = 0  # refuse so many orders or commands
-    twice: int = 0  # report so many fills twice
-    renamed: int = 0  # report so many fills once more, under another id
-    late: timedelta = timedelta(0)  # report fills so much after their execution
-    most: Decimal | None = None  # fill at most so many units a price: the rest waits for the next one
-    deaf: int = 0  # ignore so many cancels
-    overdue: bool = False  # go on with commands that have expired
-    apart: int = 0  # execute so many spreads leg by leg, the long leg first, the rest at the next price
-    silent: bool = False  # report nothing about commands
-
-
-@dataclass(frozen=True, slots=True)
-class _Ticket:
-    """What is left of an order, or of a command: that is reduce-only and asks for no trading state."""
-
-    id: str
-    account: str
-    strategy: str
-    instrument: Instrument
-    side: Side
-    left: Decimal
-    limit: Decimal | None
-    group_id: str | None = None
-    expires_at: datetime | None = None
-    command: bool = False
-
-    @property
-    def key(self) -> tuple[str, str, str]:
-        return self.account, self.strategy, self.instrument.symbol
-
-
-@dataclass(frozen=True, slots=True)
-class _Due:
-    """A fill to publish, not before a moment."""
-
-    fill: Fill
-    release_at: datetime
 
 
 @dataclass
@@ -119,15 +45,16 @@ class PaperBroker:
     fees: Mapping[Kind, Decimal] = field(default_factory=lambda: FEES)
     misbehaviour: Misbehaviour = field(default_factory=Misbehaviour)
     published: int = 0  # fills handed to the topic, each time counted
-    unreadable: list[str] = field(default_factory=list)  # why a message on `orders` was no command
+    unreadable: list[str] = field(default_factory=list)  # why a message on `orders` was nothing of Stopline's
+    halts: set[Scope] = field(default_factory=set)  # kills that were not stored when they came
 
     def __post_init__(self) -> None:
         self._quotes: dict[str, Quote] = {}
         self._positions: dict[tuple[str, str, str], Decimal] = defaultdict(Decimal)
         self._epochs: dict[str, int] = {}
         self._reports: dict[str, Report] = {}
-        self._working: dict[str, _Ticket] = {}
-        self._outbox: deque[_Due] = deque()
+        self._working: dict[str, Ticket] = {}
+        self._outbox: deque[Due] = deque()
         self._commands: dict[str, Command] = {}
         self.told: deque[ExecutionReport] = deque()  # reports on commands, to publish
         self._lock = threading.RLock()
@@ -164,7 +91,7 @@ class PaperBroker:
                 return self._note(order.order_id, Status.REFUSED, "the quantity must be above 0")
             if self._rejects():
                 return self._note(order.order_id, Status.REFUSED, "the broker does not take it")
-            ticket = _Ticket(
+            ticket = Ticket(
                 order.order_id,
                 order.account,
                 order.strategy,
@@ -189,7 +116,7 @@ class PaperBroker:
                 return self._note(command.command_id, Status.DROPPED, reason)
             self._epochs[command.account] = command.epoch
             if command.action is CommandAction.CANCEL_ALL:
-                return self._cancel_all(command)
+                return self._cancel(command.command_id, lambda ticket: ticket.is_meant_by(command), now)
             self._commands[command.command_id] = command
             report = self._carry_out(command, now)
             self._tell(report, now)
@@ -202,10 +129,24 @@ class PaperBroker:
             return self._note(command.command_id, Status.REFUSED, "the broker does not take it")
         return self._close_as_one(command, now) if command.legs else self._close(command, now)
 
+    def halt(self, halt: Halt, now: datetime) -> Report:
+        """Halt a scope at once and cancel what works there, until the trading state shows it HALTED."""
+        with self._lock:
+            scope = parse_scope(halt.scope)
+            if scope is None:
+                raise Rejected("UNKNOWN_SCOPE", f"{halt.scope} is no scope")
+            if halt.halt_id in self._reports:
+                return replace(self._reports[halt.halt_id], status=Status.DUPLICATE)
+            self.halts.add(scope)
+            return self._cancel(halt.halt_id, lambda ticket: ticket.is_in(scope), now)
+
     def message(self, data: bytes, now: datetime) -> Report | None:
-        """Carry out a message of the topic `orders`; None where it is no command: see `unreadable`."""
+        """Carry out a message of the topic `orders`; None where it cannot be read: see `unreadable`."""
         try:
-            return self.command(validate(Command, decode_object(data)), now)
+            value = decode_object(data)
+            if value.get("type") == HALT_TYPE:
+                return self.halt(validate(Halt, value), now)
+            return self.command(validate(Command, value), now)
         except Rejected as refused:
             self.unreadable.append(str(refused))
             return None
@@ -256,7 +197,7 @@ class PaperBroker:
             return self._note(command.command_id, Status.DROPPED, "a close needs a whole order")
         if command.order_type == "LIMIT" and command.limit_price is None:
             return self._note(command.command_id, Status.DROPPED, "a limit order needs a limit price")
-        ticket = _Ticket(
+        ticket = Ticket(
             command.command_id,
             command.account,
             command.strategy or DEFAULT_STRATEGY,
@@ -278,7 +219,7 @@ class PaperBroker:
         for leg in command.legs:
             quantity = EXACT.multiply(leg.ratio, command.quantity)
             strategy = command.strategy or DEFAULT_STRATEGY
-            ticket = _Ticket(
+            ticket = Ticket(
                 command.command_id,
                 command.account,
                 strategy,
@@ -311,7 +252,7 @@ class PaperBroker:
             command.command_id, Status.FILLED if whole else Status.REFUSED, "" if whole else "legged out"
         )
 
-    def _reducible(self, ticket: _Ticket) -> Decimal:
+    def _reducible(self, ticket: Ticket) -> Decimal:
         """Return how many units may be closed: what is held, less what works on the same side already."""
         held = self._positions[ticket.key]
         if not held or (held > 0) is (ticket.side is Side.BUY):
@@ -323,16 +264,17 @@ class PaperBroker:
         )
         return max(abs(held) - sum((t.left for t in others), ZERO), ZERO)
 
-    def _cancel_all(self, command: Command) -> Report:
+    def _cancel(self, id_: str, is_meant: Callable[[Ticket], bool], now: datetime) -> Report:
+        """Cancel the working orders that are meant."""
         if self.misbehaviour.deaf > 0:
             self.misbehaviour.deaf -= 1
-            return self._note(command.command_id, Status.FILLED, "")
-        mine = [t for t in self._working.values() if _concerns(command, t)]
-        for ticket in mine:
-            self._tell(self._note(ticket.id, Status.CANCELLED, f"by {command.command_id}"), command.issued_at)
-        return self._note(command.command_id, Status.FILLED, f"{len(mine)} working orders cancelled")
+            return self._note(id_, Status.FILLED, "")
+        meant = [ticket for ticket in self._working.values() if is_meant(ticket)]
+        for ticket in meant:
+            self._tell(self._note(ticket.id, Status.CANCELLED, f"by {id_}"), now)
+        return self._note(id_, Status.FILLED, f"{len(meant)} working orders cancelled")
 
-    def _try(self, ticket: _Ticket, now: datetime) -> Report:
+    def _try(self, ticket: Ticket, now: datetime) -> Report:
         """Execute as much of a ticket as may be executed now."""
         if ticket.expires_at is not None and now >= ticket.expires_at and not self.misbehaviour.overdue:
             return self._note(ticket.id, Status.DROPPED, "it has expired")
@@ -358,7 +300,7 @@ class PaperBroker:
             return self._wait(replace(ticket, left=rest), f"{rest} left")
         return self._note(ticket.id, Status.FILLED, "")
 
-    def _market(self, ticket: _Ticket) -> Decimal | None:
+    def _market(self, ticket: Ticket) -> Decimal | None:
         """Return the price at which a ticket trades now; None without one, or while it is past the limit."""
         quote = self._quotes.get(ticket.instrument.symbol)
         if quote is None:
@@ -373,22 +315,35 @@ class PaperBroker:
         good = price <= ticket.limit if buys else price >= ticket.limit
         return price if good else None
 
-    def _risk_refused(self, ticket: _Ticket, held: Decimal, quantity: Decimal) -> str | None:
-        """Say why an order may not be executed in the account's trading state, or None.
+    def _risk_refused(self, ticket: Ticket, held: Decimal, quantity: Decimal) -> str | None:
+        """Say why an order may not be executed in the trading state that holds for it, or None.
 
-        A state that cannot be read lets nothing through but what makes a position smaller.
+        A state that cannot be read lets nothing through but what makes a position smaller. A kill that was not stored
+        lets nothing through, until the state shows it.
         """
         after = held + (quantity if ticket.side is Side.BUY else -quantity)
         reduces = abs(after) < abs(held) and after * held >= 0
         try:
-            state = self.trading_state(ticket.account)
+            self.halts -= {scope for scope in self.halts if ticket.is_in(scope) and self._is_halted(scope)}
+            state = self.trading_state(ticket.account, ticket.strategy, ticket.instrument.underlying)
         except Exception as problem:  # noqa: BLE001 - whatever the reason: unknown is not ACTIVE
-            return None if reduces else f"the trading state cannot be read ({type(problem).__name__})"
+            state, why = TradingState.REDUCING, f"the trading state cannot be read ({type(problem).__name__})"
+        else:
+            why = f"account {ticket.account} is {state.value}"
+        halted = sorted(str(scope) for scope in self.halts if ticket.is_in(scope))
+        if halted:
+            return f"{halted[0]} is HALTED, which is not stored yet"
         if state is TradingState.HALTED or (state is TradingState.REDUCING and not reduces):
-            return f"account {ticket.account} is {state.value}"
+            return why
         return None
 
-    def _execute(self, ticket: _Ticket, quantity: Decimal, price: Decimal, now: datetime) -> None:
+    def _is_halted(self, scope: Scope) -> bool:
+        """Tell whether the trading state shows a whole scope HALTED: a kill of it is stored, and the state counts."""
+        names = {scope.kind: scope.name}
+        state = self.trading_state(scope.account, names.get("strategy", ""), names.get("underlying", ""))
+        return state is TradingState.HALTED
+
+    def _execute(self, ticket: Ticket, quantity: Decimal, price: Decimal, now: datetime) -> None:
         known = self._reports.get(ticket.id)
         fills = known.fills if known else ()
         fill = Fill(
@@ -407,16 +362,16 @@ class PaperBroker:
         )
         self._positions[ticket.key] = EXACT.add(self._positions[ticket.key], fill.signed_quantity)
         self._reports[ticket.id] = Report(ticket.id, Status.WORKING, "", (*fills, fill))
-        self._outbox.append(_Due(fill, now + self.misbehaviour.late))
+        self._outbox.append(Due(fill, now + self.misbehaviour.late))
         if self.misbehaviour.twice > 0:
             self.misbehaviour.twice -= 1
-            self._outbox.append(_Due(fill, now + self.misbehaviour.late))
+            self._outbox.append(Due(fill, now + self.misbehaviour.late))
         if self.misbehaviour.renamed > 0:
             self.misbehaviour.renamed -= 1
             renamed = fill.model_copy(update={"fill_id": f"{fill.fill_id}-again"})
-            self._outbox.append(_Due(renamed, now + self.misbehaviour.late))
+            self._outbox.append(Due(renamed, now + self.misbehaviour.late))
 
-    def _wait(self, ticket: _Ticket, reason: str) -> Report:
+    def _wait(self, ticket: Ticket, reason: str) -> Report:
         report = self._note(ticket.id, Status.WORKING, reason)
         self._working[ticket.id] = ticket
         return report
@@ -433,14 +388,3 @@ class PaperBroker:
             return False
         self.misbehaviour.reject -= 1
         return True
-
-
-def _concerns(command: Command, ticket: _Ticket) -> bool:
-    """Tell whether a cancel is for a working order: each part that it names must be the order's."""
-    contract = ticket.instrument
-    return (
-        ticket.account == command.account
-        and command.strategy in (None, ticket.strategy)
-        and command.underlying in (None, contract.underlying)
-        and (command.instrument is None or command.instrument.symbol == contract.symbol)
-    )

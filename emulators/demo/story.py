@@ -18,7 +18,8 @@ from emulators.demo import facts, questions
 from emulators.demo.backend import ACCOUNT, TRADER, Backend, DemoFailed, Told
 from emulators.demo.market import DAY, MINUTES, SPY, ZONE, Market, Minute, spxw
 from emulators.demo.screen import Screen, View, money, short
-from emulators.paper_broker import Order, PaperBroker, Status
+from emulators.paper_broker import PaperBroker
+from emulators.paper_orders import Order, Status
 from stopline.ledger.book import Book
 from stopline.model.account import Account
 from stopline.model.control import TradingState, account_scope
@@ -72,7 +73,7 @@ class Story:
         self._pace = 60 / speed if speed else 0.0
         legs = [*CONDOR, *SPREAD, *MORE]
         self._market = Market([spxw(right, strike) for right, strike, _ in legs])
-        self._broker = PaperBroker(lambda account: self._app.trading.for_account(account)[0])
+        self._broker = PaperBroker(lambda *order: self._app.trading.for_order(*order).state)
         self._risk: RiskState | None = None  # as last seen
         self._state = TradingState.ACTIVE.value
         self._now = datetime.min.replace(tzinfo=UTC)

@@ -13,7 +13,8 @@ import requests
 
 from emulators.broker_link import PullLoop
 from emulators.fakes import DiscordFake, SmtpFake, TwilioFake
-from emulators.paper_broker import Order, PaperBroker, Status
+from emulators.paper_broker import PaperBroker
+from emulators.paper_orders import Order, Status
 from emulators.stack import Emulators, Stack
 from stopline.adapters.clock import SystemClock
 from stopline.adapters.firestore import FirestoreStore
@@ -144,7 +145,7 @@ def test_a_breach_by_a_fill_is_on_the_phone_in_the_mail_and_on_discord(desk: Des
 def test_a_kill_is_persisted_before_it_is_answered_and_the_book_is_flat_by_fills(desk: Desk) -> None:
     """R5.1, R4.5, R0.4, F37, F38: kill over HTTP, cancel and close commands, flat only when the fills prove it."""
     open_account(desk, "killed")
-    broker = PaperBroker(trading_state=lambda name: desk.app.trading.for_account(name)[0])
+    broker = PaperBroker(lambda *order: desk.app.trading.for_order(*order).state)
     clock = SystemClock()
     broker.price({"AAPL": Quote(90.0)}, clock.now())
     for number, side in enumerate([Side.BUY, Side.BUY, Side.SELL]):
@@ -178,7 +179,7 @@ def test_a_kill_is_persisted_before_it_is_answered_and_the_book_is_flat_by_fills
 def test_a_broker_that_rejects_is_told_again_until_the_book_is_flat(desk: Desk) -> None:
     """F43, R8.4: the report of a rejection comes back, the retry follows seconds later, and the fills end it."""
     open_account(desk, "refused")
-    broker = PaperBroker(trading_state=lambda name: desk.app.trading.for_account(name)[0])
+    broker = PaperBroker(lambda *order: desk.app.trading.for_order(*order).state)
     clock = SystemClock()
     broker.price({"AAPL": Quote(90.0)}, clock.now())
     broker.order(Order("J1", "refused", SHARE, Side.BUY, Decimal(7)), clock.now())

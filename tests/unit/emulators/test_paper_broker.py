@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -9,13 +10,14 @@ from typing import Any
 import pytest
 
 from emulators.broker_link import serve_embedded
-from emulators.paper_broker import Misbehaviour, Order, PaperBroker, Status
+from emulators.paper_broker import PaperBroker
+from emulators.paper_orders import Misbehaviour, Order, Status
 from stopline.adapters.clock import ManualClock
 from stopline.adapters.memory import MemoryBus
 from stopline.model.control import TradingState
 from stopline.model.fill import Fill, Side
 from stopline.model.instrument import Instrument, Kind
-from stopline.model.messages import Command, CommandAction, ExecutionReport
+from stopline.model.messages import Command, CommandAction, ExecutionReport, Halt
 from stopline.model.prices import Quote
 from stopline.model.wire import canonical
 from stopline.ports import Outgoing, Unavailable
@@ -40,11 +42,22 @@ class Desk:
 
     def __init__(self, **misbehaviour: Any) -> None:
         self.state: TradingState | Exception = TradingState.ACTIVE
+        self.asked: list[tuple[str, str, str]] = []
+        self.state_of: Callable[[str, str, str], TradingState] | None = None
         self.broker = PaperBroker(self._state, misbehaviour=Misbehaviour(**misbehaviour))
         self.broker.price(QUOTES, NOW)
         self.published: list[Fill] = []
 
-    def _state(self, account: str) -> TradingState:
+    def halt(self, id_: str, scope: str) -> Status:
+        halt = Halt(halt_id=id_, scope=scope, actor="ann", reason="x", issued_at=NOW)
+        report = self.broker.message(canonical(halt.model_dump(mode="json")), NOW)
+        assert report is not None
+        return report.status
+
+    def _state(self, account: str, strategy: str, underlying: str) -> TradingState:
+        self.asked.append((account, strategy, underlying))
+        if self.state_of is not None:
+            return self.state_of(account, strategy, underlying)
         if isinstance(self.state, Exception):
             raise self.state
         return self.state
@@ -276,6 +289,54 @@ def test_an_order_that_was_working_asks_again_before_it_trades() -> None:
     (report,) = desk.broker.price({"AAPL": Quote(80.0)}, NOW)
     assert report.status is Status.REFUSED
     assert desk.held == 0
+
+
+@pytest.mark.parametrize("scope", ["global", "account:demo", "strategy:demo:default", "underlying:demo:AAPL"])
+def test_a_kill_that_could_not_be_stored_holds_until_the_state_shows_it(scope: str) -> None:
+    """R5.1, R8.5: the second path of a kill reaches the broker on the topic of commands, and a late answer of before it
+    opens nothing.
+    """
+    desk = Desk()
+    desk.order("o-1", Side.BUY, 10)
+    desk.order("o-2", Side.BUY, 1, limit=Decimal(90))
+    assert desk.halt("h-1", scope) is Status.FILLED
+    report = desk.broker.report("o-2")
+    assert report is not None
+    assert report.status is Status.CANCELLED
+    assert desk.order("o-3", Side.BUY, 1) is Status.REFUSED
+    assert desk.order("o-4", Side.SELL, 1) is Status.REFUSED  # Stopline's own closes are on their way
+    assert desk.close("c-1", Side.SELL, 4) is Status.FILLED
+    desk.state = TradingState.HALTED
+    assert desk.order("o-5", Side.BUY, 1) is Status.REFUSED
+    desk.state = TradingState.ACTIVE  # it was stored, and a person has resumed since
+    assert desk.order("o-6", Side.BUY, 1) is Status.FILLED
+    assert desk.halt("h-1", scope) is Status.DUPLICATE
+    assert desk.order("o-7", Side.BUY, 1) is Status.FILLED
+
+
+@pytest.mark.parametrize("scope", ["account:other", "strategy:demo:core", "underlying:demo:SPX"])
+def test_a_halt_of_something_else_concerns_nobody_here(scope: str) -> None:
+    desk = Desk()
+    desk.halt("h-1", scope)
+    assert desk.order("o-1", Side.BUY, 1) is Status.FILLED
+
+
+def test_a_part_that_is_halted_does_not_prove_that_the_kill_of_the_whole_is_stored() -> None:
+    desk = Desk()
+    desk.halt("h-1", "account:demo")
+    desk.state_of = lambda account, strategy, underlying: (
+        TradingState.HALTED if strategy == "core" else TradingState.ACTIVE
+    )
+    assert desk.order("o-1", Side.BUY, 1, strategy="core") is Status.REFUSED
+    assert desk.order("o-2", Side.BUY, 1) is Status.REFUSED
+    assert desk.broker.halts
+
+
+def test_the_state_is_asked_for_the_strategy_and_underlying_of_an_order() -> None:
+    """R5.1: a strategy that is paused is paused at the broker too."""
+    desk = Desk()
+    desk.order("o-1", Side.BUY, 1, strategy="core")
+    assert desk.asked == [("demo", "core", "AAPL")]
 
 
 # --- bad brokers -------------------------------------------------------------------------------------------

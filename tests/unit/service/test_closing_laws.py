@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from emulators.paper_broker import Misbehaviour, Order, PaperBroker
+from emulators.paper_broker import PaperBroker
+from emulators.paper_orders import Misbehaviour, Order
 from stopline.model.account import Account
 from stopline.model.closing import CloseRequest
 from stopline.model.control import ControlRequest, TradingState
@@ -71,7 +72,7 @@ class Desk(RuleBasedStateMachine):
         self.world = World()
         made: Account = account(calendar="24/7", closing={"multi_leg": multi_leg})
         self.world.open_account(made)
-        self.broker = Watched(lambda _: TradingState.ACTIVE)
+        self.broker = Watched(lambda *_: TradingState.ACTIVE)
         self.to_broker: list[bytes] = []
         self.from_broker: list[Fill | ExecutionReport] = []
         self.number = 0

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emulators.broker_link import hand_out, serve_embedded
-from emulators.paper_broker import Misbehaviour, Order, PaperBroker
+from emulators.paper_broker import PaperBroker
+from emulators.paper_orders import Misbehaviour, Order
 from stopline.model.control import TradingState
 from stopline.model.fill import Fill, Side
 from stopline.model.messages import ExecutionReport
@@ -47,7 +48,7 @@ class Day:
     def __init__(self, exits: dict[str, Any]) -> None:
         self.desk = Embedded(NOON)
         self.desk.app.account_writer.create(account(exits=exits), "ann")
-        self.broker = PaperBroker(lambda _: TradingState.ACTIVE)
+        self.broker = PaperBroker(lambda *_: TradingState.ACTIVE)
         serve_embedded(self.broker, self.desk.bus, self.desk.clock, self.publish)
         self.told: list[dict[str, Any]] = []
 
