@@ -99,7 +99,7 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Served]:
             )
         )  # type: ignore[arg-type]
         principals = {hashlib.sha256(token.encode()).hexdigest(): who for token, who in TOKENS.items()}
-        for getter in ("app", "alerts_app", "history_app"):
+        for getter in ("app", "kill_app", "alerts_app", "history_app"):
             monkeypatch.setattr(stopline.runtime.google, getter, lambda: app)
         monkeypatch.setattr(stopline.runtime.google, "identity", lambda: None)
         chosen = Settings(project="test", principals=principals)

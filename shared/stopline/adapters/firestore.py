@@ -54,7 +54,7 @@ class FirestoreStore:
         timeout_s: float = 10.0,
     ) -> None:
         self._client = Lazy(client or (lambda: _connect(project, database)))
-        self._timeout_s = timeout_s
+        self.timeout_s = timeout_s
 
     def get(self, path: Path) -> Document | None:
         return self.get_all([path])[0]
@@ -130,10 +130,10 @@ class FirestoreStore:
             initial=0.05,
             maximum=1.0,
             multiplier=2.0,
-            timeout=self._timeout_s / 2,
+            timeout=self.timeout_s / 2,
         )
         try:
-            return again(read)(self._timeout_s / 2)
+            return again(read)(self.timeout_s / 2)
         except _failures() as problem:
             raise Unavailable(f"Firestore did not read {what}: {_describe(problem)}") from problem
 
@@ -141,7 +141,7 @@ class FirestoreStore:
         """Commit, again where the server was not there; a later refusal may be our own first try."""
         from google.api_core import exceptions
 
-        deadline = time.monotonic() + self._timeout_s
+        deadline = time.monotonic() + self.timeout_s
         maybe_applied = False
         for attempt in range(_TRIES):
             try:

@@ -41,7 +41,7 @@ class PubSubBus:
     ) -> None:
         self._topics = f"projects/{project}/topics/{prefix}"
         self._client = Lazy(client or _connect)
-        self._timeout_s = timeout_s
+        self.timeout_s = timeout_s
 
     def publish(self, messages: Sequence[Outgoing]) -> list[str]:
         groups: dict[tuple[str, str], list[tuple[int, Outgoing, int]]] = {}
@@ -51,7 +51,7 @@ class PubSubBus:
             )
         ids: dict[int, str] = {}
         failures: list[Exception] = []
-        deadline = time.monotonic() + self._timeout_s
+        deadline = time.monotonic() + self.timeout_s
         for done, ((topic, key), group) in enumerate(groups.items()):
             share = max((deadline - time.monotonic()) / (len(groups) - done), 0.1)
             try:

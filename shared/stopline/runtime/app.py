@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from stopline.service.aggregate import Aggregates
     from stopline.service.alert_desk import AlertDesk
     from stopline.service.cancel_orders import OrderCanceller
+    from stopline.service.carry_halt import HaltCarrier
     from stopline.service.close_book import Closer
     from stopline.service.controls import TradingStates
     from stopline.service.dispatch_alert import AlertDispatcher
@@ -215,6 +216,12 @@ class App:
         from stopline.service.cancel_orders import OrderCanceller
 
         return OrderCanceller(self.controls, self.clock)
+
+    @cached_property
+    def halts(self) -> HaltCarrier:
+        from stopline.service.carry_halt import HaltCarrier
+
+        return HaltCarrier(self.ports.bus, self.clock, self.accounts, self.canceller, self.closer)
 
     @cached_property
     def leases(self) -> Leases:

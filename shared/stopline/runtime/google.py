@@ -13,6 +13,8 @@ from stopline.runtime.app import App, Ports
 from stopline.runtime.auth import EmailOf
 from stopline.runtime.settings import Settings, settings
 
+KILL_STORE_S = 2.0  # for one call; then a kill takes the second path, and anything else is answered 503
+KILL_BUS_S = 3.0  # the state is stored before: what is not published in time the sweep publishes
 _lock = threading.Lock()
 
 
@@ -65,6 +67,18 @@ def clock(chosen: Settings) -> Clock:
     from stopline.adapters.clock import ReplayClock, SystemClock
 
     return ReplayClock(Path(chosen.clock_file)) if chosen.clock_file else SystemClock()
+
+
+@cache
+def kill_app() -> App:
+    """Return the app of the kill switch: it waits for nobody long, because a kill has a second path."""
+    from stopline.adapters.firestore import FirestoreStore
+    from stopline.adapters.pubsub import PubSubBus
+
+    base, chosen = app(), settings()
+    store = FirestoreStore(project=chosen.project, database=chosen.database, timeout_s=KILL_STORE_S)
+    bus = PubSubBus(project=chosen.project, prefix=chosen.prefix, timeout_s=KILL_BUS_S)
+    return App(replace(base.ports, store=store, bus=bus))
 
 
 @cache

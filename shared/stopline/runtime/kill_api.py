@@ -16,12 +16,11 @@ from stopline.model.control import (
     ClosingStatus,
     ControlRequest,
     Standing,
-    TradingState,
     effective_for,
 )
 from stopline.model.decimals import decimal_text
 from stopline.model.errors import Rejected, Transient
-from stopline.model.scopes import parse_scope, scope_account, scope_of
+from stopline.model.scopes import parse_scope, scope_of
 from stopline.model.wire import decode_object, validate
 from stopline.rules.resuming import TooEarly
 from stopline.runtime.app import App
@@ -99,7 +98,12 @@ def _change(app: App, principal: Principal, action: str, body: dict[str, Any]) -
             raise
         log.exception("kill switch: the state cannot be stored, the halt goes out all the same")
         return _unpersisted(app, request)
-    told = _carry_through(app, standing)
+    told: dict[str, str | None] = {}
+    try:
+        told = app.halts.advance(standing)
+    except Transient:  # the state stands: the sweep begins
+        log.exception("kill switch: the accounts that are halted cannot be read")
+        pending = True
     pending = pending or None in told.values()
     facts = {
         **_facts(standing),
@@ -125,23 +129,6 @@ def _unpersisted(app: App, request: ControlRequest) -> Answer:
         "delivery": "published, not persisted",
     }
     return answer(202, facts)
-
-
-def _carry_through(app: App, standing: Standing) -> dict[str, str | None]:
-    """Start the cancels and closings of a halt, by account; None where that could not be done now: the sweep goes on."""
-    result: dict[str, str | None] = {}
-    if standing.state is not TradingState.HALTED:
-        return result
-    account = scope_account(standing.scope)
-    for name in [account] if account else [a.account for a in app.accounts.all()]:
-        try:
-            cancelled = app.canceller.advance(name)
-            closing = app.closer.advance(name) if standing.flatten else None
-            result[name] = closing.status.value if closing else ("CANCELLED" if cancelled else "HALTED")
-        except Transient:
-            log.exception("kill switch: closing is pending", extra={"account": name})
-            result[name] = None
-    return result
 
 
 def _counts(told: Mapping[str, str | None]) -> dict[str, int]:

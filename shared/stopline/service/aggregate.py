@@ -96,6 +96,11 @@ class Aggregates(Generic[S]):
         """Return the state as the store has it now, or None."""
         return self._load(name).state
 
+    def read_all(self, *names: str) -> list[S | None]:
+        """Return several states as the store has them now, in one read."""
+        documents = self._store.get_all([self.path(name) for name in names])
+        return [self.adopt(name, document) for name, document in zip(names, documents, strict=True)]
+
     def peek(self, name: str) -> S | None:
         """Return the cached state, else read it. It may be behind."""
         cached = self._cache.get(name)

@@ -24,8 +24,10 @@ class OrderCanceller:
         """Send the cancels that an account's halts are still owed; return how many. Raises Unavailable or Unpublished:
         what was committed goes out with the next call. `just_read`: the caller has read both controls a moment ago.
         """
-        look = self._documents.peek if just_read else self._documents.read
-        everywhere = look(GLOBAL) or Control(scope=GLOBAL)
+        names = GLOBAL, account_scope(account)
+        look = self._documents
+        held, known = [look.peek(name) for name in names] if just_read else look.read_all(*names)
+        everywhere = held or Control(scope=GLOBAL)
         sent = 0
 
         def decide(control: Control | None, attempt: int) -> Change[Control] | None:
@@ -39,7 +41,6 @@ class OrderCanceller:
             effects = [self._cancel(account, scope, epoch) for scope in scopes]
             return Change(before.model_copy(update={"cancelled": epoch}), effects)
 
-        known = look(account_scope(account))
         if everywhere.state is TradingState.HALTED or (
             known and next(_halted(account, everywhere, known), None)
         ):

@@ -167,10 +167,8 @@ class Closer:
 
     def _held(self, account: str) -> tuple[Control, Control]:
         scope = account_scope(account)
-        return (
-            self._controls.read(GLOBAL) or NO_CONTROL,
-            self._controls.read(scope) or Control(scope=scope),
-        )
+        everywhere, own = self._controls.read_all(GLOBAL, scope)
+        return everywhere or NO_CONTROL, own or Control(scope=scope)
 
     def _situation(
         self,

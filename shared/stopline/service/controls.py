@@ -106,14 +106,18 @@ class TradingStates:
         """Return the state that holds for an account, its epoch, and the controls it comes from. Raises
         Unavailable.
         """
-        held = [self.read(GLOBAL), self.read(account_scope(account))]
+        held = self._held(account)
         state, epoch = effective(*held)
-        return state, epoch, held
+        return state, epoch, [*held]
 
     def for_order(self, account: str, strategy: str, underlying: str) -> Effective:
         """Return what holds for an order of a strategy in an underlying. Raises Unavailable."""
-        own = self.read(account_scope(account))
-        return effective_for(self.read(GLOBAL), own, account, strategy, underlying)
+        return effective_for(*self._held(account), account, strategy, underlying)
+
+    def _held(self, account: str) -> tuple[Control, Control]:
+        names = GLOBAL, account_scope(account)
+        everywhere, own = self._documents.read_all(*names)
+        return everywhere or Control(scope=GLOBAL), own or Control(scope=names[1])
 
     def set(self, request: ControlRequest) -> Standing:
         """Carry out a request once; the same id again changes nothing and answers the same.

@@ -39,8 +39,8 @@ class Leases:
             since = "ever" if beat is None else f"for {int((now - beat.data['at']).total_seconds())} s"
             raise Rejected("SWEEP_SILENT", f"no sweep has come to its end {since}: limits are not watched")
         name = account.account
-        everywhere = self._controls.read(GLOBAL) or Control(scope=GLOBAL)
-        own = self._controls.read(account_scope(name)) or Control(scope=account_scope(name))
+        found = self._controls.read_all(GLOBAL, account_scope(name))
+        everywhere, own = found[0] or Control(scope=GLOBAL), found[1] or Control(scope=account_scope(name))
         holding = effective_for(everywhere, own, name)
         lease = Lease(
             account=name,
