@@ -96,7 +96,7 @@ class EmbeddedBackend:
         def kill_switch(path: str) -> Answer:
             return kill_api.handle(_below(path), lambda: self.app, known)
 
-        @server.route("/api/<path:path>")
+        @server.route("/api/<path:path>", methods=["GET", "POST"])
         def api(path: str) -> Answer:
             return status_api.handle(_below(path), lambda: self.app, known)
 

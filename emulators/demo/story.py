@@ -39,6 +39,7 @@ MORE = [("P", 2630, 4), ("P", 2650, -4)]
 SHARES = 25
 CONDOR_AT, SHARES_AT, SPREAD_AT = 150, 165, 240  # minutes after the opening
 REACTION = 6  # minutes from the breach to the hand on the kill switch
+RELIEF = 8  # and to the acknowledgement of what else is in the messages
 SWEEP_EVERY = 3  # minutes: a desk whose sweep is silent for longer says so
 LOSS = "max_daily_loss"
 
@@ -158,6 +159,8 @@ class Story:
             self._breach()
         elif self._breached_at is not None and number == self._breached_at + REACTION:
             self._kill()
+        elif self._breached_at is not None and number == self._breached_at + RELIEF:
+            self._acknowledge()
 
     def _buy_shares(self) -> None:
         """Buy shares; the broker reports the fill twice, and then something that is no fill."""
@@ -295,6 +298,15 @@ class Story:
             reason = f" ({r['reason']})" if r["reason"] else ""
             at = f"{r['decided_at'].astimezone(ZONE):%H:%M}"
             self._screen.note(at, f"{r['event']} by {r['actor']}{state}{reason}")
+
+    def _acknowledge(self) -> None:
+        """Take what the kill did not: it brought a new alert, and would be escalated."""
+        stands = self._backend.call("GET", "api", f"/v1/accounts/{ACCOUNT}/alerts")["alerts"]
+        for alert in (a for a in stands if a["state"] == "firing"):
+            body = {"reference": alert["alert_id"]}
+            taken = self._backend.call("POST", "api", f"/v1/accounts/{ACCOUNT}/alerts/ack", body)
+            if taken["acknowledged"]:
+                self._screen.event(f"The trader acknowledges: {alert['summary']}. Nobody else is called.")
 
     # --- what the world sends ---
 

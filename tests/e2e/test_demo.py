@@ -67,11 +67,8 @@ def test_the_demo_in_one_process() -> None:
     assert (run.returncode, run.stderr) == (0, "")
     check_story(run.stdout)
     assert "sums in Python stand in for BigQuery" in run.stdout
-    rung = re.search(r"told by (\d+) SMS", run.stdout)
-    assert rung
-    assert (
-        int(rung[1]) <= 6
-    )  # breach, worse by a tenth twice, halt, streak, the rest in one: more would be muted
+    # docs/alerts.md lists them: the breach and the kill ring, all else is read when there is time
+    assert "People were told by 2 SMS, 12 e-mails and 9 Discord messages." in run.stdout
 
 
 def test_without_the_emulators_it_says_what_to_install(tmp_path: Path) -> None:

@@ -86,7 +86,8 @@ class AlertSettings(Message):
 
     `quiet` holds back what is not critical until it ends. A critical alert that nobody acknowledges goes to the
     next of `escalate_to` after each of `escalate_after_s`, then to the operator. What stands is told again after
-    `repeat_..._s`. `per_minute`: so many messages of one kind, then a digest.
+    `repeat_..._s`. `per_minute`: so many messages of one kind, then a digest. `ring_every_s`: so long phones do not ring
+    again for the same incident, and moves of known numbers wait for each other.
     """
 
     people: tuple[Person, ...] = Field(default=(), max_length=20)
@@ -97,6 +98,7 @@ class AlertSettings(Message):
     repeat_critical_s: Annotated[int, Field(ge=60, le=7 * 86_400)] = 3600
     repeat_warning_s: Annotated[int, Field(ge=60, le=7 * 86_400)] = 6 * 3600
     per_minute: Annotated[int, Field(ge=1, le=60)] = 5
+    ring_every_s: Annotated[int, Field(ge=0, le=86_400)] = 300
 
     @model_validator(mode="after")
     def _names_and_times(self) -> "AlertSettings":
@@ -113,6 +115,11 @@ class AlertSettings(Message):
     def person(self, name: str) -> Recipients:
         """Return how one of the people is reached."""
         return next(person.recipients for person in self.people if person.name == name)
+
+    @property
+    def ring_every(self) -> timedelta:
+        """How long phones do not ring again for the same incident."""
+        return timedelta(seconds=self.ring_every_s)
 
     def repeat_after(self, severity: Severity) -> timedelta:
         """Return when what still stands is told again."""

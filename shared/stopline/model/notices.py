@@ -10,6 +10,9 @@ from stopline.model.text import Text
 from stopline.model.times import UtcText
 from stopline.model.wire import Message
 
+Ring = Literal["usual", "quiet", "phone"]
+"""As the routes say; without SMS and calls; or by these alone."""
+
 NOTICE_TYPE: Final = "stopline.notice.v1"
 CHECK_TYPE: Final = "stopline.alert_check.v1"
 
@@ -18,7 +21,8 @@ class Notice(Message):
     """One alert that people are told of now, or several in one.
 
     `stage` 0 goes to those whom the routes name, 1 and more to the next person. `lines` are the single alerts of a
-    digest, the worst first; `covers` their ids, `more` how many it counts without naming them.
+    digest, the worst first; `covers` their ids, `more` how many it counts without naming them. `leave_out`: the mark
+    of an address that knows already.
     """
 
     type: Literal["stopline.notice.v1"] = NOTICE_TYPE
@@ -30,6 +34,8 @@ class Notice(Message):
     covers: tuple[Id, ...] = Field(default=(), max_length=2000)
     more: Annotated[int, Field(ge=0)] = 0
     decided_at: UtcText | None = None
+    ring: Ring = "usual"
+    leave_out: str = Field(default="", max_length=64)
 
 
 class AlertCheck(Message):

@@ -5,24 +5,19 @@
 An alert is one condition: its kind and its object, of one account. People are told when it begins, gets worse or
 better, moves by 10 % since they were last told, and ends; the rest is on record and quiet. What is not told alone
 comes in a digest (`rules/alert_rounds.py`). A critical alert is always told: alone, or named or counted in one.
+For which news phones ring: `rules/ringing.py`.
 """
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from enum import StrEnum
-from zoneinfo import ZoneInfo
-
-from pydantic import AwareDatetime, Field
 
 from stopline.model.alert_settings import AlertSettings
-from stopline.model.decimals import DecimalText
 from stopline.model.ids import digest
 from stopline.model.messages import Alert, Severity
 from stopline.model.notices import Notice
-from stopline.model.wire import Message
+from stopline.rules.incidents import AlertState, Decision, Incidents, Manner, Standing, key_of, words
+from stopline.rules.ringing import doubled, rung
 
 MINUTE = timedelta(minutes=1)
 SOON = timedelta(seconds=30)  # what is over the budget waits this long for others
@@ -38,126 +33,6 @@ SILENCES: Mapping[str, frozenset[str]] = {
     "feed_silent": frozenset({"stale_prices"}),
     "sweep_silent": frozenset({"stale_prices", "feed_silent", "broker_silent"}),
 }
-
-
-class AlertState(StrEnum):
-    PENDING = "pending"
-    FIRING = "firing"
-    ACKNOWLEDGED = "acknowledged"
-    RESOLVED = "resolved"
-
-
-class Standing(Message):
-    """One condition. `told_...` is what people last heard of it; `untold`: there is news for the next digest."""
-
-    alert: Alert  # as it was last raised
-    state: AlertState
-    incident: str
-    since: AwareDatetime
-    seen: tuple[str, ...] = ()
-    count: int = 1
-    untold: bool = False
-    silenced_by: str = ""
-    first_told_at: AwareDatetime | None = None
-    told_at: AwareDatetime | None = None
-    told_severity: Severity | None = None
-    told_current: DecimalText | None = None
-    told_words: str = ""
-    escalated: int = 0
-    acknowledged_by: str = ""
-    acknowledged_at: AwareDatetime | None = None
-    changed_at: AwareDatetime
-
-    @property
-    def live(self) -> bool:
-        """Whether the condition holds."""
-        return self.state is not AlertState.RESOLVED
-
-    @property
-    def critical(self) -> bool:
-        return self.alert.severity is Severity.CRITICAL
-
-    @property
-    def wakes(self) -> bool:
-        """Whether its news may not wait for the morning: it is critical, or it ends something critical."""
-        return self.critical or (self.told_severity is Severity.CRITICAL and self.alert.resolved)
-
-    def changed(self, now: datetime, **fields: object) -> "Standing":
-        return self.model_copy(update={"changed_at": now, **fields})
-
-    def told(self, now: datetime) -> "Standing":
-        """Return it as known to people."""
-        figure = self.alert.figure
-        firing = self.state is AlertState.PENDING
-        return self.model_copy(
-            update={
-                "state": AlertState.FIRING if firing else self.state,
-                "untold": False,
-                "first_told_at": self.first_told_at or now,
-                "told_at": now,
-                "told_severity": self.alert.severity,
-                "told_current": figure.current if figure else None,
-                "told_words": words(self.alert),
-            }
-        )
-
-
-class Incidents(Message):
-    """All alerts of an account (`account` None: the operator's) that stand or ended lately, by kind and object."""
-
-    account: str | None = None
-    serial: int = 0
-    standing: dict[str, Standing] = Field(default_factory=dict)
-    recent: dict[str, tuple[AwareDatetime, ...]] = Field(
-        default_factory=dict
-    )  # last minute's messages by kind
-    beyond: dict[str, str] = Field(
-        default_factory=dict
-    )  # critical ones over KNOWN, still to be told: key -> id
-    unlisted: int = 0  # and over LISTED
-    digest_at: AwareDatetime | None = None
-    incident: str = ""
-    incident_at: AwareDatetime | None = None
-    due_at: AwareDatetime | None = None  # when a check has something to do
-
-    def with_standing(self, key: str, standing: Standing) -> "Incidents":
-        return self.model_copy(update={"standing": {**self.standing, key: standing}})
-
-    def live(self) -> list[Standing]:
-        return [s for s in self.standing.values() if s.live]
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """The state that follows, and what people are told. `outcome`: what became of the alert, in one word."""
-
-    after: Incidents
-    notices: tuple[Notice, ...] = ()
-    outcome: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Manner:
-    """How the account wants to be told, and in which zone."""
-
-    settings: AlertSettings
-    zone: str
-
-    def quiet_until(self, now: datetime) -> datetime | None:
-        """Return when the quiet hours end that hold now, or None."""
-        local = now.astimezone(ZoneInfo(self.zone))
-        quiet = self.settings.quiet
-        return quiet.ends_after(local).astimezone(now.tzinfo) if quiet and quiet.covers(local) else None
-
-
-def key_of(alert: Alert) -> str:
-    """Return what makes alerts of one account the same condition."""
-    return f"{alert.kind}|{alert.object}"
-
-
-def words(alert: Alert) -> str:
-    """Return the summary without its numbers: what is new about an alert that has no figure."""
-    return re.sub(r"[0-9]+", "#", alert.summary)
 
 
 def raised(before: Incidents, alert: Alert, manner: Manner, now: datetime) -> Decision | None:
@@ -190,30 +65,6 @@ def raised(before: Incidents, alert: Alert, manner: Manner, now: datetime) -> De
     return _tell_or_hold(before, key, fresh, known, manner, now)
 
 
-def acknowledged(
-    before: Incidents, reference: str, who: str, now: datetime
-) -> tuple[Incidents, tuple[Standing, ...]]:
-    """Return the state in which somebody has taken what stands, and what that was.
-
-    `reference`: the start of an alert's or incident's id, or of a condition's key; empty: everything that stands.
-    A person who acknowledges one alert of an incident has taken what is known of that incident.
-    """
-    named = [
-        s
-        for key, s in before.standing.items()
-        if s.live and (key.startswith(reference) or s.incident.startswith(reference) or _named(s, reference))
-    ]
-    incidents = {s.incident for s in named}
-    changed = {
-        key: s.changed(now, state=AlertState.ACKNOWLEDGED, acknowledged_by=who, acknowledged_at=now)
-        for key, s in before.standing.items()
-        if s.incident in incidents and s.state in (AlertState.FIRING, AlertState.PENDING)
-    }
-    if not changed:
-        return before, ()
-    return before.model_copy(update={"standing": {**before.standing, **changed}}), tuple(changed.values())
-
-
 def take_budget(before: Incidents, kind: str, settings: AlertSettings, now: datetime) -> Incidents | None:
     """Return the state after one more message of a kind, or None when the minute has had its share."""
     recent = {
@@ -225,10 +76,6 @@ def take_budget(before: Incidents, kind: str, settings: AlertSettings, now: date
     return before.model_copy(
         update={"recent": {k: tuple(v) for k, v in recent.items()} | {kind: (*sent, now)}}
     )
-
-
-def _named(standing: Standing, reference: str) -> bool:
-    return any(id_.startswith(reference) for id_ in standing.seen)
 
 
 def _next(known: Standing | None, alert: Alert, incident: str, now: datetime) -> Standing:
@@ -252,6 +99,8 @@ def _next(known: Standing | None, alert: Alert, incident: str, now: datetime) ->
             state=AlertState.PENDING,
             first_told_at=None,
             escalated=0,
+            rang=False,
+            rang_current=None,
             acknowledged_by="",
             acknowledged_at=None,
         )
@@ -297,20 +146,35 @@ def _silencer(before: Incidents, fresh: Standing) -> str:
 def _tell_or_hold(
     before: Incidents, key: str, fresh: Standing, known: Standing | None, manner: Manner, now: datetime
 ) -> Decision:
-    """Tell it now, or keep it for the digest: over the budget, in quiet hours, beside a critical alert."""
+    """Tell it now, or keep it for the digest: over the budget, in quiet hours, beside a critical alert, or because
+    it only says how far something has moved that people know of.
+    """
     alert = fresh.alert
     eased = known is not None and known.told_severity is Severity.CRITICAL
     urgent = fresh.critical or eased or (alert.resolved and alert.severity is not Severity.INFO)
     quiet_until = None if fresh.critical or eased else manner.quiet_until(now)
     grouped = not urgent and any(s.critical and s.told_at and s is not known for s in before.live())
-    paid = None if quiet_until or grouped else take_budget(before, alert.kind, manner.settings, now)
+    moved_until = _moved_until(fresh, manner.settings)
+    held = quiet_until or grouped or moved_until
+    paid = None if held else take_budget(before, alert.kind, manner.settings, now)
     if paid is not None:
-        notice = Notice(alert=alert, incident=fresh.incident, covers=(alert.alert_id,), decided_at=now)
-        return Decision(paid.with_standing(key, fresh.told(now)), (notice,), "told")
-    at = quiet_until or now + (MINUTE if grouped else SOON)
+        after, told, ring = rung(paid, fresh.told(now), manner.settings, now)
+        notice = Notice(
+            alert=alert, incident=fresh.incident, covers=(alert.alert_id,), ring=ring, decided_at=now
+        )
+        return Decision(after.with_standing(key, told), (notice,), "told")
+    at = max(quiet_until or now + (MINUTE if grouped else SOON), moved_until or now)
     digest_at = min(at, before.digest_at) if before.digest_at else at
-    held = before.with_standing(key, fresh.changed(now, untold=True))
-    return Decision(held.model_copy(update={"digest_at": digest_at}), outcome="held")
+    kept = before.with_standing(key, fresh.changed(now, untold=True))
+    return Decision(kept.model_copy(update={"digest_at": digest_at}), outcome="held")
+
+
+def _moved_until(fresh: Standing, settings: AlertSettings) -> datetime | None:
+    """Return until when the move of a known condition waits for others; None where it is more than a move."""
+    known = fresh.told_at is not None and fresh.told_severity is fresh.alert.severity
+    if not known or fresh.told_at is None or fresh.alert.resolved or doubled(fresh):
+        return None
+    return fresh.told_at + settings.ring_every
 
 
 def _late(before: Incidents, key: str, known: Standing, alert: Alert, now: datetime) -> Decision:

@@ -1,21 +1,16 @@
 """What time does to an account's alerts: digests go out, the next person is told, what stands is told again."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from stopline.model.alert_settings import AlertSettings
 from stopline.model.ids import digest
 from stopline.model.messages import Alert, Severity
-from stopline.model.notices import Notice
-from stopline.rules.alert_lifecycle import (
-    AlertState,
-    Decision,
-    Incidents,
-    Manner,
-    Standing,
-    take_budget,
-)
+from stopline.model.notices import Notice, Ring
+from stopline.rules.alert_lifecycle import take_budget
+from stopline.rules.incidents import AlertState, Decision, Incidents, Manner, Standing
+from stopline.rules.ringing import marked, may_ring, rung, waiting, with_ring
 
 FORGET = timedelta(hours=24)  # a condition that ended, and a warning of which nobody heard more
 LINES = 20  # single alerts that a digest names
@@ -27,9 +22,10 @@ def checked(before: Incidents, manner: Manner, now: datetime) -> Decision:
     after = _forgotten(before, now)
     after = _spoken_again(after, manner.settings, now)
     after, told = _digest(after, manner, now)
+    after, rings = _late_ring(after, manner.settings, now)
     after, escalated = _escalation(after, manner.settings, now)
     due = _due_at(after, manner.settings)
-    return Decision(after.model_copy(update={"due_at": due}), (*told, *escalated))
+    return Decision(after.model_copy(update={"due_at": due}), (*told, *rings, *escalated))
 
 
 def _forgotten(before: Incidents, now: datetime) -> Incidents:
@@ -48,7 +44,7 @@ def _spoken_again(before: Incidents, settings: AlertSettings, now: datetime) -> 
         if s.silenced_by and s.live and not _stands(before, s.silenced_by):
             changed[key] = s.changed(now, silenced_by="", untold=True)
         elif (at := _repeat_at(s, settings)) and at <= now:
-            changed[key] = s.model_copy(update={"untold": True})
+            changed[key] = s.model_copy(update={"untold": True, "rang": False})
     if not changed:
         return before
     return before.model_copy(update={"standing": {**before.standing, **changed}, "digest_at": now})
@@ -85,7 +81,8 @@ def _digest(before: Incidents, manner: Manner, now: datetime) -> tuple[Incidents
         return before.model_copy(update={"digest_at": before.recent["digest"][-1] + timedelta(minutes=1)}), ()
     ranked = sorted(tellable.values(), key=lambda s: (_RANK[s.alert.severity], s.alert.raised_at))
     notice = _digest_notice(paid, ranked, now)
-    told = {key: s.told(now) for key, s in tellable.items()}
+    paid, told, ring = _rung(paid, tellable, manner.settings, now)
+    notice = notice.model_copy(update={"ring": ring})
     after = paid.model_copy(
         update={
             "standing": {**paid.standing, **told},
@@ -98,11 +95,25 @@ def _digest(before: Incidents, manner: Manner, now: datetime) -> tuple[Incidents
     return after, (notice,)
 
 
+def _rung(
+    before: Incidents, held: Mapping[str, Standing], settings: AlertSettings, now: datetime
+) -> tuple[Incidents, dict[str, Standing], Ring]:
+    """Return the conditions as told, and whether phones ring: once for all of them."""
+    after, told = before, {}
+    for key, s in held.items():
+        changed, told[key], _ = rung(before, s.told(now), settings, now)
+        after = after if changed is before else changed
+    if before.beyond and may_ring(before, before.incident, settings, now):
+        after = marked(before, before.incident, now)
+    critical = bool(before.beyond) or any(s.critical and s.live for s in held.values())
+    return after, told, "quiet" if critical and after is before else "usual"
+
+
 def _digest_notice(before: Incidents, held: Sequence[Standing], now: datetime) -> Notice:
     id_ = digest("digest", before.account or "", str(before.serial))
     if len(held) == 1 and not before.beyond:
         [only] = held
-        still = "still so" if only.told_at and only.live else ""
+        still = "still so" if only.told_at and only.live and only.figure == only.told_current else ""
         alert = only.alert.model_copy(update={"alert_id": id_})
         return Notice(alert=alert, incident=only.incident, note=still, covers=_ids(held), decided_at=now)
     more = len(before.beyond) + before.unlisted
@@ -140,6 +151,25 @@ def _ids(held: Sequence[Standing]) -> tuple[str, ...]:
 def _line(s: Standing) -> str:
     word = "RESOLVED" if s.alert.resolved else s.alert.severity.value.upper()
     return f"{word} {s.alert.summary}"[:200]
+
+
+# --- phones ---
+
+
+def _late_ring(
+    before: Incidents, settings: AlertSettings, now: datetime
+) -> tuple[Incidents, tuple[Notice, ...]]:
+    """Ring for what is critical, was told without a ring, and that nobody has taken since."""
+    late = waiting(before)
+    if not late or not all(may_ring(before, s.incident, settings, now) for s in late.values()):
+        return before, ()
+    ranked = sorted(late.values(), key=lambda s: s.alert.raised_at)
+    notice = _digest_notice(before.model_copy(update={"beyond": {}, "unlisted": 0}), ranked, now)
+    after = marked(before, ranked[-1].incident, now)
+    rang = {key: with_ring(s) for key, s in late.items()}
+    return after.model_copy(update={"standing": {**after.standing, **rang}, "serial": after.serial + 1}), (
+        notice.model_copy(update={"ring": "phone"}),
+    )
 
 
 # --- escalation ---------------------------------------------------------------------------------------------
@@ -187,6 +217,8 @@ def _stage(s: Standing, settings: AlertSettings, now: datetime) -> int:
 
 def _due_at(after: Incidents, settings: AlertSettings) -> datetime | None:
     moments = [after.digest_at]
+    if after.rang_at and waiting(after):
+        moments.append(after.rang_at + settings.ring_every)
     for s in after.standing.values():
         moments += [_escalate_at(s, settings), _repeat_at(s, settings)]
         if not (s.critical and s.state is AlertState.FIRING):

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from stopline.model.ids import digest
 from stopline.model.messages import Alert, Severity
-from stopline.model.notices import Notice
+from stopline.model.notices import Notice, Ring
 from stopline.model.recipients import Recipients
 from stopline.model.times import UtcText
 from stopline.model.wire import Message
@@ -90,6 +90,8 @@ class AlertRecord(Message):
     covers: tuple[str, ...] = ()
     more: int = 0
     decided_at: UtcText | None = None
+    ring: Ring = "usual"
+    leave_out: str = ""
 
     @staticmethod
     def of(notice: Notice) -> "AlertRecord":

@@ -7,6 +7,7 @@ from stopline.model.messages import Alert, Severity
 from stopline.model.recipients import Recipients
 
 SMS, VOICE, EMAIL, DISCORD, TELEGRAM, APPRISE = "sms", "voice", "email", "discord", "telegram", "apprise"
+PHONES = frozenset({SMS, VOICE})  # they wake people up
 
 Routes = Mapping[Severity, tuple[str, ...]]
 

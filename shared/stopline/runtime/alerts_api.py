@@ -15,7 +15,7 @@ from stopline.model.control import account_scope
 from stopline.model.errors import Rejected
 from stopline.model.times import utc_text
 from stopline.model.wire import decode_object
-from stopline.rules.alert_lifecycle import Standing
+from stopline.rules.incidents import Standing
 from stopline.runtime.app import App
 from stopline.runtime.auth import Principal, Right
 from stopline.runtime.problems import Answer, answer, problem
@@ -41,11 +41,18 @@ def by_link(request: flask.Request, app: App) -> Answer:
         if links is None:
             raise Rejected("NO_LINKS", "links to acknowledge are not set up here")
         taken = links.read(request.args.get("t", ""), app.clock.now())
-        account, incident = app.alert_desk.account_of(taken.notice_id)
+        record = app.alert_desk.delivered(taken.notice_id)
+        account, incident = record.alert.account, record.incident
         if request.method != "POST":
             return _page(200, "Acknowledge this alert?", _standing(app, account, incident), button=True)
-        who = f"link:{taken.mark}"
-        found = app.alert_desk.acknowledge(account, incident or taken.notice_id, who)
+        reader = next((d for d in record.deliveries if d.to == taken.mark), None)
+        found = app.alert_desk.acknowledge(
+            account,
+            incident or taken.notice_id,
+            f"link:{taken.mark}",
+            shown=f"{reader.channel} {reader.hint}" if reader else "",
+            leave_out=taken.mark,
+        )
     except Rejected as refused:
         lines = [refused.detail, "Acknowledge with `stopline alerts ack`, or open a newer message."]
         return _page(410 if refused.reason == "LINK_EXPIRED" else 404, "This link does not work", lines)

@@ -395,10 +395,18 @@ class App:
 
     @cached_property
     def alert_desk(self) -> AlertDesk:
+        from stopline.service.acts import person_behind
         from stopline.service.alert_desk import AlertDesk, incidents
 
         documents = incidents(self.store, self.relay, self.clock)
-        return AlertDesk(self.store, self.clock, documents, self.accounts)
+        return AlertDesk(
+            self.store,
+            self.clock,
+            documents,
+            self.accounts,
+            self.ports.operator,
+            lambda alert: person_behind(alert, self.trading.standing),
+        )
 
     @cached_property
     def history_keeper(self) -> HistoryKeeper:

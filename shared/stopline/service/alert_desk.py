@@ -6,17 +6,24 @@ A notice rides in the outbox of that document. The function `alerts` delivers it
 crash the next delivery of the alert does, or the sweep publishes it.
 """
 
+from collections.abc import Callable
 from datetime import datetime
 
+from stopline.model.account import Account
 from stopline.model.alert_settings import AlertSettings
 from stopline.model.errors import Rejected
 from stopline.model.ids import digest, document_id
 from stopline.model.messages import Alert, Effect
 from stopline.model.notices import AlertCheck, Notice
+from stopline.model.recipients import Recipients
 from stopline.model.wire import canonical, validate
 from stopline.ports import Bus, Clock, Data, Outgoing, Path, Store, Where
-from stopline.rules.alert_lifecycle import Decision, Incidents, Manner, Standing, acknowledged, raised
+from stopline.rules.acknowledging import TAKEN, acknowledged, others_told, taken_by_act
+from stopline.rules.alert_lifecycle import raised
 from stopline.rules.alert_rounds import checked
+from stopline.rules.audience import reaches_somebody
+from stopline.rules.delivery import AlertRecord
+from stopline.rules.incidents import Decision, Incidents, Manner, Standing
 from stopline.service.accounts import AccountReader
 from stopline.service.aggregate import Aggregates, Change
 from stopline.service.dispatch_alert import COLLECTION as NOTICES
@@ -54,7 +61,9 @@ def incidents(store: Store, relay: Relay, clock: Clock) -> Aggregates[Incidents]
 
 
 class AlertDesk:
-    """Takes alerts, checks and acknowledgements. `zone` is the operator's."""
+    """Takes alerts, checks and acknowledgements. `zone` is the operator's; `person_behind` names whose act an alert
+    tells, if it is a person's.
+    """
 
     def __init__(
         self,
@@ -62,12 +71,16 @@ class AlertDesk:
         clock: Clock,
         documents: Aggregates[Incidents],
         accounts: AccountReader,
+        operator: Recipients,
+        person_behind: Callable[[Alert], str],
         zone: str = "UTC",
     ) -> None:
         self._store = store
         self._clock = clock
         self._documents = documents
         self._accounts = accounts
+        self._operator = operator
+        self._person_behind = person_behind
         self._zone = zone
 
     def receive(self, alert: Alert) -> None:
@@ -75,15 +88,18 @@ class AlertDesk:
         for something else.
         """
         self._refuse_reused_id(alert)
-        manner = self._manner(alert.account)
+        account, manner = self._account(alert.account)
+        person = self._person_behind(alert)
 
         def decide(state: Incidents | None, attempt: int) -> Change[Incidents] | None:
             now = self._clock.now()
             decision = raised(state or Incidents(account=alert.account), alert, manner, now)
             if decision is None:
                 return None
+            if person:
+                decision = taken_by_act(decision, alert, person, manner, now)
             round_ = checked(decision.after, manner, now)
-            effects = _effects(alert.account, (*decision.notices, *round_.notices))
+            effects = self._effects(alert.account, account, (*decision.notices, *round_.notices))
             if decision.outcome != "told":
                 effects.append(_quiet_row(alert, decision))
             return Change(round_.after, effects)
@@ -92,7 +108,7 @@ class AlertDesk:
 
     def check(self, account: str | None) -> None:
         """Do what time has made due for an account's alerts."""
-        manner = self._manner(account)
+        known, manner = self._account(account)
 
         def decide(state: Incidents | None, attempt: int) -> Change[Incidents] | None:
             if state is None:
@@ -100,7 +116,7 @@ class AlertDesk:
             decision = checked(state, manner, self._clock.now())
             if decision.after == state and not decision.notices:
                 return None
-            return Change(decision.after, _effects(account, decision.notices))
+            return Change(decision.after, self._effects(account, known, decision.notices))
 
         self._documents.change(name_of(account), decide)
 
@@ -108,13 +124,17 @@ class AlertDesk:
         """Return an account's alerts; None: the operator's."""
         return self._documents.read(name_of(account)) or Incidents(account=account)
 
-    def acknowledge(self, account: str | None, reference: str, who: str) -> tuple[Standing, ...]:
-        """Note that somebody has taken what stands; return what that was. Escalation ends with it.
+    def acknowledge(
+        self, account: str | None, reference: str, who: str, *, shown: str = "", leave_out: str = ""
+    ) -> tuple[Standing, ...]:
+        """Note that somebody has taken what stands; return what that was. Escalation ends with it, and the others who
+        were called hear of it.
 
         `reference` is the start of an alert's id, of an incident's or of a kind; empty means all of the account.
+        `shown`: what people read for `who`; `leave_out`: the mark of the address that it came from.
         """
         taken: tuple[Standing, ...] = ()
-        manner = self._manner(account)
+        known, manner = self._account(account)
 
         def decide(state: Incidents | None, attempt: int) -> Change[Incidents] | None:
             nonlocal taken
@@ -122,20 +142,20 @@ class AlertDesk:
             after, taken = acknowledged(state or Incidents(account=account), reference, who, now)
             if not taken:
                 return None
+            after, others = others_told(after, taken, shown or who, manner, now, leave_out=leave_out)
             due = checked(after, manner, now)
             row = _ack_row(account, taken, who, now)
-            return Change(due.after, [*_effects(account, due.notices), row])
+            return Change(due.after, [*self._effects(account, known, (*others, *due.notices)), row])
 
         self._documents.change(name_of(account), decide)
         return taken
 
-    def account_of(self, notice_id: str) -> tuple[str | None, str]:
-        """Return the account of a message that went out, and its incident. Raises Rejected when there is none."""
+    def delivered(self, notice_id: str) -> AlertRecord:
+        """Return the record of a message that went out. Raises Rejected when there is none."""
         document = self._store.get(Path(NOTICES, document_id(notice_id)))
         if document is None:
             raise Rejected("UNKNOWN_ALERT", f"there is no message {notice_id[:8]}")
-        record = decode_record(document)
-        return record.alert.account, record.incident
+        return decode_record(document)
 
     def _refuse_reused_id(self, alert: Alert) -> None:
         document = self._store.get(Path(NOTICES, document_id(alert.alert_id)))
@@ -147,15 +167,26 @@ class AlertDesk:
                 "ALERT_ID_REUSED", f"alert id {alert.alert_id} was used for another alert: {known.kind}"
             )
 
-    def _manner(self, name: str | None) -> Manner:
-        """Return how to tell; settings that cannot be read must not silence an alert."""
+    def _account(self, name: str | None) -> tuple[Account | None, Manner]:
+        """Return the account and how to tell; settings that cannot be read must not silence an alert."""
         try:
             account = self._accounts.get(name) if name else None
         except Rejected:
             account = None
         if account is None:
-            return Manner(AlertSettings(), self._zone)
-        return Manner(account.alerting, account.time_zone)
+            return None, Manner(AlertSettings(), self._zone)
+        return account, Manner(account.alerting, account.time_zone)
+
+    def _effects(
+        self, name: str | None, account: Account | None, notices: tuple[Notice, ...]
+    ) -> list[Effect]:
+        """Return the notices as effects. One that repeats what is known goes to nobody but its own readers."""
+        return [
+            Effect(digest("notice", n.alert.alert_id), NOTICES_TOPIC, name or "", n.model_dump(mode="json"))
+            for n in notices
+            if not (n.ring == "phone" or n.alert.kind == TAKEN)
+            or reaches_somebody(n, account, self._operator)
+        ]
 
 
 def publish_checks(store: Store, bus: Bus, clock: Clock, limit: int = 200) -> int:
@@ -181,13 +212,6 @@ def notice_message(effect: Effect) -> Outgoing:
 def name_of(account: str | None) -> str:
     """Return the name of an account's document."""
     return OPERATOR if account is None else account
-
-
-def _effects(account: str | None, notices: tuple[Notice, ...]) -> list[Effect]:
-    return [
-        Effect(digest("notice", n.alert.alert_id), NOTICES_TOPIC, account or "", n.model_dump(mode="json"))
-        for n in notices
-    ]
 
 
 def _quiet_row(alert: Alert, decision: Decision) -> Effect:

@@ -13,16 +13,10 @@ from stopline.model.alert_settings import AlertSettings
 from stopline.model.messages import Alert
 from stopline.model.notices import Notice
 from stopline.model.wire import validate
-from stopline.rules.alert_lifecycle import (
-    KNOWN,
-    LISTED,
-    AlertState,
-    Incidents,
-    Manner,
-    acknowledged,
-    raised,
-)
+from stopline.rules.acknowledging import acknowledged, others_told
+from stopline.rules.alert_lifecycle import KNOWN, LISTED, raised
 from stopline.rules.alert_rounds import checked
+from stopline.rules.incidents import AlertState, Incidents, Manner
 
 NOW = datetime(2026, 11, 20, 15, 2, tzinfo=UTC)  # 10:02 in New York
 NEW_YORK = "America/New_York"
@@ -100,13 +94,84 @@ def test_the_same_condition_again_is_no_news_until_it_clears() -> None:
     assert one.alert(current="3.1") == "told"
 
 
-@pytest.mark.parametrize(("current", "outcome"), [("3.3", "repeated"), ("3.41", "told"), ("2.79", "told")])
+@pytest.mark.parametrize(("current", "outcome"), [("3.3", "repeated"), ("3.41", "held"), ("2.79", "held")])
 def test_a_move_of_a_tenth_since_the_last_notice_is_told_again(current: str, outcome: str) -> None:
-    """R2.12: 10 % of 3.1 is 0.31, up or down."""
-    one = Account()
+    """R2.12: 10 % of 3.1 is 0.31, up or down. Moves wait five minutes for each other and ring no phone."""
+    one = Account(escalate_after_s=[])
     one.alert(current="3.1")
     one.alert(current="3.2")  # moved, but not told: the next one is measured from 3.1
     assert one.alert(current=current) == outcome
+    assert one.wait(240) == []
+    one.alert(current="4")
+    (update,) = one.wait(60)
+    assert (str(update.alert.figure.current), update.ring) == ("4", "quiet")  # type: ignore[union-attr]
+    assert one.wait(600) == []
+
+
+def test_what_has_doubled_since_phones_rang_rings_at_once() -> None:
+    """R6.1: a loss of 3.1 % that becomes one of 6.2 % is no update."""
+    one = Account()
+    outcomes = [one.alert(current=current) for current in ("3.1", "4", "6.2", "7")]
+    assert outcomes == ["told", "held", "told", "held"]
+    assert [n.ring for n in one.told] == ["usual", "usual"]
+
+
+def test_phones_ring_once_for_an_incident_and_later_for_what_nobody_has_taken() -> None:
+    """R6.1: the second critical alert is told at once, without a ring; five minutes after the first ring it rings."""
+    one = Account(escalate_after_s=[])
+    one.alert()
+    one.wait(60)
+    assert one.alert(kind="max_drawdown") == "told"
+    assert [n.ring for n in one.told] == ["usual", "quiet"]
+    (late,) = one.wait(600)
+    assert (late.ring, late.alert.kind) == ("phone", "max_drawdown")
+    assert late.decided_at == NOW + timedelta(minutes=5)
+    one.wait(60)
+    assert one.alert(kind="excessive_loss") == "told"
+    assert one.told[-1].ring == "usual"  # five minutes have passed: the next new one rings at once
+
+
+def test_no_phone_rings_late_for_what_somebody_has_taken() -> None:
+    """R6.3"""
+    one = Account()
+    one.alert()
+    one.alert(kind="max_drawdown")
+    one.state, _ = acknowledged(one.state, "", "ann", one.now)
+    assert one.wait(3600) == []
+
+
+def test_another_incident_rings_whatever_rang_before() -> None:
+    """R6.1: the end of the first story does not silence the next one."""
+    one = Account(ring_every_s=86_400, escalate_after_s=[])
+    one.alert(object="A")
+    one.alert("warning", object="A", resolved=True)
+    one.wait(1200)
+    one.alert(object="B")
+    assert [(n.alert.object, n.ring) for n in one.told if n.alert.severity.value == "critical"] == [
+        ("A", "usual"),
+        ("B", "usual"),
+    ]
+
+
+def test_those_who_were_called_hear_who_has_it() -> None:
+    """R6.3: the account's people and each next person that was called; not the one who has it."""
+    one = Account(
+        people=[{"name": n, "recipients": {"sms": ["+14155550122"]}} for n in ("bob", "cay")],
+        escalate_to=["bob", "cay"],
+    )
+    one.alert()
+    one.alert("warning", kind="max_drawdown")
+    one.wait(300)
+    for who, stages in (("ann", [0, 1, 2]), ("bob", [0, 2])):
+        after, taken = acknowledged(one.state, "", who, one.now)
+        _, notices = others_told(after, taken, who, one.manner, one.now, leave_out="m")
+        assert [(n.stage, n.leave_out) for n in notices] == [(stage, "m") for stage in stages]
+        assert notices[0].alert.summary == f"{who} has it: Loss of the day is too much"
+    one = Account(quiet={"start": "00:00", "end": "23:59"})
+    one.alert("warning")
+    after, taken = acknowledged(one.state, "", "ann", one.now)
+    assert taken
+    assert others_told(after, taken, "ann", one.manner, one.now) == (after, ())  # nobody was told of it
 
 
 def test_another_object_is_another_condition() -> None:
@@ -359,6 +424,8 @@ def test_every_critical_condition_is_told_and_messages_are_bounded(
             within = [a for a in at if a and moment <= a < moment + timedelta(seconds=60)]
             assert len(within) <= 5
     assert not [s for s in one.state.standing.values() if s.critical and s.live and s.told_at is None]
+    one.wait(600)
+    assert not [key for key, s in one.state.standing.items() if s.critical and s.live and not s.rang]
 
 
 def _is_critical(one: Account, key: str) -> bool:

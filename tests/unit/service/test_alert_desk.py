@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 
 from stopline.model.account import Account
+from stopline.model.control import ControlRequest
 from stopline.model.errors import Rejected
 from stopline.model.messages import SweepKind
 from stopline.model.recipients import Recipients
 from stopline.model.wire import validate
 from stopline.ports import Path
+from stopline.rules.delivery import mark
 from stopline.runtime.embedded import Embedded
 
 NOW = datetime(2026, 11, 20, 15, 2, tzinfo=UTC)
@@ -91,6 +93,94 @@ def test_an_acknowledgement_ends_the_escalation_and_is_on_record() -> None:
     assert len(sent(one)) == count
     rows = [r for r in one.history.rows["audit"] if r["event"] == "alerts_acknowledged"]
     assert [(r["actor"], r["scope"]) for r in rows] == [("ann", "account:demo")]
+
+
+def test_the_others_who_were_called_hear_who_has_it() -> None:
+    """R6.3: bob, who got an SMS, and the second number of the account; the one who took it is told nothing."""
+    one = world(people=[{"name": "bob", "recipients": {"sms": ["+14155550122"]}}], escalate_to=["bob"])
+    both = Recipients(sms=("+14155550100", "+14155550111"), email=("ann@example.com",))
+    one.app.account_writer.change("demo", lambda a: a.model_copy(update={"recipients": both}), "ann")
+    raise_alert(one, "a1")
+    one.run()
+    sweep(one, 2)
+    before = len(sent(one))
+    one.app.alert_desk.acknowledge(
+        "demo", "a1", "link:x", shown="sms ...0100", leave_out=mark("sms", "+14155550100")
+    )
+    one.run()
+    assert [(m.channel, m.address) for m in one.channels["sms"].sent[-2:]] == [
+        ("sms", "+14155550111"),
+        ("sms", "+14155550122"),
+    ]
+    assert len(sent(one)) == before + 2  # one mailbox: its reader is the one who took it, or reads the SMS
+    assert "sms ...0100 has it: Loss of the day" in one.channels["sms"].sent[-1].alert.summary
+
+
+def test_who_stops_the_account_by_hand_has_taken_what_stands() -> None:
+    """R6.3: the kill is told to all, and nobody is called for it or for the breach behind it."""
+    one = world()
+    raise_alert(one, "a1")
+    one.run()
+    sweep(one, 2)
+    kill = {"request_id": "k1", "scope": "account:demo", "action": "kill", "actor": "ann", "reason": "out"}
+    one.app.trading.set(validate(ControlRequest, kill))
+    one.run()
+    operator = one.channels["email"].sent[-1]
+    assert (operator.address, operator.alert.summary[:11]) == ("operator@example.com", "ann has it:")
+    states = {
+        s.alert.kind: (s.state.value, s.acknowledged_by) for s in one.app.alert_desk.read("demo").live()
+    }
+    assert states == {
+        "max_daily_loss": ("acknowledged", "ann"),
+        "trading_state": ("acknowledged", "ann"),
+    }
+    sweep(one, 20)
+    assert len([m for m in sent(one) if "nobody has acknowledged" in m[2]]) == 1
+    raise_alert(one, "a2", kind="closing_stuck", object="AAPL")
+    one.run()
+    sweep(one, 2)
+    assert (
+        len([m for m in sent(one) if "nobody has acknowledged" in m[2]]) == 2
+    )  # what comes later is called out
+
+
+def test_a_breaker_that_stops_the_account_has_taken_nothing() -> None:
+    """R6.3: a machine reads no messages."""
+    one = world()
+    kill = {
+        "request_id": "k1",
+        "scope": "account:demo",
+        "action": "kill",
+        "actor": "breaker:x",
+        "reason": "out",
+    }
+    one.app.trading.set(validate(ControlRequest, kill))
+    one.run()
+    sweep(one, 2)
+    assert [m for m in sent(one) if "nobody has acknowledged" in m[2]]
+
+
+def test_an_account_without_a_phone_hears_nothing_twice() -> None:
+    """R6.1: a late ring is for phones; without one it is not a second mail."""
+    one = world(escalate_after_s=[])
+    mail = Recipients(email=("ann@example.com",))
+    one.app.account_writer.change("demo", lambda a: a.model_copy(update={"recipients": mail}), "ann")
+    raise_alert(one, "a1")
+    raise_alert(one, "a2", kind="max_drawdown")
+    one.run()
+    sweep(one, 20)
+    assert [m.alert.kind for m in one.channels["email"].sent] == ["max_daily_loss", "max_drawdown"]
+
+
+def test_a_phone_that_is_all_there_is_hears_what_needs_no_ring() -> None:
+    """R6.1: without another address the update comes as an SMS."""
+    one = world(escalate_after_s=[])
+    phone = Recipients(sms=("+14155550100",))
+    one.app.account_writer.change("demo", lambda a: a.model_copy(update={"recipients": phone}), "ann")
+    raise_alert(one, "a1")
+    raise_alert(one, "a2", kind="max_drawdown")
+    one.run()
+    assert [m.alert.kind for m in one.channels["sms"].sent] == ["max_daily_loss", "max_drawdown"]
 
 
 def test_what_is_not_told_is_on_record_too() -> None:
