@@ -27,9 +27,9 @@ from emulators.topology import load
 
 SENT = int(os.environ.get("STOPLINE_CHAOS", "240"))
 DUPLICATES = 0.3
-ACCOUNTS = 20
 DEADLINE_S = 10  # the least that Pub/Sub allows
 LONG = SENT > 5000
+ACCOUNTS = 200 if LONG else 20  # what comes late folds its position again: a long run is about more than that
 SIZES = (
     (1, 2, 8, 25) if LONG else (1, 1, 2)
 )  # the emulator pushes two messages at a time: a long run packs more in
