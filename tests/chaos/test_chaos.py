@@ -14,25 +14,30 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from e2e.storm import Counted, app_of, check_books, check_effects, create_accounts, make_fills, publish
+from e2e.storm import (
+    Counted,
+    app_of,
+    check_books,
+    check_effects,
+    create_accounts,
+    in_lanes,
+    make_fills,
+    publish,
+)
 
 from emulators import google
 from emulators.stack import Stack
-from emulators.topology import load
 
 SENT = int(os.environ.get("STOPLINE_CHAOS", "240"))
 DUPLICATES = 0.3
 DEADLINE_S = 10  # the least that Pub/Sub allows
 LONG = SENT > 5000
-ACCOUNTS = 200 if LONG else 20  # what comes late folds its position again: a long run is about more than that
-SIZES = (
-    (1, 2, 8, 25) if LONG else (1, 1, 2)
-)  # the emulator pushes two messages at a time: a long run packs more in
+ACCOUNTS = 1000 if LONG else 20  # each late fill folds its position again: a long run is about more than that
+SIZES = (1, 2, 8, 25) if LONG else (1, 1, 2)
 PACE = 8 if LONG else 1
 FAULTY = Path(__file__).parents[1] / "e2e" / "faulty_fills" / "main.py"
 pytestmark = pytest.mark.timeout(120 + SENT / 10)
@@ -94,10 +99,7 @@ def shaken() -> Iterator[Stack]:
         pytest.skip(" ".join(needed))
     if not Path("/proc/self/task").exists():
         pytest.skip("workers are found in /proc, which this system does not have")
-    topology = load()
-    late = replace(topology.subscriptions["fills-push"], ack_seconds=DEADLINE_S)
-    topology = replace(topology, subscriptions={**topology.subscriptions, "fills-push": late})
-    with Stack(topology=topology) as stack:
+    with Stack(topology=in_lanes(ack_seconds=DEADLINE_S)) as stack:
         yield stack.up(
             functions={"fills": FAULTY}, bigquery=False, attempts=100, settings={"LATE_RATE": "0.001"}
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from emulators.stack import Stack
+from emulators.topology import Topology, load
 from stopline.ledger.encoding import decode_book
 from stopline.model.account import Account
 from stopline.model.ids import document_id
@@ -19,6 +21,24 @@ from stopline.model.wire import canonical, validate
 from stopline.runtime.app import App, Ports
 
 Raw = dict[str, Any]
+LANES = 8
+
+
+def in_lanes(**changes: Any) -> Topology:
+    """The topology with topic `fills` and its subscription several times over, all pushed to the one function: the emulator
+    has at most two messages of a subscription under way, and waits for about a second after each that failed.
+    """
+    topology = load()
+    fills = replace(topology.subscriptions["fills-push"], **changes)
+    lanes = [f"fills-{number}" for number in range(LANES)]
+    return replace(
+        topology,
+        topics={**topology.topics, **dict.fromkeys(lanes, topology.topics["fills"])},
+        subscriptions={
+            **topology.subscriptions,
+            **{f"{lane}-push": replace(fills, topic=lane) for lane in lanes},
+        },
+    )
 
 
 def make_fills(rng: random.Random, start: datetime, count: int, accounts: int) -> list[Raw]:
@@ -98,7 +118,7 @@ def app_of(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> App:
 def publish(
     stack: Stack, fills: Sequence[Raw], rng: random.Random, sizes: Sequence[int] = (1, 2, 8, 25)
 ) -> int:
-    """Publish fills in any order, each message a few of one account; return the number of messages."""
+    """Publish fills in any order and lane, each message a few of one account; return the number of messages."""
     by_account = defaultdict(list)
     for fill in fills:
         by_account[fill["account"]].append(fill)
@@ -110,7 +130,7 @@ def publish(
             messages.append(part[0] if len(part) == 1 else {"type": "stopline.fills.v1", "fills": part})
     rng.shuffle(messages)
     for body in messages:
-        stack.publish("fills", canonical(body))
+        stack.publish(f"fills-{rng.randrange(LANES)}", canonical(body))
     return len(messages)
 
 

@@ -7,7 +7,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from e2e.storm import Counted, app_of, check_books, check_effects, create_accounts, make_fills, publish
+from e2e.storm import (
+    Counted,
+    app_of,
+    check_books,
+    check_effects,
+    create_accounts,
+    in_lanes,
+    make_fills,
+    publish,
+)
 
 from emulators.stack import Emulators, Stack
 
@@ -17,7 +26,7 @@ ACCOUNTS, FILLS, DUPLICATES = 50, 5_000, 0.3
 @pytest.fixture(scope="module")
 def faulty(emulators: Emulators) -> Iterator[Stack]:
     """A stack whose fills function fails; the topics behind it are pulled by the test."""
-    with Stack(emulators=emulators) as running:
+    with Stack(emulators=emulators, topology=in_lanes()) as running:
         main = Path(__file__).parent / "faulty_fills" / "main.py"
         yield running.up(functions={"fills": main}, bigquery=False, attempts=50)
 
