@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from werkzeug.test import TestResponse
 
+from stopline.model.closing import CloseRequest
 from stopline.model.fill import Fill
 from stopline.model.prices import PriceBatch, Quote
+from stopline.model.statement import Statement
+from stopline.model.times import utc_text
 
 from .conftest import NOON, Served, open_accounts, raw_fill
 
@@ -65,8 +69,6 @@ def test_a_kill_refuses_what_adds_and_lets_go_what_reduces(api: Served) -> None:
 
 def test_stale_prices_refuse(api: Served) -> None:
     """R2.6, I7."""
-    from datetime import timedelta
-
     api.world.clock.set(NOON + timedelta(seconds=61))
     facts = call(api, "POST", "demo/check", order()).get_json()
     assert ("no_price", "SPY") in {(r["code"], r["object"]) for r in facts["reasons"]}
@@ -76,6 +78,94 @@ def test_with_the_store_down_nothing_is_approved(api: Served) -> None:
     """R2.6: fail closed."""
     api.outage()
     assert call(api, "POST", "demo/check", order()).status_code == 503
+
+
+# --- what works already ---
+
+
+def tell(served: Served, *orders: dict[str, Any], at: datetime = NOON, **more: Any) -> None:
+    told = {
+        "statement_id": f"S-{at.timestamp()}",
+        "broker": "paper",
+        "account": "demo",
+        "as_of": utc_text(at),
+    }
+    app = served.world.app
+    app.statement_recorder.record(Statement.model_validate({**told, "working": orders, **more}))
+
+
+def works(side: str, quantity: str, **more: Any) -> dict[str, Any]:
+    return {"instrument": SPY, "side": side, "quantity": quantity, "limit_price": "100", **more}
+
+
+def test_the_orders_that_a_broker_has_told_count(api: Served) -> None:
+    """R2.6, domain case 17: 10 are held; with 6 being sold a sale of 5 does not reduce, and one of 4 does."""
+    assert call(api, "POST", "demo/check", order("SELL", "5", reduce_only=True)).get_json()["reducing"]
+    tell(api, works("SELL", "6", order_id="O-1"), works("BUY", "80", order_id="O-2"))
+    facts = call(api, "POST", "demo/check", order("SELL", "5", reduce_only=True)).get_json()
+    assert (facts["reducing"], facts["largest"], facts["working"]) == (False, "4", 2)
+    assert facts["versions"]["working_orders"] == utc_text(NOON)
+    assert call(api, "POST", "demo/check", order(quantity="5")).get_json()["largest"] == "10"
+    again = order(quantity="80", order_id="O-2")  # the order itself, asked about before it goes on
+    assert call(api, "POST", "demo/check", again).get_json()["approved"]
+    smaller = order(quantity="70", working=[works("BUY", "20", order_id="O-2")])
+    assert call(api, "POST", "demo/check", smaller).get_json()["approved"]
+
+
+def test_what_was_executed_since_no_longer_works(api: Served) -> None:
+    """R2.6: named fills count for their order, others for orders without a name; a list is not counted twice."""
+    tell(api, works("SELL", "6", order_id="O-1"), works("SELL", "3"), at=NOON)
+    sold = [
+        raw_fill(
+            "E-2",
+            side="SELL",
+            quantity="5",
+            executed_at=utc_text(NOON + timedelta(seconds=1)),
+            order_id="O-1",
+        ),
+        raw_fill("E-3", side="SELL", quantity="2", executed_at=utc_text(NOON + timedelta(seconds=2))),
+    ]
+    api.world.app.recorder.record([Fill.model_validate(one) for one in sold], "m-2")
+    facts = call(api, "POST", "demo/check", order("SELL", "2", reduce_only=True)).get_json()
+    assert (facts["working"], facts["largest"]) == (2, "1")  # 3 held, 1 + 1 work
+
+
+def test_a_statement_without_orders_leaves_the_last_ones_and_old_ones_end(api: Served) -> None:
+    """R2.6: what must be known and is too old refuses what adds, and nothing else."""
+    tell(api, works("BUY", "80", order_id="O-2"))
+    tell(api, at=NOON + timedelta(seconds=1), working=None)
+    assert call(api, "POST", "demo/check", order(quantity="11")).get_json()["largest"] == "10"
+    told = patch(1, risk={"needs_working": True, "working_max_age_s": 30})
+    assert call(api, "PATCH", "demo/settings", told).status_code == 200
+    assert call(api, "POST", "demo/check", order(quantity="10")).get_json()["approved"]
+    api.world.clock.set(NOON + timedelta(seconds=31))
+    facts = call(api, "POST", "demo/check", order()).get_json()
+    assert [(r["code"], r["object"]) for r in facts["reasons"]] == [("working_unknown", "paper")]
+    assert call(api, "POST", "demo/check", order("SELL")).get_json()["approved"]
+
+
+def test_closes_that_are_out_count_as_working(api: Served) -> None:
+    """Domain 2.4: what Stopline sells already is not sold again, by whatever name the broker gives it."""
+    facts = {"request_id": "c-1", "account": "demo", "rule": "person", "reason": "test", "cause": "ann"}
+    app = api.world.app
+    app.closer.ask(CloseRequest.model_validate({**facts, "requested_at": utc_text(NOON)}))
+    app.closer.advance("demo")
+    [sent] = api.world.app.closings.read("demo").sent.values()
+    facts = call(api, "POST", "demo/check", order("SELL", "5", reduce_only=True)).get_json()
+    assert (facts["reducing"], facts["working"]) == (False, 1)
+    tell(api, works("SELL", "10", order_id=sent.command_id))
+    assert call(api, "POST", "demo/check", order()).get_json()["working"] == 1
+
+
+def test_a_size_is_whole_lots_of_the_contract_and_a_share_of_the_volume(api: Served) -> None:
+    """R2.6, R3.1: 2 % of a day's 4,850 shares are 97, in lots of 25."""
+    steps = {"equity:SPY": {"lot": "25", "tick": "0.01"}}
+    changed = call(api, "PATCH", "demo/settings", patch(1, sizing={"volume_share": "2"}, increments=steps))
+    assert changed.status_code == 200
+    facts = call(api, "POST", "demo/size", {"order": order(), "volume": "4850"}).get_json()
+    assert (facts["quantity"], facts["lot"], facts["capped_by"]) == ("75", "25", "volume")
+    thin = call(api, "POST", "demo/size", {"order": order(), "volume": "100"}).get_json()
+    assert (thin["quantity"], thin["reason"]) == ("0", "less than one lot of 25, by volume")
 
 
 def test_a_size_is_what_the_check_lets_pass(api: Served) -> None:

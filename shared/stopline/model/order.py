@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from stopline.model.decimals import DecimalText
 from stopline.model.fill import DEFAULT_STRATEGY
-from stopline.model.ids import Name
+from stopline.model.ids import Id, Name
 from stopline.model.instrument import Instrument, Kind
 from stopline.model.wire import Message
 
@@ -32,8 +32,11 @@ class OrderLeg(Message):
 
 
 class WorkingOrder(Message):
-    """An order that is at the broker already and may still be filled."""
+    """An order that is at the broker already and may still be filled: `quantity` is what is left of it, `order_id` the
+    name that the broker's fills give it. A stop order that waits for its price is one too.
+    """
 
+    order_id: Id | None = None
     strategy: Name = DEFAULT_STRATEGY
     instrument: Instrument
     side: Side
@@ -50,7 +53,9 @@ class Order(Message):
 
     `stop` and `target` are prices of the whole as it is quoted: of one leg its own price; of a spread that was sold
     for 2.00, 4.00 is where it has lost 2.00. `confidence` is of the signal, from 0 to 1. `reduce_only`: refused where
-    it would do more. `epoch`: the trading state's that the sender has seen. `working` are the account's other orders.
+    it would do more. `epoch`: the trading state's that the sender has seen. `working` are the account's other orders,
+    beside those that the store knows: one with the `order_id` of one of those counts in its place. `order_id`: the
+    order's own, where it is at the broker already and asked about again: then it is not counted beside itself.
     """
 
     strategy: Name = DEFAULT_STRATEGY
@@ -62,6 +67,7 @@ class Order(Message):
     confidence: Annotated[DecimalText, Field(ge=0, le=1)] | None = None
     reduce_only: bool = False
     epoch: int | None = Field(default=None, ge=0)
+    order_id: Id | None = None
     working: Annotated[tuple[WorkingOrder, ...], Field(max_length=200)] = ()
 
     @model_validator(mode="after")

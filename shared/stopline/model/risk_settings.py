@@ -30,6 +30,8 @@ class RiskSettings(Message):
     `strategy_capital`: the equity that a strategy's drawdown is a percentage of; without, the account's capital.
     `min_risk_reward`, `min_confidence`: what an order must bring; None: the profile's (rules/pretrade.py), 0: off.
     `market_collar`: a market order is valued this far, in percent, beyond its mark.
+    `working_max_age_s`: for how long the check counts the working orders that a broker has told. `needs_working`: it
+    refuses what adds risk unless every broker has told them within that time.
     """
 
     peak_mode: Literal["real_time", "end_of_day"] = "real_time"
@@ -41,3 +43,5 @@ class RiskSettings(Message):
     min_risk_reward: Annotated[DecimalText, Field(ge=0, le=100)] | None = None
     min_confidence: Annotated[DecimalText, Field(ge=0, le=1)] | None = None
     market_collar: Annotated[DecimalText, Field(ge=0, le=50)] = Field(default="1", validate_default=True)
+    working_max_age_s: Annotated[int, Field(ge=1, le=86_400)] = 900
+    needs_working: bool = False

@@ -15,7 +15,8 @@ Percent = Annotated[DecimalText, Field(gt=0, le=100)]
 class SizingSettings(Message):
     """`risk`: what an order may lose at its stop, by `fixed_fractional`. `amount`: money put into an order, by
     `fixed_amount`. `volatility`: what an order may move on an ordinary day, by `risk_parity`. `dynamic`: the size
-    follows signal strength, volatility and recent performance.
+    follows signal strength, volatility and recent performance. `volume_share`: the most of an ordinary day's volume that an
+    order may be, where the volume is told.
     """
 
     method: Method = "fixed_fractional"
@@ -23,3 +24,4 @@ class SizingSettings(Message):
     amount: Annotated[DecimalText, Field(gt=0)] | None = None
     volatility: Percent = Decimal("0.5")
     dynamic: bool = True
+    volume_share: Percent = Decimal(1)

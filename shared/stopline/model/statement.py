@@ -1,17 +1,20 @@
 """Statements: what a broker says an account holds, and what it says the account is worth and binds."""
 
+from datetime import datetime
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
 from stopline.model.decimals import DecimalText
 from stopline.model.ids import Currency, Id, Name, Symbol
+from stopline.model.order import WorkingOrder
 from stopline.model.text import Text
 from stopline.model.times import UtcText
 from stopline.model.wire import Message
 
 STATEMENT_TYPE: Final = "stopline.statement.v1"
 MAX_HOLDINGS = 2_000
+MAX_WORKING = 500
 
 
 class Holding(Message):
@@ -34,7 +37,8 @@ class Statement(Message):
     `complete`: every open position is in it, so that what is missing is flat there. A read that failed, or gave a
     part, is sent with `complete` false and why in `problem`: it never says that anything is flat. `unread` are lines
     that name no instrument that could be read. `equity` and `margin` (bound now) are the broker's own numbers, in
-    `currency`: they are shown beside ours and never replace them.
+    `currency`: they are shown beside ours and never replace them. `working`: every order that may still be executed there;
+    None where that was not asked. `working_as_of`: when it was, if not at `as_of`.
     """
 
     type: Literal["stopline.statement.v1"] = STATEMENT_TYPE
@@ -49,6 +53,8 @@ class Statement(Message):
     currency: Currency | None = None
     equity: DecimalText | None = None
     margin: DecimalText | None = None
+    working: Annotated[tuple[WorkingOrder, ...], Field(max_length=MAX_WORKING)] | None = None
+    working_as_of: UtcText | None = None
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
@@ -56,7 +62,15 @@ class Statement(Message):
             raise ValueError("positions names a symbol twice: add them up")
         if self.currency is None and not (self.equity is None and self.margin is None):
             raise ValueError("equity and margin need the currency that they are in")
+        ids = [order.order_id for order in self.working or () if order.order_id is not None]
+        if len(set(ids)) != len(ids):
+            raise ValueError("working names an order twice")
         return self
+
+    @property
+    def orders_at(self) -> datetime | None:
+        """When its working orders were asked for; None where they were not."""
+        return None if self.working is None else self.working_as_of or self.as_of
 
     @property
     def tells_all(self) -> bool:

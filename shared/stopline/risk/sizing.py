@@ -6,7 +6,7 @@ Sources: Kelly, A new interpretation of information rate (1956); Thorp, The Kell
 Vince, The mathematics of money management (1992).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_FLOOR, Decimal
 
@@ -31,11 +31,14 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """`quantity`: whole lots. `steps`: what made it larger or smaller, in order. `reason`: why it is 0."""
+    """`quantity`: whole lots. `steps`: what made it larger or smaller, in order. `reason`: why it is 0. `capped_by`: the
+    cap that made it smaller, if one did.
+    """
 
     quantity: Decimal
     steps: tuple[Step, ...] = ()
     reason: str = ""
+    capped_by: str = ""
 
 
 def kelly(win_rate: Decimal, payoff: Decimal) -> Decimal:
@@ -94,21 +97,24 @@ def performance_factor(results: Sequence[Decimal]) -> Decimal:
     return min(max(ONE + divide(sum(results, ZERO), moved), LOSING_LEAST), WINNING_MOST)
 
 
-def sized(base: Decimal, steps: Sequence[Step], cap: Decimal | None, lot: Decimal) -> Size:
-    """Return a size: the base times every factor, at most `cap` (None: no cap), rounded down to whole lots.
+def sized(base: Decimal, steps: Sequence[Step], caps: Mapping[str, Decimal], lot: Decimal) -> Size:
+    """Return a size: the base times every factor, at most the lowest of the caps (by name), rounded down to whole lots.
 
-    A factor of 0 (a breaker that is open) makes it 0. Factors below 0 are taken as 0.
+    A factor of 0 (a breaker that is open) makes it 0. Factors and caps below 0 are taken as 0.
     """
     quantity = max(base, ZERO)
     for step in steps:
         quantity *= max(step.factor, ZERO)
-    capped = quantity if cap is None else min(quantity, max(cap, ZERO))
-    whole = whole_lots(capped, lot)
+    name, cap = min(caps.items(), key=lambda item: item[1], default=("", quantity))
+    capped_by = name if cap < quantity else ""
+    whole = whole_lots(min(quantity, max(cap, ZERO)), lot)
     if whole:
-        return Size(whole, tuple(steps))
+        return Size(whole, tuple(steps), capped_by=capped_by)
     stopping = next((f"{s.name} is 0" for s in steps if s.factor <= 0), "")
     none = "nothing to size by" if base <= 0 else f"less than one lot of {lot:f}"
-    return Size(ZERO, tuple(steps), stopping or none)
+    if capped_by and whole_lots(quantity, lot):
+        none += f", by {capped_by}"
+    return Size(ZERO, tuple(steps), stopping or none, capped_by)
 
 
 def whole_lots(quantity: Decimal, lot: Decimal) -> Decimal:

@@ -16,13 +16,14 @@ from stopline.model.account import Account
 from stopline.model.control import Effective, TradingState
 from stopline.model.decimals import EXACT, ZERO, divide
 from stopline.model.instrument import Instrument
-from stopline.model.order import Order, OrderLeg
+from stopline.model.order import Order, OrderLeg, WorkingOrder
 from stopline.rules.figures import Figures
 from stopline.rules.limit import ACCOUNT, Gate, Level, Reading, Scope, level_of
 from stopline.rules.limit_exposure import position_name
 from stopline.rules.limits import readings
 from stopline.rules.open_risk import Rate, Valued, converted, open_risks
 from stopline.rules.order_risk import OrderRisk, leg_price, order_risk
+from stopline.rules.order_steps import off_steps
 from stopline.rules.reducing import truly_reduces
 
 MOST_LOTS = 1 << 20  # how far the largest size is looked for
@@ -57,7 +58,7 @@ class Reason:
 @dataclass(frozen=True, slots=True)
 class Desk:
     """What an order is judged by. `marks`: usable prices only; `blocked`: instruments whose book is in doubt, and
-    why; `rate` turns money into the account's currency.
+    why; `rate` turns money into the account's currency. `silent`: brokers whose working orders must be known, and are not.
     """
 
     figures: Figures
@@ -65,6 +66,7 @@ class Desk:
     rate: Rate
     state: Effective
     blocked: Mapping[str, str]
+    silent: Sequence[str] = ()
 
     @property
     def account(self) -> Account:
@@ -181,6 +183,13 @@ def _refusals(order: Order, desk: Desk) -> list[Reason]:
         symbol = leg.instrument.symbol
         if symbol in desk.blocked:
             reasons.append(Reason("blocked_instrument", symbol, desk.blocked[symbol]))
+    for broker in desk.silent:
+        reasons.append(
+            Reason("working_unknown", broker, "its working orders are not known, or were told too long ago")
+        )
+    for symbol, what, given, step in off_steps(order, desk.account.increments):
+        detail = f"the {what} is not a multiple of {step:f}"
+        reasons.append(Reason("off_step", symbol, detail, current=given, limit=step, unit=what))
     return reasons
 
 
@@ -220,12 +229,12 @@ def _worth_it(order: Order, desk: Desk, risk: OrderRisk) -> list[Reason]:
 
 
 def _against_limits(order: Order, desk: Desk, risk: OrderRisk) -> list[Reason]:
-    """Hold the account against its limits with the order filled: alone, and with all working orders that add."""
+    """Hold the account against its limits with the order filled: alone, and with what works in `_worst_cases`."""
     before = {r.key: r for r in readings(desk.figures, {})}
     involved = _involved(order)
     found: dict[str, Reason] = {}
-    for with_working in (False, True) if order.working else (False,):
-        after, unpriced = _filled(order, desk, with_working)
+    for working in _worst_cases(order, desk):
+        after, unpriced = _filled(order, desk, working)
         for symbol in unpriced:
             found[symbol] = Reason("no_price", symbol, "a working order has no usable price")
         lost = converted(  # without a stop the order is refused for that alone
@@ -285,21 +294,41 @@ def _stopped(f: Figures, order: Order, lost: Decimal | None) -> Figures:
     )
 
 
-def _filled(order: Order, desk: Desk, with_working: bool) -> tuple[Figures, list[str]]:
-    """Return the figures as if the order were filled, and the working orders that cannot be valued."""
+def _worst_cases(order: Order, desk: Desk) -> list[tuple[WorkingOrder, ...]]:
+    """Return which working orders may be filled before the order: none, those that add, those that go the order's way
+    (with a close that works already it may pass zero), and all (a close may take the long leg of a spread away).
+    """
+    held = {v.position.key: v.position.quantity for v in desk.figures.positions}
+    ways = {position_key(order.strategy, leg.instrument.symbol): leg.signed > 0 for leg in order.legs}
+
+    def adds(working: WorkingOrder) -> bool:
+        return held.get(_key(working), ZERO) * working.signed >= 0
+
+    def goes_along(working: WorkingOrder) -> bool:
+        way = ways.get(_key(working))
+        return adds(working) if way is None else way is (working.signed > 0)
+
+    every = order.working
+    cases = [(), tuple(filter(adds, every)), tuple(filter(goes_along, every)), every]
+    return list(dict.fromkeys(cases))
+
+
+def _key(working: WorkingOrder) -> str:
+    return position_key(working.strategy, working.instrument.symbol)
+
+
+def _filled(order: Order, desk: Desk, working: Sequence[WorkingOrder]) -> tuple[Figures, list[str]]:
+    """Return the figures as if the order and working ones were filled, and those of them that cannot be valued."""
     f = desk.figures
     held = {v.position.key: v for v in f.positions}
     unpriced = []
-    if with_working:
-        for working in order.working:
-            known = held.get(position_key(working.strategy, working.instrument.symbol))
-            adds = known is None or (known.position.quantity > 0) == (working.signed > 0)
-            leg = OrderLeg(instrument=working.instrument, side=working.side, limit_price=working.limit_price)
-            price = leg_price(leg, desk.marks, desk.account.risk.market_collar)
-            if adds and (price is None or working.instrument.symbol not in desk.marks):
-                unpriced.append(working.instrument.symbol)
-            elif adds and price is not None:
-                _add(held, working.strategy, working.instrument, working.signed, price, desk)
+    for one in working:
+        leg = OrderLeg(instrument=one.instrument, side=one.side, limit_price=one.limit_price)
+        price = leg_price(leg, desk.marks, desk.account.risk.market_collar)
+        if price is None or one.instrument.symbol not in desk.marks:
+            unpriced.append(one.instrument.symbol)
+        else:
+            _add(held, one.strategy, one.instrument, one.signed, price, desk)
     for leg, price in zip(order.legs, _prices(order, desk) or (), strict=True):
         change = EXACT.multiply(leg.signed, order.quantity)
         _add(held, order.strategy, leg.instrument, change, price, desk)

@@ -120,7 +120,9 @@ class App:
 
     @cached_property
     def order_desk(self) -> OrderDesk:
+        from stopline.service.books import FillLog
         from stopline.service.order_desk import OrderDesk
+        from stopline.service.working_orders import WorkingOrders
 
         return OrderDesk(
             self.clock,
@@ -131,6 +133,7 @@ class App:
             self.trading,
             self.factors,
             self.reconciliations,
+            WorkingOrders(self.statements, self.closings, FillLog(self.store)),
         )
 
     @cached_property

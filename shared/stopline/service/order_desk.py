@@ -16,6 +16,7 @@ from stopline.ports import Clock
 from stopline.risk.border import to_decimal
 from stopline.risk.columns import columns
 from stopline.rules.figures import figures
+from stopline.rules.order_steps import with_lot
 from stopline.rules.pretrade import Decision, Desk, check, legs_of
 from stopline.rules.track import NEW
 from stopline.service.accounts import AccountReader
@@ -27,17 +28,21 @@ from stopline.service.market import market_of, needs_returns
 from stopline.service.marks import MarkTable, is_usable
 from stopline.service.reconciliations import Reconciliation, blocked_symbols
 from stopline.service.risk_state import RiskState
+from stopline.service.working_orders import WorkingOrders
 
 
 @dataclass(frozen=True, slots=True)
 class Versions:
-    """What a decision was made by, so that it can be told later: settings, book, newest price, trading state."""
+    """What a decision was made by, so that it can be told later: settings, book, oldest price, trading state, and when the
+    working orders were told (None: by no broker).
+    """
 
     account: int
     book: int
     prices_at: datetime | None
     epoch: int
     decided_at: datetime
+    working_at: datetime | None
 
 
 class OrderDesk:
@@ -53,6 +58,7 @@ class OrderDesk:
         trading: TradingStates,
         factors: FactorReader,
         reconciliations: Aggregates[Reconciliation],
+        working: WorkingOrders,
     ) -> None:
         self._clock = clock
         self._accounts = accounts
@@ -62,19 +68,22 @@ class OrderDesk:
         self._trading = trading
         self._factors = factors
         self._reconciliations = reconciliations
+        self._working = working
 
     def check(self, name: str, order: Order) -> dict[str, Any]:
         """Return the decision on an order as plain data. Raises Rejected for an unknown account, Transient when what
         it needs cannot be read: then nothing is approved.
         """
-        desk, versions = self.prepare(name, order)
+        order, desk, versions = self.prepare(name, order)
         return decision_facts(check(order, desk), desk, versions)
 
-    def prepare(self, name: str, order: Order) -> tuple[Desk, Versions]:
-        """Return what an order of an account is judged by, read now."""
+    def prepare(self, name: str, order: Order) -> tuple[Order, Desk, Versions]:
+        """Return an order of an account with what works beside it, in whole lots, and what it is judged by, read now."""
         account = self._accounts.require(name)
         now = self._clock.now()
         book = self._books.read(name) or Book(name)
+        known = self._working.of(account, book, now)
+        order = with_lot(order, account.increments).model_copy(update={"working": known.beside(order)})
         old = self._risk.read(name)
         self._marks.refresh()
         marks = self._marks.marks
@@ -100,8 +109,10 @@ class OrderDesk:
             state = max(state, other, key=lambda s: (s.state.rank, -s.size))
         blocked = blocked_symbols(self._reconciliations, name)
         prices_at = [marks[c.symbol].as_of for c in contracts if c.symbol in marks]
-        desk = Desk(numbers, self._usable(contracts, account, now), rate, state, blocked)
-        return desk, Versions(account.version, book.revision, min(prices_at, default=None), state.epoch, now)
+        silent = known.silent if account.risk.needs_working else ()
+        desk = Desk(numbers, self._usable(contracts, account, now), rate, state, blocked, silent)
+        oldest = min(prices_at, default=None)
+        return order, desk, Versions(account.version, book.revision, oldest, state.epoch, now, known.told_at)
 
     def _usable(self, contracts: Sequence[Instrument], account: Account, now: datetime) -> dict[str, Decimal]:
         marks = self._marks.marks
@@ -122,6 +133,8 @@ def decision_facts(decision: Decision, desk: Desk, versions: Versions) -> dict[s
         "approved": decision.approved,
         "reducing": decision.reducing,
         "quantity": decimal_text(decision.order.quantity),
+        "lot": decimal_text(decision.order.lot),
+        "working": len(decision.order.working),
         "largest": decimal_text(decision.largest),
         "loss": text(loss),
         "reward": text(reward),
@@ -144,6 +157,7 @@ def decision_facts(decision: Decision, desk: Desk, versions: Versions) -> dict[s
             "account": versions.account,
             "book": versions.book,
             "oldest_price": utc_text(versions.prices_at) if versions.prices_at else None,
+            "working_orders": utc_text(versions.working_at) if versions.working_at else None,
             "decided_at": utc_text(versions.decided_at),
         },
     }

@@ -26,7 +26,8 @@ class SizeRequest(Message):
 
     `win_rate` (0 to 1) and `payoff` (average win / average loss) are for `kelly`. `volatility`: of the instrument,
     yearly (0.2 is 20 %); without it the daily returns' is taken. `usual_volatility` is what the present one is compared
-    with. `signal`: its strength, 1 is ordinary. `results`: P&L of the last trades, oldest first.
+    with. `signal`: its strength, 1 is ordinary. `results`: P&L of the last trades, oldest first. `volume`: units of the
+    least traded leg that change hands on an ordinary day.
     """
 
     order: Order
@@ -36,6 +37,7 @@ class SizeRequest(Message):
     signal: Annotated[DecimalText, Field(ge=0, le=10)] | None = None
     volatility: Positive | None = None
     usual_volatility: Positive | None = None
+    volume: Annotated[DecimalText, Field(ge=0)] | None = None
     results: Annotated[tuple[DecimalText, ...], Field(max_length=1000)] = ()
 
 
@@ -49,8 +51,8 @@ class OrderSizer:
         """Return the size as plain data, with the check of an order of that size. Raises Rejected when the method
         lacks a number that it needs, and as the check does.
         """
-        order = request.order.sized(request.order.lot)
-        desk, versions = self._desk.prepare(name, order)
+        order, desk, versions = self._desk.prepare(name, request.order)
+        order = order.sized(order.lot)
         chosen = size_of(request, order, desk)
         wanted = chosen.quantity
         decision = check(order.sized(wanted) if wanted else order, desk)
@@ -63,6 +65,8 @@ class OrderSizer:
             "method": request.method or desk.account.sizing.method,
             "quantity": text(quantity),
             "wanted": text(wanted),
+            "lot": text(order.lot),
+            "capped_by": chosen.capped_by or None,
             "capped_by_check": bool(wanted) and quantity < wanted,
             "steps": [{"name": step.name, "factor": text(round(step.factor, 6))} for step in chosen.steps],
             "reason": reason,
@@ -71,7 +75,7 @@ class OrderSizer:
 
 
 def size_of(request: SizeRequest, order: Order, desk: Desk) -> Size:
-    """Return the size by the account's method and steps, capped by the account's limit on a position's value."""
+    """Return the size by the account's method and steps, capped by its limit on a position's value and by liquidity."""
     settings = desk.account.sizing
     risk = risk_of(order, desk)
     if risk is None:
@@ -84,8 +88,9 @@ def size_of(request: SizeRequest, order: Order, desk: Desk) -> Size:
     base = _base(request, settings, desk, equity, value, risk, rate)
     if isinstance(base, str):
         return Size(ZERO, reason=base)
-    cap = _cap(desk, equity, value)
-    return sizing.sized(base, _steps(request, settings, order, desk), cap, order.lot)
+    caps = {"max_position_value": _value_cap(desk, equity, value), "volume": _volume_cap(request, settings)}
+    known = {name: cap for name, cap in caps.items() if cap is not None}
+    return sizing.sized(base, _steps(request, settings, order, desk), known, order.lot)
 
 
 def _base(
@@ -142,12 +147,20 @@ def _volatility(request: SizeRequest, desk: Desk) -> Decimal | None:
     return known if known else None
 
 
-def _cap(desk: Desk, equity: Decimal, value: Decimal) -> Decimal | None:
+def _value_cap(desk: Desk, equity: Decimal, value: Decimal) -> Decimal | None:
     """Return the units that the limit on a position's value lets through, of this order alone."""
     share = next((t for limit, t, _ in in_force(desk.account) if limit.name == "max_position_value"), None)
     if share is None or not value:
         return None
     return divide(max(equity, ZERO) * share / HUNDRED, value)
+
+
+def _volume_cap(request: SizeRequest, settings: SizingSettings) -> Decimal | None:
+    """Return the units that are the account's share of an ordinary day's volume; None where that is not told."""
+    if request.volume is None:
+        return None
+    most = max(leg.ratio for leg in request.order.legs)
+    return divide(request.volume * settings.volume_share / HUNDRED, most)
 
 
 def _given(value: Decimal | None, name: str) -> Decimal:

@@ -77,10 +77,18 @@ class StatementRecorder:
         def decide(before: Statement | None, attempt: int) -> Change[Statement] | None:
             nonlocal is_new
             is_new = before is None or statement.as_of > before.as_of
-            return Change(statement, [_compare_effect(statement)]) if is_new else None
+            kept = _with_orders(statement, before)
+            return Change(kept, [_compare_effect(statement)]) if is_new else None
 
         self._documents.change(statement_name(statement.account, statement.broker), decide)
         return is_new
+
+
+def _with_orders(statement: Statement, before: Statement | None) -> Statement:
+    """Return a statement that tells no working orders with those that were told last, and when."""
+    if statement.working is not None or before is None or before.working is None:
+        return statement
+    return statement.model_copy(update={"working": before.working, "working_as_of": before.orders_at})
 
 
 def _compare_effect(statement: Statement) -> Effect:

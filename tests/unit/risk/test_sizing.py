@@ -104,14 +104,16 @@ def test_a_size_is_whole_lots_below_the_cap(
     base: str, factor: str, cap: str | None, lot: str, quantity: str
 ) -> None:
     """R3.1, R3.2, R3.3."""
-    found = sized(D(base), [Step("trading state", D(factor))], None if cap is None else D(cap), D(lot))
+    caps = {} if cap is None else {"volume": D(cap), "max_position_value": D(10**9)}
+    found = sized(D(base), [Step("trading state", D(factor))], caps, D(lot))
     assert found.quantity == D(quantity)
     assert bool(found.reason) == (not found.quantity)
+    assert bool(found.capped_by) == (cap is not None and D(cap) < max(D(base), D(0)) * D(factor))
 
 
 def test_a_breaker_that_is_open_is_named_as_the_reason() -> None:
     """R3.3."""
-    assert sized(D(10), [Step("trading state", D(0))], None, D(1)).reason == "trading state is 0"
+    assert sized(D(10), [Step("trading state", D(0))], {}, D(1)).reason == "trading state is 0"
 
 
 amounts = st.decimals(min_value=0, max_value=10**6, places=4)
@@ -123,10 +125,10 @@ def test_no_factor_lifts_a_size_above_its_cap_or_off_its_lots(
     base: D, steps: list[D], cap: D, lot: str
 ) -> None:
     """R3.2."""
-    found = sized(base, [Step("x", f) for f in steps], cap, D(lot))
+    found = sized(base, [Step("x", f) for f in steps], {"volume": cap}, D(lot))
     assert 0 <= found.quantity <= cap
     assert found.quantity % D(lot) == 0
-    less = sized(base, [Step("x", f) for f in steps] + [Step("y", D("0.5"))], cap, D(lot))
+    less = sized(base, [Step("x", f) for f in steps] + [Step("y", D("0.5"))], {"volume": cap}, D(lot))
     assert less.quantity <= found.quantity
 
 

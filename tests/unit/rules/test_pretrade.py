@@ -16,9 +16,11 @@ from pydantic import ValidationError
 from stopline.ledger.book import Book
 from stopline.model.control import Effective, TradingState
 from stopline.model.fill import Fill
+from stopline.model.increments import Increments
 from stopline.model.instrument import Instrument
 from stopline.model.order import Order
 from stopline.rules.figures import Market, Valued, figures
+from stopline.rules.order_steps import with_lot
 from stopline.rules.pretrade import Decision, Desk, check, largest, reasons_against
 
 from ..make import NOON, account, equity, option, trade
@@ -200,6 +202,81 @@ def test_working_orders_count_as_if_they_were_filled() -> None:
     found = check(buy(50, working=[waiting]), desk())
     assert codes(found) == {"max_position_value"}
     assert (found.reasons[0].after, found.largest) == (11, 40)
+
+
+def working(side: str, units: int, contract: Instrument | None = None) -> dict[str, Any]:
+    return {
+        "instrument": leg(contract or equity())["instrument"],
+        "side": side,
+        "quantity": str(units),
+        "limit_price": "100",
+    }
+
+
+def test_a_close_that_works_and_another_one_together_may_pass_zero() -> None:
+    """Domain 2.4, 2.5: long 90, 90 are being sold already: 101 more would leave 101 short, 10.1 % of equity."""
+    asked = sell(101, stop="101", working=[working("SELL", 90)])
+    found = check(asked, desk(held_long(90)))
+    assert (codes(found), found.largest) == ({"max_position_value"}, 100)
+
+
+def test_a_working_order_that_takes_the_long_leg_away_counts() -> None:
+    """Domain 2.5, 4.12: without it the spread is 10 wide; with it the short put is naked, and nothing may be added."""
+    marks = {option(6000).symbol: "5", option(5990).symbol: "3"}
+    spread = [trade(1, -1, "5", instrument=option(6000)), trade(2, 1, "3", instrument=option(5990))]
+    more = (leg(option(6000), -1, "5"), leg(option(5990), 1, "3"))
+    assert check(order(*more, stop="4"), desk(spread, marks)).approved
+    leaving = {**working("SELL", 1, option(5990)), "limit_price": "3"}
+    assert "max_symbol_exposure" in codes(
+        check(order(*more, stop="4", working=[leaving]), desk(spread, marks))
+    )
+
+
+def test_working_orders_that_must_be_known_and_are_not_refuse_what_adds() -> None:
+    """R2.6: fail closed for what adds, open for what reduces."""
+    blind = replace(desk(held_long(5)), silent=("paper",))
+    assert [(r.code, r.object) for r in check(buy(1), blind).reasons] == [("working_unknown", "paper")]
+    assert check(sell(5), blind).approved
+
+
+def test_off_the_tick_or_the_lot_is_refused_by_name() -> None:
+    """Domain 2.5: precision, for what adds; the odd rest of a position may be sold."""
+    steps = {"equity:SPY": {"tick": "0.05", "lot": "10"}}
+    asked = buy(15, price="100.02")
+    found = check(asked, desk(held_long(5), increments=steps))
+    assert [(r.code, r.unit, r.current, r.limit) for r in found.reasons] == [
+        ("off_step", "quantity", 15, 10),
+        ("off_step", "limit price", Decimal("100.02"), Decimal("0.05")),
+    ]
+    assert check(sell(5), desk(held_long(5), increments=steps)).approved
+
+
+@pytest.mark.parametrize(
+    ("lots", "ratios", "given", "lot"),
+    [
+        (("10", None), ("1", "1"), {}, "10"),
+        (("10", "4"), ("1", "1"), {}, "20"),
+        (("10", "4"), ("5", "2"), {}, "2"),
+        (("0.001", "0.001"), ("1", "1"), {}, "0.001"),
+        (("0.001", "0.001"), ("1", "1"), {"lot": "0.25"}, "0.25"),
+        (("0.3", "0.3"), ("1", "1"), {"lot": "0.25"}, "1.5"),
+        (("1", "1"), ("3", "3"), {}, "1"),
+        ((None, None), ("1", "1"), {}, "1"),
+    ],
+    ids=str,
+)
+def test_the_lot_of_an_order_is_whole_in_the_lots_of_all_its_legs(
+    lots: tuple[str | None, str | None], ratios: tuple[str, str], given: dict[str, str], lot: str
+) -> None:
+    """R3.1: the least quantity that is."""
+    legs = [leg(equity(s), int(r)) for s, r in zip(("SPY", "QQQ"), ratios, strict=True)]
+    known = {
+        f"equity:{s}": Increments.model_validate({"lot": x})
+        for s, x in zip(("SPY", "QQQ"), lots, strict=True)
+        if x is not None
+    }
+    asked = order(*legs, quantity="15", **given)
+    assert with_lot(asked, known).lot == Decimal(lot)
 
 
 def test_a_spread_is_counted_once() -> None:
