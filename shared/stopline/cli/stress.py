@@ -152,9 +152,15 @@ def show(found: dict[str, Any], as_json: bool, scenarios: Sequence[dict[str, Any
     console().print(table("P&L if spot and volatility move", heads, rows, heads))
     if scenarios:
         lines = [
-            (one["name"], f"{float(one['pnl']):,.2f}", ", ".join(one.get("breaches", ())))
+            (
+                one["name"],
+                f"{float(one['pnl']):,.2f}",
+                f"{float(one['margin_after']):,.2f}" if one.get("margin_after") else "unknown",
+                ", ".join(one["breaches"]) or "none" if "breaches" in one else "",
+            )
             for one in scenarios
         ]
-        console().print(table("Scenarios", ("scenario", "P&L", "limits that would breach"), lines, ("P&L",)))
+        heads = ["scenario", "P&L", "margin after", "limits that would breach"]
+        console().print(table("Scenarios", heads, lines, ("P&L", "margin after")))
     if found["excluded"]:
         click.echo(f"left out, no price: {', '.join(found['excluded'])}")

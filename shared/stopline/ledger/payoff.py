@@ -100,12 +100,8 @@ def margin_of(
         known = len(paid) == len(premiums)
         start = credit - fees
         values = [_total(legs, s) for s in sorted({ZERO, *(leg.strike for leg in legs)})]
-        margin: Decimal | None = -shape.worst
-        rule = "payoff"
-        if shape.slope < 0:
-            rule = f"payoff + naked call, {style}"
-            naked = _naked_calls(legs, premiums, shape.slope, spot, style)
-            margin = None if naked is None else naked - shape.worst
+        margin = model_margin(shape, legs, premiums, spot, style)
+        rule = "payoff" if shape.slope >= 0 else f"payoff + naked call, {style}"
         return Margin(
             net_credit=credit,
             margin=margin,
@@ -116,6 +112,21 @@ def margin_of(
             worst=shape.worst,
             slope=shape.slope,
         )
+
+
+def model_margin(
+    shape: Payoff,
+    legs: Sequence[Leg],
+    premiums: Sequence[Decimal | None],
+    spot: Decimal | None = None,
+    style: str = "equity",
+) -> Decimal | None:
+    """Return only the margin of `margin_of`, of legs whose payoff is known."""
+    with localcontext(EXACT):
+        if shape.slope >= 0:
+            return -shape.worst
+        naked = _naked_calls(legs, premiums, shape.slope, spot, style)
+        return None if naked is None else naked - shape.worst
 
 
 def _naked_calls(

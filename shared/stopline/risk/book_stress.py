@@ -29,6 +29,7 @@ class Played:
     name: str
     pnl: float
     by_leg: FloatArray  # (m,)
+    spots: FloatArray  # (u,) relative moves
 
 
 def beta_weights(book: Book, betas: Mapping[str, float]) -> list[float] | None:
@@ -37,10 +38,13 @@ def beta_weights(book: Book, betas: Mapping[str, float]) -> list[float] | None:
     return known if len(known) == len(book.symbols) else None
 
 
-def near_scenario(book: Book, betas: Mapping[str, float], near: tuple[float, float, float]) -> Scenario:
-    """Return the point of the grid that `nearest_worst` found, to be played leg by leg."""
+def grid_point(
+    book: Book, betas: Mapping[str, float], name: str, point: tuple[float, float, float]
+) -> Scenario:
+    """Return a point of the grid (spot shock, volatility factor, P&L) as a scenario, to be played leg by leg."""
     weights = beta_weights(book, betas) or [1.0] * len(book.symbols)
-    return Scenario("near", [max(near[0] * weight, -1.0) for weight in weights], near[1] - 1.0)
+    label = f"{name}: spot {point[0]:+.0%}, volatility x{point[1]:g}"
+    return Scenario(label, [max(point[0] * weight, -1.0) for weight in weights], point[1] - 1.0)
 
 
 def spot_grid(book: Book, betas: Mapping[str, float]) -> Grid | None:
@@ -135,7 +139,7 @@ def play(book: Book, scenarios: Sequence[Scenario]) -> list[Played]:
         found = scenario_pnl(book.legs, spot, volatility, scenario.years)
         by_leg = np.full(len(places), np.nan)
         by_leg[[places[name] for name in found.names]] = found.by_leg[0]
-        result.append(Played(scenario.name, float(found.total[0]), by_leg))
+        result.append(Played(scenario.name, float(found.total[0]), by_leg, spot[0]))
     return result
 
 

@@ -5,12 +5,13 @@ None is UNKNOWN and spreads: a sum with an unknown part is unknown. Loss of info
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from stopline.ledger.book import Book
 from stopline.model.account import Account
 from stopline.model.decimals import EXACT, ZERO, divide
+from stopline.model.instrument import Kind
 from stopline.rules.net_greeks import AccountGreeks
 from stopline.rules.open_risk import OpenRisk, Rate, Valued, add, converted, exposure, open_risks
 from stopline.rules.track import (
@@ -24,9 +25,10 @@ from stopline.rules.track import (
     streak_after,
 )
 
-__all__ = ["DayStart", "Figures", "Market", "Rate", "Valued", "add", "exposure", "figures"]
+__all__ = ["DayStart", "Figures", "Market", "Rate", "Valued", "add", "exposure", "figures", "settling"]
 
 RISK_LEVELS = ((Decimal(20), "CRITICAL"), (Decimal(15), "HIGH"), (Decimal(10), "MEDIUM"))  # R2.8: drawdown, %
+SETTLING = timedelta(seconds=5)  # how long the legs of a spread may come one after another
 MOST = Decimal(10) ** 6  # %: more is told as this much
 
 
@@ -72,6 +74,7 @@ class Figures:
     strategies: Mapping[str, Decimal | None] = field(default_factory=dict)
     track: Track = NEW
     market: Market = NO_MARKET
+    settling: frozenset[str] = frozenset()  # underlyings with an option leg that was executed just now
 
     @property
     def day_start_equity(self) -> Decimal | None:
@@ -186,6 +189,18 @@ def figures(
         strategies=strategies,
         track=remembered,
         market=market,
+        settling=settling(positions, now),
+    )
+
+
+def settling(positions: Sequence[Valued], now: datetime) -> frozenset[str]:
+    """Return the underlyings of which an option leg was executed just now."""
+    return frozenset(
+        v.position.instrument.underlying
+        for v in positions
+        if v.position.last is not None
+        and v.position.instrument.kind is Kind.OPTION
+        and abs(now - v.position.last[0]) < SETTLING
     )
 
 

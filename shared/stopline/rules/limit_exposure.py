@@ -5,14 +5,12 @@ from decimal import Decimal
 
 from stopline.model.decimals import EXACT, ZERO, divide
 from stopline.model.fill import DEFAULT_STRATEGY
-from stopline.model.instrument import Kind
 from stopline.model.limit_override import Action
 from stopline.model.messages import Severity
 from stopline.rules.figures import MOST, Figures, add
 from stopline.rules.limit import ACCOUNT, Limit, Measure, Scope, Unit, by_profile
 
 HUNDRED = Decimal(100)
-SETTLING_S = 5  # how long the legs of a spread may come one after another
 
 
 def share(part: Decimal | None, whole: Decimal | None) -> Decimal | None:
@@ -41,13 +39,7 @@ def is_settling(f: Figures, underlying: str | None = None) -> bool:
     """Tell whether an option leg (of an underlying) was executed just now: until its spread's other legs are booked
     too, the account looks as if it were naked short, which nobody must be woken for.
     """
-    return any(
-        v.position.instrument.kind is Kind.OPTION
-        and underlying in (None, v.position.instrument.underlying)
-        and v.position.last is not None
-        and abs((f.at - v.position.last[0]).total_seconds()) < SETTLING_S
-        for v in f.positions
-    )
+    return bool(f.settling) if underlying is None else underlying in f.settling
 
 
 def _position_units(f: Figures) -> Iterable[Measure]:

@@ -10,7 +10,7 @@ from datetime import date
 from decimal import Decimal
 from functools import lru_cache
 
-from stopline.ledger.payoff import Leg, Payoff, margin_of, payoff
+from stopline.ledger.payoff import Leg, Payoff, model_margin, payoff
 from stopline.ledger.position import Position
 from stopline.model.decimals import EXACT, ZERO, divide
 from stopline.model.instrument import Instrument, Kind
@@ -133,10 +133,8 @@ def _options(
         shape = shape_of(legs)
     worst = _worst(shape, legs)
     loss = EXACT.add(worst, max(paid, ZERO) if shape.slope < 0 else paid)
-    margin: Decimal | None = EXACT.minus(shape.worst)
-    if shape.slope < 0:
-        premiums = [v.mark for v in group] + ([ZERO] if covered else [])
-        margin = margin_of(legs, premiums, spot=spot).margin
+    premiums = [v.mark for v in group] + ([ZERO] if covered else [])
+    margin = model_margin(shape, legs, premiums, spot)
     return exposure, max(loss, ZERO), margin, covered
 
 

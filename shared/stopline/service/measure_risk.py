@@ -1,12 +1,10 @@
 """The sweep's part of risk: VaR, stress, correlation and market condition of each account, told and kept."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
-
-import numpy as np
 
 from stopline.ledger.book import Book as Ledger
 from stopline.model.account import Account
@@ -14,10 +12,6 @@ from stopline.model.ids import digest
 from stopline.model.messages import Alert, Effect, HistoryRow
 from stopline.model.times import utc_text
 from stopline.risk.book_risk import Unknown
-from stopline.risk.book_stress import Played
-from stopline.risk.border import to_decimal
-from stopline.rules.figures import Market, Rate, Valued, figures
-from stopline.rules.limits import Level, readings
 from stopline.rules.market_watch import (
     CORRELATION,
     EXPOSURE,
@@ -33,8 +27,9 @@ from stopline.service.data_quality import data_quality
 from stopline.service.end_session import Ended, last_ended
 from stopline.service.evaluate import value_positions
 from stopline.service.factors import FactorReader
-from stopline.service.greeks import Watched, net_greeks
+from stopline.service.greeks import net_greeks
 from stopline.service.history_rows import history_effect, table_row
+from stopline.service.judged_scenarios import judged
 from stopline.service.legs import book_of
 from stopline.service.mark_prices import Desk, PriceMarker
 from stopline.service.market import market_of
@@ -53,7 +48,6 @@ from stopline.service.risk_state import RiskState
 AGAIN = timedelta(minutes=15)  # the same book and prices are measured again only after that: time passes
 CLOSES_KEPT = timedelta(minutes=5)  # that an instance goes by the closes it has read
 KEPT_EVERY = timedelta(minutes=15)  # one row of each metric
-MOST_JUDGED = 5  # scenarios, the worst ones, after which all limits are read
 
 
 class RiskMeasurer:
@@ -133,7 +127,7 @@ class RiskMeasurer:
             "window": _window(found),
             "stress": {
                 "grid": shown_grid(found),
-                "scenarios": _judged(found.played, each, ledger, risk, market),
+                "scenarios": judged(found.book, found.played, each, ledger, risk, market),
             },
             "correlation": shown_correlation(found),
             "market": shown_market(found),
@@ -160,63 +154,6 @@ def _window(found: Measures) -> dict[str, Any]:
         "index": found.account.measures.index if found.account.measures.index in moves.symbols else None,
         "asked": sorted(symbol for symbol in asked if symbol),
     }
-
-
-def _judged(
-    played: Sequence[Played], each: Watched, ledger: Ledger, risk: RiskState, market: Market
-) -> list[dict[str, Any]]:
-    """Return every scenario as plain data; after the worst of them, the limits that would be in breach."""
-    breached = {key for key, watched in risk.watched.items() if watched.level is Level.BREACH}
-    worst = {one.name for one in sorted(played, key=lambda one: one.pnl)[:MOST_JUDGED] if one.pnl < 0}
-    positions, rate = each.positions, each.rate
-    result = []
-    for one in played:
-        facts: dict[str, Any] = {"name": one.name, "pnl": str(to_decimal(one.pnl, 2))}
-        if np.isfinite(one.by_leg).any():
-            place = int(np.nanargmin(one.by_leg))
-            loss = one.by_leg[place]
-            facts["worst_position"] = positions[place].position.key if loss < 0 else None
-            facts["worst_position_pnl"] = str(to_decimal(loss, 2)) if loss < 0 else None
-        facts["without"] = [
-            valued.position.key
-            for valued, pnl in zip(positions, one.by_leg.tolist(), strict=True)
-            if not np.isfinite(pnl)
-        ]
-        if one.name in worst:
-            valued = _after(one, positions, rate)
-            after = figures(
-                each.account,
-                ledger,
-                valued,
-                rate,
-                risk.day_start,
-                risk.last_total,
-                each.at,
-                risk.track,
-                market,
-            )
-            would = {r.key for r in readings(after, {}) if r.level is Level.BREACH}
-            facts["breaches"] = sorted(would - breached)
-            facts["equity_after"] = None if after.equity is None else str(round(after.equity, 2))
-        result.append(facts)
-    return result
-
-
-def _after(one: Played, positions: Sequence[Valued], rate: Rate) -> list[Valued]:
-    """Return positions valued after a scenario; one that could not be priced is unknown."""
-    result = []
-    for valued, pnl in zip(positions, one.by_leg.tolist(), strict=True):
-        contract = valued.position.instrument
-        factor, change = rate(contract.currency), to_decimal(pnl, 6)
-        if valued.value is None or valued.unrealised is None or not factor or change is None:
-            result.append(Valued(valued.position, None, None, None))
-            continue
-        own = round(change / factor, 6)
-        units = valued.position.quantity * contract.multiplier
-        value = valued.value + own
-        mark = valued.mark if contract.inverse else round(value / units, 6)
-        result.append(Valued(valued.position, mark, value, valued.unrealised + own))
-    return result
 
 
 def _change(

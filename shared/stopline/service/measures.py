@@ -15,7 +15,7 @@ from stopline.risk.book_risk import Book, Share, Tail, Unknown, tail
 from stopline.risk.book_stress import (
     Played,
     gap,
-    near_scenario,
+    grid_point,
     nearest_worst,
     past_days,
     pins,
@@ -80,6 +80,7 @@ def measure(
         found = Unknown("", "there are no open positions")
     table = spot_grid(book, each.betas) if book.legs.names else None
     near = nearest_worst(table) if table is not None else None
+    played = _played(each, book, factors, moves, found, closes, table, near) if table and near else ()
     changes = _changes(moves, volatility)
     level = each.quote(volatility) if volatility else None
     return Measures(
@@ -90,8 +91,8 @@ def measure(
         found,
         table,
         near,
-        tuple(play(book, [near_scenario(book, each.betas, near)])[0].by_leg.tolist()) if near else (),
-        _played(each, book, factors, moves, found, closes) if table is not None else (),
+        tuple(played[0].by_leg.tolist()) if played else (),
+        played,
         _together(deltas, moves),
         _correlated(moves),
         changes,
@@ -107,10 +108,20 @@ def _played(
     moves: Moves | None,
     found: Tail | Unknown,
     closes: Mapping[str, float],
+    table: Grid,
+    near: tuple[float, float, float],
 ) -> tuple[Played, ...]:
-    """Play plain moves, the gap back, pins, the worst sessions of the window, and the days that the account names."""
+    """Play the worst near point of the grid and its worst, plain moves, the gap back, pins, the worst sessions of the
+    window, and the days that the account names.
+    """
     account = each.account
-    scenarios = [*spot_scenarios(), gap(book, closes), *pins(book, _shorts(each))]
+    scenarios = [
+        grid_point(book, each.betas, "worst near", near),
+        grid_point(book, each.betas, "worst of the grid", table.worst()),
+        *spot_scenarios(),
+        gap(book, closes),
+        *pins(book, _shorts(each)),
+    ]
     if moves is not None and isinstance(found, Tail):
         worst = {f"worst of the window: {day}": m for day, m in sessions_of(moves, found.worst).items()}
         scenarios += past_days(book, worst, account.measures.volatility_index)

@@ -289,6 +289,7 @@ def _scenarios(items: Sequence[Mapping[str, Any]]) -> str:
             escape(one["name"]),
             _signed(one["pnl"]),
             escape(one.get("worst_position") or ""),
+            _money(one.get("margin_after")),
             _money(one.get("equity_after")) if "equity_after" in one else "",
             escape(", ".join(key.replace("|", " of ").replace("_", " ") for key in one["breaches"]) or "none")
             if "breaches" in one
@@ -297,7 +298,15 @@ def _scenarios(items: Sequence[Mapping[str, Any]]) -> str:
         for one in sorted(items, key=lambda one: float(one["pnl"]))
     ]
     return _table(
-        ("Scenario", ">P&amp;L", "Loses most", ">Equity after", "?Limits that it would break"), rows
+        (
+            "Scenario",
+            ">P&amp;L",
+            "Loses most",
+            ">Margin after",
+            ">Equity after",
+            "?Limits that it would break",
+        ),
+        rows,
     )
 
 

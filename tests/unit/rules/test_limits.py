@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from stopline.ledger.position import fold
 from stopline.model.decimals import decimal_text, parse_decimal
 from stopline.model.instrument import Instrument
-from stopline.rules.figures import DayStart, Figures, Valued
+from stopline.rules.figures import DayStart, Figures, Valued, settling
 from stopline.rules.limits import LIMITS, Action, Level, Reading, check_overrides, level_of, readings
 
 from ..make import NOON, account, at, equity, option, trade
@@ -297,7 +297,8 @@ def test_a_short_leg_booked_before_its_long_one_wakes_nobody(seconds: int, level
     """R2.1: legs arrive in any order; for five seconds after one the exposure's level does not get worse."""
     leg, _ = fold([trade(0, -1, "5", instrument=option())])
     naked = figures_of(exposures={"SPXW": Decimal(600_000)})
-    naked = replace(naked, positions=(Valued(leg, None, None, None),), at=at(seconds))
+    held = (Valued(leg, None, None, None),)
+    naked = replace(naked, positions=held, settling=settling(held, at(seconds)))
     assert one(readings(naked, {}), "max_symbol_exposure", "SPXW").level is level
     worse = {"max_symbol_exposure|SPXW": Level.BREACH}
     assert one(readings(naked, worse), "max_symbol_exposure", "SPXW").level is Level.BREACH
@@ -306,7 +307,8 @@ def test_a_short_leg_booked_before_its_long_one_wakes_nobody(seconds: int, level
 def test_shares_bought_a_moment_ago_do_not_wait() -> None:
     """R1.6: only option legs come in sets; a share's breach is told at once."""
     shares, _ = fold([trade(0, 500, "90")])
+    held = (Valued(shares, None, None, None),)
     found = replace(
-        figures_of(exposures={"SPY": Decimal(45_000)}), positions=(Valued(shares, None, None, None),)
+        figures_of(exposures={"SPY": Decimal(45_000)}), positions=held, settling=settling(held, at(0))
     )
     assert one(readings(found, {}), "max_symbol_exposure", "SPY").level is Level.BREACH

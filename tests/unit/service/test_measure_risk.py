@@ -31,6 +31,11 @@ SHORT, LONG = option(6000, expiry=EXPIRY), option(5900, expiry=EXPIRY)
 DAYS = 120
 
 
+def call(spot: float, strike: float, years: float, volatility: float) -> float:
+    """By parity, without interest."""
+    return put(spot, strike, years, volatility) + spot - strike
+
+
 def prices(desk: Embedded, moment: datetime, **last: float) -> None:
     desk.clock.set(moment)
     body = {
@@ -196,10 +201,34 @@ def test_the_grid_and_the_scenarios_are_the_books_value_there() -> None:
     worst = by_name["spot -10%"]
     assert worst["worst_position"] == f"credit:{SHORT.symbol}"
     assert "max_daily_loss|account" in worst["breaches"]
+    assert float(worst["margin_after"]) == pytest.approx(30_000 + 0.5 * 50 * 605 * 0.9, abs=0.01)
+    near = by_name["worst near: spot -5%, volatility x0.75"]
+    assert near["pnl"] == stress["grid"]["near"]["pnl"]
+    far = next(one for name, one in by_name.items() if name.startswith("worst of the grid: spot -20%"))
+    assert far["pnl"] == stress["grid"]["worst"]["pnl"]
     moves = returns(closes)
     played = [pnl_of(a, b, c) for a, b, c in zip(moves["SPXW"], moves["SPY"], moves["VIX"], strict=True)]
     day = sessions(DAYS + 1)[1:][int(np.argmin(played))]
     assert f"worst of the window: {day.isoformat()}" in by_name
+
+
+def test_the_margin_of_a_naked_call_grows_with_the_underlying() -> None:
+    """R2.9: Regulation T at the scenario's prices; without the underlying's price it is unknown, never 0."""
+    naked = option(6300, "C", expiry=EXPIRY)
+    desk = desk_with(None)
+    sold = raw_fill("E-9", executed_at=OPEN, side="SELL", quantity=1, price=40, instrument=naked)
+    desk.clock.set(OPEN)
+    desk.publish("fills", sold)
+    prices(desk, OPEN, **noon_prices(), **{naked.symbol: call(6050, 6300, YEARS, 0.2)})
+    sweep(desk, OPEN)
+    by_name = {one["name"]: one for one in measured(desk)["stress"]["scenarios"]}
+    for name, move in (("spot +10%", 0.1), ("spot -2%", -0.02)):
+        spot = 6050 * (1 + move)
+        premium = call(spot, 6300, YEARS, 0.2)
+        bound = premium + max(0.2 * spot - max(6300 - spot, 0), 0.1 * spot)
+        expected = 30_000 + 0.5 * 50 * 605 * (1 + move) + 100 * bound
+        assert float(by_name[name]["margin_after"]) == pytest.approx(expected, abs=0.5)
+    assert all("margin_after" in one for one in by_name.values())
 
 
 def test_days_that_the_account_names_are_played() -> None:
