@@ -21,6 +21,7 @@ from stopline.adapters.schemas import TABLES, record
 from stopline.brokers import parse, read_statement
 from stopline.cli.main import COMMANDS
 from stopline.model.account import Account
+from stopline.model.activity_settings import ActivitySettings, Detector
 from stopline.model.control import ControlRequest
 from stopline.model.decimals import decimal_text
 from stopline.model.lease import Lease
@@ -325,6 +326,7 @@ def test_the_table_of_breakers_is_what_the_rules_have() -> None:
     for name, trips, closes, ends in column(ROOT / "docs/runbook.md", "breaker"):
         told[names(name)[0]] = (trips.split()[0], closes == "yes", "two people" in ends, "quarter" in ends)
     thresholds = {"broker_down": "an", "api_failing": "4", "stale_data": "a", "contradictory_data": "a"}
+    thresholds["unusual_activity"] = "something"
     assert told == {
         b.name: (
             thresholds.get(b.name, str(b.threshold) if b.threshold else "off;"),
@@ -334,6 +336,17 @@ def test_the_table_of_breakers_is_what_the_rules_have() -> None:
         )
         for b in BREAKERS.values()
     }
+
+
+def test_the_table_of_detectors_is_what_the_settings_have() -> None:
+    """R5.4: every detector, its setting and default, and whether it pauses."""
+    defaults = ActivitySettings()
+    told = {names(cells[0])[0]: cells for cells in column(ROOT / "docs/runbook.md", "detector")}
+    assert set(told) == set(get_args(Detector))
+    for name, (_, _, setting, default, pauses) in told.items():
+        values = [getattr(defaults, field) for field in names(setting)]
+        assert default == ", ".join(str(value) for value in values)
+        assert (pauses == "yes") == (name in defaults.pauses)
 
 
 def test_the_table_of_limits_is_the_registry() -> None:

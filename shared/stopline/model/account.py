@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from stopline.model.activity_settings import ActivitySettings
 from stopline.model.alert_settings import AlertSettings
 from stopline.model.calendars import Calendar, calendar
 from stopline.model.closing_settings import ClosingSettings
@@ -81,6 +82,7 @@ class Account(Message):
     closing: ClosingSettings = Field(default_factory=ClosingSettings)
     note: Text = ""
     trading: TradingSettings = Field(default_factory=TradingSettings)
+    activity: ActivitySettings = Field(default_factory=ActivitySettings)
     measures: MeasureSettings = Field(default_factory=MeasureSettings)
     lifecycle: LifecycleSettings = Field(default_factory=LifecycleSettings)
     increments: dict[Contracts, Increments] = Field(default_factory=dict, max_length=500)

@@ -73,7 +73,15 @@ HEALTH_BREAKERS = (
         "contradictory_data", "breaks", "0", "", "number of differences from the broker", GOOD_DATA, good=2
     ),
 )
-BREAKERS: Mapping[str, Breaker] = {b.name: b for b in (*MONEY_BREAKERS, *HEALTH_BREAKERS)}
+ACTIVITY_BREAKER = _breaker(
+    "unusual_activity",
+    "unusual",
+    "0",
+    "",
+    "number of unusual things that stop trading",
+    ResetRule(Reset.PERSON),
+)
+BREAKERS: Mapping[str, Breaker] = {b.name: b for b in (*MONEY_BREAKERS, *HEALTH_BREAKERS, ACTIVITY_BREAKER)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from stopline.rules.track import (
     first_session,
     peaks,
     period_start,
+    recent,
     sampled,
     streak_after,
 )
@@ -164,6 +165,7 @@ def figures(
         week=since("week", track.week),
         month=since("month", track.month),
         samples=sampled(track.samples, now, total),
+        recent=recent(track.recent, now, total),
         streak=streak_after(track.streak, book.positions.values()),
     )
     return Figures(

@@ -17,6 +17,8 @@ from stopline.model.decimals import EXACT, ZERO
 HOURLY_FOR = timedelta(hours=25)  # samples of the rolling guards: one an hour, after that one in six hours
 SPARSE = timedelta(hours=6)
 KEPT = timedelta(days=7)
+RECENT_FOR = timedelta(minutes=10)
+RECENT_EVERY = timedelta(seconds=30)
 HOLDS = 3  # complete valuations in a row that a peak must hold: one bad price makes none
 
 
@@ -71,6 +73,7 @@ class Track:
     samples: tuple[tuple[datetime, Decimal], ...] = ()
     streak: Streak | None = field(default_factory=Streak)
     peaks_since: datetime | None = None
+    recent: tuple[tuple[datetime, Decimal], ...] = ()  # like `samples`, of the last minutes
 
     def base(self, now: datetime, window: timedelta) -> Decimal | None:
         """Return the P&L when a rolling window began: the newest sample that is old enough, else the first one."""
@@ -167,6 +170,15 @@ def sampled(
     while len(kept) > 1 and now - kept[1][0] >= KEPT:  # one that is older than the longest window stays
         kept.pop(0)
     return (*kept, (now, total))
+
+
+def recent(
+    samples: tuple[tuple[datetime, Decimal], ...], now: datetime, total: Decimal | None
+) -> tuple[tuple[datetime, Decimal], ...]:
+    """Return the samples of the last minutes with this valuation, if half a minute has passed."""
+    if total is None or (samples and now - samples[-1][0] < RECENT_EVERY):
+        return samples
+    return (*(sample for sample in samples if now - sample[0] <= RECENT_FOR), (now, total))
 
 
 def streak_after(before: Streak | None, positions: Iterable[Position]) -> Streak:

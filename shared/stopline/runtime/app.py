@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from stopline.service.settle import Settler
     from stopline.service.size_order import OrderSizer
     from stopline.service.statements import StatementRecorder
+    from stopline.service.watch_activity import ActivityWatch
     from stopline.service.watch_health import HealthWatch
     from stopline.service.watchdog import Watchdog
 
@@ -241,6 +242,12 @@ class App:
         )
 
     @cached_property
+    def activity_watch(self) -> ActivityWatch:
+        from stopline.service.watch_activity import ActivityWatch
+
+        return ActivityWatch(self.store, self.relay, self.clock, self.risk_states)
+
+    @cached_property
     def desk(self) -> Desk:
         from stopline.service.mark_prices import Desk
 
@@ -347,6 +354,7 @@ class App:
             self.reconciler,
             self.measurer,
             self.health_watch,
+            self.activity_watch,
             self.ports.beacon,
         )
 

@@ -22,6 +22,7 @@ from stopline.service.mark_prices import Desk, PriceMarker
 from stopline.service.measure_risk import RiskMeasurer
 from stopline.service.outbox import Relay, decode_outbox, outbox_fields
 from stopline.service.reconcile import Reconciler
+from stopline.service.watch_activity import ActivityWatch
 from stopline.service.watch_health import HealthWatch
 from stopline.service.watchdog import Watchdog
 
@@ -39,6 +40,7 @@ OUTBOX_COLLECTIONS = (
     "statements",
     "reconciliations",
     "health",
+    "activity",
 )
 OUTBOX_AGE = timedelta(seconds=30)
 
@@ -63,6 +65,7 @@ class Sweeper:
         reconciler: Reconciler,
         measurer: RiskMeasurer,
         health: HealthWatch,
+        activity: ActivityWatch,
         beacon: Beacon | None = None,
     ) -> None:
         self._store = store
@@ -81,6 +84,7 @@ class Sweeper:
         self._reconciler = reconciler
         self._measurer = measurer
         self._health = health
+        self._activity = activity
 
     def run(self, sweep: Sweep, scheduled_at: datetime, message_id: str) -> None:
         """Run one sweep. Raises Transient when a part could not be done: the rest was done, the whole comes
@@ -153,6 +157,7 @@ class Sweeper:
             except Transient as problem:  # one account's trouble must not keep the others from being watched
                 problems.append(f"{name}: {problem}")
         problems += self._health.check(self._desk.accounts, now, cause)
+        problems += self._activity.check(self._desk, now, cause)
         return "; ".join(problems) or None
 
     def _flush(self, collection: str, now: datetime) -> str | None:

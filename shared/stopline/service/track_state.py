@@ -29,6 +29,7 @@ def encode_track(track: Track) -> dict[str, Any]:
         "day_peak": decimal_text(track.day_peak),
         "strategies": {name: _peak(peak) for name, peak in sorted(track.strategies.items())},
         "samples": [[utc_text(at), decimal_text(total)] for at, total in track.samples],
+        "recent": [[utc_text(at), decimal_text(total)] for at, total in track.recent],
         "streak": streak
         and [
             streak.losses,
@@ -49,10 +50,15 @@ def decode_track(item: dict[str, Any] | None) -> Track:
         peak=_read_peak(item["peak"]),
         day_peak=Decimal(item["day_peak"]),
         strategies={name: _read_peak(peak) for name, peak in item["strategies"].items()},
-        samples=tuple((_moment(at), Decimal(total)) for at, total in item["samples"]),
+        samples=_samples(item["samples"]),
+        recent=_samples(item.get("recent", [])),
         streak=_read_streak(item["streak"]),
         peaks_since=_moment(since) if since else None,
     )
+
+
+def _samples(items: list[list[str]]) -> tuple[tuple[datetime, Decimal], ...]:
+    return tuple((_moment(at), Decimal(total)) for at, total in items)
 
 
 def _peak(peak: Peak) -> list[Any]:

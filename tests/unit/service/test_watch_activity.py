@@ -1,0 +1,103 @@
+"""Unusual activity from the fill log to an alert and a stop: R5.4."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from stopline.model.account import Account
+from stopline.model.control import TradingState
+from stopline.model.messages import Sweep, SweepKind
+from stopline.runtime.app import App
+
+from ..make import account, fill
+from .world import World
+
+
+def sweep(world: World, app: App) -> None:
+    now = world.clock.now()
+    app.sweeper.run(Sweep(kind=SweepKind.RISK), now.replace(second=0, microsecond=0), f"s{now.timestamp()}")
+
+
+def trade(world: World, app: App, first: int, count: int, **more: object) -> None:
+    now = world.clock.now()
+    fills = [
+        fill(fill_id=f"F{first + n}", executed_at=(now - timedelta(seconds=n % 50)).isoformat(), **more)
+        for n in range(count)
+    ]
+    app.recorder.record(fills, f"m{first}")
+
+
+def opened(world: World, **activity: object) -> App:
+    world.open_account(Account.model_validate({**account().model_dump(mode="json"), "activity": activity}))
+    return world.instance()[0]
+
+
+def alerts(world: World) -> list[tuple[str, str, bool]]:
+    """Return what was told, each alert once, however often it was published."""
+    found = {b["alert_id"]: b for b in world.bus.bodies("alerts") if b["kind"] == "unusual_activity"}
+    return [(b["object"], b["severity"], b["resolved"]) for b in found.values()]
+
+
+def test_a_program_that_runs_away_is_told_once_and_stopped_until_a_person_resumes() -> None:
+    """R5.4: the alert, and the breaker that the settings name."""
+    world = World()
+    app = opened(world, repeats_per_minute=5, pauses=["repeats"])
+    trade(world, app, 0, 6)
+    sweep(world, app)
+    assert alerts(world) == [("repeats", "critical", False)]
+    control = app.trading.read("account:demo")
+    assert (control.state, list(control.holds)) == (TradingState.REDUCING, ["breaker:unusual_activity"])
+    world.wait(60)
+    sweep(world, app)  # still within the window: nothing is said again
+    world.wait(120)
+    sweep(world, app)
+    assert alerts(world) == [("repeats", "critical", False), ("repeats", "warning", True)]
+    assert app.trading.read("account:demo").state is TradingState.REDUCING, "a person resumes"
+
+
+def test_what_the_settings_do_not_name_is_only_told() -> None:
+    world = World()
+    app = opened(world, repeats_per_minute=5, pauses=[])
+    trade(world, app, 0, 6)
+    sweep(world, app)
+    assert alerts(world) == [("repeats", "warning", False)]
+    assert app.trading.read("account:demo").state is TradingState.ACTIVE
+
+
+def test_a_fat_finger_is_held_against_what_was_usual_before() -> None:
+    world = World()
+    app = opened(world, pauses=["fill_size"])
+    trade(world, app, 0, 8)
+    sweep(world, app)
+    assert alerts(world) == []
+    world.wait(600)
+    trade(world, app, 100, 1, quantity="5000")
+    sweep(world, app)
+    assert alerts(world) == [("fill_size", "critical", False)]
+    assert app.trading.read("account:demo").state is TradingState.REDUCING
+
+
+def test_another_instance_goes_on_where_the_first_one_was() -> None:
+    """What was told is in the document: a second instance says nothing twice, and sees the end."""
+    world = World()
+    app = opened(world, repeats_per_minute=5)
+    trade(world, app, 0, 6)
+    sweep(world, app)
+    other, _ = world.instance()
+    world.wait(30)
+    sweep(world, other)
+    assert len(alerts(world)) == 1
+    world.wait(300)
+    sweep(world, other)
+    assert alerts(world)[-1] == ("repeats", "warning", True)
+
+
+def test_a_quiet_account_costs_no_write() -> None:
+    world = World()
+    app = opened(world)
+    trade(world, app, 0, 2)
+    sweep(world, app)
+    written = world.document("activity", "demo")
+    world.wait(60)
+    sweep(world, app)
+    assert world.document("activity", "demo") == written
