@@ -89,3 +89,17 @@ def sweep_silence(last: datetime | None, now: datetime) -> Found | None:
         summary=f"The sweep has not run for {minutes} min",
         action="Stale prices are not noticed; outboxes, closings and escalations wait.",
     )
+
+
+def unwatched_account(account: str, since: datetime, now: datetime) -> Found | None:
+    """Say that the sweep could not look after one account for too long; the others are watched."""
+    if now - since <= SWEEP_SILENT:
+        return None
+    minutes = int((now - since).total_seconds() // 60)
+    how_long = f"for {minutes} min" if since.timestamp() else "since it began"
+    return Found(
+        kind="account_unwatched",
+        account=account,
+        summary=f"Account {account} could not be watched {how_long}",
+        action="Its adapters get no lease, other accounts are watched. The log of the function sweep says why.",
+    )

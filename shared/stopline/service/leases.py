@@ -13,10 +13,9 @@ from stopline.model.ids import document_id
 from stopline.model.lease import VALID_S, Lease, LeaseRequest, PartState
 from stopline.ports import Clock, Data, Path, Put, Store, Where
 from stopline.service.aggregate import Aggregates
+from stopline.service.heartbeat import HEARTBEAT, why_unwatched
 
 COLLECTION = "leases"
-HEARTBEAT = Path("heartbeats", "sweep")
-SILENT_AFTER = timedelta(minutes=3)  # three rounds of the sweep
 
 
 class Leases:
@@ -30,15 +29,14 @@ class Leases:
     def grant(self, account: Account, request: LeaseRequest) -> Lease:
         """Return a lease of an account for an adapter.
 
-        Raises Rejected SWEEP_SILENT when nobody has watched the limits for three minutes, and Unavailable when the state
+        Raises Rejected SWEEP_SILENT when nobody has watched its limits for three minutes, and Unavailable when the state
         cannot be read: either way the adapter's last lease runs out.
         """
         now = self._clock.now()
-        beat = self._store.get(HEARTBEAT)
-        if beat is None or now - beat.data["at"] > SILENT_AFTER:
-            since = "ever" if beat is None else f"for {int((now - beat.data['at']).total_seconds())} s"
-            raise Rejected("SWEEP_SILENT", f"no sweep has come to its end {since}: limits are not watched")
         name = account.account
+        unwatched = why_unwatched(self._store.get(HEARTBEAT), name, now)
+        if unwatched:
+            raise Rejected("SWEEP_SILENT", f"{unwatched}: limits are not watched")
         found = self._controls.read_all(GLOBAL, account_scope(name))
         everywhere, own = found[0] or Control(scope=GLOBAL), found[1] or Control(scope=account_scope(name))
         holding = effective_for(everywhere, own, name)

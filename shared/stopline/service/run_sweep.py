@@ -2,14 +2,16 @@
 lives.
 """
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from stopline.model.errors import Rejected, Transient
 from stopline.model.ids import digest, document_id
 from stopline.model.messages import Alert, Effect, Severity, Sweep, SweepKind
+from stopline.model.scopes import scope_account
 from stopline.model.times import utc_text
-from stopline.ports import Beacon, Bus, Clock, Conflict, Path, Put, Store, Update, Where
+from stopline.ports import Beacon, Bus, Clock, Conflict, Document, Path, Put, Store, Update, Where
 from stopline.service.accounts import AccountReader
 from stopline.service.alert_desk import publish_checks
 from stopline.service.cancel_orders import OrderCanceller
@@ -17,7 +19,7 @@ from stopline.service.close_book import Closer
 from stopline.service.controls import TradingStates
 from stopline.service.dispatch_alert import republish_due
 from stopline.service.end_session import SessionEnder
-from stopline.service.leases import HEARTBEAT
+from stopline.service.heartbeat import HEARTBEAT, unwatched_after, unwatched_text
 from stopline.service.mark_prices import Desk, PriceMarker
 from stopline.service.measure_risk import RiskMeasurer
 from stopline.service.outbox import Relay, decode_outbox, outbox_fields
@@ -25,6 +27,8 @@ from stopline.service.reconcile import Reconciler
 from stopline.service.watch_activity import ActivityWatch
 from stopline.service.watch_health import HealthWatch
 from stopline.service.watchdog import Watchdog
+
+log = logging.getLogger("stopline")
 
 OUTBOX_COLLECTIONS = (
     "books",
@@ -98,24 +102,37 @@ class Sweeper:
         if sweep.account:  # a statement of it came
             self._raise([self._reconciler.run(sweep, ())])
             return
-        faults = self.flush(now)
-        faults.append(self._evaluate_all(now, digest("sweep", sweep.kind.value, utc_text(scheduled_at))))
+        faults: list[str | None] = []
+        failed = self.flush(now)  # by account; of none: the round's own
+        evaluated = self._evaluate_all(now, digest("sweep", sweep.kind.value, utc_text(scheduled_at)))
+        failed = _joined(failed, evaluated)
+        faults.append(failed.pop("", None))
         if sweep.kind in (SweepKind.SESSION_CLOSE, SweepKind.END_OF_DAY):
             self._ender.close(now)
         if sweep.kind is SweepKind.END_OF_DAY:
             self._ender.build_factors()
         faults.append(self._reconciler.run(sweep, self._desk.accounts.values()))
-        faults.append(self._look(sweep, now))
+        beat = self._store.get(HEARTBEAT)
+        unwatched = unwatched_after(beat, failed)
+        faults.append(self._look(sweep, now, beat, unwatched))
         republish_due(self._store, self._bus, self._clock)
         publish_checks(self._store, self._bus, self._clock)
-        self._raise(faults)
-        self._beat(sweep, now)
+        problems = [f"{name}: {problem}" for name, problem in failed.items()]
+        if any(faults):
+            self._raise([*problems, *faults])
+        self._beat(sweep, now, unwatched)
+        self._raise(problems)
         if self._beacon and sweep.kind is SweepKind.RISK:
             self._beacon.beat(ok=True)
 
-    def flush(self, now: datetime) -> list[str | None]:
-        """Publish and empty every outbox that is older than it may be; return what could not be done."""
-        return [self._flush(collection, now) for collection in OUTBOX_COLLECTIONS]
+    def flush(self, now: datetime) -> dict[str, str]:
+        """Publish and empty every outbox that is older than it may be; return what could not be done, by account (empty:
+        of none).
+        """
+        failed: dict[str, str] = {}
+        for collection in OUTBOX_COLLECTIONS:
+            failed = _joined(failed, self._flush(collection, now))
+        return failed
 
     def _raise(self, faults: Sequence[str | None]) -> None:
         """Fail where a part of the round has failed, and show it outside."""
@@ -125,14 +142,15 @@ class Sweeper:
                 self._beacon.beat(ok=False)
             raise Transient("; ".join(problems)[:1000])
 
-    def _look(self, sweep: Sweep, now: datetime) -> str | None:
+    def _look(
+        self, sweep: Sweep, now: datetime, beat: Document | None, unwatched: Mapping[str, datetime]
+    ) -> str | None:
         """Look for what is silent."""
         if sweep.kind is not SweepKind.RISK:
             return None
         try:
-            last = self._store.get(HEARTBEAT)
-            self._watchdog.sweep_is_back(last.data["at"] if last else None, now)
-            self._watchdog.look(self._desk, now)
+            self._watchdog.sweep_is_back(beat.data["at"] if beat else None, now)
+            self._watchdog.look(self._desk, now, unwatched)
         except Transient as problem:
             return f"watchdog: {problem}"
         return None
@@ -142,10 +160,10 @@ class Sweeper:
         self._marker.evaluate({name}, now, cause)
         self._closer.advance(name)
 
-    def _evaluate_all(self, now: datetime, cause: str) -> str | None:
+    def _evaluate_all(self, now: datetime, cause: str) -> dict[str, str]:
         self._desk.refresh()
         self._trading.lapse_due()
-        problems = []
+        failed: dict[str, str] = {}
         for name in sorted({*self._desk.accounts, *self._trading.halted_accounts()}):
             try:
                 if name in self._desk.accounts:
@@ -155,14 +173,16 @@ class Sweeper:
                 if name in self._desk.accounts:
                     self._measurer.measure(name, now, cause)
             except Transient as problem:  # one account's trouble must not keep the others from being watched
-                problems.append(f"{name}: {problem}")
-        problems += self._health.check(self._desk.accounts, now, cause)
-        problems += self._activity.check(self._desk, now, cause)
-        return "; ".join(problems) or None
+                failed[name] = str(problem)
+            except Exception as problem:
+                log.exception("sweep: an account cannot be evaluated", extra={"account": name})
+                failed[name] = f"{type(problem).__name__}: {problem}"
+        failed = _joined(failed, self._health.check(self._desk.accounts, now, cause))
+        return _joined(failed, self._activity.check(self._desk, now, cause))
 
-    def _flush(self, collection: str, now: datetime) -> str | None:
+    def _flush(self, collection: str, now: datetime) -> dict[str, str]:
         """Publish outboxes that are older than they may be, and empty them by the version that was read."""
-        problems = []
+        failed: dict[str, str] = {}
         where = [Where("outbox_at", "<=", now - OUTBOX_AGE)]
         for document in self._store.query(collection, where, ["outbox_at"], limit=200):
             try:
@@ -174,18 +194,19 @@ class Sweeper:
                 Transient,
                 Rejected,
             ) as problem:  # one document's trouble must not keep the others waiting
-                problems.append(f"{document.path}: {problem}")
-        return "; ".join(problems) or None
+                failed[_account_of(document)] = f"{document.path}: {problem}"
+        return failed
 
-    def _beat(self, sweep: Sweep, now: datetime) -> None:
+    def _beat(self, sweep: Sweep, now: datetime, unwatched: Mapping[str, datetime]) -> None:
         """Record that the sweep got to its end; at the end of the day tell people that all is well."""
         effects: tuple[Effect, ...] = ()
-        if sweep.kind is SweepKind.END_OF_DAY:
+        if sweep.kind is SweepKind.END_OF_DAY and not unwatched:
             effects = (self._all_is_well(now),)
         data = {
             "kind": sweep.kind.value,
             "at": now,
             "accounts": len(self._desk.accounts),
+            "unwatched": unwatched_text(unwatched),
             **outbox_fields(effects, now),
         }
         path = (
@@ -205,3 +226,18 @@ class Sweeper:
             raised_at=now,
         )
         return Effect(id_, "alerts", "", alert.model_dump(mode="json"))
+
+
+def _account_of(document: Document) -> str:
+    """Return whose document it is; empty where it is nobody's."""
+    if document.path.collection == "accounts":
+        return document.path.id
+    return str(document.data.get("account") or "") or scope_account(str(document.data.get("scope") or ""))
+
+
+def _joined(failed: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:
+    """Return what failed by account, with all that is told of each."""
+    return {
+        name: "; ".join(text for text in (failed.get(name), more.get(name)) if text)
+        for name in (*failed, *(name for name in more if name not in failed))
+    }

@@ -80,13 +80,13 @@ class ActivityWatch:
         self._risk = risk
         self._revisions: dict[str, int] = {}  # of the books when we last looked
 
-    def check(self, desk: Desk, now: datetime, cause: str) -> list[str]:
-        """Look at every account; return what could not be done, one line an account: it is looked at again."""
+    def check(self, desk: Desk, now: datetime, cause: str) -> dict[str, str]:
+        """Look at every account; return what could not be done, by account: it is looked at again."""
         unusual = {d.data["account"] for d in self._documents.query([Where("is_unusual", "==", True)])}
         revisions = {name: book.revision for name, book in desk.books.items()}
         traded = unusual or revisions != self._revisions
         executions = self._executions(desk, now) if traded else {}
-        problems = []
+        failed: dict[str, str] = {}
         for name, account in sorted(desk.accounts.items()):
             risk = self._risk.peek(name)
             samples = risk.track.recent if risk else ()
@@ -96,10 +96,10 @@ class ActivityWatch:
             try:
                 self._look(account, seen, samples, now, cause)
             except Transient as problem:
-                problems.append(f"{name}: {problem}")
-        if not problems:
+                failed[name] = str(problem)
+        if not failed:
             self._revisions = revisions
-        return problems
+        return failed
 
     def _look(
         self,

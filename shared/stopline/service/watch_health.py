@@ -63,20 +63,20 @@ class HealthWatch:
         self._risk = risk
         self._breaks = breaks
 
-    def check(self, known: Mapping[str, Account], now: datetime, cause: str) -> list[str]:
-        """Take one reading of every account that has a book (`known`) or an adapter; return what could not be done, one
-        line an account: what was committed goes out with the next reading.
+    def check(self, known: Mapping[str, Account], now: datetime, cause: str) -> dict[str, str]:
+        """Take one reading of every account that has a book (`known`) or an adapter; return what could not be done, by
+        account: what was committed goes out with the next reading.
         """
         said = adapter_facts(self._store, now)
-        problems = []
+        failed: dict[str, str] = {}
         for name in sorted({*known, *said}):
             try:
                 account = known.get(name) or self._accounts.get(name)
                 if account is not None:
                     self._read(account, said.get(name, {}), now, cause)
             except Transient as problem:
-                problems.append(f"{name}: {problem}")
-        return problems
+                failed[name] = str(problem)
+        return failed
 
     def _read(self, account: Account, said: Mapping[str, Decimal | None], now: datetime, cause: str) -> None:
         name = account.account

@@ -1,5 +1,6 @@
 """Look for silence, and tell it once an episode: the sweep watches feed and limits, the prices watch the sweep."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 import orjson
@@ -9,7 +10,7 @@ from stopline.model.messages import Alert, Effect
 from stopline.model.times import utc_text
 from stopline.model.wire import canonical
 from stopline.ports import AlreadyExists, Bus, Clock, Conflict, Create, Outgoing, Path, Store, Update
-from stopline.rules.watchdog import Found, feed_silence, sweep_silence, unprotected
+from stopline.rules.watchdog import Found, feed_silence, sweep_silence, unprotected, unwatched_account
 from stopline.service.aggregate import Aggregates
 from stopline.service.mark_prices import Desk
 from stopline.service.outbox import Relay, decode_outbox, outbox_fields
@@ -33,9 +34,12 @@ class Watchdog:
         self._states = states
         self._looked: datetime | None = None
 
-    def look(self, desk: Desk, now: datetime) -> None:
-        """Compare what is silent with what was, and tell the differences."""
-        found = {f.key: f for f in self._found(desk, now)}
+    def look(self, desk: Desk, now: datetime, unwatched: Mapping[str, datetime] | None = None) -> None:
+        """Compare what is silent with what was, and tell the differences. `unwatched`: accounts that the sweep could not
+        look after, and since when.
+        """
+        silent = [unwatched_account(name, since, now) for name, since in (unwatched or {}).items()]
+        found = {f.key: f for f in (*self._found(desk, now), *silent) if f}
         document = self._store.get(WATCHED)
         stored = orjson.loads(document.data["state"]) if document else {}
         before = {key: (datetime.fromisoformat(since), Found(*told)) for key, (since, told) in stored.items()}

@@ -12,8 +12,9 @@ from stopline.model.errors import Rejected, Transient
 from stopline.model.messages import Sweep, SweepKind
 from stopline.ports import Path, Put
 from stopline.runtime.app import App
+from stopline.service.heartbeat import HEARTBEAT
 from stopline.service.outbox import Unpublished
-from stopline.service.run_sweep import HEARTBEAT, OUTBOX_AGE
+from stopline.service.run_sweep import OUTBOX_AGE
 
 from ..make import NOON, account, fill, trade
 from .world import World
