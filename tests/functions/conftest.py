@@ -20,6 +20,7 @@ import stopline.runtime.google
 import stopline.runtime.settings
 from stopline.ports import Unavailable
 from stopline.rules.ack_links import AckLinks
+from stopline.runtime.app import App, Ports
 from stopline.runtime.embedded import Embedded
 from stopline.runtime.settings import Settings
 
@@ -59,6 +60,7 @@ class Served:
     world: Embedded
     store: Switch
     bus: Switch
+    app: App
     headers: dict[str, str] = field(default_factory=dict)
 
     def push(
@@ -91,8 +93,6 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Served]:
     def start(name: str) -> Served:
         world = Embedded(NOON)
         store, bus = Switch(world.store), Switch(world.bus)
-        from stopline.runtime.app import App, Ports
-
         app = App(
             Ports(
                 store, bus, world.clock, world.history, world.channels, world.app.ports.operator, links=LINKS
@@ -107,7 +107,7 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Served]:
         served = functions_framework.create_app(
             ENTRY_POINTS[name], str(ROOT / "functions" / name / "main.py")
         )
-        return Served(served.test_client(), world, store, bus)
+        return Served(served.test_client(), world, store, bus, app)
 
     return start
 

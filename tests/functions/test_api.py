@@ -91,3 +91,22 @@ def test_an_unknown_error_shows_no_trace(api: Served) -> None:
     answer = get(api, "/v1/accounts/demo")
     assert (answer.status_code, answer.content_type) == (500, "application/problem+json")
     assert b"hunter2" not in answer.data
+
+
+@pytest.mark.parametrize(
+    "query", ["limit=-1", "limit=1e9", "cursor=x", "t=1", "a=1&a=2", "x" * 8192, "%ff=1"]
+)
+@pytest.mark.parametrize(
+    "path", ["/v1/accounts/demo", "/v1/accounts/demo/settings", "/v1/accounts/demo/alerts"]
+)
+def test_a_query_that_is_not_understood_is_refused(api: Served, path: str, query: str) -> None:
+    """B76: nothing is paged, so nothing can be asked for without end."""
+    answer = get(api, f"{path}?{query}")
+    assert (answer.status_code, answer.get_json()["title"]) == (400, "BAD_QUERY")
+
+
+def test_a_flood_of_one_caller_is_cut(api: Served) -> None:
+    """B74."""
+    statuses = [get(api, "/v1/accounts/demo/alerts").status_code for _ in range(320)]
+    assert (statuses.count(200), statuses.count(429)) == (300, 20)
+    assert get(api, "/v1/accounts/demo/alerts", "bob-token-0002").status_code == 200

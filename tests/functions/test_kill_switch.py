@@ -297,6 +297,44 @@ def test_a_body_that_is_too_large_or_of_unknown_length_is_refused(switch: Served
     assert answer.status_code == 413
 
 
+def test_a_body_that_ends_too_early_is_no_fault_of_ours(switch: Served) -> None:
+    """B02, B11: the client has gone: 400, and no alarm."""
+    answer = switch.client.post(
+        "/kill",
+        input_stream=BytesIO(b'{"request_id'),
+        headers={"Authorization": f"Bearer {ANN}"},
+        content_type="application/json",
+        environ_overrides={"CONTENT_LENGTH": "90"},
+    )
+    assert (answer.status_code, answer.get_json()["title"]) == (400, "INCOMPLETE")
+    assert switch.world.store.query("controls") == []
+
+
+def test_a_flood_of_questions_leaves_the_kill_its_reserve(switch: Served) -> None:
+    """B74: 429 for one caller, with when to come again; a kill, and another caller, go through."""
+    answers = [status(switch) for _ in range(350)]
+    assert [a.status_code for a in answers].count(200) == 300
+    assert (answers[-1].get_json()["title"], answers[-1].headers["Retry-After"]) == ("TOO_MANY", "1")
+    assert status(switch, token=EVE).status_code == 200
+    assert call(switch).status_code == 200
+    wait(switch, 1)
+    assert status(switch).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "query", ["scope=%ff", "scope=global&scope=account:demo", "limit=-1", "scope=global&x=", "x" * 8192]
+)
+def test_a_query_that_is_not_understood_is_refused(switch: Served, query: str) -> None:
+    """B76."""
+    headers = {"Authorization": f"Bearer {ANN}"}
+    answer = switch.client.get("/status", query_string=query, headers=headers)
+    assert (answer.status_code, answer.get_json()["title"]) == (400, "BAD_QUERY")
+    assert len(answer.data) < 300
+    answer = switch.client.post("/kill", query_string=query, json=request(), headers=headers)
+    assert answer.status_code == 400
+    assert switch.world.store.query("controls") == []
+
+
 BAD: dict[str, Any] = {
     "B01": b"[]",
     "B01 empty": b"",

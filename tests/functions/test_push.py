@@ -6,6 +6,7 @@ import base64
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from io import BytesIO
 from typing import Any
 
@@ -347,3 +348,42 @@ def test_the_history_function_keeps_rows(serve: Serve) -> None:
     assert served.push({"type": "stopline.history.v1", "rows": [row, bad]}).status_code == 204
     assert [r["event_id"] for r in served.world.history.rows["audit"]] == ["e-1"]
     assert [d["reason"] for d in served.quarantined()] == ["ROW_REFUSED"]
+
+
+@pytest.mark.parametrize(
+    ("subscription", "status"),
+    [
+        ("projects/ours/subscriptions/live-fills-push", 204),
+        ("projects/ours/subscriptions/eventarc-europe-west1-fills-sub-123", 204),
+        ("", 204),  # a CloudEvent names none
+        ("projects/ours/subscriptions/staging-fills-push", 403),
+        ("projects/ours/subscriptions/live-prices-push", 403),
+        ("projects/theirs/subscriptions/live-fills-push", 403),
+        ("projects/theirs/subscriptions/eventarc-europe-west1-fills-sub-123", 403),
+        ("projects/ours/subscriptions/live-fills-push/x", 403),
+    ],
+)
+def test_what_another_subscription_pushes_is_refused_and_logged(
+    fills: Served, subscription: str, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """B61: staging's fills must not be booked in production."""
+    ports = fills.world.app.ports
+    fills.app.ports = replace(ports, store=fills.store, subscriptions="projects/ours/subscriptions/live-")  # type: ignore[arg-type]
+    body = {"message": {"data": encoded(json.dumps(raw_fill()).encode()), "messageId": "m-1"}}
+    if subscription:
+        body["subscription"] = subscription  # type: ignore[assignment]
+    assert fills.client.post("/", json=body).status_code == status
+    assert booked(fills) == (status == 204)
+    assert ("foreign subscription" in caplog.text) == (status == 403)
+
+
+def test_a_body_that_ends_too_early_is_not_acknowledged(fills: Served) -> None:
+    """B02: the rest may come with the next delivery."""
+    answer = fills.client.post(
+        "/",
+        input_stream=BytesIO(b'{"message'),
+        content_type="application/json",
+        environ_overrides={"CONTENT_LENGTH": "90"},
+    )
+    assert answer.status_code == 400
+    assert fills.quarantined() == []

@@ -71,7 +71,7 @@ def pushed(body: Any, message_id: str) -> dict[str, Any]:
         "publishTime": datetime.now(UTC).isoformat(),
         "attributes": {},
     }
-    return {"message": message, "subscription": "projects/p/subscriptions/s"}
+    return {"message": message}
 
 
 def resident(group: int) -> int:

@@ -14,10 +14,10 @@ import flask
 from stopline.model.control import account_scope
 from stopline.model.errors import Rejected
 from stopline.model.times import utc_text
-from stopline.model.wire import decode_object
 from stopline.rules.incidents import Standing
 from stopline.runtime.app import App
 from stopline.runtime.auth import Principal, Right
+from stopline.runtime.bodies import json_body, query
 from stopline.runtime.problems import Answer, answer, problem
 
 MAX_BODY = 4096
@@ -40,7 +40,7 @@ def by_link(request: flask.Request, app: App) -> Answer:
     try:
         if links is None:
             raise Rejected("NO_LINKS", "links to acknowledge are not set up here")
-        taken = links.read(request.args.get("t", ""), app.clock.now())
+        taken = links.read(query(request).get("t", ""), app.clock.now())
         record = app.alert_desk.delivered(taken.notice_id)
         account, incident = record.alert.account, record.incident
         if request.method != "POST":
@@ -62,7 +62,7 @@ def by_link(request: flask.Request, app: App) -> Answer:
 
 
 def listed(app: App, principal: Principal, account: str) -> Answer:
-    """Answer what stands of an account's alerts."""
+    """Answer what stands of an account's alerts: the 100 that are followed at most."""
     if not principal.may("view", account_scope(account)) or app.accounts.get(account) is None:
         return problem(404, "NOT_FOUND", "there is no such account, or it is not yours")
     return answer(200, {"alerts": [facts(s) for s in app.alert_desk.read(account).live()]})
@@ -74,9 +74,7 @@ def taken(request: flask.Request, app: App, principal: Principal, account: str) 
     allowed = any(principal.may(right, scope) for right in MAY_TAKE)
     if not allowed or app.accounts.get(account) is None:
         return problem(404, "NOT_FOUND", "there is no such account, or it is not yours")
-    if request.mimetype != "application/json" or (request.content_length or 0) > MAX_BODY:
-        return problem(400, "BAD_MESSAGE", f"the body is JSON of at most {MAX_BODY} bytes")
-    body = decode_object(request.get_data(), MAX_BODY)
+    body = json_body(request, MAX_BODY)
     reference = body.get("reference")
     if not isinstance(reference, str) or not reference or set(body) != {"reference"}:
         raise Rejected(

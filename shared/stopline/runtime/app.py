@@ -1,6 +1,4 @@
-"""The one place where use cases meet adapters. Each use case is imported when it is first needed: bundles
-start fast.
-"""
+"""The one place where use cases meet adapters. Each use case is imported when it is first needed: bundles start fast."""
 
 from __future__ import annotations
 
@@ -13,6 +11,7 @@ from stopline.model.closing import CLOSINGS_TOPIC
 from stopline.model.messages import Effect
 from stopline.model.recipients import Recipients
 from stopline.ports import Beacon, Bus, Channel, Clock, History, Store
+from stopline.runtime.quotas import Quotas
 from stopline.service.accounts import AccountReader
 from stopline.service.outbox import Relay
 from stopline.service.quarantine import Quarantine
@@ -75,6 +74,7 @@ class Ports:
     links: AckLinks | None = None  # to acknowledge alerts by
     beacon: Beacon | None = None  # the heartbeat that leaves the cloud
     resume_people: int = 2
+    subscriptions: str = ""  # how the names of our push subscriptions begin; empty: any is taken
 
 
 class App:
@@ -88,6 +88,7 @@ class App:
         self.relay = Relay(ports.bus, local)
         self.accounts = AccountReader(ports.store, ports.clock)
         self.quarantine = Quarantine(ports.store, self.relay, ports.clock)
+        self.quotas = Quotas(ports.clock)
 
     def _set_trading_state(self, effect: Effect) -> None:
         self.trading.carry_out(effect)

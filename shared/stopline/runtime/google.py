@@ -42,6 +42,7 @@ def _app() -> App:
             resume_people=chosen.resume_people,
             links=ack_links(chosen),
             beacon=HttpBeacon(chosen.heartbeat_url) if chosen.heartbeat_url else None,
+            subscriptions=f"projects/{chosen.project}/subscriptions/{chosen.prefix}",
         )
     )
 

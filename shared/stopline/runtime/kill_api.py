@@ -21,7 +21,7 @@ from stopline.model.control import (
 from stopline.model.decimals import decimal_text
 from stopline.model.errors import Rejected, Transient
 from stopline.model.scopes import parse_scope, scope_of
-from stopline.model.wire import decode_object, validate
+from stopline.model.wire import validate
 from stopline.rules.resuming import TooEarly
 from stopline.runtime.app import App
 from stopline.runtime.auth import (
@@ -33,12 +33,15 @@ from stopline.runtime.auth import (
     Unauthenticated,
     authenticate,
 )
+from stopline.runtime.bodies import json_body, leave_unread, only
 from stopline.runtime.problems import Answer, answer, problem
+from stopline.runtime.quotas import TooMany
 from stopline.service.outbox import Unpublished
 
 log = logging.getLogger("stopline")
 MAX_BODY = 16 * 1024
-CONFLICTS = {"CONFLICTING_REQUEST", "STALE_RESUME", "SAME_PERSON", "NOT_READY"}
+_CONFLICTS = ("CONFLICTING_REQUEST", "STALE_RESUME", "SAME_PERSON", "NOT_READY")
+_STATUS = {"TOO_LARGE": 413, **dict.fromkeys(_CONFLICTS, 409)}
 INTERNAL = {"action", "actor", "hold_people", "reopen"}  # follow from the path, the caller, or a breaker
 RIGHTS: dict[str, Right] = {"kill": "kill", "pause": "kill", "resume": "resume"}
 
@@ -53,17 +56,17 @@ def handle(
     try:
         principal = authenticate(request.headers.get("Authorization", ""), principals, email_of)
         name = request.path.strip("/")
+        app().quotas.take(principal.name, RIGHTS.get(name, "status"))
         if name == "status":
             if request.method != "GET":
                 return problem(405, "METHOD", "status is read with GET")
-            return _status(app(), principal, request.args.get("scope", GLOBAL))
+            return _status(app(), principal, only(request, "scope").get("scope", GLOBAL))
         if name not in RIGHTS:
             return problem(404, "NOT_FOUND", "there are /kill, /pause, /resume and /status")
         if request.method != "POST" or request.mimetype != "application/json":
             return problem(405, "METHOD", f"/{name} is a POST with content type application/json")
-        if request.content_length is None or request.content_length > MAX_BODY:
-            return problem(413, "TOO_LARGE", f"the body may have {MAX_BODY} bytes")
-        return _change(app(), principal, name, decode_object(request.get_data(), MAX_BODY))
+        only(request)
+        return _change(app(), principal, name, json_body(request, MAX_BODY))
     except Unauthenticated as refused:
         return problem(401, "UNAUTHENTICATED", str(refused))
     except NotAdmitted as refused:
@@ -72,14 +75,18 @@ def handle(
         return problem(404, "NOT_FOUND", str(refused))
     except TooEarly as refused:
         return problem(423, refused.reason, refused.detail, {"Retry-After": str(refused.after_s)})
+    except TooMany as refused:
+        return problem(429, "TOO_MANY", str(refused), {"Retry-After": str(refused.after_s)})
     except Rejected as refused:
-        return problem(409 if refused.reason in CONFLICTS else 400, refused.reason, refused.detail)
+        return problem(_STATUS.get(refused.reason, 400), refused.reason, refused.detail)
     except Transient:
         log.exception("kill switch: state store unavailable")
         return problem(503, "UNAVAILABLE", "the outcome is unknown: send the same request_id again")
     except Exception:
         log.exception("kill switch: unknown error")
         return problem(500, "UNKNOWN_ERROR", "the outcome is unknown: send the same request_id again")
+    finally:
+        leave_unread(request)
 
 
 def _change(app: App, principal: Principal, action: str, body: dict[str, Any]) -> Answer:

@@ -4,9 +4,10 @@ import flask
 
 from stopline.model.errors import Rejected
 from stopline.model.lease import LeaseRequest
-from stopline.model.wire import decode_object, validate
+from stopline.model.wire import validate
 from stopline.runtime.app import App
 from stopline.runtime.auth import Principal
+from stopline.runtime.bodies import json_body
 from stopline.runtime.problems import Answer, answer, problem
 
 MAX_BODY = 4 * 1024
@@ -15,11 +16,7 @@ MAX_BODY = 4 * 1024
 def lease(request: flask.Request, app: App, principal: Principal, name: str) -> Answer:
     """Answer a lease, or 423 where nobody watches the limits."""
     account = app.accounts.require(name)
-    if request.mimetype != "application/json":
-        return problem(405, "METHOD", "a lease is asked for with POST, content type application/json")
-    if request.content_length is None or request.content_length > MAX_BODY:
-        return problem(413, "TOO_LARGE", f"the body may have {MAX_BODY} bytes")
-    asked = validate(LeaseRequest, decode_object(request.get_data(), MAX_BODY))
+    asked = validate(LeaseRequest, json_body(request, MAX_BODY))
     try:
         return answer(200, app.leases.grant(account, asked).model_dump(mode="json"))
     except Rejected as refused:

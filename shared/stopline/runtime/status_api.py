@@ -21,7 +21,9 @@ from stopline.runtime.auth import (
     Unauthenticated,
     authenticate,
 )
+from stopline.runtime.bodies import leave_unread, only
 from stopline.runtime.problems import Answer, answer, problem
+from stopline.runtime.quotas import TooMany
 from stopline.service.account_status import account_status
 
 log = logging.getLogger("stopline")
@@ -68,6 +70,8 @@ def handle(
         if request.path == ack_links.PATH:
             return alerts_api.by_link(request, app())
         principal = authenticate(request.headers.get("Authorization", ""), principals, email_of)
+        app().quotas.take(principal.name, "api")
+        only(request)
         if (about := _ALERTS.fullmatch(request.path)) and request.method == "GET" and not about[2]:
             return alerts_api.listed(app(), principal, about[1])
         if about and request.method == "POST" and about[2]:
@@ -91,6 +95,8 @@ def handle(
         return problem(401, "UNAUTHENTICATED", str(refused))
     except NotAdmitted as refused:
         return problem(403, "NOT_ADMITTED", str(refused))
+    except TooMany as refused:
+        return problem(429, "TOO_MANY", str(refused), {"Retry-After": str(refused.after_s)})
     except Rejected as refused:
         return problem(_STATUS.get(refused.reason, 400), refused.reason, refused.detail)
     except Conflict:
@@ -101,6 +107,8 @@ def handle(
     except Exception:
         log.exception("api: unknown error")
         return problem(500, "UNKNOWN_ERROR", "the state cannot be read now")
+    finally:
+        leave_unread(request)
 
 
 def _sees(principal: Principal, route: Route, scope: str) -> bool:

@@ -1,0 +1,44 @@
+"""How many requests a caller may make, counted by each instance: a flood of one caller must not starve the others.
+
+Each door of a caller has a bucket of its own, so that whatever else a caller asks leaves the kill its reserve.
+"""
+
+import math
+import threading
+from datetime import datetime
+
+from stopline.model.errors import StoplineError
+from stopline.ports import Clock
+
+BURST = 300
+PER_SECOND = 100
+
+
+class TooMany(StoplineError):
+    """The caller must wait `after_s` seconds."""
+
+    def __init__(self, after_s: int) -> None:
+        super().__init__(f"too many requests: at most {PER_SECOND} a second")
+        self.after_s = after_s
+
+
+class Quotas:
+    """Token buckets by caller and door: full at first, filled at an even rate."""
+
+    def __init__(self, clock: Clock, burst: int = BURST, per_second: float = PER_SECOND) -> None:
+        self._clock = clock
+        self._burst = burst
+        self._per_second = per_second
+        self._buckets: dict[tuple[str, str], tuple[float, datetime]] = {}
+        self._lock = threading.Lock()
+
+    def take(self, caller: str, door: str) -> None:
+        """Count one request. Raises TooMany when the bucket is empty."""
+        now = self._clock.now()
+        with self._lock:
+            left, since = self._buckets.get((caller, door), (float(self._burst), now))
+            grown = max((now - since).total_seconds(), 0.0) * self._per_second
+            left = min(left + grown, float(self._burst))
+            self._buckets[(caller, door)] = (max(left - 1, 0.0), now) if left >= 1 else (left, now)
+        if left < 1:
+            raise TooMany(max(1, math.ceil((1 - left) / self._per_second)))
