@@ -34,7 +34,7 @@ LINKS = AckLinks("https://stopline.example.com", "a-secret-of-more-than-32-chara
 TOKENS = {
     "ann-token-0001": {"name": "ann", "rights": ["admin"]},
     "bob-token-0002": {"name": "bob", "rights": ["kill", "view"], "accounts": ["demo"]},
-    "ida-token-0004": {"name": "ida", "rights": ["resume", "view"]},
+    "ida-token-0004": {"name": "ida", "rights": ["resume", "view", "risk"]},
     "eve-token-0003": {"name": "eve", "rights": ["view"], "accounts": ["demo"]},
 }
 

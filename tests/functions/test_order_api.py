@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,6 +19,7 @@ from stopline.model.times import utc_text
 from .conftest import NOON, Served, open_accounts, raw_fill
 
 Serve = Callable[[str], Served]
+ANN, IDA = "ann-token-0001", "ida-token-0004"
 SPY = {"symbol": "SPY", "kind": "equity", "currency": "USD"}
 
 
@@ -248,6 +250,8 @@ def test_every_change_is_in_the_audit(api: Served) -> None:
         (patch(1, limits={"max_dayly_loss": {"limit": "1"}}), 400, "BAD_SETTINGS"),
         (patch(1, limits={"max_daily_loss": {"limit": "0"}}), 400, "BAD_SETTINGS"),
         (patch(1, limits={"max_daily_loss": {"limit": 3}}), 400, "BAD_MESSAGE"),
+        (patch(1, trading={"breakers": {"flash_crush": {"enabled": False}}}), 400, "BAD_SETTINGS"),
+        (patch(1, limits={"max_daily_loss": {"limit": "1000000"}}), 400, "BAD_SETTINGS"),
         (patch(1, unknown=1), 400, "BAD_MESSAGE"),
         ({"settings": {"profile": "general"}}, 400, "BAD_MESSAGE"),
         (patch(1), 400, "BAD_MESSAGE"),
@@ -259,6 +263,51 @@ def test_a_bad_patch_changes_nothing(api: Served, body: dict[str, Any], status: 
     found = call(api, "PATCH", "demo/settings", body)
     assert (found.status_code, found.get_json()["title"]) == (status, title)
     assert call(api, "GET", "demo/settings").get_json()["version"] == 1
+
+
+OFF = {"max_daily_loss": {"enabled": False}}
+
+
+def asked(served: Served, version: int, who: str, **settings: Any) -> TestResponse:
+    return call(served, "PATCH", "demo/settings", patch(version, **settings), who)
+
+
+def test_a_limit_is_switched_off_by_two_people(api: Served) -> None:
+    """B73: 202 and nothing changed, the same person again 409, another one 200."""
+    first = asked(api, 1, ANN, limits=OFF)
+    assert (first.status_code, first.get_json()["version"]) == (202, 1)
+    assert first.get_json()["waits_for_a_second_person"] == ["limits.max_daily_loss is switched off"]
+    again = asked(api, 1, ANN, limits=OFF)
+    assert (again.status_code, again.get_json()["title"]) == (409, "SAME_PERSON")
+    second = asked(api, 1, IDA, limits=OFF)
+    assert (second.status_code, second.get_json()["version"]) == (200, 2)
+    assert "max_daily_loss" in second.get_json()["limits_off"]
+    assert asked(api, 1, ANN, limits=OFF).status_code == 409  # what was agreed to is used up
+
+
+def test_a_second_person_agrees_to_the_very_same_and_in_time(api: Served) -> None:
+    """B73: to other settings, or eleven minutes later, nobody has agreed."""
+    assert asked(api, 1, ANN, limits=OFF).status_code == 202
+    assert asked(api, 1, IDA, limits={**OFF, "max_drawdown": {"limit": "90"}}).status_code == 202
+    assert asked(api, 1, ANN, limits=OFF).status_code == 202  # the other request has taken its place
+    api.world.clock.set(NOON + timedelta(minutes=11))
+    assert asked(api, 1, IDA, limits=OFF).status_code == 202
+    assert asked(api, 1, ANN, limits=OFF).status_code == 200
+
+
+def test_one_person_does_not_get_far_in_small_steps(api: Served) -> None:
+    """B73: 10 % to 20 % alone, 21 % not before the next day."""
+    assert asked(api, 1, ANN, limits={"max_position_value": {"limit": "20"}}).status_code == 200
+    assert asked(api, 2, ANN, limits={"max_position_value": {"limit": "21"}}).status_code == 202
+    assert asked(api, 2, ANN, limits={"max_position_value": {"limit": "8"}}).status_code == 200
+    api.world.clock.set(NOON + timedelta(hours=25))
+    assert asked(api, 3, ANN, limits={"max_position_value": {"limit": "16"}}).status_code == 200
+
+
+def test_a_desk_of_one_person_may_say_so(api: Served) -> None:
+    """B73: by the function's settings, not by the request."""
+    api.app.ports = replace(api.app.ports, resume_people=1)
+    assert asked(api, 1, ANN, limits=OFF).status_code == 200
 
 
 def test_only_the_right_risk_changes_settings_and_strangers_see_nothing(api: Served) -> None:

@@ -126,7 +126,7 @@ def advance(
     moves: list[Move] = []
     for breaker in breakers:
         known, value = before.get(breaker.name), facts.get(breaker.fact)
-        threshold = _threshold(breaker, settings)
+        threshold = threshold_of(breaker, settings)
         if threshold is None or value is None:
             if known is not None and threshold is not None:
                 after[breaker.name] = known
@@ -161,7 +161,7 @@ def _read(
     return None, "release" if breaker.rule.reset is Reset.READINGS else ""
 
 
-def _threshold(breaker: Breaker, settings: TradingSettings) -> Decimal | None:
+def threshold_of(breaker: Breaker, settings: TradingSettings) -> Decimal | None:
     """Return what the breaker trips above; None: it is off."""
     setting = settings.breakers.get(breaker.name)
     if setting is None:

@@ -117,8 +117,10 @@ class App:
     @cached_property
     def account_settings(self) -> AccountSettings:
         from stopline.service.account_settings import AccountSettings
+        from stopline.service.approvals import Approvals
 
-        return AccountSettings(self.accounts, self.account_writer)
+        approvals = Approvals(self.store, self.clock)
+        return AccountSettings(self.accounts, self.account_writer, approvals, self.ports.resume_people)
 
     @cached_property
     def order_desk(self) -> OrderDesk:

@@ -29,7 +29,7 @@ from stopline.service.account_status import account_status
 log = logging.getLogger("stopline")
 _PATH = re.compile(r"/v1/accounts/([a-z0-9][a-z0-9_-]{0,63})(?:/([a-z]+))?")
 _ALERTS = re.compile("/v1/accounts/([a-z0-9][a-z0-9_-]{0,63})/alerts(/ack)?")
-_STATUS = {"STALE_VERSION": 409, "UNSUPPORTED": 415, "TOO_LARGE": 413}
+_STATUS = {"STALE_VERSION": 409, "SAME_PERSON": 409, "UNSUPPORTED": 415, "TOO_LARGE": 413}
 
 
 class Route(NamedTuple):

@@ -1,6 +1,7 @@
 """Settings of an account over the API: read without secrets, changed by a merge patch at the version that was seen."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import Field
@@ -8,9 +9,13 @@ from pydantic import Field
 from stopline.model.account import Account
 from stopline.model.decimals import decimal_text
 from stopline.model.errors import Rejected
-from stopline.model.wire import Message, validate
+from stopline.model.wire import Message, content_hash, validate
+from stopline.rules.breakers import check_settings
+from stopline.rules.exit_plan import check_exits
 from stopline.rules.limits import LIMITS, check_overrides, in_force
+from stopline.rules.loosening import loosened, raised
 from stopline.service.accounts import AccountReader, AccountWriter
+from stopline.service.approvals import Approvals
 
 # Whose it is, what it is booked by, and who is told, are not changed here.
 FIXED = frozenset(
@@ -59,16 +64,33 @@ def settings_facts(account: Account) -> dict[str, Any]:
     }
 
 
-class AccountSettings:
-    """Changes settings; each change is a version with an audit row."""
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The account as it is now. `waits_for`: what a second person must agree to; nothing was changed then."""
 
-    def __init__(self, reader: AccountReader, writer: AccountWriter) -> None:
+    account: Account
+    waits_for: tuple[str, ...] = ()
+
+
+class _Waits(Exception):
+    def __init__(self, change: Change) -> None:
+        self.change = change
+
+
+class AccountSettings:
+    """Changes settings; each change is a version with an audit row. `people`: how many must agree to what loosens much."""
+
+    def __init__(
+        self, reader: AccountReader, writer: AccountWriter, approvals: Approvals, people: int = 2
+    ) -> None:
         self._reader = reader
         self._writer = writer
+        self._approvals = approvals
+        self._people = people
 
-    def change(self, name: str, patch: SettingsPatch, actor: str) -> Account:
-        """Apply a patch. Raises Rejected STALE_VERSION, BAD_SETTINGS, or BAD_MESSAGE that names the field, and
-        Conflict when somebody else wrote at the same time.
+    def change(self, name: str, patch: SettingsPatch, actor: str) -> Change:
+        """Apply a patch. Raises Rejected STALE_VERSION, BAD_SETTINGS, SAME_PERSON, or BAD_MESSAGE that names the field,
+        and Conflict when somebody else wrote at the same time.
         """
         fixed = sorted(FIXED & patch.settings.keys())
         if fixed:
@@ -82,14 +104,28 @@ class AccountSettings:
                 )
             merged = merge(before.model_dump(mode="json"), patch.settings)
             after = validate(Account, merged)
-            faults = check_overrides(after)
+            faults = [*check_overrides(after), *check_settings(after.trading), *check_exits(after)]
             if faults:
-                raise Rejected("BAD_SETTINGS", "; ".join(faults))
+                raise Rejected("BAD_SETTINGS", "; ".join(faults)[:800])
+            self._agree(before, after, patch, actor)
             return after
 
-        changed = self._writer.change(name, edit, actor)
+        try:
+            changed = self._writer.change(name, edit, actor)
+        except _Waits as waits:
+            return waits.change
         self._reader.forget(name)
-        return changed
+        return Change(changed)
+
+    def _agree(self, before: Account, after: Account, patch: SettingsPatch, actor: str) -> None:
+        """Raise _Waits where a second person must agree, and has not yet."""
+        name = before.account
+        looser = loosened(before, after, self._approvals.base(name))
+        if looser and self._people > 1:
+            content = content_hash({"account": name, **patch.model_dump(mode="json")})
+            if not self._approvals.agrees(name, content, actor):
+                raise _Waits(Change(before, tuple(looser)))
+        self._approvals.remember(name, raised(before, after))
 
 
 def merge(before: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
