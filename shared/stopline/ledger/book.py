@@ -7,6 +7,7 @@ from decimal import Decimal, localcontext
 
 from stopline.ledger.amend import Effective, Find, effective, is_amendment, root_of, target_key
 from stopline.ledger.position import FIFO, Booked, Position, exactly, position_key
+from stopline.ledger.position_table import PositionTable
 from stopline.ledger.trade import Status, Trade
 from stopline.ledger.trade_table import LegChanges, LegTable, pruned
 from stopline.model.decimals import EXACT, ZERO
@@ -83,7 +84,13 @@ class Book:
 
     def open_positions(self) -> list[Position]:
         """Return the positions that are not flat, by key."""
-        return [self.positions[key] for key in sorted(self.positions) if not self.positions[key].is_flat]
+        table = PositionTable.of(self.positions)
+        return [table[key] for key in table if not table.is_flat(key)]
+
+    def count_open(self) -> int:
+        """Return how many positions are not flat; none is read for it."""
+        table = PositionTable.of(self.positions)
+        return sum(not table.is_flat(key) for key in table)
 
     def net_quantity(self, symbol: str) -> Decimal:
         """Return what the account holds of a symbol over all strategies, signed."""
@@ -124,7 +131,7 @@ class Book:
         and totals change by the difference. `find` looks up booked fills that amendments name. Raises Rejected
         when a symbol comes back as another contract, or when too many amendments wait for their fills.
         """
-        positions = dict(self.positions)
+        positions: dict[str, Position] = {}
         ledger = _Tally(dict(self.days), dict(self.totals), dict(self.strategies), session_of)
         new = {fill.key: fill for fill in fills}
         held = dict(self.held)
@@ -135,12 +142,12 @@ class Book:
             for key, group in groups.items():
                 ledger.strategy = group.home.strategy
                 refold = _Refold(ledger, log, held, legs, key)
-                positions[key] = self._grown(positions.get(key), group, refold, now)
+                positions[key] = self._grown(self.positions.get(key), group, refold, now)
         return replace(
             self,
             revision=self.revision + 1,
             fills=self.fills + len(new),
-            positions=positions,
+            positions=PositionTable.of(self.positions).replaced(positions),
             days=_recent(ledger.days),
             totals=ledger.totals,
             held=held,
@@ -174,13 +181,15 @@ class Book:
         day: the fill log still has them.
         """
         legs = pruned(self.account, self.legs, now)
-        kept = {
-            key: position
-            for key, position in self.positions.items()
-            if not position.is_flat or position.last is None or now - position.last[0] < FLAT_KEPT
+        table = PositionTable.of(self.positions)
+        gone = {
+            key
+            for key in table
+            if table.is_flat(key) and (last := table[key].last) is not None and now - last[0] >= FLAT_KEPT
         }
-        unchanged = len(kept) == len(self.positions) and legs is self.legs
-        return self if unchanged else replace(self, positions=kept, legs=legs)
+        if not gone and legs is self.legs:
+            return self
+        return replace(self, positions=table.replaced({}, gone), legs=legs)
 
 
 class _Tally:

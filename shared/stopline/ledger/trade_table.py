@@ -12,6 +12,7 @@ from typing import Any
 
 from stopline.ledger.amend import Effective
 from stopline.ledger.position import Lot, Position
+from stopline.ledger.position_table import PositionTable
 from stopline.ledger.trade import CLOSED_KEPT, Trade, closed_before, group_legs
 from stopline.ledger.trade_leg import KNOWN_FILLS, TradeLeg, add_late_fee, fold_legs
 from stopline.model.decimals import ZERO, decimal_text
@@ -19,19 +20,29 @@ from stopline.model.fill import Fill, FillKind
 from stopline.model.instrument import Instrument
 from stopline.model.times import utc_text
 
-Raw = tuple[Position | None, list[dict[str, Any]]]
+Raw = list[dict[str, Any]]
 Scope = tuple[str, str]
 MOST_CLOSED = 600  # legs: a book must stay small on the busiest day too
 
 
 class LegTable(Mapping[str, Sequence[TradeLeg]]):
-    """Legs by position key, in the order in which they were opened. Never changed: `replaced` makes another."""
+    """Legs by position key, in the order in which they were opened. Never changed: `replaced` makes another.
+
+    `raw` is as it was read, beside the `positions` of the same document.
+    """
 
     def __init__(
-        self, legs: Mapping[str, Sequence[TradeLeg]] | None = None, raw: Mapping[str, Raw] | None = None
+        self,
+        legs: Mapping[str, Sequence[TradeLeg]] | None = None,
+        raw: Mapping[str, Raw] | None = None,
+        positions: Mapping[str, Position] | None = None,
     ) -> None:
-        self._legs = {key: tuple(some) for key, some in (legs or {}).items()}
-        self._raw = dict(raw or {})  # as it was read; several threads may ask for the legs of it at once
+        self._raw = dict(raw or {})
+        self._legs = {
+            key: tuple(some) for key, some in (legs or {}).items()
+        }  # several threads may add read ones
+        self._positions = PositionTable.of(positions or {})
+        self._keys = sorted([*self._raw, *(key for key in self._legs if key not in self._raw)])
         self._trades: Sequence[Trade] | None = None
 
     def __repr__(self) -> str:
@@ -39,21 +50,21 @@ class LegTable(Mapping[str, Sequence[TradeLeg]]):
 
     def __getitem__(self, key: str) -> Sequence[TradeLeg]:
         if key not in self._legs:
-            position, items = self._raw[key]
+            items, position = self._raw[key], self._positions.get(key)
             self._legs[key] = tuple(_decode(item, position) for item in items)
         return self._legs[key]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._legs.keys() | self._raw.keys())
+        return iter(self._keys)
 
     def __len__(self) -> int:
-        return len(self._legs.keys() | self._raw.keys())
+        return len(self._keys)
 
     def replaced(self, changes: Mapping[str, Sequence[TradeLeg]]) -> "LegTable":
         """Return the table with the legs of some positions changed; none means that the key goes."""
         legs = {**self._legs, **changes}
         raw = {key: item for key, item in self._raw.items() if key not in changes}
-        return LegTable({key: some for key, some in legs.items() if some}, raw)
+        return LegTable({key: some for key, some in legs.items() if some}, raw, self._positions)
 
     def trades(self, account: str) -> Sequence[Trade]:
         """Return the trades that the legs make, in the order in which they were entered."""
@@ -63,84 +74,77 @@ class LegTable(Mapping[str, Sequence[TradeLeg]]):
 
     def scope_of(self, key: str) -> Scope:
         """Return strategy and underlying of a position's legs: what a trade cannot reach beyond."""
-        if key in self._legs:
+        items = self._raw.get(key)
+        if items is None:
             leg = self._legs[key][0]
             return leg.strategy, leg.instrument.underlying
-        position, items = self._raw[key]
-        if position is None:
-            return items[0]["strategy"], items[0]["instrument"]["underlying"]
-        return position.strategy, position.instrument.underlying
+        if key in self._positions:
+            return self._positions.scope_of(key)
+        return items[0]["strategy"], items[0]["instrument"]["underlying"]
 
     def of_scopes(self, scopes: Container[Scope]) -> dict[str, Sequence[TradeLeg]]:
         """Return the legs of some scopes, by position."""
         return {key: self[key] for key in self if self.scope_of(key) in scopes}
 
     def scopes_with_legs_closed_before(self, moment: datetime) -> set[Scope]:
-        """Return the scopes in which a leg is closed for longer than since a moment; no leg is read for it."""
+        """Return the scopes in which a leg is closed for longer than since a moment."""
         text = utc_text(moment.replace(microsecond=0))  # without a fraction, texts are in the order of time
         old = {
             key
-            for key, (position, items) in self._raw.items()
-            if key not in self._legs
+            for key, items in self._raw.items()
             for item in items
-            if item.get("exit_at", "~")[:19] < text[:19] and _is_closed(item, position)
+            if item.get("exit_at", "~")[:19] < text[:19] and self._is_closed(item, key)
         }
-        for key, legs in list(self._legs.items()):
-            if any(leg.exit_at and leg.exit_at < moment and not leg.lots for leg in legs):
+        for key, legs in self._legs.copy().items():
+            if key not in self._raw and any(
+                leg.exit_at and leg.exit_at < moment and not leg.lots for leg in legs
+            ):
                 old.add(key)
         return {self.scope_of(key) for key in old}
 
     def changed_since(self, before: "LegTable") -> set[str]:
         """Return the keys whose legs are not those of a table that this one was made from."""
-        kept = {key for key, legs in list(self._legs.items()) if before._legs.get(key) is legs}
+        kept = {key for key, legs in self._legs.copy().items() if before._legs.get(key) is legs}
         kept |= {key for key, raw in self._raw.items() if before._raw.get(key) is raw}
         return ({*self} | {*before}) - kept
 
     def count_closed(self) -> int:
         """Return how many legs are closed; no leg is read for it."""
-        read = self._legs.copy()
-        return sum(not leg.lots for legs in read.values() for leg in legs) + sum(
-            _is_closed(item, position)
-            for key, (position, items) in self._raw.items()
-            if key not in read
-            for item in items
-        )
+        return sum(sum(self._closed(key)) for key in self)
 
     def has_closed_legs(self, scopes: Container[Scope]) -> bool:
         """Tell whether a leg of some scopes is closed; no leg is read for it."""
-        return any(
-            self.scope_of(key) in scopes
-            and (
-                any(not leg.lots for leg in self._legs[key])
-                if key in self._legs
-                else any(_is_closed(item, self._raw[key][0]) for item in self._raw[key][1])
-            )
-            for key in self
-        )
+        return any(any(self._closed(key)) for key in self if self.scope_of(key) in scopes)
 
     def encode(self, positions: Mapping[str, Position]) -> dict[str, list[dict[str, Any]]]:
         """Write the legs as plain data."""
+        raw = self._raw
         return {
-            key: self._raw[key][1]
-            if key in self._raw
-            else [_encode(leg, positions.get(key)) for leg in self._legs[key]]
-            for key in sorted(self)
+            key: raw[key] if key in raw else [_encode(leg, positions.get(key)) for leg in self._legs[key]]
+            for key in self
         }
 
+    def _closed(self, key: str) -> Iterator[bool]:
+        """Yield of each leg whether nothing of it is open."""
+        if key in self._raw:
+            yield from (self._is_closed(item, key) for item in self._raw[key])
+        else:
+            yield from (not leg.lots for leg in self._legs[key])
 
-def _is_closed(item: Mapping[str, Any], position: Position | None) -> bool:
-    return not item.get("lots", position and position.lots)
+    def _is_closed(self, item: Mapping[str, Any], key: str) -> bool:
+        """Tell whether nothing of a leg as it was read is open: its lots are its position's where it has none."""
+        if "lots" in item:
+            return not item["lots"]
+        return key not in self._positions or self._positions.is_flat(key)
 
 
-def decode_legs(
-    items: Mapping[str, list[dict[str, Any]]] | None, positions: Mapping[str, Position]
-) -> LegTable:
+def decode_legs(items: Mapping[str, Raw] | None, positions: PositionTable) -> LegTable:
     """Read what `LegTable.encode` wrote. A book written before there were trades (None): each open position is
     one leg, as it stands.
     """
     if items is None:
-        items = {key: [{}] for key, position in positions.items() if position.lots}
-    return LegTable(raw={key: (positions.get(key), some) for key, some in items.items()})
+        items = {key: [{}] for key in positions if not positions.is_flat(key)}
+    return LegTable(raw=items, positions=positions)
 
 
 class LegChanges:

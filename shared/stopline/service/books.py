@@ -32,7 +32,7 @@ class BookCodec:
             "state": encode_book(state),
             "revision": state.revision,
             "fills": state.fills,
-            "open_positions": len(state.open_positions()),
+            "open_positions": state.count_open(),
         }
 
     def decode(self, data: Data) -> Book:
@@ -128,7 +128,7 @@ class BookFeed:
             self._versions[account] = document.version
             if account in self.books and self.books[account].revision == document.data["revision"]:
                 continue  # only its outbox was flushed
-            self.books[account] = decode_book(document.data["state"])
+            self.books[account] = decode_book(document.data["state"], whole=True)
             changed.add(account)
         return changed
 

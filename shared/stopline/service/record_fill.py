@@ -8,6 +8,7 @@ from enum import StrEnum
 from stopline.ledger.amend import is_amendment
 from stopline.ledger.book import Book, Day
 from stopline.ledger.position import Position, position_key
+from stopline.ledger.position_table import PositionTable
 from stopline.model.account import Account
 from stopline.model.decimals import decimal_text
 from stopline.model.errors import Rejected, Transient
@@ -238,11 +239,8 @@ class _Booking:
         account = self._account.account
         session_of = self._account.sessions.session_of
         rows: list[HistoryRow] = [fill_row(fill, session_of(fill.executed_at)) for fill in booked]
-        rows += [
-            self._position_row(book, key)
-            for key, position in sorted(book.positions.items())
-            if position is not before.positions.get(key)
-        ]
+        changed = PositionTable.of(book.positions).changed_since(before.positions)
+        rows += [self._position_row(book, key) for key in changed]
         rows += self._restatements(before, book)
         rows += adjustment_rows(booked, self._now)
         cause = digest("fills", *(fill.key for fill in booked))

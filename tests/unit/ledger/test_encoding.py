@@ -8,16 +8,24 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from stopline.ledger.book import Book
 from stopline.ledger.encoding import SCHEMA, decode_book, encode_book
-from stopline.ledger.position import fold
+from stopline.ledger.position import fold, position_key
+from stopline.ledger.position_table import PositionTable
 from stopline.model.errors import Transient
 from stopline.model.fill import Fill
 
-from ..make import at, fill
+from ..make import at, equity, fill
 from .strategies import fill_lists
-from .test_book import booked
+from .test_book import LATER, SESSION_OF, Log, booked
+
+
+def grown(book: Book, known: list[Fill], more: list[Fill]) -> Book:
+    log = Log()
+    log.fills += known
+    return book.with_fills(more, SESSION_OF, log, LATER)
 
 
 @given(fill_lists())
@@ -41,6 +49,34 @@ def test_a_book_read_back_goes_on_as_if_it_had_never_left_memory(fills: list[Fil
         if (f.strategy, f.instrument) == (position.strategy, position.instrument):
             assert again.apply(f) == position.apply(f)
     assert again == position
+
+
+@given(fill_lists(), st.booleans())
+def test_a_book_that_is_read_in_part_grows_like_one_in_memory(fills: list[Fill], looked_at: bool) -> None:
+    """I1: what a fill does not concern passes from document to document, and nobody can tell."""
+    half = len(fills) // 2
+    stored = decode_book(encode_book(booked([fills[:half]])))
+    if looked_at:
+        assert dict(stored.positions)
+    one = grown(stored, fills[:half], fills[half:])
+    other = grown(booked([fills[:half]]), fills[:half], fills[half:])
+    assert one == other
+    assert encode_book(one) == encode_book(other)
+    assert one.count_open() == other.count_open() == len(other.open_positions())
+    assert decode_book(encode_book(one), whole=True) == other
+    changed = PositionTable.of(one.positions).changed_since(stored.positions)
+    assert changed == sorted({position_key(f.strategy, f.instrument.symbol) for f in fills[half:]})
+
+
+def test_a_position_that_no_fill_concerns_is_not_read() -> None:
+    state = json.loads(encode_book(booked([[fill(), fill("E-2", instrument=equity("QQQ"))]])))
+    untouched = next(item for item in state["positions"] if item["instrument"]["symbol"] == "QQQ")
+    untouched["cost"] = "unreadable"
+    stored = decode_book(json.dumps(state))
+    after = grown(stored, [], [fill("E-3", executed_at=at(1))])
+    assert untouched in json.loads(encode_book(after))["positions"]
+    assert (stored.count_open(), after.count_open()) == (2, 2)
+    assert after.positions["default:SPY"].quantity == 20
 
 
 @given(fill_lists())
