@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal, localcontext
 
 from stopline.ledger.amend import Effective, Find, effective, is_amendment, root_of, target_key
-from stopline.ledger.position import FIFO, Booked, Position, exactly, position_key
+from stopline.ledger.position import FIFO, Booked, Position, exactly
 from stopline.ledger.position_table import PositionTable
 from stopline.ledger.trade import Status, Trade
 from stopline.ledger.trade_table import LegChanges, LegTable, pruned
@@ -115,7 +115,7 @@ class Book:
 
     def is_late(self, fill: Fill, now: datetime) -> bool:
         """Tell whether a fill may come before one that was folded already, so that the fill log is needed."""
-        return _is_late(self.positions.get(position_key(fill.strategy, fill.instrument.symbol)), fill, now)
+        return _is_late(self.positions.get(fill.position_key), fill, now)
 
     def with_fills(
         self,
@@ -389,12 +389,12 @@ def _by_position(new: Mapping[str, Fill], held: dict[str, tuple[Fill, ...]], fin
     amendments += [waited for key in new if key in held for waited in held.pop(key)]
     for fill in sorted(new.values(), key=_order):
         if not is_amendment(fill):
-            key = position_key(fill.strategy, fill.instrument.symbol)
+            key = fill.position_key
             groups.setdefault(key, _Group(fill)).trades.append(fill)
     for amendment in sorted(amendments, key=_order):
         key, root = root_of(amendment, known)
-        own = position_key(amendment.strategy, amendment.instrument.symbol)
-        home = own if root is None else position_key(root.strategy, root.instrument.symbol)
+        own = amendment.position_key
+        home = own if root is None else root.position_key
         if root is None or home != own:  # the position's log will not have it
             held[key] = (*held.get(key, ()), amendment)
         if root is not None:

@@ -1,78 +1,83 @@
-"""The bulk fold of a replay: the same positions as fill by fill, in half the time, without what each fill booked.
+"""The bulk fold of a replay: the same positions as fill by fill, in a third of the time, without what each fill booked.
 
-Each position is folded alone, its state in local variables; sums are multiplied out once, at the end.
+First in, first out, what is open is what was opened last. So the newest fills say the lots, and the sums of all say what
+was made: cash + cost - realised = 0.
 """
 
 from collections import deque
-from collections.abc import Iterable
-from datetime import datetime
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from itertools import accumulate
+from operator import itemgetter, mul
 
 from stopline.ledger.position import FIFO, Lot, Position, exactly
 from stopline.model.decimals import ZERO
-from stopline.model.fill import Fill
+from stopline.model.fill import Fill, Place, Terms
 
-Terms = tuple[tuple[datetime, str], Decimal, Decimal, Decimal, bool]
+_PLACE, _PLAIN = itemgetter(0), itemgetter(4)
 
 
 def fold_all(fills: Iterable[Fill], method: str = FIFO) -> dict[str, Position]:
     """Fold the distinct fills of many positions, given in any order, from nothing."""
-    groups: dict[tuple[str, str], tuple[list[Fill], list[Terms]]] = {}
-    for fill in fills:
-        key = (fill.strategy, fill.instrument.symbol)
-        group = groups.get(key)
-        if group is None:
-            group = groups[key] = ([], [])
-        group[0].append(fill)
-        group[1].append(fill.terms)
+    fills = list(fills)
+    homes: dict[str, Fill] = {}
+    groups: dict[str, list[Terms]] = {}
+    for fill in fills:  # each is looked at once: they lie all over the memory
+        terms = fill.terms
+        key = terms[5]
+        if key in groups:
+            groups[key].append(terms)
+        else:
+            homes[key], groups[key] = fill, [terms]
+    plain = {key for key, group in groups.items() if method == FIFO and all(map(_PLAIN, group))}
+    positions = {key: Position(home.instrument, home.strategy, method=method) for key, home in homes.items()}
     with exactly():
-        positions = [_folded(group, terms, method) for group, terms in groups.values()]
-    return {position.key: position for position in positions}
-
-
-def _folded(group: list[Fill], terms: list[Terms], method: str) -> Position:
-    position = Position(group[0].instrument, group[0].strategy, method=method)
-    if position.is_plain and all(term[4] for term in terms):
-        terms.sort()  # by place: no two have the same
-        _fold_trades(position, terms)
-    else:
-        for fill in sorted(group, key=lambda fill: fill.order):
-            position.apply(fill)
-    return position
+        for key in plain:
+            _fold_trades(positions[key], groups[key])
+        if len(plain) < len(groups):
+            for fill in sorted(fills, key=lambda fill: fill.order):
+                if fill.position_key not in plain:
+                    positions[fill.position_key].apply(fill)
+    return positions
 
 
 def _fold_trades(position: Position, terms: list[Terms]) -> None:
     """Fold plain trades first in, first out onto a new position."""
-    lots: deque[tuple[Decimal, Decimal, datetime, str]] = deque()
-    realised = fees = ZERO
-    short = False  # what the lots are
-    for place, units, price, fee, _ in terms:
-        fees += fee
-        at, left, sells = place[0], units, units.is_signed()
-        if not lots:
-            position.cycle = place
-        while lots and short is not sells:
-            size, entry, opened, key = lots[0]
-            rest = size + left
-            if rest and rest.is_signed() is short:  # the lot outlasts the fill
-                realised -= left * (price - entry)
-                lots[0] = (rest, entry, opened, key)
-                left = ZERO
-                break
-            realised += size * (price - entry)
-            lots.popleft()
-            left = rest
-            if not left:
-                break
-        if left:
-            if not lots:
-                position.opened_at, short = at, sells
-            lots.append((left, price, at, place[1]))
+    terms.sort(key=_PLACE)
+    places, units, prices, fees, *_ = zip(*terms, strict=True)
+    held = list(accumulate(units))
+    quantity = position.quantity = held[-1]
+    lots, spent = _newest(quantity, places, units, prices)
+    traded = sum(map(mul, units, prices), ZERO)
     multiplier = position.instrument.multiplier
-    position.lots = deque(map(Lot._make, lots))
-    position.quantity = sum((lot[0] for lot in lots), ZERO)
-    position.cost = sum((lot[0] * lot[1] for lot in lots), ZERO) * multiplier
-    position.realised, position.fees = realised * multiplier, fees
-    position.fills, position.last, position.last_price = len(terms), terms[-1][0], terms[-1][2]
-    if not lots:
-        position.opened_at = None
+    position.lots, position.cost = lots, spent * multiplier
+    position.realised = (spent - traded) * multiplier
+    position.fees = sum(fees, ZERO)
+    position.fills, position.last, position.last_price = len(places), places[-1], prices[-1]
+    backwards = range(len(places) - 1, 0, -1)
+    position.cycle = places[next((i for i in backwards if not held[i - 1]), 0)]
+    if quantity:
+        short = quantity.is_signed()
+        opened = (i for i in backwards if held[i - 1].is_signed() is not short or not held[i - 1])
+        position.opened_at = places[next(opened, 0)][0]
+
+
+def _newest(
+    left: Decimal, places: Sequence[Place], units: Sequence[Decimal], prices: Sequence[Decimal]
+) -> tuple[deque[Lot], Decimal]:
+    """Return the lots that `left` open units are of, and what they were bought for, a multiplier of 1."""
+    lots: deque[Lot] = deque()
+    spent, short = ZERO, left.is_signed()
+    index = len(units)
+    while left:
+        index -= 1
+        size = units[index]
+        if size.is_signed() is not short:
+            continue
+        rest = left - size
+        if rest and rest.is_signed() is not short:  # only the last part of this fill is open
+            size, rest = left, ZERO
+        lots.appendleft(Lot(size, prices[index], *places[index]))
+        spent += size * prices[index]
+        left = rest
+    return lots, spent

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from datetime import date
 from decimal import Decimal, localcontext
+
 import orjson
 
 from stopline.ledger.book import Book, Day

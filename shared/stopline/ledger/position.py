@@ -25,6 +25,7 @@ from typing import NamedTuple
 
 from stopline.model.decimals import EXACT, ZERO, divide
 from stopline.model.fill import TRADES, Fill, FillKind
+from stopline.model.ids import position_key
 from stopline.model.instrument import Instrument
 
 FIFO, LIFO, HIFO, AVERAGE = METHODS = ("fifo", "lifo", "hifo", "average")
@@ -156,7 +157,7 @@ class Position:
         """Fold one fill. A trade first in, first out, with nothing special about it, is folded here: what `_exchange`
         does, in half the time.
         """
-        place, left, price, fee, plain = fill.terms
+        place, left, price, fee, plain, _ = fill.terms
         at = place[0]
         last = self.last
         if last is not None and at <= last[0] and place <= last:
@@ -343,11 +344,6 @@ class Position:
 def _in_kind(currency: str, contract: Instrument) -> bool:
     """Tell whether a fee in a currency is taken out of the traded units."""
     return currency == contract.base and currency != contract.currency
-
-
-def position_key(strategy: str, symbol: str) -> str:
-    """Return the key of a position in its book."""
-    return f"{strategy}:{symbol}"
 
 
 def fold(fills: Iterable[Fill], method: str = FIFO) -> tuple[Position, list[Booked]]:

@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from stopline.ledger.position import FIFO, Lot, Position, position_key
+from stopline.ledger.position import FIFO, Lot, Position
 from stopline.model.decimals import decimal_text
+from stopline.model.ids import position_key
 from stopline.model.instrument import Instrument
 from stopline.model.times import utc_text
 

@@ -18,11 +18,10 @@ from functools import cached_property
 from math import gcd
 
 from stopline.ledger.payoff import Leg, Margin, margin_of
-from stopline.ledger.position import position_key
 from stopline.ledger.structure import Structure, structure_of
 from stopline.ledger.trade_leg import MATCHED_WITHIN, TradeLeg
 from stopline.model.decimals import EXACT, ZERO, decimal_text, divide
-from stopline.model.ids import digest
+from stopline.model.ids import digest, position_key
 from stopline.model.instrument import Instrument, Kind
 
 CLOSED_KEPT = timedelta(days=1)

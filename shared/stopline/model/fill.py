@@ -1,14 +1,15 @@
 """Fills: what a broker executed, in Stopline's own words."""
 
+from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from functools import cached_property
-from typing import Any, Final, Literal, Self
+from typing import Final, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
 from stopline.model.decimals import EXACT, ZERO, DecimalText
-from stopline.model.ids import Asset, Id, Name, document_id
+from stopline.model.ids import Asset, Id, Name, document_id, position_key
 from stopline.model.instrument import Instrument, Kind
 from stopline.model.times import UtcText, utc_text
 from stopline.model.wire import Message, canonical, content_hash
@@ -20,6 +21,8 @@ MAX_EXTRAS = 16
 _SINCE_KINDS = {"kind": "TRADE", "ref": None, "provisional": False}
 _SINCE_INVERSE = {"inverse": False, "base": None}
 DEFAULT_STRATEGY = "default"
+Place = tuple[datetime, str]  # in the fold: execution time, key
+Terms = tuple[Place, Decimal, Decimal, Decimal, bool, str]
 
 
 class Side(StrEnum):
@@ -167,17 +170,28 @@ class Fill(Message):
         return self.quantity if self.side is Side.BUY else -self.quantity
 
     @cached_property
-    def order(self) -> tuple[Any, str]:
+    def order(self) -> Place:
         """The place of the fill in the fold: execution time, then key."""
         return (self.executed_at, self.key)
 
     @cached_property
-    def terms(self) -> tuple[tuple[Any, str], Decimal, Decimal, Decimal, bool]:
-        """What the fold reads, in one look-up: place, signed units, price, fee, and whether it is a plain trade, with
-        its fee in the settlement currency.
+    def position_key(self) -> str:
+        """The key of the position that the fill is of."""
+        return position_key(self.strategy, self.instrument.symbol)
+
+    @cached_property
+    def terms(self) -> Terms:
+        """What the fold reads, in one look-up: place, signed units, price, fee, whether it is a plain trade (in an ordinary
+        contract, with its fee in the settlement currency), and the key of its position.
         """
-        plain = self.kind is FillKind.TRADE and self.fee_currency == self.instrument.currency
-        return self.order, self.signed_quantity, self.price, self.fee, plain
+        contract = self.instrument
+        plain = (
+            self.kind is FillKind.TRADE
+            and self.fee_currency == contract.currency
+            and not contract.inverse
+            and contract.base is None
+        )
+        return self.order, self.signed_quantity, self.price, self.fee, plain, self.position_key
 
     def __repr__(self) -> str:
         kind = "" if self.kind is FillKind.TRADE else f"{self.kind} "

@@ -62,3 +62,8 @@ def digest(*parts: str) -> str:
     """
     joined = "\x1f".join(parts).encode()
     return hashlib.sha256(joined).hexdigest()[:32]
+
+
+def position_key(strategy: str, symbol: str) -> str:
+    """Return the key of a position in its book."""
+    return f"{strategy}:{symbol}"

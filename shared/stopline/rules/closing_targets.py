@@ -6,10 +6,11 @@ from datetime import date
 from decimal import ROUND_FLOOR, Decimal
 
 from stopline.ledger.book import Book
-from stopline.ledger.position import Position, position_key
+from stopline.ledger.position import Position
 from stopline.model.closing import URGENCIES, CloseRequest, Urgency
 from stopline.model.closing_state import Asked, Sent
 from stopline.model.decimals import EXACT_QUANTIZE, ZERO, divide
+from stopline.model.ids import position_key
 from stopline.model.instrument import Instrument, Kind
 
 HALT: Urgency = "now"

@@ -15,10 +15,11 @@ from typing import NamedTuple
 from stopline.ledger.expiry import product_of
 from stopline.ledger.lifecycle import SpotOf
 from stopline.ledger.payoff import Leg, margin_of
-from stopline.ledger.position import Position, position_key
+from stopline.ledger.position import Position
 from stopline.ledger.trade import Status, Trade
 from stopline.ledger.trade_leg import TradeLeg
 from stopline.model.decimals import EXACT, ZERO, divide
+from stopline.model.ids import position_key
 from stopline.model.instrument import Kind
 from stopline.rules.figures import Rate, Valued, add, exposure
 from stopline.rules.net_greeks import NetGreeks

@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
-from stopline.ledger.position import Position, position_key
+from stopline.ledger.position import Position
 from stopline.model.account import Account
 from stopline.model.control import Effective, TradingState
 from stopline.model.decimals import EXACT, ZERO, divide
+from stopline.model.ids import position_key
 from stopline.model.instrument import Instrument
 from stopline.model.order import Order, OrderLeg, WorkingOrder
 from stopline.rules.figures import Figures

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 
 from stopline.ledger.payoff import Leg, Payoff
-from stopline.ledger.position import Position, position_key
+from stopline.ledger.position import Position
 from stopline.model.decimals import ZERO
+from stopline.model.ids import position_key
 from stopline.model.instrument import Kind
 from stopline.model.order import Order, WorkingOrder
 from stopline.rules.open_risk import option_leg, shape_of

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from stopline.ledger.amend import is_amendment
 from stopline.ledger.book import Book, Day
-from stopline.ledger.position import Position, position_key
+from stopline.ledger.position import Position
 from stopline.ledger.position_table import PositionTable
 from stopline.model.account import Account
 from stopline.model.decimals import decimal_text
@@ -207,7 +207,7 @@ class _Booking:
         booked: dict[str, Fill] = {}
         groups: dict[str, list[Fill]] = {}
         for fill in fills:
-            groups.setdefault(position_key(fill.strategy, fill.instrument.symbol), []).append(fill)
+            groups.setdefault(fill.position_key, []).append(fill)
         revision = book.revision
 
         def find(key: str) -> Fill | None:
@@ -215,8 +215,8 @@ class _Booking:
 
         def log(position: Position | None, late: Fill) -> list[Fill]:
             """Return what the log has, and what goes into it by this very commit."""
-            home = position_key(late.strategy, late.instrument.symbol)
-            here = [f for f in booked.values() if position_key(f.strategy, f.instrument.symbol) == home]
+            home = late.position_key
+            here = [f for f in booked.values() if f.position_key == home]
             return [*self._log.since_flat(position, late), *here]
 
         for group in groups.values():

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from stopline.ledger.book import Book
 from stopline.ledger.encoding import SCHEMA, decode_book, encode_book
-from stopline.ledger.position import fold, position_key
+from stopline.ledger.position import fold
 from stopline.ledger.position_table import PositionTable
 from stopline.model.errors import Transient
 from stopline.model.fill import Fill
@@ -65,7 +65,7 @@ def test_a_book_that_is_read_in_part_grows_like_one_in_memory(fills: list[Fill],
     assert one.count_open() == other.count_open() == len(other.open_positions())
     assert decode_book(encode_book(one), whole=True) == other
     changed = PositionTable.of(one.positions).changed_since(stored.positions)
-    assert changed == sorted({position_key(f.strategy, f.instrument.symbol) for f in fills[half:]})
+    assert changed == sorted({f.position_key for f in fills[half:]})
 
 
 def test_a_position_that_no_fill_concerns_is_not_read() -> None:
