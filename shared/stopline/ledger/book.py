@@ -92,6 +92,11 @@ class Book:
         table = PositionTable.of(self.positions)
         return sum(not table.is_flat(key) for key in table)
 
+    def count_lots(self, key: str | None = None) -> int:
+        """Return how many lots are open, in all or of one position; none is read for it."""
+        table = PositionTable.of(self.positions)
+        return table.count_lots(key) if key else sum(map(table.count_lots, table))
+
     def net_quantity(self, symbol: str) -> Decimal:
         """Return what the account holds of a symbol over all strategies, signed."""
         with localcontext(EXACT):

@@ -73,6 +73,12 @@ class PositionTable(Mapping[str, Position]):
         raw = self._raw.get(key)
         return raw["quantity"] == "0" if raw is not None else self._read[key].is_flat
 
+    def count_lots(self, key: str) -> int:
+        """Return how many lots of a position are open, 0 where it is not known; it is not read for it."""
+        if key in self._raw:
+            return len(self._raw[key]["lots"])
+        return len(self._read[key].lots) if key in self._read else 0
+
     def scope_of(self, key: str) -> tuple[str, str]:
         """Return a position's strategy and underlying; it is not read for it."""
         raw = self._raw.get(key)

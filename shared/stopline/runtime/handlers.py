@@ -35,6 +35,7 @@ CRITICAL_REASONS = {
     "CONTRACT_CHANGED",
     "TOO_OLD",
     "OFF_STEP",
+    "BOOK_FULL",
     "NOT_YET_FOLDED",
 }
 

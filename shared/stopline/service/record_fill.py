@@ -15,13 +15,14 @@ from stopline.model.errors import Rejected, Transient
 from stopline.model.fill import Fill, FillKind
 from stopline.model.ids import digest, document_id
 from stopline.model.increments import increments_of, off_step
-from stopline.model.messages import Effect, HistoryRow, Sweep, SweepKind
+from stopline.model.messages import Alert, Effect, HistoryRow, Sweep, SweepKind
 from stopline.model.times import utc_text
 from stopline.ports import SERVER_TIME, Clock, Path, Put, Store
 from stopline.service.accounts import AccountReader
 from stopline.service.adjustments import adjustment_rows
 from stopline.service.aggregate import Aggregates, Change
 from stopline.service.batching import Batcher
+from stopline.service.book_size import check_size
 from stopline.service.books import (
     FillLog,
     describe_position,
@@ -181,11 +182,25 @@ class _Booking:
         if attempt > 0 or any(is_amendment(fill) or book.is_late(fill, self._now) for fill in new):
             new = self._unbooked()
         before = book
-        booked, book = self._apply(before, new)
+        booked, book, alert = self._fitting(before, new)
         if not booked:
             return None
         creates = [fill_create(fill, self._message_ids[fill.key]) for fill in booked]
-        return Change(book.pruned(self._now), self._effects(before, book, booked), creates)
+        effects = self._effects(before, book, booked)
+        if alert is not None:
+            effects.append(Effect(alert.alert_id, "alerts", book.account, alert.model_dump(mode="json")))
+        return Change(book.pruned(self._now), effects, creates)
+
+    def _fitting(self, before: Book, fills: list[Fill]) -> tuple[list[Fill], Book, Alert | None]:
+        """Fold the fills that the book has room for; what opens lots in a full one is refused."""
+        booked, book = self._apply(before, fills)
+        try:
+            return booked, book, check_size(before, book.pruned(self._now), _cause(booked), self._now)
+        except Rejected as refused:
+            grown = {key for key in book.positions if book.count_lots(key) > before.count_lots(key)}
+            out = {fill.key for fill in booked if fill.position_key in grown} or {fill.key for fill in booked}
+            self.outcomes |= {f.key: Outcome(f, Result.REFUSED, refused) for f in booked if f.key in out}
+            return self._fitting(before, [fill for fill in booked if fill.key not in out])
 
     def _unbooked(self) -> list[Fill]:
         """Return the fills that the log does not have; note duplicates and refuse conflicting ones."""
@@ -243,13 +258,12 @@ class _Booking:
         rows += [self._position_row(book, key) for key in changed]
         rows += self._restatements(before, book)
         rows += adjustment_rows(booked, self._now)
-        cause = digest("fills", *(fill.key for fill in booked))
         sweep = Sweep(kind=SweepKind.ACCOUNT, account=account)
         trades = trade_rows(before, book)
         return [
             history_effect(account, rows),
             *(history_effect(account, some) for some in (trades[:500], trades[500:]) if some),
-            Effect(digest("sweep", cause), "sweeps", account, sweep.model_dump(mode="json")),
+            Effect(digest("sweep", _cause(booked)), "sweeps", account, sweep.model_dump(mode="json")),
         ]
 
     def _restatements(self, before: Book, book: Book) -> list[HistoryRow]:
@@ -310,6 +324,10 @@ def check_fill(fill: Fill, account: Account, now: datetime) -> Rejected | None:
         )
     fault = off_step(fill, increments_of(account.increments, fill.instrument))
     return Rejected("OFF_STEP", f"fill {fill.key}: {fault}") if fault else None
+
+
+def _cause(booked: Sequence[Fill]) -> str:
+    return digest("fills", *(fill.key for fill in booked))
 
 
 def _day_facts(day: Day) -> dict[str, str]:

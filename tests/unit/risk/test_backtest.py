@@ -35,6 +35,7 @@ from stopline.risk.backtest import (
     ],
 )
 def test_kupiec_has_the_published_values(count: int, n: int, confidence: float, statistic: float) -> None:
+    """Domain case 18."""
     found = kupiec(count, n, confidence)
     assert found.statistic == pytest.approx(statistic, abs=6e-4)
     assert found.p_value == pytest.approx(stats.chi2(1).sf(found.statistic), rel=1e-12)

@@ -53,7 +53,7 @@ def walk(
 
 
 def test_the_example_of_the_user() -> None:
-    """R4.1: 6000 at 30 % -> 4200; 7000 -> 4900; back to 6000 -> still 4900."""
+    """R4.1, domain case 12: 6000 at 30 % -> 4200; 7000 -> 4900; back to 6000 -> still 4900."""
     states, found = walk(settings(arm="5000", giveback="30"), [4999, 6000, 7000, 6000, 4900])
     assert [s.stop for s in states] == [None, 4200, 4900, 4900, 4900]
     [(number, step)] = found
