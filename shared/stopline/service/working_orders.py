@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from stopline.ledger.book import Book
-from stopline.ledger.position import position_key
 from stopline.model.account import Account
 from stopline.model.closing_state import ClosingState
 from stopline.model.decimals import EXACT, ZERO
 from stopline.model.fill import TRADES, Fill
+from stopline.model.ids import position_key
 from stopline.model.order import Order, WorkingOrder
 from stopline.model.statement import Statement
 from stopline.service.aggregate import Aggregates
