@@ -40,7 +40,7 @@ def simulate(seeds: int, first: int, seed: int | None, processes: int | None, as
 
 def _show(seed: int) -> None:
     scenario, failure = run_seed(seed)
-    for line in scenario.world.trace:
+    for line in scenario.world.lines():
         click.echo(line)
     click.echo(f"seed {seed}, {scenario.focus}, {scenario.world.faults}")
     click.echo(f"broken: {failure.error}" if failure else "every invariant held")

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any
 
 from emulators.simulator.world import Instance, World
@@ -31,16 +30,10 @@ class SimStore:
         self._instance = instance
 
     def get(self, path: Path) -> Document | None:
-        found: Document | None = self._world.effect(
-            self._instance, "store.get", lambda: self._world.store.get(path)
-        )
-        return found
+        return self._world.effect(self._instance, "store.get", self._world.store.get, path)
 
     def get_all(self, paths: Sequence[Path]) -> list[Document | None]:
-        found: list[Document | None] = self._world.effect(
-            self._instance, "store.get", lambda: self._world.store.get_all(paths)
-        )
-        return found
+        return self._world.effect(self._instance, "store.get", self._world.store.get_all, paths)
 
     def query(
         self,
@@ -49,19 +42,16 @@ class SimStore:
         order_by: Sequence[str] = (),
         limit: int | None = None,
     ) -> list[Document]:
-        found: list[Document] = self._world.effect(
-            self._instance, "store.query", lambda: self._world.store.query(collection, where, order_by, limit)
-        )
-        return found
+        query = self._world.store.query
+        return self._world.effect(self._instance, "store.query", query, collection, where, order_by, limit)
 
     def commit(self, writes: Sequence[Write]) -> list[Version]:
-        def commit() -> list[Version]:
-            versions: list[Version] = self._world.store.commit(writes)
-            for watcher in self._world.watchers:
-                watcher("committed", writes)
-            return versions
+        return self._world.effect(self._instance, "store.commit", self._commit, writes)
 
-        versions: list[Version] = self._world.effect(self._instance, "store.commit", commit)
+    def _commit(self, writes: Sequence[Write]) -> list[Version]:
+        versions = self._world.store.commit(writes)
+        for watcher in self._world.watchers:
+            watcher("committed", writes)
         return versions
 
 
@@ -75,8 +65,7 @@ class SimBus:
     def publish(self, messages: Sequence[Outgoing]) -> list[str]:
         ids: list[str] = []
         for message in messages:
-            accept = partial(self._world.accept, message)
-            ids.append(self._world.effect(self._instance, "bus.publish", accept))
+            ids.append(self._world.effect(self._instance, "bus.publish", self._world.accept, message))
         return ids
 
 
@@ -96,16 +85,14 @@ class SimHistory:
                 self._rows.setdefault((row.table, row.event_id), []).append(row.row)
             return []
 
-        faults: list[RowFault] = self._world.effect(self._instance, "history.append", append)
-        return faults
+        return self._world.effect(self._instance, "history.append", append)
 
     def read(self, table: str, where: Sequence[Where]) -> list[dict[str, Any]]:
         def read() -> list[dict[str, Any]]:
             found = [copies[-1] for (of, _), copies in self._rows.items() if of == table]
             return matching(table, found, where)
 
-        rows: list[dict[str, Any]] = self._world.effect(self._instance, "history.read", read)
-        return rows
+        return self._world.effect(self._instance, "history.read", read)
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         raise Unavailable("the simulated history has no SQL")
@@ -133,7 +120,7 @@ class SimChannel:
             return Receipt(f"{self.name}-{len(self._sent)}", "sent")
 
         try:
-            receipt: Receipt = self._world.effect(self._instance, f"{self.name}.send", send)
+            return self._world.effect(self._instance, f"{self.name}.send", send)
         except Unavailable as problem:
             if took:
                 self._doubt.append(alert.alert_id)
@@ -142,7 +129,6 @@ class SimChannel:
             if took:
                 self._doubt.append(alert.alert_id)
             raise
-        return receipt
 
 
 class SimClock:

@@ -1,6 +1,7 @@
 """What happens to Stopline from outside, and how its functions are put into a world."""
 
 import random
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -34,6 +35,9 @@ class Facts:
 
     published: list[dict[str, Any]] = field(default_factory=list)  # fills, each time they were published
     malformed: int = 0
+    logged: dict[str, set[str]] = field(
+        default_factory=lambda: defaultdict(set)
+    )  # fills in the log, by account
     effects: dict[str, bytes] = field(default_factory=dict)  # id -> body, as committed in an outbox
     announced: dict[str, set[bytes]] = field(default_factory=dict)  # id -> bodies, as published
     rows: dict[tuple[str, str], list[dict[str, Any]]] = field(default_factory=dict)
@@ -145,6 +149,8 @@ class Scenario:
         self.facts.broker = SimBroker(self.world, self.publish_fill)
         for name in self._functions():
             self.world.add(name, self._handler(name), self._app, INSTANCES[name])
+        if self.focus == "fills":  # it looks at the ledger: what books are worth is for others
+            self.world.wants["sweeps"] = lambda message: "account" not in message.attributes
         self._create_accounts()
         self.events = self._events(rng)
 
@@ -182,11 +188,8 @@ class Scenario:
             return self._http
 
         def handle(instance: Instance, delivery: Delivery) -> None:
-            if (
-                self.focus == "fills" and name == "sweeps"
-            ):  # this focus looks at the ledger: prices are for others
-                if not delivery.message.attributes.get("account"):
-                    self._flush(instance.app)
+            if self.focus == "fills" and name == "sweeps":
+                self._flush(instance.app)
                 return
             envelope = Envelope(
                 delivery.message.data,

@@ -5,13 +5,14 @@ from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from greenlet import greenlet
 
 from stopline.adapters.memory import MemoryStore
 from stopline.ports import Outgoing, Unavailable
 
+T = TypeVar("T")
 START = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
 TRIES = 400  # deliveries of one message before the simulation itself gives up
 
@@ -109,9 +110,10 @@ class World:
         self.store = MemoryStore()
         self.instances: dict[str, list[Instance]] = defaultdict(list)
         self.handlers: dict[str, Handler] = {}
+        self.wants: dict[str, Callable[[Outgoing], bool]] = {}  # the filter of a subscription that has one
         self.pending: list[Delivery] = []
         self.tasks: list[Task] = []
-        self.trace: deque[str] = deque(maxlen=4000)
+        self.trace: deque[tuple[object, ...]] = deque(maxlen=4000)  # words of a line each: few are ever shown
         self.steps = 0
         self.script: Callable[[int, str, str], str | None] | None = (
             None  # faults at given steps, instead of by chance
@@ -124,13 +126,15 @@ class World:
 
     # --- what the ports call ---
 
-    def effect(self, instance: Instance, kind: str, call: Callable[[], Any]) -> Any:
+    def effect(self, instance: Instance, kind: str, call: Callable[..., T], *args: object) -> T:
         """Do one call to a port: maybe switch to another delivery first, maybe fail, maybe die."""
         if self.rng.random() < self.faults.switch:
             self._main.switch()
         fault = self._fault(instance, kind)
         self.steps += 1
-        self.trace.append(f"{self.steps} {instance.name} {kind} {fault or ''}")
+        self.trace.append((self.steps, instance.name, kind, fault or ""))
+        if fault is None:
+            return call(*args)
         if fault == "deadline":  # Pub/Sub delivers it again while this instance is still at it
             self.pending += [replace(t.delivery) for t in self.tasks if t.instance is instance]
             self._main.switch()
@@ -138,7 +142,7 @@ class World:
             raise Unavailable(f"{kind}: injected before")
         if fault == "crash_before":
             raise Crash(kind)
-        result = call()
+        result = call(*args)
         if fault == "after":
             raise Unavailable(f"{kind}: injected after")
         if fault == "crash_after":
@@ -148,16 +152,18 @@ class World:
     def _fault(self, instance: Instance, kind: str) -> str | None:
         if self.script is not None:
             return self.script(self.steps, instance.name, kind)
-        port = kind.split(".")[0]
+        port = kind.partition(".")[0]
         left = self._outage.get(port, 0)
         if left:
             self._outage[port] = left - 1
             return "before"
         faults, dice = self.faults, self.rng.random()
-        for fault, chance in (("before", faults.before), ("after", faults.after)):
-            if dice < chance:
-                return fault
-            dice -= chance
+        if dice < faults.before:
+            return "before"
+        dice -= faults.before
+        if dice < faults.after:
+            return "after"
+        dice -= faults.after
         if dice < faults.crash:
             return self.rng.choice(["crash_before", "crash_after"])
         dice -= faults.crash
@@ -169,13 +175,18 @@ class World:
         """Take a published message: one delivery for each subscription of its topic."""
         self._ids += 1
         id_ = f"m{self._ids}"
-        if message.topic in self.handlers:
+        wants = self.wants.get(message.topic)
+        if message.topic in self.handlers and (wants is None or wants(message)):
             self.pending.append(Delivery(message.topic, message, id_))
             while self.rng.random() < self.faults.duplicate:
                 self.pending.append(Delivery(message.topic, message, id_))
         for watcher in self.watchers:
             watcher("published", (id_, message))
         return id_
+
+    def lines(self) -> list[str]:
+        """Return what happened, for people: the last steps of the schedule."""
+        return [" ".join(map(str, words)) for words in self.trace]
 
     # --- the loop ---
 
@@ -190,7 +201,11 @@ class World:
 
     def step(self) -> bool:
         """Do one thing: start a delivery or let a running one go on. Return whether there was anything to do."""
-        ready = [d for d in self.pending if d.not_before <= self.now and self._idle(d.name)]
+        now = self.now
+        ready = [d for d in self.pending if d.not_before <= now]
+        if ready:
+            idle = {name for name, instances in self.instances.items() if not all(i.busy for i in instances)}
+            ready = [d for d in ready if d.name in idle]
         if ready and (not self.tasks or self.rng.random() < 0.5):
             self._start(self.rng.choice(ready))
             return True
@@ -219,22 +234,22 @@ class World:
         if self.rng.random() < self.faults.overlap:
             self.pending.append(Delivery(delivery.name, delivery.message, delivery.id))
         instance.busy = True
-        handler = self.handlers[delivery.name]
-        task = Task(delivery, instance, greenlet(lambda: handler(instance, delivery), self._main))
+        task = Task(delivery, instance, greenlet(self.handlers[delivery.name], self._main))
         self.tasks.append(task)
-        self.trace.append(f"- start {delivery.name} {delivery.id} on {instance.name}")
-        self._resume(task)
+        self.trace.append(("- start", delivery.name, delivery.id, "on", instance.name))
+        self._resume(task, instance, delivery)
 
-    def _resume(self, task: Task) -> None:
+    def _resume(self, task: Task, *begin: object) -> None:
+        """Let a task go on; `begin`: what its handler begins with."""
         try:
-            task.thread.switch()
+            task.thread.switch(*begin)
         except Violated:
             raise
         except Crash:
             task.instance.boot()
             self._again(task.delivery)
         except Exception as problem:  # noqa: BLE001 - as Pub/Sub: not acknowledged, whatever it was
-            self.trace.append(f"- nack {task.delivery.id}: {problem}")
+            self.trace.append(("- nack", task.delivery.id, problem))
             self._again(task.delivery)
         if task.thread.dead:
             task.instance.busy = False

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 import orjson
 
@@ -11,7 +12,7 @@ from stopline.model.errors import Rejected
 from stopline.model.ids import digest, document_id
 from stopline.model.messages import Effect
 from stopline.model.wire import canonical, validate
-from stopline.ports import Clock, Create, Path, Store, Update
+from stopline.ports import Clock, Create, Document, Path, Store, Update
 from stopline.rules.exit_plan import check_exits
 from stopline.service.history_rows import audit_row, history_effect
 from stopline.service.outbox import Relay, decode_outbox, outbox_fields
@@ -43,7 +44,7 @@ class AccountReader:
         document = self._store.get(account_path(name))
         if document is None:
             return None
-        account = validate(Account, orjson.loads(document.data["account"]))
+        account = _read(document)
         with self._lock:
             self._kept[name] = (now, account)
         return account
@@ -65,7 +66,7 @@ class AccountReader:
     def all(self) -> list[Account]:
         """Return every account, by name, read afresh."""
         documents = self._store.query(COLLECTION)
-        return [validate(Account, orjson.loads(d.data["account"])) for d in documents]
+        return [_read(document) for document in documents]
 
 
 class AccountWriter:
@@ -92,7 +93,7 @@ class AccountWriter:
         document = self._store.get(account_path(name))
         if document is None:
             raise Rejected("UNKNOWN_ACCOUNT", f"there is no account {name!r}")
-        before = validate(Account, orjson.loads(document.data["account"]))
+        before = _read(document)
         edited = edit(before).model_copy(update={"account": name, "version": before.version + 1})
         after = validate(Account, edited.model_dump(mode="json"))
         check_capital(after)
@@ -139,6 +140,16 @@ class AccountWriter:
             "changed_at": self._clock.now(),
             **outbox_fields(effects, self._clock.now()),
         }
+
+
+def _read(document: Document) -> Account:
+    return _decoded(document.data["account"])
+
+
+@lru_cache(maxsize=2048)
+def _decoded(text: str) -> Account:
+    """Return the account of a text; remembered, because settings are read far more often than they change."""
+    return validate(Account, orjson.loads(text))
 
 
 def _check_exits(account: Account) -> None:

@@ -112,12 +112,7 @@ class Aggregates(Generic[S]):
 
     def adopt(self, name: str, document: Document | None) -> S | None:
         """Keep a document that somebody else read, and return its state."""
-        cached = self._cache.get(name)
-        if cached and document and cached.version == document.version:
-            return cached.state  # our own write comes back: not decoded again
-        loaded = self._decoded(document)
-        self._keep(name, loaded)
-        return loaded.state
+        return self._taken(name, document).state
 
     def change(self, name: str, decide: Decide[S]) -> S | None:
         """Decide and commit, then publish what the outbox holds. Returns the state that stands.
@@ -171,7 +166,14 @@ class Aggregates(Generic[S]):
         return fresh
 
     def _load(self, name: str) -> Loaded[S]:
-        loaded = self._decoded(self._store.get(self.path(name)))
+        return self._taken(name, self._store.get(self.path(name)))
+
+    def _taken(self, name: str, document: Document | None) -> Loaded[S]:
+        """Keep what was read. A version that is known is not decoded again: it is what it was."""
+        cached = self._cache.get(name)
+        if cached and document and cached.version == document.version:
+            return cached
+        loaded = self._decoded(document)
         self._keep(name, loaded)
         return loaded
 

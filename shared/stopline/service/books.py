@@ -1,6 +1,7 @@
 """Books in the store: the document, the fill log beside it, and the fills that changed since a cursor."""
 
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -67,7 +68,13 @@ def fill_create(fill: Fill, message_id: str) -> Create:
 
 def read_fill(document: Document) -> Fill:
     """Return the fill of a document of the fill log."""
-    return validate(Fill, orjson.loads(document.data["fill"]))
+    return _decoded(document.data["fill"])
+
+
+@lru_cache(maxsize=8192)
+def _decoded(text: str) -> Fill:
+    """Return the fill of a text; remembered, because every late fill reads its position's log again."""
+    return validate(Fill, orjson.loads(text))
 
 
 class FillLog:

@@ -128,6 +128,13 @@ class Evaluator:
         self._states = states
         self._exits = exits
 
+    def has_valued(self, account: str, revision: int) -> bool:
+        """Tell whether an evaluation of a book's revision, or of a later one, stands."""
+        known = self._states.peek(account)
+        if known is None or known.book_revision < revision:
+            known = self._states.read(account)
+        return known is not None and known.book_revision >= revision
+
     def evaluate(
         self,
         account: Account,

@@ -88,6 +88,16 @@ class PriceMarker:
         self.evaluate(touched, self._clock.now(), digest("prices", batch.source, utc_text(batch.as_of)))
         return [*batch.refused, *held_back]
 
+    def value_new(self, name: str, now: datetime, cause: str) -> None:
+        """Evaluate an account unless its risk document is of its present book: what prices and time do to it is told by
+        price batches and by the minute's sweep.
+        """
+        book = self._desk.books.get(name)
+        if book is None or not self._evaluator.has_valued(name, book.revision):
+            self.evaluate({name}, now, cause)
+        else:
+            self._desk.unseen.discard(name)
+
     def evaluate(self, names: set[str], now: datetime, cause: str, force: bool = False) -> None:
         """Evaluate some accounts with what the desk knows."""
         desk = self._desk

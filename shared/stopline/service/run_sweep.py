@@ -156,8 +156,9 @@ class Sweeper:
         return None
 
     def _account(self, name: str, now: datetime, cause: str) -> None:
+        """Look at an account of which fills or a report came; one whose book is valued already was looked at."""
         self._desk.refresh()
-        self._marker.evaluate({name}, now, cause)
+        self._marker.value_new(name, now, cause)
         self._closer.advance(name)
 
     def _evaluate_all(self, now: datetime, cause: str) -> dict[str, str]:
