@@ -4,11 +4,12 @@ To add a limit: one entry in LIMITS' families (`limit_exposure`, `limit_loss`, `
 from figures to what is measured; then its line in docs/limits.md.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from functools import lru_cache
 
 from stopline.model.account import Account
-from stopline.model.limit_override import Action
+from stopline.model.limit_override import Action, LimitOverride
 from stopline.rules.figures import Figures
 from stopline.rules.limit import (
     CLEAR_BELOW,
@@ -81,17 +82,29 @@ def check_overrides(account: Account) -> list[str]:
     return faults
 
 
-def in_force(account: Account) -> Iterator[tuple[Limit, Decimal, Action | None]]:
-    """Yield every limit that is on for an account, its threshold, and the account's own action, if any."""
+InForce = tuple[Limit, Decimal, Action | None]
+
+
+def in_force(account: Account) -> Sequence[InForce]:
+    """Return every limit that is on for an account, its threshold, and the account's own action, if any."""
+    return _in_force(account.profile, tuple(account.limits.items()))
+
+
+@lru_cache(maxsize=1024)
+def _in_force(profile: str, overrides: tuple[tuple[str, LimitOverride], ...]) -> tuple[InForce, ...]:
+    """Remembered, because an account is read far more often than its settings change."""
+    own = dict(overrides)
+    result = []
     for limit in LIMITS.values():
-        override = account.limits.get(limit.name)
-        threshold = limit.defaults[account.profile]
+        override = own.get(limit.name)
+        threshold = limit.defaults[profile]
         if override is not None:
             if not override.enabled:
                 continue
             threshold = override.limit if override.limit is not None else threshold
         if threshold is not None:
-            yield limit, threshold, override.action if override else None
+            result.append((limit, threshold, override.action if override else None))
+    return tuple(result)
 
 
 def readings(f: Figures, previous: Mapping[str, Level]) -> list[Reading]:

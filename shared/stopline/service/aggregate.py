@@ -125,27 +125,31 @@ class Aggregates(Generic[S]):
         return loaded.state
 
     def _committed(self, name: str, decide: Decide[S]) -> Loaded[S]:
-        cached = self._cache.get(name)
+        loaded = self._cache.get(name)
+        just_read = loaded is None
         for attempt in range(TRIES):
-            loaded = cached or self._load(name)
+            loaded = loaded or self._load(name)
             try:
                 change = decide(loaded.state, attempt)
             except Exception:
                 self._forget(name)
-                if cached is None:
+                if just_read:
                     raise
-                cached = None  # the copy may be of another world, as after a restore: decide by what stands
+                loaded, just_read = None, True  # the copy may be of another world, as after a restore
                 continue
-            if change is None and cached is None:
+            if change is None and just_read:
                 return loaded
             if change is None:  # nothing to do, by a copy that may be behind: look once at what stands
-                cached = None
+                stands = self._load(name)
+                if stands is loaded:
+                    return loaded
+                loaded, just_read = stands, True
                 continue
             try:
                 return self._commit(name, loaded, change)
             except (AlreadyExists, Conflict):
                 self._forget(name)
-                cached = None
+                loaded, just_read = None, True
                 self._clock.pause(attempt)
             except BaseException:
                 self._forget(name)
@@ -171,7 +175,7 @@ class Aggregates(Generic[S]):
     def _taken(self, name: str, document: Document | None) -> Loaded[S]:
         """Keep what was read. A version that is known is not decoded again: it is what it was."""
         cached = self._cache.get(name)
-        if cached and document and cached.version == document.version:
+        if cached and cached.version == (document.version if document else None):
             return cached
         loaded = self._decoded(document)
         self._keep(name, loaded)

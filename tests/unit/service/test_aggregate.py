@@ -149,6 +149,42 @@ def test_nothing_to_do_is_believed_only_of_what_stands(world: World) -> None:
     assert seen == [(Counter(1), 0), (Counter(2), 1)]
 
 
+def test_nothing_to_do_by_what_still_stands_is_not_decided_again(world: World) -> None:
+    """A no-op costs one decision and one read, also where there is no document yet."""
+    writer = Writer(world)
+    writer.all.read("none")
+    writer.count()
+    seen = []
+
+    def look(state: Counter | None, attempt: int) -> None:
+        seen.append((state, attempt))
+
+    before = writer.store.reads
+    assert writer.all.change("c", look) == Counter(1)
+    assert writer.all.change("none", look) is None
+    assert seen == [(Counter(1), 0), (None, 0)]
+    assert writer.store.reads - before == 2
+
+
+def test_a_version_that_is_known_is_not_decoded_again(world: World) -> None:
+    """One decode for each version: of the own write none, of another's write one."""
+    one, other = Writer(world), Writer(world)
+    one.count()
+    assert one.all.read("c") is one.all.read("c") is one.all.peek("c")
+    other.count()
+    assert one.all.read("c") == Counter(2)
+
+
+def test_several_states_are_read_at_once(world: World) -> None:
+    """One request, in the order of the names; what is not there is None."""
+    writer = Writer(world)
+    writer.count()
+    before = writer.store.reads
+    assert writer.all.read_all(["none", "c"]) == [None, Counter(1)]
+    assert writer.store.reads - before == 1
+    assert writer.all.peek("c") == Counter(1)
+
+
 # --- the outbox ---
 
 

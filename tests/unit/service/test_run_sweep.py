@@ -6,10 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from stopline.model.control import ControlRequest
 from stopline.model.errors import Rejected, Transient
 from stopline.model.messages import Sweep, SweepKind
+from stopline.model.prices import PriceBatch, Quote
 from stopline.ports import Path, Put
 from stopline.runtime.app import App
 from stopline.service.heartbeat import HEARTBEAT
@@ -179,6 +182,59 @@ def test_the_sweep_of_one_account_evaluates_that_one_and_beats_no_heart(world: W
     assert world.document("risk", "demo") is not None
     assert world.document("risk", "two") is None
     assert world.shared.get(HEARTBEAT) is None
+
+
+MOVES = st.one_of(
+    st.tuples(st.just("fill"), st.integers(1, 5)),
+    st.tuples(st.just("price"), st.sampled_from([400, 600, 900])),
+    st.tuples(st.just("sweep"), st.integers(1, 3)),
+)
+
+
+def everything(moves: list[tuple[str, int]], instances: list[int], *, skips: bool) -> tuple[Any, Any]:
+    """Play moves; return the documents and messages. Each sweep comes `n` times, on any of two instances."""
+    world = World()
+    world.open_account()
+    apps = [world.instance()[0] for _ in range(2)]
+    for number, (what, n) in enumerate(moves):
+        app, now = apps[instances[number]], world.clock.now()
+        if what == "fill":
+            app.recorder.record([fill(f"E-{number}", quantity=n, executed_at=now)], f"m-{number}")
+        elif what == "price":
+            app.marker.mark(PriceBatch("feed", now, {"SPY": Quote(n)}, ()))
+        for again in range(n if what == "sweep" else 0):
+            one = apps[(instances[number] + again) % 2]
+            if not skips:
+                one.evaluator.has_valued = lambda account, revision: False  # type: ignore[method-assign]
+            sweep(one, SweepKind.ACCOUNT, account="demo")
+    documents = [world.shared.query(name) for name in ("books", "risk", "controls", "closings", "health")]
+    return documents, [(m.topic, m.data) for m in world.bus.messages]
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    st.lists(MOVES, min_size=1, max_size=5),
+    st.lists(st.integers(0, 1), min_size=5, max_size=5),
+)
+def test_a_valued_book_that_is_not_valued_again_leaves_the_same_documents_and_messages(
+    moves: list[tuple[str, int]], instances: list[int]
+) -> None:
+    """R1.6, F30: at one moment a sweep that comes again on any instance has nothing to add."""
+    assert everything(moves, instances, skips=True) == everything(moves, instances, skips=False)
+
+
+def test_the_sweep_of_a_valued_account_costs_no_evaluation_and_one_of_a_new_book_does(world: World) -> None:
+    """R1.6: a second instance reads the risk document and leaves it; after the next fill it values the book."""
+    app, _ = world.instance()
+    app.recorder.record([fill()], "m-1")
+    sweep(app, SweepKind.ACCOUNT, account="demo")
+    other, store = world.instance()
+    sweep(other, SweepKind.ACCOUNT, account="demo")
+    assert store.commits == 0
+    assert other.desk.unseen == set()
+    app.recorder.record([fill("E-2")], "m-2")
+    sweep(other, SweepKind.ACCOUNT, account="demo")
+    assert other.risk_states.read("demo").book_revision == 2  # type: ignore[union-attr]
 
 
 def test_a_sweep_of_an_account_that_does_not_exist_does_nothing(world: World) -> None:
