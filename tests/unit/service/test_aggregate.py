@@ -180,7 +180,7 @@ def test_several_states_are_read_at_once(world: World) -> None:
     writer = Writer(world)
     writer.count()
     before = writer.store.reads
-    assert writer.all.read_all(["none", "c"]) == [None, Counter(1)]
+    assert writer.all.read_all("none", "c") == [None, Counter(1)]
     assert writer.store.reads - before == 1
     assert writer.all.peek("c") == Counter(1)
 
