@@ -24,7 +24,8 @@ class Settlement(StrEnum):
 class Product:
     """How options of a root end. `at_open`: by the opening prices of the expiry day, last traded on the day before.
 
-    `late`: how long trading goes on after the close. `decision`: local time until which a holder may decide.
+    `late`: how long trading goes on after the close. `decision`: local time until which a holder may decide. `american`: a
+    holder may exercise on any day before.
     """
 
     settlement: Settlement
@@ -33,21 +34,23 @@ class Product:
     at_open: bool = False
     late: timedelta = timedelta(0)
     decision: time | None = None
+    american: bool = False
 
 
 _PM = Product(Settlement.CASH, calendar="XNYS")
 _AM = Product(Settlement.CASH, calendar="XNYS", at_open=True)
-_SHARE = Product(Settlement.DELIVERY, "equity", "XNYS", decision=time(17, 30))
-_LATE = Product(Settlement.DELIVERY, "equity", "XNYS", late=timedelta(minutes=15), decision=time(17, 30))
+_SHARE = Product(Settlement.DELIVERY, "equity", "XNYS", decision=time(17, 30), american=True)
+_LATE = Product(
+    Settlement.DELIVERY, "equity", "XNYS", late=timedelta(minutes=15), decision=time(17, 30), american=True
+)
 _NSE_INDEX = Product(Settlement.CASH, calendar="XNSE")
 _NSE_SHARE = Product(Settlement.DELIVERY, "equity", "XNSE")
-_ABROAD = Product(Settlement.DELIVERY, "equity")
+_ABROAD = Product(Settlement.DELIVERY, "equity", american=True)
 _COIN = Product(Settlement.CASH, "equity")
 
 PRODUCTS = {
-    **dict.fromkeys(
-        ("SPXW", "SPXPM", "XSP", "XSPW", "NDXP", "RUTW", "MRUT", "MRUTW", "XND", "OEX", "XEO"), _PM
-    ),
+    **dict.fromkeys(("SPXW", "SPXPM", "XSP", "XSPW", "NDXP", "RUTW", "MRUT", "MRUTW", "XND", "XEO"), _PM),
+    "OEX": Product(Settlement.CASH, calendar="XNYS", american=True),
     **dict.fromkeys(("SPX", "NDX", "RUT", "DJX", "VIX", "VIXW"), _AM),
     **dict.fromkeys(("SPY", "QQQ", "IWM", "DIA"), _LATE),
     **dict.fromkeys(
@@ -72,6 +75,14 @@ def root_of(contract: Instrument) -> str:
 def product_of(contract: Instrument) -> Product:
     """Return how an option ends."""
     return _product(root_of(contract), contract.currency)
+
+
+def is_american(contract: Instrument, account_sessions: Calendar) -> bool:
+    """Tell whether an option may be exercised before it expires. One on a coin may not; share options abroad are taken to
+    be American, those of the NSE are not.
+    """
+    coin = account_sessions.every_day and root_of(contract) not in PRODUCTS
+    return not coin and product_of(contract).american
 
 
 def _product(root: str, currency: str) -> Product:

@@ -25,14 +25,18 @@ class MeasureSettings(Message):
 
     `index`: beta-weighted delta is in its money; without one it is UNKNOWN. `volatility_index` moves the implied
     volatilities in historical scenarios and tells the regime. `rate` is the yearly interest rate for options (0.04 is
-    4 %). `window`: sessions of history. `days`: names of sessions that stress is played by, however long ago.
-    `spike`: a move of the day is a volatility spike from so many daily deviations on. `exposure_warning`: told when
-    the near stress (5 % of spot) would lose that much of equity.
+    4 %), `dividend_yields` those of underlyings, by symbol (0.013 is 1.3 %), 0 where none is named. `window`: sessions of
+    history. `days`: names of sessions that stress is played by, however long ago. `spike`: a move of the day is a
+    volatility spike from so many daily deviations on. `exposure_warning`: told when the near stress (5 % of spot) would
+    lose that much of equity.
     """
 
     index: Symbol | None = None
     volatility_index: Symbol | None = "VIX"
     rate: Annotated[DecimalText, _between("-0.1", "0.5")] = ZERO
+    dividend_yields: dict[Symbol, Annotated[DecimalText, _between("-0.1", "0.5")]] = Field(
+        default_factory=dict, max_length=500
+    )
     confidence: Annotated[DecimalText, _between("0.9", "0.995")] = Decimal("0.95")
     window: Annotated[int, Field(ge=20, le=500)] = 500
     spike: Annotated[DecimalText, _between("1", "20")] = Decimal(4)

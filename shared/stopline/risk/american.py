@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from stopline.risk.implied_vol import ImpliedVolatility, IvStatus, implied_volatility
 from stopline.risk.normal import cdf, pdf
 from stopline.risk.options import DAYS_PER_YEAR, PER_CENT, Greeks, black_scholes_price, not_negative, signs
 
@@ -30,6 +31,7 @@ FloatArray = npt.NDArray[np.float64]
 _ROUNDS = 100
 _NO_RATE = 1e-9  # a smaller interest rate is none: the formula divides by it
 _FLAT = 1e-8  # with a smaller sigma sqrt(T) the path is certain
+_WILD, _WILDEST = 2.0, 1e3  # where a volatility is looked for from, and up to
 
 
 def american_price(
@@ -68,16 +70,19 @@ def american(
     calendar day, vega per 1 %, rho per 1 %. Where the option should be exercised now delta is w and the rest 0.
     At expiry and without volatility gamma and vega are 0. Edges and NaN as `american_price`.
     """
-    shape, sign, s, k, t, v, r, q = _flat(is_call, spot, strike, years, volatility, rate, dividend_yield)
-    price = _prices(sign, s, k, t, v, r, q)
+    shape, *given = _flat(is_call, spot, strike, years, volatility, rate, dividend_yield)
+    table = np.repeat(np.array(given)[:, None, :], 9, axis=1)  # the price and both ends of four differences
+    _, s, _, t, v, _, _ = given
     with np.errstate(all="ignore"):
         deviation = v * np.sqrt(t)
         move = s * np.where(deviation < _FLAT, 1e-4, np.clip(0.02 * deviation, 1e-6, 0.01))
-        up, down = _prices(sign, s + move, k, t, v, r, q), _prices(sign, s - move, k, t, v, r, q)
         wide, late = 1e-3 * v, 1e-3 * t
-        vega = _prices(sign, s, k, t, v + wide, r, q) - _prices(sign, s, k, t, v - wide, r, q)
-        theta = _prices(sign, s, k, t - late, v, r, q) - _prices(sign, s, k, t + late, v, r, q)
-        rho = _prices(sign, s, k, t, v, r + 1e-4, q) - _prices(sign, s, k, t, v, r - 1e-4, q)
+        for place, (term, size) in enumerate(((1, move), (4, wide), (3, late), (5, 1e-4))):
+            table[term, 2 * place + 1] += size
+            table[term, 2 * place + 2] -= size
+        found = _prices(*table.reshape(7, -1)).reshape(9, -1)
+        price, up, down, wilder, calmer, later, sooner, dearer, cheaper = found
+        vega, theta, rho = wilder - calmer, sooner - later, dearer - cheaper
         flat = deviation < _FLAT
         parts = (
             price,
@@ -88,6 +93,87 @@ def american(
             rho / 2e-4 * PER_CENT,
         )
     return Greeks(*(part.reshape(shape) for part in parts))
+
+
+def pays_early(
+    is_call: npt.ArrayLike, rate: npt.ArrayLike, dividend_yield: npt.ArrayLike
+) -> npt.NDArray[np.bool_]:
+    """Tell where early exercise may ever pay; elsewhere an American option is worth what a European one is."""
+    r, q = np.asarray(rate, dtype=np.float64), np.asarray(dividend_yield, dtype=np.float64)
+    waits = np.where(signs(is_call) > 0.0, (q <= 0.0) & (q <= r), (r <= 0.0) & (r <= q))
+    return np.asarray(~waits)
+
+
+def american_volatility(
+    is_call: npt.ArrayLike,
+    price: npt.ArrayLike,
+    spot: npt.ArrayLike,
+    strike: npt.ArrayLike,
+    years: npt.ArrayLike,
+    rate: npt.ArrayLike = 0.0,
+    dividend_yield: npt.ArrayLike = 0.0,
+) -> ImpliedVolatility:
+    """Return the volatilities at which `american_price` gives these prices, in the shape of the inputs broadcast.
+
+    Units and status as `implied_volatility`, whose answer it is where early exercise never pays. Elsewhere a price is
+    AT_INTRINSIC or BELOW_INTRINSIC by what the best exercise brings without volatility, and ABOVE_MAXIMUM from S (a
+    call) or K (a put) on. Relative error 1e-9. The European volatility is an upper bound, from where secants go down
+    inside a bracket.
+    """
+    shape, *terms = _flat(is_call, spot, strike, years, 0.0, rate, dividend_yield)
+    paid = np.broadcast_to(np.asarray(price, dtype=np.float64), shape).reshape(-1)
+    sign, s, k, t, _, r, q = terms
+    european = implied_volatility(sign > 0.0, paid, s, k, t, r, q)
+    value, status = european.value.copy(), european.status.copy()
+    least = _prices(*terms)
+    usable = ~np.isin(status, (IvStatus.NOT_FINITE, IvStatus.BAD_TERMS, IvStatus.NO_TIME))
+    rows = np.flatnonzero(pays_early(sign > 0.0, r, q) & usable & np.isfinite(least))
+    most = np.where(sign > 0.0, s, k)[rows]
+    low, sought = least[rows], paid[rows]
+    value[rows] = np.nan
+    status[rows] = np.where(sought > low, IvStatus.NOT_FOUND, IvStatus.BELOW_INTRINSIC)
+    status[rows[np.abs(sought - low) <= 1e-14 * np.maximum(most, low)]] = IvStatus.AT_INTRINSIC
+    status[rows[sought >= most]] = IvStatus.ABOVE_MAXIMUM
+    rows = rows[status[rows] == IvStatus.NOT_FOUND]
+    if rows.size:
+        start = np.where(np.isfinite(european.value[rows]), european.value[rows], _WILD)
+        found = _volatility(paid[rows], least[rows], start, [term[rows] for term in terms])
+        value[rows] = found
+        status[rows[np.isfinite(found)]] = IvStatus.OK
+    return ImpliedVolatility(value.reshape(shape), status.reshape(shape))
+
+
+def _volatility(
+    price: FloatArray, least: FloatArray, start: FloatArray, terms: list[FloatArray]
+) -> FloatArray:
+    """Return the volatilities of prices above `least`, the price without any; NaN where the search does not settle."""
+    result = np.full(price.size, np.nan)
+    low, under = np.zeros(price.size), least - price  # price without volatility less the one sought: below 0
+    x, last, beyond = start.copy(), low.copy(), under.copy()
+    high = np.full(price.size, np.inf)
+    moving = np.arange(price.size)
+    for _ in range(_ROUNDS):
+        given = [term[moving] for term in terms]
+        given[4] = x[moving]
+        miss = _prices(*given) - price[moving]
+        here = x[moving]
+        above = miss >= 0.0
+        high[moving] = np.where(above, here, high[moving])
+        low[moving] = np.where(above, low[moving], here)
+        with np.errstate(all="ignore"):
+            step = miss * (here - last[moving]) / (miss - beyond[moving])
+        bottom, top = low[moving], high[moving]
+        better = here - step
+        middle = np.where(np.isfinite(top), 0.5 * (bottom + top), 2.0 * here)
+        good = (better > bottom) & (better < top)
+        done = (miss == 0.0) | (np.abs(step) <= 1e-10 * here) | (top - bottom <= 1e-10 * top)
+        result[moving[done]] = np.where(good, better, here)[done]
+        last[moving], beyond[moving] = here, miss
+        x[moving] = np.where(good, better, middle)
+        moving = moving[~done & (here < _WILDEST)]
+        if not moving.size:
+            break
+    return result
 
 
 def _flat(is_call: npt.ArrayLike, *given: npt.ArrayLike) -> tuple[Any, ...]:
@@ -112,7 +198,7 @@ def _prices(
     with np.errstate(all="ignore"):
         european = black_scholes_price(call, spot, strike, years, volatility, rate, dividend)
         now = sign * (spot - strike)
-        wait = np.where(call, (dividend <= 0.0) & (dividend <= rate), (rate <= 0.0) & (rate <= dividend))
+        wait = ~pays_early(call, rate, dividend)
         two_prices = np.where(call, (rate < dividend) & (dividend < 0.0), (dividend < rate) & (rate < 0.0))
         result = np.where(wait, european, np.maximum(european, now))
         result = np.where(two_prices, np.nan, result)
@@ -226,14 +312,14 @@ def _critical(
         miss = w * (x - 1.0) - european - w * (1.0 - share) * x / lam
         slope = w * (1.0 - share) * (1.0 - 1.0 / lam) + g * pdf(d1) / (dev * lam)
         better = x - miss / slope
+        settled = np.abs(better - x) <= 1e-11 * x  # so near rounding may lead out of the bracket
         early = (miss < 0.0) == (w > 0.0)  # the root is above x
         low[moving] = np.where(early, x, low[moving])
         high[moving] = np.where(early, high[moving], x)
         bottom, top = low[moving], high[moving]
         middle = np.where(np.isfinite(top), 0.5 * (bottom + top), 2.0 * x)
-        better = np.where((better > bottom) & (better < top), better, middle)
-        s[moving] = better
-        moving = moving[np.abs(better - x) > 1e-12 * x]
+        s[moving] = np.where(settled | ((better > bottom) & (better < top)), better, middle)
+        moving = moving[~settled]
         if not moving.size:
             break
     return s * strike

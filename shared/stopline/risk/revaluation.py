@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stopline.model.errors import InsufficientData, Rejected
+from stopline.risk.american import american_price, pays_early
 from stopline.risk.options import black_scholes_price
 from stopline.risk.returns import FloatArray, return_matrix
 from stopline.risk.var import TailRisk, historical
@@ -61,20 +62,23 @@ def option_pricer(
     rate: npt.ArrayLike = 0.0,
     dividend_yield: npt.ArrayLike = 0.0,
     inverse: npt.ArrayLike = False,
+    american: npt.ArrayLike = False,
 ) -> Pricer:
-    """Return a pricer of m legs: European options by Black-Scholes-Merton, inverse contracts at -1 / spot, all
-    others at their spot.
+    """Return a pricer of m legs: options by Black-Scholes-Merton, or where they are `american` and early exercise may pay
+    by Ju and Zhong; inverse contracts at -1 / spot, all others at their spot.
 
     All inputs are scalars or of shape (m,), in the units of `options.black_scholes`; what is said of legs that
     are no options is not read. An option whose time has passed is worth its intrinsic value: 0DTE legs are
     re-priced, to expiry and beyond, never proxied.
     """
     given = np.broadcast_arrays(
-        np.atleast_1d(is_option), is_call, strike, years, rate, dividend_yield, inverse
+        np.atleast_1d(is_option), is_call, strike, years, rate, dividend_yield, inverse, american
     )
     turned = np.flatnonzero(given[6])
-    where = np.flatnonzero(given[0])
+    sooner = given[7] & given[0] & pays_early(given[1], given[4], given[5])
+    where, early = np.flatnonzero(given[0] & ~sooner), np.flatnonzero(sooner)
     call, strikes, left, rates, yields = (terms[where] for terms in given[1:6])
+    early_terms = [terms[early] for terms in given[1:6]]
 
     def price(spot: FloatArray, volatility: FloatArray, elapsed: float) -> FloatArray:
         remaining = np.maximum(left - elapsed, 0.0)
@@ -84,9 +88,16 @@ def option_pricer(
         if turned.size:
             with np.errstate(divide="ignore"):
                 result[:, turned] = -1.0 / spot[:, turned]
-        result[:, where] = black_scholes_price(
-            call, spot[:, where], strikes, remaining, volatility[:, where], rates, yields
-        )
+        if where.size:
+            result[:, where] = black_scholes_price(
+                call, spot[:, where], strikes, remaining, volatility[:, where], rates, yields
+            )
+        if early.size:
+            own, at, until, interest, paid = early_terms
+            until = np.maximum(until - elapsed, 0.0)
+            result[:, early] = american_price(
+                own, spot[:, early], at, until, volatility[:, early], interest, paid
+            )
         return result
 
     return price

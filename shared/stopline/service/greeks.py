@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from stopline.ledger.expiry import is_american
 from stopline.model.account import Account
 from stopline.model.instrument import Instrument
 from stopline.model.prices import NAN, Quote
@@ -42,13 +43,22 @@ def expiry_of(account: Account, contract: Instrument) -> datetime:
     return account.sessions.close_of(contract.expiry)
 
 
+def dividend_yield(account: Account, contract: Instrument) -> float:
+    """Return the yearly dividend yield of a contract's underlying, by the account's settings; 0 where none is named."""
+    known = account.measures.dividend_yields
+    return float(known[contract.underlying]) if contract.underlying in known else 0.0
+
+
 def option_terms(table: Columns, accounts: Mapping[str, Account]) -> Terms:
     """Lay out the terms of all positions; the options of an account that is not known have no expiry."""
 
     def expiry(name: str, contract: Instrument) -> datetime | None:
         return expiry_of(accounts[name], contract) if name in accounts else None
 
-    return terms(table, expiry)
+    def american(name: str, contract: Instrument) -> bool:
+        return name in accounts and is_american(contract, accounts[name].sessions)
+
+    return terms(table, expiry, american)
 
 
 def net_greeks(
@@ -65,6 +75,7 @@ def net_greeks(
     spots = [each.quote(v.position.instrument.underlying) or _NOTHING for each, v in held]
     spot = np.array([quote.mark for quote in spots])
     rates = np.array([float(each.account.measures.rate) for each, _ in held])
+    yields = np.array([dividend_yield(each.account, v.position.instrument) for each, v in held])
     volatility = volatilities(
         laid_out,
         rows,
@@ -74,8 +85,9 @@ def net_greeks(
         np.array([quote.iv for quote in quotes]),
         now,
         rates,
+        yields,
     )
-    found = position_greeks(laid_out, rows, price, spot, volatility, now, rates)
+    found = position_greeks(laid_out, rows, price, spot, volatility, now, rates, yields)
     factors = {
         (each.account.account, v.position.instrument.currency): _factor(each.rate, v) for each, v in held
     }

@@ -11,7 +11,7 @@ from stopline.risk.book_risk import Book
 from stopline.risk.columns import Columns
 from stopline.risk.net_greeks import Terms, volatilities, years_left
 from stopline.risk.revaluation import Legs, option_pricer
-from stopline.service.greeks import Watched
+from stopline.service.greeks import Watched, dividend_yield
 
 
 def book_of(
@@ -43,6 +43,7 @@ def book_of(
     spot = np.array(at, dtype=np.float64)
     places = np.array(underlying, dtype=np.int64)
     rate = float(each.account.measures.rate)
+    yields = np.array([dividend_yield(each.account, p.instrument) for p in positions])
     sigma = volatilities(
         laid_out,
         rows,
@@ -52,6 +53,7 @@ def book_of(
         np.array([NAN if q is None else q.iv for q in quotes]),
         now,
         rate,
+        yields,
     )
     factor = np.array([_rate(each, p.instrument.currency) for p in positions])
     unpaid = ~np.isfinite(factor)  # no exchange rate: as good as no price
@@ -66,7 +68,9 @@ def book_of(
         laid_out.strike[rows],
         years_left(laid_out, rows, now),
         rate,
-        inverse=laid_out.inverse[rows],
+        yields,
+        laid_out.inverse[rows],
+        laid_out.american[rows],
     )
     legs = Legs([p.key for p in positions], money, places, spot, sigma, pricer)
     return Book(legs, tuple(moves for _, moves in spots), tuple(p.instrument.underlying for p in positions))

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from unit.risk.oracles import tree_price
 
-from stopline.risk.american import american, american_price
+from stopline.risk.american import american, american_price, american_volatility
+from stopline.risk.implied_vol import IvStatus
 from stopline.risk.options import black_scholes, black_scholes_price
 
 NAMES = ("price", "delta", "gamma", "theta", "vega", "rho")
@@ -189,6 +190,43 @@ def test_an_option_to_exercise_now_moves_with_the_spot() -> None:
     assert float(greeks.delta) == pytest.approx(-1)
     for name in ("gamma", "theta", "vega", "rho"):
         assert float(getattr(greeks, name)) == pytest.approx(0, abs=1e-9)
+
+
+def test_a_volatility_gives_its_price_again() -> None:
+    """R2.10: where early exercise pays, by the same approximation; a price at intrinsic value has none."""
+    random = np.random.default_rng(3)
+    call = random.random(2000) < 0.5
+    spot, years, volatility = random.uniform((60, 1 / 365, 0.05), (150, 1.5, 0.9), (2000, 3)).T
+    rate, dividend = random.choice([0.0, 0.03, 0.05], 2000), random.choice([0.0, 0.02, 0.06], 2000)
+    price = american_price(call, spot, 100.0, years, volatility, rate, dividend)
+    found = american_volatility(call, price, spot, 100.0, years, rate, dividend)
+    good = found.status == IvStatus.OK
+    least = american_price(call, spot, 100.0, years, 0.0, rate, dividend)
+    assert not np.any(~good & (price > least + 1e-9))
+    again = american_price(call, spot, 100.0, years, found.value, rate, dividend)
+    np.testing.assert_allclose(again[good], price[good], rtol=0, atol=1e-8)
+    clear = good & (price > np.maximum(least, np.where(call, spot - 100, 100 - spot)) + 0.05)
+    np.testing.assert_allclose(found.value[clear], volatility[clear], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("is_call", "price", "spot", "status"),
+    [
+        (False, 20.0, 80.0, IvStatus.AT_INTRINSIC),
+        (False, 19.99, 80.0, IvStatus.BELOW_INTRINSIC),
+        (False, 100.0, 80.0, IvStatus.ABOVE_MAXIMUM),
+        (False, 99.0, 80.0, IvStatus.OK),
+        (True, 120.0, 120.0, IvStatus.ABOVE_MAXIMUM),
+        (False, np.nan, 80.0, IvStatus.NOT_FINITE),
+        (False, 5.0, 0.0, IvStatus.BAD_TERMS),
+    ],
+)
+def test_a_price_without_a_volatility_says_why(
+    is_call: bool, price: float, spot: float, status: IvStatus
+) -> None:
+    """I7: flagged, never guessed."""
+    found = american_volatility(is_call, price, spot, 100.0, 0.5, 0.05, 0.03)
+    assert (int(found.status), bool(np.isfinite(found.value))) == (status, status is IvStatus.OK)
 
 
 def test_nan_stays_nan_and_bad_terms_are_nan() -> None:

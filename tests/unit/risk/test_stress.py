@@ -1,12 +1,14 @@
 """Full revaluation and stress: legs re-priced one by one by scipy's normal distribution."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from stopline.model.errors import InsufficientData, Rejected
+from stopline.risk.american import american_price
 from stopline.risk.returns import FloatArray
 from stopline.risk.revaluation import Legs, full_revaluation, option_pricer, scenario_pnl
 from stopline.risk.stress import Scenario, correlation_to_one, days, grid, outcomes, to_levels
@@ -65,6 +67,30 @@ def test_every_leg_is_priced_again_in_every_scenario(elapsed: float) -> None:
         ]
         assert found.by_leg[row].tolist() == pytest.approx(expected, abs=1e-7)
         assert found.total[row] == pytest.approx(sum(expected), abs=1e-6)
+
+
+def test_american_legs_are_priced_as_such_and_the_others_as_before() -> None:
+    """R2.7, R2.10: only puts may pay early here, and only one of them is American."""
+    american = np.array([False, True, True, True, False])
+    pricer = option_pricer(OPTION, CALL, STRIKE, YEARS, 0.04, american=american)
+    mixed = replace(legs(), price=pricer)
+    found, plain = (
+        scenario_pnl(mixed, MOVES[:5], VOL_MOVES[:5], DAY),
+        scenario_pnl(legs(), MOVES[:5], VOL_MOVES[:5], DAY),
+    )
+    put = int(np.flatnonzero(american & OPTION & ~CALL)[0])
+    others = [leg for leg in range(5) if leg != put]
+    np.testing.assert_array_equal(found.by_leg[:, others], plain.by_leg[:, others])
+
+    def price(row: int | None) -> float:
+        spot, volatility, years = SPOT[0], VOL[put], YEARS[put]
+        if row is not None:
+            spot, volatility = spot * (1 + MOVES[row, 0]), volatility * (1 + VOL_MOVES[row, 0])
+            years = max(years - DAY, 0.0)
+        return float(american_price(False, spot, STRIKE[put], years, volatility, 0.04))
+
+    for row in range(5):
+        assert found.by_leg[row, put] == pytest.approx(POINTS[put] * (price(row) - price(None)), abs=1e-9)
 
 
 def test_var_by_full_revaluation_is_that_of_the_pnl_and_sees_the_spread_expire() -> None:

@@ -10,11 +10,13 @@ from statistics import NormalDist
 from typing import Any
 
 import pytest
+from unit.risk.oracles import tree_price
 
 from stopline.model.instrument import Instrument
 from stopline.model.prices import NAN, PriceBatch, Quote
 from stopline.risk.columns import columns
 from stopline.risk.net_greeks import terms
+from stopline.risk.options import black_scholes
 from stopline.rules.figures import Valued
 from stopline.service.greeks import Watched, expiry_of, net_greeks, option_terms
 from stopline.service.risk_state import RiskState
@@ -143,6 +145,47 @@ def test_a_price_without_time_value_has_all_or_nothing(
     greeks = watched(quotes, [trade(-3, 1, "90", instrument=PUT)], world)
     assert greeks.total.delta == delta
     assert greeks.total.gamma == (None if delta is None else 0)
+
+
+def test_share_options_are_american_where_early_exercise_pays(world: World) -> None:
+    """R2.10: delta, theta and vega of a fine binomial tree at the volatility that gives the mark; indexes stay European."""
+    contract = option(610, expiry=EXPIRY, root="SPY")
+    fills = [trade(-2, 1, "9", instrument=contract), trade(-1, 1, "9", instrument=PUT)]
+    rate, dividend = 0.05, 0.01
+    mark = tree_price(False, 600, 610, YEARS, 0.2, rate, dividend, 1000)
+    quotes = {
+        contract.symbol: Quote(mark),
+        "SPY": Quote(600.0),
+        "SPXW": Quote(6000.0),
+        PUT.symbol: Quote(90.0),
+    }
+    greeks = watched(quotes, fills, world, rate=str(rate), dividend_yields={"SPY": str(dividend)})
+    key = f"default:{contract.symbol}"
+    assert float(greeks.volatilities[key]) == pytest.approx(0.2, abs=5e-4)
+
+    def tree(spot: float = 600, years: float = YEARS, volatility: float = 0.2) -> float:
+        return tree_price(False, spot, 610, years, volatility, rate, dividend, 1000)
+
+    found = greeks.positions[key]
+    assert float(found.units) == pytest.approx((tree(603) - tree(597)) / 6 * 100, rel=5e-3)
+    assert float(found.vega) == pytest.approx(
+        (tree(volatility=0.21) - tree(volatility=0.19)) / 2 * 100, rel=1e-2
+    )
+    assert float(found.theta) == pytest.approx((tree(years=YEARS - 1 / 365) - tree()) * 100, rel=3e-2)
+    european = black_scholes(
+        False, 6000.0, 6000.0, YEARS, float(greeks.volatilities[f"default:{PUT.symbol}"]), rate
+    )
+    assert float(greeks.positions[f"default:{PUT.symbol}"].units) == pytest.approx(
+        float(european.delta) * 100, rel=1e-6
+    )
+
+
+def test_a_put_at_its_intrinsic_value_is_as_good_as_the_shares(world: World) -> None:
+    """R2.10: a European formula would give it a volatility, and a delta between."""
+    contract = option(700, expiry=EXPIRY, root="SPY")
+    quotes = {contract.symbol: Quote(100.0), "SPY": Quote(600.0)}
+    greeks = watched(quotes, [trade(-1, 2, "100", instrument=contract)], world, rate="0.05")
+    assert (greeks.total.delta, greeks.total.gamma) == (-200 * 600, 0)
 
 
 def test_an_option_that_has_expired_is_all_or_nothing_and_of_a_daily_market_at_eight() -> None:
