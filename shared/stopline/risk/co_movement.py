@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from stopline.model.errors import InsufficientData
-from stopline.risk.correlation import correlation
+from stopline.risk.correlation import covariance
 from stopline.risk.factors import Factors
 
 LEAST = 20  # sessions; with fewer nothing is said
 WINDOW = 60
+FLAT = 1e-12  # a smaller daily deviation is none
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,20 +23,29 @@ class CoMovement:
 
 def co_movement(factors: Factors, symbols: Sequence[str], window: int = WINDOW) -> CoMovement:
     """Return volatilities (standard deviation with n - 1, times the root of 252) and Pearson's correlations of the
-    symbols' returns over the last `window` sessions. A symbol with few returns, or flat ones, is left out.
+    symbols' returns over the last `window` sessions, out of the stored covariance where that is of the same sessions. A
+    symbol with few returns is left out; with a flat one among them there are no correlations.
     """
-    moves = factors.moves(sorted(symbols), window)
-    if len(moves.returns) < LEAST:
+    known = factors.covariance
+    whole = known is not None and known.window == window and known.dropped == 0  # nobody's hole shortens it
+    if known is not None and whole and set(symbols) <= set(known.symbols):
+        names = tuple(sorted(set(symbols)))
+        places = [known.symbols.index(name) for name in names]
+        spread, n = known.matrix[np.ix_(places, places)], known.n
+    else:
+        moves = factors.moves(sorted(symbols), window)
+        names, n = moves.symbols, len(moves.returns)
+        spread = covariance(moves.returns) if n >= LEAST else np.empty((0, 0))
+    if n < LEAST or not names:
         return CoMovement()
-    deviations = moves.returns.std(axis=0, ddof=1) * np.sqrt(252.0)
-    volatilities = dict(zip(moves.symbols, deviations.tolist(), strict=True))
-    try:
-        table = correlation(moves.returns)
-    except InsufficientData:  # a flat column is correlated with nothing
+    deviations = np.sqrt(np.diag(spread))
+    volatilities = dict(zip(names, (deviations * np.sqrt(252.0)).tolist(), strict=True))
+    if not (deviations > FLAT).all():  # a flat column is correlated with nothing
         return CoMovement(volatilities)
+    table = np.clip(spread / np.outer(deviations, deviations), -1.0, 1.0)
     pairs = {
         (one, other): float(table[i, i + 1 + j])
-        for i, one in enumerate(moves.symbols)
-        for j, other in enumerate(moves.symbols[i + 1 :])
+        for i, one in enumerate(names)
+        for j, other in enumerate(names[i + 1 :])
     }
     return CoMovement(volatilities, pairs)

@@ -11,7 +11,7 @@ from datetime import date
 import numpy as np
 
 from stopline.model.errors import InsufficientData
-from stopline.risk.correlation import beta
+from stopline.risk.correlation import beta, covariance
 from stopline.risk.returns import FloatArray
 from stopline.risk.volatility import DECAY, WARM_UP, ewma_deviation
 
@@ -34,8 +34,25 @@ class Moves:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Covariance:
+    """Covariance with n - 1, per session, of the joint moves of k symbols over the last `window` sessions.
+
+    `n` sessions were whole; `dropped` had a hole in one of the symbols.
+    """
+
+    symbols: tuple[str, ...]
+    matrix: FloatArray  # (k, k)
+    window: int
+    n: int
+    dropped: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Factors:
-    """Returns of one calendar. `days` are sessions that accounts name, however old: {session: {symbol: return}}."""
+    """Returns of one calendar. `days` are sessions that accounts name, however old: {session: {symbol: return}}.
+
+    `covariance`: worked out once for all readers; None in documents of before, and with fewer than 2 sessions.
+    """
 
     calendar: str
     sessions: tuple[date, ...]  # n, oldest first
@@ -43,6 +60,7 @@ class Factors:
     returns: FloatArray  # (n, k)
     days: Mapping[date, Mapping[str, float]] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()  # symbols for which there was no room
+    covariance: Covariance | None = None
 
     def moves(self, symbols: Sequence[str], window: int) -> Moves:
         """Return the joint moves of symbols over the last `window` sessions that are whole.
@@ -119,6 +137,14 @@ def factors_of(
         {day: moves for day, moves in named.items() if moves},
         tuple(left_out),
     )
+
+
+def joint_covariance(factors: Factors, window: int) -> Covariance | None:
+    """Return the covariance of all symbols that have enough returns; None where fewer than 2 sessions are whole."""
+    moves = factors.moves(sorted(factors.symbols), window)
+    if len(moves.returns) < 2:
+        return None
+    return Covariance(moves.symbols, covariance(moves.returns), window, len(moves.returns), moves.dropped)
 
 
 def at_todays_volatility(returns: FloatArray, decay: float = DECAY) -> FloatArray:

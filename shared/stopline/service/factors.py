@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
@@ -13,7 +14,8 @@ from stopline.model.errors import Transient
 from stopline.model.ids import document_id
 from stopline.model.wire import content_hash
 from stopline.ports import Clock, Data, History, Path, Put, Store, Where
-from stopline.risk.factors import Factors, factors_of
+from stopline.risk.co_movement import WINDOW as CO_MOVEMENT
+from stopline.risk.factors import Covariance, Factors, factors_of, joint_covariance
 
 COLLECTION = "factors"
 SCHEMA = 1
@@ -41,6 +43,7 @@ def encode(factors: Factors) -> Data:
         },
         "days": {day.isoformat(): dict(moves) for day, moves in factors.days.items()},
         "left_out": list(factors.left_out),
+        "covariance": _plain(factors.covariance),
     }
     return {
         "calendar": factors.calendar,
@@ -65,7 +68,27 @@ def decode(data: Mapping[str, Any]) -> Factors:
         np.array(columns, dtype=np.float64).T.reshape(len(sessions), len(columns)),
         {date.fromisoformat(day): moves for day, moves in body["days"].items()},
         tuple(body["left_out"]),
+        _covariance(body.get("covariance")),
     )
+
+
+def _plain(known: Covariance | None) -> dict[str, Any] | None:
+    """Return a covariance as plain data: of its rows what is below the diagonal, and the diagonal."""
+    if known is None:
+        return None
+    rows = [[float(f"{x:.10g}") for x in row[: n + 1]] for n, row in enumerate(known.matrix.tolist())]
+    facts = {"symbols": list(known.symbols), "window": known.window, "n": known.n, "dropped": known.dropped}
+    return {**facts, "rows": rows}
+
+
+def _covariance(body: Mapping[str, Any] | None) -> Covariance | None:
+    if body is None:
+        return None
+    size = len(body["symbols"])
+    table = np.zeros((size, size))
+    for place, row in enumerate(body["rows"]):
+        table[place, : place + 1] = table[: place + 1, place] = row
+    return Covariance(tuple(body["symbols"]), table, body["window"], body["n"], body["dropped"])
 
 
 class FactorReader:
@@ -152,7 +175,7 @@ class FactorBuilder:
             days,
             symbols[MOST_SYMBOLS:],
         )
-        data = encode(factors)
+        data = encode(replace(factors, covariance=joint_covariance(factors, CO_MOVEMENT)))
         path = factors_path(name, session)
         before = self._store.get(path)
         if before is not None and before.data.get("hash") == data["hash"]:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from datetime import date, timedelta
 
 import numpy as np
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stopline.model.calendars import calendar
 from stopline.model.errors import InsufficientData
-from stopline.risk.factors import Factors, at_todays_volatility, factors_of
+from stopline.risk.co_movement import co_movement
+from stopline.risk.factors import Factors, at_todays_volatility, factors_of, joint_covariance
+from stopline.service.factors import decode, encode
 
 NYSE = calendar("XNYS")
 FRIDAY = date(2026, 11, 20)
@@ -115,3 +119,54 @@ def test_flat_and_short_histories_have_no_filtered_moves() -> None:
         at_todays_volatility(np.full((20, 1), 0.01))
     with pytest.raises(InsufficientData, match="flat"):
         at_todays_volatility(np.zeros((30, 1)))
+
+
+def walk(seed: int, count: int) -> list[float]:
+    steps = np.random.default_rng(seed).normal(0, 0.01, count - 1)
+    return [100.0, *(100.0 * np.cumprod(1.0 + steps)).tolist()]
+
+
+def test_co_movement_out_of_the_stored_covariance_is_that_of_the_returns() -> None:
+    """R2.9: worked out once a day, and the same numbers as numpy's."""
+    days, names = sessions(81), ("AAA", "BBB", "CCC")
+    closes = {(s, d): p for n, s in enumerate(names) for d, p in zip(days, walk(n, 81), strict=True)}
+    found = made(closes, 80)
+    known = joint_covariance(found, 60)
+    assert known is not None
+    np.testing.assert_allclose(known.matrix, np.cov(found.returns[-60:].T), rtol=1e-12)
+    assert (known.symbols, known.n, known.dropped) == (names, 60, 0)
+    stored = decode(encode(replace(found, covariance=known)))
+    for asked in (["CCC", "AAA"], list(names)):
+        ours, plain = co_movement(stored, asked), co_movement(found, asked)
+        assert ours.volatilities == pytest.approx(plain.volatilities, rel=1e-6)
+        assert ours.correlations == pytest.approx(plain.correlations, abs=1e-6)
+    expected = np.corrcoef(found.returns[-60:, [0, 2]].T)[0, 1]
+    assert co_movement(stored, ["CCC", "AAA"]).correlations == {
+        ("AAA", "CCC"): pytest.approx(expected, abs=1e-6)
+    }
+
+
+def test_a_hole_of_another_symbol_does_not_shorten_a_pairs_sample() -> None:
+    """I7: then the pair's own sessions are taken, not the stored joint ones."""
+    days, names = sessions(81), ("AAA", "BBB", "CCC")
+    closes = {(s, d): p for n, s in enumerate(names) for d, p in zip(days, walk(n, 81), strict=True)}
+    del closes["CCC", days[70]]
+    found = made(closes, 80)
+    known = joint_covariance(found, 60)
+    assert known is not None
+    assert (known.n, known.dropped) == (58, 2)
+    expected = np.corrcoef(found.returns[-60:, :2].T)[0, 1]
+    with_it = replace(found, covariance=known)
+    assert co_movement(with_it, ["AAA", "BBB"]).correlations == {("AAA", "BBB"): pytest.approx(expected)}
+
+
+def test_factors_of_before_have_no_covariance_and_are_read() -> None:
+    """R8.5: stored state stays readable."""
+    days = sessions(30)
+    found = made({("SPY", d): p for d, p in zip(days, walk(1, 30), strict=True)}, 29)
+    old = encode(found)
+    body = orjson.loads(old["state"])
+    del body["covariance"]
+    read = decode({**old, "state": orjson.dumps(body).decode()})
+    assert read.covariance is None
+    assert co_movement(read, ["SPY"]).volatilities.keys() == {"SPY"}
