@@ -78,7 +78,7 @@ class Client:
     epoch: int = 0
     lease: Lease | None = None
     fault: str = "no lease was asked for yet"  # why the last lease or check was not had; empty: it was
-    halts: dict[str, Halt] = field(default_factory=dict)  # by scope: kills that were not stored yet
+    halts: dict[str, Halt] = field(default_factory=dict)  # by id: kills that were not stored yet
 
     def __post_init__(self) -> None:
         self._until: datetime | None = None
@@ -91,13 +91,17 @@ class Client:
         """Ask for a lease; tell how the broker does. False: not had, and the last one runs out by itself."""
         asked_at = self.clock.now()  # before the request: a slow answer must not make the lease longer
         request = LeaseRequest(
-            adapter=self.adapter, broker_ok=broker_ok, errors=errors, latency_ms=latency_ms
+            adapter=self.adapter,
+            broker_ok=broker_ok,
+            errors=errors,
+            latency_ms=latency_ms,
+            halts=tuple(self.halts)[-200:],
         )
-        answer = self._ask("lease", request.model_dump(mode="json"))
+        answer = self._ask("lease", request.model_dump(mode="json", exclude_defaults=True))
         if answer is None:
             return False
         try:
-            lease = validate(Lease, answer)
+            lease = validate(Lease, {k: v for k, v in answer.items() if k in Lease.model_fields})
         except Rejected as refused:
             self.fault = f"the lease cannot be read: {refused.detail}"
             return False
@@ -107,9 +111,7 @@ class Client:
                 return False  # overtaken on its way by what a later command has told
             self.epoch, self.lease = lease.epoch, lease
             self._until = asked_at + min(lease.expires_at - lease.granted_at, timedelta(seconds=60))
-            self.halts = {
-                scope: halt for scope, halt in self.halts.items() if not _shows_halted(lease, scope)
-            }
+            self.halts = {id_: halt for id_, halt in self.halts.items() if id_ not in lease.stored}
         return True
 
     def is_leased(self) -> bool:
@@ -173,11 +175,11 @@ class Client:
                 return Taken(dropped="it was carried out")
             if command.epoch < self.epoch:
                 return Taken(dropped=f"epoch {command.epoch} is over, {self.epoch} holds")
-            if self.clock.now() >= command.expires_at:
-                return Taken(dropped="it has expired")
             if command.epoch > self.epoch:  # the state has changed and this lease does not know how: it ends
                 self.epoch, self._until = command.epoch, None
                 self.fault = f"epoch {command.epoch} holds: the lease must be renewed"
+            if self.clock.now() >= command.expires_at:
+                return Taken(dropped="it has expired")
             self._seen[command.command_id] = None
             while len(self._seen) > REMEMBERED:
                 self._seen.popitem(last=False)
@@ -210,15 +212,15 @@ class Client:
         if scope is None or scope.account not in ("", self.account):
             return Taken(dropped=f"it is for {halt.scope}")
         with self._lock:
-            self.halts[halt.scope] = halt
+            self.halts[halt.halt_id] = halt
         return Taken(halt=halt)
 
     def _halted(self, strategy: str, underlying: str) -> str | None:
         """Return the scope that is halted, by a halt that was not stored yet or by the last known lease."""
         scopes = [GLOBAL, f"account:{self.account}", *_parts(self.account, strategy, underlying)]
-        for scope in scopes:
-            if scope in self.halts:
-                return scope
+        for halt in self.halts.values():
+            if halt.scope in scopes:
+                return halt.scope
         if self.lease is not None and self.lease.state is TradingState.HALTED:
             return f"account:{self.account}"
         parts = self.lease.parts if self.lease else ()
@@ -258,10 +260,3 @@ def http(url: str, token: Callable[[], str]) -> Post:
 
 def _parts(account: str, strategy: str, underlying: str) -> tuple[str, str]:
     return strategy_scope(account, strategy), underlying_scope(account, underlying)
-
-
-def _shows_halted(lease: Lease, scope: str) -> bool:
-    """Tell whether a lease shows that a kill is stored: from here on it is the state that counts."""
-    return lease.state is TradingState.HALTED or any(
-        p.scope == scope and p.state is TradingState.HALTED for p in lease.parts
-    )

@@ -110,7 +110,7 @@ class Store(Protocol):
         """
 
     def get_all(self, paths: Sequence[Path]) -> list[Document | None]:
-        """Read many documents, in the order of the paths."""
+        """Read many documents as they were at one moment, in the order of the paths."""
 
     def commit(self, writes: Sequence[Write]) -> list[Version]:
         """Apply all writes or none; return the new version of each (None for a Delete).

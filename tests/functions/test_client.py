@@ -231,6 +231,24 @@ def test_a_command_is_taken_once_in_time_and_not_of_an_epoch_that_is_over(api: S
     assert client.take(b"{oops").command is None
     wait(api, 30)
     assert client.take(command(command_id="c-4")).dropped == "it has expired"
+    assert client.epoch == 1
+    assert client.take(command(command_id="c-5", epoch=2)).dropped == "it has expired"
+    assert client.epoch == 2, "late as it is, it tells that the state has changed"
+
+
+@pytest.mark.parametrize("flatten", [True, False])
+def test_the_cancel_of_a_kill_is_taken_however_late_it_comes(api: Served, flatten: bool) -> None:
+    """F40: the bus was down for an hour, and the kill still holds."""
+    client = client_of(api)
+    act(api, "kill", "k", flatten=flatten)
+    sent: list[bytes] = []
+    api.world.bus.subscribe("orders", lambda message, id_, attempt: sent.append(message.data))
+    api.world.sweep()
+    api.world.run()
+    wait(api, 3600)
+    [cancel] = [client.take(data).command for data in sent]
+    assert cancel is not None
+    assert cancel.action == "cancel_all"
 
 
 def test_a_command_of_a_newer_epoch_ends_the_lease(api: Served) -> None:
@@ -243,25 +261,64 @@ def test_a_command_of_a_newer_epoch_ends_the_lease(api: Served) -> None:
     assert client.refusal(order()) is not None
 
 
-def test_a_halt_that_was_not_stored_holds_until_the_state_shows_it(api: Served) -> None:
-    """F41: through leases that do not know of it yet."""
-    client = client_of(api)
-    client.renew()
-    request = ControlRequest.model_validate(
-        {"request_id": "k", "scope": "account:demo", "action": "kill", "actor": "ann", "reason": "x"}
-    )
+def kill_request(id_: str = "k", scope: str = "account:demo") -> ControlRequest:
+    facts = {"request_id": id_, "scope": scope, "action": "kill", "actor": "ann", "reason": "x"}
+    return ControlRequest.model_validate(facts)
+
+
+def halt_message(served: Served, request: ControlRequest) -> bytes:
     sent: list[bytes] = []
     bus = MemoryBus()
     bus.subscribe("orders", lambda message, id_, attempt: sent.append(message.data))
-    halt_unpersisted(bus, api.world.clock, request)
+    halt_unpersisted(bus, served.world.clock, request)
     bus.run()
-    assert client.take(sent[0]).halt is not None
+    return sent[0]
+
+
+def test_a_halt_that_was_not_stored_holds_until_it_is(api: Served) -> None:
+    """F41: through leases that do not know of it yet."""
+    client = client_of(api)
+    client.renew()
+    assert client.take(halt_message(api, kill_request())).halt is not None
     assert client.renew(), "Firestore is back, the kill is not stored yet"
     assert client.refusal(order()) == "account:demo is HALTED"
-    api.world.app.trading.set(request)
+    api.world.app.trading.set(kill_request())
     client.renew()
     assert client.halts == {}
     assert client.refusal(order()) == "account:demo is HALTED"
+
+
+def test_another_kill_does_not_end_a_halt_that_was_not_stored(api: Served) -> None:
+    """F41: a strategy's halt outlives the halt of its account, which people lift before the strategy's is stored."""
+    client = client_of(api)
+    strategy = kill_request("k-1", "strategy:demo:core")
+    client.take(halt_message(api, strategy))
+    api.world.app.trading.set(kill_request("k-2"))
+    assert client.renew()
+    wait(api, 61)
+    act(api, "resume", "r", expected_epoch=1, confirm="RESUME account:demo")
+    api.world.sweep()
+    api.world.run()
+    assert client.renew()
+    assert client.refusal(order()) == "strategy:demo:core is HALTED"
+    assert client.refusal(order(strategy="other")) is None
+    api.world.app.trading.set(strategy)
+    client.renew()
+    assert client.halts == {}
+
+
+def test_a_lease_of_a_later_version_is_read(api: Served) -> None:
+    """F47: what a field means that is not known here, nobody needs to know who did without it."""
+    asked: list[Mapping[str, Any]] = []
+
+    def post(path: str, body: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
+        asked.append(body)
+        return 200, {**ask(api, dict(body)).get_json(), "of_tomorrow": 1}
+
+    client = Client("demo", "a", post, api.world.clock)
+    assert client.renew()
+    assert "stored" not in ask(api).get_json(), "nor is an earlier client told what it would refuse"
+    assert asked == [{"adapter": "a"}]
 
 
 quantities = st.integers(-20, 20).map(Decimal)

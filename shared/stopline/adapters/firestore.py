@@ -67,6 +67,7 @@ class FirestoreStore:
         client = self._client()
         references = [_reference(client, path) for path in dict.fromkeys(paths)]
 
+        # One stream of documents is of one moment: none has changed before the last one was read (BatchGetDocuments).
         def read(timeout_s: float) -> list[DocumentSnapshot[Any]]:
             return list(client.get_all(references, retry=_never(), timeout=timeout_s))
 

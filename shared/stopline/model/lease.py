@@ -6,7 +6,7 @@ from pydantic import Field
 
 from stopline.model.control import TradingState
 from stopline.model.decimals import DecimalText
-from stopline.model.ids import Name
+from stopline.model.ids import Id, Name
 from stopline.model.scopes import ScopeText
 from stopline.model.times import UtcText
 from stopline.model.wire import Message
@@ -19,13 +19,15 @@ class LeaseRequest(Message):
     """What an adapter says when it asks for a lease: who it is, and how its broker does.
 
     `broker_ok`: the broker took and answered its last request. `errors`: failed requests in a row. `latency_ms`: time
-    the broker took for its last answer; None: unknown.
+    the broker took for its last answer; None: unknown. `halts`: ids of the halts that it keeps because their kills were
+    not stored when they came.
     """
 
     adapter: Name
     broker_ok: bool = True
     errors: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     latency_ms: Annotated[int, Field(ge=0, le=86_400_000)] | None = None
+    halts: tuple[Id, ...] = Field(default=(), max_length=200)
 
 
 class PartState(Message):
@@ -38,7 +40,8 @@ class PartState(Message):
 
 class Lease(Message):
     """What an adapter may do until `expires_at`. `size`: share of the usual size. `auto_trading`: whether programs may
-    add risk; `strategies`: where that differs for one. Renew it every `renew_s`; without a new one nothing adds risk.
+    add risk; `strategies`: where that differs for one. `stored`: of the halts that the adapter keeps, those whose kills are
+    stored by now: from here on it is the state that counts. Renew it every `renew_s`; without a new one nothing adds risk.
     """
 
     type: Literal["stopline.lease.v1"] = "stopline.lease.v1"
@@ -49,6 +52,7 @@ class Lease(Message):
     parts: tuple[PartState, ...] = ()
     auto_trading: bool = True
     strategies: dict[Name, bool] = Field(default_factory=dict)
+    stored: tuple[Id, ...] = ()
     granted_at: UtcText
     expires_at: UtcText
     renew_s: int = RENEW_S

@@ -3,6 +3,7 @@ their own.
 """
 
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any, Final, Literal
 
@@ -24,6 +25,10 @@ HISTORY_TYPE: Final = "stopline.history.v1"
 HALT_TYPE: Final = "stopline.halt.v1"
 CONTROL_TYPE: Final = "stopline.control.v1"
 REPORT_TYPE: Final = "stopline.report.v1"
+
+HALT_CANCEL_VALID: Final = timedelta(
+    days=7
+)  # a halt's cancel, however late: once trading goes on its epoch is over
 
 
 class SweepKind(StrEnum):

@@ -17,7 +17,7 @@ from stopline.model.control import CloseOrder, Closing, ClosingStatus
 from stopline.model.decimals import EXACT
 from stopline.model.ids import digest
 from stopline.model.instrument import Kind
-from stopline.model.messages import Alert, Command, CommandAction
+from stopline.model.messages import HALT_CANCEL_VALID, Alert, Command, CommandAction
 from stopline.rules import closing_alerts as alerts
 from stopline.rules.close_order import Situation, close_order, command_of
 from stopline.rules.closing_sent import alive, ended
@@ -90,7 +90,8 @@ class _Round:
         self._halt = Closing(epoch=s.epoch, status=ClosingStatus.CLOSING, since=s.now)
         if s.whole:
             id_ = digest("cancel", self._account, str(s.epoch))
-            self._commands.append(self._command(id_, CommandAction.CANCEL_ALL, "trading halted"))
+            command = self._command(id_, CommandAction.CANCEL_ALL, "trading halted")
+            self._commands.append(command.model_copy(update={"expires_at": s.now + HALT_CANCEL_VALID}))
 
     def ask(self, new: Sequence[CloseRequest]) -> None:
         """Take requests, each once for ever."""

@@ -66,7 +66,7 @@ def handle(
         if request.method != "POST" or request.mimetype != "application/json":
             return problem(405, "METHOD", f"/{name} is a POST with content type application/json")
         only(request)
-        return _change(app(), principal, name, json_body(request, MAX_BODY))
+        return change(app(), principal, name, json_body(request, MAX_BODY))
     except Unauthenticated as refused:
         return problem(401, "UNAUTHENTICATED", str(refused))
     except NotAdmitted as refused:
@@ -89,7 +89,8 @@ def handle(
         leave_unread(request)
 
 
-def _change(app: App, principal: Principal, action: str, body: dict[str, Any]) -> Answer:
+def change(app: App, principal: Principal, action: str, body: dict[str, Any]) -> Answer:
+    """Carry out one request to change the trading state, by a caller who is known."""
     if body.keys() & INTERNAL:
         raise Rejected("BAD_MESSAGE", f"{', '.join(sorted(INTERNAL))} are not for callers: leave them out")
     request = validate(ControlRequest, {**body, "action": action, "actor": principal.name})

@@ -18,6 +18,10 @@ def lease(request: flask.Request, app: App, principal: Principal, name: str) -> 
     account = app.accounts.require(name)
     asked = validate(LeaseRequest, json_body(request, MAX_BODY))
     try:
-        return answer(200, app.leases.grant(account, asked).model_dump(mode="json"))
+        granted = app.leases.grant(account, asked)
+        unasked = (
+            set[str]() if asked.halts else {"stored"}
+        )  # clients of before it refuse what they do not know
+        return answer(200, granted.model_dump(mode="json", exclude=unasked))
     except Rejected as refused:
         return problem(423, refused.reason, refused.detail)

@@ -97,7 +97,7 @@ class Aggregates(Generic[S]):
         return self._load(name).state
 
     def read_all(self, *names: str) -> list[S | None]:
-        """Return several states as the store has them now, in one read."""
+        """Return states as the store had them at one moment, in the order of the names."""
         documents = self._store.get_all([self.path(name) for name in names])
         return [self.adopt(name, document) for name, document in zip(names, documents, strict=True)]
 

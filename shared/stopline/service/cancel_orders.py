@@ -1,16 +1,13 @@
 """Cancel the working orders of what is halted without closing, and of halted strategies and underlyings."""
 
 from collections.abc import Iterator
-from datetime import timedelta
 
 from stopline.model.control import GLOBAL, Control, TradingState, account_scope
 from stopline.model.ids import digest
-from stopline.model.messages import Command, CommandAction, Effect
+from stopline.model.messages import HALT_CANCEL_VALID, Command, CommandAction, Effect
 from stopline.model.scopes import Scope, scope_of
 from stopline.ports import Clock
 from stopline.service.aggregate import Aggregates, Change
-
-VALID = timedelta(minutes=5)  # a cancel does no harm late
 
 
 class OrderCanceller:
@@ -58,7 +55,7 @@ class OrderCanceller:
             underlying=scope.name if scope.kind == "underlying" else None,
             reason=f"{scope} is halted"[:500],
             issued_at=now,
-            expires_at=now + VALID,
+            expires_at=now + HALT_CANCEL_VALID,
         )
         return Effect(command.command_id, "orders", account, command.model_dump(mode="json"))
 

@@ -12,7 +12,6 @@ from stopline.model.closing import CloseRequest
 from stopline.model.closing_settings import ClosingSettings
 from stopline.model.closing_state import ClosingState
 from stopline.model.control import (
-    GLOBAL,
     Closing,
     Control,
     Standing,
@@ -33,12 +32,12 @@ from stopline.rules.closing_sent import with_report
 from stopline.service.accounts import AccountReader
 from stopline.service.aggregate import Aggregates, Change
 from stopline.service.books import FillLog
+from stopline.service.controls import both
 from stopline.service.executions import log_executions, with_executions
 from stopline.service.history_rows import audit_row, history_effect
 from stopline.service.marks import MarkTable
 from stopline.service.reconciliations import Reconciliation
 
-NO_CONTROL = Control(scope=GLOBAL)
 LOOK_EVERY = timedelta(seconds=5)
 
 
@@ -140,7 +139,7 @@ class Closer:
 
     def _change(self, account: str, new: Sequence[CloseRequest]) -> Closing | None:
         known = self._documents.read(account)
-        held = self._held(account)
+        held = both(self._controls, account)
         if not new and not _is_halting(*held) and not (known and _is_active(known)):
             return None
         book = self._books.read(account) or Book(account)
@@ -156,19 +155,14 @@ class Closer:
                 return None  # somebody with a newer book was here
             if book.revision != before.book_revision and before.sent:
                 before = with_executions(before, self._log)
-            held = self._held(
-                account
+            held = both(
+                self._controls, account
             )  # as late as can be: nothing is closed for a halt that was resumed meanwhile
             step = advance(before, self._situation(settings, book, quotes, *held), new)
             return self._changed(state, step, settings)
 
         state = self._documents.change(account, decide)
         return state.halt if state and _is_halting(*held) else None
-
-    def _held(self, account: str) -> tuple[Control, Control]:
-        scope = account_scope(account)
-        everywhere, own = self._controls.read_all(GLOBAL, scope)
-        return everywhere or NO_CONTROL, own or Control(scope=scope)
 
     def _situation(
         self,

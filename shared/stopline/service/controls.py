@@ -38,7 +38,7 @@ from stopline.rules.trading_state import (
 from stopline.service.accounts import AccountReader
 from stopline.service.aggregate import Aggregates, Change
 from stopline.service.audit_chain import Link, linked
-from stopline.service.outbox import Relay
+from stopline.service.outbox import Relay, Unpublished
 
 REMEMBERED = 200  # requests a control document remembers for idempotency
 PEOPLE = 2  # who must agree to resume the whole, or what a drawdown stopped
@@ -75,6 +75,15 @@ def controls(store: Store, relay: Relay, clock: Clock) -> Aggregates[Control]:
     return Aggregates(store, relay, clock, ControlCodec())
 
 
+def both(documents: Aggregates[Control], account: str) -> tuple[Control, Control]:
+    """Return the controls of the whole and of an account as they were at one moment: read one after the other they may
+    make up a state that never was, under an epoch at which another one held.
+    """
+    scope = account_scope(account)
+    everywhere, own = documents.read_all(GLOBAL, scope)
+    return everywhere or Control(scope=GLOBAL), own or Control(scope=scope)
+
+
 class TradingStates:
     """Sets and reads the trading state of scopes."""
 
@@ -106,18 +115,13 @@ class TradingStates:
         """Return the state that holds for an account, its epoch, and the controls it comes from. Raises
         Unavailable.
         """
-        held = self._held(account)
+        held = both(self._documents, account)
         state, epoch = effective(*held)
-        return state, epoch, [*held]
+        return state, epoch, list(held)
 
     def for_order(self, account: str, strategy: str, underlying: str) -> Effective:
         """Return what holds for an order of a strategy in an underlying. Raises Unavailable."""
-        return effective_for(*self._held(account), account, strategy, underlying)
-
-    def _held(self, account: str) -> tuple[Control, Control]:
-        names = GLOBAL, account_scope(account)
-        everywhere, own = self._documents.read_all(*names)
-        return everywhere or Control(scope=GLOBAL), own or Control(scope=names[1])
+        return effective_for(*both(self._documents, account), account, strategy, underlying)
 
     def set(self, request: ControlRequest) -> Standing:
         """Carry out a request once; the same id again changes nothing and answers the same.
@@ -158,7 +162,12 @@ class TradingStates:
             moved = self._transition(before, request, scope, now)
             return _change(before, _remember(moved, request, hashed, now), request, now)
 
-        control = self._documents.change(scope.document, decide)
+        try:
+            control = self._documents.change(scope.document, decide)
+        except Unpublished:  # of a refusal the row is due, which changes nothing about it
+            if refused is not None:
+                raise refused from None
+            raise
         if refused is not None:
             raise refused
         if control is None:

@@ -8,6 +8,11 @@ from stopline.model.wire import canonical
 from stopline.ports import Bus, Clock, Outgoing
 
 
+def halt_id(scope: str, request_id: str) -> str:
+    """Return the id of the halt that stands for a kill."""
+    return digest("halt", scope, request_id)
+
+
 def halt_unpersisted(bus: Bus, clock: Clock, request: ControlRequest) -> str:
     """Publish a kill that could not be stored; return the id of the halt. Raises Unavailable: nobody was told.
 
@@ -16,7 +21,7 @@ def halt_unpersisted(bus: Bus, clock: Clock, request: ControlRequest) -> str:
     """
     now = clock.now()
     halt = Halt(
-        halt_id=digest("halt", request.scope, request.request_id),
+        halt_id=halt_id(request.scope, request.request_id),
         scope=request.scope,
         actor=request.actor,
         reason=request.reason,

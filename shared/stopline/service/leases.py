@@ -7,12 +7,14 @@ from decimal import Decimal
 from typing import Any
 
 from stopline.model.account import Account
-from stopline.model.control import GLOBAL, ONE, Control, TradingState, account_scope, effective_for
+from stopline.model.control import ONE, Control, TradingState, effective_for
 from stopline.model.errors import Rejected
 from stopline.model.ids import document_id
 from stopline.model.lease import VALID_S, Lease, LeaseRequest, PartState
 from stopline.ports import Clock, Data, Path, Put, Store, Where
 from stopline.service.aggregate import Aggregates
+from stopline.service.controls import both
+from stopline.service.emergency_halt import halt_id
 from stopline.service.heartbeat import HEARTBEAT, why_unwatched
 
 COLLECTION = "leases"
@@ -37,8 +39,7 @@ class Leases:
         unwatched = why_unwatched(self._store.get(HEARTBEAT), name, now)
         if unwatched:
             raise Rejected("SWEEP_SILENT", f"{unwatched}: limits are not watched")
-        found = self._controls.read_all(GLOBAL, account_scope(name))
-        everywhere, own = found[0] or Control(scope=GLOBAL), found[1] or Control(scope=account_scope(name))
+        everywhere, own = both(self._controls, name)
         holding = effective_for(everywhere, own, name)
         lease = Lease(
             account=name,
@@ -52,11 +53,18 @@ class Leases:
             ),
             auto_trading=account.trading.auto_trading,
             strategies=account.trading.strategies,
+            stored=_stored(request.halts, (everywhere, own)) if request.halts else (),
             granted_at=now,
             expires_at=now + timedelta(seconds=VALID_S),
         )
         self._store.commit([Put(_path(name, request.adapter), _fields(lease, request))])
         return lease
+
+
+def _stored(halts: Sequence[str], controls: Sequence[Control]) -> tuple[str, ...]:
+    """Return those halts whose kills were carried out. A request says so for the last 200 of its document."""
+    known = {halt_id(s, id_) for c in controls for s in (c.scope, *c.parts) for id_ in c.seen}
+    return tuple(halt for halt in halts if halt in known)
 
 
 def adapter_facts(store: Store, now: datetime) -> dict[str, dict[str, Decimal | None]]:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from stopline.model.control import Control, ControlRequest, Standing, TradingState
 from stopline.model.errors import Rejected
 from stopline.ports import Unavailable
+from stopline.rules.resuming import TooEarly
 from stopline.service.controls import REMEMBERED
 from stopline.service.outbox import Unpublished
 
@@ -193,6 +194,38 @@ def test_a_kill_whose_messages_cannot_go_out_stands_all_the_same(world: World) -
     world.bus.down = False
     app.trading.set(request())  # the same request again sends them
     assert len(world.bus.messages) == 2
+
+
+def test_a_resume_that_is_refused_is_refused_while_the_bus_is_down(world: World) -> None:
+    """F40: its row is due; that is no reason to answer as if it had been taken."""
+    app, _ = world.instance()
+    app.trading.set(request())
+    world.bus.down = True
+    with pytest.raises(TooEarly):
+        app.trading.set(request("r-2", "resume", expected_epoch=1))
+    assert len(world.outbox("controls", SCOPE)) == 1
+
+
+def test_the_whole_and_an_account_are_read_at_one_moment(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """I6: one before a halt of the whole and the other after it would be ACTIVE, under the epoch of the halt."""
+    app, store = world.instance()
+    other, _ = world.instance()
+
+    def meanwhile(found: Any) -> Any:
+        monkeypatch.undo()
+        other.trading.set(request("k", scope="global"))
+        for action in ("pause", "release"):
+            other.trading.set(request(action, action, actor="breaker:api_errors"))
+        return found
+
+    get, get_all = store.get, store.get_all
+    monkeypatch.setattr(store, "get", lambda path: meanwhile(get(path)))
+    monkeypatch.setattr(store, "get_all", lambda paths: meanwhile(get_all(paths)))
+    first = app.trading.for_account("demo")[:2]
+    second = app.trading.for_account("demo")[:2]
+    assert (first, second) == ((ACTIVE, 0), (HALTED, 3))
 
 
 @pytest.mark.parametrize("applied", [False, True])
