@@ -7,7 +7,7 @@ PIP := -m pip --disable-pip-version-check install --quiet --require-hashes
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
 	--generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
 
-.PHONY: setup lint test demo lock clean python simulate chaos load mutate fuzz audit sbom
+.PHONY: setup lint test demo lock clean python simulate interleave chaos load mutate fuzz audit sbom
 .DEFAULT_GOAL := setup
 
 ## setup: both environments from their locks; does nothing when they are up to date
@@ -80,6 +80,10 @@ clean:
 ## simulate: a million seeded fault schedules (about an hour on two cores)
 simulate: setup
 	$(BIN)/stopline simulate --seeds 1000000
+
+## interleave: a million interleavings of the kill switch, breakers, leases and an adapter (about half an hour on two cores)
+interleave: setup
+	$(BIN)/stopline simulate --focus control --seeds 1000000
 
 ## audit: known vulnerabilities of what is deployed; fails when a package could not be looked up
 audit: .venv-security/installed

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from emulators.simulator.world import Violated
+from emulators.simulator.demand import demand
 from stopline.ledger.encoding import decode_book
 from stopline.model.ids import document_id
 from stopline.model.scopes import scope_of
@@ -19,12 +19,6 @@ from stopline.ports import Create, Delete, Outgoing, Path, Update, Write
 
 if TYPE_CHECKING:
     from emulators.simulator.scenario import Scenario
-
-
-def demand(holds: object, name: str, detail: object) -> None:
-    """Raise Violated unless a condition holds."""
-    if not holds:
-        raise Violated(f"{name}: {detail}")
 
 
 def on_commit(scenario: Scenario, writes: Sequence[Write]) -> None:

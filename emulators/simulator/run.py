@@ -1,5 +1,6 @@
 """Run seeds: each one a schedule. A failing one says what broke and prints the line that replays it."""
 
+import logging
 import os
 import time
 from collections import Counter
@@ -8,11 +9,16 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from emulators.simulator.control import ControlScenario
+from emulators.simulator.focus import Play, scenario_of
 from emulators.simulator.invariants import at_rest, unannounced, untold
 from emulators.simulator.scenario import Scenario
 from emulators.simulator.world import NO_FAULTS, Faults
 
 CALM_SWEEPS = 14  # rounds after the faults have stopped: every close command that was rejected is sent again
+
+Part = tuple[int, int, str | None]
+"""First seed, how many, and their focus."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +32,7 @@ class Failure:
     @property
     def replay(self) -> str:
         """The line that replays it."""
-        return f"stopline simulate --seed {self.seed}"
+        return f"stopline simulate --seed {self.seed} --focus {self.focus}"
 
 
 @dataclass(slots=True)
@@ -46,8 +52,11 @@ class Outcome:
         self.failures += other.failures
 
 
-def play(scenario: Scenario) -> None:
+def play(scenario: Play) -> None:
     """Play one schedule to its end: events among deliveries, then calm, then the end state is checked."""
+    if isinstance(scenario, ControlScenario):
+        scenario.play()
+        return
     world = scenario.world
     for event in scenario.events:
         event()
@@ -83,9 +92,9 @@ def _is_calm(scenario: Scenario) -> bool:
     return scenario.focus != "kill" or broker is None or not any(broker.positions.values())
 
 
-def run_seed(seed: int, focus: str | None = None) -> tuple[Scenario, Failure | None]:
+def run_seed(seed: int, focus: str | None = None) -> tuple[Play, Failure | None]:
     """Play one seed; return its scenario, for a look at the trace, and its failure if it has one."""
-    scenario = Scenario(seed, focus=focus)
+    scenario = scenario_of(seed, focus)
     try:
         play(scenario)
     except Exception as problem:  # noqa: BLE001 - whatever broke, the seed is the report
@@ -96,6 +105,8 @@ def run_seed(seed: int, focus: str | None = None) -> tuple[Scenario, Failure | N
 def run_range(first: int, count: int, stop_at: int = 5, focus: str | None = None) -> Outcome:
     """Play seeds one after another in this process; stop after some failures."""
     outcome = Outcome()
+    level = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)  # a schedule logs its injected faults by the thousand
     for seed in range(first, first + count):
         scenario, failure = run_seed(seed, focus)
         outcome.schedules += 1
@@ -105,15 +116,16 @@ def run_range(first: int, count: int, stop_at: int = 5, focus: str | None = None
             outcome.failures.append(failure)
             if len(outcome.failures) >= stop_at:
                 break
+    logging.disable(level)
     return outcome
 
 
-def run_many(first: int, count: int, processes: int | None = None) -> Outcome:
+def run_many(first: int, count: int, processes: int | None = None, focus: str | None = None) -> Outcome:
     """Play seeds in several processes."""
     started = time.perf_counter()
     workers = processes or os.cpu_count() or 1
     size = max(1, min(500, count // workers or 1))
-    parts = [(at, min(size, first + count - at)) for at in range(first, first + count, size)]
+    parts = [(at, min(size, first + count - at), focus) for at in range(first, first + count, size)]
     outcome = Outcome()
     for part in _mapped(parts, workers):
         outcome.add(part)
@@ -121,12 +133,13 @@ def run_many(first: int, count: int, processes: int | None = None) -> Outcome:
     return outcome
 
 
-def _mapped(parts: list[tuple[int, int]], workers: int) -> Iterable[Outcome]:
+def _mapped(parts: list[Part], workers: int) -> Iterable[Outcome]:
     if workers == 1:
-        return [run_range(*part) for part in parts]
+        return [_range(part) for part in parts]
     with ProcessPoolExecutor(workers) as pool:
         return list(pool.map(_range, parts))
 
 
-def _range(part: tuple[int, int]) -> Outcome:
-    return run_range(*part)
+def _range(part: Part) -> Outcome:
+    first, count, focus = part
+    return run_range(first, count, focus=focus)

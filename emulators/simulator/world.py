@@ -14,6 +14,7 @@ from stopline.ports import Outgoing, Unavailable
 
 T = TypeVar("T")
 START = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
+SLOW = 0.2  # of the answers that may be slow
 TRIES = 400  # deliveries of one message before the simulation itself gives up
 
 
@@ -148,6 +149,12 @@ class World:
         if fault == "crash_after":
             raise Crash(kind)
         return result
+
+    def dawdle(self) -> None:
+        """Let others go on for a while, where deliveries are switched at all."""
+        if self.faults.switch and self.rng.random() < SLOW:
+            for _ in range(self.rng.randint(1, 40)):
+                self._main.switch()
 
     def _fault(self, instance: Instance, kind: str) -> str | None:
         if self.script is not None:

@@ -26,12 +26,15 @@ from stopline.service.outbox import Relay, outbox_fields
 from stopline.service.run_sweep import Sweeper
 
 BUGS: dict[str, Callable[[], Any]] = {}
+FOCUS: dict[str, str] = {}  # of a bug that is looked for among the seeds of one focus
 
 
-def bug(make: Callable[[], Iterator[None]]) -> Callable[[], Any]:
+def bug(make: Callable[[], Iterator[None]], focus: str | None = None) -> Callable[[], Any]:
     """Register a bug under its function's name."""
     manager = contextmanager(make)
     BUGS[make.__name__] = manager
+    if focus is not None:
+        FOCUS[make.__name__] = focus
     return manager
 
 

@@ -2,10 +2,11 @@
 
 import os
 
+from emulators.simulator.focus import FOCUSES
 from emulators.simulator.run import run_many, run_seed
-from emulators.simulator.scenario import FOCUSES
 
 SEEDS = int(os.environ.get("STOPLINE_SEEDS", "3000"))
+INTERLEAVINGS = 1000
 
 
 def test_no_schedule_breaks_an_invariant() -> None:
@@ -17,6 +18,15 @@ def test_no_schedule_breaks_an_invariant() -> None:
     assert not outcome.failures, "\n".join(f"{f.replay}   # {f.error}" for f in outcome.failures)
     assert outcome.schedules == SEEDS
     assert set(outcome.focuses) == set(FOCUSES)
+
+
+def test_no_interleaving_lets_anything_through_after_the_word() -> None:
+    """I5, I6, I8, F37-F42, F45: no risk-increasing order under an epoch older than the last kill that was heard of, none a
+    minute after any.
+    """
+    outcome = run_many(0, INTERLEAVINGS, focus="control")
+    print(f"{outcome.schedules} interleavings, {outcome.steps} steps, {outcome.seconds:.0f} s")
+    assert not outcome.failures, "\n".join(f"{f.replay}   # {f.error}" for f in outcome.failures)
 
 
 def test_a_seed_plays_the_same_every_time() -> None:

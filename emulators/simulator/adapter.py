@@ -1,0 +1,148 @@
+"""A broker adapter as users write it: the real `stopline.client` between Stopline and a broker that does as it likes."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import orjson
+
+from emulators.simulator.ports import SimClock
+from emulators.simulator.venue import Ticket, Venue
+from emulators.simulator.world import Delivery, Instance, World
+from stopline.client import Client, Order
+from stopline.model.instrument import Instrument
+from stopline.model.messages import COMMAND_TYPE, Command, CommandAction
+from stopline.ports import Bus
+
+Post = Callable[[str, Mapping[str, Any]], tuple[int, dict[str, Any]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """An order that was let through: under which epoch, and what the adapter had heard of by then."""
+
+    at: datetime
+    ticket: Ticket
+    heard: int  # the highest epoch of any message or lease that had come to this process
+    asked_at: datetime  # when its lease was asked for
+    halted: Mapping[str, str]  # scopes of halts that had come to this process, by id
+
+
+class SimAdapter:
+    """One account's adapter. `watch` is told of each order that adds risk, `obeyed` of each command that is carried out."""
+
+    def __init__(
+        self,
+        world: World,
+        instance: Instance,
+        account: str,
+        post: Post,
+        venue: Venue,
+        watch: Callable[[Sent], None],
+        obeyed: Callable[[Command, int], None],
+        report: Callable[[Command, str, str], None] | None = None,
+        bus: Bus | None = None,
+    ) -> None:
+        self._world = world
+        self._instance = instance
+        self.account = account
+        self._post = post
+        self.venue = venue
+        self._watch = watch
+        self._obeyed = obeyed
+        self._report = report
+        self._bus = bus
+        self._orders = 0
+        self.start()
+
+    def start(self) -> None:
+        """Begin as a new process: nothing is known but what the broker says."""
+        self.client = Client(
+            self.account, "sim", self._post, SimClock(self._world, self._instance), self._bus
+        )
+        self.heard = 0
+        self.asked_at = self._world.now
+        self.halted: dict[str, str] = {}  # id of a halt -> its scope
+        self._started = object()
+
+    def renew(self, instance: Instance, delivery: Delivery) -> None:
+        """Ask for a lease."""
+        client, asked_at = self.client, self._world.now
+        if client.renew() and client is self.client and client.lease is not None:
+            self.heard = max(self.heard, client.lease.epoch)
+            self.asked_at = asked_at
+        if not client.is_leased():
+            self.venue.cancel([id_ for id_, ticket in self.venue.working.items() if ticket.adds])
+
+    def take(self, instance: Instance, delivery: Delivery) -> None:
+        """Take a message of the topic `orders` as docs/client.md says."""
+        data = delivery.message.data
+        value = orjson.loads(data)
+        if value["type"] == COMMAND_TYPE and value["account"] == self.account:
+            before, self.heard = self.heard, max(self.heard, value["epoch"])
+        taken = self.client.take(data)
+        if taken.halt is not None:
+            self.halted[taken.halt.halt_id] = taken.halt.scope
+            self._cancel(None)
+        if taken.command is None:
+            return
+        self._obeyed(taken.command, before)
+        if taken.command.action is CommandAction.CANCEL_ALL:
+            self._cancel(taken.command)
+        else:
+            self._close(taken.command)
+
+    def trade(self, strategy: str, instrument: Instrument, units: Decimal) -> str | None:
+        """Send an order of a program, signed units, unless it must not be; return why it was not sent."""
+        held = self.venue.held(strategy, instrument.symbol)
+        working = self.venue.works(strategy, instrument.symbol, 1 if units > 0 else -1)
+        after = held + units + (working if units > 0 else -working)
+        order = Order(strategy, instrument, held, after)
+        refused = self.client.refusal(order)
+        if refused is None:
+            self._orders += 1
+            epoch, adds = self.client.epoch, not order.reduces
+            ticket = Ticket(f"O{self._orders}", strategy, instrument, units, epoch, adds)
+            if adds:
+                halted = dict(self.halted)
+                self._watch(Sent(self._world.now, ticket, self.heard, self.asked_at, halted))
+            self.venue.send(ticket)
+        return refused
+
+    def _cancel(self, command: Command | None) -> None:
+        """Cancel what works, all of it or a part's."""
+
+        def meant(ticket: Ticket) -> bool:
+            if command is None:
+                return True
+            contract = ticket.instrument
+            return (
+                command.strategy in (None, ticket.strategy)
+                and command.underlying in (None, contract.underlying)
+                and (command.instrument is None or command.instrument.symbol == contract.symbol)
+            )
+
+        self.venue.cancel([id_ for id_, ticket in self.venue.working.items() if meant(ticket)])
+
+    def _close(self, command: Command) -> None:
+        assert command.instrument is not None
+        strategy, symbol = command.strategy or "default", command.instrument.symbol
+        sign = 1 if command.side == "BUY" else -1
+        working = self.venue.works(strategy, symbol, sign)
+        units = self.client.closable(command, self.venue.held(strategy, symbol), working)
+        status = "rejected"
+        if units > 0:
+            ticket = Ticket(
+                command.command_id,
+                strategy,
+                command.instrument,
+                sign * units,
+                command.epoch,
+                group_id=command.group_id,
+                expires_at=command.expires_at,
+            )
+            status = self.venue.send(ticket)
+        if self._report is not None:
+            self._report(command, status, "" if units > 0 else "nothing to close")

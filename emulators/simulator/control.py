@@ -1,0 +1,330 @@
+"""The focus `control`: small and fast schedules of the kill switch, breakers, leases and one adapter, switched at every call
+to a port. One schedule is one interleaving.
+"""
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from emulators.simulator.adapter import SimAdapter
+from emulators.simulator.control_truth import ControlTruth
+from emulators.simulator.demand import demand
+from emulators.simulator.ports import SimBus, SimClock, SimStore
+from emulators.simulator.venue import Manners, Ticket, Venue
+from emulators.simulator.world import NO_FAULTS, Crash, Delivery, Faults, Instance, Violated, World
+from stopline.model.account import Account
+from stopline.model.control import ControlRequest, account_scope
+from stopline.model.errors import Rejected, Transient
+from stopline.model.instrument import Instrument
+from stopline.model.lease import LeaseRequest
+from stopline.model.messages import SweepKind
+from stopline.model.scopes import GLOBAL, parse_scope, strategy_scope, underlying_scope
+from stopline.model.wire import canonical, decode_object, validate
+from stopline.ports import Create, Document, Outgoing, Path, Put
+from stopline.runtime.app import App, Ports
+from stopline.runtime.auth import Principal
+from stopline.runtime.envelope import Envelope
+from stopline.runtime.handlers import HANDLERS
+from stopline.runtime.kill_api import change
+from stopline.service.accounts import account_path
+from stopline.service.leases import HEARTBEAT
+
+ACCOUNT = "a"
+STRATEGIES = ("core", "wings")
+CONTRACTS = {
+    s: validate(Instrument, {"symbol": s, "kind": "equity", "currency": "USD"}) for s in ("AAA", "BBB")
+}
+SCOPES = (
+    GLOBAL,
+    account_scope(ACCOUNT),
+    account_scope(ACCOUNT),
+    strategy_scope(ACCOUNT, "core"),
+    underlying_scope(ACCOUNT, "AAA"),
+)
+PEOPLE = {n: Principal(name=n, rights=("view", "trade", "kill", "resume")) for n in ("ann", "bob")}
+BREAKERS = ("breaker:api_errors", "limit:max_daily_loss", "limit:max_drawdown")
+API = 2  # instances that answer the adapter
+CALM = 8  # rounds of the sweep after the faults have stopped
+
+
+def _account() -> str:
+    facts = {"account": ACCOUNT, "owner": "ann", "currency": "USD", "capital": "100000", "calendar": "24/7"}
+    return canonical(validate(Account, facts).model_dump(mode="json")).decode()
+
+
+ACCOUNT_TEXT = _account()
+
+
+class SlowStore(SimStore):
+    """A store that takes its time over some reads: long enough for others to change what was read."""
+
+    def get(self, path: Path) -> Document | None:
+        found = super().get(path)
+        self._world.dawdle()
+        return found
+
+    def get_all(self, paths: Sequence[Path]) -> list[Document | None]:
+        found = super().get_all(paths)
+        self._world.dawdle()
+        return found
+
+
+class ControlScenario:
+    """One seed's interleaving of the word to stop with everything that would go on."""
+
+    focus = "control"
+
+    def __init__(self, seed: int, faults: Faults | None = None) -> None:
+        rng = self._rng = random.Random(seed ^ 0xC0DE)  # noqa: S311 - a schedule, not a secret
+        self.world = World(seed, faults if faults is not None else Faults.draw(rng))
+        world = self.world
+        self.truth = ControlTruth(ACCOUNT, timedelta(seconds=2 * world.faults.skew_s))
+        self.answers: dict[str, str] = {}
+        self.requests: dict[str, dict[str, Any]] = {}
+        world.watchers.append(self._watch)
+        fields = {"account": ACCOUNT_TEXT, "owner": "ann", "version": 1}
+        self._commit(Create(account_path(ACCOUNT), fields), Put(HEARTBEAT, {"at": world.now, "kind": "risk"}))
+        self._api = [Instance(f"api-{n}", self._app, self._skew()) for n in range(API)]
+        for instance in self._api:
+            instance.boot()
+        venue = Venue(rng, Manners.draw(rng), self._executed)
+        shell = Instance("adapter", lambda _: None, self._skew())
+        self.adapter = SimAdapter(
+            world, shell, ACCOUNT, self._post, venue, self.truth.on_order, self.truth.on_command
+        )
+        world.add("http", self._http, self._app, 2)
+        world.add("sweeps", self._sweep, self._app, 1)
+        world.add("orders", self.adapter.take, lambda _: None, 1)
+        world.add("renew", self._renew, lambda _: None, 2)
+        world.add("trade", self._trade, lambda _: None, 1)
+        self.events = self._events(rng)
+
+    # --- playing ---
+
+    def play(self) -> None:
+        """Play the interleaving to its end, then check what must be true at rest."""
+        world, rng = self.world, self._rng
+        self.adapter.renew(self._api[0], Delivery("renew", Outgoing("renew", b""), "first"))
+        for event in self.events:
+            event()
+            for _ in range(rng.randint(0, 8)):
+                world.step()
+            if rng.random() < 0.6:
+                self._publish(
+                    "trade", {"strategy": rng.choice(STRATEGIES), "symbol": rng.choice(("AAA", "BBB"))}
+                )
+        world.faults = NO_FAULTS if world.faults.switch == 0 else Faults(switch=world.faults.switch)
+        world._outage.clear()
+        world.rest()
+        for _ in range(CALM):
+            world.now += timedelta(seconds=61)
+            self.sweep()
+            self.renew()
+            self._publish("trade", {"strategy": "core", "symbol": "AAA"})
+            world.rest()
+            if not self._is_due():
+                break
+        self._at_rest()
+
+    def sweep(self) -> None:
+        """Let the scheduler publish a sweep."""
+        self._publish("sweeps", {"type": "stopline.sweep.v1", "kind": SweepKind.RISK.value})
+
+    def renew(self) -> None:
+        """Let the adapter ask for a lease."""
+        self.world.accept(Outgoing("renew", b""))
+
+    # --- what happens ---
+
+    def _events(self, rng: random.Random) -> list[Callable[[], None]]:
+        kinds: list[tuple[Callable[[], None], int]] = [
+            (self._tighten, 4),
+            (self._resume, 3),
+            (self._breaker, 1),
+            (self.renew, 4),
+            (self.sweep, 1),
+            (self._pass_time, 2),
+            (self._again, 1),
+            (self._restart, 1),
+            (self._at_once, 1),
+            (self.adapter.venue.move, 1),
+        ]
+        chosen = rng.choices([k for k, _ in kinds], [w for _, w in kinds], k=rng.randint(1, 4))
+        return [self._tighten, *chosen] if self._tighten not in chosen else chosen
+
+    def _tighten(self) -> None:
+        rng, scope = self._rng, self._rng.choice(SCOPES)
+        action = rng.choice(("kill", "kill", "pause"))
+        more: dict[str, Any] = {}
+        if action == "kill":
+            more["flatten"] = rng.random() < 0.3
+        elif rng.random() < 0.4:
+            more["until"] = (self.world.now + timedelta(seconds=rng.choice((20, 90)))).isoformat()
+        if scope != GLOBAL and rng.random() < 0.15:
+            more["lock"] = True
+        self._ask(action, scope, rng.choice(("ann", "bob")), **more)
+
+    def _resume(self) -> None:
+        """Resume a scope by what is seen of it now; mostly one that is stopped, mostly not too early."""
+        rng, truth = self._rng, self.truth
+        scope = rng.choice(sorted(truth.states) or SCOPES)
+        if rng.random() < 0.7:
+            self.world.now += timedelta(seconds=61)
+        parsed = parse_scope(scope)
+        assert parsed is not None
+        control = truth.documents.get(parsed.document, {"parts": {}, "epoch": 0})
+        standing = control["parts"].get(scope, {"epoch": 0}) if parsed.is_part else control
+        for actor in rng.sample(("ann", "bob"), rng.choice((1, 2))):
+            self._ask("resume", scope, actor, expected_epoch=standing["epoch"], confirm=f"RESUME {scope}")
+
+    def _breaker(self) -> None:
+        """Let a breaker stop the account, as a commit of the sweep does; maybe lift it again at once."""
+        actor = self._rng.choice(BREAKERS)
+        for action in ("pause", "release")[: self._rng.randint(1, 2)]:
+            self._ask(action, account_scope(ACCOUNT), actor)
+
+    def _pass_time(self) -> None:
+        self.world.now += timedelta(seconds=self._rng.choice((5, 25, 61, 200)))
+
+    def _again(self) -> None:
+        """Repeat a request of before: a client that lost the answer, however late."""
+        if self.requests:
+            self._publish("http", self._rng.choice(list(self.requests.values())))
+
+    def _restart(self) -> None:
+        self.adapter.start()
+
+    def _at_once(self) -> None:
+        """Let leases be asked for while the whole and a part of the account are stopped."""
+        self.renew()
+        self.renew()
+        for _ in range(self._rng.randint(1, 4)):
+            self.world.step()
+        self._ask(self._rng.choice(("kill", "pause")), GLOBAL, "ann")
+        self._ask("pause", underlying_scope(ACCOUNT, "BBB"), "bob")
+        for _ in range(self._rng.randint(10, 60)):
+            self.world.step()
+        self._publish("trade", {"strategy": "core", "symbol": "AAA"})
+
+    def _ask(self, action: str, scope: str, actor: str, **more: Any) -> None:
+        id_ = f"r{len(self.requests)}"
+        body = {"request_id": id_, "scope": scope, "action": action, "actor": actor, "reason": "test", **more}
+        self.requests[id_] = body
+        self._publish("http", body)
+
+    # --- the functions ---
+
+    def _http(self, instance: Instance, delivery: Delivery) -> None:
+        """A request to the kill switch, or of a breaker, that is repeated until it is answered."""
+        body = decode_object(delivery.message.data)
+        id_, action, actor = body["request_id"], body.pop("action"), body.pop("actor")
+        try:
+            if actor in PEOPLE:
+                answer = change(instance.app, PEOPLE[actor], action, body)
+                said = f"{answer[1]} {decode_object(answer[0])['delivery']}"
+            else:
+                request = {**body, "action": action, "actor": actor}
+                instance.app.trading.set(validate(ControlRequest, request))
+                said = "200 published"
+        except Rejected as refused:
+            said = refused.reason
+        self.answers[id_] = said
+
+    def _sweep(self, instance: Instance, delivery: Delivery) -> None:
+        message = delivery.message
+        envelope = Envelope(
+            message.data, delivery.id, message.attributes, self.world.now, "sweeps", delivery.attempts
+        )
+        HANDLERS["sweeps"](instance.app, envelope)
+
+    def _renew(self, instance: Instance, delivery: Delivery) -> None:
+        """Ask for a lease, and trade at once: a program that waited for it."""
+        self.adapter.renew(instance, delivery)
+        self.adapter.trade("core", CONTRACTS["AAA"], Decimal(self._rng.choice((-1, 1))))
+
+    def _trade(self, instance: Instance, delivery: Delivery) -> None:
+        body = decode_object(delivery.message.data)
+        self.adapter.trade(
+            body["strategy"], CONTRACTS[body["symbol"]], Decimal(self._rng.choice((-2, -1, 1, 2)))
+        )
+
+    def _post(self, path: str, body: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
+        """Answer the adapter by an instance that is free; one that dies answers nothing."""
+        instance = next((one for one in self._api if not one.busy), None)
+        if instance is None:
+            return 503, {}
+        instance.busy = True
+        app: App = instance.app
+        try:
+            account = app.accounts.require(ACCOUNT)
+            lease = app.leases.grant(account, validate(LeaseRequest, dict(body)))
+            answer = decode_object(canonical(lease.model_dump(mode="json")))
+            self.world.dawdle()
+            return 200, answer
+        except Rejected as refused:
+            return 423, {"title": refused.reason, "detail": refused.detail}
+        except Transient:
+            return 503, {}
+        except Crash as crash:
+            instance.boot()
+            raise ConnectionResetError("the instance died") from crash
+        finally:
+            instance.busy = False
+
+    # --- the world ---
+
+    def _app(self, instance: Instance) -> App:
+        world = self.world
+        store = SlowStore if instance.name.startswith("api") else SimStore
+        return App(Ports(store(world, instance), SimBus(world, instance), SimClock(world, instance)))
+
+    def _skew(self) -> timedelta:
+        most = self.world.faults.skew_s
+        return timedelta(seconds=self._rng.uniform(-most, most))
+
+    def _commit(self, *writes: Create | Put) -> None:
+        self.world.store.commit(writes)
+        self.truth.on_commit(writes, self.world.now)
+
+    def _publish(self, topic: str, body: dict[str, Any]) -> None:
+        self.world.accept(Outgoing(topic, canonical(body)))
+
+    def _executed(self, ticket: Ticket, units: Decimal, id_: str) -> None:
+        """Executions are not published here: what follows from fills is for the other focuses."""
+
+    def _watch(self, what: str, value: Any) -> None:
+        if what == "committed":
+            try:
+                self.truth.on_commit(value, self.world.now)
+            except (KeyError, TypeError, ValueError) as problem:  # else it would pass for a nack
+                raise Violated(f"the harness itself: {problem!r}") from problem
+
+    # --- at rest ---
+
+    def _is_due(self) -> bool:
+        """Tell whether an outbox is not empty yet."""
+        store = self.world.store
+        return any(d.data.get("outbox_at") for c in ("controls", "closings") for d in store.query(c))
+
+    def _at_rest(self) -> None:
+        """Every word was heard: stored once, told to the adapter, and nothing works against it."""
+        demand(not self.world.gave_up, "I10 nothing is left behind", self.world.gave_up[:1])
+        demand(not self._is_due(), "I4 every committed effect goes out", "")
+        truth, adapter = self.truth, self.adapter
+        carried = [id_ for id_, event, _ in truth.events if event != "resume_refused"]
+        carried = [id_ for id_ in carried if not id_.startswith("lapse-")]
+        demand(len(carried) == len(set(carried)), "I5 a request is carried out once", carried)
+        for id_, body in self.requests.items():
+            said = self.answers.get(id_, "")
+            demand(said, "I10 every request is answered", body)
+            if body["action"] == "kill" or said[0] == "2":
+                demand(truth.remembers(body["scope"], id_), "I6 what was answered is stored", (body, said))
+        demand(not adapter.venue.turned, "I6 no command turns a position round", adapter.venue.turned)
+        if adapter.venue.deaf:
+            return
+        for ticket in adapter.venue.working.values():
+            scopes = truth.covering(ticket.strategy, ticket.instrument.underlying)
+            halted = [s for s in scopes if truth.states.get(s) == "HALTED"]
+            demand(not (ticket.adds and halted), "I6 nothing works in what is halted", (ticket, halted))

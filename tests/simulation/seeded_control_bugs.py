@@ -1,0 +1,194 @@
+"""Bugs of the kill switch, of leases and of adapters, put in on purpose: looked for among seeds of the focus `control`."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+from unittest.mock import patch
+
+from simulation.seeded_bugs import bug
+
+from stopline.client import Client
+from stopline.model.control import GLOBAL, Control, account_scope
+from stopline.rules import trading_state
+from stopline.service import cancel_orders, controls, emergency_halt, leases
+from stopline.service.aggregate import Change
+
+
+def control_bug(make: Any) -> Any:
+    """Register a bug that the focus `control` must find."""
+    return bug(make, focus="control")
+
+
+@control_bug
+def a_lease_reads_one_control_after_the_other() -> Iterator[None]:
+    """The whole before a kill and the account after it: a state that never was, under the epoch of the kill."""
+
+    def one_by_one(documents: Any, account: str) -> Any:
+        everywhere = documents.read(GLOBAL) or Control(scope=GLOBAL)
+        return everywhere, documents.read(account_scope(account)) or Control(scope=account_scope(account))
+
+    with patch.object(leases, "both", one_by_one):
+        yield
+
+
+@control_bug
+def an_adapter_takes_commands_of_any_epoch() -> Iterator[None]:
+    """No fence: what was sent before the kill is carried out after it."""
+    original = Client.take
+
+    def open_gate(self: Any, data: bytes) -> Any:
+        self.epoch = 0
+        return original(self, data)
+
+    with patch.object(Client, "take", open_gate):
+        yield
+
+
+@control_bug
+def an_adapter_believes_an_older_lease() -> Iterator[None]:
+    """An answer that was overtaken by the kill."""
+    original = Client.renew
+
+    def trusting(self: Any, **more: Any) -> bool:
+        answer = original(self, **more)
+        if not answer and "is of epoch" in self.fault:
+            self.epoch, self._until = self.lease.epoch, self.clock.now() + timedelta(seconds=60)
+        return answer
+
+    with patch.object(Client, "renew", trusting):
+        yield
+
+
+@control_bug
+def a_lease_is_good_for_ten_minutes() -> Iterator[None]:
+    """As long as nobody says otherwise."""
+    original = Client.renew
+
+    def long(self: Any, **more: Any) -> bool:
+        asked_at = self.clock.now()
+        answer = original(self, **more)
+        if answer:
+            self._until = asked_at + timedelta(minutes=10)
+        return answer
+
+    with patch.object(Client, "renew", long):
+        yield
+
+
+@control_bug
+def leases_are_granted_while_nobody_watches() -> Iterator[None]:
+    """The sweep is silent, and trading goes on."""
+    with patch.object(leases, "SILENT_AFTER", timedelta(days=1)):
+        yield
+
+
+@control_bug
+def a_halt_ends_with_the_next_lease() -> Iterator[None]:
+    """The second path of a kill counts until somebody answers who does not know of it."""
+    original = Client.renew
+
+    def forgetful(self: Any, **more: Any) -> bool:
+        answer = original(self, **more)
+        if answer:
+            self.halts.clear()
+        return answer
+
+    with patch.object(Client, "renew", forgetful):
+        yield
+
+
+@control_bug
+def a_kill_of_the_second_path_is_never_stored() -> Iterator[None]:
+    """The adapters were told, and that was it."""
+    original = emergency_halt.halt_unpersisted
+
+    class Half:
+        def __init__(self, bus: Any) -> None:
+            self._bus = bus
+
+        def publish(self, messages: Any) -> Any:
+            return self._bus.publish([m for m in messages if m.topic == "orders"])
+
+    with patch.object(emergency_halt, "halt_unpersisted", lambda bus, *more: original(Half(bus), *more)):
+        yield
+
+
+@control_bug
+def trading_is_resumed_at_once() -> Iterator[None]:
+    """No minimum hold."""
+    with patch("stopline.rules.resuming.MINIMUM_HOLD", timedelta(0)):
+        yield
+
+
+@control_bug
+def a_lock_is_lifted_by_whoever_asks() -> Iterator[None]:
+    """The one who locked themselves out lets themselves in."""
+    original = controls.refusal
+
+    def lenient(*arguments: Any) -> Any:
+        found = original(*arguments)
+        return None if found is not None and found.reason == "LOCKED" else found
+
+    with patch.object(controls, "refusal", lenient):
+        yield
+
+
+@control_bug
+def one_person_resumes_the_whole() -> Iterator[None]:
+    """Four eyes, two of them shut."""
+    with patch.object(controls, "people_needed", lambda *_: 1):
+        yield
+
+
+@control_bug
+def a_breaker_lifts_what_people_hold() -> Iterator[None]:
+    """What is well again lets everything go on."""
+
+    def all_of_it(before: Any, request: Any, now: Any) -> Any:
+        return trading_state._moved(before, before.standing(request.scope), {}, "release", request, now)
+
+    with patch.object(controls, "release", all_of_it):
+        yield
+
+
+@control_bug
+def a_request_is_carried_out_each_time() -> Iterator[None]:
+    """Nobody remembers the ids."""
+    with patch.object(controls, "_remember", lambda moved, *_: moved):
+        yield
+
+
+@control_bug
+def a_change_leaves_no_audit_row() -> Iterator[None]:
+    """The chain goes on in the document alone."""
+    original = controls._change
+
+    def unrecorded(*arguments: Any) -> Any:
+        change = original(*arguments)
+        return Change(change.state, change.effects)
+
+    with patch.object(controls, "_change", unrecorded):
+        yield
+
+
+@control_bug
+def the_cancel_of_a_kill_expires() -> Iterator[None]:
+    """The bus was slow, and the orders work on."""
+    short = timedelta(seconds=30)
+    with (
+        patch.object(cancel_orders, "HALT_CANCEL_VALID", short),
+        patch("stopline.rules.closing.HALT_CANCEL_VALID", short),
+    ):
+        yield
+
+
+@control_bug
+def orders_of_a_halted_strategy_work_on() -> Iterator[None]:
+    """Only halts of the whole account cancel."""
+    original = cancel_orders._halted
+
+    def whole(*arguments: Any) -> Any:
+        return (scope for scope in original(*arguments) if not scope.is_part)
+
+    with patch.object(cancel_orders, "_halted", whole):
+        yield
