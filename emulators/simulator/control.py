@@ -29,7 +29,7 @@ from stopline.runtime.envelope import Envelope
 from stopline.runtime.handlers import HANDLERS
 from stopline.runtime.kill_api import change
 from stopline.service.accounts import account_path
-from stopline.service.leases import HEARTBEAT
+from stopline.service.heartbeat import HEARTBEAT
 
 ACCOUNT = "a"
 STRATEGIES = ("core", "wings")

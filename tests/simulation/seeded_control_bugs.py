@@ -78,7 +78,7 @@ def a_lease_is_good_for_ten_minutes() -> Iterator[None]:
 @control_bug
 def leases_are_granted_while_nobody_watches() -> Iterator[None]:
     """The sweep is silent, and trading goes on."""
-    with patch.object(leases, "SILENT_AFTER", timedelta(days=1)):
+    with patch("stopline.service.heartbeat.SILENT_AFTER", timedelta(days=1)):
         yield
 
 
