@@ -12,6 +12,7 @@ from emulators.fakes.faults import (
 )
 from emulators.fakes.http import Request
 from emulators.fakes.smtp import Mail, SmtpFake
+from emulators.fakes.telegram import TelegramFake
 from emulators.fakes.twilio import TwilioFake
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Mail",
     "Request",
     "SmtpFake",
+    "TelegramFake",
     "TwilioFake",
     "cut_off",
     "fails",

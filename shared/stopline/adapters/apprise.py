@@ -19,18 +19,16 @@ class AppriseChannel:
 
     def send(self, address: str, alert: Alert, zone: str, around: Around = ALONE) -> Receipt:
         """Send one message. Raises ChannelRefused where the URL is none of Apprise's, else ChannelBusy."""
-        service = self._service(address)
+        apprise = _package()
+        service = self._service(apprise, address)
         subject, text, _ = email_parts(alert, zone, around)
-        kind = "success" if alert.resolved else _KIND[alert.severity]
-        if not service.notify(body=text, title=subject, notify_type=kind, body_format="text"):
-            raise ChannelBusy("the service behind the Apprise URL did not take it")
+        kind = getattr(apprise.NotifyType, "SUCCESS" if alert.resolved else _KIND[alert.severity])
+        form = apprise.NotifyFormat.TEXT
+        if not service.notify(body=text, title=subject, notify_type=kind, body_format=form):
+            raise ChannelBusy("the service behind the Apprise URL did not take it: it may have been sent")
         return Receipt(f"apprise-{alert.alert_id[:32]}", "taken")
 
-    def _service(self, address: str) -> Any:
-        try:
-            import apprise
-        except ImportError:
-            raise ChannelRefused("the package apprise is not installed") from None
+    def _service(self, apprise: Any, address: str) -> Any:
         limits = f"?cto={self._timeout_s:g}&rto={self._timeout_s:g}"  # connect and read time-outs; addresses have no query
         service = apprise.Apprise.instantiate(address + limits, suppress_exceptions=True)
         if service is None:
@@ -38,4 +36,12 @@ class AppriseChannel:
         return service
 
 
-_KIND = {Severity.CRITICAL: "failure", Severity.WARNING: "warning", Severity.INFO: "info"}
+def _package() -> Any:
+    try:
+        import apprise
+    except ImportError:
+        raise ChannelRefused("the package apprise is not installed") from None
+    return apprise
+
+
+_KIND = {Severity.CRITICAL: "FAILURE", Severity.WARNING: "WARNING", Severity.INFO: "INFO"}

@@ -85,7 +85,7 @@ class VoiceChannel(SmsChannel):
 
     def _create(self, address: str, alert: Alert, zone: str, around: Around) -> Any:
         calls = self._connected().calls
-        return calls.create(to=address, from_=self._sender, twiml=call_twiml(alert, zone), timeout=30)
+        return calls.create(to=address, from_=self._sender, twiml=call_twiml(alert, zone, around), timeout=30)
 
 
 def _judged(problem: Any) -> ChannelRefused | ChannelBusy:

@@ -13,6 +13,7 @@ TO_DO = {
     "pin_risk": "Close it, or be ready for either end.",
     "orphan_leg": "Close what is left, or take it as a trade of its own.",
     "expired_unsettled": "Compare with the broker.",
+    "digest": "All that stands: `stopline alerts list`.",
     "quarantine": "Look with `stopline quarantine list`.",
 }
 ANY_LIMIT = "Reduce the position, or change the limit on purpose."

@@ -128,7 +128,6 @@ def _digest_notice(before: Incidents, held: Sequence[Standing], now: datetime) -
         object="account",
         severity=severity,
         summary=f"{len(held) + more} more alerts, {critical} critical: {by_kind}"[:500],
-        action="All of them: `stopline alerts list`.",
         raised_at=now,
         resolved=not any(s.live for s in held) and not more,
     )

@@ -1,7 +1,7 @@
 """The HTML of a mail: tables and inline styles only, because that is what every mail program shows.
 
-The chart is a bar out of table cells, not a picture: pictures are blocked or shown as attachments by many programs,
-and a cell's background is drawn by all of them, in dark mode too.
+The chart is a bar out of table cells, not a picture: pictures are blocked or shown as attachments by many programs.
+The one style block is for programs that follow the phone's dark mode; those that strip it invert the colours themselves.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,15 @@ from html import escape
 
 _FONTS = "-apple-system,'Segoe UI',Roboto,Arial,sans-serif"
 _LIMIT_AT = 80  # % of the bar's width at which the limit is
+_TITLE = 200  # characters; the rest of a longer one follows below what must be seen at once
 _EMPHASISED = ("Now", "To do")
+_DARK = (
+    "@media (prefers-color-scheme: dark) {\n"
+    ".page { background: #000000 !important } .card { background: #1f1f1f !important; color: #e8eaed !important }\n"
+    ".label { color: #9aa0a6 !important } .rest { background: #3c4043 !important }\n"
+    ".limit { border-color: #e8eaed !important }\n"
+    "}"
+)
 
 
 def mail_html(
@@ -23,23 +31,29 @@ def mail_html(
     ack_url: str,
 ) -> str:
     """Return the document. `colour` is a CSS colour, `share` the part of the limit, 1 being all of it."""
-    label = 'style="width:84px;padding:6px 8px 6px 0;color:#5f6368;vertical-align:top"'
+    label = 'class="label" style="width:72px;padding:6px 8px 6px 0;color:#5f6368;vertical-align:top"'
     cell = 'style="padding:6px 0;vertical-align:top;overflow-wrap:break-word"'
+    shown = title if len(title) <= _TITLE else f"{title[: _TITLE - 3].rstrip()}..."
+    rest = [] if shown == title else [("In full", title)]
     table = "\n".join(
         f"<tr><td {label}>{escape(name)}</td><td {cell}>{_emphasis(name, escape(value))}</td></tr>"
-        for name, value in rows
+        for name, value in [*rows, *rest]
     )
-    title = escape(title)
+    title = escape(shown)
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light">
+<meta name="color-scheme" content="light dark">
+<meta name="supported-color-schemes" content="light dark">
 <title>{title}</title>
+<style>
+{_DARK}
+</style>
 </head>
-<body style="margin:0;padding:12px;background:#f1f3f4;font:16px/1.4 {_FONTS}">
-<div style="max-width:560px;margin:0 auto;background:#ffffff;border-radius:8px;overflow:hidden;color:#202124">
+<body class="page" style="margin:0;padding:12px;background:#f1f3f4;font:16px/1.4 {_FONTS}">
+<div class="card" style="max-width:560px;margin:0 auto;background:#ffffff;border-radius:8px;overflow:hidden;color:#202124">
 <div style="background:{colour};color:#ffffff;padding:10px 16px;font-weight:bold">
 {escape(banner)}</div>
 <div style="padding:14px 16px">
@@ -67,25 +81,27 @@ def _bar(share: Decimal | None, colour: str) -> str:
     filled = round(min(share, Decimal("1.25")) * _LIMIT_AT)
     below, above = min(filled, _LIMIT_AT), max(filled - _LIMIT_AT, 0)
     cells = [
-        (below, colour),
-        (_LIMIT_AT - below, "#e8eaed"),
-        (0, "#202124"),
-        (above, colour),
-        (100 - _LIMIT_AT - above, "#e8eaed"),
+        _segment(below, colour),
+        _segment(_LIMIT_AT - below, ""),
+        _segment(above, colour, limit=True),
+        _segment(100 - _LIMIT_AT - above, "", limit=not above),
     ]
-    drawn = "".join(_segment(width, fill) for width, fill in cells if width or fill == "#202124")
     words = f"{int(share * 100)}% of the limit"
     return f"""<table role="img" aria-label="{words}" cellspacing="0" cellpadding="0"
-style="width:100%;border-collapse:collapse;margin-bottom:2px"><tr>{drawn}</tr></table>
-<div style="font-size:13px;color:#5f6368;margin-bottom:8px">{words}</div>
+style="width:100%;border-collapse:collapse;table-layout:fixed;margin-bottom:8px"><tr>{"".join(cells)}</tr></table>
 """
 
 
-def _segment(width: int, fill: str) -> str:
-    size = f"{width}%" if width else "3px"
-    height = 14 if width else 20
-    style = f"background:{fill};height:{height}px;line-height:{height}px;font-size:1px"
-    return f'<td width="{size}" bgcolor="{fill}" style="{style}">&nbsp;</td>'
+def _segment(width: int, fill: str, limit: bool = False) -> str:
+    """Return a part of the bar, empty where it has no colour; `limit`: it begins at the limit."""
+    if not width:
+        return ""
+    line = ";border-left:4px solid #202124" if limit else ""
+    names = " ".join([*(["rest"] if not fill else []), *(["limit"] if limit else [])])
+    shown = f' class="{names}"' if names else ""
+    fill = fill or "#dadce0"
+    style = f"background:{fill};height:16px;line-height:16px;font-size:1px{line}"
+    return f'<td{shown} width="{width}%" bgcolor="{fill}" style="{style}">&nbsp;</td>'
 
 
 def _list(lines: Sequence[str]) -> str:

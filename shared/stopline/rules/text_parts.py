@@ -40,6 +40,7 @@ _PLAIN = str.maketrans(
 )
 CLAUSE = re.compile(r"[.:;] ")
 _DIRECTION = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")  # they reorder what a person reads
+_ADDRESS = re.compile(r"(:|\bwww)(//|\.)", re.IGNORECASE)
 _MARKDOWN = re.compile(r"([\\*_~`|<>\[\]#])")
 _CENTS = frozenset(
     {"AUD", "CAD", "CHF", "CNY", "EUR", "GBP", "HKD", "INR", "NZD", "SEK", "SGD", "USD", "USDC", "USDT"}
@@ -59,6 +60,8 @@ def amount(value: Decimal | None, unit: str) -> str:
 
 
 SHORT = frozenset({"Now", "Limit"})
+# Kinds whose number is bad when it is small, or when it crosses a level: there is no share of a limit.
+FLOORS = frozenset({"pin_risk", "health_degraded", "exit", "strategy_stopped"})
 
 
 def fact_rows(alert: Alert, zone: str) -> list[tuple[str, str]]:
@@ -66,7 +69,7 @@ def fact_rows(alert: Alert, zone: str) -> list[tuple[str, str]]:
     rows = [("Account", owner_of(alert))]
     if alert.figure:
         current, limit = _figure(alert.figure)
-        share = _share(alert.figure)
+        share = _share(alert)
         rows.append(("Now", f"{current} ({share} of the limit)" if share else current))
         if limit:
             rows.append(("Limit", limit))
@@ -110,17 +113,23 @@ def statement(alert: Alert) -> str:
     return summary if thing.casefold() in summary.casefold() else f"{cut(thing, 60)}: {summary}"
 
 
-def told_already(alert: Alert) -> bool:
-    """Tell whether the summary holds the numbers of the figure already, as they would be written here."""
-    assert alert.figure
-    parts = [part for part in _figure(alert.figure) if part]
-    return all(re.search(rf"(?<![\w.,-]){re.escape(part)}(?!\w)", one_line(alert.summary)) for part in parts)
-
-
-def figure_text(figure: Figure) -> str:
-    current, limit = _figure(figure)
-    shown = f"Value {current}" if figure.current is None else current
+def news_of(alert: Alert) -> str:
+    """Return the numbers that the summary does not hold already, as they would be written: `3,240.50 USD, limit 3,000 USD`,
+    `Limit 25%`, or nothing.
+    """
+    if alert.figure is None:
+        return ""
+    current, limit = _figure(alert.figure)
+    if _holds(alert, current):
+        return f"Limit {limit}" if limit and not _holds(alert, limit) else ""
+    shown = f"Value {current}" if alert.figure.current is None else current
     return f"{shown}, limit {limit}" if limit else shown
+
+
+def _holds(alert: Alert, number: str) -> bool:
+    """Tell whether the summary holds a number. Prices are written without `points` there."""
+    written = re.escape(number.removesuffix(" points"))
+    return bool(re.search(rf"(?<![\w.,-]){written}(?![\w%]|[.,][0-9])", one_line(alert.summary)))
 
 
 def _figure(figure: Figure) -> tuple[str, str]:
@@ -137,15 +146,17 @@ def part_of_limit(alert: Alert) -> Decimal | None:
     figure = alert.figure
     if figure is None or figure.current is None or not figure.limit or figure.limit < 0 or figure.current < 0:
         return None
+    if alert.kind in FLOORS:
+        return None
     return min(figure.current / figure.limit, Decimal(100))
 
 
-def _share(figure: Figure) -> str:
+def _share(alert: Alert) -> str:
     """Return current as a percentage of the limit, rounded down: what is below it is never called 100%."""
-    current, limit = figure.current, figure.limit
-    if current is None or limit is None or limit <= 0 or current < 0 or figure.unit == "%":
+    share = part_of_limit(alert)
+    if share is None or (alert.figure and alert.figure.unit == "%"):
         return ""
-    return f"{(current / limit * 100).quantize(Decimal(1), rounding=ROUND_FLOOR):,}%"
+    return f"{(share * 100).quantize(Decimal(1), rounding=ROUND_FLOOR):,}%"
 
 
 def _with_unit(value: Decimal, unit: str, exact: bool) -> str:
@@ -204,8 +215,10 @@ def _zone_name(local: datetime) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return text on one line, without characters that change the direction of reading."""
-    return " ".join(_DIRECTION.sub("", text).split())
+    """Return text on one line, without characters that change the direction of reading, and without an address that
+    a phone would make a link of.
+    """
+    return " ".join(_ADDRESS.sub("\\1\u200b\\2", _DIRECTION.sub("", text)).split())
 
 
 def sentence(text: str) -> str:
@@ -250,8 +263,7 @@ def markdown(text: str, most: int) -> str:
     line = one_line(text)
 
     def shown(raw: str) -> str:
-        escaped = _MARKDOWN.sub(r"\\\1", raw)
-        return escaped.replace("@", "@\u200b").replace("://", ":\u200b//")
+        return _MARKDOWN.sub(r"\\\1", raw).replace("@", "@\u200b")
 
     if utf16(shown(line)) <= most:
         return shown(line)

@@ -21,10 +21,10 @@ from stopline.rules.text_parts import (
     clock_text,
     cut,
     fact_rows,
-    figure_text,
     gsm,
     headline,
     markdown,
+    news_of,
     one_line,
     owner_of,
     part_of_limit,
@@ -33,7 +33,6 @@ from stopline.rules.text_parts import (
     short_id,
     statement,
     status_word,
-    told_already,
     utf16,
 )
 
@@ -60,14 +59,17 @@ def sms_text(alert: Alert, zone: str, around: Around = ALONE) -> str:
     """
     head = gsm(f"{status_word(alert)} {owner_of(alert)}: ")
     body = gsm(sentence(statement(alert)))
-    figure = (
-        gsm(f" {sentence(figure_text(alert.figure))}") if alert.figure and not told_already(alert) else ""
+    figure = gsm(f" {sentence(news)}") if (news := news_of(alert)) else ""
+    worst = f"First: {around.lines[0]}" if around.lines else alert.action  # a digest's action is for a desk
+    action = gsm(f" {sentence(worst)}") if one_line(worst) else ""
+    clause = (
+        gsm(f" {sentence(CLAUSE.split(one_line(worst), maxsplit=1)[0])}")
+        if action and not around.lines
+        else ""
     )
-    action = gsm(f" {sentence(alert.action)}") if one_line(alert.action) else ""
-    clause = gsm(f" {sentence(CLAUSE.split(one_line(alert.action), maxsplit=1)[0])}") if action else ""
     id_ = f" #{short_id(alert)}"
     if around.ack_url and septets(around.ack_url) <= TWO_SMS // 2:
-        id_ += f" OK? {around.ack_url}"
+        id_ += f" Got it: {around.ack_url}"
     clock = gsm(f" {clock_text(alert.raised_at, zone)}")
     for shorter in (action + clock, action, clause + clock, clause):
         text = head + body + figure + shorter + id_
@@ -78,12 +80,14 @@ def sms_text(alert: Alert, zone: str, around: Around = ALONE) -> str:
     return head + cut(body, fixed - septets(action), septets) + figure + action + clock + id_
 
 
-def call_twiml(alert: Alert, zone: str) -> str:
-    """Return what a called person hears, twice, as TwiML."""
+def call_twiml(alert: Alert, zone: str, around: Around = ALONE) -> str:
+    """Return what a called person hears, twice, as TwiML; of a digest the worst three."""
     spoken = f"Stopline. {status_word(alert).capitalize()} alert for {owner_of(alert)}. {sentence(statement(alert))}"
-    if alert.figure and not told_already(alert):
-        spoken += f" {sentence(figure_text(alert.figure))}"
-    if one_line(alert.action):
+    if news := news_of(alert):
+        spoken += f" {sentence(news)}"
+    for line in around.lines[:3]:
+        spoken += f" {sentence(line)}"
+    if one_line(alert.action) and not around.lines:
         spoken += f" {sentence(alert.action)}"
     say = f"<Say>{escape(cut(one_line(spoken), 800), quote=False)}</Say>"
     return f'<Response>{say}<Pause length="1"/>{say}</Response>'
@@ -99,7 +103,7 @@ def email_parts(alert: Alert, zone: str, around: Around = ALONE) -> tuple[str, s
         title=headline(alert),
         colour=colour,
         share=part_of_limit(alert),
-        rows=facts,
+        rows=[row for row in facts if row[0] != "Account"],  # the banner has it
         lines=[one_line(text) for text in around.lines],
         ack_url=around.ack_url,
     )
@@ -128,16 +132,17 @@ def discord_payload(alert: Alert, zone: str, around: Around = ALONE) -> dict[str
     line = (
         f"{mark} **{status_word(alert)}** {markdown(owner_of(alert), 200)}: {markdown(headline(alert), 1000)}"
     )
-    if alert.figure and not told_already(alert):
-        line += f" ({markdown(figure_text(alert.figure), 400)})"
-    fields = [
+    if news := news_of(alert):
+        line += f" ({markdown(news[0].lower() + news[1:], 400)})"
+    fields: list[dict[str, object]] = []
+    if around.lines:
+        each = [f"• {markdown(text, 150)}" for text in around.lines[:20]]
+        fields.append({"name": "Alerts", "value": _fitting(each, 1000), "inline": False})
+    fields += [
         {"name": name, "value": _with_bar(name, markdown(value, 900), alert), "inline": name in SHORT}
         for name, value in fact_rows(alert, zone)
         if name not in ("Account", "Alert")
     ]
-    if around.lines:
-        each = [f"• {markdown(text, 150)}" for text in around.lines[:20]]
-        fields.append({"name": "Alerts", "value": _fitting(each, 1000), "inline": False})
     if around.ack_url:
         fields.append({"name": TAKE, "value": f"[I have it]({around.ack_url})", "inline": False})
     embed: dict[str, object] = {
@@ -153,13 +158,13 @@ def telegram_payload(alert: Alert, zone: str, chat: str, around: Around = ALONE)
     mark = RESOLVED_MARK if alert.resolved else MARK[alert.severity]
     head = f"{mark} <b>{status_word(alert)}</b> {_telegram(owner_of(alert), 100)}: {_telegram(headline(alert), 600)}"
     lines = [head, ""]
+    if around.lines:
+        lines += [_fitting([f"• {_telegram(text, 150)}" for text in around.lines], 1000), ""]
     lines += [
         f"<b>{name}</b> {_with_bar(name, _telegram(value, 400), alert)}"
         for name, value in fact_rows(alert, zone)
         if name not in ("Account", "Alert")
     ]
-    if around.lines:
-        lines += ["", _fitting([f"• {_telegram(text, 150)}" for text in around.lines], 1000)]
     if around.ack_url:
         lines += ["", f'<a href="{escape(around.ack_url)}">{TAKE}</a>']
     return {
@@ -174,7 +179,7 @@ def telegram_payload(alert: Alert, zone: str, chat: str, around: Around = ALONE)
 def _telegram(text: str, most: int) -> str:
     """Write text as Telegram's HTML; `@` addresses nobody and no word becomes a command or link."""
     shown = cut(one_line(text), most, utf16)
-    return escape(shown, quote=False).replace("@", "@\u200b").replace("://", ":\u200b//")
+    return escape(shown, quote=False).replace("@", "@\u200b")
 
 
 def _with_bar(name: str, value: str, alert: Alert) -> str:

@@ -7,175 +7,48 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from decimal import Decimal
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stopline.model.messages import Alert, Severity
-from stopline.model.times import parse_utc
-from stopline.model.wire import validate
-from stopline.rules.market_watch import (
-    DayMove,
-    Pair,
-    correlation_notices,
-    exposure_notices,
-    notices_alerts,
-    volatility_spikes,
-)
+from emulators.samples import NEW_YORK, SAMPLES, alert
+from stopline.model.messages import Severity
 from stopline.rules.text_parts import amount
-from stopline.rules.texts import discord_payload, email_parts, sms_text
+from stopline.rules.texts import Around, call_twiml, discord_payload, email_parts, sms_text, telegram_payload
 
 GOLDEN = Path(__file__).parent / "golden"
-NEW_YORK = "America/New_York"
 GSM = set(
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿"
     "abcdefghijklmnopqrstuvwxyzäöñüà^{}\\[~]|€"
 )
 
 
-def alert(**changes: Any) -> Alert:
-    usual = {
-        "alert_id": "1f2e3d4c5b6a79880011223344556677",
-        "account": "demo",
-        "kind": "max_daily_loss",
-        "object": "account",
-        "severity": "critical",
-        "summary": "Daily loss limit breached",
-        "action": "Trading is now reduce-only: nothing that adds risk is let through until a person resumes.",
-        "figure": {"current": "3240.5", "limit": "3000", "unit": "USD"},
-        "cause": "fill-77",
-        "raised_at": "2026-11-20T15:02:11.123Z",
-    }
-    return validate(Alert, usual | changes)
-
-
-NOTICES, _ = notices_alerts(
-    "demo",
-    [
-        *volatility_spikes([DayMove("SPX", -0.041, 0.008)], Decimal(4)),
-        *correlation_notices([Pair("SPX", "TLT", -0.41, 0.52)]),
-        *exposure_notices(Decimal(31200), Decimal(100_000), Decimal(25), "Spot -5% with volatility x1.5"),
-    ],
-    {},
-    (),
-    "sweep-77",
-    parse_utc("2026-11-20T15:02:11Z"),
-)
-CASES = {
-    "breach": (alert(), NEW_YORK),
-    "resolved": (
-        alert(
-            severity="info",
-            resolved=True,
-            summary="Daily loss is back within its limit",
-            action="",
-            figure={"current": "2100", "limit": "3000", "unit": "USD"},
-        ),
-        NEW_YORK,
-    ),
-    "numbers_told_in_the_summary": (
-        alert(
-            summary="Loss of the day is 3.24%, limit 3%: breached",
-            figure={"current": "3.2405", "limit": "3", "unit": "%"},
-        ),
-        NEW_YORK,
-    ),
-    "unknown": (
-        alert(
-            kind="stale_price",
-            object="SPXW261120P05850000",
-            severity="warning",
-            summary="No price since 10:00",
-            action="Limits of this position are unknown; new orders are refused.",
-            figure={"current": None, "limit": "60", "unit": "s"},
-        ),
-        "Asia/Kolkata",
-    ),
-    "exit": (
-        alert(
-            kind="exit",
-            object="SPXW put credit vertical",
-            summary="Stop loss of SPXW put credit vertical (condors): price 3.1 reached 3",
-            action="Closing all of 5.",
-            figure={"current": "3.1", "limit": "3", "unit": "points"},
-        ),
-        NEW_YORK,
-    ),
-    "operator": (
-        alert(
-            account=None,
-            kind="dead_letters",
-            object="fills-dead",
-            summary="3 messages in fills-dead",
-            action="Run `stopline dead-letters list`.",
-            figure=None,
-            cause="",
-        ),
-        "UTC",
-    ),
-    "orphan": (
-        alert(
-            kind="orphan_leg",
-            object="trade 0d5c1f2e",
-            summary="Trade 0d5c1f2e (put credit vertical in SPX) lost SPXW261120P05990000 (closed): "
-            "-2 SPXW261120P06000000 left",
-            action="Nothing was closed. What is short is not covered any more.",
-            figure=None,
-        ),
-        NEW_YORK,
-    ),
-    "pin": (
-        alert(
-            kind="pin_risk",
-            object="condors:SPXW261120P06000000",
-            severity="warning",
-            summary="Pin risk: short 2 condors:SPXW261120P06000000 is 0.1% from SPX 30 min before its last trade",
-            action="Nothing was closed. It is settled in cash.",
-            figure={"current": "0.0999", "limit": "0.5", "unit": "%"},
-        ),
-        NEW_YORK,
-    ),
-    "unsettled": (
-        alert(
-            kind="expired_unsettled",
-            object="SPX 2026-11-20",
-            severity="warning",
-            summary="Expired and still in the book, SPX 2026-11-20: -2 SPXW261120P06000000",
-            action="Nothing is settled: the broker's fill or a settlement price (`stopline settle`) is awaited.",
-            figure=None,
-        ),
-        NEW_YORK,
-    ),
-    **{notice.kind: (notice, NEW_YORK) for notice in NOTICES},
-    "hostile": (
-        alert(
-            object="<script>alert(1)</script> @everyone",
-            severity="info",
-            summary="@here <@123> <@&4> [refund](https://evil.example) **now** `x` #general \u202egnol",
-            action='"><img src=https://evil.example/x.png> & co',
-            figure={"current": "1", "limit": "2", "unit": "<b>@</b>"},
-        ),
-        "America/Sao_Paulo",
-    ),
-    "long": (alert(summary="s" * 500, action="a" * 500, object="o" * 500, cause="c" * 500), NEW_YORK),
-}
+CASES = {case: (one, zone) for case, (one, zone, _) in SAMPLES.items()}
 
 
 def written(case: str) -> dict[str, str]:
-    one, zone = CASES[case]
-    subject, text, html = email_parts(one, zone)
-    payload = json.dumps(discord_payload(one, zone), indent=2, ensure_ascii=False)
+    one, zone, around = SAMPLES[case]
+    subject, text, html = email_parts(one, zone, around)
     return {
-        "sms.txt": sms_text(one, zone) + "\n",
+        "sms.txt": sms_text(one, zone, around) + "\n",
         "email.txt": f"Subject: {subject}\n\n{text}",
         "email.html": html,
-        "discord.json": payload + "\n",
+        "discord.json": _json(discord_payload(one, zone, around)),
+        "telegram.json": _json(telegram_payload(one, zone, "123456789", around)),
+        "call.xml": call_twiml(one, zone, around) + "\n",
     }
+
+
+def _json(payload: dict[str, object]) -> str:
+    return json.dumps(payload, indent=2, ensure_ascii=False) + "\n"
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -278,6 +151,9 @@ def test_times_are_in_the_zone_of_the_account() -> None:
     assert "2026-11-20 12:02:11 UTC-03" in email_parts(alert(), "America/Sao_Paulo")[1]
 
 
+HTML = email_parts(alert(), NEW_YORK)[2]
+
+
 class _Tags(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
@@ -291,9 +167,16 @@ class _Tags(HTMLParser):
 def test_the_html_loads_nothing_and_runs_nothing(case: str) -> None:
     """R6.1: free text is escaped, and no picture tells a stranger that the mail was read."""
     tags = _Tags()
-    tags.feed(email_parts(*CASES[case])[2])
+    html = email_parts(*SAMPLES[case])[2]
+    tags.feed(html)
+    style = html[html.index("<style>") : html.index("</style>")]
+    assert style == HTML[HTML.index("<style>") : HTML.index("</style>")]  # the same whatever the text
+    assert not re.search(r"url|@import|expression", style)
+    links = [attributes.pop("href") for tag, attributes in tags.seen if tag == "a"]
+    assert links == ([SAMPLES[case][2].ack_url] if SAMPLES[case][2].ack_url else [])
+    assert [tag for tag, _ in tags.seen].count("style") == 1
     for tag, attributes in tags.seen:
-        assert tag not in ("script", "img", "link", "iframe", "a", "style", "form")
+        assert tag not in ("script", "img", "link", "iframe", "form")
         assert not {"src", "href", "background", "onload", "onclick"} & attributes.keys()
         assert "url(" not in (attributes.get("style") or "")
 
@@ -349,3 +232,14 @@ def test_no_alert_can_break_a_channel(
     shown = json.dumps(payload, ensure_ascii=False)
     assert "@" not in shown.replace("@\u200b", "")
     assert payload["allowed_mentions"] == {"parse": []}
+    chat: Any = telegram_payload(one, NEW_YORK, "1", Around(lines=(summary, thing)))
+    parsed = _Tags()
+    parsed.feed(chat["text"])
+    assert {tag for tag, _ in parsed.seen} <= {"b"}
+    assert len(unescape(re.sub("<[^>]*>", "", chat["text"])).encode("utf-16-le")) // 2 <= 4096
+    assert "@" not in chat["text"].replace("@\u200b", "")
+    said = list(ElementTree.fromstring(call_twiml(one, NEW_YORK)))
+    assert [part.tag for part in said] == ["Say", "Pause", "Say"]
+    assert not [part for part in said if len(part)]
+    for shown_text in (text, email_parts(one, NEW_YORK)[1], chat["text"], payload["content"]):
+        assert "://" not in shown_text  # no phone makes a link of it
