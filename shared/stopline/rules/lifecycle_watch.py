@@ -1,7 +1,6 @@
 """What people must know about options near, at and behind their expiry, and about trades that lost a leg."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -14,10 +13,10 @@ from stopline.model.account import Account
 from stopline.model.calendars import Calendar
 from stopline.model.decimals import decimal_text, divide
 from stopline.model.fill import FillKind
-from stopline.model.ids import digest
 from stopline.model.instrument import Kind
 from stopline.model.lifecycle_settings import LifecycleSettings
 from stopline.model.messages import Alert, Figure, Severity
+from stopline.rules.condition import Condition, begun, over
 
 _BY_DESIGN = frozenset({FillKind.EXPIRE, FillKind.SETTLE})  # the nearer leg of a calendar ends like this
 _TOOK = {
@@ -25,22 +24,6 @@ _TOOK = {
     FillKind.EXERCISE: "exercised",
     FillKind.LIQUIDATION: "liquidated by the broker",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """Something that holds now. `key` identifies it from one sweep to the next."""
-
-    kind: str
-    object: str
-    severity: Severity
-    summary: str
-    action: str
-    figure: Figure | None = None
-
-    @property
-    def key(self) -> str:
-        return f"{self.kind}|{self.object}"
 
 
 def conditions(
@@ -65,9 +48,9 @@ def lifecycle_alerts(
     now: datetime,
 ) -> tuple[dict[str, datetime], list[Alert]]:
     """Return the conditions that stand, each since when, and the alerts of those that are new or over."""
-    alerts = [_alert(account, condition, cause, now) for condition in found if condition.key not in before]
+    alerts = [begun(account, condition, cause, now) for condition in found if condition.key not in before]
     standing = {condition.key: before.get(condition.key, now) for condition in found}
-    alerts += [_over(account, key, cause, now) for key in sorted(before.keys() - standing.keys())]
+    alerts += [over(account, key, cause, now) for key in sorted(before.keys() - standing.keys())]
     return standing, alerts
 
 
@@ -205,33 +188,3 @@ def _is_over(leg: TradeLeg, sessions: Calendar, now: datetime) -> bool:
 
 def _units(position: Position, signed: bool = False) -> str:
     return decimal_text(position.quantity if signed else abs(position.quantity))
-
-
-def _alert(account: str, condition: Condition, cause: str, now: datetime) -> Alert:
-    return Alert(
-        alert_id=digest("lifecycle", account, condition.key, "stands", cause),
-        account=account,
-        kind=condition.kind,
-        object=condition.object,
-        severity=condition.severity,
-        summary=condition.summary,
-        action=condition.action,
-        figure=condition.figure,
-        cause=cause,
-        raised_at=now,
-    )
-
-
-def _over(account: str, key: str, cause: str, now: datetime) -> Alert:
-    kind, object_ = key.split("|", 1)
-    return Alert(
-        alert_id=digest("lifecycle", account, key, "over", cause),
-        account=account,
-        kind=kind,
-        object=object_,
-        severity=Severity.INFO,
-        summary=f"{kind.replace('_', ' ').capitalize()} is over: {object_}",
-        cause=cause,
-        raised_at=now,
-        resolved=True,
-    )

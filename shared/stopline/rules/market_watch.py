@@ -9,27 +9,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from stopline.model.ids import digest
-from stopline.model.messages import Alert, Figure, Severity
+from stopline.model.messages import Alert, Figure
+from stopline.rules.condition import Condition, begun, over
 
 SPIKE, CORRELATION, EXPOSURE = "volatility_spike", "correlation_change", "exposure_warning"
 KEPT = 0.8  # of the threshold: below it what stands is over
 REGIMES = ((30.0, "stressed"), (20.0, "elevated"), (15.0, "normal"))  # from that volatility on, in % a year
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """Something that stands: what kind, of what, and what a person must know."""
-
-    kind: str
-    object: str
-    summary: str
-    action: str
-    figure: Figure | None = None
-
-    @property
-    def key(self) -> str:
-        return f"{self.kind}|{self.object}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +50,14 @@ def regime(volatility: float | None) -> str | None:
 
 def volatility_spikes(
     moves: Sequence[DayMove], threshold: Decimal, standing: Collection[str] = ()
-) -> list[Notice]:
+) -> list[Condition]:
     """Return a notice of every symbol that has moved by `threshold` daily deviations or more since its last close."""
     found = []
     for day in moves:
         least = float(threshold) * (KEPT if f"{SPIKE}|{day.symbol}" in standing else 1.0)
         if day.deviation > 0 and day.deviations >= least:
             found.append(
-                Notice(
+                Condition(
                     kind="volatility_spike",
                     object=day.symbol,
                     summary=f"{day.symbol} has moved {day.move:+.1%} since its last close, "
@@ -84,10 +69,10 @@ def volatility_spikes(
     return found
 
 
-def correlation_notices(pairs: Sequence[Pair]) -> list[Notice]:
+def correlation_notices(pairs: Sequence[Pair]) -> list[Condition]:
     """Return a notice of every pair."""
     return [
-        Notice(
+        Condition(
             kind="correlation_change",
             object=f"{pair.first} and {pair.second}",
             summary=f"Correlation of {pair.first} and {pair.second} went from {pair.before:.2f} to {pair.after:.2f}",
@@ -103,7 +88,7 @@ def exposure_notices(
     threshold: Decimal,
     scenario: str,
     standing: Collection[str] = (),
-) -> list[Notice]:
+) -> list[Condition]:
     """Return a notice where the worst of the near scenarios loses `threshold` percent of equity or more.
 
     `loss` is positive. Unknown loss or equity: none. No equity left: any loss is too much.
@@ -115,7 +100,7 @@ def exposure_notices(
     if share < least:
         return []
     return [
-        Notice(
+        Condition(
             kind="exposure_warning",
             object="account",
             summary=f"{scenario} would lose {round(share, 1)}% of equity",
@@ -127,7 +112,7 @@ def exposure_notices(
 
 def notices_alerts(
     account: str,
-    notices: Sequence[Notice],
+    notices: Sequence[Condition],
     standing: Mapping[str, str],
     unknown: Collection[str],
     cause: str,
@@ -142,39 +127,9 @@ def notices_alerts(
     for notice in notices:
         stands[notice.key] = standing.get(notice.key, now.isoformat(timespec="seconds"))
         if notice.key not in standing:
-            alerts.append(_alert(account, notice, cause, now))
-    for key in sorted(standing.keys() - stands.keys()):
-        kind, object_ = key.split("|", 1)
-        whose = "" if object_ == "account" else f" of {object_}"
-        alerts.append(
-            Alert(
-                alert_id=digest("notice", account, key, "over", cause),
-                account=account,
-                kind=kind,
-                object=object_,
-                severity=Severity.INFO,
-                summary=f"{kind.replace('_', ' ').capitalize()}{whose} is over",
-                cause=cause,
-                raised_at=now,
-                resolved=True,
-            )
-        )
+            alerts.append(begun(account, notice, cause, now))
+    alerts += [over(account, key, cause, now) for key in sorted(standing.keys() - stands.keys())]
     return alerts, stands
-
-
-def _alert(account: str, notice: Notice, cause: str, now: datetime) -> Alert:
-    return Alert(
-        alert_id=digest("notice", account, notice.key, cause),
-        account=account,
-        kind=notice.kind,
-        object=notice.object,
-        severity=Severity.WARNING,
-        summary=notice.summary,
-        action=notice.action,
-        figure=notice.figure,
-        cause=cause,
-        raised_at=now,
-    )
 
 
 def _short(value: float) -> Decimal:

@@ -39,7 +39,8 @@ _PLAIN = str.maketrans(
     | {"→": "->", "≥": ">=", "≤": "<=", "×": "x", "₹": "INR ", "₿": "BTC "}
 )
 CLAUSE = re.compile(r"[.:;] ")
-_DIRECTION = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")  # they reorder what a person reads
+# they reorder what a person reads, or are no text at all
+_UNSEEN = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\ufffe\uffff\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _ADDRESS = re.compile(r"(:|\bwww)(//|\.)", re.IGNORECASE)
 _MARKDOWN = re.compile(r"([\\*_~`|<>\[\]#])")
 _CENTS = frozenset(
@@ -218,7 +219,7 @@ def one_line(text: str) -> str:
     """Return text on one line, without characters that change the direction of reading, and without an address that
     a phone would make a link of.
     """
-    return " ".join(_ADDRESS.sub("\\1\u200b\\2", _DIRECTION.sub("", text)).split())
+    return " ".join(_ADDRESS.sub("\\1\u200b\\2", _UNSEEN.sub("", text)).split())
 
 
 def sentence(text: str) -> str:

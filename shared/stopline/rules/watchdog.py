@@ -1,4 +1,4 @@
-"""What must not be silent: the feed, the sweep, and limits that cannot see. Findings as values."""
+"""What must not be silent: the feed, the sweep, brokers, and limits that cannot see. Findings as values."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,6 +11,8 @@ from stopline.rules.limits import LIMITS, Action, Level
 from stopline.rules.watch import Watched
 
 SWEEP_SILENT = timedelta(minutes=3)  # three rounds missed
+BROKER_SILENT = timedelta(minutes=3)  # after its lease ran out: an adapter renews it every 20 s
+EXPECTED = timedelta(days=4)  # an adapter is awaited over a long weekend; after that it was taken away
 TIMES_MAX_AGE = 3  # so many times the age that a price may have: silence, not a pause
 
 
@@ -22,10 +24,12 @@ class Found:
     account: str | None
     summary: str
     action: str
+    object: str = "account"
 
     @property
     def key(self) -> str:
-        return f"{self.kind}|{self.account or ''}"
+        part = "" if self.object == "account" else f"|{self.object}"
+        return f"{self.kind}|{self.account or ''}{part}"
 
     def alert(self, since: datetime, now: datetime, resolved: bool = False) -> Alert:
         """Return the alert of it, or of its end."""
@@ -34,7 +38,7 @@ class Found:
             alert_id=digest("watchdog", self.key, since.isoformat(), "over" if resolved else "found"),
             account=self.account,
             kind=self.kind,
-            object="account",
+            object=self.object,
             severity=Severity.WARNING if resolved else Severity.CRITICAL,
             summary=(over if resolved else self.summary)[:500],
             action="" if resolved else self.action,
@@ -59,6 +63,28 @@ def feed_silence(accounts: Iterable[Account], newest: datetime | None, now: date
                 action="Limits that need prices are unknown.",
             )
     return None
+
+
+def broker_silence(account: Account, leases: Mapping[str, datetime], now: datetime) -> list[Found]:
+    """Say which adapters of an account with positions have let their lease run out, while its market is open.
+
+    `leases`: until when the last lease of each adapter was good. An account that never had one is not watched by this:
+    its broker's statements are (`statement_overdue`).
+    """
+    sessions = account.sessions
+    if not sessions.is_open(now) or not sessions.is_open(now - BROKER_SILENT):
+        return []  # adapters may start with the market
+    return [
+        Found(
+            kind="broker_silent",
+            account=account.account,
+            summary=f"Broker adapter {adapter} has not renewed its lease for more than 3 min, and positions are open",
+            action="It trades nothing that adds risk, and may not carry out exits or a kill.",
+            object=adapter,
+        )
+        for adapter, until in sorted(leases.items())
+        if BROKER_SILENT < now - until < EXPECTED
+    ]
 
 
 def unprotected(account: Account, watched: Mapping[str, Watched], now: datetime) -> Found | None:

@@ -12,11 +12,11 @@ from stopline.model.ids import digest
 from stopline.model.messages import Alert, Effect, HistoryRow
 from stopline.model.times import utc_text
 from stopline.risk.book_risk import Unknown
+from stopline.rules.condition import Condition
 from stopline.rules.market_watch import (
     CORRELATION,
     EXPOSURE,
     SPIKE,
-    Notice,
     correlation_notices,
     exposure_notices,
     notices_alerts,
@@ -201,7 +201,7 @@ def _notices(
     shown: Mapping[str, Any],
     risk: RiskState,
     standing: Mapping[str, str],
-) -> tuple[list[Notice], set[str]]:
+) -> tuple[list[Condition], set[str]]:
     """Return what stands, and the kinds that could not be looked at."""
     asked, unknown = account.measures, set()
     notices = volatility_spikes(found.days, asked.spike, standing)

@@ -1,5 +1,8 @@
-"""Look for silence, and tell it once an episode: the sweep watches feed and limits, the prices watch the sweep."""
+"""Look for silence, and tell it once an episode: the sweep watches feed, brokers and limits, the prices watch the
+sweep.
+"""
 
+from collections import defaultdict
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
@@ -9,9 +12,18 @@ from stopline.ledger.book import Book
 from stopline.model.messages import Alert, Effect
 from stopline.model.times import utc_text
 from stopline.model.wire import canonical
-from stopline.ports import AlreadyExists, Bus, Clock, Conflict, Create, Outgoing, Path, Store, Update
-from stopline.rules.watchdog import Found, feed_silence, sweep_silence, unprotected, unwatched_account
+from stopline.ports import AlreadyExists, Bus, Clock, Conflict, Create, Outgoing, Path, Store, Update, Where
+from stopline.rules.watchdog import (
+    EXPECTED,
+    Found,
+    broker_silence,
+    feed_silence,
+    sweep_silence,
+    unprotected,
+    unwatched_account,
+)
 from stopline.service.aggregate import Aggregates
+from stopline.service.leases import COLLECTION as LEASES
 from stopline.service.mark_prices import Desk
 from stopline.service.outbox import Relay, decode_outbox, outbox_fields
 from stopline.service.risk_state import RiskState
@@ -39,20 +51,19 @@ class Watchdog:
         look after, and since when.
         """
         silent = [unwatched_account(name, since, now) for name, since in (unwatched or {}).items()]
-        found = {f.key: f for f in (*self._found(desk, now), *silent) if f}
         document = self._store.get(WATCHED)
         stored = orjson.loads(document.data["state"]) if document else {}
         before = {key: (datetime.fromisoformat(since), Found(*told)) for key, (since, told) in stored.items()}
+        known = [f for _, f in before.values() if f.kind == "broker_silent"]
+        brokers = known if self._was_away(now) else self._brokers(desk, unwatched or {}, now)
+        found = {f.key: f for f in (*self._found(desk, now), *silent, *brokers) if f}
         after = {key: before.get(key, (now, f)) for key, f in found.items()}
         alerts = [f.alert(since, now) for key, (since, f) in after.items() if key not in before]
         alerts += [f.alert(since, now, True) for key, (since, f) in before.items() if key not in after]
         if not alerts:
             return
         effects = [_effect(alert) for alert in alerts]
-        state = {
-            key: [utc_text(since), [f.kind, f.account, f.summary, f.action]]
-            for key, (since, f) in after.items()
-        }
+        state = {key: [utc_text(since), _plain(f)] for key, (since, f) in after.items()}
         due = (*self._relay.unpublished(decode_outbox(document.data)), *effects) if document else effects
         data = {
             "kind": "watchdog",
@@ -96,6 +107,23 @@ class Watchdog:
                 found.append(unprotected(account, state.watched, now))
         return [f for f in found if f]
 
+    def _was_away(self, now: datetime) -> bool:
+        """Whether no lease could be granted just now, because the sweep itself did not run: who is silent is unknown."""
+        last = self._store.get(SWEPT)
+        return last is None or sweep_silence(last.data["at"], now) is not None
+
+    def _brokers(self, desk: Desk, unwatched: Mapping[str, datetime], now: datetime) -> list[Found]:
+        leases: dict[str, dict[str, datetime]] = defaultdict(dict)
+        where = [Where("expires_at", ">", now - EXPECTED)]
+        for document in self._store.query(LEASES, where, ["expires_at"]):
+            data = document.data
+            leases[data["account"]][data["adapter"]] = data["expires_at"]
+        found = []
+        for name in sorted(leases.keys() - unwatched.keys()):
+            if name in desk.accounts and _holds(desk.books.get(name)):
+                found += broker_silence(desk.accounts[name], leases[name], now)
+        return found
+
     def _tell(self, alert: Alert) -> None:
         body = alert.model_dump(mode="json")
         self._bus.publish([Outgoing("alerts", canonical(body), {"type": body["type"]})])
@@ -103,6 +131,12 @@ class Watchdog:
 
 def _holds(book: Book | None) -> bool:
     return book is not None and bool(book.open_positions())
+
+
+def _plain(found: Found) -> list[str | None]:
+    """Return it as plain data, the object only where there is one."""
+    plain = [found.kind, found.account, found.summary, found.action]
+    return plain if found.object == "account" else [*plain, found.object]
 
 
 def _effect(alert: Alert) -> Effect:

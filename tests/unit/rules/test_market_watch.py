@@ -7,9 +7,9 @@ from decimal import Decimal
 
 import pytest
 
+from stopline.rules.condition import Condition
 from stopline.rules.market_watch import (
     DayMove,
-    Notice,
     Pair,
     correlation_notices,
     exposure_notices,
@@ -94,7 +94,7 @@ def test_what_is_new_is_told_what_stands_is_not_and_what_is_over_is_told_once() 
 
 def test_what_cannot_be_looked_at_keeps_standing() -> None:
     """I7: nothing is called over that cannot be seen."""
-    notice = Notice("volatility_spike", "SPY", "x", "y")
+    notice = Condition("volatility_spike", "SPY", "x", "y")
     _, standing = notices_alerts("demo", [notice], {}, (), "c1", NOON)
     told, kept = notices_alerts("demo", [], standing, {"volatility_spike"}, "c2", NOON)
     assert (told, kept) == ([], standing)

@@ -16,7 +16,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from emulators.samples import NEW_YORK, SAMPLES, alert
@@ -192,6 +192,7 @@ FIGURE = st.none() | st.fixed_dictionaries(
 )
 
 
+@example("", "", "", "", {"current": None, "limit": "0", "unit": "\x1b"}, False, "info")
 @given(TEXT, TEXT, TEXT, TEXT, FIGURE, st.booleans(), st.sampled_from(["info", "warning", "critical"]))
 def test_no_alert_can_break_a_channel(
     summary: str,

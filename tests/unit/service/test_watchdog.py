@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import ssl
+import threading
 from collections.abc import Callable
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from emulators.fakes.smtp import self_signed
 from stopline.adapters import beacon
+from stopline.model.lease import LeaseRequest
 from stopline.runtime.embedded import Embedded
 from stopline.service.accounts import AccountWriter
 
@@ -30,7 +36,7 @@ class Round:
         import json
 
         body = json.loads(message.data)
-        watched = ("feed_silent", "sweep_silent", "protection_suppressed")
+        watched = ("feed_silent", "sweep_silent", "protection_suppressed", "broker_silent")
         if body["type"] == "stopline.alert.v1" and body["kind"] in watched:
             self.alerts.append((body["kind"], body["resolved"]))
 
@@ -44,9 +50,15 @@ class Round:
         self.world.publish("prices", body)
         self.world.run()
 
-    def minutes(self, count: int, sweep: bool = True, price: bool = True) -> None:
+    def lease(self, adapter: str = "ibkr") -> None:
+        app = self.world.app
+        app.leases.grant(app.accounts.require(account().account), LeaseRequest(adapter=adapter))
+
+    def minutes(self, count: int, sweep: bool = True, price: bool = True, lease: bool = False) -> None:
         for _ in range(count):
             self.world.clock.set(self.world.clock.now() + timedelta(seconds=60))
+            if lease:
+                self.lease()
             if price:
                 self.price()
             if sweep:
@@ -67,6 +79,84 @@ def test_a_feed_that_falls_silent_in_open_hours_is_told_once_and_so_is_its_end()
         ("protection_suppressed", False),
         ("protection_suppressed", True),
     ]
+
+
+def test_an_adapter_that_lets_its_lease_run_out_is_told_once_and_so_is_its_return() -> None:
+    """R2.12, F24: positions are open, and nobody could close them through this broker."""
+    one = Round()
+    one.minutes(2)
+    one.minutes(3, lease=True)
+    one.minutes(4)
+    assert one.alerts == []  # the lease was good for a minute more, and then three
+    one.minutes(10)
+    assert one.alerts == [("broker_silent", False)]
+    one.minutes(2, lease=True)
+    assert one.alerts == [("broker_silent", False), ("broker_silent", True)]
+
+
+def test_a_second_adapter_that_falls_silent_is_told_beside_the_first() -> None:
+    """R2.12: the one that was taken away must not hide the other."""
+    one = Round()
+    one.minutes(2)
+    one.lease("old")
+    one.minutes(10, lease=True)
+    assert one.alerts == [("broker_silent", False)]
+    one.minutes(10)
+    assert one.alerts == [("broker_silent", False)] * 2
+
+
+@pytest.mark.parametrize("why", ["flat", "closed", "never", "sweep was away"])
+def test_no_adapter_is_missed_where_none_is_awaited(why: str) -> None:
+    """R2.12: without positions, outside the session, before the first lease, and when Stopline refused leases itself."""
+    one = Round()
+    one.minutes(2)
+    if why != "never":
+        one.minutes(2, lease=True)
+    if why == "flat":
+        one.world.app.recorder.record([trade(-2, -10, 100)], "m-2")
+    if why == "closed":
+        one.world.clock.set(NOON.replace(hour=23))
+    if why == "sweep was away":
+        one.minutes(9, sweep=False)
+        one.world.sweep()
+        one.world.run()
+        one.minutes(3, lease=True)
+    else:
+        one.minutes(10)
+    assert [kind for kind, _ in one.alerts if kind == "broker_silent"] == []
+
+
+def test_the_beacon_reaches_a_public_https_address_and_says_when_a_round_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R5.4: a real TLS server under the name of its certificate; `/fail` after a bad round, as healthchecks.io takes it."""
+    paths: list[str] = []
+
+    class Check(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            paths.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing."""
+
+    certificate, key = self_signed()
+    (tmp_path / "both.pem").write_bytes(key + certificate)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "both.pem"))
+    monkeypatch.setattr(beacon, "public_address", lambda _host, _port: "127.0.0.1")
+    with HTTPServer(("127.0.0.1", 0), Check) as server:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(tmp_path / "both.pem")
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+        one = beacon.HttpBeacon(f"https://localhost:{server.server_port}/ping/uuid")
+        one.beat(ok=True)
+        one.beat(ok=False)
+        server.shutdown()
+        thread.join()
+    assert paths == ["/ping/uuid", "/ping/uuid/fail"]
 
 
 def test_a_closed_market_may_be_silent() -> None:
