@@ -153,9 +153,13 @@ class Client:
         return None
 
     def check(self, order: Mapping[str, Any]) -> dict[str, Any]:
-        """Return Stopline's pre-trade decision on an order; one that cannot be had is a refusal."""
+        """Return Stopline's pre-trade decision on an order (`approved`, `reasons`, ...); one that cannot be had is a
+        refusal.
+        """
         answer = self._ask("check", order)
-        return answer if answer is not None else {"allowed": False, "reasons": [self.fault]}
+        if answer is not None:
+            return answer
+        return {"approved": False, "largest": "0", "reasons": [{"code": "unknown", "detail": self.fault}]}
 
     # --- commands ---
 

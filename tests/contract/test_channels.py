@@ -130,7 +130,7 @@ def test_what_may_pass_is_busy_and_the_next_try_works(service: Service, fault: F
 
 
 def test_what_is_gone_is_refused(service: Service) -> None:
-    """R6.1: a deleted webhook, a mailbox that does not exist: no try will help."""
+    """F21, R6.1: a deleted webhook, a mailbox that does not exist: no try will help."""
     service.fake.misbehave(gone())
     with pytest.raises(ChannelRefused):
         service.send()
@@ -272,7 +272,7 @@ Answering = Callable[..., tuple[str, list[str]]]
 def test_twilios_answers_are_sorted_into_later_and_never(
     answering: Answering, status: int, body: bytes, error: type[Exception], words: str
 ) -> None:
-    """R6.1: opted out and impossible numbers fail over at once; where nobody knows, it says so."""
+    """F20, R6.1: opted out and impossible numbers fail over at once; where nobody knows, it says so."""
     url, _ = answering(status, body, {"Location": "http://127.0.0.1:9/"} if status == 307 else None)
     with pytest.raises(error, match=words):
         SmsChannel("AC" + "0" * 32, "t", SENDER, base_url=url).send(PHONE, ALERT, ZONE)

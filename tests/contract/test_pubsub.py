@@ -123,7 +123,7 @@ def lost(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 
 def test_an_outage_is_unavailable_in_time(lost: PubSubBus) -> None:
-    """The client's own retry would take ten minutes: R8.5."""
+    """F17, F19: the client's own retry would take ten minutes: R8.5."""
     assert not differs("outage", "pubsub")
     begun = time.monotonic()
     with pytest.raises(Unavailable, match="1 of 1"):

@@ -222,7 +222,7 @@ def command(**more: Any) -> bytes:
 
 
 def test_a_command_is_taken_once_in_time_and_not_of_an_epoch_that_is_over(api: Served) -> None:
-    """F39, F44, I6."""
+    """F06, F39, F44, I6."""
     client = client_of(api)
     assert client.take(command()).command is not None
     assert client.take(command()).dropped == "it was carried out"
@@ -349,8 +349,14 @@ def test_a_fill_is_published_as_stopline_takes_it(api: Served) -> None:
 
 
 def test_a_decision_that_cannot_be_had_is_a_refusal(api: Served) -> None:
+    """R2.6: said in the words of a decision that was had."""
+    order = {"legs": [{"instrument": SPY, "side": "BUY"}], "quantity": "1"}
+    had = client_of(api).check(order)
     api.outage()
-    assert client_of(api).check({"symbol": "SPY"})["allowed"] is False
+    decision = client_of(api).check(order)
+    assert (decision["approved"], decision["largest"]) == (False, "0")
+    assert decision.keys() <= had.keys()
+    assert "503" in decision["reasons"][0]["detail"]
 
 
 def test_a_token_goes_over_https_only() -> None:

@@ -30,12 +30,14 @@ def test_a_function_lives_in_the_folder_of_its_name_and_publishes_to_known_topic
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_only_push_functions_are_pushed_to(name: str) -> None:
+    """F29."""
     pushed = [entry for entry in TOPOLOGY.subscriptions.values() if entry.function == name]
     assert len(pushed) == (1 if TOPOLOGY.functions[name].kind == "push" else 0)
 
 
 @pytest.mark.parametrize("name", TOPICS)
 def test_every_topic_has_a_reader_and_a_dead_letter_of_its_own(name: str) -> None:
+    """F26."""
     assert [entry for entry in TOPOLOGY.subscriptions.values() if entry.topic == name]
     dead = TOPOLOGY.dead_letters
     assert dead.topic(name) not in TOPOLOGY.topics
@@ -44,7 +46,7 @@ def test_every_topic_has_a_reader_and_a_dead_letter_of_its_own(name: str) -> Non
 
 @pytest.mark.parametrize("name", SUBSCRIPTIONS)
 def test_a_subscription_is_within_the_limits_of_pubsub(name: str) -> None:
-    """A subscription that nobody used for 31 days is deleted unless it never expires: R0.3."""
+    """F28, F29: a subscription that nobody used for 31 days is deleted unless it never expires: R0.3."""
     entry = TOPOLOGY.subscriptions[name]
     assert entry.topic in TOPOLOGY.topics
     assert entry.function is None or entry.function in TOPOLOGY.functions
@@ -57,6 +59,7 @@ def test_a_subscription_is_within_the_limits_of_pubsub(name: str) -> None:
 
 
 def test_dead_letters_outlive_what_they_were_sent_from_and_never_expire() -> None:
+    """F26, F28."""
     dead = TOPOLOGY.dead_letters
     assert dead.expiration == "never"
     assert dead.retention_days >= max(entry.retention_days for entry in TOPOLOGY.subscriptions.values())
@@ -82,3 +85,8 @@ def test_the_five_scheduled_sweeps_are_told_apart_by_their_kind() -> None:
     kinds = [schedule.message["kind"] for schedule in TOPOLOGY.schedules.values()]
     assert sorted(kinds) == ["end_of_day", "reconcile", "risk", "session_close", "session_open"]
     assert {schedule.message["type"] for schedule in TOPOLOGY.schedules.values()} == {"stopline.sweep.v1"}
+
+
+def test_nothing_that_decides_is_deleted_by_time() -> None:
+    """F51: the database deletes late, early or never what has expired, so only records and what can be made again may."""
+    assert {entry.collection for entry in TOPOLOGY.ttl} <= {"alerts", "factors"}

@@ -37,7 +37,7 @@ def steps_of(focus: str) -> list[tuple[str, str]]:
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("focus", SEEDS)
 def test_the_end_state_is_right_whatever_step_breaks(focus: str, mode: str) -> None:
-    """F07-F12, F15, I1-I6: steps covered = steps existing, for every handler in the scenario."""
+    """F07-F12, F15, F16, I1-I6: steps covered = steps existing, for every handler in the scenario."""
     steps = steps_of(focus)
     covered = Counter[int]()
     for target in range(len(steps)):

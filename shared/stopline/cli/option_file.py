@@ -123,9 +123,21 @@ def write_option_file(
         print_json({"model": model, "contracts": rows})
         return
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow([*file.head, *heads])
+    writer.writerow([*map(_safe, file.head), *heads])
     for cells, values in zip(file.rows, new, strict=True):
-        writer.writerow([*map(one_line, cells), *("" if value is None else value for value in values)])
+        writer.writerow([*map(_safe, cells), *("" if value is None else value for value in values)])
+
+
+def _safe(cell: str) -> str:
+    """Return a cell of the file as it was, or with a `'` before it where a spreadsheet would run it as a formula."""
+    text = one_line(cell)
+    if not text.startswith(("=", "+", "-", "@")):
+        return text
+    try:
+        float(text)
+    except ValueError:
+        return f"'{text}"
+    return text
 
 
 def _plain(value: Any) -> Any:

@@ -78,6 +78,7 @@ def test_a_row_that_was_removed_from_the_store_is_found(desk: Embedded, seq: int
 
 
 def test_a_row_that_was_altered_in_the_store_is_found(desk: Embedded) -> None:
+    """F57."""
     document = desk.store.get(kept(desk, 2))
     assert document is not None
     row = document.data["row"].replace('"actor":"ann"', '"actor":"bob"')

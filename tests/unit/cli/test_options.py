@@ -149,3 +149,22 @@ def test_a_file_without_rows_has_an_answer_without_rows(command: str) -> None:
     result = run(command, "-", stdin="right,strike,years,spot,sigma,premium\n")
     assert result.exit_code == 0
     assert result.stdout.count("\n") == 1
+
+
+def test_a_cell_that_a_spreadsheet_would_run_is_text_and_a_number_stays_one(tmp_path: Path) -> None:
+    """B70: in what came with the file too, with quotes and line breaks in it."""
+    path = tmp_path / "chain.csv"
+    formulas = ["=cmd()|'/C calc'!A0", "@SUM(A1)", "+1+cmd()", "-2+3", "\t=1", "\r=1", 'a"b\nc', "plain"]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["=head", "change", "right", "spot", "strike", "days", "iv"])
+        writer.writerows([text, "-0.5", "C", "6000", "6010", "1", "0.2"] for text in formulas)
+    result = run("greeks", str(path))
+    assert result.exit_code == 0, result.stderr
+    head, *rows = csv.reader(io.StringIO(result.stdout))
+    assert head[0] == "'=head"
+    assert [row[0] for row in rows] == [
+        *(f"'{text.strip()}" for text in formulas[:6]), 'a"b c', "plain",
+    ]  # fmt: skip
+    assert {row[1] for row in rows} == {"-0.5"}
+    assert all(float(row[-3]) < 0 for row in rows)  # theta: a number, as it was

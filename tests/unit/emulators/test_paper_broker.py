@@ -148,7 +148,7 @@ def test_an_order_that_comes_again_is_not_executed_again() -> None:
 
 
 def test_a_command_that_comes_again_is_not_executed_again() -> None:
-    """R5.1, R8.4: Pub/Sub delivers at least once, the broker executes at most once."""
+    """F06, R5.1, R8.4: Pub/Sub delivers at least once, the broker executes at most once."""
     desk = Desk()
     desk.order("o-1", Side.BUY, 10)
     assert desk.close("c-1", Side.SELL, 4) is Status.FILLED

@@ -132,7 +132,7 @@ def stories(draw: st.DrawFn) -> tuple[list[Fill], list[Fill]]:
 def test_any_order_of_arrival_gives_what_stands_in_the_end(
     story: tuple[list[Fill], list[Fill]], data: st.DataObject
 ) -> None:
-    """R1.4, I12: fills, busts, corrections of corrections, late fees, in any order and in any cut into messages."""
+    """F56, R1.4, I12: fills, busts, corrections of corrections, late fees, in any order and in any cut into messages."""
     events, stand = story
     arrived = data.draw(st.permutations(events))
     messages = []

@@ -33,7 +33,7 @@ def test_a_whole_chain_verifies_in_any_order_of_its_rows(order: list[int]) -> No
 @pytest.mark.parametrize("column", [*COLUMNS, "hash"])
 @pytest.mark.parametrize("at", [0, 14, ROWS - 1])
 def test_one_altered_character_anywhere_is_found(column: str, at: int) -> None:
-    """I8: any change of any column."""
+    """F57, I8: any change of any column."""
     rows, head = chain()
     value = rows[at][column]
     rows[at][column] = value + 1 if isinstance(value, int) else f"{value}x"

@@ -322,7 +322,7 @@ def test_a_wait_that_the_provider_asked_for_is_kept() -> None:
 
 
 def test_an_hour_of_waiting_is_a_dead_channel() -> None:
-    """R6.1: Discord asks for 3,600 s: e-mail tells it now."""
+    """F21, R6.1: Discord asks for 3,600 s: e-mail tells it now."""
     desk = Desk()
     desk.channels["discord"].always = ChannelBusy("429", retry_after_s=3600)
     desk.dispatcher.deliver(notice("info"))
@@ -365,7 +365,7 @@ def test_an_error_nobody_thought_of_silences_one_channel_only(caplog: pytest.Log
 def test_an_alert_that_reaches_nobody_is_logged_as_critical_and_tried_again(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """R6.3: every provider is down for half an hour; then everybody is told, late but told."""
+    """F22, R6.3: every provider is down for half an hour; then everybody is told, late but told."""
     desk = Desk()
     for channel in desk.channels.values():
         channel.always = ChannelBusy("down")

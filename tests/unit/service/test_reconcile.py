@@ -90,7 +90,7 @@ def test_a_statement_has_its_account_compared(desk: Desk) -> None:
 
 
 def test_the_first_pass_suspects_and_blocks_and_the_second_confirms_and_tells(desk: Desk) -> None:
-    """R1.8, domain 2.8: two detections in a row, then an alert."""
+    """F55, R1.8, domain 2.8: two detections in a row, then an alert."""
     desk.statement("100")
     assert desk.state.waits == {"SPY": "fills may be on their way"}
     desk.sweep(31)

@@ -183,7 +183,7 @@ def test_prices_notice_that_the_sweep_is_silent_and_the_sweep_that_it_is_back() 
     "address", ["127.0.0.1", "10.1.2.3", "169.254.169.254", "::1", "fd00::1", "0.0.0.0", "192.168.1.1"]
 )
 def test_the_beacon_calls_no_address_of_ours(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """B70: the name may lead anywhere: one private address among the public ones is enough to refuse."""
+    """B71: the name may lead anywhere: one private address among the public ones is enough to refuse."""
     answers: Callable[..., Any] = lambda *_args, **_named: [  # noqa: E731
         (2, 1, 6, "", ("93.184.216.34", 443)),
         (2, 1, 6, "", (address, 443)),
