@@ -350,7 +350,7 @@ def test_a_fill_is_published_as_stopline_takes_it(api: Served) -> None:
 
 def test_a_decision_that_cannot_be_had_is_a_refusal(api: Served) -> None:
     """R2.6: said in the words of a decision that was had."""
-    order = {"legs": [{"instrument": SPY, "side": "BUY"}], "quantity": "1"}
+    order = {"legs": [{"instrument": SPY.model_dump(mode="json"), "side": "BUY"}], "quantity": "1"}
     had = client_of(api).check(order)
     api.outage()
     decision = client_of(api).check(order)

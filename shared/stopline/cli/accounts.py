@@ -38,7 +38,7 @@ def accounts() -> None:
 @click.option("--calendar", help="Exchange calendar of the trading day (default: XNYS).")
 @click.option("--zone", help="IANA time zone that people read times in (default: America/New_York).")
 @click.option("--capital", help="Equity that P&L is added to.")
-@click.option("--profile", help="Limits to start from: zero_dte (default) or general.")
+@click.option("--profile", help="Limits to start from: zero_dte (default), general, conservative.")
 @click.option("--limit", "limits", multiple=True, metavar="NAME=NUMBER", help="Change a limit, or name=off.")
 @click.option("--sms", multiple=True, metavar="+14155550100", help="Who gets critical alerts by SMS.")
 @click.option("--email", multiple=True, help="Who gets alerts by e-mail.")
@@ -84,7 +84,7 @@ def list_(ctx: click.Context, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def show(ctx: click.Context, name: str, as_json: bool) -> None:
-    """Show the account NAME: settings, positions, P&L, limits and trading state."""
+    """Show the account NAME: positions, P&L, limits, trading state."""
     account, status = account_and_status(app_of(ctx), name)
     if as_json:
         print_json({"settings": account_facts(account), **status})
@@ -133,13 +133,8 @@ def create_account(app: App, account: Account) -> None:
 
 
 def account_and_status(app: App, name: str) -> tuple[Account, dict[str, Any]]:
-    """Return an account and where it stands. Raises Failure when there is none of that name."""
-    try:
-        account = app.accounts.require(_name(name))
-    except Rejected as refused:
-        if refused.reason != "UNKNOWN_ACCOUNT":
-            raise
-        raise Failure(refused.detail) from None
+    """Return an account and where it stands. Raises Rejected when there is none of that name."""
+    account = app.accounts.require(_name(name))
     controls = app.trading.read(GLOBAL), app.trading.read(account_scope(name))
     status = account_status(
         account, app.books.read(name), app.risk_states.read(name), *controls, app.closer.halt_of(name)

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import click
 
-from stopline.cli.failures import Failure
+from stopline.cli.failures import BadInput
 from stopline.cli.world import actor, app_of
 from stopline.ledger.book import Book
 from stopline.model.account import Account
@@ -105,7 +105,7 @@ def _contract(book: Book | None, symbol: str, told: str | None) -> Instrument:
     for position in book.positions.values() if book else ():
         if position.instrument.symbol == symbol:
             return position.instrument
-    raise Failure(f"the book has no {symbol[:40]}: --instrument says what contract it is")
+    raise BadInput(f"the book has no {symbol[:40]}: --instrument says what contract it is")
 
 
 def _number(name: str, text: str) -> Decimal:

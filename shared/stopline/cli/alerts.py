@@ -35,7 +35,7 @@ def alerts() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def list_(ctx: click.Context, account: str | None, every: bool, as_json: bool) -> None:
-    """List the alerts of ACCOUNT (`operator` for those of no account), or of all."""
+    """List the alerts of ACCOUNT, or of all; `operator`: of no account."""
     app = app_of(ctx)
     names = [_account(app, account)] if account else [*(a.account for a in app.accounts.all()), None]
     found = []
@@ -167,7 +167,7 @@ def _account(app: App, name: str) -> str | None:
         return name
     if name == OPERATOR:
         return None
-    raise Failure(f"there is no account {name!r}: `stopline accounts list` shows them")
+    raise BadInput(f"there is no account {name!r}: `stopline accounts list` shows them")
 
 
 def _moment(text: str) -> datetime:

@@ -8,7 +8,7 @@ from typing import Any, TextIO
 import click
 import orjson
 
-from stopline.cli.failures import Failure
+from stopline.cli.failures import BadInput
 from stopline.cli.show import print_json
 from stopline.cli.world import app_of
 from stopline.service.audit_chain import exported_faults, stored_faults
@@ -29,17 +29,19 @@ def audit() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def verify(ctx: click.Context, export: Path | None, offline: bool, as_json: bool) -> None:
-    """Follow every hash chain from its first row, in the store or in an export.
+    """Follow every hash chain from its first row to its last.
 
-    Says which row was removed, altered or moved. Exit code 1 when there is one.
+    In the store, or in an export. Says which row was removed, altered or moved. Exit code 1 when there is one.
     """
     if offline and export is None:
-        raise Failure("--offline needs --export: there is nothing else to check")
+        raise BadInput("--offline needs --export: there is nothing else to check")
     if export is None:
         count, faults = stored_faults(app_of(ctx).store)
     else:
         with export.open(encoding="utf-8") as file:
             rows = list(_rows(file))
+        if not any(row.get("chain") for row in rows):
+            raise BadInput(f"{export} holds no row of a hash chain: there is nothing to check")
         count, faults = exported_faults(None if offline else app_of(ctx).store, rows)
     if as_json:
         print_json({"rows": count, "faults": faults})
@@ -58,12 +60,12 @@ def _rows(file: TextIO) -> Iterator[dict[str, Any]]:
         try:
             value = orjson.loads(line)
         except orjson.JSONDecodeError as problem:
-            raise Failure(f"line {number} is not JSON: {problem}") from None
+            raise BadInput(f"line {number} is not JSON: {problem}") from None
         for row in value if isinstance(value, list) else [value]:
             if not isinstance(row, dict):
-                raise Failure(f"line {number} holds no object")
+                raise BadInput(f"line {number} holds no object")
             if row.get("chain") and not {"seq", "hash", "previous_hash"} <= row.keys():
-                raise Failure(f"line {number} lacks seq, hash or previous_hash: export all columns")
+                raise BadInput(f"line {number} lacks seq, hash or previous_hash: export all columns")
             yield _as_stored(row)
 
 

@@ -16,7 +16,7 @@ from stopline.model.order import Order
 @click.option("--json", "as_json", is_flag=True, help="Print JSON (docs/pretrade.md).")
 @click.pass_context
 def check(ctx: click.Context, account: str, file: Any, as_json: bool) -> None:
-    """Check the order in FILE (JSON, `-` for standard input) against ACCOUNT: every reason at once.
+    """Check the order in FILE (JSON; `-`: standard input) against ACCOUNT: every reason at once.
 
     Exit code 1 when it is refused.
     """

@@ -67,7 +67,10 @@ def show(topic: str, id_: str) -> None:
 @_ALL
 @click.pass_context
 def redrive(ctx: click.Context, topic: str, ids: tuple[str, ...], every: bool) -> None:
-    """Publish dead letters of TOPIC again, each one on record, and take them off the list."""
+    """Publish dead letters of TOPIC again, each one on record.
+
+    Then they are off the list.
+    """
     _settle(ctx, topic, ids, every, None)
 
 

@@ -58,7 +58,7 @@ def load(ctx: click.Context, file: Path, name: str, symbol: str | None) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def show(ctx: click.Context, name: str, as_json: bool) -> None:
-    """Show the newest factors: symbols, how many returns each has, and their daily deviation."""
+    """Show the newest factors: how many returns, and their deviation."""
     calendar(name)
     found = app_of(ctx).factors.latest(name)
     if found is None or not found.sessions:

@@ -26,6 +26,16 @@ def as_failure(problem: Exception) -> click.ClickException:
             return type(problem)(one_line(problem.message))
         case Rejected():
             return BadInput(one_line(problem.detail))
+        case _ if (
+            type(problem).__name__ == "ValidationError"
+        ):  # not imported: `--help` answers without pydantic
+            from stopline.model.wire import describe
+
+            return BadInput(one_line(describe(problem)))  # type: ignore[arg-type]
+        case UnicodeError():
+            return BadInput(one_line(f"not text in UTF-8: {problem}"))
+        case OSError() if problem.filename:
+            return Failure(one_line(f"{problem.filename}: {problem.strerror}"))
         case Transient():
             return Failure(one_line(f"not done now, try again: {problem}"))
         case _ if type(problem).__name__ == "DefaultCredentialsError":

@@ -19,7 +19,7 @@ from stopline.risk.options import black76, black_scholes
 def greeks(
     file: Path, rate: float, dividend_yield: float, is_american: bool, maps: tuple[str, ...], as_json: bool
 ) -> None:
-    """Add price, delta, gamma, theta, vega and rho to a CSV file of option contracts ('-' is stdin).
+    """Add price, delta, gamma, theta, vega and rho to a CSV file of option contracts (`-`: standard input).
 
     Columns: right, spot or future, strike, years or days, volatility; rate and dividend_yield if there are
     any. Theta is per calendar day, vega and rho per 1 %. docs/options.md says more.

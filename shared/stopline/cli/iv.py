@@ -15,7 +15,7 @@ from stopline.risk.implied_vol import IvStatus, implied_volatility, implied_vola
 @click.option("--map", "maps", multiple=True, metavar="COLUMN=HEAD", help="Which column is which.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def iv(file: Path, rate: float, dividend_yield: float, maps: tuple[str, ...], as_json: bool) -> None:
-    """Add iv and iv_status to a CSV file of European option contracts with prices ('-' is stdin).
+    """Add iv and iv_status to a CSV file of European option contracts with prices (`-`: standard input).
 
     Columns: right, spot or future, strike, years or days, price; rate and dividend_yield if there are any. The
     iv of a price outside the no-arbitrage bounds is empty and its status says why; docs/options.md says more.

@@ -30,7 +30,7 @@ from stopline.model.wire import decode_object, validate
 @click.option("--calendar", "calendar_name", default="XNYS", show_default=True, help="Bounds the sessions.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON (docs/ledger.md).")
 def ledger(file: Any, method: str, calendar_name: str, as_json: bool) -> None:
-    """Account for native fills, one JSON message a line; FILE is `-` for standard input.
+    """Account for native fills, one JSON message a line (`-`: standard input).
 
     Fills may come in any order and more than once; busts, corrections and late fees count.
     """

@@ -100,6 +100,9 @@ class Commands(click.Group):
         except BrokenPipeError:  # the reader of our output has gone: `stopline ... | head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(1)
+        except click.exceptions.NoArgsIsHelpError as asked:
+            click.echo(asked.format_message(), err=True)
+            sys.exit(2)
         except (click.exceptions.Abort, KeyboardInterrupt):
             sys.exit(130)
         except Exception as problem:  # the boundary: a person gets one line, never a traceback

@@ -37,7 +37,7 @@ class Legs(Message):
 @click.argument("file", type=click.File("rb"))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON (docs/ledger.md).")
 def margin(file: Any, as_json: bool) -> None:
-    """Work out what option legs bind, and what they can lose and make; FILE is `-` for standard input.
+    """Work out what option legs bind, and what they can lose and make (`-`: standard input).
 
     Margin and max loss are two numbers: the margin is before premiums.
     """

@@ -28,7 +28,7 @@ from stopline.risk.summary import summary
 def metrics(file: str, column: str | None, rf: float, periods: float, confidence: float) -> None:
     """Measure a series of returns: returns in, JSON out.
 
-    FILE is CSV, '-' for standard input: one simple return a line (0.01 or 1% is 1 %), oldest first. VaR, ES and
+    FILE is CSV (`-`: standard input): one simple return a line (0.01 or 1% is 1 %), oldest first. VaR, ES and
     drawdown are positive losses over one period. A measure that has no answer is null, and "unknown" says why.
     """
     returns = read_series(file, column)

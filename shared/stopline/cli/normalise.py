@@ -34,7 +34,7 @@ HEADS = ("executed at", "account", "kind", "side", "quantity", "symbol", "price"
 @click.option("--json", "as_json", is_flag=True, help="Print one fill a line, ready to be published.")
 @click.argument("file", metavar="FILE")
 def normalise(broker: str, attributes: Sequence[str], as_json: bool, file: str) -> None:
-    """Turn the broker messages in FILE (- for standard input) into normalised fills.
+    """Turn the broker messages in FILE (`-`: standard input) into normalised fills.
 
     FILE holds a JSON object, JSON lines, XML, or FIX messages one a line. Messages about the state of an
     order give no fill. Nothing is printed when one of them is refused.

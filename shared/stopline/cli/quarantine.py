@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from stopline.cli.failures import Failure
+from stopline.cli.failures import BadInput
 from stopline.cli.show import console, print_json, table
 from stopline.cli.world import actor, app_of
 from stopline.model.times import utc_text
@@ -56,7 +56,10 @@ def show(ctx: click.Context, id_: str, as_json: bool) -> None:
 @click.argument("id_", metavar="ID")
 @click.pass_context
 def redrive(ctx: click.Context, id_: str) -> None:
-    """Publish the refused message ID again: after its account was created, say. It goes on record."""
+    """Publish the refused message ID again, on record.
+
+    After its account was created, for example.
+    """
     click.echo(f"{id_} is {settle(app_of(ctx), id_, None)}")
 
 
@@ -84,10 +87,10 @@ def refused_messages(app: App) -> list[dict[str, Any]]:
 
 
 def refused_message(app: App, id_: str) -> dict[str, Any]:
-    """Return one refused message whole. Raises Failure when there is none of that id."""
+    """Return one refused message whole. Raises BadInput when there is none of that id."""
     document = app.store.get(Path(COLLECTION, id_))
     if document is None:
-        raise Failure(
+        raise BadInput(
             f"there is nothing in quarantine with id {id_!r}: `stopline quarantine list` shows what is"
         )
     data = document.data

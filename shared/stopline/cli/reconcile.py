@@ -45,7 +45,7 @@ def reconcile(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Compare the book of ACCOUNT with the position statement in FILE (- for standard input), and hand it in.
+    """Compare the book of ACCOUNT with the position statement in FILE (`-`: standard input), and hand it in.
 
     Without FILE: show which breaks stand. Exit code 1 when something differs.
     """

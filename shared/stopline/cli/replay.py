@@ -83,7 +83,7 @@ class Options:
 @click.option("--zone", help="Time zone of times without one (default: the calendar's).")
 @click.option("--capital", help="Capital of the account (default: 100000).")
 @click.option("--currency", help="Currency of the account (default: USD).")
-@click.option("--profile", help="Limits to start from: zero_dte (default) or general.")
+@click.option("--profile", help="Limits to start from: zero_dte (default), general, conservative.")
 @click.option("--limit", "limits", multiple=True, metavar="NAME=NUMBER", help="Change a limit, or name=off.")
 @click.option(
     "--price-max-age",

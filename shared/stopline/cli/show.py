@@ -14,12 +14,16 @@ from rich.text import Text
 from stopline.cli.failures import one_line
 
 UNKNOWN = "unknown"
+NARROWEST = 160
 
 
 def console() -> Console:
-    """Return a console on standard output that interprets nothing; wide where no person reads it."""
-    width = None if sys.stdout.isatty() else 160
-    return Console(file=sys.stdout, width=width, markup=False, highlight=False, emoji=False)
+    """Return a console on standard output that interprets nothing, and is never so narrow that a number would be cut: the
+    terminal wraps the line.
+    """
+    out = Console(file=sys.stdout, markup=False, highlight=False, emoji=False)
+    out.width = max(out.width, NARROWEST)
+    return out
 
 
 def table(
@@ -28,7 +32,8 @@ def table(
     """Return a table; `numbers` names the heads of right-aligned columns."""
     result = Table(title=Text(title, style="bold"), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for head in heads:
-        result.add_column(head, justify="right" if head in numbers else "left", overflow="fold")
+        is_number = head in numbers
+        result.add_column(head, justify="right" if is_number else "left", overflow="fold", no_wrap=is_number)
     for row in rows:
         result.add_row(*(Text(cell(value)) for value in row))
     return result

@@ -16,7 +16,7 @@ from stopline.service.size_order import SizeRequest
 @click.option("--json", "as_json", is_flag=True, help="Print JSON (docs/pretrade.md).")
 @click.pass_context
 def size(ctx: click.Context, account: str, file: Any, as_json: bool) -> None:
-    """Size the order in FILE (JSON, `-` for standard input) for ACCOUNT, and check it at that size.
+    """Size the order in FILE (JSON; `-`: standard input) for ACCOUNT, and check it at that size.
 
     Exit code 1 when the size is 0.
     """

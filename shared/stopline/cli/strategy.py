@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from stopline.cli.failures import Failure
+from stopline.cli.failures import BadInput
 from stopline.cli.show import cell, console, print_json, table
 from stopline.cli.world import app_of
 from stopline.ledger.book import Book
@@ -31,7 +31,7 @@ def strategy(ctx: click.Context, name: str, owner: str | None, as_json: bool) ->
             )
     if not found:
         where = f"account {owner}" if owner else "any account"
-        raise Failure(f"there is no strategy {name[:64]!r} in {where}: its name is that in the fills")
+        raise BadInput(f"there is no strategy {name[:64]!r} in {where}: its name is that in the fills")
     if as_json:
         print_json(found[0] if owner else found)
         return

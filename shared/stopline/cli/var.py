@@ -43,7 +43,7 @@ def var(
 ) -> None:
     """Measure VaR and ES of a series of P&L or returns: CSV in, JSON out.
 
-    FILE is CSV, '-' for standard input: the P&L (money or returns, positive when money is made) of one period a
+    FILE is CSV (`-`: standard input): the P&L (money or returns, positive when money is made) of one period a
     line, oldest first. It must be that of the positions held now. VaR and ES are positive losses in the same
     unit. A figure that has no answer is null, and "unknown" says why.
     """

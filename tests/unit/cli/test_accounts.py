@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from stopline.cli.main import COMMANDS, main
+from stopline.cli.show import console, table
 from stopline.model.times import parse_utc
 from stopline.runtime.app import App
 from stopline.runtime.embedded import Embedded
@@ -201,11 +202,28 @@ def test_a_bad_file_is_one_line_that_names_the_place(
 
 
 def test_an_account_that_is_not_there_is_a_failure(stopline: Stopline) -> None:
-    """R1.9: exit code 1, with what to do."""
+    """R1.9: exit code 2, with what to do."""
     result = stopline("accounts", "show", "nobody")
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "stopline accounts create" in one_line(result)
     assert stopline("accounts", "show", "Bad Name").exit_code == 2
+
+
+@pytest.mark.parametrize("arguments", [[], ["accounts"]])
+def test_without_a_command_the_help_is_shown_as_it_is(arguments: list[str]) -> None:
+    """Exit code 2: nothing was done. And it is no one line."""
+    result = CliRunner().invoke(main, arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == CliRunner().invoke(main, [*arguments, "--help"]).stdout
+
+
+def test_no_number_is_cut_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    """R1.9: the terminal wraps the line; a digit on the next line would be another number."""
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "30")
+    heads = ("symbol", *(f"number {n}" for n in range(9)))
+    console().print(table("wide", heads, [("SPXW261118P05900000", *["-123456.789"] * 9)], heads[1:]))
+    assert capsys.readouterr().out.count("-123456.789") == 9
 
 
 def test_without_a_project_one_line_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -232,7 +250,7 @@ def test_refused_messages_are_listed_and_shown_as_they_came(stopline: Stopline, 
         assert "\x1b" not in shown.stdout
         assert one["reason"] in shown.stdout
     missing = stopline("quarantine", "show", "nothing")
-    assert missing.exit_code == 1
+    assert missing.exit_code == 2
     one_line(missing)
     assert stopline("quarantine", "show", "a/b").exit_code == 2
 

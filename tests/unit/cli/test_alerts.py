@@ -93,8 +93,10 @@ def test_what_stands_is_listed_and_acknowledged_by_the_id_of_the_message(
     [
         (["ack", "demo"], 2, "name an alert, or say --all"),
         (["ack", "demo", "x", "--all"], 2, "name an alert, or say --all"),
-        (["list", "ghost"], 1, "there is no account 'ghost'"),
+        (["list", "ghost"], 2, "there is no account 'ghost'"),
         (["routes", "demo", "--at", "noon"], 2, "RFC 3339"),
+        (["routes", "demo", "--kind", "[]"], 2, "kind: must be a lower-case name"),
+        (["list", "\udc80"], 2, "UTF-8"),
     ],
 )
 def test_mistakes_are_answered_in_one_line(

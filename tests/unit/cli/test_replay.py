@@ -314,6 +314,16 @@ def test_prices_that_stop_make_the_profit_unknown_and_a_gap_costs_no_time(
     assert any(a["kind"] == "stale_prices" for a in told["alerts"])
 
 
+def test_the_sweeps_that_a_replay_leaves_out_are_no_alarm(replay: Callable[..., Result]) -> None:
+    """R2.12: half an hour between two bars; the sweep has nothing to do, and nobody is told that it is silent."""
+    fills = "time,symbol,side,quantity,price\n2026-11-18 10:00,SPY,BUY,10,500\n"
+    bars = "time,symbol,close\n" + "".join(
+        f"2026-11-18 {h}:{m},SPY,500\n" for h in (10, 11) for m in ("00", "30")
+    )
+    result = replay(fills=fills, prices=bars)
+    assert "sweep has not run" not in result.output
+
+
 def test_a_moment_with_more_than_5000_symbols_is_split(replay: Callable[..., Result]) -> None:
     """R7.5 R8.5: a price batch holds 5,000 symbols."""
     rows = "".join(f"2026-11-20 10:00,S{n},1\n" for n in range(12_001))

@@ -153,5 +153,5 @@ def test_a_strategy_for_people(desk: Embedded) -> None:
 
 def test_a_strategy_that_nobody_knows_is_one_line(desk: Embedded) -> None:
     result = run(desk, "nothing")
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "there is no strategy 'nothing' in any account" in result.output
