@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -136,7 +137,8 @@ def run_many(first: int, count: int, processes: int | None = None, focus: str | 
 def _mapped(parts: list[Part], workers: int) -> Iterable[Outcome]:
     if workers == 1:
         return [_range(part) for part in parts]
-    with ProcessPoolExecutor(workers) as pool:
+    dies_at_ctrl_c = (signal.SIGINT, signal.SIG_DFL)
+    with ProcessPoolExecutor(workers, initializer=signal.signal, initargs=dies_at_ctrl_c) as pool:
         return list(pool.map(_range, parts))
 
 

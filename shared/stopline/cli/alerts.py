@@ -98,9 +98,8 @@ def test(ctx: click.Context, account: str, severity: str, stage: int) -> None:
     )
     body = Notice(alert=alert, stage=stage, decided_at=now).model_dump(mode="json")
     app.ports.bus.publish([Outgoing("alerts", canonical(body), {"type": body["type"]})])
-    click.echo(
-        f"published test message #{alert.alert_id[:8]} to {len(_told(app, alert, stage, now))} addresses"
-    )
+    told = len(_told(app, alert, stage, now))
+    click.echo(f"published test message #{alert.alert_id[:8]} to {told} address{'' if told == 1 else 'es'}")
 
 
 @alerts.command()

@@ -54,7 +54,7 @@ def load(ctx: click.Context, file: Path, name: str, symbol: str | None) -> None:
 
 
 @factors.command()
-@click.option("--calendar", "name", default="XNYS", show_default=True)
+@click.option("--calendar", "name", default="XNYS", show_default=True, help="Whose sessions they are of.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def show(ctx: click.Context, name: str, as_json: bool) -> None:

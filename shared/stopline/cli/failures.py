@@ -34,8 +34,9 @@ def as_failure(problem: Exception) -> click.ClickException:
             return BadInput(one_line(describe(problem)))  # type: ignore[arg-type]
         case UnicodeError():
             return BadInput(one_line(f"not text in UTF-8: {problem}"))
-        case OSError() if problem.filename:
-            return Failure(one_line(f"{problem.filename}: {problem.strerror}"))
+        case OSError() if problem.strerror:
+            where = f"{problem.filename}: " if problem.filename else ""
+            return Failure(one_line(where + problem.strerror))
         case Transient():
             return Failure(one_line(f"not done now, try again: {problem}"))
         case _ if type(problem).__name__ == "DefaultCredentialsError":

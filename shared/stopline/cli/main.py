@@ -3,6 +3,7 @@
 import os
 import sys
 from importlib import import_module
+from io import TextIOWrapper
 from typing import Any, NamedTuple
 
 import click
@@ -95,6 +96,9 @@ class Commands(click.Group):
 
     def main(self, *args: Any, **extra: Any) -> Any:
         """Run the command line and exit."""
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, TextIOWrapper):
+                stream.reconfigure(errors="replace")  # a terminal that has no such character shows `?`
         try:
             code = super().main(*args, **{"prog_name": "stopline", **extra, "standalone_mode": False})
         except BrokenPipeError:  # the reader of our output has gone: `stopline ... | head`

@@ -110,6 +110,8 @@ def show(facts: dict[str, Any]) -> None:
         for name, url in facts[group].items():
             click.echo(f"#   {name:12} {url}")
     click.echo(f"# logs: {facts['logs']}")
+    if "BIGQUERY_EMULATOR_HOST" not in facts["env"]:
+        click.echo("# without BigQuery: rows for the history end as dead letters of topic history")
     click.echo("# for another terminal:")
     for name, value in facts["env"].items():
         click.echo(f"export {name}={value}")

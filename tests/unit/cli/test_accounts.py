@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -215,6 +216,25 @@ def test_without_a_command_the_help_is_shown_as_it_is(arguments: list[str]) -> N
     result = CliRunner().invoke(main, arguments)
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr == CliRunner().invoke(main, [*arguments, "--help"]).stdout
+
+
+def test_a_terminal_without_a_character_shows_a_mark_and_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Latin-1 or ASCII terminal, as with LC_ALL=C."""
+    terminal = TextIOWrapper(BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", terminal)
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    print("\N{LARGE YELLOW CIRCLE}", file=terminal, flush=True)
+    assert terminal.buffer.getvalue().endswith(b"?\n")  # type: ignore[attr-defined]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full here")
+def test_a_full_disk_is_one_line() -> None:
+    """Exit code 1."""
+    with Path("/dev/full").open("w") as full:
+        code = "from stopline.cli.main import main; main(['var', '--help'])"
+        done = subprocess.run([sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (1, "stopline: No space left on device\n")
 
 
 def test_no_number_is_cut_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
