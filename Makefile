@@ -56,7 +56,7 @@ lint: setup
 
 ## test: everything that CI runs
 test: setup lint
-	$(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 ## demo: a trading day through the whole system, on this machine
 demo: setup
