@@ -3,7 +3,7 @@
 import flask
 import functions_framework
 
-from stopline.runtime.google import app, identity
+from stopline.runtime.google import app, developer, identity
 from stopline.runtime.problems import Answer
 from stopline.runtime.settings import settings
 from stopline.runtime.status_api import handle
@@ -12,4 +12,4 @@ from stopline.runtime.status_api import handle
 @functions_framework.http
 def api(request: flask.Request) -> Answer:
     """Answer what an account holds and where it stands."""
-    return handle(request, app, settings().principals, identity())
+    return handle(request, app, settings().principals, identity(), developer())

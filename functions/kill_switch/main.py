@@ -4,7 +4,7 @@ import flask
 import functions_framework
 from google.cloud import firestore  # noqa: F401 - before the port opens: no kill waits for the import
 
-from stopline.runtime.google import identity, kill_app
+from stopline.runtime.google import developer, identity, kill_app
 from stopline.runtime.kill_api import handle
 from stopline.runtime.problems import Answer
 from stopline.runtime.settings import settings
@@ -13,4 +13,4 @@ from stopline.runtime.settings import settings
 @functions_framework.http
 def kill_switch(request: flask.Request) -> Answer:
     """Halt, pause or resume trading; persists first, then publishes."""
-    return handle(request, kill_app, settings().principals, identity())
+    return handle(request, kill_app, settings().principals, identity(), developer())

@@ -264,6 +264,7 @@ SAMPLES = {
     "SMTP_STARTTLS": "0",
     "TWILIO_VOICE": "1",
     "STOPLINE_ACK_SECRET": "x" * 32,
+    "STOPLINE_DEV_KEY": "x" * 32,
     "STOPLINE_API_URL": "https://stopline.example.com",
     "STOPLINE_HEARTBEAT_URL": "https://watch.example.com/ping/1",
     "STOPLINE_LOG_LEVEL": "DEBUG",
@@ -274,8 +275,12 @@ SAMPLES = {
 
 
 def sample(name: str, value: str | None = None) -> Mapping[str, str]:
-    """An environment with one variable set."""
-    return {"GOOGLE_CLOUD_PROJECT": "p", name: value or SAMPLES.get(name, "another")}
+    """An environment with one variable set, on this machine."""
+    return {
+        "GOOGLE_CLOUD_PROJECT": "p",
+        "FIRESTORE_EMULATOR_HOST": "127.0.0.1:1",
+        name: value or SAMPLES.get(name, "another"),
+    }
 
 
 def test_the_table_of_variables_is_what_settings_read() -> None:

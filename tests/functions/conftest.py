@@ -102,6 +102,7 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Served]:
         for getter in ("app", "kill_app", "alerts_app", "history_app"):
             monkeypatch.setattr(stopline.runtime.google, getter, lambda: app)
         monkeypatch.setattr(stopline.runtime.google, "identity", lambda: None)
+        monkeypatch.setattr(stopline.runtime.google, "developer", lambda: None)
         chosen = Settings(project="test", principals=principals)
         monkeypatch.setattr(stopline.runtime.settings, "settings", lambda: chosen)
         served = functions_framework.create_app(

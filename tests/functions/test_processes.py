@@ -93,7 +93,7 @@ def test_the_kill_switch_starts_without_numbers_and_channels() -> None:
         from stopline.runtime.settings import Settings
         who = {hashlib.sha256(b"t").hexdigest(): {"name": "ann", "rights": ["kill"]}}
         stopline.runtime.settings.settings = lambda: Settings(project="p", principals=who)
-        google.identity = lambda: None
+        google.identity = google.developer = lambda: None
         app.account_writer.create(Account.model_validate(ACCOUNT), "ann")
         client = serve("kill_switch", "kill_switch")
         body = {"request_id": "r", "scope": "account:demo", "reason": "x"}

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 from rich.table import Table
@@ -16,6 +16,7 @@ from stopline.model.control import GLOBAL, account_scope
 from stopline.model.errors import Rejected
 from stopline.model.ids import Name
 from stopline.model.recipients import Recipients
+from stopline.model.rights import Right
 from stopline.ports import AlreadyExists
 from stopline.runtime.app import App
 from stopline.service.account_status import account_status
@@ -90,6 +91,27 @@ def show(ctx: click.Context, name: str, as_json: bool) -> None:
         print_json({"settings": account_facts(account), **status})
     else:
         show_account(account, status)
+
+
+@accounts.command()
+@click.argument("name")
+@click.argument("who")
+@click.option(
+    "--right", "rights", multiple=True, type=click.Choice(get_args(Right)), help="May be given several times."
+)
+@click.pass_context
+def grant(ctx: click.Context, name: str, who: str, rights: tuple[Right, ...]) -> None:
+    """Give WHO exactly these rights on the account NAME; without --right none are left.
+
+    WHO is a principal's name, or the e-mail address of a Google identity.
+    """
+
+    def edit(before: Account) -> Account:
+        kept = {known: held for known, held in before.grants.items() if known != who}
+        return before.model_copy(update={"grants": {**kept, **({who: rights} if rights else {})}})
+
+    after = app_of(ctx).account_writer.change(_name(name), edit, actor())
+    click.echo(f"account {name}: {who} may {', '.join(after.grants.get(who, ())) or 'do nothing'}")
 
 
 def account_from(name: str, file: Path | None, flags: dict[str, Any]) -> Account:

@@ -62,6 +62,7 @@ COMMANDS = {
         "stopline.cli.dead_letters", "dead_letters", "Messages that were given up: look, bring back, drop."
     ),
     "rewind": Entry("stopline.cli.rewind", "rewind", "Deliver fills or history rows again from a moment on."),
+    "token": Entry("stopline.cli.token", "token", "Make a token for the Stopline of this machine."),
     "up": Entry("stopline.cli.up", "up", "Run the whole system on this machine."),
     "simulate": Entry(
         "emulators.simulator.command", "simulate", "Play seeded fault schedules and check every invariant."

@@ -1,6 +1,5 @@
 """stopline up: the whole system on this machine, until Ctrl-C."""
 
-import hashlib
 import json
 import secrets
 import signal
@@ -14,11 +13,12 @@ import click
 from stopline.cli.failures import Failure
 from stopline.cli.main import missing
 from stopline.cli.show import print_json
+from stopline.model.rights import Rights
 
 if TYPE_CHECKING:
     from emulators.stack import Stack
 
-RIGHTS = ["view", "trade", "risk", "kill", "resume", "admin"]
+RIGHTS: Rights = ("view", "trade", "risk", "kill", "resume", "admin")
 
 
 @click.command()
@@ -68,9 +68,9 @@ def running(bigquery: bool) -> Iterator[dict[str, Any]]:
     with ExitStack() as stack:
         twilio, discord = stack.enter_context(TwilioFake()), stack.enter_context(DiscordFake())
         smtp = stack.enter_context(SmtpFake())
-        token = secrets.token_urlsafe(24)
+        key = secrets.token_urlsafe(32)
         settings = {
-            "STOPLINE_PRINCIPALS": principals(token),
+            "STOPLINE_DEV_KEY": key,
             "STOPLINE_OPERATOR": json.dumps({"email": ["operator@example.com"]}),
             "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
             "TWILIO_AUTH_TOKEN": "test-token",
@@ -85,22 +85,26 @@ def running(bigquery: bool) -> Iterator[dict[str, Any]]:
         system = stack.enter_context(Stack())
         system.up(bigquery=bigquery, settings=settings)
         fakes = {"twilio": twilio.url, "discord": discord.url, "smtp": f"{smtp.host}:{smtp.port}"}
-        yield facts_of(system, fakes, token)
+        yield facts_of(system, fakes, key)
 
 
-def facts_of(system: "Stack", fakes: Mapping[str, str], token: str) -> dict[str, Any]:
+def facts_of(system: "Stack", fakes: Mapping[str, str], key: str) -> dict[str, Any]:
     """Return what a person needs to work with a running stack."""
     return {
         "functions": dict(system.urls),
         "fakes": dict(fakes),
-        "env": {**system.env, "STOPLINE_TOKEN": token},
+        "env": {**system.env, "STOPLINE_TOKEN": _token(key), "STOPLINE_DEV_KEY": key},
         "logs": str(system.logs),
     }
 
 
-def principals(token: str) -> str:
-    """Return the setting that lets the bearer of a token do everything."""
-    return json.dumps({hashlib.sha256(token.encode()).hexdigest(): {"name": "local", "rights": RIGHTS}})
+def _token(key: str) -> str:
+    """Return a token that lets its bearer do everything, for as long as one may be good."""
+    from stopline.adapters.clock import SystemClock
+    from stopline.runtime.auth import Principal
+    from stopline.runtime.dev_tokens import LONGEST, issue
+
+    return issue(key, Principal(name="local", rights=RIGHTS), SystemClock().now(), LONGEST)
 
 
 def show(facts: dict[str, Any]) -> None:
@@ -118,4 +122,5 @@ def show(facts: dict[str, Any]) -> None:
     click.echo("#   stopline accounts create demo --capital 100000 --email you@example.com")
     kill = facts["functions"].get("kill_switch") or facts["functions"].get("kill-switch", "")
     click.echo(f'#   curl -H "Authorization: Bearer $STOPLINE_TOKEN" {kill}/status')
+    click.echo("#   stopline token bob --right resume    # a second person")
     click.echo("# Ctrl-C ends it")

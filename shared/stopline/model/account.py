@@ -14,13 +14,14 @@ from stopline.model.closing_settings import ClosingSettings
 from stopline.model.decimals import DecimalText
 from stopline.model.errors import Rejected
 from stopline.model.exit_settings import ExitSettings
-from stopline.model.ids import Currency, Name
+from stopline.model.ids import Currency, Id, Name
 from stopline.model.increments import Contracts, Increments
 from stopline.model.lifecycle_settings import LifecycleSettings
 from stopline.model.limit_override import LimitOverride
 from stopline.model.measure_settings import MeasureSettings
 from stopline.model.recipients import Recipients
 from stopline.model.reconcile_settings import ReconcileSettings
+from stopline.model.rights import Rights
 from stopline.model.risk_settings import RiskSettings
 from stopline.model.sizing_settings import SizingSettings
 from stopline.model.text import Text
@@ -81,6 +82,9 @@ class Account(Message):
     exits: ExitSettings = Field(default_factory=ExitSettings)
     closing: ClosingSettings = Field(default_factory=ClosingSettings)
     note: Text = ""
+    grants: dict[Id, Rights] = Field(
+        default_factory=dict, max_length=200
+    )  # who may do what here, by name or address
     trading: TradingSettings = Field(default_factory=TradingSettings)
     activity: ActivitySettings = Field(default_factory=ActivitySettings)
     measures: MeasureSettings = Field(default_factory=MeasureSettings)

@@ -11,7 +11,6 @@ from typing import Any
 
 import flask
 
-from stopline.model.control import account_scope
 from stopline.model.errors import Rejected
 from stopline.model.times import utc_text
 from stopline.rules.incidents import Standing
@@ -61,19 +60,13 @@ def by_link(request: flask.Request, app: App) -> Answer:
     return _page(200, "Acknowledged: it is yours", [*map(_told, found), "Nobody else is told for now."])
 
 
-def listed(app: App, principal: Principal, account: str) -> Answer:
+def listed(request: flask.Request, app: App, principal: Principal, account: str) -> Answer:
     """Answer what stands of an account's alerts: the 100 that are followed at most."""
-    if not principal.may("view", account_scope(account)) or app.accounts.get(account) is None:
-        return problem(404, "NOT_FOUND", "there is no such account, or it is not yours")
     return answer(200, {"alerts": [facts(s) for s in app.alert_desk.read(account).live()]})
 
 
 def taken(request: flask.Request, app: App, principal: Principal, account: str) -> Answer:
     """Acknowledge alerts of an account for a caller."""
-    scope = account_scope(account)
-    allowed = any(principal.may(right, scope) for right in MAY_TAKE)
-    if not allowed or app.accounts.get(account) is None:
-        return problem(404, "NOT_FOUND", "there is no such account, or it is not yours")
     body = json_body(request, MAX_BODY)
     reference = body.get("reference")
     if not isinstance(reference, str) or not reference or set(body) != {"reference"}:

@@ -3,14 +3,12 @@
 import hashlib
 import hmac
 from collections.abc import Callable, Mapping
-from typing import Literal
 
-from stopline.model.errors import StoplineError
+from stopline.model.errors import Rejected, StoplineError
 from stopline.model.ids import Id
+from stopline.model.rights import Right as Right
 from stopline.model.scopes import scope_account
 from stopline.model.wire import Message, validate
-
-Right = Literal["view", "trade", "risk", "kill", "resume", "admin"]
 
 
 class Unauthenticated(StoplineError):
@@ -31,7 +29,7 @@ class Principal(Message):
     """A caller: the rights they have, on which accounts (`*`: all, and the global scope)."""
 
     name: Id
-    rights: tuple[Right, ...]
+    rights: tuple[Right, ...] = ()
     accounts: tuple[str, ...] = ("*",)
 
     def may(self, right: Right, scope: str) -> bool:
@@ -41,14 +39,28 @@ class Principal(Message):
         return "*" in self.accounts or scope_account(scope) in self.accounts
 
 
+class Guest(Principal):
+    """Somebody whose identity is proven, by their e-mail address, and whom the deployment does not name: they have what
+    accounts grant to that address, and nothing else.
+    """
+
+
 EmailOf = Callable[[str], str]
 """The verified e-mail address of an identity token: see identity."""
 
+DevOf = Callable[[str], Principal]
+"""Whom a development token is for: see dev_tokens."""
 
-def authenticate(header: str, principals: Mapping[str, object], email_of: EmailOf | None = None) -> Principal:
+
+def authenticate(
+    header: str,
+    principals: Mapping[str, object],
+    email_of: EmailOf | None = None,
+    dev_of: DevOf | None = None,
+) -> Principal:
     """Return who an `Authorization: Bearer TOKEN` header is from: a token of ours, kept as SHA-256 only and compared in
-    constant time, or with `email_of` an identity token whose address is a principal's key. Raises NotAdmitted for an
-    identity that is proven and is nobody here.
+    constant time; with `email_of` an identity token, whose address is a principal's key, else a guest's; with `dev_of` a
+    development token. Raises Unauthenticated, and NotAdmitted for an identity that can be nobody here.
     """
     scheme, _, token = header.partition(" ")
     token = token.strip()
@@ -59,10 +71,20 @@ def authenticate(header: str, principals: Mapping[str, object], email_of: EmailO
     for known, principal in principals.items():
         if hmac.compare_digest(known.encode(), hashed.encode()):
             found = principal
-    if found is None and email_of is not None and token.count(".") == 2:
-        found = principals.get(email_of(token))
+    if found is None and email_of is not None and token.count(".") == 2 and not token.startswith("dev."):
+        email = email_of(token)
+        found = principals.get(email)
         if found is None:
-            raise NotAdmitted("this identity may do nothing here")
+            return _guest(email)
+    if found is None and dev_of is not None and token.startswith("dev."):
+        return dev_of(token)
     if found is None:
         raise Unauthenticated("the token is not known")
     return validate(Principal, found)
+
+
+def _guest(email: str) -> Guest:
+    try:
+        return validate(Guest, {"name": email, "accounts": []})
+    except Rejected:
+        raise NotAdmitted("this identity may do nothing here") from None

@@ -10,7 +10,7 @@ from stopline.ports import Channel, Clock
 from stopline.rules.ack_links import AckLinks
 from stopline.runtime import logs
 from stopline.runtime.app import App, Ports
-from stopline.runtime.auth import EmailOf
+from stopline.runtime.auth import DevOf, EmailOf
 from stopline.runtime.settings import Settings, settings
 
 KILL_STORE_S = 2.0  # for one call; then a kill takes the second path, and anything else is answered 503
@@ -61,6 +61,17 @@ def identity() -> EmailOf | None:
     from stopline.runtime.identity import GoogleIdentity
 
     return GoogleIdentity(chosen.audience, clock(chosen)).email
+
+
+@cache
+def developer() -> DevOf | None:
+    """Return what reads development tokens; None but on emulators."""
+    chosen = settings()
+    if not chosen.dev_key:
+        return None
+    from stopline.runtime.dev_tokens import read
+
+    return lambda token: read(chosen.dev_key, token, clock(chosen).now())
 
 
 def clock(chosen: Settings) -> Clock:

@@ -23,8 +23,10 @@ from stopline.model.errors import Rejected, Transient
 from stopline.model.scopes import parse_scope, scope_of
 from stopline.model.wire import validate
 from stopline.rules.resuming import TooEarly
+from stopline.runtime.access import Access
 from stopline.runtime.app import App
 from stopline.runtime.auth import (
+    DevOf,
     EmailOf,
     Forbidden,
     NotAdmitted,
@@ -51,16 +53,18 @@ def handle(
     app: Callable[[], App],
     principals: Mapping[str, object],
     email_of: EmailOf | None = None,
+    dev_of: DevOf | None = None,
 ) -> Answer:
     """Answer one request to the kill switch."""
     try:
-        principal = authenticate(request.headers.get("Authorization", ""), principals, email_of)
+        principal = authenticate(request.headers.get("Authorization", ""), principals, email_of, dev_of)
         name = request.path.strip("/")
-        app().quotas.take(principal.name, RIGHTS.get(name, "status"))
+        if RIGHTS.get(name) != "kill":  # nobody is told to wait before they stop trading
+            app().quotas.take(principal.name, RIGHTS.get(name, "status"))
         if name == "status":
             if request.method != "GET":
                 return problem(405, "METHOD", "status is read with GET")
-            return _status(app(), principal, only(request, "scope").get("scope", GLOBAL))
+            return _status(app(), Access(principal, app().accounts), only(request, "scope").get("scope", GLOBAL))
         if name not in RIGHTS:
             return problem(404, "NOT_FOUND", "there are /kill, /pause, /resume and /status")
         if request.method != "POST" or request.mimetype != "application/json":
@@ -91,18 +95,19 @@ def handle(
 
 def change(app: App, principal: Principal, action: str, body: dict[str, Any]) -> Answer:
     """Carry out one request to change the trading state, by a caller who is known."""
+    access = Access(principal, app.accounts)
     if body.keys() & INTERNAL:
         raise Rejected("BAD_MESSAGE", f"{', '.join(sorted(INTERNAL))} are not for callers: leave them out")
     request = validate(ControlRequest, {**body, "action": action, "actor": principal.name})
     pending = False
     try:
-        _check_scope(app, principal, RIGHTS[action], request.scope)
+        _check_scope(app, access, RIGHTS[action], request.scope)
         standing = app.trading.set(request)
     except Unpublished:  # the state stands, and the state is the truth: adapters and sweep read it
         standing = app.trading.standing(request.scope)
         pending = True
     except Transient:
-        if action != "kill" or not principal.may("kill", request.scope):
+        if action != "kill" or not access.may("kill", request.scope):
             raise
         log.exception("kill switch: the state cannot be stored, the halt goes out all the same")
         return _unpersisted(app, request)
@@ -145,8 +150,8 @@ def _counts(told: Mapping[str, str | None]) -> dict[str, int]:
     return {"accounts": len(told), **dict(sorted(found.items()))}
 
 
-def _status(app: App, principal: Principal, scope: str) -> Answer:
-    _check_scope(app, principal, "view", scope)
+def _status(app: App, access: Access, scope: str) -> Answer:
+    _check_scope(app, access, "view", scope)
     parsed = scope_of(scope)
     control = app.trading.read(parsed.document)
     standing = control.standing(scope)
@@ -185,11 +190,10 @@ def _facts(standing: Standing) -> dict[str, Any]:
     return standing.model_dump(mode="json", include=Standing.model_fields.keys() - {"holds"})
 
 
-def _check_scope(app: App, principal: Principal, right: Right, scope: str) -> None:
+def _check_scope(app: App, access: Access, right: Right, scope: str) -> None:
     """Let nobody tell a foreign account from an unknown one."""
-    unknown = Forbidden("there is no such scope, or it is not yours")
     parsed = parse_scope(scope)
-    if parsed is None or not principal.may(right, scope):
-        raise unknown
+    if parsed is None or not access.may(right, scope):
+        raise access.unknown("scope")
     if parsed.account and app.accounts.get(parsed.account) is None:
-        raise unknown
+        raise access.unknown("scope")

@@ -31,6 +31,7 @@ class Settings:
     operator: Recipients = field(default_factory=Recipients, repr=False)
     principals: Mapping[str, object] = field(default_factory=dict, repr=False)
     audience: str = ""  # of Google identity tokens; empty: none are taken
+    dev_key: str = field(default="", repr=False)  # signs development tokens; only where emulators are
     resume_people: int = 2  # who must agree to resume the whole, and what a drawdown stopped
     twilio_sid: str = ""
     twilio_token: str = field(default="", repr=False)
@@ -70,6 +71,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         operator=_recipients("STOPLINE_OPERATOR", get("STOPLINE_OPERATOR", "")),
         principals=_principals("STOPLINE_PRINCIPALS", get("STOPLINE_PRINCIPALS", "")),
         audience=get("STOPLINE_AUDIENCE", ""),
+        dev_key=_dev_key("STOPLINE_DEV_KEY", environment),
         resume_people=_people("STOPLINE_RESUME_PEOPLE", get("STOPLINE_RESUME_PEOPLE") or "2"),
         twilio_sid=get("TWILIO_ACCOUNT_SID", ""),
         twilio_token=get("TWILIO_AUTH_TOKEN", ""),
@@ -123,6 +125,15 @@ def _secret(name: str, text: str) -> str:
     if text and len(text) < 32:
         raise Rejected("BAD_SETTING", f"{name} must have 32 characters or more")
     return text
+
+
+def _dev_key(name: str, environment: Mapping[str, str]) -> str:
+    key = _secret(name, environment.get(name, ""))
+    if key and not environment.get("FIRESTORE_EMULATOR_HOST"):
+        raise Rejected(
+            "BAD_SETTING", f"{name} is for a Stopline on emulators: production takes no development tokens"
+        )
+    return key
 
 
 def _level(name: str, text: str) -> str:

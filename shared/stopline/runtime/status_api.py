@@ -12,9 +12,12 @@ from stopline.model.errors import Rejected, Transient
 from stopline.ports import Conflict
 from stopline.rules import ack_links
 from stopline.runtime import alerts_api, lease_api, order_api, settings_api
+from stopline.runtime.access import Access
 from stopline.runtime.app import App
 from stopline.runtime.auth import (
+    DevOf,
     EmailOf,
+    Forbidden,
     NotAdmitted,
     Principal,
     Right,
@@ -27,8 +30,7 @@ from stopline.runtime.quotas import TooMany
 from stopline.service.account_status import account_status
 
 log = logging.getLogger("stopline")
-_PATH = re.compile(r"/v1/accounts/([a-z0-9][a-z0-9_-]{0,63})(?:/([a-z]+))?")
-_ALERTS = re.compile("/v1/accounts/([a-z0-9][a-z0-9_-]{0,63})/alerts(/ack)?")
+_PATH = re.compile(r"/v1/accounts/([a-z0-9][a-z0-9_-]{0,63})(?:/([a-z]+(?:/[a-z]+)?))?")
 _STATUS = {"STALE_VERSION": 409, "SAME_PERSON": 409, "UNSUPPORTED": 415, "TOO_LARGE": 413}
 
 
@@ -56,7 +58,10 @@ ROUTES: Mapping[str, Mapping[str, Route]] = {
     "check": {"POST": Route(("trade", "view"), order_api.check)},
     "size": {"POST": Route(("trade", "view"), order_api.size)},
     "lease": {"POST": Route(("trade",), lease_api.lease)},
+    "alerts": {"GET": Route(("view",), alerts_api.listed)},
+    "alerts/ack": {"POST": Route(alerts_api.MAY_TAKE, alerts_api.taken)},
 }
+_NAMES = ", ".join(name for name in ROUTES if name)
 
 
 def handle(
@@ -64,35 +69,33 @@ def handle(
     app: Callable[[], App],
     principals: Mapping[str, object],
     email_of: EmailOf | None = None,
+    dev_of: DevOf | None = None,
 ) -> Answer:
     """Answer one request to the API."""
     try:
         if request.path == ack_links.PATH:
             return alerts_api.by_link(request, app())
-        principal = authenticate(request.headers.get("Authorization", ""), principals, email_of)
+        principal = authenticate(request.headers.get("Authorization", ""), principals, email_of, dev_of)
         app().quotas.take(principal.name, "api")
         only(request)
-        if (about := _ALERTS.fullmatch(request.path)) and request.method == "GET" and not about[2]:
-            return alerts_api.listed(app(), principal, about[1])
-        if about and request.method == "POST" and about[2]:
-            return alerts_api.taken(request, app(), principal, about[1])
         match = _PATH.fullmatch(request.path)
         routes = ROUTES.get(match[2] or "") if match else None
         if match is None or routes is None:
-            return problem(
-                404, "NOT_FOUND", "there are /v1/accounts/{account} and its settings, check, size and lease"
-            )
+            return problem(404, "NOT_FOUND", f"there are /v1/accounts/{{account}} and its {_NAMES}")
         route = routes.get(request.method)
         if route is None:
             return problem(405, "METHOD", f"this path takes {' and '.join(routes)}")
         name, scope = match[1], account_scope(match[1])
-        if not _sees(principal, route, scope) or app().accounts.get(name) is None:
-            return problem(404, "NOT_FOUND", "there is no such account, or it is not yours")
-        if not any(principal.may(right, scope) for right in route.rights):
+        access = Access(principal, app().accounts)
+        if not access.may_any(("view", *route.rights), scope) or app().accounts.get(name) is None:
+            raise access.unknown("account")
+        if not access.may_any(route.rights, scope):
             return problem(403, "FORBIDDEN", f"this needs the right {' or '.join(route.rights)}")
         return route.handle(request, app(), principal, name)
     except Unauthenticated as refused:
         return problem(401, "UNAUTHENTICATED", str(refused))
+    except Forbidden as refused:
+        return problem(404, "NOT_FOUND", str(refused))
     except NotAdmitted as refused:
         return problem(403, "NOT_ADMITTED", str(refused))
     except TooMany as refused:
@@ -109,8 +112,3 @@ def handle(
         return problem(500, "UNKNOWN_ERROR", "the state cannot be read now")
     finally:
         leave_unread(request)
-
-
-def _sees(principal: Principal, route: Route, scope: str) -> bool:
-    """Tell whether the caller may know that the account exists."""
-    return any(principal.may(right, scope) for right in ("view", *route.rights))

@@ -29,6 +29,7 @@ FIXED = frozenset(
         "method",
         "brokers",
         "recipients",
+        "grants",
         "version",
     }
 )

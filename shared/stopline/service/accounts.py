@@ -49,6 +49,11 @@ class AccountReader:
             self._kept[name] = (now, account)
         return account
 
+    def last_known(self, name: str) -> Account | None:
+        """Return an account as it was last read here, however long ago; None where it never was."""
+        kept = self._kept.get(name)
+        return kept[1] if kept else None
+
     def forget(self, name: str) -> None:
         """Read an account afresh at the next question."""
         with self._lock:

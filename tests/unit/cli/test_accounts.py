@@ -340,3 +340,31 @@ def test_an_unexpected_error_is_one_line_and_its_traceback_is_asked_for(
     assert "disk on fire" in one_line(result)
     monkeypatch.setenv("STOPLINE_DEBUG", "1")
     assert isinstance(CliRunner().invoke(main, ["accounts", "list"], obj=broken).exception, RuntimeError)
+
+
+def test_rights_are_granted_on_an_account_and_taken_away(stopline: Stopline, world: Embedded) -> None:
+    """R5.1, B65: exactly what is said holds, each change is a version on record, and nonsense is refused."""
+    stopline("accounts", "create", "demo", "--capital", "100000")
+    given = stopline("accounts", "grant", "demo", "bob@example.com", "--right", "view", "--right", "kill")
+    assert given.stdout == "account demo: bob@example.com may view, kill\n"
+    assert world.app.accounts.all()[0].grants == {"bob@example.com": ("view", "kill")}
+    assert "do nothing" in stopline("accounts", "grant", "demo", "bob@example.com").stdout
+    assert world.app.accounts.all()[0].grants == {}
+    assert world.app.accounts.all()[0].version == 3
+    assert stopline("accounts", "grant", "demo", "bob", "--right", "root").exit_code == 2
+    assert stopline("accounts", "grant", "demo", "b/b", "--right", "view").exit_code == 2
+    assert stopline("accounts", "grant", "nobody", "bob", "--right", "view").exit_code == 2
+
+
+def test_a_token_is_made_for_the_stopline_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """R8.2: with the key that `stopline up` shows; without it, it says where the key is."""
+    from stopline.runtime.dev_tokens import read
+
+    monkeypatch.delenv("STOPLINE_DEV_KEY", raising=False)
+    refused = CliRunner().invoke(main, ["token", "bob"])
+    assert refused.exit_code == 1
+    monkeypatch.setenv("STOPLINE_DEV_KEY", "k" * 32)
+    asked = ["token", "bob", "--right", "resume", "--account", "demo", "--json"]
+    made = json.loads(CliRunner().invoke(main, asked).stdout)
+    bob = read("k" * 32, made["token"], START)
+    assert (bob.name, bob.rights, bob.accounts) == ("bob", ("resume",), ("demo",))
