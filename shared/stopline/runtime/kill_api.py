@@ -64,7 +64,9 @@ def handle(
         if name == "status":
             if request.method != "GET":
                 return problem(405, "METHOD", "status is read with GET")
-            return _status(app(), Access(principal, app().accounts), only(request, "scope").get("scope", GLOBAL))
+            return _status(
+                app(), Access(principal, app().accounts), only(request, "scope").get("scope", GLOBAL)
+            )
         if name not in RIGHTS:
             return problem(404, "NOT_FOUND", "there are /kill, /pause, /resume and /status")
         if request.method != "POST" or request.mimetype != "application/json":
