@@ -4,6 +4,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
+from emulators.break_samples import BREAKS
 from stopline.model.alert_settings import AlertSettings
 from stopline.model.messages import Alert
 from stopline.model.notices import Notice
@@ -241,6 +242,7 @@ _FIRST, _DIGEST, _TAKEN = _told()
 _URL = LINK.url(_FIRST.alert.alert_id, "0f1e2d3c4b5a6978", AT)
 SAMPLES: dict[str, tuple[Alert, str, Around]] = {
     **{name: (one, zone, ALONE) for name, (one, zone) in _ALONE.items()},
+    **{name: (one, NEW_YORK, ALONE) for name, one in BREAKS.items()},
     "link": (_FIRST.alert, NEW_YORK, Around(_URL)),
     "digest": (_DIGEST.alert, NEW_YORK, Around(_URL, _DIGEST.lines)),
     "taken": (_TAKEN.alert, NEW_YORK, ALONE),

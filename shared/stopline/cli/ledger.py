@@ -8,7 +8,8 @@ import click
 
 from stopline.cli.failures import BadInput, one_line
 from stopline.cli.show import console, print_json, table
-from stopline.ledger.book import Book, Day
+from stopline.ledger.book import Book
+from stopline.ledger.days import Day
 from stopline.ledger.position import METHODS, Position
 from stopline.model.calendars import calendar
 from stopline.model.decimals import decimal_text

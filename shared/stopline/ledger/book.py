@@ -1,20 +1,21 @@
 """One account's book: its positions, and what each session and currency made."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal, localcontext
 
 from stopline.ledger.amend import Effective, Find, effective, is_amendment, root_of, target_key
+from stopline.ledger.days import NO_DAY, Day, Tally, recent
 from stopline.ledger.position import FIFO, Booked, Position, exactly
 from stopline.ledger.position_table import PositionTable
+from stopline.ledger.recall import Recall
 from stopline.ledger.trade import Status, Trade
 from stopline.ledger.trade_table import LegChanges, LegTable, pruned
 from stopline.model.decimals import EXACT, ZERO
 from stopline.model.errors import Rejected
 from stopline.model.fill import NEEDS_REF, Fill, FillKind
 
-KEPT_SESSIONS = 70
 FLAT_KEPT = timedelta(days=7)
 MAX_HELD = (
     100  # amendments that wait for their fill: more is a broker gone wrong, and would swell the document
@@ -24,33 +25,6 @@ FillLog = Callable[[Position | None, Fill], Sequence[Fill]]
 """Given the position as it stands (None: not in the book) and a late fill, return all fills of that position
 that were booked since the position was last flat before the late fill; all of them if in doubt.
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Day:
-    """What one session booked in one currency: realised P&L gross of fees, fees paid, income (funding and
-    dividends), and what was deposited (negative: withdrawn), which is no P&L.
-
-    `carried`: how many of its fills closed units that an earlier session had opened.
-    """
-
-    realised: Decimal = ZERO
-    fees: Decimal = ZERO
-    carried: int = 0
-    income: Decimal = ZERO
-    flow: Decimal = ZERO
-
-    @property
-    def net(self) -> Decimal:
-        return EXACT.add(EXACT.subtract(self.realised, self.fees), self.income)
-
-    @property
-    def money(self) -> tuple[Decimal, Decimal, Decimal, Decimal]:
-        """The amounts alone, for comparison."""
-        return self.realised, self.fees, self.income, self.flow
-
-
-NO_DAY = Day()
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,15 +103,17 @@ class Book:
         log: FillLog,
         now: datetime,
         find: Find = lambda _: None,
+        recall: Recall | None = None,
     ) -> "Book":
         """Return the book after distinct new fills of this account, given in any order.
 
         A fill that comes late, a bust or a correction folds its position again out of the fill log, and the days
-        and totals change by the difference. `find` looks up booked fills that amendments name. Raises Rejected
-        when a symbol comes back as another contract, or when too many amendments wait for their fills.
+        and totals change by the difference. `find` looks up booked fills that amendments name; `recall`
+        looks for legs that the book has forgotten. Raises Rejected when a symbol comes back as another contract, or
+        when too many amendments wait for their fills.
         """
         positions: dict[str, Position] = {}
-        ledger = _Tally(dict(self.days), dict(self.totals), dict(self.strategies), session_of)
+        ledger = Tally(dict(self.days), dict(self.totals), dict(self.strategies), session_of)
         new = {fill.key: fill for fill in fills}
         held = dict(self.held)
         legs = LegChanges(self.legs, self.method)
@@ -148,12 +124,16 @@ class Book:
                 ledger.strategy = group.home.strategy
                 refold = _Refold(ledger, log, held, legs, key)
                 positions[key] = self._grown(self.positions.get(key), group, refold, now)
+            if recall is not None:
+                recall.bring_back(
+                    legs, self.account, self.method, lambda fill: _booked(fill, log, held, new.keys()), now
+                )
         return replace(
             self,
             revision=self.revision + 1,
             fills=self.fills + len(new),
             positions=PositionTable.of(self.positions).replaced(positions),
-            days=_recent(ledger.days),
+            days=recent(ledger.days),
             totals=ledger.totals,
             held=held,
             strategies=ledger.strategies,
@@ -197,50 +177,6 @@ class Book:
         return replace(self, positions=table.replaced({}, gone), legs=legs)
 
 
-class _Tally:
-    """Sums what fills book, by session and currency; and by `strategy`, which is that of the position at hand."""
-
-    def __init__(
-        self,
-        days: dict[tuple[date, str], Day],
-        totals: dict[str, Day],
-        strategies: dict[tuple[str, str], Day],
-        session_of: Callable[[datetime], date],
-    ) -> None:
-        self.days = days
-        self.totals = totals
-        self.strategies = strategies
-        self.strategy = ""
-        self._session_of = session_of
-
-    def add(self, currency: str, booked: Booked, sign: int) -> None:
-        session = self._session_of(booked.at)
-        carried = sign if booked.oldest and self._session_of(booked.oldest) < session else 0
-        income = sign * booked.income
-        self._add(session, currency, Day(sign * booked.realised, sign * booked.fee, carried, income))
-        if booked.other_fee:
-            self._add(session, booked.other_fee[0], Day(fees=sign * booked.other_fee[1]))
-        if booked.flow:
-            self._add(session, booked.flow[0], Day(flow=sign * booked.flow[1]))
-
-    def _add(self, session: date, currency: str, more: Day) -> None:
-        self.days[session, currency] = _sum(self.days.get((session, currency), NO_DAY), more)
-        lasting = replace(more, carried=0)
-        self.totals[currency] = _sum(self.totals.get(currency, NO_DAY), lasting)
-        own = (self.strategy, currency)
-        self.strategies[own] = _sum(self.strategies.get(own, NO_DAY), lasting)
-
-
-def _sum(one: Day, other: Day) -> Day:
-    return Day(
-        one.realised + other.realised,
-        one.fees + other.fees,
-        one.carried + other.carried,
-        one.income + other.income,
-        one.flow + other.flow,
-    )
-
-
 def _is_late(position: Position | None, fill: Fill, now: datetime) -> bool:
     if position is None:  # never held, or flat for so long that the book has forgotten it
         return now - fill.executed_at >= FLAT_KEPT
@@ -273,7 +209,7 @@ class _Group:
 class _Refold:
     """Folds positions again out of the fill log, and books the difference."""
 
-    tally: _Tally
+    tally: Tally
     log: FillLog
     held: Mapping[str, tuple[Fill, ...]]
     legs: LegChanges
@@ -302,10 +238,7 @@ class _Refold:
         booked by the caller.
         """
         new = {fill.key for fill in (*group, *apart)}
-        known = [fill for fill in self.log(None, home) if fill.key not in new]
-        keys = {fill.key for fill in known} | new
-        # What names another position than it is about is not in this position's log.
-        known += [fill for key in sorted(keys) for fill in self.held.get(key, ()) if fill.key not in keys]
+        known = _booked(home, self.log, self.held, new)
         again = self._again(before, home, known, group, method)
         again.amended = True
         return again
@@ -342,6 +275,19 @@ class _Refold:
             known = [fill for fill in self.log(None, group.home) if fill.key not in new] + group.trades
             given = [fee for fee, _ in group.late_fees if fee not in lost]
             self.legs.refold(self.key, effective([*known, *given]), effective([*known, *given, *lost]))
+
+
+def _booked(home: Fill, log: FillLog, held: Mapping[str, tuple[Fill, ...]], new: Set[str]) -> list[Fill]:
+    """Return all booked fills of a position, without new ones, and what amends them."""
+    known = [fill for fill in log(None, home) if fill.key not in new]
+    keys = {fill.key for fill in known}
+    # What names another position than it is about is not in this position's log.
+    return known + [
+        waited
+        for key in sorted({*keys, *new})
+        for waited in held.get(key, ())
+        if waited.key not in keys and waited.key not in new
+    ]
 
 
 def _fold(home: Fill, steps: Sequence[Effective], method: str) -> tuple[Position, list[Booked]]:
@@ -429,11 +375,3 @@ def _check_contract(before: Position | None, group: list[Fill]) -> None:
                 f"fill {fill.key}: {contract.symbol} was booked as another contract "
                 "(multiplier, currency or terms differ)",
             )
-
-
-def _recent(days: dict[tuple[date, str], Day]) -> dict[tuple[date, str], Day]:
-    """Keep the last sessions; older ones stand in BigQuery and in the totals."""
-    if len(days) <= KEPT_SESSIONS:
-        return days
-    sessions = sorted({session for session, _ in days})[-KEPT_SESSIONS:]
-    return {key: day for key, day in days.items() if key[0] >= sessions[0]}

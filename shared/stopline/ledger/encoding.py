@@ -6,7 +6,8 @@ from decimal import Decimal, localcontext
 
 import orjson
 
-from stopline.ledger.book import Book, Day
+from stopline.ledger.book import Book
+from stopline.ledger.days import Day
 from stopline.ledger.position import FIFO, Position
 from stopline.ledger.position_table import PositionTable, decode_positions
 from stopline.ledger.trade_table import decode_legs

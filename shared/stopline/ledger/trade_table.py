@@ -66,6 +66,12 @@ class LegTable(Mapping[str, Sequence[TradeLeg]]):
         raw = {key: item for key, item in self._raw.items() if key not in changes}
         return LegTable({key: some for key, some in legs.items() if some}, raw, self._positions)
 
+    def joined(self, more: Mapping[str, Sequence[TradeLeg]]) -> "LegTable":
+        """Return the table with more legs of some positions, in the order in which they were opened."""
+        return self.replaced(
+            {key: sorted([*self.get(key, ()), *legs], key=_start) for key, legs in more.items() if legs}
+        )
+
     def trades(self, account: str) -> Sequence[Trade]:
         """Return the trades that the legs make, in the order in which they were entered."""
         if self._trades is None:
@@ -154,6 +160,8 @@ class LegChanges:
         self._table = table
         self._method = method
         self.changed: dict[str, Sequence[TradeLeg]] = {}
+        self.forgotten: dict[str, list[TradeLeg]] = {}  # not in the table, as they stood, and changed
+        self._came: list[TradeLeg] = []  # not in the table, as they are now
 
     def append(self, key: str, fills: Sequence[Fill]) -> None:
         """Fold fills that come after all others of the position."""
@@ -170,10 +178,12 @@ class LegChanges:
         kept = [leg for leg in held if begins is None or leg.start < begins]
         known = {leg.start for leg in held}
         stood = {leg.start: leg for leg in was}  # no two legs of a position begin with one fill
-        self.changed[key] = [
-            *kept,
-            *(leg for leg in now if leg.lots or leg.start in known or leg != stood.get(leg.start)),
-        ]
+        stands = {leg.start: leg for leg in now}
+        again = [leg for leg in now if leg.lots or leg.start in known or leg != stood.get(leg.start)]
+        lost = [leg for leg in was if leg.start not in known and leg != stands.get(leg.start)]
+        self.forgotten.setdefault(key, []).extend(lost)
+        self._came += [leg for leg in again if leg.start not in known]
+        self.changed[key] = [*kept, *again]
 
     def add_late_fee(self, key: str, fee: Fill, of: Fill) -> bool:
         """Add a fee to the leg of its fill; False where the fill log must say which that is."""
@@ -181,6 +191,19 @@ class LegChanges:
         if legs is not None:
             self.changed[key] = legs
         return legs is not None
+
+    @property
+    def before(self) -> LegTable:
+        """The table that is changed."""
+        return self._table
+
+    def came(self, now: datetime) -> list[TradeLeg]:
+        """Return the legs that were not in the table and are so old that others of their trade may be forgotten."""
+        return [leg for leg in self._came if now - leg.start[0] > CLOSED_KEPT]
+
+    def add(self, key: str, leg: TradeLeg) -> None:
+        """Add a leg of a position in its place."""
+        self.changed[key] = sorted([*self._of(key), leg], key=_start)
 
     def table(self) -> LegTable:
         """Return the table with all changes."""
@@ -225,6 +248,10 @@ def _crowded_out(trades: Sequence[Trade]) -> Iterator[Trade]:
         kept += len(trade.legs)
         if kept > MOST_CLOSED // 2:
             yield trade
+
+
+def _start(leg: TradeLeg) -> tuple[datetime, str]:
+    return leg.start
 
 
 def _exit(trade: Trade) -> tuple[datetime, str]:

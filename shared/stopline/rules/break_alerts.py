@@ -72,12 +72,10 @@ def ledger_alert(account: str, faults: Sequence[str], cause: str, now: datetime)
         kind="ledger_mismatch",
         object="ledger",
         severity=Severity.CRITICAL if faults else Severity.INFO,
-        summary=f"The book is not what its fills fold to: {'; '.join(faults[:3])}{more}"[:500]
+        summary=f"The ledger differs from its fills: {'; '.join(faults[:3])}{more}"[:500]
         if faults
-        else "The book is what its fills fold to again",
-        action="Do not trust positions and P&L of this account: compare them with the broker's."
-        if faults
-        else "",
+        else "The ledger is what its fills fold to again",
+        action="Do not trust it. Compare positions and P&L with the broker's." if faults else "",
         cause=cause,
         raised_at=now,
         resolved=not faults,

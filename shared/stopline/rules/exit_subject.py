@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 
-from stopline.ledger.book import Book, Day
+from stopline.ledger.book import Book
+from stopline.ledger.days import Day
 from stopline.ledger.trade import Trade
 from stopline.model.account import Account
 from stopline.model.decimals import EXACT, ZERO, decimal_text, divide

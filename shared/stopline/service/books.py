@@ -108,6 +108,16 @@ class FillLog:
             where.append(Where("executed_at", ">=", since))
         return [read_fill(document) for document in self._store.query(FILLS, where, ["executed_at"])]
 
+    def around(self, account: str, strategy: str, first: datetime, last: datetime) -> list[Fill]:
+        """Return the fills of a strategy's positions executed between two moments, both included."""
+        where = [
+            Where("account", "==", account),
+            Where("executed_at", ">=", first),
+            Where("executed_at", "<=", last),
+        ]
+        found = self._store.query(FILLS, where, ["executed_at"])
+        return [read_fill(document) for document in found if document.data["strategy"] == strategy]
+
     def of_account(self, account: str, limit: int) -> list[Fill]:
         """Return up to `limit` fills of an account, amendments too, in no order."""
         found = self._store.query(FILLS, [Where("account", "==", account)], limit=limit)

@@ -4,11 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import partial
 
 from stopline.ledger.amend import is_amendment
-from stopline.ledger.book import Book, Day
+from stopline.ledger.book import Book
+from stopline.ledger.days import Day
 from stopline.ledger.position import Position
 from stopline.ledger.position_table import PositionTable
+from stopline.ledger.recall import Recall
 from stopline.model.account import Account
 from stopline.model.decimals import decimal_text
 from stopline.model.errors import Rejected, Transient
@@ -173,6 +176,7 @@ class _Booking:
         self._message_ids = {key: request.message_id for request in requests for key in request.fills}
         self.outcomes: dict[str, Outcome] = {}
         self.repeated: set[str] = set()
+        self._recall = Recall()
 
     def decide(self, book: Book | None, attempt: int) -> Change[Book] | None:
         """Book what is not booked yet. The fill log is asked first only where that is needed anyway."""
@@ -234,6 +238,7 @@ class _Booking:
             here = [f for f in booked.values() if f.position_key == home]
             return [*self._log.since_flat(position, late), *here]
 
+        self._recall = Recall(partial(self._log.around, self._account.account))
         for group in groups.values():
             try:
                 book = book.with_fills(
@@ -242,6 +247,7 @@ class _Booking:
                     log,
                     self._now,
                     find,
+                    self._recall,
                 )
             except Rejected as refused:
                 self.outcomes |= {fill.key: Outcome(fill, Result.REFUSED, refused) for fill in group}
@@ -259,7 +265,7 @@ class _Booking:
         rows += self._restatements(before, book)
         rows += adjustment_rows(booked, self._now)
         sweep = Sweep(kind=SweepKind.ACCOUNT, account=account)
-        trades = trade_rows(before, book)
+        trades = trade_rows(before, book, self._recall.stood)
         return [
             history_effect(account, rows),
             *(history_effect(account, some) for some in (trades[:500], trades[500:]) if some),

@@ -1,7 +1,8 @@
 """Trades as rows of the history: when they close, and whenever what was told of them is no longer so."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from stopline.ledger.book import Book
@@ -14,14 +15,20 @@ from stopline.model.messages import HistoryRow
 from stopline.rules.trade_watch import TradeWatch
 from stopline.service.history_rows import table_row
 
+NOTHING: Mapping[str, Sequence[TradeLeg]] = MappingProxyType({})
 VOID = "VOID"  # a trade that was told, and is none any more
 
 
-def trade_rows(before: Book, book: Book) -> list[HistoryRow]:
-    """Return the rows of the trades that a commit closed, opened again, restated, or made void."""
+def trade_rows(
+    before: Book, book: Book, recalled: Mapping[str, Sequence[TradeLeg]] = NOTHING
+) -> list[HistoryRow]:
+    """Return the rows of the trades that a commit closed, opened again, restated, or made void. `recalled` are legs that
+    the book before had forgotten, as they stood.
+    """
+    known = before.legs.joined(recalled) if any(recalled.values()) else before.legs
     was, now = (
-        {trade.trade_id: trade for trade in group_legs(each.account, legs)}
-        for each, legs in zip((before, book), _concerned(before.legs, book.legs), strict=True)
+        {trade.trade_id: trade for trade in group_legs(book.account, legs)}
+        for legs in _concerned(known, book.legs)
     )
     told = {id_ for id_, trade in was.items() if trade.status is Status.CLOSED}
     changed = [

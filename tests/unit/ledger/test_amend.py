@@ -80,7 +80,10 @@ def stories(draw: st.DrawFn) -> tuple[list[Fill], list[Fill]]:
     for number, one in enumerate(fills):
         what = draw(
             st.sampled_from(
-                ["", "", "bust", "correct", "fee", "correct twice", "correct, bust", "bust, undone"]
+                [
+                    *["", "", "bust", "correct", "fee", "correct twice", "correct, bust", "bust, undone"],
+                    "bust, filled again",
+                ]
             )
         )
         moment = draw(st.integers(0, 3600))
@@ -120,6 +123,10 @@ def stories(draw: st.DrawFn) -> tuple[list[Fill], list[Fill]]:
         if what == "bust, undone":
             make("BUST", f"B-{number}", f"BB-{number}")
             result = {}
+        if what == "bust, filled again":
+            again = Fill.model_validate({**one.model_dump(), "fill_id": f"R-{number}"})
+            events.append(again)
+            stand.append(again)
         if what == "fee":
             late = make("FEE", one.fill_id, f"F-{number}", fee="0.77", fee_currency=one.fee_currency)
             result = {"fee": one.fee + late.fee}
@@ -132,7 +139,9 @@ def stories(draw: st.DrawFn) -> tuple[list[Fill], list[Fill]]:
 def test_any_order_of_arrival_gives_what_stands_in_the_end(
     story: tuple[list[Fill], list[Fill]], data: st.DataObject
 ) -> None:
-    """F56, R1.4, I12: fills, busts, corrections of corrections, late fees, in any order and in any cut into messages."""
+    """F56, R1.4, I12: fills, busts, fills again after busts, corrections of corrections, late fees, in any order and any
+    cut into messages.
+    """
     events, stand = story
     arrived = data.draw(st.permutations(events))
     messages = []

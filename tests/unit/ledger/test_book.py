@@ -12,7 +12,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from stopline.ledger.book import FLAT_KEPT, KEPT_SESSIONS, Book, Day
+from stopline.ledger.book import FLAT_KEPT, Book
+from stopline.ledger.days import KEPT_SESSIONS, Day
 from stopline.ledger.position import Position, fold
 from stopline.model.calendars import calendar
 from stopline.model.errors import Rejected

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stopline.ledger.book import MAX_HELD, Book, Day
+from stopline.ledger.book import MAX_HELD, Book
 from stopline.ledger.check import differences
+from stopline.ledger.days import Day
 from stopline.ledger.position import METHODS, Lot
 from stopline.model.errors import Rejected
 from stopline.model.fill import Fill

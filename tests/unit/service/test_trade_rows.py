@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stopline.ledger.book import Book
 from stopline.ledger.encoding import decode_book, encode_book
+from stopline.ledger.position import Position
+from stopline.ledger.recall import Recall
 from stopline.ledger.trade import Status
 from stopline.model.fill import Fill
 from stopline.model.prices import PriceBatch, Quote
@@ -111,6 +114,35 @@ def test_a_late_fee_writes_the_row_again_and_a_bust_says_that_the_trade_is_open(
     assert len({row["trade_id"] for row in told}) == 1
 
 
+@pytest.mark.parametrize("tag", [{"group_id": "G"}, {"order_id": "O"}, {}], ids=["group", "order", "matched"])
+def test_a_bust_of_a_spread_that_the_book_has_forgotten_tells_the_whole_trade(tag: dict[str, str]) -> None:
+    """R8.6, issue 4.2: days later, on one leg only; the other legs come out of the fill log."""
+    world = World()
+    world.open_account()
+    app, _ = world.instance()
+    fills = [one.model_copy(update={"group_id": None, "order_id": None, **tag}) for one in vertical()]
+    other = fill("X-1", "BUY", 1, 5, at(-5000), LONG, strategy="other")
+    app.recorder.record([*fills, *closing(), other], "m-1")
+    world.wait(2 * 86_400)
+    app.recorder.record([fill("E-9", executed_at=world.clock.now())], "m-2")
+    book = world.book()
+    assert book is not None
+    assert [trade.strategy for trade in book.trades()] == ["other", "default"]  # the spread is forgotten
+    late = fill("B-1", "BUY", 0, 0, world.clock.now(), SHORT, kind="BUST", ref="E-3")
+    world.instance()[0].recorder.record([late], "m-3")
+    before, after = rows(world)
+    assert (before["status"], after["status"]) == ("CLOSED", "OPEN")
+    same = ("trade_id", "structure", "quantity", "net_credit", "entered_at")
+    assert [after[name] for name in same] == [before[name] for name in same]
+    book = world.book()
+    assert book is not None
+    trade = next(trade for trade in book.trades() if trade.trade_id == before["trade_id"])
+    assert [(leg.instrument.symbol, leg.quantity) for leg in trade.legs] == [
+        (SHORT.symbol, -2),
+        (LONG.symbol, 0),
+    ]
+
+
 def test_a_trade_whose_entry_is_busted_is_void() -> None:
     """R8.6: it never was."""
     world = World()
@@ -181,3 +213,43 @@ def test_the_rows_are_those_of_all_trades_compared(fills: list[Fill], data: st.D
         found = [(row.row["trade_id"], row.row["status"]) for row in trade_rows(book, again)]
         assert len(found) == len(set(found))
         assert set(found) == expected
+
+
+def closing_of(position: Position) -> Fill:
+    side, units = ("SELL" if position.quantity > 0 else "BUY"), abs(position.quantity)
+    more = {"strategy": position.strategy, "instrument": position.instrument}
+    return fill(f"close:{position.key}", side, units, 1, at(1), **more)
+
+
+@given(tagged_fills(max_size=8), st.data())
+def test_a_book_that_has_forgotten_its_trades_tells_what_one_that_has_not_would(
+    fills: list[Fill], data: st.DataObject
+) -> None:
+    """R8.6: late fills, busts and corrections days after; the other legs come out of the fill log."""
+    order = data.draw(st.permutations(fills))
+    cut = data.draw(st.integers(1, len(fills)))
+    log, later = Log(), LATER + timedelta(days=3)
+    booked = Book("demo").with_fills(order[:cut], SESSION_OF, log, LATER)
+    log.fills = [*order[:cut], *(closing_of(position) for position in booked.open_positions())]
+    whole = Book("demo").with_fills(log.fills, SESSION_OF, log, LATER)
+    late = [*order[cut:]]
+    for number, one in enumerate(
+        data.draw(st.lists(st.sampled_from(log.fills), min_size=1, max_size=2, unique_by=id))
+    ):
+        facts = {"ref": one.fill_id, "executed_at": at(500), "instrument": one.instrument}
+        kind = data.draw(st.sampled_from(["BUST", "CORRECT"]))
+        late.append(fill(f"A-{number}", kind=kind, strategy=one.strategy, **facts))
+
+    def around(strategy: str, first: datetime, last: datetime) -> list[Fill]:
+        return [f for f in log.fills if f.strategy == strategy and first <= f.executed_at <= last]
+
+    def told(book: Book) -> dict[str, Any]:
+        recall = Recall(around)
+        known = {f.key: f for f in log.fills}
+        after = book.with_fills(late, SESSION_OF, log, later, known.get, recall) if late else book
+        return {row.row["trade_id"]: row.row for row in trade_rows(book, after, recall.stood)}
+
+    found, expected = told(decode_book(encode_book(whole)).pruned(later)), told(whole)
+    assert found.keys() == expected.keys()
+    for id_, row in expected.items():
+        assert {n: v for n, v in found[id_].items() if v != row[n]} == {}
