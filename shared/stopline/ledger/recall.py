@@ -60,16 +60,16 @@ class Recall:
     ) -> list[tuple[str, TradeLeg]]:
         """Return the forgotten legs of the trade that a leg is of now, or was of, with the keys of their positions."""
         scope = {(leg.strategy, leg.instrument.underlying)}
+        worlds = (changes.table().of_scopes(scope), _joined(changes.before.of_scopes(scope), self.stood))
+        known = {(key, each.start) for held in worlds for key, legs in held.items() for each in legs}
+        lost = {
+            id(each): (key, each)
+            for key, legs in folded.items()
+            for each in legs
+            if (key, each.start) not in known
+        }
         found: dict[int, tuple[str, TradeLeg]] = {}
-        recalled = {(key, each.start) for key, legs in self.stood.items() for each in legs}
-        for held in (changes.table().of_scopes(scope), _joined(changes.before.of_scopes(scope), self.stood)):
-            starts = recalled | {(key, each.start) for key, legs in held.items() for each in legs}
-            lost = {
-                id(each): (key, each)
-                for key, legs in folded.items()
-                for each in legs
-                if (key, each.start) not in starts
-            }
+        for held in worlds:
             for trade in group_legs(account, [*_each(held), *(each for _, each in lost.values())]):
                 if any(each is leg for each in trade.legs):
                     found |= {id(each): lost[id(each)] for each in trade.legs if id(each) in lost}

@@ -237,8 +237,8 @@ def test_a_book_that_has_forgotten_its_trades_tells_what_one_that_has_not_would(
         data.draw(st.lists(st.sampled_from(log.fills), min_size=1, max_size=2, unique_by=id))
     ):
         facts = {"ref": one.fill_id, "executed_at": at(500), "instrument": one.instrument}
-        kind = data.draw(st.sampled_from(["BUST", "CORRECT"]))
-        late.append(fill(f"A-{number}", kind=kind, strategy=one.strategy, **facts))
+        kind = data.draw(st.sampled_from(["BUST", "CORRECT", "FEE"]))
+        late.append(fill(f"A-{number}", kind=kind, strategy=one.strategy, fee="0.5", **facts))
 
     def around(strategy: str, first: datetime, last: datetime) -> list[Fill]:
         return [f for f in log.fills if f.strategy == strategy and first <= f.executed_at <= last]
