@@ -221,3 +221,24 @@ def test_history_keeps_one_row_of_each_event(desk: Desk, needs_bigquery: None) -
     sql = "SELECT fill_id, quantity, price FROM `{dataset}.fills_latest` WHERE account = 'kept'"
     rows = eventually(lambda: history.query(sql))
     assert rows == [{"fill_id": "H1", "quantity": Decimal(3), "price": Decimal("90.125")}]
+
+
+def test_no_secret_is_in_any_line_that_any_function_logged(desk: Desk) -> None:
+    """R8.3, B75: tokens of callers and providers, webhooks, and what a refused message says of itself."""
+    open_account(desk, "quiet")
+    desk.post(
+        "/kill", {"request_id": "no", "scope": "account:nobody", "reason": "x"}, token="a-wrong-token-1"
+    )
+    desk.fill("quiet", "Q1", Side.BUY, "500", "90")
+    told = "Bearer a-token-in-a-message-2"
+    desk.stack.publish("fills", canonical({"type": "stopline.fill.v1", "fill_id": told, "api_key": told}))
+    eventually(lambda: desk.app.store.query("quarantine"))
+    eventually(lambda: [m for m in desk.discord.accepted if "AAPL" in str(m)])
+    lines = [
+        (file.name, line)
+        for file in sorted(desk.stack.logs.glob("*.log"))
+        for line in file.read_text(encoding="utf-8", errors="replace").splitlines()
+    ]
+    assert {name.partition(".")[0] for name, _ in lines} >= {"fills", "alerts", "history"}
+    secrets = (TOKEN, "a-wrong-token-1", told[7:], desk.sms.token, "test-webhook-token")
+    assert [found for found in lines if any(secret in found[1] for secret in secrets)] == []
