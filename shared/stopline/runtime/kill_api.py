@@ -22,28 +22,21 @@ from stopline.model.decimals import decimal_text
 from stopline.model.errors import Rejected, Transient
 from stopline.model.scopes import parse_scope, scope_of
 from stopline.model.wire import validate
-from stopline.rules.resuming import TooEarly
 from stopline.runtime.access import Access
 from stopline.runtime.app import App
 from stopline.runtime.auth import (
     DevOf,
     EmailOf,
-    Forbidden,
-    NotAdmitted,
     Principal,
     Right,
-    Unauthenticated,
     authenticate,
 )
 from stopline.runtime.bodies import json_body, leave_unread, only
-from stopline.runtime.problems import Answer, answer, problem
-from stopline.runtime.quotas import TooMany
+from stopline.runtime.problems import Answer, answer, problem, refusal
 from stopline.service.outbox import Unpublished
 
 log = logging.getLogger("stopline")
 MAX_BODY = 16 * 1024
-_CONFLICTS = ("CONFLICTING_REQUEST", "STALE_RESUME", "SAME_PERSON", "NOT_READY")
-_STATUS = {"TOO_LARGE": 413, **dict.fromkeys(_CONFLICTS, 409)}
 INTERNAL = {"action", "actor", "hold_people", "reopen"}  # follow from the path, the caller, or a breaker
 RIGHTS: dict[str, Right] = {"kill": "kill", "pause": "kill", "resume": "resume"}
 
@@ -73,24 +66,8 @@ def handle(
             return problem(405, "METHOD", f"/{name} is a POST with content type application/json")
         only(request)
         return change(app(), principal, name, json_body(request, MAX_BODY))
-    except Unauthenticated as refused:
-        return problem(401, "UNAUTHENTICATED", str(refused))
-    except NotAdmitted as refused:
-        return problem(403, "NOT_ADMITTED", str(refused))
-    except Forbidden as refused:
-        return problem(404, "NOT_FOUND", str(refused))
-    except TooEarly as refused:
-        return problem(423, refused.reason, refused.detail, {"Retry-After": str(refused.after_s)})
-    except TooMany as refused:
-        return problem(429, "TOO_MANY", str(refused), {"Retry-After": str(refused.after_s)})
-    except Rejected as refused:
-        return problem(_STATUS.get(refused.reason, 400), refused.reason, refused.detail)
-    except Transient:
-        log.exception("kill switch: state store unavailable")
-        return problem(503, "UNAVAILABLE", "the outcome is unknown: send the same request_id again")
-    except Exception:
-        log.exception("kill switch: unknown error")
-        return problem(500, "UNKNOWN_ERROR", "the outcome is unknown: send the same request_id again")
+    except Exception as found:  # noqa: BLE001 - the boundary: whatever it is has an answer
+        return refusal(found, "the outcome is unknown: send the same request_id again")
     finally:
         leave_unread(request)
 

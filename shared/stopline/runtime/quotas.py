@@ -1,6 +1,6 @@
 """How many requests a caller may make, counted by each instance: a flood of one caller must not starve the others.
 
-Each door of a caller has a bucket of its own, so that whatever else a caller asks leaves the kill its reserve.
+Each door of a caller has a bucket of its own. A kill has none: nobody is told to wait before they stop trading.
 """
 
 import math

@@ -1,6 +1,5 @@
 """The HTTP API: which path and method does what, by whose right. What is done is in the modules of the handlers."""
 
-import logging
 import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -8,8 +7,6 @@ from typing import NamedTuple
 import flask
 
 from stopline.model.control import GLOBAL, account_scope
-from stopline.model.errors import Rejected, Transient
-from stopline.ports import Conflict
 from stopline.rules import ack_links
 from stopline.runtime import alerts_api, lease_api, order_api, settings_api
 from stopline.runtime.access import Access
@@ -17,21 +14,15 @@ from stopline.runtime.app import App
 from stopline.runtime.auth import (
     DevOf,
     EmailOf,
-    Forbidden,
-    NotAdmitted,
     Principal,
     Right,
-    Unauthenticated,
     authenticate,
 )
 from stopline.runtime.bodies import leave_unread, only
-from stopline.runtime.problems import Answer, answer, problem
-from stopline.runtime.quotas import TooMany
+from stopline.runtime.problems import Answer, answer, problem, refusal
 from stopline.service.account_status import account_status
 
-log = logging.getLogger("stopline")
 _PATH = re.compile(r"/v1/accounts/([a-z0-9][a-z0-9_-]{0,63})(?:/([a-z]+(?:/[a-z]+)?))?")
-_STATUS = {"STALE_VERSION": 409, "SAME_PERSON": 409, "UNSUPPORTED": 415, "TOO_LARGE": 413}
 
 
 class Route(NamedTuple):
@@ -92,23 +83,7 @@ def handle(
         if not access.may_any(route.rights, scope):
             return problem(403, "FORBIDDEN", f"this needs the right {' or '.join(route.rights)}")
         return route.handle(request, app(), principal, name)
-    except Unauthenticated as refused:
-        return problem(401, "UNAUTHENTICATED", str(refused))
-    except Forbidden as refused:
-        return problem(404, "NOT_FOUND", str(refused))
-    except NotAdmitted as refused:
-        return problem(403, "NOT_ADMITTED", str(refused))
-    except TooMany as refused:
-        return problem(429, "TOO_MANY", str(refused), {"Retry-After": str(refused.after_s)})
-    except Rejected as refused:
-        return problem(_STATUS.get(refused.reason, 400), refused.reason, refused.detail)
-    except Conflict:
-        return problem(409, "CONFLICT", "somebody else changed it at the same time: read it again")
-    except Transient:
-        log.exception("api: state store unavailable")
-        return problem(503, "UNAVAILABLE", "the state cannot be read now")
-    except Exception:
-        log.exception("api: unknown error")
-        return problem(500, "UNKNOWN_ERROR", "the state cannot be read now")
+    except Exception as found:  # noqa: BLE001 - the boundary: whatever it is has an answer
+        return refusal(found, "the state cannot be read now")
     finally:
         leave_unread(request)
