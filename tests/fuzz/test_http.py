@@ -67,6 +67,7 @@ BODIES: dict[tuple[str, str], Any] = {
     },
     ("POST", "check"): ORDER,
     ("POST", "size"): {"order": ORDER, "method": "fixed_fractional", "results": ["1", "-2"]},
+    ("POST", "alerts/ack"): {"reference": "abc"},
     ("POST", "lease"): {"adapter": "paper-1", "broker_ok": True, "errors": 0, "latency_ms": 40},
 }
 WISH = {"request_id": "r-1", "scope": "account:demo", "reason": "test"}
@@ -82,8 +83,6 @@ def seeds() -> list[Call]:
             assert body is not None or method == "GET", f"{method} {path} is not fuzzed: give it a body here"
             found.append(Call("api", method, path, body=encoded(body)))
     found += [
-        Call("api", "GET", "/v1/accounts/demo/alerts"),
-        Call("api", "POST", "/v1/accounts/demo/alerts/ack", body=encoded({"reference": "abc"})),
         Call("api", "GET", "/v1/ack", "t=abc.0123456789abcdef.01234567.0123456789012345678901"),
         Call("api", "POST", "/v1/ack", "t=abc.0123456789abcdef.01234567.0123456789012345678901"),
         Call("kill_switch", "GET", "/status", "scope=account%3Ademo"),
