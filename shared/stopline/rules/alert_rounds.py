@@ -1,7 +1,7 @@
 """What time does to an account's alerts: digests go out, the next person is told, what stands is told again."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from stopline.model.alert_settings import AlertSettings
@@ -177,11 +177,16 @@ def _late_ring(
 def _escalation(
     before: Incidents, settings: AlertSettings, now: datetime
 ) -> tuple[Incidents, tuple[Notice, ...]]:
-    """Tell the next person of everything critical that nobody has taken for so long."""
+    """Tell the next person of everything critical that nobody has taken for so long.
+
+    Who was told of the incident hears what else is in it once in `ring_every_s`, in one message.
+    """
     due = {k: s for k, s in before.standing.items() if (at := _escalate_at(s, settings)) and at <= now}
     if not due:
         return before, ()
     stage = 1 + max(_stage(s, settings, now) for s in due.values())
+    if stage <= before.escalated_stage and _may_wait(before, due.values(), settings, now):
+        return before, ()
     raised = {k: s.model_copy(update={"escalated": _stage(s, settings, now) + 1}) for k, s in due.items()}
     ranked = sorted(due.values(), key=lambda s: s.first_told_at or now)
     first = ranked[0]
@@ -196,8 +201,20 @@ def _escalation(
         covers=_ids(ranked),
         decided_at=now,
     )
-    standing = {**before.standing, **raised}
-    return before.model_copy(update={"standing": standing, "serial": before.serial + 1}), (notice,)
+    changed = {
+        "standing": {**before.standing, **raised},
+        "serial": before.serial + 1,
+        "escalated_at": now,
+        "escalated_incident": first.incident,
+        "escalated_stage": stage,
+    }
+    return before.model_copy(update=changed), (notice,)
+
+
+def _may_wait(before: Incidents, due: Iterable[Standing], settings: AlertSettings, now: datetime) -> bool:
+    """Tell whether the next persons know of this incident, and were told of it a moment ago."""
+    lately = before.escalated_at is not None and now < before.escalated_at + settings.ring_every
+    return lately and all(s.incident == before.escalated_incident for s in due)
 
 
 def _escalate_at(s: Standing, settings: AlertSettings) -> datetime | None:

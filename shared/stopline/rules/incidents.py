@@ -100,6 +100,11 @@ class Incidents(Message):
     incident_at: AwareDatetime | None = None
     rang_at: AwareDatetime | None = None  # when phones last rang, and for which incident
     rang_incident: str = ""
+    escalated_at: AwareDatetime | None = (
+        None  # when a next person was last told, of which incident, and which one
+    )
+    escalated_incident: str = ""
+    escalated_stage: int = 0
     due_at: AwareDatetime | None = None  # when a check has something to do
 
     def with_standing(self, key: str, standing: Standing) -> "Incidents":

@@ -1,5 +1,6 @@
 """The app over Google's services: clients are built lazily, once a process, after the server has forked."""
 
+import os
 import threading
 from dataclasses import replace
 from functools import cache
@@ -11,7 +12,8 @@ from stopline.rules.ack_links import AckLinks
 from stopline.runtime import logs
 from stopline.runtime.app import App, Ports
 from stopline.runtime.auth import DevOf, EmailOf
-from stopline.runtime.settings import Settings, settings
+from stopline.runtime.rotation import Rotating, Secrets
+from stopline.runtime.settings import Settings, read_settings, settings
 
 KILL_STORE_S = 2.0  # for one call; then a kill takes the second path, and anything else is answered 503
 KILL_BUS_S = 3.0  # the state is stored before: what is not published in time the sweep publishes
@@ -93,11 +95,17 @@ def kill_app() -> App:
     return App(replace(base.ports, store=store, bus=bus))
 
 
-@cache
 def alerts_app() -> App:
-    """Return the app with its alert channels, for the function that delivers alerts."""
+    """Return the app with its alert channels, for the function that delivers alerts: their secrets may rotate."""
+    return _alerts_app().current(app().clock.now())
+
+
+@cache
+def _alerts_app() -> Rotating[App]:
     base = app()
-    return App(replace(base.ports, channels=channels(settings())))
+    return Rotating(
+        Secrets(os.environ), lambda now: App(replace(base.ports, channels=channels(read_settings(now))))
+    )
 
 
 @cache

@@ -11,7 +11,7 @@ import logging
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 import orjson
@@ -25,7 +25,6 @@ from stopline.model.recipients import Recipients
 from stopline.model.wire import canonical, validate
 from stopline.ports import (
     AlreadyExists,
-    Bus,
     Channel,
     ChannelBusy,
     ChannelRefused,
@@ -34,13 +33,11 @@ from stopline.ports import (
     Create,
     Data,
     Document,
-    Outgoing,
     Path,
     Store,
     Unavailable,
     Update,
     Version,
-    Where,
 )
 from stopline.rules.ack_links import AckLinks
 from stopline.rules.audience import audience
@@ -122,26 +119,12 @@ class AlertDispatcher:
         alert = notice.alert
         path = Path(COLLECTION, document_id(alert.alert_id))
         now = self._clock.now()
-        record = AlertRecord.of(notice)
-        fields: Data = {
-            "account": alert.account,
-            "severity": alert.severity.value,
-            "kind": alert.kind,
-            "resolved": alert.resolved,
-            "raised_at": alert.raised_at,
-            "created_at": now,
-            "expires_at": now + KEEP,
-            "state": _encode(record),
-            "status": _under_way(alert).value,
-            "lease_until": now + LEASE,
-            "due_at": now + ABANDONED,
-            **outbox_fields((), now),
-        }
+        fields = fresh_fields(notice, now)
         try:
             [version] = self._store.commit([Create(path, fields)])
         except AlreadyExists:
             return self._seen(path, alert)
-        return _Held(path, record, version)
+        return _Held(path, AlertRecord.of(notice), version)
 
     def _seen(self, path: Path, alert: Alert) -> _Held | None:
         document = self._store.get(path)
@@ -311,17 +294,23 @@ class AlertDispatcher:
         raise Unavailable(f"{held.path}: {_TRIES} writes without an answer")
 
 
-def republish_due(store: Store, bus: Bus, clock: Clock, limit: int = 20) -> int:
-    """Publish again the alerts that nobody else comes back for, the longest due first; return how many.
-
-    These are the undelivered ones, every few minutes for a day, and those whose messages Pub/Sub gave up. The
-    sweep calls this: it needs no channel.
-    """
-    due = store.query(COLLECTION, [Where("due_at", "<=", clock.now())], ["due_at"], limit)
-    notices = [decode_record(document).notice().model_dump(mode="json") for document in due]
-    if notices:
-        bus.publish([Outgoing(COLLECTION, canonical(body), {"type": body["type"]}) for body in notices])
-    return len(notices)
+def fresh_fields(notice: Notice, now: datetime) -> Data:
+    """Return the document of a notice of which nothing was sent yet, under a lease."""
+    alert = notice.alert
+    return {
+        "account": alert.account,
+        "severity": alert.severity.value,
+        "kind": alert.kind,
+        "resolved": alert.resolved,
+        "raised_at": alert.raised_at,
+        "created_at": now,
+        "expires_at": now + KEEP,
+        "state": _encode(AlertRecord.of(notice)),
+        "status": _under_way(alert).value,
+        "lease_until": now + LEASE,
+        "due_at": now + ABANDONED,
+        **outbox_fields((), now),
+    }
 
 
 def _under_way(alert: Alert) -> AlertStatus:

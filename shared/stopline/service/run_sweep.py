@@ -17,13 +17,13 @@ from stopline.service.alert_desk import publish_checks
 from stopline.service.cancel_orders import OrderCanceller
 from stopline.service.close_book import Closer
 from stopline.service.controls import TradingStates
-from stopline.service.dispatch_alert import republish_due
 from stopline.service.end_session import SessionEnder
 from stopline.service.heartbeat import HEARTBEAT, unwatched_after, unwatched_text
 from stopline.service.mark_prices import Desk, PriceMarker
 from stopline.service.measure_risk import RiskMeasurer
 from stopline.service.outbox import Relay, decode_outbox, outbox_fields
 from stopline.service.reconcile import Reconciler
+from stopline.service.undelivered import republish_due
 from stopline.service.watch_activity import ActivityWatch
 from stopline.service.watch_health import HealthWatch
 from stopline.service.watchdog import Watchdog
@@ -115,7 +115,7 @@ class Sweeper:
         beat = self._store.get(HEARTBEAT)
         unwatched = unwatched_after(beat, failed)
         faults.append(self._look(sweep, now, beat, unwatched))
-        republish_due(self._store, self._bus, self._clock)
+        republish_due(self._store, self._bus, self._clock, self._accounts)
         publish_checks(self._store, self._bus, self._clock)
         problems = [f"{name}: {problem}" for name, problem in failed.items()]
         if any(faults):

@@ -266,6 +266,20 @@ def test_nobody_acknowledges_so_the_next_person_is_told() -> None:
     assert [(n.stage, n.note) for n in again] == [(0, "still so")]
 
 
+def test_who_was_called_for_an_incident_hears_the_rest_of_it_every_five_minutes() -> None:
+    """R6.3, F24: thirty positions that breach one after the other are no thirty calls to the operator."""
+    one = Account()
+    for n in range(30):
+        one.alert(object=f"S{n}")
+        one.wait(60)
+    one.wait(20 * 60)
+    escalated = [n for n in one.told if n.stage]
+    began = {n.stage: n.decided_at for n in reversed(escalated)}
+    assert began == {stage: NOW + timedelta(minutes=at) for stage, at in ((1, 2), (2, 5), (3, 15))}
+    assert len(escalated) <= 3 + 45 // 5
+    assert {id_ for n in escalated for id_ in n.covers} == {f"a{n}" for n in range(1, 31)}
+
+
 @pytest.mark.parametrize("ending", ["acknowledged", "resolved"])
 def test_escalation_ends_when_somebody_takes_it_or_it_is_over(ending: str) -> None:
     """R6.3"""

@@ -33,8 +33,9 @@ from stopline.ports import (
 )
 from stopline.rules.texts import ALONE, Around
 from stopline.service.accounts import account_path
-from stopline.service.dispatch_alert import LEASE, RETRY_UNDELIVERED, AlertDispatcher, republish_due
+from stopline.service.dispatch_alert import LEASE, RETRY_UNDELIVERED, AlertDispatcher
 from stopline.service.outbox import Relay
+from stopline.service.undelivered import republish_due
 
 NOW = datetime(2026, 11, 20, 15, 2, 11, tzinfo=UTC)
 HOOK = "https://discord.com/api/webhooks/1000000000000000001/a-secret-token"
