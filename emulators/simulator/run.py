@@ -1,20 +1,21 @@
 """Run seeds: each one a schedule. A failing one says what broke and prints the line that replays it."""
 
+import gc
 import logging
 import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 from emulators.simulator.control import ControlScenario
-from emulators.simulator.focus import Play, scenario_of
+from emulators.simulator.focus import Play, focus_of, scenario_of
 from emulators.simulator.invariants import at_rest, unannounced, untold
 from emulators.simulator.scenario import Scenario
-from emulators.simulator.world import NO_FAULTS, Faults
 
 CALM_SWEEPS = 14  # rounds after the faults have stopped: every close command that was rejected is sent again
 
@@ -73,9 +74,7 @@ def settle(scenario: Scenario) -> None:
     for _ in range(60):
         if not world.step():
             break
-    world.faults = NO_FAULTS if world.faults.switch == 0 else Faults(switch=world.faults.switch)
-    world.script = None
-    world._outage.clear()
+    world.calm()
     world.rest()
     for round_ in range(CALM_SWEEPS):
         if round_ and _is_calm(scenario):
@@ -103,22 +102,44 @@ def run_seed(seed: int, focus: str | None = None) -> tuple[Play, Failure | None]
     return scenario, None
 
 
-def run_range(first: int, count: int, stop_at: int = 5, focus: str | None = None) -> Outcome:
-    """Play seeds one after another in this process; stop after some failures."""
+def run_range(
+    first: int, count: int, stop_at: int = 5, focus: str | None = None, only: str | None = None
+) -> Outcome:
+    """Play seeds one after another in this process; stop after some failures. `focus`: whatever the seeds are about;
+    `only`: those seeds that are about it by themselves.
+    """
     outcome = Outcome()
-    level = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)  # a schedule logs its injected faults by the thousand
-    for seed in range(first, first + count):
-        scenario, failure = run_seed(seed, focus)
-        outcome.schedules += 1
-        outcome.steps += scenario.world.steps
-        outcome.focuses[scenario.focus] += 1
-        if failure:
-            outcome.failures.append(failure)
-            if len(outcome.failures) >= stop_at:
-                break
-    logging.disable(level)
+    with quick():
+        for seed in range(first, first + count):
+            if only is not None and focus_of(seed) != only:
+                continue
+            scenario, failure = run_seed(seed, focus)
+            outcome.schedules += 1
+            outcome.steps += scenario.world.steps
+            outcome.focuses[scenario.focus] += 1
+            if failure:
+                outcome.failures.append(failure)
+                if len(outcome.failures) >= stop_at:
+                    break
     return outcome
+
+
+@contextmanager
+def quick() -> Iterator[None]:
+    """Log nothing: a schedule logs its injected faults by the thousand. Look for garbage seldom, and not among what was
+    there before: a schedule makes much that dies with it.
+    """
+    level, before = logging.root.manager.disable, gc.get_threshold()
+    logging.disable(logging.CRITICAL)
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+    try:
+        yield
+    finally:
+        logging.disable(level)
+        gc.set_threshold(*before)
+        gc.unfreeze()
 
 
 def run_many(first: int, count: int, processes: int | None = None, focus: str | None = None) -> Outcome:

@@ -280,6 +280,9 @@ def _unsaved(original: Any) -> Any:
     return save
 
 
+FOCUS["an_alert_is_recorded_after_all_its_messages"] = "alerts"
+
+
 @bug
 def alert_ids_follow_from_the_cause_alone() -> Iterator[None]:
     """Two notices of one cause look like one: the second is taken for a duplicate."""

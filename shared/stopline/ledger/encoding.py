@@ -1,5 +1,6 @@
 """A book as JSON text and back, exactly."""
 
+from collections import deque
 from collections.abc import Iterable
 from datetime import date
 from decimal import Decimal, localcontext
@@ -18,8 +19,22 @@ from stopline.model.fill import Fill
 SCHEMA = 3  # 1 had no method, income, flows, and amendments: it is read as FIFO without any; 2 had no trades
 
 
+_latest: deque[tuple[Book, str]] = deque(maxlen=1)
+
+
 def encode_book(book: Book) -> str:
-    """Write a book as JSON text; equal books give equal text."""
+    """Write a book as JSON text; equal books give equal text. The last one is remembered: who writes it has asked for
+    its size before.
+    """
+    for known, text in tuple(_latest):
+        if known is book:
+            return text
+    text = _encoded(book)
+    _latest.append((book, text))
+    return text
+
+
+def _encoded(book: Book) -> str:
     state = {
         "schema": SCHEMA,
         "account": book.account,

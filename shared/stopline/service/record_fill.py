@@ -198,6 +198,8 @@ class _Booking:
     def _fitting(self, before: Book, fills: list[Fill]) -> tuple[list[Fill], Book, Alert | None]:
         """Fold the fills that the book has room for; what opens lots in a full one is refused."""
         booked, book = self._apply(before, fills)
+        if not booked:
+            return booked, book, None
         try:
             return booked, book, check_size(before, book.pruned(self._now), _cause(booked), self._now)
         except Rejected as refused:
