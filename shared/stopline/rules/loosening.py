@@ -13,7 +13,9 @@ AT_MOST = 2  # times as much: what one person may loosen a threshold to, from wh
 _STRICTNESS = (Action.WARN, Action.PAUSE_STRATEGY, Action.REDUCE_ONLY, Action.HALT)
 
 Thresholds = Mapping[str, Decimal]
-"""What is held against the account, by `limits.NAME` and `trading.breakers.NAME`; what is off is not there."""
+"""What is held against the account, by the setting's name (`limits.NAME`, `trading.breakers.NAME`, ...); what is off is
+not there.
+"""
 
 
 def thresholds(account: Account) -> dict[str, Decimal]:
@@ -23,6 +25,9 @@ def thresholds(account: Account) -> dict[str, Decimal]:
         threshold = threshold_of(breaker, account.trading)
         if threshold is not None:
             found[f"trading.breakers.{name}"] = threshold
+    found["price_max_age_s"] = Decimal(
+        account.price_max_age_s
+    )  # an old price taken for a fresh one hides a loss
     return found
 
 

@@ -18,6 +18,7 @@ from ..make import account
     ("change", "named"),
     [
         ({"limits": {"max_daily_loss": {"limit": "6.01"}}}, "limits.max_daily_loss goes from 3 to 6.01"),
+        ({"price_max_age_s": 600}, "price_max_age_s goes from 60 to 600"),
         ({"limits": {"max_daily_loss": {"enabled": False}}}, "limits.max_daily_loss is switched off"),
         ({"limits": {"max_daily_loss": {"action": "warn"}}}, "limits.max_daily_loss does warn instead of"),
         (
