@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, time
 from decimal import Decimal
 from typing import Any
-from xml.parsers import expat
 from zoneinfo import ZoneInfo
 
 from stopline.brokers import contracts
 from stopline.brokers.dialect import Context, Dialect, Item, each, of_any
+from stopline.brokers.flex_xml import read_flex
 from stopline.brokers.holdings import Line, statement_of
 from stopline.brokers.moments import from_text, local_time, rfc3339
 from stopline.brokers.row import Row, id_of, number_text
@@ -26,8 +26,6 @@ from stopline.model.wire import decode_object
 
 UNSET = 1e300  # IBKR writes the largest double where it knows no number
 NEW_YORK = "America/New_York"  # of the times in Flex statements
-MAX_XML = 16 * 1024 * 1024
-MAX_ROWS = 100_000
 SIDES = {"BOT": "BUY", "SLD": "SELL"}
 EVENTS = {"execDetails": "execution", "commissionReport": "fee", "both": "both"}
 BUY_SELL = {"BUY": "BUY", "SELL": "SELL", "BUY (Ca.)": "BUY", "SELL (Ca.)": "SELL"}
@@ -344,75 +342,8 @@ def _end_of(day: str) -> str:
 
 
 def decode(data: bytes) -> dict[str, Any]:
-    """Read JSON, or the XML of a Flex statement as `{"trades": [...]}` with its open positions, if it has that section."""
-    if data.lstrip()[:1] != b"<":
-        return decode_object(data)
-    if len(data) > MAX_XML:
-        raise Rejected("TOO_LARGE", f"message has {len(data)} bytes, the most is {MAX_XML}")
-    found = _Flex()
-    try:
-        found.parser.Parse(data, True)
-    except (expat.ExpatError, ValueError, LookupError) as problem:
-        raise Rejected("BAD_XML", f"message is not XML: {str(problem)[:120]}") from None
-    if not found.is_flex:
-        raise Rejected("UNKNOWN_MESSAGE", "the XML is not a FlexQueryResponse")
-    if found.events and not found.has_trades:
-        raise Rejected(
-            "UNSUPPORTED", "the statement has option events and no Trades: add that section to the Flex query"
-        )
-    return {"trades": found.trades, **found.positions()}
-
-
-class _Flex:
-    """Collects the trades and open positions of a statement. Entities and document types are refused: they can explode."""
-
-    def __init__(self) -> None:
-        self.trades: list[dict[str, str]] = []
-        self.open: list[dict[str, str]] | None = None
-        self.statements: list[dict[str, str]] = []
-        self.is_flex = self.has_trades = False
-        self.events = 0
-        self.parser = expat.ParserCreate()
-        self.parser.StartElementHandler = self._start
-        self.parser.StartDoctypeDeclHandler = self._refuse
-        self.parser.EntityDeclHandler = self._refuse
-
-    def _start(self, name: str, attributes: Mapping[str, str]) -> None:
-        if name == "FlexQueryResponse":
-            self.is_flex = True
-        elif name == "Trades":
-            self.has_trades = True
-        elif name == "Trade":
-            if len(self.trades) >= MAX_ROWS:
-                raise Rejected("TOO_LARGE", f"the statement has more than {MAX_ROWS} trades")
-            self.trades.append(dict(attributes))
-        elif name == "FlexStatement":
-            self.statements.append(dict(attributes))
-        elif name == "OpenPositions":
-            self.open = self.open or []
-        elif name == "OpenPosition":
-            self.open = self.open if self.open is not None else []
-            self.open.append(dict(attributes))
-        elif name == "OptionEAE":
-            self.events += 1
-        elif name == "TradeConfirm":
-            raise Rejected("UNSUPPORTED", "trade confirmations have no execution level: use a Trades section")
-
-    def positions(self) -> dict[str, Any]:
-        """Return the open positions, with whose and of which day they are; nothing without that section."""
-        if self.open is None:
-            return {}
-        if len(self.statements) != 1:
-            raise Rejected("UNSUPPORTED", "open positions of several accounts in one file: send one of each")
-        told = self.statements[0]
-        return {
-            "positions": self.open,
-            "account": told.get("accountId", ""),
-            "toDate": told.get("toDate", ""),
-        }
-
-    def _refuse(self, *_: Any) -> None:
-        raise Rejected("BAD_XML", "the XML declares a document type or an entity")
+    """Read JSON, or the XML of a Flex statement."""
+    return read_flex(data) if data.lstrip()[:1] == b"<" else decode_object(data)
 
 
 DIALECT = Dialect(parse, decode, statement)
