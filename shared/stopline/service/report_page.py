@@ -1,13 +1,15 @@
 """The risk report as one HTML page: it loads nothing, its charts are inline SVG, and it fits a phone.
 
-Every text out of the report is escaped here. What is UNKNOWN reads "unknown", never 0.
+Every text out of the report is escaped where it enters the page. What is UNKNOWN reads "unknown", never 0.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-UNKNOWN = "unknown"
+from stopline.service import report_risk
+from stopline.service.report_parts import UNKNOWN, line, meter, money, number, signed, table
+
 _LEVELS = {"ok": "ok", "warn": "warn", "breach": "breach", "unknown": "unknown"}
 _STYLE = """
 :root{--ink:#1b1f24;--soft:#5b6570;--line:#d9dee3;--paper:#fff;--good:#1b7f4d;--bad:#b3261e;--warn:#8a5a00;--fill:#f5f7f9}
@@ -18,15 +20,31 @@ main{max-width:1040px;margin:0 auto;padding:16px}h1{font-size:22px;margin:0}h2{f
 p{margin:4px 0}.soft{color:var(--soft)}.scroll{overflow-x:auto}
 table{border-collapse:collapse;width:100%;font-size:14px}th,td{padding:5px 10px 5px 0;text-align:left;
 border-bottom:1px solid var(--line);vertical-align:top;white-space:nowrap}th{color:var(--soft);font-weight:500}
-td.wide{white-space:normal;min-width:16em}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
+td.wide{white-space:normal;overflow-wrap:anywhere}td.wide:last-child{min-width:16em}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
 .cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:8px;margin-top:14px}
 .card{background:var(--fill);border:1px solid var(--line);border-radius:8px;padding:10px 12px}
-.card b{display:block;font-size:18px;font-variant-numeric:tabular-nums}.card span{color:var(--soft);font-size:13px}
+.card b{display:block;overflow-wrap:anywhere;font-size:18px;font-variant-numeric:tabular-nums}
+.card>span{color:var(--soft);font-size:13px}
 .good{color:var(--good)}.bad,.breach{color:var(--bad)}.warn{color:var(--warn)}.unknown{color:var(--soft);font-style:italic}
 .breach,.warn{font-weight:600}svg{display:block;max-width:100%;height:auto}
-svg text{fill:var(--ink);font:12px system-ui,sans-serif}
+figure{margin:0}figcaption b{color:var(--ink);font-weight:500}
+.heat{display:block;margin:-5px 0;padding:5px 6px}
+.heat{background:color-mix(in srgb,var(--ground) calc(var(--part)*.55),transparent)}
+.heat.loss{--ground:var(--bad)}.heat.gain{--ground:var(--good)}table.grid td{padding-right:2px}
+.bars{display:grid;grid-template-columns:fit-content(40%) 1fr;gap:4px 10px;margin:4px 0;font-size:14px;max-width:680px}
+.bars dt{overflow-wrap:anywhere}.bars dd{margin:0;display:grid;grid-template-columns:1fr 7em;gap:8px;align-items:center}
+.bars svg{width:100%;height:12px}.bars span{text-align:right;font-variant-numeric:tabular-nums}
 .advice{border-left:4px solid var(--bad);background:var(--fill);padding:8px 12px;margin:8px 0;border-radius:0 8px 8px 0}
-.pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(300px,1fr));gap:8px 28px}
+.pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(300px,100%),1fr));gap:8px 28px}
+@media(max-width:700px){.cards-if-narrow tr:first-child{display:none}
+.cards-if-narrow tr{display:grid;grid-template-columns:1fr 1fr;gap:0 16px;padding:7px 0;border-bottom:1px solid var(--line)}
+.cards-if-narrow td{border:0;padding:1px 0;display:flex;justify-content:space-between;align-items:baseline;gap:8px}
+.cards-if-narrow td{white-space:normal;text-align:right;overflow-wrap:anywhere;min-width:0}
+.cards-if-narrow td.n{white-space:nowrap}.cards-if-narrow td:empty{display:none}
+.cards-if-narrow td:first-child{grid-column:1/-1;font-weight:500;text-align:left}
+.cards-if-narrow td.wide:not(:first-child){grid-column:1/-1;min-width:0}
+.cards-if-narrow td[data-head]::before{content:attr(data-head);color:var(--soft);white-space:normal;text-align:left}
+.grid th,.grid td{font-size:13px}}
 """
 
 
@@ -48,12 +66,14 @@ def report_page(report: Mapping[str, Any]) -> str:
         )
     else:
         parts += [
-            _section("Value at risk", _tail(measures)),
-            _section("Stress: P&amp;L if spot and volatility move", _grid(measures["stress"]["grid"])),
-            _section("Scenarios", _scenarios(measures["stress"]["scenarios"])),
-            _section("Market", _market(measures["market"])),
-            _section("Correlation", _correlation(measures["correlation"])),
-            _section("Data quality", _quality(measures["quality"])),
+            _section("Value at risk", report_risk.tail(measures)),
+            _section(
+                "Stress: P&amp;L if spot and volatility move", report_risk.grid(measures["stress"]["grid"])
+            ),
+            _section("Scenarios", report_risk.scenarios(measures["stress"]["scenarios"])),
+            _section("Market", report_risk.market(measures["market"])),
+            _section("Correlation", report_risk.correlation(measures["correlation"])),
+            _section("Data quality", report_risk.quality(measures["quality"])),
         ]
     parts += [
         _section("30 days", _history(report["history"], report["currency"])),
@@ -74,8 +94,8 @@ def _section(title: str, body: str) -> str:
 def _head(report: Mapping[str, Any]) -> str:
     return (
         f"<h1>{escape(report['account'])}: risk report</h1>"
-        f'<p class="soft">{escape(report["at"])} UTC, session {escape(report["session"])}, amounts in '
-        f"{escape(report['currency'])}, profile {escape(report['profile'])}</p>"
+        f'<p class="soft">{escape(report["at"][:16].replace("T", " "))} UTC, session {escape(report["session"])}, '
+        f"amounts in {escape(report['currency'])}, profile {escape(report['profile'])}</p>"
     )
 
 
@@ -86,17 +106,17 @@ def _cards(report: Mapping[str, Any]) -> str:
     market = (measures or {}).get("market", {})
     regime = market.get("regime")
     cards = [
-        ("Equity", _money(portfolio["equity"])),
-        ("P&amp;L of the day", _signed(portfolio["pnl_day"])),
-        ("Unrealised", _signed(portfolio["unrealised"])),
-        ("Long / short", f"{_money(portfolio['long_value'])} / {_money(portfolio['short_value'])}"),
-        ("Exposure", _money(portfolio["gross_exposure"])),
+        ("Equity", money(portfolio["equity"])),
+        ("P&amp;L of the day", signed(portfolio["pnl_day"])),
+        ("Unrealised", signed(portfolio["unrealised"])),
+        ("Long / short", f"{money(portfolio['long_value'])} / {money(portfolio['short_value'])}"),
+        ("Exposure", money(portfolio["gross_exposure"])),
         (
             f"VaR {figure['confidence']:.0%}, 1 session" if figure else "VaR",
-            _money(figure["var"] if figure else None),
+            money(figure["var"] if figure else None),
         ),
-        ("Worst near stress", _signed((near.get("near") or {}).get("pnl"))),
-        ("Market", escape(regime) if regime else _unknown()),
+        ("Worst near stress", signed((near.get("near") or {}).get("pnl"))),
+        ("Market", escape(regime) if regime else UNKNOWN),
     ]
     return (
         '<div class="cards">'
@@ -125,27 +145,27 @@ def _limits(items: Sequence[Mapping[str, Any]]) -> str:
         (
             escape(one["limit"].replace("_", " ")),
             escape(one["object"]),
-            _number(one["current"]) + escape(one["unit"] if one["current"] is not None else ""),
-            _number(one["threshold"]) + escape(one["unit"]),
-            _bar(one),
+            _with_unit(one["current"], one["unit"]),
+            _with_unit(one["threshold"], one["unit"]),
+            _used(one),
             f'<span class="{_LEVELS.get(one["level"], "unknown")}">{escape(one["level"])}</span>',
         )
         for one in sorted(items, key=lambda one: (order.get(one["level"], 2), one["limit"], one["object"]))
     ]
-    return _table(("Limit", "Of", ">Now", ">Limit", "", "Level"), rows)
+    return table(("Limit", "?Of", ">Now", ">Limit", "Used", "Level"), rows)
 
 
-def _bar(one: Mapping[str, Any]) -> str:
-    """Draw how much of a limit is used."""
+def _with_unit(text: str | None, unit: str) -> str:
+    """Return a number and its unit: a sign close to it, a word after a space."""
+    if text is None:
+        return UNKNOWN
+    return number(text, 2) + ("" if unit in ("%", "x", "") else " ") + escape(unit)
+
+
+def _used(one: Mapping[str, Any]) -> str:
     if one["current"] is None or not float(one["threshold"]):
         return ""
-    share = max(min(float(one["current"]) / float(one["threshold"]), 1.0), 0.0)
-    colour = {"breach": "var(--bad)", "warn": "var(--warn)"}.get(one["level"], "var(--good)")
-    return (
-        '<svg width="90" height="10" role="img" aria-label="share of the limit">'
-        '<rect width="90" height="10" rx="3" fill="var(--line)"/>'
-        f'<rect width="{90 * share:.1f}" height="10" rx="3" fill="{colour}"/></svg>'
-    )
+    return meter(max(min(float(one["current"]) / float(one["threshold"]), 1.0), 0.0), one["level"])
 
 
 def _positions(items: Sequence[Mapping[str, Any]], currency: str) -> str:
@@ -156,18 +176,18 @@ def _positions(items: Sequence[Mapping[str, Any]], currency: str) -> str:
             escape(one["symbol"]),
             escape(one["strategy"]),
             escape(one["side"]),
-            _number(one["quantity"]),
-            _number(one["average_price"]),
-            _number(one["mark"]),
-            _money(one["value"]),
-            _signed(one["unrealised"]),
-            _money(one["es_contribution"]),
-            _signed(one["near_stress"]),
+            number(one["quantity"]),
+            number(one["average_price"]),
+            number(one["mark"]),
+            money(one["value"]),
+            signed(one["unrealised"]),
+            money(one["es_contribution"]),
+            signed(one["near_stress"]),
         )
         for one in items
     ]
     heads = ("Symbol", "Strategy", "Side", ">Units", ">Average", ">Mark", f">Value {escape(currency)}")
-    return _table((*heads, ">Unrealised", ">Part of ES", ">Near stress"), rows)
+    return table((*heads, ">Unrealised", ">Part of ES", ">Near stress"), rows)
 
 
 def _strategies(items: Mapping[str, Mapping[str, Any]]) -> str:
@@ -175,16 +195,16 @@ def _strategies(items: Mapping[str, Mapping[str, Any]]) -> str:
         (
             escape(name),
             str(one["positions"]),
-            _money(one["value"]),
-            _signed(one["unrealised"]),
-            _money(one["delta"]),
-            _money(one["theta"]),
-            _money(one["vega"]),
+            money(one["value"]),
+            signed(one["unrealised"]),
+            money(one["delta"]),
+            money(one["theta"]),
+            money(one["vega"]),
         )
         for name, one in items.items()
     ]
-    return _table(
-        ("Strategy", ">Positions", ">Value", ">Unrealised", ">Delta", ">Theta a day", ">Vega"), rows
+    return table(
+        ("Strategy", ">Positions", ">Value", ">Unrealised", ">Delta", ">Theta a day", ">Vega 1 %"), rows
     )
 
 
@@ -196,212 +216,28 @@ def _greeks(greeks: Mapping[str, Any] | None) -> str:
     rows = [
         (
             escape(name),
-            _number(one["units"]) if one["units"] is not None else "",
-            *(_money(one[n]) for n in names),
+            number(one["units"]) if one["units"] is not None else "",
+            *(money(one[n]) for n in names),
         )
         for name, one in groups
     ]
     heads = ("Of", ">Units", ">Delta", ">Gamma 1 %", ">Theta a day", ">Vega 1 %", ">Beta-weighted")
-    return _table(heads, rows)
-
-
-def _tail(measures: Mapping[str, Any]) -> str:
-    tail, window = measures["tail"], measures["window"]
-    if tail["unknown"] and not tail["figures"]:
-        return f'<p class="unknown">unknown: {escape(tail["unknown"])}</p>'
-    rows = []
-    for one in tail["figures"]:
-        if one["var"] is None:
-            rows.append((escape(one["method"]), _unknown(), _unknown(), "", "", escape(one["unknown"])))
-            continue
-        excluded = ", ".join(one["excluded"]) or "nothing"
-        rows.append(
-            (
-                escape(one["method"]),
-                _money(one["var"]),
-                _money(one["es"]),
-                str(one["n"]),
-                f"{one['age_days']:g}",
-                f"without {escape(excluded)}",
-            )
-        )
-    notes = f"Sessions {window['from']} to {window['to']}, {window['dropped']} dropped for holes. "
-    notes += (
-        f"Volatilities move with {escape(window['volatility_moves'])}."
-        if window["volatility_moves"]
-        else "Volatilities stay: their index has no history."
-    )
-    legs = sorted(((name, float(part)) for name, part in tail["legs"].items()), key=lambda one: -abs(one[1]))
-    chart = _bars("Parts of the expected shortfall, by position", legs[:10])
-    heads = ("Method", ">VaR", ">ES", ">Sessions", ">Age, days", "?Without")
-    return _table(heads, rows) + f'<p class="soft">{notes}</p>' + chart
-
-
-def _bars(title: str, items: Sequence[tuple[str, float]]) -> str:
-    """Draw bars to the right for losses and to the left for what makes money in the tail."""
-    if not items:
-        return ""
-    most = max(abs(value) for _, value in items) or 1.0
-    height = 22 * len(items) + 4
-    rows = []
-    for place, (name, value) in enumerate(items):
-        width = 150 * abs(value) / most
-        left = 330 if value >= 0 else 330 - width
-        colour = "var(--bad)" if value >= 0 else "var(--good)"
-        rows.append(
-            f'<text x="0" y="{22 * place + 16}">{escape(name[:24])}</text>'
-            f'<rect x="{left:.1f}" y="{22 * place + 5}" width="{width:.1f}" height="14" fill="{colour}"/>'
-            f'<text x="{330 + (width if value >= 0 else 0) + 6:.1f}" y="{22 * place + 16}">{value:,.0f}</text>'
-        )
-    return (
-        f'<p class="soft">{title}</p><svg viewBox="0 0 560 {height}" width="560" role="img" '
-        f'aria-label="{escape(title)}">{"".join(rows)}</svg>'
-    )
-
-
-def _grid(grid: Mapping[str, Any] | None) -> str:
-    if grid is None:
-        return '<p class="unknown">unknown: no position can be priced</p>'
-    most = max((abs(float(x)) for row in grid["pnl"] for x in row if x is not None), default=1.0) or 1.0
-    heads = ("Spot", *(f">vol x{factor:g}" for factor in grid["volatility"]))
-    rows = [
-        (f"{shock:+.0%}", *(_heat(x, most) for x in row))
-        for shock, row in zip(grid["spot"], grid["pnl"], strict=True)
-    ]
-    note = f"Without {escape(', '.join(grid['excluded']))}." if grid["excluded"] else ""
-    return _table(heads, rows) + f'<p class="soft">{note}</p>'
-
-
-def _heat(text: str | None, most: float) -> str:
-    if text is None:
-        return _unknown()
-    value = float(text)
-    colour = "179,38,30" if value < 0 else "27,127,77"
-    return (
-        f'<span style="display:block;margin:-5px 0;padding:5px 6px;background:rgba({colour},'
-        f'{0.55 * abs(value) / most:.2f})">{value:,.0f}</span>'
-    )
-
-
-def _scenarios(items: Sequence[Mapping[str, Any]]) -> str:
-    rows = [
-        (
-            escape(one["name"]),
-            _signed(one["pnl"]),
-            escape(one.get("worst_position") or ""),
-            _money(one.get("margin_after")),
-            _money(one.get("equity_after")) if "equity_after" in one else "",
-            escape(", ".join(key.replace("|", " of ").replace("_", " ") for key in one["breaches"]) or "none")
-            if "breaches" in one
-            else "",
-        )
-        for one in sorted(items, key=lambda one: float(one["pnl"]))
-    ]
-    return _table(
-        (
-            "Scenario",
-            ">P&amp;L",
-            "Loses most",
-            ">Margin after",
-            ">Equity after",
-            "?Limits that it would break",
-        ),
-        rows,
-    )
-
-
-def _market(market: Mapping[str, Any]) -> str:
-    level, name = market["level"], market["volatility_index"]
-    text = f"{escape(name)} {level:g}: {escape(market['regime'])}" if level is not None else _unknown()
-    rows = [
-        (
-            escape(symbol),
-            f"{one['move']:+.2%}",
-            f"{one['deviation']:.2%}",
-            f"{one['deviations']:.1f}" if one["deviations"] is not None else "",
-            f"{one['volatility']:.1%}",
-        )
-        for symbol, one in market["moves"].items()
-    ]
-    heads = ("Symbol", ">Since its close", ">Deviation a day", ">Times", ">Volatility a year")
-    return f"<p>Volatility: {text}</p>" + (_table(heads, rows) if rows else "")
-
-
-def _correlation(found: Mapping[str, Any]) -> str:
-    if found["unknown"]:
-        return f'<p class="unknown">unknown: {escape(found["unknown"])}</p>'
-    rows = [
-        (escape(symbol), *(_heat_share(x) for x in row))
-        for symbol, row in zip(found["symbols"], found["matrix"], strict=True)
-    ]
-    table = _table(("", *(f">{escape(symbol)}" for symbol in found["symbols"])), rows)
-    changes = "".join(
-        f"<p>{escape(c['first'])} and {escape(c['second'])}: {c['before']:.2f} before, {c['after']:.2f} in 20 sessions</p>"
-        for c in found["changes"] or []
-    )
-    spread = found["deviation"]
-    whole = (
-        f'<p class="soft">Deviation of a day: {_money(spread["now"])}; if all correlations were one '
-        f"{_money(spread['one'])}; if all went against the book {_money(spread['against'])}.</p>"
-        if spread
-        else ""
-    )
-    return table + changes + whole
-
-
-def _heat_share(value: float) -> str:
-    colour = "179,38,30" if value < 0 else "27,127,77"
-    return (
-        f'<span style="display:block;margin:-5px 0;padding:5px 6px;background:rgba({colour},'
-        f'{0.5 * abs(value):.2f})">{value:.2f}</span>'
-    )
-
-
-def _quality(found: Mapping[str, Any]) -> str:
-    names = {
-        "missing": "no price",
-        "stale": "stale",
-        "suspect": "price waits for a second reading",
-        "wide": "wide quote",
-        "no_close": "no close in the last session",
-    }
-    rows = [(text, escape(", ".join(found[name]))) for name, text in names.items() if found[name]]
-    return (
-        _table(("Trouble", "?Symbols"), rows)
-        if rows
-        else '<p class="good">All prices are there and young.</p>'
-    )
+    return table(heads, rows)
 
 
 def _history(history: Mapping[str, Any], currency: str) -> str:
     if history["unknown"]:
         return f'<p class="unknown">unknown: {escape(history["unknown"])}</p>'
     charts = [
-        _line(name, [(day, float(v)) for day, v in values.items() if v is not None])
+        line(
+            name.replace("_", " "),
+            "" if name == "volatility_index" else currency,
+            [(day, float(v)) for day, v in values.items() if v is not None],
+        )
         for name, values in history["metrics"].items()
     ]
     drawn = [chart for chart in charts if chart]
     return f'<div class="pair">{"".join(drawn)}</div>' if drawn else '<p class="soft">No rows yet.</p>'
-
-
-def _line(name: str, points: Sequence[tuple[str, float]]) -> str:
-    """Draw one metric over its sessions, with its first, last, lowest and highest value."""
-    if not points:
-        return ""
-    values = [value for _, value in points]
-    low, high = min(values), max(values)
-    span, step = (high - low) or 1.0, 300 / max(len(points) - 1, 1)
-    places = [(step * n, 60 - 50 * (value - low) / span) for n, value in enumerate(values)]
-    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
-    x, y = places[-1]
-    title = name.replace("_", " ")
-    return (
-        f'<figure style="margin:0"><figcaption class="soft">{escape(title)}: {values[-1]:,.2f} on {escape(points[-1][0])}, '
-        f"{low:,.2f} to {high:,.2f} in {len(points)} sessions</figcaption>"
-        f'<svg viewBox="-4 0 312 66" width="312" role="img" aria-label="{escape(title)}">'
-        f'<polyline points="{path}" fill="none" stroke="var(--ink)" stroke-width="1.5"/>'
-        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="var(--ink)"/></svg></figure>'
-    )
 
 
 def _alerts(items: Sequence[Mapping[str, Any]]) -> str:
@@ -409,46 +245,11 @@ def _alerts(items: Sequence[Mapping[str, Any]]) -> str:
         return '<p class="soft">None.</p>'
     rows = [
         (
-            escape(str(one.get("raised_at") or "")),
+            escape(str(one.get("raised_at") or "")[:16].replace("T", " ")),
             escape(str(one.get("severity") or "")),
             escape(str(one.get("summary") or one.get("kind") or "")),
             escape(str(one.get("status") or "")),
         )
         for one in items
     ]
-    return _table(("When", "Severity", "?What", "Status"), rows)
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table. A head that begins with > is of numbers, with ? of text that may break."""
-    kinds = ["n" if head[:1] == ">" else "wide" if head[:1] == "?" else "" for head in heads]
-    mark: Callable[[str], str] = lambda kind: f' class="{kind}"' if kind else ""  # noqa: E731
-    top = "".join(
-        f"<th{mark(kind)}>{head.lstrip('>?')}</th>" for head, kind in zip(heads, kinds, strict=True)
-    )
-    body = "".join(
-        "<tr>"
-        + "".join(f"<td{mark(kind)}>{cell}</td>" for cell, kind in zip(row, kinds, strict=True))
-        + "</tr>"
-        for row in rows
-    )
-    return f'<div class="scroll"><table><tr>{top}</tr>{body}</table></div>'
-
-
-def _unknown() -> str:
-    return f'<span class="unknown">{UNKNOWN}</span>'
-
-
-def _money(text: str | None) -> str:
-    return _unknown() if text is None else f"{float(text):,.2f}"
-
-
-def _signed(text: str | None) -> str:
-    if text is None:
-        return _unknown()
-    value = float(text)
-    return f'<span class="{"bad" if value < 0 else "good"}">{value:+,.2f}</span>'
-
-
-def _number(text: str | None) -> str:
-    return _unknown() if text is None else escape(f"{float(text):,.4f}".rstrip("0").rstrip("."))
+    return table(("When, UTC", "Severity", "?What", "Status"), rows)

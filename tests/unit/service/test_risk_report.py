@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -162,6 +165,42 @@ def test_the_page_loads_nothing_and_is_well_formed(desk: Embedded, tmp_path: Pat
     assert text.count("<svg") >= 5
     for part in ("Value at risk", "What to do", "Scenarios", "Correlation", "30 days", SHORT.symbol):
         assert part in text
+
+
+def rendered(browser: str, page: str, width: int, dark: bool, folder: Path) -> list[str]:
+    """Return [width, width of what is in it, ground] of a page as a browser lays it out, in a frame: a window is never
+    as narrow as a phone.
+    """
+    script = (
+        "<script>const e=document.documentElement;parent.document.title=[innerWidth,e.scrollWidth,"
+        "getComputedStyle(document.body).backgroundColor].join('|')</script></body>"
+    )
+    frame = escape(page.replace("</body>", script))
+    probe = folder / f"probe-{dark}.html"
+    probe.write_text(
+        f'<!doctype html><iframe style="width:{width}px;height:900px" srcdoc="{frame}"></iframe>', "utf-8"
+    )
+    command = [
+        browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'profile'}",
+        f"--blink-settings=preferredColorScheme={0 if dark else 1}", "--dump-dom", probe.as_uri(),
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    found = re.search(r"<title>([^<]*)</title>", done.stdout)
+    assert found is not None, done.stderr[-500:]
+    return found[1].split("|")
+
+
+def test_the_page_fits_a_phone_and_follows_the_dark(desk: Embedded, tmp_path: Path) -> None:
+    """R2.13, R8.1: at 390 px nothing is wider than the screen, whatever the names."""
+    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if browser is None:
+        pytest.skip("no chromium to render the page with")
+    found = report(desk)
+    found["positions"] += [{**found["positions"][0], "symbol": "A" * 60, "strategy": "b" * 60}]
+    page = report_page(found)
+    light, dark = (rendered(browser, page, 390, night, tmp_path) for night in (False, True))
+    assert light == ["390", "390", "rgb(255, 255, 255)"]
+    assert dark == ["390", "390", "rgb(21, 25, 29)"]
 
 
 def test_hostile_text_is_text_on_the_page(desk: Embedded) -> None:
