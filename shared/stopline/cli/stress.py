@@ -29,6 +29,7 @@ HEADS = {
 }
 RIGHTS = {"c": True, "call": True, "ce": True, "p": False, "put": False, "pe": False}
 MOST = 10_000
+LARGEST = 1e12  # of any number in a file: products of two stay exact enough to add
 
 
 @click.command()
@@ -124,6 +125,8 @@ def _number(file: Table, line: int, cells: Sequence[str], name: str, needed: boo
         raise file.fault(line, name, f"must be a number, was {text[:40]!r}")
     if number < 0 and name not in ("quantity", "beta"):
         raise file.fault(line, name, f"must not be below 0, was {text[:40]!r}")
+    if abs(number) > LARGEST:
+        raise file.fault(line, name, f"must be at most {LARGEST:g}, was {text[:40]!r}")
     return number
 
 

@@ -98,7 +98,8 @@ def compounded(returns: FloatArray, out: FloatArray | None = None) -> FloatArray
     """Return the running product of 1 + r along the last axis: `wealth` without its start, for checked returns."""
     result = np.empty(returns.shape) if out is None else out
     with np.errstate(over="ignore"):
-        np.cumprod(1.0 + returns, axis=-1, out=result)
+        np.add(returns, 1.0, out=result)
+        np.multiply.accumulate(result, axis=-1, out=result)
     if result.size and not np.logical_and.reduce(np.isfinite(result[..., -1]), axis=None):
         raise Rejected(
             "OVERFLOW", "returns compound to more than a float holds: they may be percent or prices"

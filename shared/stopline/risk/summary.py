@@ -71,7 +71,7 @@ def summary(
     library's interpolated VaR and its mean of the int((n - 1) alpha) + 1 lowest returns.
     """
     array = return_series(returns)
-    numbers = _measures(array, periods, risk_free, target, confidence, convention).tolist()
+    numbers = _measures_of_one(array, periods, risk_free, target, confidence, convention)
     values = {
         name: None if math.isnan(value) else value for name, value in zip(MEASURES, numbers, strict=True)
     }
@@ -146,6 +146,49 @@ def _measures(
     if convention == "empyrical":
         result[_LOSSES] *= -1.0
     return result
+
+
+def _measures_of_one(
+    array: FloatArray,
+    periods: float,
+    risk_free: float,
+    target: float,
+    confidence: float,
+    convention: Convention,
+) -> list[float]:
+    """Return `_measures` of one series, shape (n,): the few numbers of it as plain floats, which is half of the time."""
+    n, root = array.size, root_year(periods)
+    level = compounded(array)
+    final = float(level[-1])
+    worst = float(np.maximum.reduce(below_peak(array, level)))
+    short, below = map(float, downside(array, target))
+    mean, spread = map(float, deviation(array)) if n > 1 else (float(array[0]), math.nan)
+    try:
+        annual = final ** (periods / n) - 1.0
+    except OverflowError:
+        annual = math.nan
+    var, es = map(float, _tail(array, confidence, convention))
+    result = [
+        final - 1.0,
+        annual,
+        spread * root,
+        _over(mean - risk_free, spread) * root,
+        _over(mean - target, below) * root if n > 1 else math.nan,
+        _over(annual, worst),
+        _over((mean - target) * n + short, short),
+        worst,
+        below * root,
+        var,
+        es,
+    ]
+    if convention == "empyrical":
+        for place in _LOSSES:
+            result[place] = -result[place]
+    return [value if math.isfinite(value) else math.nan for value in result]
+
+
+def _over(above: float, below: float) -> float:
+    return above / below if below else math.nan
 
 
 def _tail(block: FloatArray, confidence: float, convention: Convention) -> tuple[FloatArray, FloatArray]:
