@@ -20,7 +20,7 @@ IntArray = npt.NDArray[np.int64]
 # (spots (s, m), volatilities (s, m), years that have passed) -> prices (s, m); NaN: this leg cannot be priced.
 Pricer = Callable[[FloatArray, FloatArray, float], FloatArray]
 
-BLOCK = 1_000  # scenarios priced at a time
+BLOCK = 16_384  # prices at a time: their arrays stay near the core
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,11 +124,12 @@ def scenario_pnl(
         )
     now = legs.price(legs.spot[None, legs.underlying], legs.volatility[None, :], 0.0)
     by_leg = np.empty((len(spots), len(legs.names)))
-    for start in range(0, len(spots), BLOCK):
-        rows = slice(start, start + BLOCK)
-        spot = ((1.0 + spots[rows]) * legs.spot)[:, legs.underlying]
-        factor = 1.0 + (moved if volatility_moves is None else moved[rows])
-        volatility = np.broadcast_to(factor[:, legs.underlying] * legs.volatility, spot.shape)
+    step = max(1, BLOCK // len(legs.names))
+    for start in range(0, len(spots), step):
+        rows = slice(start, start + step)
+        spot = np.take((1.0 + spots[rows]) * legs.spot, legs.underlying, axis=1)
+        factor = np.take(1.0 + (moved if volatility_moves is None else moved[rows]), legs.underlying, axis=1)
+        volatility = np.broadcast_to(np.multiply(factor, legs.volatility, out=factor), spot.shape)
         np.subtract(legs.price(spot, volatility, elapsed), now, out=by_leg[rows])
         by_leg[rows] *= legs.money_per_point
     total = by_leg.sum(axis=1)

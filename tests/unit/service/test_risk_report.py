@@ -268,6 +268,7 @@ def test_stress_of_an_account_is_that_of_its_last_sweep(desk: Embedded) -> None:
         ("quantity,spot,right\n1,1,Z\n", "line 2: right: must be C, P or empty"),
         ("quantity,spot,right,strike,days\n1,1,C,1,1\n", "line 2: volatility: is missing"),
         ("spot\n1\n", "there is no column 'quantity'"),
+        ("quantity,spot\n1e308,1e308\n", "line 2: quantity: must be at most 1e+12"),
     ],
 )
 def test_a_bad_file_of_positions_is_one_line(desk: Embedded, tmp_path: Path, text: str, problem: str) -> None:
