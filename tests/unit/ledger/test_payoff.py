@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from decimal import Decimal
 from fractions import Fraction
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stopline.ledger.payoff import Leg, payoff
+from stopline.ledger.payoff import Leg, margin_of, payoff
 
 HUNDRED = Decimal(100)
 
@@ -94,3 +95,32 @@ def test_the_payoff_grows_with_the_number_of_lots(legs: list[Leg], times: int) -
     many = [Leg(one.right, one.strike, one.quantity * times, one.multiplier) for one in legs]
     assert payoff(many).worst == payoff(legs).worst * times
     assert payoff(many).slope == payoff(legs).slope * times
+
+
+@given(legs_of_any_kind, st.lists(st.integers(0, 2000), min_size=6, max_size=6), st.integers(0, 500))
+def test_loss_profit_and_break_evens_are_those_of_the_grid(
+    legs: list[Leg], cents: list[int], fees: int
+) -> None:
+    """Issue 4.8, R1.2: every quarter point from 0 to beyond the last strike, in fractions."""
+    premiums = [Decimal(c) / 100 for c in cents[: len(legs)]]
+    found = margin_of(legs, premiums, Decimal(fees) / 100)
+
+    def value(price: Fraction) -> Fraction:
+        total = -Fraction(fees, 100)
+        for one, premium in zip(legs, premiums, strict=True):
+            strike = Fraction(one.strike)
+            inside = price - strike if one.right == "C" else strike - price
+            total += Fraction(one.quantity) * 100 * (max(inside, Fraction(0)) - Fraction(premium))
+        return total
+
+    last = 4 * max(int(one.strike) for one in legs) + 4
+    grid = [(Fraction(n, 4), value(Fraction(n, 4))) for n in range(last + 1)]
+    values = [v for _, v in grid]
+    assert found.max_loss == (None if found.slope < 0 else max(-min(values), Fraction(0)))
+    assert found.max_profit == (None if found.slope > 0 else max(values))
+    told = [Fraction(price) for price in found.breakevens]
+    assert all(abs(value(price)) < Fraction(1, 10**6) for price in told)
+    crossed = [(a, b) for (a, v), (b, w) in pairwise(grid) if v * w < 0]
+    assert all(any(a < price < b for price in told) for a, b in crossed)
+    if values[-1] * Fraction(found.slope) < 0:
+        assert told[-1] > grid[-1][0]

@@ -488,27 +488,29 @@ def _fault(store: FaultyStore, name: str) -> object:
 
 @settings(max_examples=60)
 @given(
-    st.permutations(range(8)),
+    st.permutations([*range(8), *range(8)]),
     st.lists(st.integers(1, 4), max_size=8),
-    st.lists(st.integers(0, 2), min_size=8),
+    st.lists(st.integers(0, 2), min_size=16),
 )
 def test_any_order_of_arrival_at_any_instance_gives_the_same_book(
     order: list[int], sizes: list[int], at_instance: list[int]
 ) -> None:
-    """F05, I12: the real fill log, out of the store."""
+    """F01, F05, I2, I12: each fill twice, alone or with its twin; the real fill log, out of the store."""
     world = World()
     world.open_account()
     instances = [world.instance()[0] for _ in range(3)]
     fills = [trade(n, (3, -3, 1, -4, 3, 2, -5, 1)[n], 100 + n, executed_at=at(n // 2)) for n in range(8)]
-    rest = list(order)
-    for number in range(8):
+    rest, results = list(order), []
+    for number in range(16):
         size = sizes[number] if number < len(sizes) else 1
         message, rest = rest[:size], rest[size:]
         if message:
-            record(instances[at_instance[number]], [fills[n] for n in message], f"m-{number}")
+            results += record(instances[at_instance[number]], [fills[n] for n in message], f"m-{number}")
+    assert sorted(results) == [APPLIED] * 8 + [DUPLICATE] * 8
     book = world.book()
     assert book is not None
     assert book.positions["default:SPY"] == fold(fills)[0]
+    assert (book.fills, world.count("fills")) == (8, 8)
 
 
 def test_a_fill_of_a_message_that_is_refused_twice_is_refused_twice(world: World) -> None:
