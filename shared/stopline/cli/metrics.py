@@ -7,7 +7,7 @@ import click
 
 from stopline.cli.failures import BadInput
 from stopline.cli.series_file import Series, read_series
-from stopline.cli.show import print_json
+from stopline.cli.show import always_json, print_json
 from stopline.model.errors import InsufficientData
 from stopline.risk import performance
 from stopline.risk.drawdown import current_drawdown, longest_duration, worst_spell
@@ -25,6 +25,7 @@ from stopline.risk.summary import summary
     "--periods", type=float, default=252.0, show_default=True, metavar="N", help="Returns a year has."
 )
 @click.option("--confidence", type=float, default=0.95, show_default=True, metavar="P", help="Of VaR and ES.")
+@always_json
 def metrics(file: str, column: str | None, rf: float, periods: float, confidence: float) -> None:
     """Measure a series of returns: returns in, JSON out.
 

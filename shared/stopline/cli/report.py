@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from stopline.cli.failures import Failure
-from stopline.cli.show import print_json
+from stopline.cli.show import always_json, print_json
 from stopline.cli.world import app_of
 from stopline.service.report_page import report_page
 
@@ -18,6 +18,7 @@ from stopline.service.report_page import report_page
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write one self-contained page here instead of JSON to standard output.",
 )
+@always_json
 @click.pass_context
 def report(ctx: click.Context, account: str, page: Path | None) -> None:
     """Report the risk of an account: portfolio, positions, strategies, limits, VaR, stress, alerts, what to do.

@@ -17,6 +17,12 @@ UNKNOWN = "unknown"
 NARROWEST = 160
 
 
+# For commands that print JSON whatever is said: `--json` works everywhere.
+always_json = click.option(
+    "--json", is_flag=True, expose_value=False, help="JSON is what it prints without it too."
+)
+
+
 def console() -> Console:
     """Return a console on standard output that interprets nothing, and is never so narrow that a number would be cut: the
     terminal wraps the line.

@@ -6,7 +6,7 @@ import click
 
 from stopline.cli.failures import BadInput
 from stopline.cli.series_file import read_series
-from stopline.cli.show import print_json
+from stopline.cli.show import always_json, print_json
 from stopline.model.errors import InsufficientData
 from stopline.risk import var as risk
 
@@ -38,6 +38,7 @@ METHODS = {
     multiple=True,
     help="May be given several times. [default: all]",
 )
+@always_json
 def var(
     file: str, column: str | None, confidence: tuple[float, ...], horizon: int, methods: tuple[str, ...]
 ) -> None:

@@ -158,3 +158,11 @@ def test_var_settings_are_checked(args: list[str], said: str, tmp_path: Path) ->
     result = run(["var", *args], lines(RETURNS), tmp_path)
     assert result.exit_code == 2
     assert said in result.stderr
+
+
+@pytest.mark.parametrize("command", ["metrics", "var"])
+def test_json_may_be_asked_for_where_there_is_nothing_else(command: str) -> None:
+    runner, given = CliRunner(), "return\n" + "0.01\n-0.02\n" * 30
+    plain, asked = (runner.invoke(main, [command, "-", *more], input=given) for more in ([], ["--json"]))
+    assert (plain.exit_code, asked.exit_code) == (0, 0)
+    assert json.loads(plain.stdout) == json.loads(asked.stdout)
