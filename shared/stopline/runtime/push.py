@@ -62,8 +62,8 @@ def _answer(request: flask.Request, source: str, app: Callable[[], App]) -> Answ
 
 
 def _is_ours(subscription: str, ours: str, source: str) -> bool:
-    """Tell whether a push comes from this function's subscription, or from one that Eventarc made. A CloudEvent may name
-    none. Who calls at all is for the platform to check: a name proves nothing.
+    """Tell whether a push comes from a subscription of this function (`fills-push`, `fills-0-push`), or from one that
+    Eventarc made. A CloudEvent may name none. Who calls at all is for the platform to check: a name proves nothing.
     """
-    known = (f"{ours}{source}-push", f"{ours[: ours.rfind('/') + 1]}eventarc-")
-    return not ours or not subscription or subscription == known[0] or subscription.startswith(known[1])
+    known = (f"{ours}{source}-", f"{ours[: ours.rfind('/') + 1]}eventarc-")
+    return not ours or not subscription or (subscription.startswith(known) and subscription.count("/") == 3)
