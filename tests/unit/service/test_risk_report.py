@@ -251,12 +251,59 @@ def test_stress_of_a_file_is_the_value_of_its_positions_there(desk: Embedded, tm
     assert "P&L if spot and volatility move" in run(desk, "stress", path).stdout
 
 
+def test_a_file_is_played_at_its_closes_pins_and_past_days(desk: Embedded, tmp_path: Path) -> None:
+    """R2.9: gap, pin and named days for a file too, by a second pricing."""
+    path, days = tmp_path / "book.csv", tmp_path / "days.csv"
+    left = YEARS * 365
+    path.write_text(
+        "symbol,underlying,quantity,right,spot,close,strike,days,iv\n"
+        f"short put,SPX,-3,P,6050,6100,6000,{left!r},0.2\nlong put,SPX,3,P,6050,,5900,{left!r},0.2\nSPY,SPY,50,,605,,,,\n"
+    )
+    days.write_text("day,SPX,volatility\nvolmageddon,-0.041,1.156\n")
+    found = json.loads(run(desk, "stress", path, "--days", days, "--json").stdout)
+    pnl = {one["name"]: float(one["pnl"]) for one in found["scenarios"]}
+
+    def spread(spot: float, volatility: float, years: float) -> float:
+        return 300 * (put(spot, 5900, years, volatility) - put(spot, 6000, years, volatility))
+
+    now = spread(6050, 0.2, YEARS)
+    assert pnl["gap to the prior close"] == pytest.approx(spread(6100, 0.2, YEARS) - now, abs=0.01)
+    [pin] = [name for name in pnl if name.startswith("SPX pins at 6000")]
+    assert pnl[pin] == pytest.approx(-now, abs=0.01)  # worth nothing there, at its expiry
+    day = "volmageddon (without 1 of 2 symbols)"
+    assert pnl[day] == pytest.approx(spread(6050 * 0.959, 0.2 * 2.156, YEARS) - now, abs=0.01)
+    assert pnl["spot -10%"] == pytest.approx(spread(5445, 0.2, YEARS) - now - 50 * 60.5, abs=0.01)
+    text = run(desk, "stress", path, "--days", days).stdout
+    assert "volmageddon" in text
+    assert "margin after" not in text
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("day,SPX\nx,-1.5\n", "line 2: SPX: must be a move such as -0.04, was '-1.5'"),
+        ("day,SPX\nx,nan\n", "line 2: SPX: must be a move"),
+        ("SPX\n-0.1\n", "there is no column 'day'"),
+    ],
+)
+def test_a_bad_file_of_days_is_one_line(desk: Embedded, tmp_path: Path, text: str, problem: str) -> None:
+    book, days = tmp_path / "book.csv", tmp_path / "days.csv"
+    book.write_text("quantity,spot\n1,100\n")
+    days.write_text(text)
+    done = run(desk, "stress", book, "--days", days)
+    assert done.exit_code == 2
+    assert problem in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_stress_of_an_account_is_that_of_its_last_sweep(desk: Embedded) -> None:
     found = json.loads(run(desk, "stress", "--account", "demo", "--json").stdout)
     shown = desk.app.measured.read("demo")
     assert shown is not None
     assert found["pnl"] == shown.shown["stress"]["grid"]["pnl"]
-    assert "limit down" in run(desk, "stress", "--account", "demo").stdout
+    text = run(desk, "stress", "--account", "demo").stdout
+    assert "limit down" in text
+    assert "if all correlations were one" in text
 
 
 @pytest.mark.parametrize(
@@ -268,6 +315,7 @@ def test_stress_of_an_account_is_that_of_its_last_sweep(desk: Embedded) -> None:
         ("quantity,spot,right\n1,1,Z\n", "line 2: right: must be C, P or empty"),
         ("quantity,spot,right,strike,days\n1,1,C,1,1\n", "line 2: volatility: is missing"),
         ("spot\n1\n", "there is no column 'quantity'"),
+        ("quantity,spot,underlying\n1,5,X\n1,6,X\n", "line 3: spot: must be 5 as in line 2, was 6"),
         ("quantity,spot\n1e308,1e308\n", "line 2: quantity: must be at most 1e+12"),
     ],
 )
