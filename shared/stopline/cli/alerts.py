@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import click
 
@@ -9,6 +10,7 @@ from stopline.cli.failures import BadInput, Failure
 from stopline.cli.show import console, print_json, table
 from stopline.cli.world import actor, app_of
 from stopline.model.account import Account
+from stopline.model.alert_settings import AlertSettings
 from stopline.model.ids import digest
 from stopline.model.messages import Alert, Severity
 from stopline.model.notices import Notice
@@ -17,6 +19,7 @@ from stopline.model.wire import canonical
 from stopline.ports import Outgoing
 from stopline.rules.audience import audience
 from stopline.rules.delivery import AlertRecord, hint, plan
+from stopline.rules.text_parts import minute_text
 from stopline.runtime.alerts_api import facts
 from stopline.runtime.app import App
 
@@ -38,18 +41,19 @@ def list_(ctx: click.Context, account: str | None, every: bool, as_json: bool) -
     """List the alerts of ACCOUNT, or of all; `operator`: of no account."""
     app = app_of(ctx)
     names = [_account(app, account)] if account else [*(a.account for a in app.accounts.all()), None]
-    found = []
+    found, rows = [], []
+    heads = ("account", "id", "severity", "state", "since", "summary", "acknowledged_by")
     for name in names:
-        known = app.alert_desk.read(name)
-        chosen = known.standing.values() if every else known.live()
-        found += [{"account": name or OPERATOR, **facts(s)} for s in chosen]
+        known, zone = app.alert_desk.read(name), _zone(app, name)
+        for s in known.standing.values() if every else known.live():
+            found.append({"account": name or OPERATOR, **facts(s)})
+            shown = found[-1] | {"id": s.alert.alert_id[:8], "since": minute_text(s.since, zone)}
+            rows.append([shown[head] or "" for head in heads])
     if as_json:
         print_json(found)
     elif not found:
         click.echo("no alerts stand")
     else:
-        heads = ("account", "id", "severity", "state", "since", "summary", "acknowledged_by")
-        rows = [[*(f["alert_id"][:8] if h == "id" else f[h] or "" for h in heads)] for f in found]
         console().print(table("alerts", heads, rows))
 
 
@@ -67,8 +71,16 @@ def ack(ctx: click.Context, account: str, reference: str | None, every: bool) ->
     if every == bool(reference):
         raise click.UsageError("name an alert, or say --all")
     app = app_of(ctx)
-    taken = app.alert_desk.acknowledge(_account(app, account), (reference or "").lstrip("#"), actor())
+    name, start = _account(app, account), (reference or "").lstrip("#")
+    taken = app.alert_desk.acknowledge(name, start, actor())
     if not taken:
+        has = next(
+            (s for k, s in app.alert_desk.read(name).standing.items() if s.live and s.is_named(k, start)),
+            None,
+        )
+        if has is not None and start:
+            at = minute_text(has.acknowledged_at or has.since, _zone(app, name))
+            raise Failure(f"{has.acknowledged_by} has it since {at}: {has.alert.summary}")
         raise Failure(f"nothing to acknowledge: `stopline alerts list {account}` shows what stands")
     for s in taken:
         click.echo(f"acknowledged {s.alert.alert_id[:8]}: {s.alert.summary}")
@@ -86,7 +98,7 @@ def test(ctx: click.Context, account: str, severity: str, stage: int) -> None:
     app = app_of(ctx)
     name, now = _account(app, account), app.clock.now()
     alert = Alert(
-        alert_id=digest("test", name or "", severity, utc_text(now)),
+        alert_id=digest("test", name or "", severity, str(stage), utc_text(now)),
         account=name,
         kind="test",
         object="account",
@@ -134,6 +146,7 @@ def routes(
                 row = {
                     "severity": level.value,
                     "after_s": wait,
+                    "who": _who(account, settings, stage),
                     "channel": channel,
                     "address": address,
                     "note": note,
@@ -144,13 +157,25 @@ def routes(
     elif not found:
         click.echo("nobody would be told: add addresses to the account, or set STOPLINE_OPERATOR")
     else:
-        heads = ("severity", "after_s", "channel", "address", "note")
+        heads = ("severity", "after_s", "who", "channel", "address", "note")
         console().print(table(f"who is told of {account}", heads, [[f[h] for h in heads] for f in found]))
         quiet = settings.quiet if settings else None
         if quiet:
+            now_too = quiet.covers(now.astimezone(ZoneInfo(_zone(app, name))))
             click.echo(
                 f"quiet from {quiet.start} to {quiet.end} ({', '.join(quiet.days)}): only critical is told then"
+                + (f"; it is quiet at that time, the rest waits until {quiet.end}" if now_too else "")
             )
+
+
+def _who(account: str, settings: AlertSettings | None, stage: int) -> str:
+    """Return whose addresses a stage goes to: the account's routes, a person of the escalation, the operator."""
+    people = settings.escalate_to if settings else ()
+    return account if not stage else people[stage - 1] if stage <= len(people) else OPERATOR
+
+
+def _zone(app: App, name: str | None) -> str:
+    return app.accounts.require(name).time_zone if name else "UTC"
 
 
 def _told(app: App, alert: Alert, stage: int, now: datetime) -> list[tuple[str, str, str]]:

@@ -20,11 +20,7 @@ def acknowledged(
     `reference`: the start of an alert's or incident's id, or of a condition's key; empty: everything that stands.
     A person who acknowledges one alert of an incident has taken what is known of that incident.
     """
-    named = [
-        s
-        for key, s in before.standing.items()
-        if s.live and (key.startswith(reference) or s.incident.startswith(reference) or _named(s, reference))
-    ]
+    named = [s for key, s in before.standing.items() if s.live and s.is_named(key, reference)]
     incidents = {s.incident for s in named}
     return _taken(before, (k for k, s in before.standing.items() if s.incident in incidents), who, now)
 
@@ -101,7 +97,3 @@ def _taken(
     if not changed:
         return before, ()
     return before.model_copy(update={"standing": {**before.standing, **changed}}), tuple(changed.values())
-
-
-def _named(standing: Standing, reference: str) -> bool:
-    return any(id_.startswith(reference) for id_ in standing.seen)

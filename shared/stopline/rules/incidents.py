@@ -65,6 +65,10 @@ class Standing(Message):
         """Whether its news may not wait for the morning: it is critical, or it ends something critical."""
         return self.critical or (self.told_severity is Severity.CRITICAL and self.alert.resolved)
 
+    def is_named(self, key: str, reference: str) -> bool:
+        """Tell whether a reference is the start of its key, of its incident's id or of one of its alerts' ids."""
+        return any(name.startswith(reference) for name in (key, self.incident, *self.seen))
+
     def changed(self, now: datetime, **fields: object) -> "Standing":
         return self.model_copy(update={"changed_at": now, **fields})
 

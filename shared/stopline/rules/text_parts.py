@@ -202,6 +202,12 @@ def clock_text(moment: datetime, zone: str) -> str:
     return f"{local:%H:%M} {_zone_name(local)}"
 
 
+def minute_text(moment: datetime, zone: str) -> str:
+    """Write a time for a list: `2026-11-20 10:02 EST`."""
+    local = moment.astimezone(ZoneInfo(zone))
+    return f"{local:%Y-%m-%d %H:%M} {_zone_name(local)}"
+
+
 def _moment(moment: datetime, zone: str) -> str:
     local = moment.astimezone(ZoneInfo(zone))
     return f"{local:%Y-%m-%d %H:%M:%S} {_zone_name(local)}"

@@ -84,7 +84,7 @@ def _one(
     path = Path(COLLECTION, document_id(notice.alert.alert_id))
     settled = {"due_at": None, "told_by": notice.alert.alert_id}
     updates = [Update(document.path, settled, document.version) for document, _ in group]
-    fields = {**fresh_fields(notice, now), "lease_until": None}
+    fields = {**fresh_fields(notice, now), "lease_until": None, "due_at": now}
     try:
         store.commit([Create(path, fields), *updates])
     except (AlreadyExists, Conflict):

@@ -78,7 +78,9 @@ def test_what_stands_is_listed_and_acknowledged_by_the_id_of_the_message(
     breach(world)
     (found,) = json.loads(stopline("alerts", "list", "--json").stdout)
     assert (found["account"], found["state"], found["severity"]) == ("demo", "firing", "critical")
-    assert "1f2e3d4c" in stopline("alerts", "list", "demo").stdout
+    shown = " ".join(stopline("alerts", "list", "demo").stdout.split())
+    assert "1f2e3d4c" in shown
+    assert "2026-11-20 10:00 EST" in shown  # a trader's clock
     done = stopline("alerts", "ack", "demo", "#1f2e3d4c")
     assert done.stdout == "acknowledged 1f2e3d4c: Loss of the day is 3.24%, limit 3%: breached\n"
     (found,) = json.loads(stopline("alerts", "list", "demo", "--json").stdout)
@@ -86,6 +88,11 @@ def test_what_stands_is_listed_and_acknowledged_by_the_id_of_the_message(
     assert found["acknowledged_by"].startswith("cli:")
     again = stopline("alerts", "ack", "demo", "--all")
     assert (again.exit_code, "nothing to acknowledge" in again.stderr) == (1, True)
+    taken = stopline("alerts", "ack", "demo", "1f2e")
+    assert (taken.exit_code, "has it since 2026-11-20 10:00 EST: Loss of the day" in taken.stderr) == (
+        1,
+        True,
+    )
 
 
 @pytest.mark.parametrize(
@@ -121,6 +128,9 @@ def test_routes_shows_who_would_be_told_stage_by_stage(stopline: Stopline) -> No
     ]
     assert "+14155550100" not in stopline("alerts", "routes", "demo").stdout
     assert "quiet from 22:00 to 07:00" in stopline("alerts", "routes", "demo").stdout
+    night = stopline("alerts", "routes", "demo", "--at", "2026-11-21T04:00:00Z").stdout
+    assert "it is quiet at that time, the rest waits until 07:00" in " ".join(night.split())
+    assert [r["who"] for r in rows] == ["demo", "demo", "bob", "bob", "operator", "operator"]
 
 
 @pytest.mark.parametrize(

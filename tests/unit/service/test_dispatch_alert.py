@@ -425,6 +425,38 @@ def test_an_alert_that_pubsub_gave_up_is_taken_up_again() -> None:
     assert desk.sent() == {"sms": 1, "email": 1, "discord": 1}
 
 
+@pytest.mark.parametrize("crash", [False, True])
+def test_several_that_reached_nobody_come_in_one_message(crash: bool) -> None:
+    """F22: one digest, in one commit; a crash before it is published costs a round of the sweep and nothing else."""
+    desk = Desk()
+    for channel in desk.channels.values():
+        channel.always = ChannelRefused("no")
+    for number in range(1, 4):
+        desk.dispatcher.deliver(notice(alert_id=f"a{number}", object=f"S{number}"))
+    for channel in desk.channels.values():
+        channel.always = None
+    desk.clock.set(NOW + RETRY_UNDELIVERED)
+    if crash:
+        with pytest.raises(Crash):
+            republish_due(desk.store, _Lost(), desk.clock)
+    assert desk.sweep() == 1
+    [told] = desk.channels["sms"].sent
+    assert told.alert.summary == "3 alerts reached nobody since 10:02: max daily loss 3"
+    assert desk.sent() == {"sms": 1, "email": 1, "discord": 1}
+    record = json.loads(desk.document(Path("alerts", told.alert.alert_id))["state"])
+    assert record["covers"] == ["a1", "a2", "a3"]
+    assert [line[:14] for line in record["lines"]] == ["10:02 CRITICAL"] * 3
+    desk.dispatcher.deliver(notice())  # one of them comes once more: it was told
+    desk.clock.set(NOW + timedelta(hours=1))
+    assert desk.sweep() == 0
+    assert desk.sent()["sms"] == 1
+
+
+class _Lost(MemoryBus):
+    def publish(self, messages: Sequence[Outgoing]) -> list[str]:
+        raise Crash
+
+
 def test_after_a_day_an_undelivered_alert_is_left_to_the_record() -> None:
     """R6.3"""
     desk = Desk(Recipients())
