@@ -37,11 +37,13 @@ CONDOR = [("P", 2695, 1), ("P", 2715, -1), ("C", 2800, 1), ("C", 2780, -1)]
 SPREAD = [("P", 2670, 2), ("P", 2690, -2)]
 MORE = [("P", 2630, 4), ("P", 2650, -4)]
 SHARES = 25
+STORM = 18  # of the shares, sold one by one by a program while the kill switch is pulled
 CONDOR_AT, SHARES_AT, SPREAD_AT = 150, 165, 240  # minutes after the opening
 REACTION = 6  # minutes from the breach to the hand on the kill switch
 RELIEF = 8  # and to the acknowledgement of what else is in the messages
 SWEEP_EVERY = 3  # minutes: a desk whose sweep is silent for longer says so
 LOSS = "max_daily_loss"
+STORM_ID = "O-STORM-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,11 +213,21 @@ class Story:
         commands = len(book.open_positions())
         reason = "VIX spike, get me out"
         body = {"request_id": "demo-1", "scope": account_scope(ACCOUNT), "reason": reason}
-        self._screen.event("The trader pulls the kill switch:", "bold red")
+        self._screen.event("The trader pulls the kill switch, in the middle of a storm of fills:", "bold red")
+        for number in range(STORM):  # the broker has executed them all, and has told of half of them
+            self._broker.order(
+                Order(f"{STORM_ID}{number}", ACCOUNT, SPY, Side.SELL, Decimal(1), "core"), self._now
+            )
+            if number == STORM // 2:
+                self._broker.flush(self._now, self._publish)
         answer = self._backend.call("POST", "kill_switch", "/kill", body)
+        late = self._broker.flush(self._now, self._publish)
         self._state = str(answer["state"])
         self._screen.more(
             f"POST /kill -> {answer['state']}, epoch {answer['epoch']}; {commands} positions to close"
+        )
+        self._screen.more(
+            f"{STORM} fills of a program that sells shares one by one, {late} told after the kill"
         )
         self._backend.wait(self._is_flat, "the account's going flat")
         self._settle()
@@ -223,7 +235,11 @@ class Story:
         self._screen.message(sms)
         (flat,) = self._heard("is flat", {"discord"})
         self._screen.event("Flat, and it is the fills that say so, not the commands:", "bold green")
-        closing = [fill for fill in self._fills() if fill.executed_at == self._now]
+        closing = [
+            fill
+            for fill in self._fills()
+            if fill.executed_at == self._now and not (fill.order_id or "").startswith(STORM_ID)
+        ]
         closing.sort(key=lambda fill: (fill.strategy, fill.instrument.symbol))
         columns = ("strategy", "symbol", "closed by", "quantity", "price")
         rows = [

@@ -51,6 +51,7 @@ def check_story(text: str) -> None:
         assert message in text
     assert "CRITICAL demo: Loss of the day is" in text
     assert "refused: account demo is REDUCING" in text
+    assert "18 fills of a program that sells shares one by one, 8 told after the kill" in text
     assert "Flat, and it is the fills that say so" in text
     assert "the book says the same, to the cent" in text
     assert "0 open positions, trading HALTED" in text

@@ -4,6 +4,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -27,6 +28,7 @@ from stopline.model.messages import ExecutionReport
 from stopline.model.prices import Quote
 from stopline.model.wire import canonical, validate
 from stopline.runtime.app import App, Ports
+from stopline.service.audit_chain import stored_faults
 
 TOKEN = "test-token-of-ann"
 SHARE = Instrument(symbol="AAPL", kind=Kind.EQUITY, currency="USD")
@@ -174,6 +176,29 @@ def test_a_kill_is_persisted_before_it_is_answered_and_the_book_is_flat_by_fills
     assert desk.status("killed")["positions"] == []
     assert broker.position("killed", "default", "AAPL") == Decimal(0)
     assert eventually(lambda: [m for m in desk.sms.accepted if "halted" in str(m).lower()])
+
+
+def test_a_hundred_kills_at_once_are_one_halt(desk: Desk) -> None:
+    """F38: ten wishes, each sent ten times, all together: one epoch, ten links of the chain, one set of commands."""
+    open_account(desk, "crowd")
+    desk.fill("crowd", "W1", Side.BUY, "5", "90")
+    eventually(lambda: desk.status("crowd").get("fills") == 1)
+
+    def kill(number: int) -> tuple[int, dict[str, Any]]:
+        body = {"request_id": f"crowd-{number % 10}", "scope": "account:crowd", "reason": "all at once"}
+        answer = desk.post("/kill", body)
+        return answer.status_code, answer.json()
+
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(kill, range(100)))
+    assert {status for status, _ in answers} == {200}
+    assert {(facts["state"], facts["epoch"]) for _, facts in answers} == {("HALTED", 1)}
+    rows = [json.loads(d.data["row"]) for d in desk.app.store.query("audit")]
+    events = sorted(row["event"] for row in rows if row["chain"] == "account:crowd")
+    assert events == ["kill"] + ["kill_repeated"] * 9
+    assert stored_faults(desk.app.store)[1] == []
+    sent = desk.app.closer.read("crowd").sent.values()
+    assert [one.round for one in sent] == [1]
 
 
 def test_a_broker_that_rejects_is_told_again_until_the_book_is_flat(desk: Desk) -> None:

@@ -12,6 +12,7 @@ import pytest
 from werkzeug.test import TestResponse
 
 from stopline.ports import Unavailable
+from stopline.runtime.kill_api import RIGHTS
 
 from .conftest import Served, open_accounts, raw_fill
 
@@ -170,6 +171,52 @@ def test_the_whole_is_resumed_by_two_people(switch: Served) -> None:
     assert (second.status_code, second.get_json()["state"]) == (200, "ACTIVE")
 
 
+def test_who_resumes_what_is_not_stopped_changes_nothing_and_waits_for_nobody(switch: Served) -> None:
+    """A trader in a hurry: 200, the epoch as it was, and no second person is called."""
+    answer = call(switch, "/resume", scope="global", expected_epoch=0, confirm="RESUME global")
+    assert (answer.status_code, answer.get_json()["epoch"], answer.get_json()["pending"]) == (200, 0, None)
+
+
+@pytest.mark.parametrize(
+    ("path", "wrong", "words"),
+    [
+        ("/kill", {"scope": "demo"}, "a scope (global, account:NAME"),
+        ("/resume", {"confirm": CONFIRM}, 'read /status, then "expected_epoch"'),
+        ("/resume", {"confirm": CONFIRM, "expected_epoch": 7}, "something has changed since"),
+        ("/resume", {"expected_epoch": 0}, '"confirm": "RESUME account:demo"'),
+    ],
+)
+def test_an_answer_says_what_to_do(switch: Served, path: str, wrong: dict[str, Any], words: str) -> None:
+    """Read on a phone, by somebody in a hurry."""
+    assert words.removeprefix("a ") in call(switch, path, **wrong).get_json()["detail"]
+
+
+def test_a_stale_approval_is_none_and_all_of_it_is_on_record(switch: Served) -> None:
+    """F45, I8: the second person comes too late, and is the first again; each refusal is a link of the chain."""
+    body = {"scope": "global", "expected_epoch": 1, "confirm": "RESUME global"}
+    call(switch, scope="global")
+    wait(switch, 60)
+    call(switch, "/resume", request_id="r-2", **body)
+    call(switch, "/resume", request_id="r-3", **body)  # the same person
+    wait(switch, 601)
+    late = call(switch, "/resume", request_id="r-4", token=IDA, **body)
+    assert (late.status_code, late.get_json()["state"], late.get_json()["pending"]["actor"]) == (
+        202,
+        "HALTED",
+        "ida",
+    )
+    rows = [json.loads(d.data["row"]) for d in switch.world.store.query("audit")]
+    events = [
+        (r["event"], r["actor"]) for r in sorted(rows, key=lambda r: r["seq"]) if r["chain"] == "global"
+    ]
+    assert events == [
+        ("kill", "ann"),
+        ("resume_asked", "ann"),
+        ("resume_refused", "ann"),
+        ("resume_asked", "ida"),
+    ]
+
+
 def test_nobody_may_say_how_many_must_agree(switch: Served) -> None:
     """B65: what breakers set is not for callers."""
     for field in ({"hold_people": 2}, {"reopen": "0.5"}):
@@ -242,7 +289,7 @@ def test_a_foreign_account_looks_as_an_unknown_one(switch: Served, path: str) ->
         (ANN, "/resume", True),
         (BOB, "/kill", True),
         (BOB, "/pause", True),
-        (BOB, "/resume", False),  # who may stop may not start again
+        (BOB, "/resume", False),  # who may stop may not start again, and is told so
         (EVE, "/kill", False),
         (EVE, "/pause", False),
         (EVE, "/resume", False),
@@ -251,7 +298,8 @@ def test_a_foreign_account_looks_as_an_unknown_one(switch: Served, path: str) ->
 def test_each_right_opens_its_own_door(switch: Served, token: str, path: str, allowed: bool) -> None:
     """B63, B66, I9."""
     answer = call(switch, path, token=token, expected_epoch=0)
-    assert (answer.status_code == 404) == (not allowed)
+    assert (answer.status_code == 403) == (not allowed)
+    assert allowed or answer.get_json()["detail"] == f"this needs the right {RIGHTS[path[1:]]}"
 
 
 def test_the_actor_is_the_caller_and_nobody_else(switch: Served) -> None:
@@ -486,6 +534,26 @@ def test_the_status_of_an_account_under_a_global_halt(switch: Served) -> None:
     call(switch, scope="global")
     facts = status(switch, token=EVE).get_json()
     assert (facts["effective_state"], facts["effective_epoch"]) == ("HALTED", 1)
+
+
+def test_the_status_of_a_strategy_counts_its_own_positions(switch: Served) -> None:
+    """R5.1: a strategy that is closed is flat, whatever else the account holds."""
+    from stopline.model.fill import Fill
+
+    mine, other = raw_fill("E-1", strategy="core"), raw_fill("E-2", strategy="swing")
+    switch.world.app.recorder.record([Fill.model_validate(f) for f in (mine, other)], "m-1")
+    call(switch, scope="strategy:demo:core")
+    facts = status(switch, "strategy:demo:core").get_json()
+    assert (facts["open_positions"], facts["flat"]) == (1, False)
+    closed = raw_fill("E-3", strategy="core", side="SELL", executed_at="2026-11-18T17:00:00Z")
+    switch.world.app.recorder.record([Fill.model_validate(closed)], "m-2")
+    switch.world.app.closer.advance("demo")
+    facts = status(switch, "strategy:demo:core").get_json()
+    assert (facts["open_positions"], facts["flat"]) == (0, True)
+    assert status(switch, "underlying:demo:SPY").get_json()["open_positions"] == 1
+    assert status(switch, "underlying:demo:QQQ").get_json()["open_positions"] == 0
+    whole = status(switch).get_json()
+    assert (whole["open_positions"], whole["flat"]) == (1, False)
 
 
 def test_the_status_of_the_whole(switch: Served) -> None:

@@ -45,7 +45,9 @@ class Endpoint(NamedTuple):
         """Say what the holder of one right on an account gets there."""
         if right in self.rights or right == "admin":
             return "open"
-        return "403" if self.function == "api" and right == "view" else "404"
+        if right not in ALL:
+            return "404"
+        return "403" if self.function == "kill_switch" or right == "view" else "404"
 
 
 def endpoints() -> Iterator[Endpoint]:

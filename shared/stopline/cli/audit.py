@@ -16,7 +16,7 @@ from stopline.service.audit_chain import exported_faults, stored_faults
 
 @click.group()
 def audit() -> None:
-    """Check the audit trail of the trading state."""
+    """Check the audit trail."""
 
 
 @audit.command()

@@ -29,23 +29,31 @@ def refusal(standing: Standing, request: ControlRequest, now: datetime) -> Rejec
     scope = standing.scope
     if request.confirm != f"RESUME {scope}":
         return Rejected("NOT_CONFIRMED", f'a resume must say "confirm": "RESUME {scope}"')
+    if request.expected_epoch is None:
+        return Rejected(
+            "STALE_RESUME", 'a resume names the epoch that you have seen: read /status, then "expected_epoch"'
+        )
     if request.expected_epoch != standing.epoch:
         return Rejected(
             "STALE_RESUME",
-            f"{scope} is at epoch {standing.epoch}, the resume was made for {request.expected_epoch}",
+            f"{scope} is at epoch {standing.epoch}, the resume was made for {request.expected_epoch}: "
+            "something has changed since, read /status",
         )
     locks = [h.locked_until for h in standing.holds.values() if h.locked_until and now < h.locked_until]
     if locks:
         left = max(locks) - now
         return TooEarly(
-            "LOCKED", f"{scope} is locked until {utc_text(max(locks))}", int(left.total_seconds()) + 1
+            "LOCKED",
+            f"{scope} is locked until {utc_text(max(locks))}: nobody can lift that",
+            int(left.total_seconds()) + 1,
         )
     since = max((h.since for h in standing.holds.values()), default=None)
     if since is not None and now - since < MINIMUM_HOLD:
         left = MINIMUM_HOLD - (now - since)
         return TooEarly(
             "TOO_EARLY",
-            f"{scope} was stopped at {utc_text(since)}: a resume is taken {MINIMUM_HOLD.seconds} s later",
+            f"{scope} was stopped at {utc_text(since)}, and stays so for {MINIMUM_HOLD.seconds} s: ask again in "
+            f"{int(left.total_seconds()) + 1} s",
             int(left.total_seconds()) + 1,
         )
     pending = standing.pending

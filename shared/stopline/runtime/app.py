@@ -13,7 +13,7 @@ from stopline.model.recipients import Recipients
 from stopline.ports import Beacon, Bus, Channel, Clock, History, Store
 from stopline.runtime.quotas import Quotas
 from stopline.service.accounts import AccountReader
-from stopline.service.outbox import Relay
+from stopline.service.outbox import JOURNAL_TOPIC, Relay
 from stopline.service.quarantine import Quarantine
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from stopline.service.end_session import Ended, SessionEnder
     from stopline.service.evaluate import Evaluator
     from stopline.service.factors import FactorReader
+    from stopline.service.journal import Journals
     from stopline.service.keep_history import HistoryKeeper
     from stopline.service.leases import Leases
     from stopline.service.mark_prices import Desk, PriceMarker
@@ -84,7 +85,12 @@ class App:
         self.ports = ports
         self.clock = ports.clock
         self.store = ports.store
-        local = {"controls": self._set_trading_state, "notices": self._tell, CLOSINGS_TOPIC: self._close}
+        local = {
+            "controls": self._set_trading_state,
+            "notices": self._tell,
+            CLOSINGS_TOPIC: self._close,
+            JOURNAL_TOPIC: self._record,
+        }
         self.relay = Relay(ports.bus, local)
         self.accounts = AccountReader(ports.store, ports.clock)
         self.quarantine = Quarantine(ports.store, self.relay, ports.clock)
@@ -99,6 +105,9 @@ class App:
     def _close(self, effect: Effect) -> None:
         self.closer.carry_out(effect)
 
+    def _record(self, effect: Effect) -> None:
+        self.journals.carry_out(effect)
+
     def _tell(self, effect: Effect) -> None:
         """Deliver a notice here where there are channels; else have the function deliver it that has them."""
         from stopline.service.alert_desk import notice_message, notice_of
@@ -107,6 +116,12 @@ class App:
             self.dispatcher.deliver(notice_of(effect))
         else:
             self.ports.bus.publish([notice_message(effect)])
+
+    @cached_property
+    def journals(self) -> Journals:
+        from stopline.service.journal import Journals
+
+        return Journals(self.store, self.relay, self.clock)
 
     @cached_property
     def account_writer(self) -> AccountWriter:

@@ -21,6 +21,13 @@ class Forbidden(StoplineError):
     """
 
 
+class Missing(StoplineError):
+    """The caller has some right here, and not this one."""
+
+    def __init__(self, right: Right) -> None:
+        super().__init__(f"this needs the right {right}")
+
+
 class NotAdmitted(StoplineError):
     """The caller proved who they are, and that is nobody who may do anything here."""
 

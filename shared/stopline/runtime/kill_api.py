@@ -6,10 +6,11 @@ Where the state cannot be stored, a kill takes the second path: see service/emer
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, get_args
 
 import flask
 
+from stopline.ledger.position import Position
 from stopline.model.control import (
     GLOBAL,
     Closing,
@@ -20,13 +21,14 @@ from stopline.model.control import (
 )
 from stopline.model.decimals import decimal_text
 from stopline.model.errors import Rejected, Transient
-from stopline.model.scopes import parse_scope, scope_of
+from stopline.model.scopes import Scope, parse_scope, scope_of
 from stopline.model.wire import validate
 from stopline.runtime.access import Access
 from stopline.runtime.app import App
 from stopline.runtime.auth import (
     DevOf,
     EmailOf,
+    Missing,
     Principal,
     Right,
     authenticate,
@@ -38,6 +40,7 @@ from stopline.service.outbox import Unpublished
 log = logging.getLogger("stopline")
 MAX_BODY = 16 * 1024
 INTERNAL = {"action", "actor", "hold_people", "reopen"}  # follow from the path, the caller, or a breaker
+SCOPE = "scope (global, account:NAME, strategy:ACCOUNT:NAME, underlying:ACCOUNT:SYMBOL)"
 RIGHTS: dict[str, Right] = {"kill": "kill", "pause": "kill", "resume": "resume"}
 
 
@@ -142,7 +145,7 @@ def _status(app: App, access: Access, scope: str) -> Answer:
     holding = effective_for(everywhere, control, parsed.account, **parts)
     book = app.books.read(parsed.account)
     closing = app.closer.halt_of(parsed.account)
-    open_positions = len(book.open_positions()) if book else 0
+    open_positions = sum(_is_of(parsed, p) for p in book.open_positions()) if book else 0
     facts |= {
         "effective_state": holding.state.value,
         "effective_epoch": holding.epoch,
@@ -154,6 +157,16 @@ def _status(app: App, access: Access, scope: str) -> Answer:
     if not parsed.is_part:
         facts["parts"] = {name: part.state.value for name, part in sorted(control.parts.items())}
     return answer(200, facts)
+
+
+def _is_of(scope: Scope, position: Position) -> bool:
+    """Tell whether a position belongs to a scope: its own strategy's or underlying's, or anything of the account."""
+    match scope.kind:
+        case "strategy":
+            return position.strategy == scope.name
+        case "underlying":
+            return position.instrument.underlying == scope.name
+    return True
 
 
 def _holds(standing: Standing) -> dict[str, Any]:
@@ -170,9 +183,15 @@ def _facts(standing: Standing) -> dict[str, Any]:
 
 
 def _check_scope(app: App, access: Access, right: Right, scope: str) -> None:
-    """Let nobody tell a foreign account from an unknown one."""
+    """Let nobody tell a foreign account from an unknown one; who has any right on a scope is told which one is missing."""
     parsed = parse_scope(scope)
-    if parsed is None or not access.may(right, scope):
-        raise access.unknown("scope")
+    if parsed is None:
+        raise access.unknown(SCOPE)
+    if not access.may(right, scope):
+        if access.may_any(get_args(Right), scope) and (
+            not parsed.account or app.accounts.get(parsed.account)
+        ):
+            raise Missing(right)
+        raise access.unknown(SCOPE)
     if parsed.account and app.accounts.get(parsed.account) is None:
-        raise access.unknown("scope")
+        raise access.unknown(SCOPE)

@@ -8,7 +8,7 @@ from stopline.model.errors import Rejected, Transient
 from stopline.model.wire import canonical
 from stopline.ports import Conflict
 from stopline.rules.resuming import TooEarly
-from stopline.runtime.auth import Forbidden, NotAdmitted, Unauthenticated
+from stopline.runtime.auth import Forbidden, Missing, NotAdmitted, Unauthenticated
 from stopline.runtime.quotas import TooMany
 
 log = logging.getLogger("stopline")
@@ -40,6 +40,8 @@ def refusal(found: Exception, unknown: str) -> Answer:
             return problem(401, "UNAUTHENTICATED", str(found))
         case NotAdmitted():
             return problem(403, "NOT_ADMITTED", str(found))
+        case Missing():
+            return problem(403, "FORBIDDEN", str(found))
         case Forbidden():
             return problem(404, "NOT_FOUND", str(found))
         case TooEarly():

@@ -14,7 +14,8 @@ from stopline.model.messages import Effect
 from stopline.model.wire import canonical, validate
 from stopline.ports import Clock, Create, Document, Path, Store, Update
 from stopline.rules.exit_plan import check_exits
-from stopline.service.history_rows import audit_row, history_effect
+from stopline.service.history_rows import audit_row
+from stopline.service.journal import journal_effect
 from stopline.service.outbox import Relay, decode_outbox, outbox_fields
 
 COLLECTION = "accounts"
@@ -135,7 +136,7 @@ class AccountWriter:
             at=self._clock.now(),
             detail=detail,
         )
-        return (history_effect(account.account, [row]),)
+        return (journal_effect(account.account, [row]),)
 
     def _fields(self, account: Account, effects: tuple[Effect, ...]) -> dict[str, object]:
         return {

@@ -29,6 +29,7 @@ from stopline.service.aggregate import Aggregates, Change
 from stopline.service.dispatch_alert import COLLECTION as NOTICES
 from stopline.service.dispatch_alert import decode_record
 from stopline.service.history_rows import audit_row, history_effect, table_row
+from stopline.service.journal import journal_effect
 from stopline.service.outbox import Relay
 
 COLLECTION = "incidents"
@@ -243,4 +244,4 @@ def _ack_row(account: str | None, taken: tuple[Standing, ...], who: str, now: da
         at=now,
         detail={"alerts": [f"{s.alert.kind} {s.alert.object}" for s in taken][:100], "ids": ids[:100]},
     )
-    return history_effect(account or "", [row])
+    return journal_effect(account or "", [row])

@@ -1,4 +1,4 @@
-"""The audit trail of the trading state: each row extends its control document's chain, in the same commit."""
+"""The hash chains of the audit trail, and the trading state's: each row extends its control's chain in the same commit."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -49,13 +49,20 @@ def linked(control: Control, link: Link) -> tuple[Control, Effect, Create]:
         link.states,
         link.detail,
     )
-    chained = {**row.row, "chain": control.scope, "seq": seq, "previous_hash": control.chain_hash}
-    hashed = entry_hash({"event_id": event_id, **chained})
-    row = HistoryRow(table="audit", event_id=event_id, row={**chained, "hash": hashed})
-    after = control.model_copy(update={"chain_seq": seq, "chain_hash": hashed})
-    text = canonical({"event_id": event_id, **row.row}).decode()
-    create = Create(row_path(control.scope, seq), {"chain": control.scope, "seq": seq, "row": text})
+    head, row, create = chained(control.scope, Head(control.chain_seq, control.chain_hash), event_id, row.row)
+    after = control.model_copy(update={"chain_seq": head.seq, "chain_hash": head.hash})
     return after, history_effect(scope_account(link.scope), [row]), create
+
+
+def chained(chain: str, head: Head, event_id: str, row: Mapping[str, Any]) -> tuple[Head, HistoryRow, Create]:
+    """Return a chain's new end, its row for BigQuery, and the row's own document."""
+    seq = head.seq + 1
+    placed = {**row, "chain": chain, "seq": seq, "previous_hash": head.hash}
+    hashed = entry_hash({"event_id": event_id, **placed})
+    linked_row = HistoryRow(table="audit", event_id=event_id, row={**placed, "hash": hashed})
+    text = canonical({"event_id": event_id, **linked_row.row}).decode()
+    create = Create(row_path(chain, seq), {"chain": chain, "seq": seq, "row": text})
+    return Head(seq, hashed), linked_row, create
 
 
 def row_path(chain: str, seq: int) -> Path:
@@ -64,11 +71,14 @@ def row_path(chain: str, seq: int) -> Path:
 
 
 def stored_faults(store: Store) -> tuple[int, list[str]]:
-    """Check every chain in the store against its control document; return how many rows, and what is wrong."""
+    """Check every chain in the store against the document that knows its end; return how many rows, and what is wrong."""
     rows = [orjson.loads(d.data["row"]) for d in store.query(COLLECTION)]
     heads = {
         head.scope: Head(head.chain_seq, head.chain_hash) for head in map(_control, store.query("controls"))
     }
+    for document in store.query("journals"):
+        body = orjson.loads(document.data["state"])
+        heads[document.data["chain"]] = Head(body["seq"], body["hash"])
     return len(rows), _faults(rows, heads)
 
 

@@ -147,7 +147,8 @@ class TradingStates:
             if seen is not None:
                 if seen.hash != hashed:
                     refused = Rejected(
-                        "CONFLICTING_REQUEST", f"request {request.request_id} was made with other content"
+                        "CONFLICTING_REQUEST",
+                        f"request {request.request_id} was made with other content: a new wish has a new request_id",
                     )
                 return None
             now = self._clock.now()
@@ -158,7 +159,7 @@ class TradingStates:
                     doubts = list(self._doubts(scope)) if doubts is None else doubts
                     refused = _doubtful(request, doubts)
                 if refused is not None:
-                    return _change(before, _refused(before), request, now) if control else None
+                    return _change(before, _refused(before), request, now)
             moved = self._transition(before, request, scope, now)
             return _change(before, _remember(moved, request, hashed, now), request, now)
 
@@ -220,7 +221,7 @@ class TradingStates:
                 return release(before, request, now)
             case "resume":
                 standing = before.standing(request.scope)
-                alone = people_needed(standing, now, self._people) < PEOPLE
+                alone = not standing.holds or people_needed(standing, now, self._people) < PEOPLE
                 if alone or is_second(standing, now):
                     return resume(before, request, now)
                 return ask_to_resume(before, request, now)

@@ -19,6 +19,7 @@ from stopline.ports import Bus, Data, Outgoing
 
 _REMEMBERED = 50_000
 CONTROLS_TOPIC = "controls"  # carried out here, not published: see Relay
+JOURNAL_TOPIC = "journal"  # the same: an audit row that gets its place in a chain
 ORDERED = frozenset({"orders"})  # topics whose subscribers get one account's messages in their order
 
 

@@ -34,6 +34,7 @@ from stopline.service.books import (
     position_event_id,
 )
 from stopline.service.history_rows import audit_row, fill_row, history_effect, table_row
+from stopline.service.journal import journal_effect
 from stopline.service.trade_rows import trade_rows
 
 MAX_AGE = timedelta(days=45)
@@ -265,12 +266,13 @@ class _Booking:
         changed = PositionTable.of(book.positions).changed_since(before.positions)
         rows += [self._position_row(book, key) for key in changed]
         rows += self._restatements(before, book)
-        rows += adjustment_rows(booked, self._now)
+        adjusted = adjustment_rows(booked, self._now)
         sweep = Sweep(kind=SweepKind.ACCOUNT, account=account)
         trades = trade_rows(before, book, self._recall.stood)
         return [
             history_effect(account, rows),
             *(history_effect(account, some) for some in (trades[:500], trades[500:]) if some),
+            *([journal_effect(account, adjusted)] if adjusted else []),
             Effect(digest("sweep", _cause(booked)), "sweeps", account, sweep.model_dump(mode="json")),
         ]
 

@@ -11,7 +11,8 @@ from stopline.model.text import clean_text
 from stopline.model.times import utc_text
 from stopline.model.wire import decode_object
 from stopline.ports import Bus, Clock, Outgoing, Path, Store, Update
-from stopline.service.history_rows import audit_row, history_effect
+from stopline.service.history_rows import audit_row
+from stopline.service.journal import journal_effect
 from stopline.service.outbox import Relay, decode_outbox, outbox_fields
 from stopline.service.quarantine import COLLECTION, KEPT_BYTES
 
@@ -71,7 +72,7 @@ class Redriver:
             at=now,
             detail={"topic": topic, "since": utc_text(since)},
         )
-        self._relay.publish([history_effect("", [row])])
+        self._relay.publish([journal_effect("", [row])])
         seek()
 
     def settle_quarantined(self, id_: str, raw: bytes, actor: str, drop_reason: str | None) -> str:
@@ -114,4 +115,4 @@ class Redriver:
             at=now,
             detail={"topic": message.topic, "message_id": message.message_id, "bytes": len(message.data)},
         )
-        return history_effect("", [row])
+        return journal_effect("", [row])

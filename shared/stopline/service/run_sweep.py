@@ -45,6 +45,7 @@ OUTBOX_COLLECTIONS = (
     "reconciliations",
     "health",
     "activity",
+    "journals",
 )
 OUTBOX_AGE = timedelta(seconds=30)
 

@@ -15,7 +15,8 @@ from stopline.model.wire import canonical
 from stopline.ports import Bus, Clock, Outgoing
 from stopline.service.accounts import AccountReader
 from stopline.service.aggregate import Aggregates
-from stopline.service.history_rows import audit_row, history_effect
+from stopline.service.history_rows import audit_row
+from stopline.service.journal import journal_effect
 from stopline.service.outbox import Relay
 
 MAX_FILLS = 200  # in one message
@@ -72,5 +73,5 @@ class Settler:
             at=now,
             detail=detail,
         )
-        self._relay.publish([history_effect(name, [row])])
+        self._relay.publish([journal_effect(name, [row])])
         return [fill["instrument"]["symbol"] for fill in fills]

@@ -57,15 +57,16 @@ def kept(desk: Embedded, seq: int) -> StorePath:
 
 
 def test_a_whole_trail_passes(desk: Embedded) -> None:
-    assert run(desk) == (0, {"rows": 3, "faults": []})
+    """The account's making, and what was done to its trading state."""
+    assert run(desk) == (0, {"rows": 4, "faults": []})
 
 
 @pytest.mark.parametrize("style", ["plain", "bq"])
 def test_a_whole_export_passes(desk: Embedded, tmp_path: Path, style: str) -> None:
-    """Rows without a chain, such as that of the new account, are passed over."""
+    """Rows without a chain, such as those of quarantine, are passed over."""
     path = tmp_path / "audit.json"
     assert len(exported(desk, path, style)) == 4
-    assert run(desk, "--export", str(path)) == (0, {"rows": 3, "faults": []})
+    assert run(desk, "--export", str(path)) == (0, {"rows": 4, "faults": []})
     assert run(desk, "--export", str(path), "--offline")[0] == 0
 
 
@@ -91,7 +92,7 @@ def test_an_export_that_lacks_or_changes_a_row_is_found(desk: Embedded, tmp_path
     rows = [row for row in exported(desk, path) if row.get("chain")]
     path.write_text(json.dumps(rows[:-1]))
     assert run(desk, "--export", str(path))[1]["faults"] == ["account:demo: row 3 is not in the export"]
-    rows[1]["reason"] = "nothing"
+    rows[2]["reason"] = "nothing"
     path.write_text(json.dumps(rows))
     assert run(desk, "--export", str(path), "--offline")[1]["faults"] == ["account:demo: row 2 was altered"]
 

@@ -146,3 +146,45 @@ def test_the_effects_of_a_move_have_ids_of_their_own() -> None:
     assert (request["scope"], request["action"]) == (account_scope("demo"), "pause")
     assert alert["summary"] == "Breaker emergency daily loss: loss of the day is 15.5%, limit 15%"
     assert {e.id for e in first}.isdisjoint(e.id for e in breaker_effects("demo", [move], "c-2", at()))
+
+
+# --- the reset matrix: what the requirements name, and how each stop ends (domain 2.4) ---
+
+TRIGGERS = [
+    # requirement, limit or breaker, trips above, closes, what ends it, people who may end it before
+    ("R5.2 loss of 10 %", "breaker:loss", "10", False, Reset.PERSON, 1),
+    ("R5.2 profit target, optional", "breaker:profit_target", None, False, Reset.PERSON, 1),
+    ("R5.2 losing streak cools down", "limit:max_consecutive_losses", "", False, Reset.TIME, 1),
+    ("R5.3 drawdown of 30 %", "breaker:emergency_drawdown", "30", True, Reset.TWO_PEOPLE, 2),
+    ("R5.3 risk level CRITICAL", "breaker:risk_critical", "20", True, Reset.TWO_PEOPLE, 2),
+    ("R5.3 more than 20 positions", "breaker:too_many_positions", "20", True, Reset.PERSON, 1),
+    ("R5.3 daily loss of 15 %", "breaker:emergency_daily_loss", "15", True, Reset.TWO_PEOPLE, 2),
+    ("R5.3 broker", "breaker:broker_down", "0", False, Reset.READINGS, 1),
+    ("R5.3 API", "breaker:api_failing", "4", False, Reset.READINGS, 1),
+    ("R5.3 latency", "breaker:latency", "2000", False, Reset.READINGS, 1),
+    ("R5.3 stale data", "breaker:stale_data", "0", False, Reset.READINGS, 1),
+    ("R5.3 contradictory data, reconciliation", "breaker:contradictory_data", "0", False, Reset.READINGS, 1),
+    ("R5.4 unusual activity", "breaker:unusual_activity", "0", False, Reset.PERSON, 1),
+    ("R5.2 loss of the day", "limit:max_daily_loss", "", False, Reset.SESSION, 2),
+    ("R5.2 drawdown", "limit:max_drawdown", "", False, Reset.TWO_PEOPLE, 2),
+]
+
+
+@pytest.mark.parametrize("row", TRIGGERS, ids=lambda row: row[0])
+def test_every_trigger_has_the_reset_of_the_matrix(row: tuple[Any, ...]) -> None:
+    """R5.2, R5.3, R5.4, domain 2.4: and no other breaker is without a line here."""
+    _, actor, threshold, closes, reset, people = row
+    rule = rule_of(actor)
+    assert rule is not None
+    assert (rule.reset, rule.people) == (reset, people)
+    if actor.startswith("breaker:"):
+        breaker = BREAKERS[actor.removeprefix("breaker:")]
+        assert breaker.threshold == (None if threshold is None else Decimal(threshold))
+        assert breaker.flatten is closes
+    assert {f"breaker:{name}" for name in BREAKERS} <= {line[1] for line in TRIGGERS}
+
+
+def test_no_money_breaker_reopens_by_a_timer() -> None:
+    """R5.2 (fix): only the cool-down of a losing streak ends by time."""
+    timed = {line[1] for line in TRIGGERS if (rule := rule_of(line[1])) and rule.reset is Reset.TIME}
+    assert timed == {"limit:max_consecutive_losses"}

@@ -116,7 +116,8 @@ def test_the_audit_row_of_an_account_survives_a_failed_publish(world: World) -> 
     with pytest.raises(Unpublished):
         app.account_writer.create(account("two"), "ann")
     assert app.accounts.get("two") is not None
-    assert [e.topic for e in world.outbox("accounts", "two")] == ["history"]
+    assert [e.topic for e in world.outbox("accounts", "two")] == ["journal"]
+    assert [e.topic for e in world.outbox("journals", "journal:two")] == ["history"]
 
 
 def test_a_change_keeps_what_an_earlier_one_could_not_publish(world: World) -> None:

@@ -122,7 +122,8 @@ def test_a_settlement_is_on_record_with_who_gave_the_price() -> None:
     world.clock.set(CLOSE)
     world.bus.messages.clear()
     app.settler.settle("demo", "SPXW", date(2026, 11, 18), Decimal("5996.4"), None, "ann", "Cboe page")
-    [row] = [row for body in world.bus.bodies("history") for row in body["rows"]]
+    rows = [row for body in world.bus.bodies("history") for row in body["rows"]]
+    [row] = [row for row in rows if row["row"]["event"] == "options_settled"]
     assert (row["table"], row["row"]["event"], row["row"]["actor"], row["row"]["reason"]) == (
         "audit",
         "options_settled",
