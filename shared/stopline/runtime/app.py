@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from stopline.model.statement import Statement
     from stopline.rules.ack_links import AckLinks
     from stopline.service.account_settings import AccountSettings
-    from stopline.service.accounts import AccountWriter
+    from stopline.service.account_writer import AccountWriter
     from stopline.service.aggregate import Aggregates
     from stopline.service.alert_desk import AlertDesk
     from stopline.service.cancel_orders import OrderCanceller
@@ -125,7 +125,7 @@ class App:
 
     @cached_property
     def account_writer(self) -> AccountWriter:
-        from stopline.service.accounts import AccountWriter
+        from stopline.service.account_writer import AccountWriter
 
         return AccountWriter(self.store, self.relay, self.clock)
 

@@ -6,11 +6,10 @@ Where the state cannot be stored, a kill takes the second path: see service/emer
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import flask
 
-from stopline.ledger.position import Position
 from stopline.model.control import (
     GLOBAL,
     Closing,
@@ -36,6 +35,9 @@ from stopline.runtime.auth import (
 from stopline.runtime.bodies import json_body, leave_unread, only
 from stopline.runtime.problems import Answer, answer, problem, refusal
 from stopline.service.outbox import Unpublished
+
+if TYPE_CHECKING:
+    from stopline.ledger.position import Position
 
 log = logging.getLogger("stopline")
 MAX_BODY = 16 * 1024
@@ -159,7 +161,7 @@ def _status(app: App, access: Access, scope: str) -> Answer:
     return answer(200, facts)
 
 
-def _is_of(scope: Scope, position: Position) -> bool:
+def _is_of(scope: Scope, position: "Position") -> bool:
     """Tell whether a position belongs to a scope: its own strategy's or underlying's, or anything of the account."""
     match scope.kind:
         case "strategy":

@@ -14,7 +14,8 @@ from stopline.rules.breakers import check_settings
 from stopline.rules.exit_plan import check_exits
 from stopline.rules.limits import LIMITS, check_overrides, in_force
 from stopline.rules.loosening import loosened, raised
-from stopline.service.accounts import AccountReader, AccountWriter
+from stopline.service.account_writer import AccountWriter
+from stopline.service.accounts import AccountReader
 from stopline.service.approvals import Approvals
 
 # Whose it is, what it is booked by, and who is told, are not changed here.
