@@ -14,7 +14,7 @@ from stopline.ledger.position import FIFO, Lot, Position, exactly
 from stopline.model.decimals import ZERO
 from stopline.model.fill import Fill, Place, Terms
 
-_PLACE, _PLAIN = itemgetter(0), itemgetter(4)
+_PLACE = itemgetter(0)
 
 
 def fold_all(fills: Iterable[Fill], method: str = FIFO) -> dict[str, Position]:
@@ -22,21 +22,24 @@ def fold_all(fills: Iterable[Fill], method: str = FIFO) -> dict[str, Position]:
     fills = list(fills)
     homes: dict[str, Fill] = {}
     groups: dict[str, list[Terms]] = {}
+    special: set[str] = set()
     for fill in fills:  # each is looked at once: they lie all over the memory
         terms = fill.terms
-        key = terms[5]
+        _, _, _, _, plain, key = terms
         if key in groups:
             groups[key].append(terms)
         else:
             homes[key], groups[key] = fill, [terms]
-    plain = {key for key, group in groups.items() if method == FIFO and all(map(_PLAIN, group))}
+        if not plain:
+            special.add(key)
+    usual = groups.keys() - special if method == FIFO else set()
     positions = {key: Position(home.instrument, home.strategy, method=method) for key, home in homes.items()}
     with exactly():
-        for key in plain:
+        for key in usual:
             _fold_trades(positions[key], groups[key])
-        if len(plain) < len(groups):
+        if len(usual) < len(groups):
             for fill in sorted(fills, key=lambda fill: fill.order):
-                if fill.position_key not in plain:
+                if fill.position_key not in usual:
                     positions[fill.position_key].apply(fill)
     return positions
 
