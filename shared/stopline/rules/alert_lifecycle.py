@@ -153,7 +153,9 @@ def _tell_or_hold(
     eased = known is not None and known.told_severity is Severity.CRITICAL
     urgent = fresh.critical or eased or (alert.resolved and alert.severity is not Severity.INFO)
     quiet_until = None if fresh.critical or eased else manner.quiet_until(now)
-    grouped = not urgent and any(s.critical and s.told_at and s is not known for s in before.live())
+    # info says what Stopline did about it: in chat, at once
+    warns = alert.severity is Severity.WARNING and not urgent
+    grouped = warns and any(s.critical and s.told_at and s is not known for s in before.live())
     moved_until = _moved_until(fresh, manner.settings)
     held = quiet_until or grouped or moved_until
     paid = None if held else take_budget(before, alert.kind, manner.settings, now)

@@ -214,6 +214,15 @@ def test_a_warning_is_silent_beside_its_critical_and_speaks_when_that_ends() -> 
     assert (notice.alert.kind, notice.alert.severity.value) == ("pnl_threshold", "warning")
 
 
+def test_what_stopline_did_is_told_beside_what_it_was_done_for() -> None:
+    """R6.2: news is for the chat alone and does not wait; so it does not matter which of the two comes first."""
+    one = Account()
+    assert one.alert(object="account") == "told"
+    news = {"kind": "trading_state", "object": "account:demo", "summary": "Trading is reduce-only"}
+    assert one.alert("info", **news) == "told"
+    assert one.told[-1].ring == "usual"  # info goes to nobody's phone: `stopline alerts routes`
+
+
 def test_one_incident_is_one_story() -> None:
     """R6.2: a halt and a drawdown are told at once; stale prices and the rest follow in one message."""
     one = Account()
