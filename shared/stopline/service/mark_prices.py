@@ -1,7 +1,8 @@
 """Take a price batch: store the marks, value every account that they touch, and watch its limits."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache
 
 from stopline.ledger.book import Book
@@ -13,6 +14,7 @@ from stopline.ports import Clock, Store
 from stopline.risk.columns import Columns, columns
 from stopline.risk.net_greeks import Terms
 from stopline.rules.figures import Valued
+from stopline.rules.net_greeks import AccountGreeks
 from stopline.service.accounts import AccountReader
 from stopline.service.books import BookFeed
 from stopline.service.evaluate import Evaluator, exchange_rate, value_positions
@@ -71,6 +73,18 @@ class Desk:
             self._outdated = False
 
 
+@dataclass(frozen=True, slots=True)
+class Worth:
+    """An account's positions at one moment: valued, what measures are made of, and the Greeks."""
+
+    positions: Sequence[Valued]
+    watched: Watched
+    greeks: AccountGreeks
+
+
+_NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+
+
 class PriceMarker:
     """Takes price batches. Several instances may; the marks and the risk documents decide by version."""
 
@@ -79,6 +93,7 @@ class PriceMarker:
         self._desk = desk
         self._evaluator = evaluator
         self._factors = factors
+        self._kept: tuple[datetime, int, Columns | None, dict[str, Worth]] = (_NEVER, 0, None, {})
 
     def mark(self, batch: PriceBatch) -> list[tuple[str, str]]:
         """Take one batch; return (symbol, reason) of the prices that were refused or held back."""
@@ -102,17 +117,39 @@ class PriceMarker:
         """Evaluate some accounts with what the desk knows."""
         desk = self._desk
         accounts = [desk.accounts[name] for name in sorted(names & desk.accounts.keys())]
-        valued = value_positions(desk.columns, desk.marks.marks, accounts, now)
-        greeks = net_greeks(
-            desk.columns, desk.terms, [self.watched(a, valued[a.account], now) for a in accounts], now
-        )
+        worths = self.worth(accounts, now)
         for account in accounts:
             name, book = account.account, desk.books[account.account]
             factors = self._factors.latest(account.calendar) if needs_returns(account) else None
+            worth = worths[name]
             self._evaluator.evaluate(
-                account, book, valued[name], desk.marks.marks, now, cause, force, greeks[name], factors
+                account, book, worth.positions, desk.marks.marks, now, cause, force, worth.greeks, factors
             )
             desk.unseen.discard(name)
+
+    def worth(self, accounts: Sequence[Account], now: datetime) -> Mapping[str, Worth]:
+        """Return what accounts are worth at a moment, by name, worked out in one pass. Of the moment that was asked for
+        last it is kept: the sweep's measures go by the same prices as the limits before them.
+        """
+        desk = self._desk
+        table, changes = desk.columns, desk.marks.changes
+        at, seen, of, kept = self._kept
+        if (at, seen) != (now, changes) or of is not table:
+            kept = {}
+        new = [a for a in accounts if not self._is_current(kept.get(a.account), a)]
+        if new:
+            valued = value_positions(table, desk.marks.marks, new, now)
+            watched = {a.account: self.watched(a, valued[a.account], now) for a in new}
+            greeks = net_greeks(table, desk.terms, list(watched.values()), now)
+            kept = kept | {name: Worth(each.positions, each, greeks[name]) for name, each in watched.items()}
+            self._kept = (now, changes, table, kept)
+        return kept
+
+    def _is_current(self, known: Worth | None, account: Account) -> bool:
+        """Tell whether an account has the settings and betas that it was valued by."""
+        if known is None or known.watched.account is not account:
+            return False
+        return known.watched.betas == self._betas(account)
 
     def watched(self, account: Account, positions: Sequence[Valued], now: datetime) -> Watched:
         """Return what the Greeks and measures of an account are made of: positions, usable quotes, rates, betas."""
@@ -123,9 +160,12 @@ class PriceMarker:
             mark = marks.get(symbol)
             return mark.quote if mark is not None and is_usable(mark, account, now) else None
 
+        rate = exchange_rate(account, marks, now)
+        return Watched(account, positions, quote, rate, self._betas(account), now)
+
+    def _betas(self, account: Account) -> Mapping[str, float]:
         asked = account.measures
-        betas = self._factors.betas(account.calendar, asked.index, asked.window)
-        return Watched(account, positions, quote, exchange_rate(account, marks, now), betas, now)
+        return self._factors.betas(account.calendar, asked.index, asked.window)
 
     def _holders(self, symbols: set[str]) -> set[str]:
         """Return the accounts with a position in or on one of the symbols, or in a currency they price."""

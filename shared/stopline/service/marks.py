@@ -117,6 +117,7 @@ class MarkTable:
         self._cursor: datetime | None = None
         self._suspects: dict[str, frozenset[str]] = {}  # by source
         self.marks: dict[str, Mark] = {}
+        self.changes = 0  # counts the prices taken: equal when no mark is another
 
     @property
     def suspects(self) -> frozenset[str]:
@@ -156,6 +157,7 @@ class MarkTable:
             known = self.marks.get(symbol)
             if known is None or mark.as_of > known.as_of:
                 self.marks[symbol] = mark
+                self.changes += 1
 
 
 def _encode(marks: Mapping[str, Mark]) -> dict[str, list[Any]]:

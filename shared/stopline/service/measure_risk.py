@@ -25,9 +25,7 @@ from stopline.rules.market_watch import (
 from stopline.service.aggregate import Aggregates, Change
 from stopline.service.data_quality import data_quality
 from stopline.service.end_session import Ended, last_ended
-from stopline.service.evaluate import value_positions
 from stopline.service.factors import FactorReader
-from stopline.service.greeks import net_greeks
 from stopline.service.history_rows import history_effect, table_row
 from stopline.service.judged_scenarios import judged
 from stopline.service.legs import book_of
@@ -106,10 +104,9 @@ class RiskMeasurer:
     ) -> tuple[Measures, dict[str, Any]]:
         """Return the measures, and all of them as plain data."""
         desk = self._desk
-        positions = value_positions(desk.columns, desk.marks.marks, [account], now)[account.account]
-        each = self._marker.watched(account, positions, now)
+        worth = self._marker.worth([account], now)[account.account]
+        positions, each, greeks = worth.positions, worth.watched, worth.greeks
         factors = self._factors.latest(account.calendar)
-        greeks = net_greeks(desk.columns, desk.terms, [each], now)[account.account]
         deltas = {
             underlying: float("nan") if net.delta is None else float(net.delta)
             for underlying, net in greeks.underlyings.items()
