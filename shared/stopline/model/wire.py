@@ -19,7 +19,8 @@ MAX_DEPTH = 32
 class Message(BaseModel):
     """Base of every message: frozen, no unknown fields, errors as one line."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    # defer_build: an instance builds what it validates, when it first does, and starts without the rest
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
 
 
 M = TypeVar("M", bound=BaseModel)
