@@ -3,7 +3,8 @@
     StoplineError
     ├── Rejected    can never succeed: quarantine with the reason, alert, acknowledge
     ├── Transient   a later try may succeed: do not acknowledge, Pub/Sub delivers again
-    │   └── Contended   other writers kept winning for all our tries
+    │   ├── Contended   other writers kept winning for all our tries
+    │   └── Unreadable  stored state of a later version, or damaged: no message is to blame for it
     └── InsufficientData   a measure has no answer: the caller shows UNKNOWN with the reason, never 0
 
 Everything else that is raised is unknown, is not acknowledged, and ends in the dead letter after its tries.
@@ -34,6 +35,10 @@ class Transient(StoplineError):
 
 class Contended(Transient):
     """Other writers won every one of our tries on a document."""
+
+
+class Unreadable(Transient):
+    """A stored state that this version cannot read. Another version may be able to: the message that needs it waits."""
 
 
 class InsufficientData(StoplineError):

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
-from stopline.model.errors import Contended
+from stopline.model.errors import Contended, Rejected, Unreadable
 from stopline.model.ids import document_id
 from stopline.model.messages import Effect
 from stopline.ports import (
@@ -37,6 +37,11 @@ from stopline.service.outbox import Relay, decode_outbox, outbox_fields
 S = TypeVar("S")
 TRIES = 12
 _CACHED = 2_000
+
+WRITER = 1
+"""The version of what this code keeps in state documents. To be raised with a field that an older version would lose or not
+understand: from the first document written by the newer one on, the older one leaves that document alone.
+"""
 
 
 class Codec(Protocol[S]):
@@ -79,7 +84,10 @@ On try 1 and later somebody else wrote in between, or one of the `creates` exist
 class Aggregates(Generic[S]):
     """All state documents of one collection."""
 
-    def __init__(self, store: Store, relay: Relay, clock: Clock, codec: Codec[S]) -> None:
+    def __init__(
+        self, store: Store, relay: Relay, clock: Clock, codec: Codec[S], writer: int = WRITER
+    ) -> None:
+        self._writer = writer
         self._store = store
         self._relay = relay
         self._clock = clock
@@ -161,6 +169,7 @@ class Aggregates(Generic[S]):
         due = (*self._relay.unpublished(loaded.outbox), *change.effects)
         since = loaded.outbox_at if loaded.outbox_at and len(due) > len(change.effects) else now
         fields = {**self._codec.encode(change.state), **outbox_fields(due, since), "changed_at": SERVER_TIME}
+        fields["writer"] = self._writer
         path = self.path(name)
         head: Create | Update
         head = Create(path, fields) if loaded.version is None else Update(path, fields, loaded.version)
@@ -185,7 +194,16 @@ class Aggregates(Generic[S]):
         if document is None:
             return Loaded(None, (), None, None)
         data = document.data
-        return Loaded(self._codec.decode(data), decode_outbox(data), data.get("outbox_at"), document.version)
+        writer = data.get("writer", 0)
+        if writer > self._writer:
+            raise Unreadable(
+                f"{document.path} is of writer {writer}, this version is {self._writer}: deploy it"
+            )
+        try:
+            state = self._codec.decode(data)
+        except Rejected as problem:
+            raise Unreadable(f"{document.path} cannot be read: {problem}") from problem
+        return Loaded(state, decode_outbox(data), data.get("outbox_at"), document.version)
 
     def _keep(self, name: str, loaded: Loaded[S]) -> None:
         with self._guard:

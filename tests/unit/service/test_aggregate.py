@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from stopline.model.errors import Contended, Rejected
+from stopline.model.errors import Contended, Rejected, Unreadable
 from stopline.model.messages import Effect
 from stopline.ports import AlreadyExists, Conflict, Create, Data, Path, Unavailable
-from stopline.service.aggregate import TRIES, Aggregates, Change
+from stopline.service.aggregate import TRIES, WRITER, Aggregates, Change
 from stopline.service.outbox import Relay, Unpublished, decode_outbox
 
 from .world import FaultyStore, World
@@ -292,3 +292,48 @@ def test_a_decision_that_fails_by_what_stands_is_not_repeated(world: World) -> N
     with pytest.raises(Rejected):
         writer.all.change("c", decide)
     assert calls == [0]
+
+
+# --- two versions of the code ---
+
+
+class Tomorrow(Codec):
+    """What a later version keeps: one thing more."""
+
+    def encode(self, state: Counter) -> Data:
+        return {**super().encode(state), "more": "kept"}
+
+
+def test_an_older_version_leaves_alone_what_a_newer_one_has_written(world: World) -> None:
+    """F46: neither by its cached copy nor by what it reads, and the message waits for the newer one."""
+    old, new = Writer(world), Writer(world)
+    old.count()
+    new.all = Aggregates(new.store, new.relay, world.clock, Tomorrow(), writer=WRITER + 1)
+    new.count()
+    for attempt in (old.count, lambda: old.all.read("c"), lambda: old.all.read_all("c")):
+        with pytest.raises(Unreadable, match="deploy it"):
+            attempt()
+    assert new.count() == Counter(3)
+    document = world.document("counters", "c")
+    assert document is not None
+    assert (document["more"], document["writer"]) == ("kept", WRITER + 1)
+
+
+def test_a_document_of_before_writers_were_noted_is_read_and_written(world: World) -> None:
+    world.shared.commit([Create(Path("counters", "c"), {"value": 4, "outbox": "[]", "outbox_at": None})])
+    assert Writer(world).count() == Counter(5)
+    assert (world.document("counters", "c") or {})["writer"] == WRITER
+
+
+def test_a_state_that_cannot_be_decoded_is_no_messages_fault(world: World) -> None:
+    """F13, F46: quarantine would lose the message for good."""
+
+    class Strict(Codec):
+        def decode(self, data: Data) -> Counter:
+            raise Rejected("BAD_MESSAGE", "more: extra inputs are not permitted")
+
+    Writer(world).count()
+    fresh = Writer(world)
+    fresh.all = Aggregates(fresh.store, fresh.relay, world.clock, Strict())
+    with pytest.raises(Unreadable, match="counters/c cannot be read"):
+        fresh.count()
