@@ -81,7 +81,7 @@ clean:
 simulate: setup
 	$(BIN)/stopline simulate --seeds 1000000
 
-## interleave: a million interleavings of the kill switch, breakers, leases and an adapter (about half an hour on two cores)
+## interleave: a million interleavings of the kill switch, breakers, leases and an adapter (an hour or more on two cores)
 interleave: setup
 	$(BIN)/stopline simulate --focus control --seeds 1000000
 

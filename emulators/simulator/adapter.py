@@ -42,7 +42,7 @@ class SimAdapter:
         venue: Venue,
         watch: Callable[[Sent], None],
         obeyed: Callable[[Command, int], None],
-        report: Callable[[Command, str, str], None] | None = None,
+        report: Callable[[str, str, str], None] | None = None,
         bus: Bus | None = None,
     ) -> None:
         self._world = world
@@ -111,6 +111,17 @@ class SimAdapter:
             self.venue.send(ticket)
         return refused
 
+    def tick(self) -> None:
+        """Cancel what has run out."""
+        now, working = self._world.now, self.venue.working
+        late = [id_ for id_, ticket in working.items() if ticket.expires_at and now >= ticket.expires_at]
+        for ticket in self.venue.cancel(late):
+            self._tell(ticket.id, "expired", "")
+
+    def is_closing(self, strategy: str, symbol: str) -> bool:
+        """Tell whether a command works on a position: who waits for it trades nothing there."""
+        return any(t.key == (strategy, symbol) and not t.adds for t in self.venue.working.values())
+
     def _cancel(self, command: Command | None) -> None:
         """Cancel what works, all of it or a part's."""
 
@@ -124,7 +135,9 @@ class SimAdapter:
                 and (command.instrument is None or command.instrument.symbol == contract.symbol)
             )
 
-        self.venue.cancel([id_ for id_, ticket in self.venue.working.items() if meant(ticket)])
+        for ticket in self.venue.cancel([id_ for id_, t in self.venue.working.items() if meant(t)]):
+            if ticket.expires_at is not None:
+                self._tell(ticket.id, "cancelled", "")
 
     def _close(self, command: Command) -> None:
         assert command.instrument is not None
@@ -144,5 +157,8 @@ class SimAdapter:
                 expires_at=command.expires_at,
             )
             status = self.venue.send(ticket)
+        self._tell(command.command_id, status, "" if units > 0 else "nothing to close")
+
+    def _tell(self, command_id: str, status: str, reason: str) -> None:
         if self._report is not None:
-            self._report(command, status, "" if units > 0 else "nothing to close")
+            self._report(command_id, status, reason)

@@ -3,22 +3,23 @@ to a port. One schedule is one interleaving.
 """
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 from emulators.simulator.adapter import SimAdapter
+from emulators.simulator.api import SimApi
 from emulators.simulator.control_truth import ControlTruth
 from emulators.simulator.demand import demand
 from emulators.simulator.ports import SimBus, SimClock, SimStore
 from emulators.simulator.venue import Manners, Ticket, Venue
-from emulators.simulator.world import NO_FAULTS, Crash, Delivery, Faults, Instance, Violated, World
+from emulators.simulator.versions import of_tomorrow
+from emulators.simulator.world import NO_FAULTS, Delivery, Faults, Instance, Violated, World
 from stopline.model.account import Account
 from stopline.model.control import ControlRequest, account_scope
-from stopline.model.errors import Rejected, Transient
+from stopline.model.errors import Rejected
 from stopline.model.instrument import Instrument
-from stopline.model.lease import LeaseRequest
 from stopline.model.messages import SweepKind
 from stopline.model.scopes import GLOBAL, parse_scope, strategy_scope, underlying_scope
 from stopline.model.wire import canonical, decode_object, validate
@@ -46,6 +47,7 @@ SCOPES = (
 PEOPLE = {n: Principal(name=n, rights=("view", "trade", "kill", "resume")) for n in ("ann", "bob")}
 BREAKERS = ("breaker:api_errors", "limit:max_daily_loss", "limit:max_drawdown")
 API = 2  # instances that answer the adapter
+TWO_VERSIONS = 0.15  # of the schedules: half of the instances are of tomorrow's
 CALM = 8  # rounds of the sweep after the faults have stopped
 
 
@@ -75,6 +77,7 @@ class ControlScenario:
     """One seed's interleaving of the word to stop with everything that would go on."""
 
     focus = "control"
+    _is_rolled_out = False
 
     def __init__(self, seed: int, faults: Faults | None = None) -> None:
         rng = self._rng = random.Random(seed ^ 0xC0DE)  # noqa: S311 - a schedule, not a secret
@@ -86,13 +89,12 @@ class ControlScenario:
         world.watchers.append(self._watch)
         fields = {"account": ACCOUNT_TEXT, "owner": "ann", "version": 1}
         self._commit(Create(account_path(ACCOUNT), fields), Put(HEARTBEAT, {"at": world.now, "kind": "risk"}))
-        self._api = [Instance(f"api-{n}", self._app, self._skew()) for n in range(API)]
-        for instance in self._api:
-            instance.boot()
+        self._is_rolling = rng.random() < TWO_VERSIONS
+        self._api = SimApi(world, ACCOUNT, self._app, [self._skew() for _ in range(API)])
         venue = Venue(rng, Manners.draw(rng), self._executed)
         shell = Instance("adapter", lambda _: None, self._skew())
         self.adapter = SimAdapter(
-            world, shell, ACCOUNT, self._post, venue, self.truth.on_order, self.truth.on_command
+            world, shell, ACCOUNT, self._api.post, venue, self.truth.on_order, self.truth.on_command
         )
         world.add("http", self._http, self._app, 2)
         world.add("sweeps", self._sweep, self._app, 1)
@@ -106,7 +108,7 @@ class ControlScenario:
     def play(self) -> None:
         """Play the interleaving to its end, then check what must be true at rest."""
         world, rng = self.world, self._rng
-        self.adapter.renew(self._api[0], Delivery("renew", Outgoing("renew", b""), "first"))
+        self.adapter.renew(self._api.instances[0], Delivery("renew", Outgoing("renew", b""), "first"))
         for event in self.events:
             event()
             for _ in range(rng.randint(0, 8)):
@@ -118,6 +120,7 @@ class ControlScenario:
         world.faults = NO_FAULTS if world.faults.switch == 0 else Faults(switch=world.faults.switch)
         world._outage.clear()
         world.rest()
+        self._roll_out()
         for _ in range(CALM):
             world.now += timedelta(seconds=61)
             self.sweep()
@@ -148,7 +151,7 @@ class ControlScenario:
             (self._pass_time, 2),
             (self._again, 1),
             (self._restart, 1),
-            (self._at_once, 1),
+            (self._at_once, 2),
             (self.adapter.venue.move, 1),
         ]
         chosen = rng.choices([k for k, _ in kinds], [w for _, w in kinds], k=rng.randint(1, 4))
@@ -250,35 +253,21 @@ class ControlScenario:
             body["strategy"], CONTRACTS[body["symbol"]], Decimal(self._rng.choice((-2, -1, 1, 2)))
         )
 
-    def _post(self, path: str, body: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
-        """Answer the adapter by an instance that is free; one that dies answers nothing."""
-        instance = next((one for one in self._api if not one.busy), None)
-        if instance is None:
-            return 503, {}
-        instance.busy = True
-        app: App = instance.app
-        try:
-            account = app.accounts.require(ACCOUNT)
-            lease = app.leases.grant(account, validate(LeaseRequest, dict(body)))
-            answer = decode_object(canonical(lease.model_dump(mode="json")))
-            self.world.dawdle()
-            return 200, answer
-        except Rejected as refused:
-            return 423, {"title": refused.reason, "detail": refused.detail}
-        except Transient:
-            return 503, {}
-        except Crash as crash:
-            instance.boot()
-            raise ConnectionResetError("the instance died") from crash
-        finally:
-            instance.busy = False
-
     # --- the world ---
 
     def _app(self, instance: Instance) -> App:
         world = self.world
         store = SlowStore if instance.name.startswith("api") else SimStore
-        return App(Ports(store(world, instance), SimBus(world, instance), SimClock(world, instance)))
+        app = App(Ports(store(world, instance), SimBus(world, instance), SimClock(world, instance)))
+        is_new = self._is_rolling and not instance.name.endswith("-1")
+        return of_tomorrow(app) if is_new or self._is_rolled_out else app
+
+    def _roll_out(self) -> None:
+        """Replace what is left of the older version."""
+        if self._is_rolling:
+            self._is_rolled_out = True
+            for instance in (*self._api.instances, *self.world.instances["http"]):
+                instance.boot()
 
     def _skew(self) -> timedelta:
         most = self.world.faults.skew_s

@@ -8,6 +8,7 @@ import orjson
 
 from emulators.simulator.adapter import Sent
 from emulators.simulator.demand import demand
+from emulators.simulator.versions import ADDED
 from stopline.model.control import account_scope
 from stopline.model.messages import Command
 from stopline.model.scopes import GLOBAL, strategy_scope, underlying_scope
@@ -59,6 +60,7 @@ class ControlTruth:
     def _control(self, new: dict[str, Any], rows: list[dict[str, Any]], now: datetime) -> None:
         name = new["scope"]
         old = self.documents.get(name) or {"epoch": 0, "chain_seq": 0, "chain_hash": "", "seen": {}}
+        demand(ADDED in new or ADDED not in old, "I1 no older version over a newer one", name)
         self._chain(old, new, rows)
         self.events += [(orjson.loads(r["detail"])["request_id"], r["event"], r["scope"]) for r in rows]
         before, after = _standings(old), _standings(new)

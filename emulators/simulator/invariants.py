@@ -119,6 +119,8 @@ def _effects(scenario: Scenario) -> None:
     )
     for id_ in _local(scenario):
         request = orjson.loads(scenario.facts.effects[id_])
+        if "scope" not in request:  # a close: see desk_invariants
+            continue
         control = scenario.world.store.get(_control(request["scope"]))
         seen = orjson.loads(control.data["state"])["seen"] if control else {}
         demand(request["request_id"] in seen, "I4 every ordered state change is made", request)
@@ -151,8 +153,10 @@ def untold(scenario: Scenario) -> bool:
 
 
 def _local(scenario: Scenario) -> set[str]:
-    """Return the effects that are carried out where they arise: changes of the trading state."""
-    return {id_ for id_, body in scenario.facts.effects.items() if body.startswith(b'{"action":"')}
+    """Return the effects that are carried out where they arise: changes of the trading state, and closes."""
+    close = b'"type":"stopline.close_request.v1"'
+    effects = scenario.facts.effects.items()
+    return {id_ for id_, body in effects if body.startswith(b'{"action":"') or close in body}
 
 
 def _notices(scenario: Scenario) -> dict[str, dict[str, Any]]:

@@ -66,6 +66,7 @@ def play(scenario: Play) -> None:
             world.step()
     settle(scenario)
     at_rest(scenario)
+    scenario.check()
 
 
 def settle(scenario: Scenario) -> None:
@@ -76,6 +77,7 @@ def settle(scenario: Scenario) -> None:
             break
     world.calm()
     world.rest()
+    scenario.is_settling = True
     for round_ in range(CALM_SWEEPS):
         if round_ and _is_calm(scenario):
             return
@@ -88,8 +90,7 @@ def _is_calm(scenario: Scenario) -> bool:
     """Tell whether nothing is left that a further sweep would do."""
     if unannounced(scenario) or untold(scenario):
         return False
-    broker = scenario.facts.broker
-    return scenario.focus != "kill" or broker is None or not any(broker.positions.values())
+    return scenario.is_closed()
 
 
 def run_seed(seed: int, focus: str | None = None) -> tuple[Play, Failure | None]:

@@ -145,13 +145,26 @@ class Scenario:
         self.facts = Facts()
         self.accounts = ["a", "b"][: 2 if self.focus == "fills" and rng.random() < 0.3 else 1]
         self.world.watchers.append(self._watch)
+        self.is_settling = False
         self.facts.broker = SimBroker(self.world, self.publish_fill)
+        self._begin(rng)
         for name in self._functions():
             self.world.add(name, self._handler(name), self._app, INSTANCES[name])
         if self.focus == "fills":  # it looks at the ledger: what books are worth is for others
             self.world.wants["sweeps"] = lambda message: "account" not in message.attributes
         self._create_accounts()
         self.events = self._events(rng)
+
+    def _begin(self, rng: random.Random) -> None:
+        """Make what a scenario has beside this."""
+
+    def is_closed(self) -> bool:
+        """Tell whether nothing is left to be closed."""
+        held = self.facts.broker.positions.values() if self.facts.broker else ()
+        return self.focus != "kill" or not any(held)
+
+    def check(self) -> None:
+        """Check what must be true of this scenario at rest, beside what is true of all."""
 
     # --- the functions ---
 
@@ -248,12 +261,17 @@ class Scenario:
                 if self.focus == "kill"
                 else 60,  # a resume needs prices: those of fills do
                 "recipients": {"sms": ["+14155550100"], "email": ["ann@example.com"]},
+                **self._account_facts(),
             }
             account = validate(Account, facts)
             text = canonical(account.model_dump(mode="json")).decode()
             self.world.store.commit(
                 [Create(account_path(name), {"account": text, "owner": "ann", "version": 1})]
             )
+
+    def _account_facts(self) -> dict[str, Any]:
+        """Return what an account has beside the usual."""
+        return {}
 
     def _events(self, rng: random.Random) -> list[Callable[[], None]]:
         trade, price = self._trade(rng), self._price(rng)

@@ -14,7 +14,7 @@ from stopline.ports import Outgoing, Unavailable
 
 T = TypeVar("T")
 START = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
-SLOW = 0.2  # of the answers that may be slow
+SLOW = 0.3  # of the answers that may be slow
 TRIES = 400  # deliveries of one message before the simulation itself gives up
 CALM_TRIES = 40  # the same, from when nothing fails any more
 

@@ -1,17 +1,19 @@
 """Bugs of the kill switch, of leases and of adapters, put in on purpose: looked for among seeds of the focus `control`."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from unittest.mock import patch
 
+import orjson
 from simulation.seeded_bugs import bug
 
 from stopline.client import Client
 from stopline.model.control import GLOBAL, Control, account_scope
 from stopline.rules import trading_state
 from stopline.service import cancel_orders, controls, emergency_halt, leases
-from stopline.service.aggregate import Change
+from stopline.service.aggregate import Aggregates, Change
 
 
 def control_bug(make: Any) -> Any:
@@ -191,4 +193,22 @@ def orders_of_a_halted_strategy_work_on() -> Iterator[None]:
         return (scope for scope in original(*arguments) if not scope.is_part)
 
     with patch.object(cancel_orders, "_halted", whole):
+        yield
+
+
+@control_bug
+def an_older_version_writes_over_a_newer_one() -> Iterator[None]:
+    """It reads what it knows, and the rest is gone."""
+    known = set(Control.model_fields)
+    decode = controls.ControlCodec.decode
+
+    def lax(self: Any, data: Any) -> Control:
+        body = {name: value for name, value in orjson.loads(data["state"]).items() if name in known}
+        return decode(self, {**data, "state": orjson.dumps(body)})
+
+    def blind(self: Any, document: Any) -> Any:
+        return original(self, document and replace(document, data={**document.data, "writer": 0}))
+
+    original = Aggregates._decoded
+    with patch.object(controls.ControlCodec, "decode", lax), patch.object(Aggregates, "_decoded", blind):
         yield

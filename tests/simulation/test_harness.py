@@ -1,7 +1,7 @@
 """The simulator proves itself: bugs put in on purpose are found, each within 1,000 seeds."""
 
 import pytest
-from simulation import seeded_control_bugs  # noqa: F401 - registers more of them
+from simulation import seeded_control_bugs, seeded_exit_bugs  # noqa: F401 - they register more
 from simulation.seeded_bugs import BUGS, FOCUS
 
 from emulators.simulator.run import run_range, run_seed
