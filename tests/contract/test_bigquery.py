@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 import requests
@@ -19,6 +20,8 @@ from stopline.adapters.memory import MemoryHistory
 from stopline.adapters.schemas import record
 from stopline.model.messages import HistoryRow
 from stopline.ports import RowFault, Unavailable
+from stopline.rules.execution_statistics import By, statistics
+from stopline.service.executions import ExecutionLog
 from stopline.service.history_rows import audit_row
 
 from .differences import differs
@@ -251,6 +254,58 @@ def test_the_trade_history_has_the_newest_figures_and_what_prices_showed(
             "vix_exit": Decimal("18.5"),
         }
     ]
+
+
+@pytest.mark.emulators
+def test_executions_are_summed_by_symbol_broker_and_hour_as_the_command_sums_them(
+    bigquery_history: BigQueryHistory,
+) -> None:
+    """R7.2: the view in SQL and `stopline executions` in Python are two implementations; a late fill's row replaces the
+    earlier one of its command.
+    """
+
+    def row(command: str, hour: int, filled: str, **more: Any) -> HistoryRow:
+        facts = {
+            "account": "demo", "command_id": command, "symbol": "SPY", "broker": "paper", "currency": "USD",
+            "requested_quantity": "3", "filled_quantity": filled, "filled_pct": str(100 * int(filled) // 3),
+            "status": "filled" if filled == "3" else "rejected", "retries": 0, "fees": "0.65",
+            "issued_at": f"2026-11-20T{hour}:05:00Z", **more,
+        }  # fmt: skip
+        return HistoryRow(table="executions", event_id=f"{command}-{filled}", row=facts)
+
+    rows = [
+        row("C-1", 15, "3", slippage_money="7.5", slippage_bps="12.5", delay_s="1.25", retries=2),
+        row("C-2", 15, "3", slippage_money="-1", slippage_bps="-2", delay_s="0.5"),
+        row("C-3", 15, "0"),
+        row("C-4", 16, "1", status="partially_filled", slippage_money="1", slippage_bps="3", delay_s="9"),
+        row("C-4", 16, "3", slippage_money="2", slippage_bps="4", delay_s="60"),
+        row("C-5", 15, "3", symbol="QQQ", broker=None),
+        row("C-6", 15, "3", currency="EUR", slippage_money="5", slippage_bps="1"),
+        row("C-7", 15, "3", account="other"),
+    ]
+    bigquery_history.append(rows, NOW)
+    sql = "SELECT * FROM `{dataset}.execution_statistics` WHERE account = 'demo'"
+    viewed = {(r["symbol"], r["broker"], r["hour"], r["currency"]): r for r in bigquery_history.query(sql)}
+    read = ExecutionLog(bigquery_history).read("demo", NOW - timedelta(days=1))
+    found = statistics(read, [By.SYMBOL, By.BROKER, By.HOUR], ZoneInfo("UTC"))
+    summed = {(*one.key, one.currency): one for one in found}
+    assert len(summed) == 4
+    assert viewed.keys() == summed.keys()
+    for key, one in summed.items():
+        for name in ("commands", "filled", "rejected", "most_retries", "slippage_money", "fees"):
+            assert viewed[key][name] == getattr(one, name), (key, name)
+        for name in (
+            "filled_pct",
+            "slippage_bps",
+            "worst_slippage_bps",
+            "delay_s",
+            "worst_delay_s",
+            "retries",
+        ):
+            ours, theirs = getattr(one, name), viewed[key][name]
+            assert (ours is None) is (theirs is None), (key, name)
+            assert ours is None or abs(ours - Decimal(str(theirs))) < Decimal("1e-8"), (key, name)
+    assert (summed["SPY", "paper", 15, "USD"].commands, summed["SPY", "paper", 16, "USD"].delay_s) == (3, 60)
 
 
 @pytest.mark.emulators

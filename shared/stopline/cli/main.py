@@ -57,6 +57,9 @@ COMMANDS = {
     "reduce": Entry(
         "stopline.cli.reduce", "reduce", "Preview what to close until a target holds, and close it."
     ),
+    "executions": Entry(
+        "stopline.cli.executions", "executions", "Show how close commands were executed, and sum it up."
+    ),
     "quarantine": Entry("stopline.cli.quarantine", "quarantine", "Look at messages that were refused."),
     "dead-letters": Entry(
         "stopline.cli.dead_letters", "dead_letters", "Messages that were given up: look, bring back, drop."

@@ -8,7 +8,9 @@ from stopline.model.closing_state import ClosingState, Sent
 from stopline.model.fill import Fill
 from stopline.model.ids import digest
 from stopline.model.messages import Alert, HistoryRow
+from stopline.ports import History, Where
 from stopline.rules.closing_alerts import large_slippage
+from stopline.rules.execution_statistics import Row
 from stopline.rules.executions import facts, with_fills
 from stopline.service.books import FillLog
 from stopline.service.history_rows import table_row
@@ -67,3 +69,24 @@ def _rows(account: str, sent: Sent, now: datetime) -> Sequence[HistoryRow]:
         )
         for leg in sent.legs
     ]
+
+
+class ExecutionLog:
+    """Reads the execution log back."""
+
+    def __init__(self, history: History) -> None:
+        self._history = history
+
+    def read(self, account: str | None, since: datetime) -> list[Row]:
+        """Return the rows of an account, or of all, whose command was made since a moment, oldest first. One of each
+        command and leg: the one that knows the most fills, as the view `executions_latest` has it. Raises Unavailable.
+        """
+        where = [Where("issued_at", ">=", since)]
+        if account is not None:
+            where.append(Where("account", "==", account))
+        latest: dict[tuple[str, str, str], Row] = {}
+        for row in self._history.read("executions", where):
+            key = row["account"], row["command_id"], row["symbol"]
+            if key not in latest or row["filled_quantity"] > latest[key]["filled_quantity"]:
+                latest[key] = row
+        return sorted(latest.values(), key=lambda row: (row["issued_at"], row["command_id"], row["symbol"]))
