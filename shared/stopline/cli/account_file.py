@@ -14,6 +14,7 @@ from stopline.model.wire import describe
 from stopline.rules.breakers import check_settings
 from stopline.rules.exit_plan import check_exits
 from stopline.rules.limits import check_overrides
+from stopline.rules.reduction_watch import check_reductions
 
 MAX_BYTES = 64 * 1024
 MAX_DEPTH = 16
@@ -92,6 +93,7 @@ def make_account(facts: Mapping[str, Any], where: str = "account") -> Account:
         raise Rejected("BAD_ACCOUNT", f"{where}: {describe(problem)}") from None
     check_capital(account)
     faults = [*check_overrides(account), *check_exits(account), *check_settings(account.trading)]
+    faults += check_reductions(account)
     if faults:
         raise Rejected("BAD_ACCOUNT", f"{where}: {'; '.join(faults)}")
     return account

@@ -22,6 +22,7 @@ from stopline.model.measure_settings import MeasureSettings
 from stopline.model.recipients import Recipients
 from stopline.model.reconcile_settings import ReconcileSettings
 from stopline.model.rights import Rights
+from stopline.model.reduction import Reduction
 from stopline.model.risk_settings import RiskSettings
 from stopline.model.sizing_settings import SizingSettings
 from stopline.model.text import Text
@@ -81,6 +82,7 @@ class Account(Message):
     brokers: tuple[Name, ...] = Field(default=("paper",), min_length=1, max_length=32)
     exits: ExitSettings = Field(default_factory=ExitSettings)
     closing: ClosingSettings = Field(default_factory=ClosingSettings)
+    reductions: dict[Name, Reduction] = Field(default_factory=dict, max_length=50)  # by limit or breaker
     note: Text = ""
     grants: dict[Id, Rights] = Field(
         default_factory=dict, max_length=200

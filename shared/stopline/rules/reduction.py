@@ -1,6 +1,7 @@
 """The emergency reduction plan: which trades to close, in which order and how far, until a target holds.
 
-The plan closes whole units of trades, so a spread is never left with one leg. Each step takes the trade that frees most
+The plan closes whole units of trades, so a spread is never left with one leg; one that has lost a part of a leg is closed as
+a whole. Each step takes the trade that frees most
 of the measure for what crossing the spread costs; the last one is cut to the fewest units that do. It is a preview:
 nothing is sent by it. What cannot be valued is UNKNOWN: its trade is no candidate and is named, and a measure
 with an unknown part is unknown, so that no target is called reached.
@@ -125,7 +126,7 @@ class _Planner:
         steps: list[ReductionStep] = []
         for one in self._candidates.values():
             one.freed = self._freed(one, one.units)
-        while self._known() > self._target or after is None:
+        while self._known() > self._target:
             best = max((c for c in self._candidates.values() if c.freed), key=_worth, default=None)
             if best is None or best.freed is None or best.freed <= 0:
                 break
@@ -149,6 +150,9 @@ class _Planner:
         groups, cost, missing = set(), ZERO, ""
         size = trade.quantity or Decimal(1)
         held = [divide(abs(leg.quantity) * size, abs(leg.most)) for leg in trade.legs if leg.is_open]
+        unit = (
+            held[0] if all(units == held[0] for units in held) else Decimal(1)
+        )  # unequal legs go as a whole
         for leg in trade.legs:
             contract, quantity = leg.instrument, leg.quantity
             if not quantity:
@@ -157,18 +161,15 @@ class _Planner:
             groups.add(group)
             known = self._held[group].get(contract.symbol, (contract, ZERO))[1]
             self._held[group][contract.symbol] = (contract, known + quantity)
-            each[contract.symbol] += divide(quantity, held[0])
+            each[contract.symbol] += divide(quantity, unit)
             crossing = self._crossing(contract, abs(quantity))
             missing = missing or ("" if crossing is not None else f"no price of {contract.symbol}")
             cost += crossing or ZERO
         if missing:
             self._left_out.append((trade.trade_id, missing))
-        elif any(units != held[0] for units in held):
-            self._left_out.append((trade.trade_id, "its legs are of unequal size: close it by hand"))
         else:
-            per_unit = divide(cost, held[0])
             self._candidates[trade.trade_id] = _Candidate(
-                trade, held[0], dict(each), per_unit, groups=frozenset(groups)
+                trade, unit, dict(each), divide(cost, unit), groups=frozenset(groups)
             )
 
     def _crossing(self, contract: Instrument, units: Decimal) -> Decimal | None:

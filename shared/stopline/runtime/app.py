@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from stopline.model.closing import CLOSINGS_TOPIC
 from stopline.model.messages import Effect
 from stopline.model.recipients import Recipients
+from stopline.model.reduction import REDUCTIONS_TOPIC
 from stopline.ports import Beacon, Bus, Channel, Clock, History, Store
 from stopline.runtime.quotas import Quotas
 from stopline.service.accounts import AccountReader
@@ -89,9 +90,12 @@ class App:
             "controls": self._set_trading_state,
             "notices": self._tell,
             CLOSINGS_TOPIC: self._close,
+            REDUCTIONS_TOPIC: self._reduce,
             JOURNAL_TOPIC: self._record,
         }
         self.relay = Relay(ports.bus, local)
+=======
+>>>>>>> f87d083 (A limit or breaker runs the reduction plan that people preview, once a second reading agrees; a missing price closes nothing else)
         self.accounts = AccountReader(ports.store, ports.clock)
         self.quarantine = Quarantine(ports.store, self.relay, ports.clock)
         self.quotas = Quotas(ports.clock)
@@ -105,8 +109,12 @@ class App:
     def _close(self, effect: Effect) -> None:
         self.closer.carry_out(effect)
 
+<<<<<<< HEAD
     def _record(self, effect: Effect) -> None:
         self.journals.carry_out(effect)
+
+    def _reduce(self, effect: Effect) -> None:
+        self.reducer.carry_out(effect)
 
     def _tell(self, effect: Effect) -> None:
         """Deliver a notice here where there are channels; else have the function deliver it that has them."""
@@ -219,7 +227,7 @@ class App:
     def reducer(self) -> Reducer:
         from stopline.service.reduce import Reducer
 
-        return Reducer(self.books, self.marks, self.closer, self.clock)
+        return Reducer(self.accounts, self.books, self.marks, self.closer, self.relay, self.clock)
 
     @cached_property
     def closings(self) -> Aggregates[ClosingState]:

@@ -9,6 +9,7 @@ from stopline.model.messages import Effect
 from stopline.model.wire import canonical, validate
 from stopline.ports import Clock, Create, Path, Store, Update
 from stopline.rules.exit_plan import check_exits
+from stopline.rules.reduction_watch import check_reductions
 from stopline.service.accounts import account_path, read_account
 from stopline.service.history_rows import audit_row
 from stopline.service.journal import journal_effect
@@ -26,7 +27,7 @@ class AccountWriter:
     def create(self, account: Account, actor: str) -> Account:
         """Write a new account. Raises AlreadyExists when the name is taken."""
         check_capital(account)
-        _check_exits(account)
+        _check_closing(account)
         effects = self._audit(account, "account_created", actor)
         self._store.commit([Create(account_path(account.account), self._fields(account, effects))])
         self._relay.publish(effects)
@@ -43,7 +44,7 @@ class AccountWriter:
         edited = edit(before).model_copy(update={"account": name, "version": before.version + 1})
         after = validate(Account, edited.model_dump(mode="json"))
         check_capital(after)
-        _check_exits(after)
+        _check_closing(after)
         self._check_method(before, after)
         due = self._relay.unpublished(decode_outbox(document.data))  # of an earlier change: not to be lost
         effects = (*due, *self._audit(after, "account_changed", actor))
@@ -88,7 +89,10 @@ class AccountWriter:
         }
 
 
-def _check_exits(account: Account) -> None:
+def _check_closing(account: Account) -> None:
     faults = check_exits(account)
     if faults:
         raise Rejected("BAD_EXITS", "; ".join(faults)[:800])
+    faults = check_reductions(account)
+    if faults:
+        raise Rejected("BAD_REDUCTIONS", "; ".join(faults)[:800])

@@ -25,6 +25,7 @@ from stopline.rules.breakers import MONEY_BREAKERS, advance
 from stopline.rules.figures import Figures, Market, Rate, Valued, figures
 from stopline.rules.limits import Action, Level, Reading, readings
 from stopline.rules.net_greeks import AccountGreeks
+from stopline.rules.reduction_watch import watch_reductions
 from stopline.rules.text_parts import amount
 from stopline.rules.trade_watch import Index
 from stopline.rules.watch import blind_spots, data_alert, gone_alerts, limit_alerts, watch
@@ -222,10 +223,11 @@ def _decide(
     if about_data:
         alerts.append(about_data)
     tripped, moves = advance(MONEY_BREAKERS, account.trading, old.breakers, money_facts(numbers, read), now)
+    reductions = watch_reductions(account, read, tripped, moves, old.reducing, numbers.equity, cause, now)
     exits = watch_exits(old, cause)
     alerts += exits.alerts
     due = (now - old.as_of).total_seconds() >= account.risk_interval_s or book.revision != old.book_revision
-    due = due or exits.is_due(now - old.as_of)
+    due = due or exits.is_due(now - old.as_of) or reductions.standing != old.reducing
     if before is not None and not (alerts or moves or due or force):
         return None
     checkup = exits.checkup()
@@ -254,9 +256,11 @@ def _decide(
         trades=followed.trades,
         lifecycle=lifecycle.standing,
         exits=checkup.exits,
+        reducing=reductions.standing,
     )
     effects = [*_alert_effects(alerts), *_action_effects(account, read, old, cause), *exits.effects]
-    effects += breaker_effects(account.account, moves, cause, now)
+    effects += breaker_effects(account.account, reductions.moves, cause, now)
+    effects += reductions.effects
     if snapshot:
         effects.append(history_effect(account.account, [_snapshot_row(numbers, state)]))
     if followed.rows:

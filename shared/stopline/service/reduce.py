@@ -1,4 +1,6 @@
-"""Preview an emergency reduction of an account, and carry it out through its closings."""
+"""Preview an emergency reduction of an account, and carry it out through its closings: one plan for people, limits and
+breakers.
+"""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -7,22 +9,38 @@ from stopline.ledger.book import Book
 from stopline.model.account import Account
 from stopline.model.closing import CloseRequest, Urgency
 from stopline.model.ids import Id, Name, digest
+from stopline.model.messages import Effect
+from stopline.model.reduction import ReductionRequest
 from stopline.model.times import utc_text
+from stopline.model.wire import validate
 from stopline.ports import Clock
+from stopline.rules.closing_alerts import reduction_alert
 from stopline.rules.reduction import Measure, ReductionPlan, plan_reduction
+from stopline.service.accounts import AccountReader
 from stopline.service.aggregate import Aggregates
 from stopline.service.close_book import Closer
 from stopline.service.evaluate import exchange_rate
 from stopline.service.marks import MarkTable, is_usable
+from stopline.service.outbox import Relay
 
 
 class Reducer:
     """Plans reductions for people and breakers. A plan is worked out from usable prices only."""
 
-    def __init__(self, books: Aggregates[Book], marks: MarkTable, closer: Closer, clock: Clock) -> None:
+    def __init__(
+        self,
+        accounts: AccountReader,
+        books: Aggregates[Book],
+        marks: MarkTable,
+        closer: Closer,
+        relay: Relay,
+        clock: Clock,
+    ) -> None:
+        self._accounts = accounts
         self._books = books
         self._marks = marks
         self._closer = closer
+        self._relay = relay
         self._clock = clock
 
     def plan(self, account: Account, measure: Measure, target: Decimal) -> ReductionPlan:
@@ -60,3 +78,19 @@ class Reducer:
         ]
         self._closer.ask(*requests)
         return requests
+
+    def carry_out(self, effect: Effect) -> None:
+        """Reduce as a limit or breaker asked for (the relay's local topic `reductions`), and tell people what is closed and
+        how far that gets. One that is on its way is not begun twice.
+        """
+        request = validate(ReductionRequest, effect.body)
+        account = self._accounts.require(request.account)
+        on_its_way = [asked.request.rule for asked in self._closer.read(account.account).open_requests]
+        if request.name in on_its_way:
+            return
+        plan = self.plan(account, Measure(request.by), request.target)
+        if plan.reached and not plan.steps:
+            return
+        self.execute(account, plan, request.name, request.request_id)
+        told = reduction_alert(account, request, plan, self._clock.now())
+        self._relay.publish([Effect(told.alert_id, "alerts", account.account, told.model_dump(mode="json"))])

@@ -14,6 +14,7 @@ from stopline.model.times import utc_text
 from stopline.ports import Clock, Data, Store
 from stopline.rules.breakers import Tripped
 from stopline.rules.limits import Level
+from stopline.rules.reduction_watch import Reducing
 from stopline.rules.track import DayStart, Track
 from stopline.rules.trade_watch import TradeWatch
 from stopline.rules.watch import Watched
@@ -55,6 +56,7 @@ class RiskState:
         default_factory=dict
     )  # what people were told of options, since when
     exits: AccountExits = field(default_factory=AccountExits)
+    reducing: Mapping[str, Reducing] = field(default_factory=dict)  # by limit or breaker
 
     @property
     def level(self) -> Level:
@@ -94,6 +96,7 @@ class RiskCodec:
             "lifecycle": {key: utc_text(since) for key, since in sorted(state.lifecycle.items())},
             "trades": {id_: _seen(trade) for id_, trade in sorted(state.trades.items())},
             "exits": encode_exits(state.exits),
+            "reducing": encode_reducing(state.reducing),
         }
         return {
             "account": state.account,
@@ -134,6 +137,7 @@ class RiskCodec:
             },
             trades={id_: _read_seen(*item) for id_, item in body.get("trades", {}).items()},
             exits=decode_exits(body.get("exits")),
+            reducing=decode_reducing(body.get("reducing", {})),
         )
 
 
@@ -153,6 +157,20 @@ def decode_breakers(data: Mapping[str, list[Any]]) -> dict[str, Tripped]:
         name: Tripped(datetime.fromisoformat(since), confirmed, good)
         for name, (since, confirmed, good) in data.items()
     }
+
+
+def encode_reducing(standing: Mapping[str, Reducing]) -> dict[str, list[str | None]]:
+    """Write reductions that stand as plain data."""
+    return {
+        name: [utc_text(one.since), utc_text(one.asked_at) if one.asked_at else None]
+        for name, one in sorted(standing.items())
+    }
+
+
+def decode_reducing(data: Mapping[str, list[str | None]]) -> dict[str, Reducing]:
+    """Read what `encode_reducing` wrote."""
+    times = {name: [datetime.fromisoformat(at) if at else None for at in item] for name, item in data.items()}
+    return {name: Reducing(since, asked_at) for name, (since, asked_at) in times.items() if since is not None}
 
 
 def _blind(body: Any, as_of: datetime) -> dict[str, datetime]:

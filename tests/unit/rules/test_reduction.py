@@ -82,6 +82,13 @@ def test_a_trade_without_a_price_is_named_and_the_target_is_not_called_reached()
     assert len(found.steps) == 1
 
 
+def test_one_missing_price_does_not_close_everything_else() -> None:
+    """Domain 2.4: what is known is within the target, so nothing is closed for what is not known."""
+    quotes = {symbol: quote for symbol, quote in QUOTES.items() if symbol != "SPY"}
+    found = plan([*spread(1, 3), trade(31, 50, 100)], 3000, quotes=quotes)
+    assert (found.steps, found.reached) == ((), False)
+
+
 def test_heat_is_what_can_still_be_lost_from_the_marks() -> None:
     """A 10-point spread that is worth 2 points can lose 8 more."""
     assert plan(spread(1, 10), 0, Measure.HEAT).before == 8000
@@ -123,3 +130,12 @@ def test_a_plan_does_what_it_says_and_no_more(
     assert plan([*fills, *done], 10**9, measure).before == found.after
     if found.steps:
         assert sum(step.freed for step in found.steps[:-1]) < found.before - target
+
+
+def test_a_spread_that_has_lost_a_part_of_a_leg_is_closed_as_a_whole() -> None:
+    """Issue 7.4: an orphan leg is what an emergency is about; it is not left for later."""
+    sold = trade(9, -4, 8, instrument=option(5990), group_id="G-1")
+    found = plan([*spread(1, 10), sold], 0)
+    [step] = found.steps
+    assert (step.held, step.leave, found.reached, found.left_out) == (1, 0, True, ())
+    assert [(leg.side, leg.quantity) for leg in step.legs] == [("BUY", 10), ("SELL", 6)]
