@@ -25,6 +25,9 @@ class RequestStatus(StrEnum):
 class Asked(Message):
     """A close request, and how far it is. `waits`: why nothing can be sent now; empty when something can.
 
+    `confirmed_at`: the moment of the brokers' statements, later than `ended_at`, that agree with what the fills have
+    proven; `confirmed_by` names them.
+
     Of a trade: `units` had to go of each position when it was asked for, and `done` were executed by commands that are
     no longer kept and did not name the trade's group.
     """
@@ -33,6 +36,8 @@ class Asked(Message):
     status: RequestStatus = RequestStatus.CLOSING
     since: UtcText
     ended_at: UtcText | None = None
+    confirmed_at: UtcText | None = None
+    confirmed_by: Text = ""
     waits: Text = ""
     units: dict[str, DecimalText] = Field(default_factory=dict)
     done: dict[str, DecimalText] = Field(default_factory=dict)
@@ -133,3 +138,9 @@ class ClosingState(Message):
     @property
     def open_requests(self) -> list[Asked]:
         return [asked for asked in self.asked.values() if asked.status is RequestStatus.CLOSING]
+
+    @property
+    def unconfirmed(self) -> list[Asked]:
+        """The requests that the fills have closed, and no statement of the brokers since."""
+        closed = (asked for asked in self.asked.values() if asked.status is RequestStatus.CLOSED)
+        return [asked for asked in closed if asked.confirmed_at is None]

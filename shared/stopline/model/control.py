@@ -46,12 +46,18 @@ class CloseOrder(Message):
 
 
 class Closing(Message):
-    """A flatten under way: it is FLAT only when the fills have made it so."""
+    """A flatten under way: it is FLAT only when the fills have made it so.
+
+    `confirmed_at`: the moment of the brokers' statements that agree, later than `flat_at`; `confirmed_by` names them. None
+    as long as there was none.
+    """
 
     epoch: int
     status: ClosingStatus
     since: UtcText
     flat_at: UtcText | None = None
+    confirmed_at: UtcText | None = None
+    confirmed_by: Text = ""
     book_revision: int = 0  # of the book that it was worked out from: an older one has nothing to say
     sent: int = 0  # close commands so far: their serial number, which no reopened position starts again
     orders: dict[str, CloseOrder] = Field(default_factory=dict)  # by position key

@@ -20,10 +20,23 @@ from stopline.rules.collar import limit_price
 
 
 @dataclass(frozen=True, slots=True)
+class Stated:
+    """What the brokers' statements say. `agreed_at`: the moment up to which all of them are complete and agree with the
+    book, None where they do not; `by`: which. `denied`: what they show although the book is flat; empty where nothing.
+    """
+
+    agreed_at: datetime | None = None
+    by: str = ""
+    denied: str = ""
+
+
+NOTHING = Stated()
+
+
+@dataclass(frozen=True, slots=True)
 class Situation:
     """What a closing is worked out from. `quotes` are those young enough to trade by, `trading` tells whether the
     account's market is open, `halted` whether the trading state says that a position must go; `whole`: all of them.
-    `denied`: what a broker's statement shows although the book is flat.
     """
 
     book: Book
@@ -35,7 +48,7 @@ class Situation:
     halted: Callable[[Position], bool] = lambda _: False
     whole: bool = False
     halting: bool = False
-    denied: str = ""
+    stated: Stated = NOTHING
 
 
 def command_of(s: Situation, account: str, id_: str, action: CommandAction, reason: str) -> Command:

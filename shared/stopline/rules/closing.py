@@ -8,7 +8,7 @@ cover them follow when the fills have bought those back, or go with them in one 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal, localcontext
 
 from stopline.model.closing import CloseRequest
@@ -240,6 +240,13 @@ class _Round:
                 update = {"status": RequestStatus.CLOSED, "ended_at": s.now, "waits": ""}
                 self._asked[id_] = asked.model_copy(update=update)
                 self._alerts.append(alerts.closed(self._asked[id_], s.now))
+            elif (
+                asked.status is RequestStatus.CLOSED
+                and asked.confirmed_at is None
+                and self._confirms(asked.ended_at)
+            ):
+                update = {"confirmed_at": s.stated.agreed_at, "confirmed_by": s.stated.by}
+                self._asked[id_] = asked.model_copy(update=update)
         if self._halt is not None and s.halting:
             self._halt = self._proven(self._halt)
         self._tell(alerts.overfilled(self._account, self._sent.values(), s.now))
@@ -249,19 +256,28 @@ class _Round:
         s = self._s
         held = [one.position.key for one in self._found.values() if s.halted(one.position)]
         out = {leg.key: sent for sent in self._sent.values() if sent.ended_at is None for leg in sent.legs}
-        if s.denied:
-            found = alerts.denied(self._account, halt, s.denied, s.now)
-            self._tell([(f"denied:{halt.epoch}:{s.denied}", found)])
-        if held or s.denied:
+        denied = s.stated.denied
+        if denied:
+            found = alerts.denied(self._account, halt, denied, s.now)
+            self._tell([(f"denied:{halt.epoch}:{denied}", found)])
+        if held or denied:
             update: dict[str, object] = {"status": ClosingStatus.CLOSING, "flat_at": None}
+            update |= {"confirmed_at": None, "confirmed_by": ""}
         else:
             update = {"status": ClosingStatus.FLAT, "flat_at": halt.flat_at or s.now}
             if halt.flat_at is None:
                 self._alerts.append(alerts.flat(self._account, halt, s.now))
+            elif halt.confirmed_at is None and self._confirms(halt.flat_at):
+                update |= {"confirmed_at": s.stated.agreed_at, "confirmed_by": s.stated.by}
         update["sent"] = halt.sent + sum(1 for c in self._commands if c.action is CommandAction.CLOSE)
         update["book_revision"] = s.book.revision
         update["orders"] = {key: _order(out[key], key) for key in held if key in out}
         return halt.model_copy(update=update)
+
+    def _confirms(self, ended_at: datetime | None) -> bool:
+        """Tell whether the brokers' statements agree, and are of after the fills have proven it."""
+        agreed_at = self._s.stated.agreed_at
+        return agreed_at is not None and ended_at is not None and agreed_at > ended_at
 
     def _note_waits(self, waits: Mapping[str, str]) -> None:
         """Note why requests wait, and tell it once a request and reason, where nothing of it can be sent."""

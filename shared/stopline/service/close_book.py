@@ -26,7 +26,7 @@ from stopline.model.prices import Quote
 from stopline.model.times import utc_text
 from stopline.model.wire import validate
 from stopline.ports import Clock, Where
-from stopline.rules.close_order import Situation
+from stopline.rules.close_order import Situation, Stated
 from stopline.rules.closing import Step, advance
 from stopline.rules.closing_sent import with_report
 from stopline.service.accounts import AccountReader
@@ -189,13 +189,21 @@ class Closer:
             halted=halted,
             whole=_flattens(everywhere) or _flattens(own),
             halting=_is_halting(everywhere, own),
-            denied=self._denied(name) if not book.open_positions() else "",
+            stated=self._stated(name, account, book),
         )
 
-    def _denied(self, account: str) -> str:
-        """Say what a broker's statement shows although the book is flat; empty where nothing speaks against it."""
-        found = self._statements(account)
-        return "; ".join(f"{symbol}: {why}" for symbol, why in found.blocked.items())[:300] if found else ""
+    def _stated(self, name: str, account: Account | None, book: Book) -> Stated:
+        """Return what the brokers' statements say: which speak against a flat book, and up to when all agree with it."""
+        found = self._statements(name)
+        if found is None:
+            return Stated()
+        denied = "" if book.open_positions() else "; ".join(f"{s}: {why}" for s, why in found.blocked.items())
+        told = {b: found.reported.get(b) for b in (account.brokers if account else found.reported)}
+        complete = [one.complete_at for one in told.values() if one and one.complete_at]
+        if found.breaks or found.waits or len(complete) < len(told):
+            return Stated(denied=denied[:300])
+        by = ", ".join(f"{broker} {one.statement_id}" for broker, one in told.items() if one)
+        return Stated(min(complete, default=None), by[:300], denied)
 
     def _quotes(self, account: Account | None) -> Mapping[str, Quote]:
         """Return the prices that are young enough to trade by. Without any a halt closes at the market all the same."""
@@ -218,6 +226,7 @@ class Closer:
         alerts = [*step.alerts, *slipped]
         effects += [_alert_effect(alert) for alert in alerts]
         rows += [_proof(state, alert, now) for alert in alerts if alert.kind in ("flat", "closed")]
+        rows += _confirmations(stored, state, now)
         effects += [history_effect(state.account, rows[at : at + 500]) for at in range(0, len(rows), 500)]
         return Change(state, effects)
 
@@ -232,8 +241,8 @@ def _flattens(standing: Standing) -> bool:
 
 
 def _is_active(state: ClosingState) -> bool:
-    """Tell whether there is something to close, to wait for or to log."""
-    return bool(state.open_requests or state.sent)
+    """Tell whether there is something to close, to wait for, to log or to confirm."""
+    return bool(state.open_requests or state.sent or state.unconfirmed)
 
 
 def _command_effect(command: Command) -> Effect:
@@ -248,4 +257,27 @@ def _proof(state: ClosingState, alert: Alert, now: datetime) -> HistoryRow:
     epoch = state.halt.epoch if state.halt else 0
     return audit_row(
         alert.alert_id, account_scope(state.account), alert.kind, "stopline", "the fills prove it", now, epoch
+    )
+
+
+def _confirmations(before: ClosingState | None, after: ClosingState, now: datetime) -> list[HistoryRow]:
+    """Return the audit rows of what brokers' statements have newly confirmed."""
+    rows = []
+    known_halt = before.halt.confirmed_at if before and before.halt else None
+    if after.halt and after.halt.confirmed_at and after.halt.confirmed_at != known_halt:
+        ids = "halt_confirmed", after.account, str(after.halt.epoch), utc_text(after.halt.confirmed_at)
+        rows.append(_confirmed(after, digest(*ids), after.halt.confirmed_by, now))
+    for id_, asked in after.asked.items():
+        known = before.asked.get(id_) if before else None
+        if asked.confirmed_at and not (known and known.confirmed_at):
+            ids = "close_confirmed", after.account, id_, utc_text(asked.confirmed_at)
+            rows.append(_confirmed(after, digest(*ids), f"{id_}: {asked.confirmed_by}", now))
+    return rows
+
+
+def _confirmed(state: ClosingState, event_id: str, by: str, now: datetime) -> HistoryRow:
+    epoch = state.halt.epoch if state.halt else 0
+    scope = account_scope(state.account)
+    return audit_row(
+        event_id, scope, "close_confirmed", "stopline", f"the statements agree: {by}", now, epoch
     )

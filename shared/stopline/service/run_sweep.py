@@ -102,6 +102,7 @@ class Sweeper:
             return
         if sweep.account:  # a statement of it came
             self._raise([self._reconciler.run(sweep, ())])
+            self._closer.advance(sweep.account)  # the statement may prove or deny what was closed
             return
         faults: list[str | None] = []
         failed = self.flush(now)  # by account; of none: the round's own

@@ -6,9 +6,14 @@ from typing import Any
 
 import pytest
 
+from stopline.model.closing import CloseRequest
 from stopline.model.closing_settings import ClosingSettings
+from stopline.model.closing_state import RequestStatus
 from stopline.model.control import Closing, ClosingStatus, ControlRequest
-from stopline.model.messages import ExecutionReport
+from stopline.model.messages import ExecutionReport, Sweep, SweepKind
+from stopline.model.statement import Statement
+from stopline.model.times import utc_text
+from stopline.model.wire import validate
 from stopline.ports import Unavailable
 from stopline.rules.closing_sent import GRACE
 from stopline.runtime.app import App
@@ -303,11 +308,102 @@ def test_a_statement_that_still_shows_units_keeps_a_kill_from_being_flat(world: 
     app, _ = world.instance()
     act(app, "kill", "r-1")
     advance(app)
-    app.closer._denied = lambda account: "SPY: the broker holds 3, we none"  # type: ignore[method-assign]
     flatten(world)
+    assert advance(app).status is ClosingStatus.FLAT
+    statement(world, app, [{"symbol": "SPY", "quantity": "3"}], 90)
+    sweep(world, app, 31)  # it is compared when no fill can be on its way any more
     assert advance(app).status is ClosingStatus.CLOSING
-    assert "not_flat" in {a["kind"] for a in world.bus.bodies("alerts") if a["severity"] == "critical"}
-    assert advance(world.instance()[0]).status is ClosingStatus.FLAT
+    [told] = [a for a in world.bus.bodies("alerts") if a["kind"] == "not_flat"]
+    assert (told["severity"], "the broker holds 3, we none" in told["summary"]) == ("critical", True)
+    for _ in range(2):
+        statement(world, app, [], 31)
+        sweep(world, app, 31)
+    again = advance(world.instance()[0])
+    assert again.status is ClosingStatus.FLAT
+    assert again.flat_at is not None
+    assert again.confirmed_at is not None
+    assert again.confirmed_at > again.flat_at
+
+
+def statement(world: World, app: App, held: list[dict[str, str]], after: float) -> None:
+    """Take a broker's statement, and the sweep that it causes."""
+    now = world.wait(after)
+    facts = {"statement_id": f"S-{now:%H%M%S}", "broker": "paper", "account": "demo"}
+    app.statement_recorder.record(validate(Statement, {**facts, "as_of": utc_text(now), "positions": held}))
+    app.sweeper.run(Sweep(kind=SweepKind.RECONCILE, account="demo"), now, "m-s")
+
+
+def sweep(world: World, app: App, after: float) -> None:
+    app.sweeper.run(Sweep(kind=SweepKind.RISK), world.wait(after).replace(second=0, microsecond=0), "m-r")
+
+
+def test_the_next_statement_that_agrees_is_in_the_record_beside_the_proof_by_fills(world: World) -> None:
+    """Issue 7.3, R1.8: of the kill, and in the audit trail, once."""
+    app, _ = world.instance()
+    act(app, "kill", "r-1")
+    advance(app)
+    flatten(world)
+    flat = advance(app)
+    assert (flat.status, flat.confirmed_at) == (ClosingStatus.FLAT, None)
+    statement(world, app, [], 30)
+    found = app.closer.halt_of("demo")
+    assert found is not None
+    assert (found.flat_at, found.confirmed_at) == (flat.flat_at, world.clock.now())
+    assert found.confirmed_by == f"paper S-{world.clock.now():%H%M%S}"
+    statement(world, app, [], 30)
+    again = app.closer.halt_of("demo")
+    assert again is not None
+    assert again.confirmed_at == found.confirmed_at
+    rows = [r for body in world.bus.bodies("history") for r in body["rows"] if r["table"] == "audit"]
+    assert [r["row"]["event"] for r in rows].count("close_confirmed") == 1
+
+
+def test_a_statement_of_before_the_fills_confirms_nothing(world: World) -> None:
+    """One that was made while the positions were open says nothing about their end."""
+    app, _ = world.instance()
+    act(app, "kill", "r-1")
+    advance(app)
+    flatten(world)
+    flat = advance(app)
+    now = world.clock.now()
+    facts = {
+        "statement_id": "S-0",
+        "broker": "paper",
+        "account": "demo",
+        "as_of": utc_text(now),
+        "positions": [],
+    }
+    app.statement_recorder.record(validate(Statement, facts))
+    app.sweeper.run(Sweep(kind=SweepKind.RECONCILE, account="demo"), now, "m-s")
+    assert flat.flat_at == now
+    assert advance(app).confirmed_at is None
+
+
+def test_a_closed_request_is_confirmed_too_while_the_account_trades_on(world: World) -> None:
+    """Issue 7.3: what an exit has closed."""
+    app, _ = world.instance()
+    app.recorder.record([trade(40, 5, 100)], "m-40")
+    facts = {
+        "request_id": "x",
+        "account": "demo",
+        "symbol": "SPY",
+        "urgency": "now",
+        "rule": "stop_loss",
+        "reason": "x",
+    }
+    now = world.clock.now()
+    app.closer.ask(validate(CloseRequest, {**facts, "cause": "c", "requested_at": utc_text(now)}))
+    [close] = [o for o in world.bus.bodies("orders") if o["action"] == "close"]
+    sold = {"executed_at": world.wait(1), "order_id": close["command_id"]}
+    app.recorder.record([trade(41, -5, 99, **sold)], "m-41")
+    app.closer.advance("demo")
+    held = [
+        {"symbol": option(6000).symbol, "quantity": "-2"},
+        {"symbol": option(5990).symbol, "quantity": "2"},
+    ]
+    statement(world, app, held, 30)
+    [asked] = app.closer.read("demo").asked.values()
+    assert (asked.status, asked.confirmed_at) == (RequestStatus.CLOSED, world.clock.now())
 
 
 def test_a_halt_of_a_strategy_closes_that_strategy(world: World) -> None:
