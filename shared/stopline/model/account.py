@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from stopline.model.activity_settings import ActivitySettings
 from stopline.model.alert_settings import AlertSettings
 from stopline.model.calendars import Calendar, calendar
-from stopline.model.closing_settings import ClosingSettings
+from stopline.model.closing_settings import ClosingSettings, Reduction
 from stopline.model.decimals import DecimalText
 from stopline.model.errors import Rejected
 from stopline.model.exit_settings import ExitSettings
@@ -22,7 +22,6 @@ from stopline.model.measure_settings import MeasureSettings
 from stopline.model.recipients import Recipients
 from stopline.model.reconcile_settings import ReconcileSettings
 from stopline.model.rights import Rights
-from stopline.model.reduction import Reduction
 from stopline.model.risk_settings import RiskSettings
 from stopline.model.sizing_settings import SizingSettings
 from stopline.model.text import Text

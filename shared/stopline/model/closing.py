@@ -5,6 +5,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, model_validator
 
+from stopline.model.closing_settings import By
 from stopline.model.decimals import ZERO, DecimalText
 from stopline.model.ids import Id, Name, Symbol
 from stopline.model.text import Text
@@ -12,6 +13,7 @@ from stopline.model.times import UtcText
 from stopline.model.wire import Message
 
 CLOSE_REQUEST_TYPE: Final = "stopline.close_request.v1"
+REDUCTIONS_TOPIC: Final = "reductions"  # the same, for what is to be reduced
 CLOSINGS_TOPIC: Final = "closings"  # of effects: carried out where they are committed, see service/outbox.py
 
 Urgency = Literal["normal", "urgent", "now"]
@@ -77,3 +79,16 @@ class CloseRequest(Message):
         """What is closed, for people."""
         parts = (self.trade_id, self.symbol, self.underlying, self.strategy)
         return next((part for part in parts if part), self.account)
+
+
+class ReductionRequest(Message):
+    """A wish to reduce an account now. `name`: the limit or breaker that asks; `target` in money of the account."""
+
+    type: Literal["stopline.reduction.v1"] = "stopline.reduction.v1"
+    request_id: Id
+    account: Name
+    name: Name
+    by: By
+    target: DecimalText
+    reason: Text
+    cause: Text

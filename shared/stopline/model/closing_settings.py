@@ -8,6 +8,7 @@ from pydantic import Field
 from stopline.model.decimals import DecimalText
 from stopline.model.wire import Message
 
+By = Literal["margin", "exposure", "heat"]  # what a reduction brings down: rules/reduction.py
 Percent = Annotated[DecimalText, Field(gt=0, le=100)]
 
 
@@ -28,3 +29,10 @@ class ClosingSettings(Message):
     valid_s: Annotated[int, Field(ge=5, le=600)] = 30
     slippage_bps: Annotated[DecimalText, Field(ge=0)] = Decimal(100)
     slippage_money: Annotated[DecimalText, Field(ge=0)] = Decimal(50)
+
+
+class Reduction(Message):
+    """Close trades until the measure `by` is at most `to` percent of the equity; 0 closes all that it counts."""
+
+    by: By = "margin"
+    to: Annotated[DecimalText, Field(ge=0, le=1000)]

@@ -11,11 +11,11 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from stopline.model.account import Account
+from stopline.model.closing import REDUCTIONS_TOPIC, ReductionRequest
 from stopline.model.decimals import EXACT, ZERO, divide
 from stopline.model.ids import digest
 from stopline.model.limit_override import Action
 from stopline.model.messages import Effect
-from stopline.model.reduction import REDUCTIONS_TOPIC, ReductionRequest
 from stopline.rules.breakers import BREAKERS, CONFIRM_AFTER, Move, Tripped
 from stopline.rules.limit import Level, Reading, Scope
 from stopline.rules.limits import LIMITS, in_force

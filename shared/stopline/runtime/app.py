@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from stopline.model.closing import CLOSINGS_TOPIC
+from stopline.model.closing import CLOSINGS_TOPIC, REDUCTIONS_TOPIC
 from stopline.model.messages import Effect
 from stopline.model.recipients import Recipients
-from stopline.model.reduction import REDUCTIONS_TOPIC
 from stopline.ports import Beacon, Bus, Channel, Clock, History, Store
 from stopline.runtime.quotas import Quotas
 from stopline.service.accounts import AccountReader

@@ -7,15 +7,14 @@ from decimal import Decimal
 
 from stopline.ledger.book import Book
 from stopline.model.account import Account
-from stopline.model.closing import CloseRequest, Urgency
+from stopline.model.closing import CloseRequest, ReductionRequest, Urgency
 from stopline.model.ids import Id, Name, digest
 from stopline.model.messages import Effect
-from stopline.model.reduction import ReductionRequest
 from stopline.model.times import utc_text
 from stopline.model.wire import validate
 from stopline.ports import Clock
-from stopline.rules.closing_alerts import reduction_alert
 from stopline.rules.reduction import Measure, ReductionPlan, plan_reduction
+from stopline.rules.reduction_alert import reduction_alert
 from stopline.service.accounts import AccountReader
 from stopline.service.aggregate import Aggregates
 from stopline.service.close_book import Closer
