@@ -8,6 +8,7 @@ import click
 from rich.table import Table
 
 from stopline.cli.account_file import make_account, read_account_file, read_limits
+from stopline.cli.exit_tables import closings, strategy_exits, trade_exits
 from stopline.cli.failures import Failure
 from stopline.cli.show import cell, console, print_json, table
 from stopline.cli.world import actor, app_of
@@ -159,7 +160,7 @@ def account_and_status(app: App, name: str) -> tuple[Account, dict[str, Any]]:
     account = app.accounts.require(_name(name))
     controls = app.trading.read(GLOBAL), app.trading.read(account_scope(name))
     status = account_status(
-        account, app.books.read(name), app.risk_states.read(name), *controls, app.closer.halt_of(name)
+        account, app.books.read(name), app.risk_states.read(name), *controls, app.closer.read(name)
     )
     return account, status
 
@@ -209,6 +210,10 @@ def show_status(status: dict[str, Any], currency: str) -> None:
     if status["trades"]:
         out.print(trades_table(status["trades"]))
     risk = status["risk"]
+    exits = (risk or {}).get("exits") or {}
+    for found in (trade_exits(exits), strategy_exits(exits), closings(status["closings"])):
+        if found is not None:
+            out.print(found)
     if risk is None:
         out.print("P&L and limits: nothing was evaluated yet")
         return

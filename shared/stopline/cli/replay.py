@@ -28,7 +28,6 @@ from stopline.replay.engine import Replay
 from stopline.replay.instruments import plain_symbol
 from stopline.replay.result import AccountResult, ReplayResult, StateChange
 from stopline.replay.rows import FILL_HEADS, PRICE_HEADS, FillFile, PriceFile, Reading
-from stopline.replay.what_if import EXIT_KINDS, WhatIf, compare, without_exits
 
 DEFAULT_ACCOUNT = "replay"
 PRICE_MAX_AGE_S = 300  # files of minutes have gaps that feeds do not have
@@ -108,17 +107,26 @@ class Options:
     metavar="SETTING=VALUE",
     help="Change an exit, such as trades.stop_loss=2% or strategies.condors.giveback=30.",
 )
+@click.option(
+    "--vary",
+    metavar="SETTING=VALUE,VALUE",
+    help="With --what-if: once for each value of an exit, such as trades.trail.amount=1%,2%.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 @click.pass_context
-def replay(ctx: click.Context, /, as_json: bool, what_if: bool, **given: Any) -> None:
+def replay(ctx: click.Context, /, as_json: bool, what_if: bool, vary: str | None, **given: Any) -> None:
     """Run a past day out of CSV files through the risk desk; docs/replay.md says which files it takes.
 
     Exits with 1 when a published fill is not accounted for at the end.
     """
     options = Options(**given)
+    if vary is not None and not what_if:
+        raise Rejected("BAD_OPTION", "--vary needs --what-if: without it no exit is executed")
     if what_if:
-        ctx.exit(_what_if(options, as_json))
-    result = run_replay(options, None if as_json else _live)
+        from stopline.cli.what_if import run_what_if
+
+        ctx.exit(run_what_if(options, vary, as_json))
+    result = run_replay(options, None if as_json else live)
     if as_json:
         print_json(result.plain())
     else:
@@ -221,36 +229,6 @@ def _set_exit(facts: dict[str, Any], text: str) -> None:
     here[name] = {"true": True, "false": False}.get(value, value)
 
 
-def _what_if(options: Options, as_json: bool) -> int:
-    """Replay twice and show both side by side; return the exit code."""
-    without = run_replay(options, adapt=without_exits)
-    found = run_replay(options, engine_type=WhatIf)
-    lines = compare(without, found)
-    exits = [alert for alert in found.alerts if alert.kind in EXIT_KINDS]
-    if as_json:
-        numbers = [
-            {
-                "account": line.account,
-                "what": line.what,
-                "without": _text(line.without),
-                "with": _text(line.with_exits),
-                "difference": _text(line.difference),
-            }
-            for line in lines
-        ]
-        print_json({"without": without.plain(), "with": found.plain(), "compared": numbers})
-    else:
-        for alert in exits:
-            _live(alert)
-        heads = ("account", "what", "without exits", "with exits", "difference")
-        rows = [
-            (x.account, x.what, _text(x.without), _text(x.with_exits), _text(x.difference)) for x in lines
-        ]
-        console().print(table("what if", heads, rows, heads[2:]))
-    closes = without.conservation.closes and found.conservation.closes
-    return 0 if closes and not without.faults and not found.faults else 1
-
-
 def _maps(texts: Sequence[str]) -> dict[str, dict[str, str]]:
     maps: dict[str, dict[str, str]] = {kind: {} for kind in KINDS}
     for text in texts:
@@ -310,7 +288,7 @@ def _symbol(text: str | None) -> str | None:
     return symbol
 
 
-def _live(event: Alert | StateChange) -> None:
+def live(event: Alert | StateChange) -> None:
     """Print an alert or a trading state as it comes."""
     if isinstance(event, StateChange):
         what = f"{event.scope} is {event.state}, epoch {event.epoch}, by {event.actor}"

@@ -282,7 +282,7 @@ class Replay:
                 line = self._sessions.setdefault((name, session), SessionPnl(session))
                 day = book.day(session, own)
                 line.realised, line.fees = day.realised, day.fees
-        status = account_status(account, book, risk, *controls, app.closer.halt_of(name))
+        status = account_status(account, book, risk, *controls, app.closer.read(name))
         single = not (set(book.totals) - {own})
         sessions = [line for (owner, _), line in sorted(self._sessions.items()) if owner == name]
         for line in sessions:

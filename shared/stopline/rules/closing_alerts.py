@@ -5,6 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from stopline.ledger.book import Book
+from stopline.model.closing import CloseRequest
 from stopline.model.closing_settings import ClosingSettings
 from stopline.model.closing_state import Asked, Sent
 from stopline.model.control import Closing, account_scope
@@ -40,8 +41,7 @@ def closed(asked: Asked, now: datetime) -> Alert:
     return _about(
         asked,
         Severity.INFO,
-        f"{request.scope.capitalize()} {request.object} is closed{left}: "
-        f"the fills prove it, {seconds} s after {request.rule}",
+        f"{_named(request)} is closed{left}: the fills prove it, {seconds} s after {_rule(request)}",
         "",
         now,
         kind="closed",
@@ -55,7 +55,7 @@ def refused(asked: Asked, now: datetime) -> Alert:
     return _about(
         asked,
         Severity.CRITICAL,
-        f"{request.scope.capitalize()} {request.object} cannot be closed: there is no such trade",
+        f"{_named(request)} cannot be closed: there is no such trade",
         "Nothing was sent. Look at the book, and close by hand what must go.",
         now,
         kind="closing_refused",
@@ -68,11 +68,22 @@ def waiting(asked: Asked, now: datetime) -> Alert:
     return _about(
         asked,
         Severity.WARNING,
-        f"{request.scope.capitalize()} {request.object} should be closed ({request.rule}) and waits: {asked.waits}",
+        f"{_named(request)} should be closed ({_rule(request)}) and waits: {asked.waits}",
         "It is closed as soon as that is over.",
         now,
         kind="closing_waits",
     )
+
+
+def _named(request: CloseRequest) -> str:
+    """Name what is closed: `Trade 4f1c0e7a of condors`, `Position SPY`."""
+    if request.scope != "trade":
+        return f"{request.scope.capitalize()} {request.object}"
+    return f"Trade {request.object[:8]}{f' of {request.strategy}' if request.strategy else ''}"
+
+
+def _rule(request: CloseRequest) -> str:
+    return request.rule.replace("_", " ")
 
 
 def _about(

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from stopline.service.dispatch_alert import AlertDispatcher
     from stopline.service.end_session import Ended, SessionEnder
     from stopline.service.evaluate import Evaluator
+    from stopline.service.exit_desk import ExitDesk
     from stopline.service.factors import FactorReader
     from stopline.service.journal import Journals
     from stopline.service.keep_history import HistoryKeeper
@@ -143,6 +144,12 @@ class App:
 
         approvals = Approvals(self.store, self.clock)
         return AccountSettings(self.accounts, self.account_writer, approvals, self.ports.resume_people)
+
+    @cached_property
+    def exit_desk(self) -> ExitDesk:
+        from stopline.service.exit_desk import ExitDesk
+
+        return ExitDesk(self.accounts, self.account_writer, self.books, self.risk_states, self.clock)
 
     @cached_property
     def order_desk(self) -> OrderDesk:

@@ -8,7 +8,7 @@ import flask
 
 from stopline.model.control import GLOBAL, account_scope
 from stopline.rules import ack_links
-from stopline.runtime import alerts_api, lease_api, order_api, settings_api
+from stopline.runtime import alerts_api, exits_api, lease_api, order_api, settings_api
 from stopline.runtime.access import Access
 from stopline.runtime.app import App
 from stopline.runtime.auth import (
@@ -36,7 +36,7 @@ def _account(request: flask.Request, app: App, principal: Principal, name: str) 
     account = app.accounts.require(name)
     controls = app.trading.read(GLOBAL), app.trading.read(account_scope(name))
     book, risk, measured = app.books.read(name), app.risk_states.read(name), app.measured.read(name)
-    return answer(200, account_status(account, book, risk, *controls, app.closer.halt_of(name), measured))
+    return answer(200, account_status(account, book, risk, *controls, app.closer.read(name), measured))
 
 
 # To add one: a handler in a module of its own, and a line here.
@@ -45,6 +45,10 @@ ROUTES: Mapping[str, Mapping[str, Route]] = {
     "settings": {
         "GET": Route(("view",), settings_api.read),
         "PATCH": Route(("risk",), settings_api.change),
+    },
+    "exits": {
+        "GET": Route(("view",), exits_api.read),
+        "PATCH": Route(("trade", "risk"), exits_api.change),
     },
     "check": {"POST": Route(("trade", "view"), order_api.check)},
     "size": {"POST": Route(("trade", "view"), order_api.size)},

@@ -1,10 +1,12 @@
 """What an account holds and where it stands: one answer from the book, the risk document and the controls."""
 
+from datetime import datetime
 from typing import Any
 
 from stopline.ledger.book import Book
 from stopline.model.account import Account
-from stopline.model.control import GLOBAL, Closing, Control, account_scope, effective
+from stopline.model.closing_state import ClosingState
+from stopline.model.control import GLOBAL, Control, account_scope, effective
 from stopline.model.decimals import decimal_text
 from stopline.model.times import utc_text
 from stopline.service.books import describe_position
@@ -19,7 +21,7 @@ def account_status(
     risk: RiskState | None,
     everywhere: Control,
     own: Control,
-    closing: Closing | None = None,
+    closings: ClosingState | None = None,
     measured: Measured | None = None,
 ) -> dict[str, Any]:
     """Return the status as plain data: decimal text, None where UNKNOWN, times in UTC."""
@@ -32,7 +34,8 @@ def account_status(
         "trading_state": state.value,
         "epoch": epoch,
         "scopes": {GLOBAL: everywhere.state.value, account_scope(account.account): own.state.value},
-        "closing": closing.status.value if closing else None,
+        "closing": closings.halt.status.value if closings and closings.halt else None,
+        "closings": _closings(closings) if closings else [],
         "book_revision": book.revision if book else 0,
         "fills": book.fills if book else 0,
         "positions": [
@@ -49,6 +52,37 @@ def account_status(
         "risk": {**risk.shown, "as_of": utc_text(risk.as_of), "level": risk.level.value} if risk else None,
         "measures": {**measured.shown, "as_of": utc_text(measured.as_of)} if measured else None,
     }
+
+
+def _closings(state: ClosingState) -> list[dict[str, Any]]:
+    """Return what a halt and requests have closed or are to close: a halt of the present epoch first, then by age."""
+    found = []
+    if state.halt:
+        halt, since = state.halt, utc_text(state.halt.since)
+        facts = {
+            "object": "account",
+            "rule": "kill",
+            "status": halt.status.value,
+            "since": since,
+            "waits": "",
+        }
+        found.append({**facts, **_proof(halt.flat_at, halt.confirmed_at, halt.confirmed_by)})
+    for asked in sorted(state.asked.values(), key=lambda one: one.since):
+        request = asked.request
+        facts = {
+            "object": f"{request.scope} {request.object}",
+            "rule": request.rule,
+            "status": asked.status.value,
+            "since": utc_text(asked.since),
+            "waits": asked.waits,
+        }
+        found.append({**facts, **_proof(asked.ended_at, asked.confirmed_at, asked.confirmed_by)})
+    return found
+
+
+def _proof(ended: datetime | None, confirmed: datetime | None, by: str) -> dict[str, str | None]:
+    at = {"ended_at": ended, "confirmed_at": confirmed}
+    return {**{name: utc_text(moment) if moment else None for name, moment in at.items()}, "confirmed_by": by}
 
 
 def _plain(facts: dict[str, Any]) -> dict[str, Any]:

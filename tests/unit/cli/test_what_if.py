@@ -105,6 +105,53 @@ def test_a_setting_that_is_none_is_refused_in_one_line(day: list[str], text: str
     assert "Traceback" not in result.output
 
 
+# --- several values ---
+
+
+def test_several_values_of_a_setting_stand_side_by_side(day: list[str]) -> None:
+    """R7.5: which trailing distance would have been best that day; each column is the run with that value alone."""
+    varied = [*TRAIL, "--vary", "trades.trail.amount=1%,2%,10%"]
+    result = CliRunner().invoke(main, [*day, *varied])
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.output)
+    assert (found["setting"], found["values"]) == ("trades.trail.amount", ["1%", "2%", "10%"])
+    numbers = {row.pop("what"): row for row in found["compared"]}
+    for value in found["values"]:
+        alone = what_if([*day, *TRAIL, "--exit", f"trades.trail.amount={value}"])
+        assert {what: (row["without"], row[value]) for what, row in numbers.items()} == {
+            what: (without, with_) for what, (without, with_, _) in alone.items()
+        }
+    assert [numbers["realised"][v] for v in ("1%", "2%", "10%")] == ["28", "-10", "-50"]
+
+
+def test_several_values_for_people(day: list[str]) -> None:
+    text = (
+        CliRunner()
+        .invoke(main, [a for a in day if a != "--json"] + [*TRAIL, "--vary", "trades.target=1%,4%"])
+        .output
+    )
+    assert "what if, by trades.target" in text
+    assert "4%" in text
+
+
+@pytest.mark.parametrize(
+    "vary", ["trades.target=1%", "trades.target=1%,1%", "trades.target", "=1%,2%", "trades.target=1%,,2%"]
+)
+def test_values_that_cannot_be_varied_are_refused_in_one_line(day: list[str], vary: str) -> None:
+    result = CliRunner().invoke(main, [*day, "--vary", vary])
+    assert result.exit_code == 2
+    assert "--vary takes SETTING=VALUE,VALUE" in result.output
+    assert result.output.count("\n") == 1
+
+
+def test_values_are_for_a_what_if(day: list[str]) -> None:
+    result = CliRunner().invoke(
+        main, [a for a in day if a != "--what-if"] + ["--vary", "trades.target=1%,2%"]
+    )
+    assert result.exit_code == 2
+    assert "--vary needs --what-if" in result.output
+
+
 # --- stopline strategy ---
 
 

@@ -143,7 +143,7 @@ def status(world: World) -> dict[str, object]:
         app.risk_states.read("demo"),
         read("global"),
         read("account:demo"),
-        app.closer.halt_of("demo"),
+        app.closer.read("demo"),
     )
 
 

@@ -1,0 +1,73 @@
+"""Exits and closings of an account as tables for people."""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from rich.table import Table
+
+from stopline.cli.show import table
+from stopline.model.decimals import decimal_text
+
+
+def trade_exits(exits: Mapping[str, Any]) -> Table | None:
+    """Return where the exits of open trades stand; None where there is no trade. A price that is not known is unknown."""
+    rows = [
+        (
+            trade["name"],
+            trade["strategy"],
+            trade["side"],
+            trade["quantity"],
+            _short(trade["entry"]),
+            None if trade["price"] is None else _short(trade["price"]),
+            _at(trade["stop"], trade["stop_rule"]),
+            _at(trade["target"], None),
+            trade["asked"] or "",
+            trade["health"],
+        )
+        for trade in (exits.get("trades") or {}).values()
+    ]
+    heads = ("trade", "strategy", "side", "units", "entry", "price", "stop", "target", "asked", "health")
+    return table("exits of trades", heads, rows, ("units", "entry", "price", "health")) if rows else None
+
+
+def strategy_exits(exits: Mapping[str, Any]) -> Table | None:
+    """Return where the MTM exits of strategies stand; None where no strategy has any."""
+    rows = [
+        (
+            name,
+            one["mtm"],
+            one["peak"],
+            _at(one["stop"], one["stop_rule"]),
+            "active" if one["active"] else f"stopped by {one['stopped']['rule']}",
+        )
+        for name, one in (exits.get("strategies") or {}).items()
+    ]
+    heads = ("strategy", "MTM", "peak", "stop", "state")
+    return table("exits of strategies", heads, rows, ("MTM", "peak")) if rows else None
+
+
+def closings(found: Sequence[Mapping[str, Any]]) -> Table | None:
+    """Return what was asked to be closed, and how far it is; None where nothing was."""
+    rows = [
+        (one["object"], one["rule"], one["status"], one["since"], one["ended_at"] or "", _proof(one))
+        for one in found
+    ]
+    heads = ("closing", "by", "status", "since", "fills prove it", "statement or what it waits for")
+    return table("closings", heads, rows) if rows else None
+
+
+def _proof(one: Mapping[str, Any]) -> str:
+    if one["confirmed_at"]:
+        return f"confirmed {one['confirmed_at']}"
+    return one["waits"] or ("not confirmed yet" if one["status"] in ("CLOSED", "FLAT") else "")
+
+
+def _at(level: str | None, rule: str | None) -> str:
+    if level is None:
+        return "none"
+    return f"{_short(level)} {rule.replace('_', ' ')}" if rule else _short(level)
+
+
+def _short(number: str) -> str:
+    return decimal_text(round(Decimal(number), 4))

@@ -1,0 +1,138 @@
+"""Exits over HTTP: what holds for each trade, and changes that are validated, versioned and previewed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from werkzeug.test import TestResponse
+
+from stopline.model.fill import Fill
+from stopline.model.prices import PriceBatch, Quote
+
+from .conftest import NOON, Served, open_accounts, raw_fill
+
+Serve = Callable[[str], Served]
+ANN, EVE = "ann-token-0001", "eve-token-0003"
+
+
+@pytest.fixture
+def api(serve: Serve) -> Served:
+    """Ten shares bought at 100 that are at 104 now; the strategy is `default`."""
+    served = serve("api")
+    open_accounts(served, "demo", "other")
+    app = served.world.app
+    app.recorder.record([Fill.model_validate(raw_fill())], "m-1")
+    app.marker.mark(PriceBatch("feed", NOON, {"SPY": Quote(104.0, 103.9, 104.1)}, ()))
+    return served
+
+
+def call(
+    served: Served, method: str = "GET", body: Any = None, who: str = ANN, account: str = "demo"
+) -> TestResponse:
+    path = f"/v1/accounts/{account}/exits"
+    return served.client.open(path, method=method, json=body, headers={"Authorization": f"Bearer {who}"})
+
+
+def patch(served: Served, exits: dict[str, Any], version: int = 1, **more: Any) -> TestResponse:
+    return call(served, "PATCH", {"expected_version": version, "exits": exits, **more})
+
+
+def trade_id(served: Served) -> str:
+    [id_] = call(served).get_json()["trades"]
+    return str(id_)
+
+
+def test_what_holds_for_each_trade(api: Served) -> None:
+    """R4.2, issue 7.7."""
+    facts = call(api).get_json()
+    assert (facts["version"], facts["settings"]["strategies"]) == (1, {})
+    [trade] = facts["trades"].values()
+    assert (trade["name"], trade["strategy"]) == ("SPY", "default")
+    assert trade["plan"] == {"price_max_age_s": 30, "health_below": 40, "confirm": 2, "auto_close": True}
+    assert (trade["state"]["price"], trade["state"]["stop"]) == ("104", None)
+
+
+def test_a_preview_says_what_a_change_would_do_and_changes_nothing(api: Served) -> None:
+    """Issue 7.7: levels before and after, and what it would close at once."""
+    body = {"stop_loss": "2%", "trail": {"by": "percent", "amount": "1%"}}
+    facts = patch(api, body, preview=True).get_json()
+    assert (facts["applied"], facts["version"]) == (False, 1)
+    [trade] = facts["trades"].values()
+    assert (trade["before"]["stop_at"], trade["after"]["stop_at"]) == (None, "102.96")
+    assert trade["closes_now"] is None
+    [tight] = patch(api, {"stop_loss": "@105"}, preview=True).get_json()["trades"].values()
+    assert (tight["after"]["stop_at"], tight["closes_now"]) == ("105", "stop_loss")
+    assert call(api).get_json()["version"] == 1
+    assert call(api).get_json()["settings"]["trades"] == {}
+
+
+def test_what_was_previewed_is_what_then_holds(api: Served) -> None:
+    """The preview takes the same step as the next readings."""
+    body = {"trail": {"by": "percent", "amount": "1%"}}
+    [shown] = patch(api, body, preview=True).get_json()["trades"].values()
+    assert patch(api, body).get_json()["applied"]
+    world = api.world
+    for seconds in (1, 2, 3):
+        at = NOON + timedelta(seconds=31 + seconds)
+        world.clock.set(at)
+        world.app.marker.mark(PriceBatch("feed", at, {"SPY": Quote(104.0, 103.9, 104.1)}, ()))
+    [trade] = call(api).get_json()["trades"].values()
+    assert trade["state"]["stop"] == shown["after"]["stop_at"] == "102.96"
+
+
+@pytest.mark.parametrize("scope", ["account", "strategy", "trade"])
+def test_a_change_of_an_account_a_strategy_or_a_trade_is_a_version(api: Served, scope: str) -> None:
+    """R4.2, issue 7.7: the nearest setting wins; each change has an audit row."""
+    id_ = trade_id(api)
+    where = {"account": {}, "strategy": {"strategy": "default"}, "trade": {"trade": id_}}[scope]
+    exits = {"trades": {"target": "5%"}} if scope == "strategy" else {"target": "5%"}
+    facts = patch(api, exits, **where).get_json()
+    assert (facts["version"], facts["trades"][id_]["after"]["target_at"]) == (2, "105")
+    assert call(api).get_json()["trades"][id_]["plan"]["target"] == "5%"
+    cleared = patch(api, {"trades": None} if scope == "strategy" else {"target": None}, 2, **where)
+    assert cleared.get_json()["version"] == 3
+    assert "target" not in call(api).get_json()["trades"][id_]["plan"]
+    events = [r["event"] for r in api.world.history.latest("audit") if r["event"] == "account_changed"]
+    api.world.run()
+    events = [r["event"] for r in api.world.history.latest("audit") if r["event"] == "account_changed"]
+    assert len(events) == 2
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "title", "said"),
+    [
+        ({"exits": {"stop_loss": "1%"}, "expected_version": 2}, 409, "STALE_VERSION", "at version 1"),
+        ({"exits": {"stop_loss": "-1%"}}, 400, "BAD_MESSAGE", "stop_loss"),
+        ({"exits": {"stop_loss": "3R"}}, 400, "BAD_EXITS", "exits.trades.stop_loss: takes"),
+        ({"exits": {"scale_out": [{"at": "1%", "close": "150"}]}}, 400, "BAD_MESSAGE", "100 %"),
+        ({"exits": {"stopp": "1%"}}, 400, "BAD_MESSAGE", "stopp"),
+        ({"exits": {}}, 400, "BAD_MESSAGE", "exits"),
+        ({"exits": {"giveback": "30"}}, 400, "BAD_MESSAGE", "giveback"),
+        ({"exits": {"target": "1%"}, "trade": "nope"}, 400, "UNKNOWN_TRADE", "no open trade 'nope'"),
+        ({"exits": {"target": "1%"}, "trade": "x", "strategy": "y"}, 400, "BAD_MESSAGE", "name one"),
+    ],
+)
+def test_what_cannot_be_is_refused_and_changes_nothing(
+    api: Served, body: dict[str, Any], status: int, title: str, said: str
+) -> None:
+    answer = call(api, "PATCH", {"expected_version": 1, **body})
+    assert (answer.status_code, answer.get_json()["title"]) == (status, title)
+    assert said in answer.get_json()["detail"]
+    assert call(api).get_json()["version"] == 1
+
+
+def test_a_change_needs_the_right_to_trade_or_to_change_risk(api: Served) -> None:
+    """Who may only look may look, and nobody sees another's account."""
+    body = {"expected_version": 1, "exits": {"target": "5%"}}
+    assert call(api, who=EVE).status_code == 200
+    assert call(api, "PATCH", body, EVE).status_code == 403
+    assert call(api, account="nobody").status_code == 404
+
+
+def test_nothing_is_made_up_when_the_store_is_down(api: Served) -> None:
+    api.outage()
+    assert call(api).status_code == 503
+    assert patch(api, {"target": "5%"}).status_code == 503
