@@ -125,6 +125,12 @@ class Exits(RuleBasedStateMachine):
         self.price = max(self.price + Decimal(move) / 100, Decimal(1))
         self.step(Reading(self.price, self.now, self.now))
 
+    @rule(up=st.integers(2, 8), down=st.integers(0, 6))
+    def ride(self, up: int, down: int) -> None:
+        """A run of one point a reading for the trade, and a part of the way back: what moves stops."""
+        for number in range(up + down):
+            self.tick(100 * self.held.side * (1 if number < up else -1))
+
     @rule(price=st.sampled_from(["0.01", "50", "150", "10000"]))
     def bad_tick(self, price: str) -> None:
         self.now += timedelta(seconds=1)

@@ -150,12 +150,29 @@ class Desk(RuleBasedStateMachine):
     # --- messages ---
 
     def take_orders(self) -> None:
+        sent = [decode_object(m.data) for m in self.world.bus.messages if m.topic == "orders"]
+        if any(order["action"] == "close" for order in sent):
+            self.no_more_is_out_than_is_held(sent)
         for message in self.world.bus.messages:
             if message.topic == "orders":
                 self.to_broker.append(message.data)
                 if self.booked(SHORT) > self.broker.position("demo", DEFAULT_STRATEGY, SHORT):
                     self.broker.untold.add(decode_object(message.data)["command_id"])
         self.world.bus.messages = [m for m in self.world.bus.messages if m.topic == "alerts"]
+
+    def no_more_is_out_than_is_held(self, new: list[dict[str, Any]]) -> None:
+        """R5.1, R8.4: with new commands, all that are out for a position sum to what the book holds at most."""
+        symbols = {
+            leg["instrument"]["symbol"] for o in new for leg in (o.get("legs") or [o]) if leg["instrument"]
+        }
+        for symbol in symbols:
+            out = Decimal(0)
+            for sent in self.app.closer.read("demo").sent.values():
+                for leg in sent.legs:
+                    if leg.instrument.symbol == symbol and sent.ended_at is None:
+                        may = (sent.reported or Decimal(0)) / sent.units if sent.is_final else Decimal(1)
+                        out += max(leg.quantity * may - leg.filled, Decimal(0))
+            assert out <= abs(self.booked(symbol)), symbol
 
     def booked(self, symbol: str) -> Decimal:
         book = self.world.book()
