@@ -65,6 +65,15 @@ BODIES: dict[tuple[str, str], Any] = {
         "expected_version": 1,
         "settings": {"limits": {"max_daily_loss": {"limit": "1"}}, "exits": {}},
     },
+    ("PATCH", "exits"): {
+        "expected_version": 1,
+        "strategy": "core",
+        "exits": {
+            "giveback": "30",
+            "trades": {"stop_loss": "2%", "trail": {"by": "percent", "amount": "1%"}},
+        },
+        "preview": True,
+    },
     ("POST", "check"): ORDER,
     ("POST", "size"): {"order": ORDER, "method": "fixed_fractional", "results": ["1", "-2"]},
     ("POST", "alerts/ack"): {"reference": "abc"},
