@@ -16,7 +16,7 @@ from emulators.paper_broker import PaperBroker
 from emulators.paper_orders import Misbehaviour, Order
 from stopline.model.account import Account
 from stopline.model.closing import CloseRequest
-from stopline.model.control import ControlRequest, TradingState
+from stopline.model.control import ClosingStatus, ControlRequest, TradingState
 from stopline.model.fill import DEFAULT_STRATEGY, Fill, Side
 from stopline.model.messages import ExecutionReport
 from stopline.model.prices import PriceBatch, Quote
@@ -67,8 +67,8 @@ class Watched(PaperBroker):
 class Desk(RuleBasedStateMachine):
     """Messages between Stopline and the broker wait in bags: they are taken out in any order, and some twice."""
 
-    @initialize(multi_leg=st.booleans())
-    def begin(self, multi_leg: bool) -> None:
+    @initialize(multi_leg=st.booleans(), told=st.booleans())
+    def begin(self, multi_leg: bool, told: bool) -> None:
         self.world = World()
         made: Account = account(calendar="24/7", closing={"multi_leg": multi_leg})
         self.world.open_account(made)
@@ -81,6 +81,9 @@ class Desk(RuleBasedStateMachine):
         self.app, _ = self.world.instance()
         self.tick()
         self.enter(2, 2, 5)
+        if told:  # what was entered is in the book before anything is asked for
+            self.app.recorder.record([one for one in self.from_broker if isinstance(one, Fill)], "m-0")
+            self.from_broker.clear()
 
     # --- the trader, and time ---
 
@@ -144,7 +147,10 @@ class Desk(RuleBasedStateMachine):
 
     @rule()
     def sweep(self) -> None:
-        self.app.closer.advance("demo")
+        halt = self.app.closer.advance("demo")
+        book = self.world.book()
+        if halt is not None and halt.status is ClosingStatus.FLAT and book is not None:
+            assert book.open_positions() == []  # F43: flat is what the fills say, never what was sent
         self.take_orders()
 
     # --- messages ---
