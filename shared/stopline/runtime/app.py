@@ -94,8 +94,6 @@ class App:
             JOURNAL_TOPIC: self._record,
         }
         self.relay = Relay(ports.bus, local)
-=======
->>>>>>> f87d083 (A limit or breaker runs the reduction plan that people preview, once a second reading agrees; a missing price closes nothing else)
         self.accounts = AccountReader(ports.store, ports.clock)
         self.quarantine = Quarantine(ports.store, self.relay, ports.clock)
         self.quotas = Quotas(ports.clock)
@@ -109,7 +107,6 @@ class App:
     def _close(self, effect: Effect) -> None:
         self.closer.carry_out(effect)
 
-<<<<<<< HEAD
     def _record(self, effect: Effect) -> None:
         self.journals.carry_out(effect)
 

@@ -19,7 +19,8 @@ from stopline.rules.exit_preview import Preview, plan_facts, preview
 from stopline.rules.exit_state import FRESH
 from stopline.rules.exit_subject import watches
 from stopline.service.account_settings import merge
-from stopline.service.accounts import AccountReader, AccountWriter
+from stopline.service.account_writer import AccountWriter
+from stopline.service.accounts import AccountReader
 from stopline.service.aggregate import Aggregates
 from stopline.service.risk_state import RiskState
 
