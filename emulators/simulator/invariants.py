@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -34,6 +34,8 @@ def on_commit(scenario: Scenario, writes: Sequence[Write]) -> None:
             last = facts.answers.get(f"epoch {write.path}", 0)
             demand(data["epoch"] >= last, "I6 an epoch only grows", (last, data["epoch"]))
             facts.answers[f"epoch {write.path}"] = data["epoch"]
+        elif collection == "closings" and scenario.focus == "kill":
+            _flat(scenario, data)
         outbox = data.get("outbox") or "[]"
         for id_, _, _, body in orjson.loads(outbox) if outbox != "[]" else ():
             told = canonical(body)
@@ -45,6 +47,18 @@ def on_commit(scenario: Scenario, writes: Sequence[Write]) -> None:
             logged, booked = len(facts.logged[write.data["account"]]), write.data["fills"]
             demand(logged == booked, "I2 book counts its fills", (logged, booked))
             demand(created, "I2 a book moves with its fills", str(write.path))
+
+
+def _flat(scenario: Scenario, closing: Mapping[str, Any]) -> None:
+    """Check that flat is said only when the book that it was said of, that is the fills, holds nothing."""
+    halt = orjson.loads(closing["state"])["halt"] if "state" in closing else None
+    if halt is None or halt["status"] != "FLAT":
+        return
+    document = scenario.world.store.get(Path("books", document_id("a")))
+    book = decode_book(document.data["state"], whole=True) if document else None
+    if book and book.revision == halt["book_revision"]:
+        open_ = [key for key, position in book.positions.items() if position.quantity]
+        demand(not open_, "I6 flat is said when the fills prove it", open_)
 
 
 def on_publish(scenario: Scenario, message_id: str, message: Outgoing) -> None:

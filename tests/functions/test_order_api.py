@@ -231,6 +231,19 @@ def test_settings_are_read_changed_and_versioned(api: Served) -> None:
     assert back["settings"]["risk"]["peak_mode"] == "end_of_day"
 
 
+def test_how_people_are_reached_is_not_shown(api: Served) -> None:
+    """Who may look at an account learns no telephone number and no webhook from its settings."""
+    people = [{"name": "bo", "recipients": {"sms": ["+14155550123"]}}]
+    answers = [
+        call(api, "PATCH", "demo/settings", patch(1, alerting={"people": people})),
+        call(api, "GET", "demo/settings", who="eve-token-0003"),
+    ]
+    for found in answers:
+        assert found.status_code == 200
+        assert [person["name"] for person in found.get_json()["settings"]["alerting"]["people"]] == ["bo"]
+        assert "4155550123" not in found.get_data(as_text=True)
+
+
 def test_every_change_is_in_the_audit(api: Served) -> None:
     """R2.11, R7.4."""
     call(api, "PATCH", "demo/settings", patch(1, profile="conservative"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -368,6 +369,7 @@ def test_what_another_subscription_pushes_is_refused_and_logged(
     fills: Served, subscription: str, status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     """B61: staging's fills must not be booked in production."""
+    caplog.set_level(logging.WARNING)  # commands of other tests have set it higher
     ports = fills.world.app.ports
     fills.app.ports = replace(ports, store=fills.store, subscriptions="projects/ours/subscriptions/live-")  # type: ignore[arg-type]
     body = {"message": {"data": encoded(json.dumps(raw_fill()).encode()), "messageId": "m-1"}}

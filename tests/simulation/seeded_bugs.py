@@ -13,8 +13,10 @@ from emulators.simulator.scenario import SimBroker
 from stopline.ledger import amend as amend_module
 from stopline.ledger import book as book_module
 from stopline.ledger.position import Position
+from stopline.model.control import ClosingStatus
 from stopline.model.errors import Rejected, Transient
 from stopline.model.fill import Fill
+from stopline.model.messages import CommandAction
 from stopline.ports import Put, Update
 from stopline.rules import closing as closing_module
 from stopline.service import controls as controls_module
@@ -223,13 +225,13 @@ def flat_is_said_when_commands_are_sent() -> Iterator[None]:
     """Told to close is not closed."""
     original = closing_module.advance
 
-    def hopeful(*arguments: Any) -> Any:
-        closing, commands = original(*arguments)
-        orders = {
-            k: o.model_copy(update={"expires_at": o.expires_at.replace(year=2099)})
-            for k, o in closing.orders.items()
-        }
-        return closing.model_copy(update={"orders": orders}), commands
+    def hopeful(*arguments: Any) -> closing_module.Step:
+        step = original(*arguments)
+        halt = step.state.halt
+        if halt is None or not any(command.action is CommandAction.CLOSE for command in step.commands):
+            return step
+        told = halt.model_copy(update={"status": ClosingStatus.FLAT, "flat_at": halt.since})
+        return replace(step, state=step.state.model_copy(update={"halt": told}))
 
     with patch("stopline.service.close_book.advance", hopeful):
         yield

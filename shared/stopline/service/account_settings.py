@@ -46,8 +46,12 @@ class SettingsPatch(Message):
 
 
 def settings_facts(account: Account) -> dict[str, Any]:
-    """Return an account's settings, and every limit that is in force, as plain data."""
-    facts = account.model_dump(mode="json", exclude=set(FIXED))
+    """Return an account's settings, and every limit that is in force, as plain data; of people their names, not how they
+    are reached: who may look at an account need not know its owner's telephone.
+    """
+    hidden: dict[str, Any] = dict.fromkeys(FIXED, True)
+    hidden["alerting"] = {"people": {"__all__": {"recipients"}}}
+    facts = account.model_dump(mode="json", exclude=hidden)
     return {
         "account": account.account,
         "version": account.version,
