@@ -27,6 +27,7 @@ def test_a_seeded_bug_is_found_within_a_thousand_seeds(name: str) -> None:
     with BUGS[name]():
         outcome = run_range(0, 1000, stop_at=1, focus=FOCUS.get(name), only=SHOWN_BY.get(name))
     assert outcome.failures, f"{name} was not found in {outcome.schedules} seeds"
+    assert outcome.failures[0].error.startswith("Violated: "), "not an invariant: the bug itself broke down"
     _, without = run_seed(outcome.failures[0].seed, outcome.failures[0].focus)
     assert without is None, "the seed breaks without the bug as well"
     print(f"{name}: found at seed {outcome.failures[0].seed}: {outcome.failures[0].error[:100]}")
