@@ -29,9 +29,9 @@ IDS = 8  # of a condition's last alerts, to know one that comes twice
 
 # A critical alert of the first kind silences warnings of the others: they say the same thing less clearly.
 SILENCES: Mapping[str, frozenset[str]] = {
-    "max_daily_loss": frozenset({"max_drawdown", "excessive_loss", "pnl_threshold", "max_weekly_loss"}),
-    "feed_silent": frozenset({"stale_prices"}),
-    "sweep_silent": frozenset({"stale_prices", "feed_silent", "broker_silent"}),
+    "max_daily_loss": frozenset(
+        {"max_drawdown", "max_weekly_loss", "max_loss_24h", "max_loss_7d", "max_position_loss"}
+    ),
 }
 
 
@@ -52,7 +52,7 @@ def raised(before: Incidents, alert: Alert, manner: Manner, now: datetime) -> De
             return _beyond(before, alert, now)
     incident, before = _incident(before, alert, now)
     fresh = _next(known, alert, incident, now)
-    if alert.severity is Severity.INFO and not alert.resolved:
+    if alert.severity is Severity.INFO and not alert.resolved and not (known and known.live):
         fresh = fresh.changed(now, state=AlertState.RESOLVED)  # news, not a condition
     if not _is_news(known, fresh):
         if alert.resolved and known and known.told_at is None and not known.critical:
@@ -113,7 +113,9 @@ def _is_news(known: Standing | None, fresh: Standing) -> bool:
     if known is None:
         return True
     if alert.resolved:  # nobody needs the end of what nobody was told of
-        return known.live and (known.told_at is not None or known.state is not AlertState.PENDING)
+        if not known.live:  # news that stands in nobody's list: its end is told too, once
+            return known.told_at is not None
+        return known.told_at is not None or known.state is not AlertState.PENDING
     if not known.live or fresh.told_at is None:
         return True
     if alert.severity is not fresh.told_severity:
@@ -154,7 +156,7 @@ def _tell_or_hold(
     urgent = fresh.critical or eased or (alert.resolved and alert.severity is not Severity.INFO)
     quiet_until = None if fresh.critical or eased else manner.quiet_until(now)
     # info says what Stopline did about it: in chat, at once
-    warns = alert.severity is Severity.WARNING and not urgent
+    warns = (alert.severity is Severity.WARNING or alert.resolved) and not urgent
     grouped = warns and any(s.critical and s.told_at and s is not known for s in before.live())
     moved_until = _moved_until(fresh, manner.settings)
     held = quiet_until or grouped or moved_until
@@ -204,14 +206,17 @@ def _beyond(before: Incidents, alert: Alert, now: datetime) -> Decision:
 
 
 def _with_room(before: Incidents, alert: Alert) -> Incidents:
-    """Forget the oldest condition that has ended; for a critical alert also one that is not critical."""
+    """Forget the oldest condition that has ended; for a critical alert also one that is not critical, and at last one that
+    a person has taken: what nobody has taken must escalate.
+    """
     critical = alert.severity is Severity.CRITICAL
     ended = [
-        (s.live, s.changed_at, key)
+        (s.live, s.critical and s.live, s.changed_at, key)
         for key, s in before.standing.items()
-        if (not s.live and not (s.untold and s.wakes)) or (critical and not s.critical)
+        if (not s.live and not (s.untold and s.wakes))
+        or (critical and (not s.critical or s.state is AlertState.ACKNOWLEDGED))
     ]
-    gone = min(ended)[2] if ended else ""
+    gone = min(ended)[3] if ended else ""
     return before.model_copy(update={"standing": {k: s for k, s in before.standing.items() if k != gone}})
 
 

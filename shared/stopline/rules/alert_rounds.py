@@ -129,7 +129,7 @@ def _digest_notice(before: Incidents, held: Sequence[Standing], now: datetime) -
         severity=severity,
         summary=f"{len(held) + more} more alerts, {critical} critical: {by_kind}"[:500],
         raised_at=now,
-        resolved=not any(s.live for s in held) and not more,
+        resolved=all(s.alert.resolved for s in held) and not more,
     )
     lines = tuple(_line(s) for s in held[:LINES])
     return Notice(

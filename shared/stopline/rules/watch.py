@@ -150,11 +150,15 @@ def _action(reading: Reading, level: Level) -> str:
     stop = until(reading.limit.ends)
     match reading.action:
         case Action.REDUCE_ONLY:
-            return f"Trading is now reduce-only: nothing that adds risk is let through {stop}."
+            return f"Orders that add risk are refused: by this limit {stop}."
         case Action.PAUSE_STRATEGY:
-            return f"The strategy is now reduce-only {stop}. Others go on."
+            return (
+                f"The strategy's orders that add risk are refused: by this limit {stop}. It stops no other."
+            )
         case Action.HALT:
-            return f"Trading is now halted {stop}. Positions stay open: close them, or kill."
+            return (
+                f"All orders are refused: by this limit {stop}. It closes nothing: close positions, or kill."
+            )
         case _:
             return "Nothing was stopped by this limit. Reduce the position, or pull the kill switch."
 

@@ -207,11 +207,11 @@ def test_a_warning_is_silent_beside_its_critical_and_speaks_when_that_ends() -> 
     one.alert(object="account")
     assert one.alert("warning", kind="max_drawdown") == "silenced"
     assert one.alert("critical", kind="max_drawdown") == "told"  # a critical one is never silenced
-    assert one.alert("warning", kind="pnl_threshold") == "silenced"
+    assert one.alert("warning", kind="max_loss_24h") == "silenced"
     one.alert("warning", resolved=True)
     one.alert("warning", kind="max_drawdown", resolved=True)
     (notice,) = one.wait(60)
-    assert (notice.alert.kind, notice.alert.severity.value) == ("pnl_threshold", "warning")
+    assert (notice.alert.kind, notice.alert.severity.value) == ("max_loss_24h", "warning")
 
 
 def test_what_stopline_did_is_told_beside_what_it_was_done_for() -> None:
@@ -221,6 +221,103 @@ def test_what_stopline_did_is_told_beside_what_it_was_done_for() -> None:
     news = {"kind": "trading_state", "object": "account:demo", "summary": "Trading is reduce-only"}
     assert one.alert("info", **news) == "told"
     assert one.told[-1].ring == "usual"  # info goes to nobody's phone: `stopline alerts routes`
+
+
+def test_a_warning_that_nobody_took_is_told_again_after_six_hours() -> None:
+    """R6.3."""
+    one = Account()
+    one.alert("warning")
+    assert [notice.note for notice in one.wait(5 * 3600)] == []
+    assert [notice.note for notice in one.wait(2 * 3600)] == ["still so"]
+
+
+def test_what_begins_within_ten_minutes_is_one_incident() -> None:
+    """R6.2: warnings too; what begins later is another story."""
+    one = Account()
+    for kind, seconds in (("stale_prices", 0), ("max_position_value", 300), ("pin_risk", 700)):
+        one.now += timedelta(seconds=seconds)
+        one.alert("warning", kind=kind, object="AAPL")
+    first, second, third = [notice.incident for notice in one.told]
+    assert first == second != third
+
+
+def test_a_critical_of_the_account_silences_the_same_limit_of_its_parts() -> None:
+    """R6.2."""
+    one = Account()
+    one.alert(kind="max_exposure", object="account")
+    assert one.alert("warning", kind="max_exposure", object="AAPL") == "silenced"
+
+
+def test_that_a_critical_has_eased_is_told_in_quiet_hours() -> None:
+    """R6.2: whoever was woken hears that it is better."""
+    one = Account(quiet={"start": "09:00", "end": "11:00"})
+    assert one.alert(current="3.1") == "told"
+    assert one.alert("warning", current="2.5") == "told"
+
+
+def test_the_end_of_what_stopline_did_is_told() -> None:
+    """R6.3: a limit's stop is news, not a condition; that trading goes on is told all the same, once."""
+    one = Account()
+    stop = {"kind": "trading_state", "object": "account:demo"}
+    assert one.alert("info", summary="Trading is reduce-only", **stop) == "told"
+    one.wait(600)
+    assert one.alert("info", summary="Trading resumed by ann", resolved=True, alert_id="r1", **stop) == "told"
+    assert (
+        one.alert("info", summary="Trading resumed by ann", resolved=True, alert_id="r1", **stop) == "known"
+    )
+
+
+def test_a_second_proof_of_being_flat_is_told_like_the_first() -> None:
+    """R5.1: whoever kills twice on a day hears twice that he is flat."""
+    one = Account()
+    for number in range(3):
+        flat = {"kind": "account_flat", "summary": f"Account demo is flat ({number})", "resolved": True}
+        assert one.alert("info", **flat) == "told"
+        one.wait(3600)
+
+
+def test_what_a_limit_does_under_a_persons_stop_does_not_end_that() -> None:
+    """R6.3: it stays in the list until trading goes on."""
+    one = Account()
+    stop = {"kind": "trading_state", "object": "account:demo"}
+    one.alert("critical", summary="Trading halted by ann", **stop)
+    one.alert("info", summary="Trading halted by limit:max_daily_loss", **stop)
+    assert one.states() == {"trading_state|account:demo": "firing"}
+
+
+def test_a_digest_of_news_is_not_headed_resolved() -> None:
+    """R6.2."""
+    one = Account()
+    for number in range(9):
+        one.alert("info", kind="exit", object=f"S{number}", summary=f"Scaled out S{number}")
+    [digest] = [notice for notice in one.wait(120) if notice.alert.kind == "digest"]
+    assert not digest.alert.resolved
+
+
+def test_all_clears_beside_a_critical_come_in_one_message() -> None:
+    """R6.2: the channel's room is for what is critical."""
+    one = Account()
+    for number in range(20):
+        one.alert("warning", kind=f"k{number}")
+    one.now += timedelta(seconds=61)
+    one.alert(kind="trading_state", object="account:demo")
+    before = len(one.told)
+    for number in range(20):
+        one.alert("info", kind=f"k{number}", resolved=True)
+    assert len(one.told) == before
+    assert len(one.wait(60)) == 1
+
+
+def test_what_nobody_has_taken_escalates_however_much_somebody_has() -> None:
+    """F24: a hundred acknowledged alerts take no place from a new one."""
+    one = Account()
+    for number in range(KNOWN):
+        one.alert(object=f"A{number}")
+    one.state, _ = acknowledged(one.state, "", "ann", one.now)
+    one.now += timedelta(hours=1)
+    one.alert(object="new")
+    assert one.states()["max_daily_loss|new"] == "firing"
+    assert any(notice.stage for notice in one.wait(600))
 
 
 def test_one_incident_is_one_story() -> None:

@@ -131,7 +131,7 @@ def test_the_words_say_what_how_much_and_what_was_done() -> None:
     read = [reading(BREACH, "3.456")]
     [alert] = limit_alerts("demo", read, {}, watch(read, {}, NOON), "c", NOON)
     assert alert.summary == "Loss of the day is 3.46%, limit 3%: breached"
-    assert alert.action.startswith("Trading is now reduce-only")
+    assert alert.action.startswith("Orders that add risk are refused: by this limit")
     assert (alert.kind, alert.account, alert.cause) == ("max_daily_loss", "demo", "c")
     assert alert.figure is not None
     assert (alert.figure.current, alert.figure.limit, alert.figure.unit) == (Decimal("3.456"), 3, "%")
