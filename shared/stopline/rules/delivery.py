@@ -184,7 +184,8 @@ def fall_over(record: AlertRecord, people: People) -> AlertRecord:
     """Return the record with a replacement for each channel that failed.
 
     The account's people get the next channel that was not used; when none of them is told and none is left,
-    the operator is. The same holds among the operator's own channels.
+    the operator is. The same holds among the operator's own channels. Where all channels are in use already, those that
+    are still to be told say which one failed.
     """
     while failed := next((d for d in record.deliveries if d.failed and not d.replaced_by), None):
         side = [d for d in record.deliveries if d.for_operator == failed.for_operator]
@@ -193,6 +194,9 @@ def fall_over(record: AlertRecord, people: People) -> AlertRecord:
         replaced_by = earlier or (fresh[0].channel if fresh else "nobody")
         if fresh and fresh[0].for_operator and not failed.for_operator:
             replaced_by = "operator"
+        if replaced_by == "nobody":
+            waiting = (d for d in side if d.status is DeliveryStatus.PENDING and not d.note)
+            fresh = [d.model_copy(update={"note": f"{failed.channel} failed"}) for d in waiting]
         record = record.changed(failed.model_copy(update={"replaced_by": replaced_by}), *fresh)
     return record
 

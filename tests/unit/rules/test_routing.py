@@ -114,6 +114,29 @@ def test_a_dead_channel_is_replaced_once_by_one_that_was_not_used() -> None:
     assert fall_over(record, people) == record
 
 
+def test_where_all_channels_are_in_use_the_rest_say_which_one_failed() -> None:
+    """R6.1: whoever reads the mail learns that his phone did not ring."""
+    own = Recipients(sms=("+14155550100",), email=("a@example.com",), discord=(HOOK,))
+    people = People(own, OPERATOR)
+    record = plan(AlertRecord(alert=alert()), people)
+    record = fall_over(settle(record, "sms", DeliveryStatus.REFUSED), people)
+    assert [(d.channel, d.note) for d in record.deliveries if d.status is DeliveryStatus.PENDING] == [
+        ("email", "sms failed"),
+        ("discord", "sms failed"),
+    ]
+    assert fall_over(record, people) == record
+
+
+def test_a_dead_sms_of_a_critical_alert_becomes_a_call() -> None:
+    """R6.3: where people can be called."""
+    own = Recipients(sms=("+14155550100",), email=("a@example.com",))
+    people = People(own, OPERATOR, voice=True)
+    record = plan(AlertRecord(alert=alert()), people)
+    record = fall_over(settle(record, "sms", DeliveryStatus.REFUSED), people)
+    assert channels(record) == ["email", "voice"]
+    assert record.deliveries[-1].note == "sms failed"
+
+
 def test_two_dead_addresses_of_a_channel_wake_one_other_channel_only() -> None:
     """R6.1: two deleted webhooks of an info send an e-mail, not an SMS on top."""
     own = Recipients(
