@@ -108,6 +108,7 @@ class SimAdapter:
             if adds:
                 halted = dict(self.halted)
                 self._watch(Sent(self._world.now, ticket, self.heard, self.asked_at, halted))
+                self.venue.mix(ticket)
             self.venue.send(ticket)
         return refused
 

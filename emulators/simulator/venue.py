@@ -109,6 +109,13 @@ class Venue:
         self._execute(ticket, ticket.left)
         return "filled"
 
+    def mix(self, adding: Ticket) -> None:
+        """Note that a program's orders of one side stand for each other: whichever is filled last is the one that adds."""
+        for id_, ticket in self.working.items():
+            same = ticket.key == adding.key and (ticket.left > 0) == (adding.left > 0)
+            if same and ticket.expires_at is None:  # a command's order has an end, and never adds
+                self.working[id_] = replace(ticket, adds=True)
+
     def cancel(self, ids: list[str]) -> list[Ticket]:
         """Cancel working orders; return those that were. It may be deaf."""
         if ids and self._chance(self.manners.deaf):
