@@ -213,6 +213,23 @@ def test_requests_that_overlap_sum_to_no_more_than_the_position() -> None:
     assert (again.quantity, again.epoch) == (5, 2)
 
 
+@pytest.mark.parametrize("first", ["strategy", "position"])
+def test_a_trade_of_what_is_closed_already_sells_no_more_than_is_held(first: str) -> None:
+    """Issue 7.3, R5.1: the trade's units are within the strategy's, however much of them is out already."""
+    desk = Desk(trade(1, 5, 100, order_id="A"), trade(2, 2, 100, order_id="B"))
+    of = desk.book.open_trades()[0]
+    all_of_it = {"strategy": "default"} | ({"symbol": "SPY"} if first == "position" else {})
+    commands = desk.ask("R-1", **all_of_it)
+    commands += desk.ask("R-2", strategy="default", trade_id=of.trade_id)
+    assert sum(c.quantity or Decimal(0) for c in commands) == 7
+    for command in commands:
+        desk.execute(command)
+    assert desk.wait(1) == []
+    assert desk.wait(300) == []
+    assert desk.book.net_quantity("SPY") == 0
+    assert (desk.status("R-1"), desk.status("R-2")) == (RequestStatus.CLOSED, RequestStatus.CLOSED)
+
+
 def test_resting_orders_of_a_position_that_is_closed_are_cancelled_first() -> None:
     """Domain 2.4: a resting stop that fills as well would turn the position round."""
     desk = Desk(trade(1, 5, 100))

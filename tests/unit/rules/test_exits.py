@@ -129,6 +129,60 @@ def test_a_stop_by_the_average_true_range_is_fixed_when_it_is_known() -> None:
     assert states[-1].bars.atr > 1
 
 
+@pytest.mark.parametrize("side", [1, -1])
+def test_a_trailing_stop_stays_when_a_wild_bar_widens_the_range(side: Literal[1, -1]) -> None:
+    """R4.1, R4.7: one bad tick makes a bar of 44 points; the range is remembered, the stop does not fall for it."""
+    trail = {"by": "atr", "amount": "2atr", "activation": "3%"}
+    settings = plan(confirm=2, trail=trail, atr_bar_s=60, atr_bars=2)
+    moves = [0, 1, 2, 3, 4, 5, 6, 50, 6, 6, 6]
+    prices = [100 + side * move for move in moves]
+    states, exits = walk(settings, held(side=side), prices, every=30)
+    assert exits == []
+    spike, after = states[7], states[-1]
+    assert spike.stop is not None
+    assert spike.bars
+    assert after.bars
+    assert (spike.bars.atr < 2, after.bars.atr > 20) == (True, True)
+    assert {s.best for s in states[7:]} == {spike.best}
+    assert {s.stop for s in states[7:]} == {spike.stop}
+    assert side * spike.stop > side * 100
+    _, exits = walk(settings, held(side=side), [spike.stop] * 2, after)
+    assert [(e.rule, e.level) for _, e in exits] == [("trailing_stop", spike.stop)]
+
+
+LOOSER: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({"stop_loss": "2%"}, {"stop_loss": "9%"}),
+    ({"stop_loss": "2%"}, {"stop_loss": "off", "target": "50%"}),
+    ({"stop_loss": "2%", "breakeven": "3%"}, {"stop_loss": "2%"}),
+    (
+        {"trail": {"by": "percent", "amount": "1%", "activation": "2%"}},
+        {"trail": {"by": "percent", "amount": "5%", "activation": "2%"}},
+    ),
+    (
+        {"trail": {"by": "giveback", "amount": "10%", "activation": "2%"}},
+        {"trail": {"by": "giveback", "amount": "10%", "activation": "50%"}},
+    ),
+    ({"lock_in": [{"at": "3%", "keep": "2%"}]}, {"lock_in": [{"at": "3%", "keep": "1%"}]}),
+]
+
+
+@pytest.mark.parametrize("side", [1, -1])
+@pytest.mark.parametrize(("tight", "loose"), LOOSER)
+def test_a_looser_setting_does_not_move_the_stop_back(
+    tight: dict[str, Any], loose: dict[str, Any], side: Literal[1, -1]
+) -> None:
+    """R4.1: and what closes the trade is still named by the rule that set it."""
+    states, exits = walk(plan(**tight), held(side=side), [100 + side * move for move in (1, 4)])
+    reached = states[-1]
+    assert exits == []
+    assert reached.stop is not None
+    after, exits = walk(plan(**loose), held(side=side), [100 + side * 4], reached)
+    assert exits == []
+    assert after[-1].stop == reached.stop
+    _, [(_, found)] = walk(plan(**loose), held(side=side), [reached.stop], after[-1])
+    assert (found.rule, found.level) == (reached.rule, reached.stop)
+
+
 # --- scale-out ---
 
 SCALE = {

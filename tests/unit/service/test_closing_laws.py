@@ -127,15 +127,25 @@ class Desk(RuleBasedStateMachine):
         self.sweep()
 
     @rule(
-        what=st.sampled_from(["account", "position", "half"]),
+        what=st.sampled_from(["account", "strategy", "position", "half", "trade", "most of a trade"]),
         urgency=st.sampled_from(["normal", "urgent", "now"]),
+        index=st.integers(0, 10),
     )
-    def ask(self, what: str, urgency: str) -> None:
+    def ask(self, what: str, urgency: str, index: int) -> None:
         self.number += 1
         self.asked = self.asked or what == "account"
         facts: dict[str, Any] = {"request_id": f"r-{self.number}", "account": "demo", "urgency": urgency}
         if what != "account":
-            facts |= {"strategy": DEFAULT_STRATEGY, "symbol": SHARE, "leave": "1" if what == "half" else "0"}
+            facts["strategy"] = DEFAULT_STRATEGY
+        if what in ("position", "half"):
+            facts |= {"symbol": SHARE, "leave": "1" if what == "half" else "0"}
+        if "trade" in what:
+            book = self.world.book()
+            trades = book.open_trades() if book else ()
+            if not trades:
+                return
+            one = trades[index % len(trades)]
+            facts |= {"trade_id": one.trade_id, "leave": "0" if what == "trade" else "1"}
         facts |= {
             "rule": "test",
             "reason": "x",
