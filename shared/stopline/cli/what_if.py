@@ -20,11 +20,11 @@ def run_what_if(options: Options, vary: str | None, as_json: bool) -> int:
     return the exit code. Raises Rejected for a setting that cannot be.
     """
     setting, values = _values(vary)
-    without = run_replay(options, adapt=without_exits)
-    runs: dict[str, ReplayResult] = {}
-    for value in values or [""]:
-        chosen = replace(options, exits=(*options.exits, f"{setting}={value}")) if values else options
-        runs[value or "with exits"] = run_replay(chosen, engine_type=WhatIf)
+    choices = {value: replace(options, exits=(*options.exits, f"{setting}={value}")) for value in values}
+    choices = choices or {"with exits": options}
+    # what is varied may be what the other settings need: they are read with its first value, then taken away
+    without = run_replay(next(iter(choices.values())), adapt=without_exits)
+    runs = {name: run_replay(chosen, engine_type=WhatIf) for name, chosen in choices.items()}
     if values:
         _show_many(setting, without, runs, as_json)
     else:

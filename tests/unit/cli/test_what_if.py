@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,23 @@ def test_several_values_of_a_setting_stand_side_by_side(day: list[str]) -> None:
             what: (without, with_) for what, (without, with_, _) in alone.items()
         }
     assert [numbers["realised"][v] for v in ("1%", "2%", "10%")] == ["28", "-10", "-50"]
+
+
+def test_the_documented_line_with_several_values_runs_as_it_stands(
+    day: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R7.5: the setting that is varied is one that the others need."""
+    text = (Path(__file__).parents[3] / "docs" / "replay.md").read_text(encoding="utf-8")
+    [line] = [x for x in text.splitlines() if x.startswith("stopline replay") and "--vary" in x]
+    Path(day[4]).rename(Path(day[4]).with_name("bars.csv"))
+    Path(day[6]).rename(Path(day[6]).with_name("fills.csv"))
+    monkeypatch.chdir(Path(day[4]).parent)
+    result = CliRunner().invoke(main, [*shlex.split(line)[1:], "--json"])
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.output)
+    assert found["values"] == ["1%", "2%", "3%"]
+    [realised] = [row for row in found["compared"] if row["what"] == "realised"]
+    assert (realised["without"], realised["1%"]) == ("-50", "28")
 
 
 def test_several_values_for_people(day: list[str]) -> None:
