@@ -78,6 +78,7 @@ class Desk(RuleBasedStateMachine):
         self.number = 0
         self.asked = False
         self.lied = False
+        self.doubled = False
         self.app, _ = self.world.instance()
         self.tick()
         self.enter(2, 2, 5)
@@ -225,6 +226,7 @@ class Desk(RuleBasedStateMachine):
     @rule(name=st.sampled_from(sorted(DEFECTS)), data=st.data())
     def misbehave(self, name: str, data: st.DataObject) -> None:
         self.lied = self.lied or name in ("apart", "renamed")
+        self.doubled = self.doubled or name == "renamed"
         setattr(self.broker.misbehaviour, name, data.draw(DEFECTS[name]))
 
     # --- laws ---
@@ -269,7 +271,8 @@ class Desk(RuleBasedStateMachine):
             assert state.halt is not None
             assert (state.halt.status.value == "FLAT") == flat
         assert flat or critical & {"closing_stuck", "overfilled"} or not (halted or state.open_requests)
-        if flat and "overfilled" not in critical:
+        # of a fill told under two ids the book knows nothing: reconciling sees it
+        if flat and "overfilled" not in critical and not self.doubled:
             held = [self.broker.position("demo", DEFAULT_STRATEGY, symbol) for symbol in CONTRACTS]
             assert held == [0, 0, 0]
 
