@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from emulators.samples import SAMPLES
-from stopline.rules.texts import discord_payload, email_parts
+from stopline.rules.alerting.texts import discord_payload, email_parts
 
 WIDTH, HEIGHT = 390, 844  # of a phone
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome") or ""

@@ -5,17 +5,18 @@ from decimal import Decimal
 from typing import Any
 
 from emulators.break_samples import BREAKS
-from stopline.model.alert_settings import AlertSettings
 from stopline.model.messages import Alert
 from stopline.model.notices import Notice
+from stopline.model.settings.alerts import AlertSettings
 from stopline.model.times import parse_utc
 from stopline.model.wire import validate
-from stopline.rules.ack_links import AckLinks
-from stopline.rules.acknowledging import acknowledged, others_told
-from stopline.rules.alert_lifecycle import raised
-from stopline.rules.alert_rounds import checked
-from stopline.rules.incidents import Incidents, Manner
-from stopline.rules.market_watch import (
+from stopline.rules.alerting.ack_links import AckLinks
+from stopline.rules.alerting.acknowledging import acknowledged, others_told
+from stopline.rules.alerting.incidents import Incidents, Manner
+from stopline.rules.alerting.lifecycle import raised
+from stopline.rules.alerting.rounds import checked
+from stopline.rules.alerting.texts import ALONE, Around
+from stopline.rules.watching.market import (
     DayMove,
     Pair,
     correlation_notices,
@@ -23,7 +24,6 @@ from stopline.rules.market_watch import (
     notices_alerts,
     volatility_spikes,
 )
-from stopline.rules.texts import ALONE, Around
 
 NEW_YORK = "America/New_York"
 AT = parse_utc("2026-11-20T15:02:11Z")

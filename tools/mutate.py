@@ -22,11 +22,13 @@ COPY = ROOT / "build" / "mutation"
 GOAL = 0.85
 MODULES = [
     "stopline/ledger/*.py",
-    "stopline/rules/limits.py",
-    "stopline/rules/limit_measures.py",
-    "stopline/rules/closing.py",
-    "stopline/service/outbox.py",
-    "stopline/service/controls.py",
+    "stopline/rules/limits/registry.py",
+    "stopline/rules/limits/exposure.py",
+    "stopline/rules/limits/loss.py",
+    "stopline/rules/limits/market.py",
+    "stopline/rules/closing/commands.py",
+    "stopline/service/documents/outbox.py",
+    "stopline/service/trading/controls.py",
     "stopline/model/control.py",
 ]
 TESTS = ["tests/unit/ledger", "tests/unit/rules", "tests/unit/service", "tests/unit/model"]

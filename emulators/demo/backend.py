@@ -13,7 +13,7 @@ from emulators.demo.questions import Question
 from emulators.paper_broker import PaperBroker
 from stopline.model.fill import Fill
 from stopline.model.messages import ExecutionReport
-from stopline.model.recipients import Recipients
+from stopline.model.settings.recipients import Recipients
 from stopline.runtime.app import App
 
 ACCOUNT = "demo"

@@ -24,7 +24,7 @@ from emulators.processes import HOST
 from stopline.adapters.outbox_channel import Sent
 from stopline.model.fill import Fill
 from stopline.model.messages import ExecutionReport
-from stopline.rules.texts import discord_payload, email_parts
+from stopline.rules.alerting.texts import discord_payload, email_parts
 from stopline.runtime import kill_api, status_api
 from stopline.runtime.app import App
 from stopline.runtime.embedded import CHANNELS, Embedded

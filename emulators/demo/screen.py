@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from emulators.demo.backend import Told
-from stopline.rules.text_parts import amount
+from stopline.rules.alerting.text_parts import amount
 
 PHONE = 40  # columns
 WIDEST = 92

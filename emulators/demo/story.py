@@ -29,8 +29,8 @@ from stopline.model.instrument import Instrument, Kind
 from stopline.model.messages import ExecutionReport, Sweep, SweepKind
 from stopline.model.wire import canonical
 from stopline.ports import Outgoing, Path, Where
-from stopline.service.books import read_fill
-from stopline.service.risk_state import RiskState
+from stopline.service.evaluation.risk_state import RiskState
+from stopline.service.fills.books import read_fill
 
 CAPITAL = Decimal(100_000)
 CONDOR = [("P", 2695, 1), ("P", 2715, -1), ("C", 2800, 1), ("C", 2780, -1)]

@@ -29,8 +29,8 @@ from stopline.runtime.auth import Principal
 from stopline.runtime.envelope import Envelope
 from stopline.runtime.handlers import HANDLERS
 from stopline.runtime.kill_api import change
-from stopline.service.accounts import account_path
-from stopline.service.heartbeat import HEARTBEAT
+from stopline.service.accounts.reader import account_path
+from stopline.service.sweep.heartbeat import HEARTBEAT
 
 ACCOUNT = "a"
 STRATEGIES = ("core", "wings")

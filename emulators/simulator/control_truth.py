@@ -13,7 +13,7 @@ from stopline.model.control import account_scope
 from stopline.model.messages import Command
 from stopline.model.scopes import GLOBAL, strategy_scope, underlying_scope
 from stopline.ports import Create, Delete, Write
-from stopline.service.emergency_halt import halt_id
+from stopline.service.trading.emergency_halt import halt_id
 
 RANK = {"ACTIVE": 0, "REDUCING": 1, "HALTED": 2}
 A_MINUTE = timedelta(seconds=60)

@@ -24,7 +24,7 @@ from stopline.model.wire import canonical, decode_object, validate
 from stopline.ports import Delete, Outgoing, Put
 from stopline.runtime.auth import Principal
 from stopline.runtime.kill_api import change
-from stopline.service.heartbeat import HEARTBEAT
+from stopline.service.sweep.heartbeat import HEARTBEAT
 
 ACCOUNT = "a"
 ANN = Principal(name="ann", rights=("view", "trade", "kill", "resume"))

@@ -12,7 +12,7 @@ from stopline.ledger.encoding import decode_book
 from stopline.model.closing import CLOSE_REQUEST_TYPE
 from stopline.model.ids import document_id
 from stopline.ports import Path
-from stopline.rules.exit_subject import subject
+from stopline.rules.exits.subject import subject
 
 if TYPE_CHECKING:
     from emulators.simulator.desk import DeskScenario

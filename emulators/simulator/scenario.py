@@ -13,7 +13,7 @@ from emulators.simulator.world import START, Delivery, Faults, Instance, World
 from stopline.model.account import Account
 from stopline.model.control import ControlRequest
 from stopline.model.messages import Command, CommandAction
-from stopline.model.recipients import Recipients
+from stopline.model.settings.recipients import Recipients
 from stopline.model.times import utc_text
 from stopline.model.wire import canonical, decode_object, validate
 from stopline.ports import Create, Outgoing, Unavailable
@@ -21,8 +21,8 @@ from stopline.runtime.app import App, Ports
 from stopline.runtime.envelope import Envelope
 from stopline.runtime.handlers import HANDLERS
 from stopline.runtime.handlers import quarantine as keep
-from stopline.service.accounts import account_path
-from stopline.service.outbox import Unpublished
+from stopline.service.accounts.reader import account_path
+from stopline.service.documents.outbox import Unpublished
 
 OPERATOR = Recipients(email=("desk@example.com",))
 INSTANCES = {"fills": 2, "prices": 2, "sweeps": 2, "alerts": 2, "history": 1, "http": 2, "orders": 1}

@@ -6,8 +6,8 @@ from stopline.model.control import Control
 from stopline.model.wire import canonical, validate
 from stopline.ports import Data
 from stopline.runtime.app import App
-from stopline.service.aggregate import WRITER, Aggregates
-from stopline.service.controls import ControlCodec
+from stopline.service.documents.aggregate import WRITER, Aggregates
+from stopline.service.trading.controls import ControlCodec
 
 ADDED = "of_tomorrow"
 

@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from stopline.model.exit_settings import ExitSettings
-from stopline.rules.exit_plan import plan_of
-from stopline.rules.exit_state import ExitState, Held
-from stopline.rules.exit_table import ExitTable, Seen, Watch
+from stopline.model.settings.exits import ExitSettings
+from stopline.rules.exits.plan import plan_of
+from stopline.rules.exits.state import ExitState, Held
+from stopline.rules.exits.table import ExitTable, Seen, Watch
 
 START = datetime(2026, 11, 18, 15, 0, tzinfo=UTC)
 SYMBOLS = 500

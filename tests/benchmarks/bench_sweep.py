@@ -34,12 +34,12 @@ from stopline.risk.columns import columns  # noqa: E402
 from stopline.risk.factors import Factors, at_todays_volatility  # noqa: E402
 from stopline.risk.options import black_scholes_price  # noqa: E402
 from stopline.risk.stress import SPOT_SHOCKS, VOLATILITY_FACTORS  # noqa: E402
-from stopline.rules.figures import figures  # noqa: E402
-from stopline.rules.limits import readings  # noqa: E402
-from stopline.service.evaluate import exchange_rate, value_positions  # noqa: E402
-from stopline.service.greeks import Watched, net_greeks, option_terms  # noqa: E402
-from stopline.service.legs import book_of  # noqa: E402
-from stopline.service.marks import Mark  # noqa: E402
+from stopline.rules.limits.figures import figures  # noqa: E402
+from stopline.rules.limits.registry import readings  # noqa: E402
+from stopline.service.evaluation.evaluate import exchange_rate, value_positions  # noqa: E402
+from stopline.service.prices.greeks import Watched, net_greeks, option_terms  # noqa: E402
+from stopline.service.prices.legs import book_of  # noqa: E402
+from stopline.service.prices.marks import Mark  # noqa: E402
 
 NOW = datetime(2026, 11, 18, 17, tzinfo=UTC)
 EXPIRIES = [date(2026, 11, 18), date(2026, 11, 20), date(2026, 12, 18), date(2027, 3, 19)]

@@ -20,9 +20,9 @@ from stopline.adapters.memory import MemoryHistory
 from stopline.adapters.schemas import record
 from stopline.model.messages import HistoryRow
 from stopline.ports import RowFault, Unavailable
-from stopline.rules.execution_statistics import By, statistics
-from stopline.service.executions import ExecutionLog
-from stopline.service.history_rows import audit_row
+from stopline.rules.closing.execution_statistics import By, statistics
+from stopline.service.closing.executions import ExecutionLog
+from stopline.service.history.rows import audit_row
 
 from .differences import differs
 

@@ -31,7 +31,7 @@ from stopline.adapters.outbox_channel import RecordingChannel
 from stopline.adapters.sms import SmsChannel
 from stopline.model.messages import Alert, Severity
 from stopline.ports import Channel, ChannelBusy, ChannelRefused, Receipt
-from stopline.rules.texts import discord_payload, email_parts, sms_text
+from stopline.rules.alerting.texts import discord_payload, email_parts, sms_text
 
 ZONE = "America/New_York"
 PHONE, MAILBOX, SENDER = "+14155550100", "trader@example.com", "+15005550006"

@@ -32,7 +32,7 @@ from stopline.adapters.telegram import TelegramChannel
 from stopline.model.messages import Alert
 from stopline.model.wire import validate
 from stopline.ports import Channel, ChannelBusy, ChannelRefused
-from stopline.rules.texts import call_twiml, telegram_payload
+from stopline.rules.alerting.texts import call_twiml, telegram_payload
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:apprise")  # of its own imports
 ZONE = "America/New_York"

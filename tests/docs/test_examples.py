@@ -21,25 +21,25 @@ from stopline.adapters.schemas import TABLES, record
 from stopline.brokers import parse, read_statement
 from stopline.cli.main import COMMANDS
 from stopline.model.account import Account
-from stopline.model.activity_settings import ActivitySettings, Detector
 from stopline.model.control import ControlRequest
 from stopline.model.decimals import decimal_text
 from stopline.model.lease import Lease
 from stopline.model.messages import Alert, Command, ExecutionReport, Halt, History, Sweep
 from stopline.model.order import Order
 from stopline.model.prices import parse_price_batch
-from stopline.model.sizing_settings import Method
+from stopline.model.settings.activity import ActivitySettings, Detector
+from stopline.model.settings.sizing import Method
 from stopline.model.statement import Statement
 from stopline.model.wire import decode_object, validate
 from stopline.ports import Outgoing
-from stopline.rules.breakers import BREAKERS
-from stopline.rules.limits import LIMITS, Action, check_overrides
-from stopline.rules.order_risk import order_risk
-from stopline.rules.reset import until
+from stopline.rules.limits.registry import LIMITS, Action, check_overrides
+from stopline.rules.orders.risk import order_risk
+from stopline.rules.trading.breakers import BREAKERS
+from stopline.rules.trading.reset import until
 from stopline.runtime.embedded import Embedded
 from stopline.runtime.kill_api import handle
 from stopline.runtime.settings import Settings, read_settings
-from stopline.service.account_settings import FIXED, SettingsPatch, merge
+from stopline.service.accounts.settings import FIXED, SettingsPatch, merge
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -319,7 +319,7 @@ def test_the_table_of_commands_is_what_the_command_line_has() -> None:
 
 def test_every_kind_of_alert_is_in_the_runbook() -> None:
     """Whoever adds an alert says what it means and what to do."""
-    sources = [p for part in ("service", "rules") for p in (ROOT / "shared/stopline" / part).glob("*.py")]
+    sources = [p for part in ("service", "rules") for p in (ROOT / "shared/stopline" / part).rglob("*.py")]
     kinds = {kind for path in sources for kind in re.findall(r'\bkind="([a-z_]+)"', path.read_text("utf-8"))}
     told = {name for cells in column(ROOT / "docs/runbook.md", "kind") for name in names(cells[0])}
     assert told == kinds | set(LIMITS)
@@ -388,7 +388,7 @@ def test_the_examples_of_an_order_and_of_settings_are_taken() -> None:
 
 
 def test_every_code_of_a_refusal_is_told() -> None:
-    source = (ROOT / "shared/stopline/rules/pretrade.py").read_text("utf-8")
+    source = (ROOT / "shared/stopline/rules/orders/pretrade.py").read_text("utf-8")
     codes = set(re.findall(r'Reason\(\s*"([a-z_]+)"', source))
     told = [name for cells in column(ROOT / "docs/pretrade.md", "code") for name in names(cells[0])]
     assert set(told) == codes

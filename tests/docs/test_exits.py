@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 
 from stopline.cli.account_file import make_account, read_account_file
-from stopline.model.exit_settings import StrategyExits, TradeExits
-from stopline.rules.exit_plan import DEFAULTS
-from stopline.rules.health import WEIGHTS
-from stopline.rules.trailing import ALGORITHMS
+from stopline.model.settings.exits import StrategyExits, TradeExits
+from stopline.rules.exits.health import WEIGHTS
+from stopline.rules.exits.plan import DEFAULTS
+from stopline.rules.exits.trailing import ALGORITHMS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "exits.md").read_text("utf-8")
 

@@ -175,7 +175,7 @@ def check_books(app: App, fills: list[Raw]) -> None:
 def check_effects(stack: Stack, app: App, fills: list[Raw]) -> None:
     """Every fill's history row went out under one effect id; what was not proven is still in an outbox."""
     from stopline.ports import Where
-    from stopline.service.outbox import decode_outbox
+    from stopline.service.documents.outbox import decode_outbox
 
     now = datetime.now(UTC)
     for document in app.store.query("books", [Where("outbox_at", "<=", now)], ["outbox_at"]):

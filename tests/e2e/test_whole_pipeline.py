@@ -28,7 +28,7 @@ from stopline.model.messages import ExecutionReport
 from stopline.model.prices import Quote
 from stopline.model.wire import canonical, validate
 from stopline.runtime.app import App, Ports
-from stopline.service.audit_chain import stored_faults
+from stopline.service.audit.chain import stored_faults
 
 TOKEN = "test-token-of-ann"
 SHARE = Instrument(symbol="AAPL", kind=Kind.EQUITY, currency="USD")

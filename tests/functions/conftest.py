@@ -19,7 +19,7 @@ from werkzeug.test import TestResponse
 import stopline.runtime.google
 import stopline.runtime.settings
 from stopline.ports import Unavailable
-from stopline.rules.ack_links import AckLinks
+from stopline.rules.alerting.ack_links import AckLinks
 from stopline.runtime.app import App, Ports
 from stopline.runtime.embedded import Embedded
 from stopline.runtime.settings import Settings

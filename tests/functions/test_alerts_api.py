@@ -11,7 +11,7 @@ from werkzeug.test import TestResponse
 
 from stopline.model.messages import Alert
 from stopline.model.wire import validate
-from stopline.rules.ack_links import AckLinks
+from stopline.rules.alerting.ack_links import AckLinks
 
 from .conftest import LINKS, TOKENS, Served, open_accounts
 

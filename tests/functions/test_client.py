@@ -24,7 +24,7 @@ from stopline.model.instrument import Instrument
 from stopline.model.lease import Lease
 from stopline.model.messages import Command
 from stopline.model.wire import canonical, validate
-from stopline.service.emergency_halt import halt_unpersisted
+from stopline.service.trading.emergency_halt import halt_unpersisted
 
 from .conftest import NOON, Served, open_accounts, raw_fill
 

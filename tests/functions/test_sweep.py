@@ -13,8 +13,8 @@ from stopline.model.account import Account
 from stopline.model.calendars import calendar
 from stopline.model.fill import Fill
 from stopline.model.prices import PriceBatch, Quote
-from stopline.service.factors import decode, factors_path
-from stopline.service.load_closes import load_closes
+from stopline.service.history.factors import decode, factors_path
+from stopline.service.history.load_closes import load_closes
 
 from .conftest import Served, raw_fill
 

@@ -23,7 +23,7 @@ from werkzeug.test import EnvironBuilder
 
 from stopline.model.fill import Fill
 from stopline.model.prices import PriceBatch, Quote
-from stopline.rules.ack_links import AckLinks
+from stopline.rules.alerting.ack_links import AckLinks
 from stopline.runtime import kill_api, status_api
 from stopline.runtime.app import App, Ports
 from stopline.runtime.embedded import Embedded

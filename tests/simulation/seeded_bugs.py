@@ -18,14 +18,16 @@ from stopline.model.errors import Rejected, Transient
 from stopline.model.fill import Fill
 from stopline.model.messages import CommandAction
 from stopline.ports import Put, Update
-from stopline.rules import closing as closing_module
-from stopline.service import controls as controls_module
-from stopline.service import dispatch_alert, evaluate, record_fill
-from stopline.service.aggregate import Aggregates, Change, Loaded
-from stopline.service.books import fill_create
-from stopline.service.mark_prices import Desk
-from stopline.service.outbox import Relay, outbox_fields
-from stopline.service.run_sweep import Sweeper
+from stopline.rules.closing import commands as closing_module
+from stopline.service.alerting import dispatch_alert
+from stopline.service.documents.aggregate import Aggregates, Change, Loaded
+from stopline.service.documents.outbox import Relay, outbox_fields
+from stopline.service.evaluation import evaluate
+from stopline.service.fills import record_fill
+from stopline.service.fills.books import fill_create
+from stopline.service.prices.mark_prices import Desk
+from stopline.service.sweep.run_sweep import Sweeper
+from stopline.service.trading import controls as controls_module
 
 BUGS: dict[str, Callable[[], Any]] = {}
 FOCUS: dict[str, str] = {}  # of a bug that is looked for among the seeds of one focus
@@ -49,7 +51,7 @@ def fills_are_not_created_once() -> Iterator[None]:
         create = original(fill, message_id)
         return Put(create.path, create.data)
 
-    with patch("stopline.service.record_fill.fill_create", put):
+    with patch("stopline.service.fills.record_fill.fill_create", put):
         yield
 
 
@@ -233,7 +235,7 @@ def flat_is_said_when_commands_are_sent() -> Iterator[None]:
         told = halt.model_copy(update={"status": ClosingStatus.FLAT, "flat_at": halt.since})
         return replace(step, state=step.state.model_copy(update={"halt": told}))
 
-    with patch("stopline.service.close_book.advance", hopeful):
+    with patch("stopline.service.closing.close_book.advance", hopeful):
         yield
 
 

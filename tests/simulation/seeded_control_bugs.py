@@ -11,9 +11,9 @@ from simulation.seeded_bugs import bug
 
 from stopline.client import Client
 from stopline.model.control import GLOBAL, Control, account_scope
-from stopline.rules import trading_state
-from stopline.service import cancel_orders, controls, emergency_halt, leases
-from stopline.service.aggregate import Aggregates, Change
+from stopline.rules.trading import state as trading_state
+from stopline.service.documents.aggregate import Aggregates, Change
+from stopline.service.trading import cancel_orders, controls, emergency_halt, leases
 
 
 def control_bug(make: Any) -> Any:
@@ -80,7 +80,7 @@ def a_lease_is_good_for_ten_minutes() -> Iterator[None]:
 @control_bug
 def leases_are_granted_while_nobody_watches() -> Iterator[None]:
     """The sweep is silent, and trading goes on."""
-    with patch("stopline.service.heartbeat.SILENT_AFTER", timedelta(days=1)):
+    with patch("stopline.service.sweep.heartbeat.SILENT_AFTER", timedelta(days=1)):
         yield
 
 
@@ -118,7 +118,7 @@ def a_kill_of_the_second_path_is_never_stored() -> Iterator[None]:
 @control_bug
 def trading_is_resumed_at_once() -> Iterator[None]:
     """No minimum hold."""
-    with patch("stopline.rules.resuming.MINIMUM_HOLD", timedelta(0)):
+    with patch("stopline.rules.trading.resuming.MINIMUM_HOLD", timedelta(0)):
         yield
 
 
@@ -179,7 +179,7 @@ def the_cancel_of_a_kill_expires() -> Iterator[None]:
     short = timedelta(seconds=30)
     with (
         patch.object(cancel_orders, "HALT_CANCEL_VALID", short),
-        patch("stopline.rules.closing.HALT_CANCEL_VALID", short),
+        patch("stopline.rules.closing.commands.HALT_CANCEL_VALID", short),
     ):
         yield
 

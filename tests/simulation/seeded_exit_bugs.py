@@ -10,8 +10,9 @@ from simulation.seeded_bugs import bug
 
 from stopline.client import Client
 from stopline.model.errors import Transient
-from stopline.rules import closing_sent, exits
-from stopline.service.close_book import Closer
+from stopline.rules.closing import sent as closing_sent
+from stopline.rules.exits import trade_exits as exits
+from stopline.service.closing.close_book import Closer
 
 
 def exit_bug(make: Any) -> Any:

@@ -11,10 +11,10 @@ import orjson
 from stopline.adapters.outbox_channel import RecordingChannel
 from stopline.model.account import Account
 from stopline.model.messages import Alert
-from stopline.model.recipients import Recipients
+from stopline.model.settings.recipients import Recipients
 from stopline.model.wire import validate
 from stopline.ports import ChannelBusy, Receipt
-from stopline.rules.texts import ALONE, Around
+from stopline.rules.alerting.texts import ALONE, Around
 from stopline.runtime.embedded import Embedded
 
 NOW = datetime(2026, 11, 20, 15, 2, tzinfo=UTC)

@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from stopline.model.account import Account
-from stopline.model.recipients import Recipients
+from stopline.model.settings.recipients import Recipients
 from stopline.model.wire import validate
 from stopline.runtime.embedded import Embedded
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from stopline.model.messages import Alert, Severity
 from stopline.ports import ChannelBusy, ChannelRefused, Receipt
-from stopline.rules.texts import ALONE, Around, email_parts
+from stopline.rules.alerting.texts import ALONE, Around, email_parts
 
 
 class AppriseChannel:

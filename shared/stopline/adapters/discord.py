@@ -7,7 +7,7 @@ from typing import Any
 
 from stopline.model.messages import Alert
 from stopline.ports import ChannelBusy, ChannelRefused, Receipt
-from stopline.rules.texts import ALONE, Around, discord_payload
+from stopline.rules.alerting.texts import ALONE, Around, discord_payload
 
 _WEBHOOK = re.compile(
     r"https://(?:discord\.com|discordapp\.com)(/api/webhooks/[0-9]{5,32}/[A-Za-z0-9_-]{10,100})"

@@ -11,7 +11,7 @@ from typing import Literal
 from stopline.model.ids import digest
 from stopline.model.messages import Alert, Severity
 from stopline.ports import ChannelBusy, ChannelRefused, Receipt
-from stopline.rules.texts import ALONE, Around, email_parts
+from stopline.rules.alerting.texts import ALONE, Around, email_parts
 
 Tls = Literal["auto", "starttls", "implicit", "none"]
 

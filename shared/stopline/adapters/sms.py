@@ -6,7 +6,7 @@ from typing import Any
 
 from stopline.model.messages import Alert
 from stopline.ports import ChannelBusy, ChannelRefused, Receipt
-from stopline.rules.texts import ALONE, Around, call_twiml, sms_text
+from stopline.rules.alerting.texts import ALONE, Around, call_twiml, sms_text
 
 # Twilio's client writes eight lines for each message at INFO.
 _QUIET = logging.getLogger("stopline.twilio")

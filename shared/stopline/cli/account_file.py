@@ -11,10 +11,10 @@ from pydantic import ValidationError
 from stopline.model.account import Account, check_capital
 from stopline.model.errors import Rejected
 from stopline.model.wire import describe
-from stopline.rules.breakers import check_settings
-from stopline.rules.exit_plan import check_exits
-from stopline.rules.limits import check_overrides
-from stopline.rules.reduction_watch import check_reductions
+from stopline.rules.exits.plan import check_exits
+from stopline.rules.limits.registry import check_overrides
+from stopline.rules.reduction.watch import check_reductions
+from stopline.rules.trading.breakers import check_settings
 
 MAX_BYTES = 64 * 1024
 MAX_DEPTH = 16

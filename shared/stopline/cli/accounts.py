@@ -16,11 +16,11 @@ from stopline.model.account import Account
 from stopline.model.control import GLOBAL, account_scope
 from stopline.model.errors import Rejected
 from stopline.model.ids import Name
-from stopline.model.recipients import Recipients
 from stopline.model.rights import Right
+from stopline.model.settings.recipients import Recipients
 from stopline.ports import AlreadyExists
 from stopline.runtime.app import App
-from stopline.service.account_status import account_status
+from stopline.service.accounts.status import account_status
 
 MASK = "https://discord.com/api/webhooks/..."
 

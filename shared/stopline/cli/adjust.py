@@ -17,8 +17,8 @@ from stopline.model.times import parse_utc
 from stopline.model.wire import canonical, decode_object, validate
 from stopline.ports import Outgoing
 from stopline.runtime.app import App
-from stopline.service.adjustments import adjustment, reversal
-from stopline.service.books import FillLog
+from stopline.service.fills.adjustments import adjustment, reversal
+from stopline.service.fills.books import FillLog
 
 
 @click.command()

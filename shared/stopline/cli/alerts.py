@@ -10,16 +10,16 @@ from stopline.cli.failures import BadInput, Failure
 from stopline.cli.show import console, print_json, table
 from stopline.cli.world import actor, app_of
 from stopline.model.account import Account
-from stopline.model.alert_settings import AlertSettings
 from stopline.model.ids import digest
 from stopline.model.messages import Alert, Severity
 from stopline.model.notices import Notice
+from stopline.model.settings.alerts import AlertSettings
 from stopline.model.times import utc_text
 from stopline.model.wire import canonical
 from stopline.ports import Outgoing
-from stopline.rules.audience import audience
-from stopline.rules.delivery import AlertRecord, hint, plan
-from stopline.rules.text_parts import minute_text
+from stopline.rules.alerting.audience import audience
+from stopline.rules.alerting.delivery import AlertRecord, hint, plan
+from stopline.rules.alerting.text_parts import minute_text
 from stopline.runtime.alerts_api import facts
 from stopline.runtime.app import App
 

@@ -11,7 +11,7 @@ import orjson
 from stopline.cli.failures import BadInput
 from stopline.cli.show import print_json
 from stopline.cli.world import app_of
-from stopline.service.audit_chain import exported_faults, stored_faults
+from stopline.service.audit.chain import exported_faults, stored_faults
 
 
 @click.group()

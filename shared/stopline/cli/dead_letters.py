@@ -12,8 +12,8 @@ from stopline.cli.show import console, print_json, table
 from stopline.cli.world import actor, app_of
 from stopline.model.times import utc_text
 from stopline.runtime.settings import read_settings
-from stopline.service.quarantine import printable
-from stopline.service.redrive import Redriver, Returned
+from stopline.service.fills.quarantine import printable
+from stopline.service.fills.redrive import Redriver, Returned
 
 TOPICS = ("fills", "prices", "sweeps", "alerts", "orders", "history")
 _TOPIC = click.argument("topic", type=click.Choice(TOPICS))

@@ -12,8 +12,8 @@ from stopline.cli.show import console, print_json, table
 from stopline.cli.world import app_of
 from stopline.model.decimals import decimal_text
 from stopline.model.times import utc_text
-from stopline.rules.execution_statistics import By, Row, Statistics, statistics
-from stopline.service.executions import ExecutionLog
+from stopline.rules.closing.execution_statistics import By, Row, Statistics, statistics
+from stopline.service.closing.executions import ExecutionLog
 
 SHOWN = 50  # rows of the log, the newest
 

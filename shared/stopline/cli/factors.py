@@ -15,7 +15,7 @@ from stopline.model.errors import Rejected
 from stopline.model.ids import is_symbol
 from stopline.model.times import parse_date
 from stopline.replay.tables import Table
-from stopline.service.load_closes import load_closes
+from stopline.service.history.load_closes import load_closes
 
 HEADS = {
     "date": ("date", "session", "day", "timestamp"),

@@ -11,8 +11,8 @@ from stopline.cli.world import actor, app_of
 from stopline.model.times import utc_text
 from stopline.ports import Document, Path
 from stopline.runtime.app import App
-from stopline.service.quarantine import COLLECTION, printable
-from stopline.service.redrive import Redriver
+from stopline.service.fills.quarantine import COLLECTION, printable
+from stopline.service.fills.redrive import Redriver
 
 
 @click.group()

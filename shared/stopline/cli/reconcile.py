@@ -15,9 +15,9 @@ from stopline.model.decimals import decimal_text
 from stopline.model.errors import Rejected
 from stopline.model.statement import Statement
 from stopline.ports import Outgoing
-from stopline.rules.reconcile import Finding, compare, words
+from stopline.rules.watching.reconcile import Finding, compare, words
 from stopline.runtime.app import App
-from stopline.service.reconciliations import describe
+from stopline.service.reconciliation.reconciliations import describe
 
 
 @click.command()

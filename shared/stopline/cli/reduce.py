@@ -11,7 +11,7 @@ from stopline.cli.world import actor, app_of
 from stopline.model.decimals import decimal_text
 from stopline.model.ids import digest
 from stopline.model.times import utc_text
-from stopline.rules.reduction import Measure, ReductionPlan
+from stopline.rules.reduction.plan import Measure, ReductionPlan
 
 
 @click.command()

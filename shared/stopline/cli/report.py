@@ -7,7 +7,7 @@ import click
 from stopline.cli.failures import Failure
 from stopline.cli.show import always_json, print_json
 from stopline.cli.world import app_of
-from stopline.service.report_page import report_page
+from stopline.service.report.page import report_page
 
 
 @click.command()

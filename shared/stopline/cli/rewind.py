@@ -9,7 +9,7 @@ from stopline.cli.world import actor, app_of
 from stopline.model.errors import Rejected
 from stopline.model.times import parse_utc, utc_text
 from stopline.runtime.settings import read_settings
-from stopline.service.redrive import Redriver
+from stopline.service.fills.redrive import Redriver
 
 
 @click.command()

@@ -7,7 +7,7 @@ import click
 from stopline.cli.order_file import read_order, show_decision
 from stopline.cli.show import print_json
 from stopline.cli.world import app_of
-from stopline.service.size_order import SizeRequest
+from stopline.service.orders.size_order import SizeRequest
 
 
 @click.command()

@@ -9,7 +9,7 @@ from stopline.cli.show import cell, console, print_json, table
 from stopline.cli.world import app_of
 from stopline.ledger.book import Book
 from stopline.model.scopes import strategy_scope
-from stopline.service.strategy_summary import is_known, strategy_summary
+from stopline.service.exits.strategy_summary import is_known, strategy_summary
 
 
 @click.command()

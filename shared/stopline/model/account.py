@@ -7,25 +7,25 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from stopline.model.activity_settings import ActivitySettings
-from stopline.model.alert_settings import AlertSettings
 from stopline.model.calendars import Calendar, calendar
-from stopline.model.closing_settings import ClosingSettings, Reduction
 from stopline.model.decimals import DecimalText
 from stopline.model.errors import Rejected
-from stopline.model.exit_settings import ExitSettings
 from stopline.model.ids import Currency, Id, Name
 from stopline.model.increments import Contracts, Increments
-from stopline.model.lifecycle_settings import LifecycleSettings
-from stopline.model.limit_override import LimitOverride
-from stopline.model.measure_settings import MeasureSettings
-from stopline.model.recipients import Recipients
-from stopline.model.reconcile_settings import ReconcileSettings
 from stopline.model.rights import Rights
-from stopline.model.risk_settings import RiskSettings
-from stopline.model.sizing_settings import SizingSettings
+from stopline.model.settings.activity import ActivitySettings
+from stopline.model.settings.alerts import AlertSettings
+from stopline.model.settings.closing import ClosingSettings, Reduction
+from stopline.model.settings.exits import ExitSettings
+from stopline.model.settings.lifecycle import LifecycleSettings
+from stopline.model.settings.limit_override import LimitOverride
+from stopline.model.settings.measures import MeasureSettings
+from stopline.model.settings.recipients import Recipients
+from stopline.model.settings.reconcile import ReconcileSettings
+from stopline.model.settings.risk import RiskSettings
+from stopline.model.settings.sizing import SizingSettings
+from stopline.model.settings.trading import TradingSettings
 from stopline.model.text import Text
-from stopline.model.trading_settings import TradingSettings
 from stopline.model.wire import Message
 
 

@@ -5,16 +5,18 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, model_validator
 
-from stopline.model.closing_settings import By
 from stopline.model.decimals import ZERO, DecimalText
 from stopline.model.ids import Id, Name, Symbol
+from stopline.model.settings.closing import By
 from stopline.model.text import Text
 from stopline.model.times import UtcText
 from stopline.model.wire import Message
 
 CLOSE_REQUEST_TYPE: Final = "stopline.close_request.v1"
 REDUCTIONS_TOPIC: Final = "reductions"  # the same, for what is to be reduced
-CLOSINGS_TOPIC: Final = "closings"  # of effects: carried out where they are committed, see service/outbox.py
+CLOSINGS_TOPIC: Final = (
+    "closings"  # of effects: carried out where they are committed, see service/documents/outbox.py
+)
 
 Urgency = Literal["normal", "urgent", "now"]
 """`normal` waits for a limit price within the collar, which widens; `urgent` takes the market when that has failed;

@@ -26,8 +26,8 @@ from stopline.ports import Outgoing
 from stopline.replay.result import AccountResult, Conservation, ReplayResult, SessionPnl, StateChange
 from stopline.replay.rows import FillFile, Price, PriceFile
 from stopline.runtime.embedded import Embedded
-from stopline.service.account_status import account_status
-from stopline.service.risk_state import RiskState
+from stopline.service.accounts.status import account_status
+from stopline.service.evaluation.risk_state import RiskState
 
 SOURCE = "replay"
 QUIET = timedelta(

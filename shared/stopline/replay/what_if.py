@@ -15,11 +15,11 @@ from typing import Any
 from stopline.model.account import Account
 from stopline.model.control import TradingState
 from stopline.model.decimals import EXACT, ZERO, decimal_text, divide
-from stopline.model.exit_settings import ExitSettings
 from stopline.model.fill import DEFAULT_STRATEGY
 from stopline.model.instrument import Instrument
 from stopline.model.messages import Command, CommandAction
 from stopline.model.scopes import strategy_scope
+from stopline.model.settings.exits import ExitSettings
 from stopline.model.times import utc_text
 from stopline.model.wire import decode_object, validate
 from stopline.ports import Outgoing

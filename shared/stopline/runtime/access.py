@@ -6,7 +6,7 @@ from stopline.model.account import Account
 from stopline.model.errors import Transient
 from stopline.model.scopes import scope_account
 from stopline.runtime.auth import Forbidden, Guest, NotAdmitted, Principal, Right
-from stopline.service.accounts import AccountReader
+from stopline.service.accounts.reader import AccountReader
 
 
 class Access:

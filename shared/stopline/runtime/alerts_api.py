@@ -13,7 +13,7 @@ import flask
 
 from stopline.model.errors import Rejected
 from stopline.model.times import utc_text
-from stopline.rules.incidents import Standing
+from stopline.rules.alerting.incidents import Standing
 from stopline.runtime.app import App
 from stopline.runtime.auth import Principal, Right
 from stopline.runtime.bodies import json_body, query

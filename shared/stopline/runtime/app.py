@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from stopline.model.closing import CLOSINGS_TOPIC, REDUCTIONS_TOPIC
 from stopline.model.messages import Effect
-from stopline.model.recipients import Recipients
+from stopline.model.settings.recipients import Recipients
 from stopline.ports import Beacon, Bus, Channel, Clock, History, Store
 from stopline.runtime.quotas import Quotas
-from stopline.service.accounts import AccountReader
-from stopline.service.outbox import JOURNAL_TOPIC, Relay
-from stopline.service.quarantine import Quarantine
+from stopline.service.accounts.reader import AccountReader
+from stopline.service.documents.outbox import JOURNAL_TOPIC, Relay
+from stopline.service.fills.quarantine import Quarantine
 
 if TYPE_CHECKING:
     from stopline.ledger.book import Book
@@ -22,41 +22,41 @@ if TYPE_CHECKING:
     from stopline.model.control import Control
     from stopline.model.scopes import Scope
     from stopline.model.statement import Statement
-    from stopline.rules.ack_links import AckLinks
-    from stopline.service.account_settings import AccountSettings
-    from stopline.service.account_writer import AccountWriter
-    from stopline.service.aggregate import Aggregates
-    from stopline.service.alert_desk import AlertDesk
-    from stopline.service.cancel_orders import OrderCanceller
-    from stopline.service.carry_halt import HaltCarrier
-    from stopline.service.close_book import Closer
-    from stopline.service.controls import TradingStates
-    from stopline.service.dispatch_alert import AlertDispatcher
-    from stopline.service.end_session import Ended, SessionEnder
-    from stopline.service.evaluate import Evaluator
-    from stopline.service.exit_desk import ExitDesk
-    from stopline.service.factors import FactorReader
-    from stopline.service.journal import Journals
-    from stopline.service.keep_history import HistoryKeeper
-    from stopline.service.leases import Leases
-    from stopline.service.mark_prices import Desk, PriceMarker
-    from stopline.service.marks import MarkTable
-    from stopline.service.measure_risk import RiskMeasurer
-    from stopline.service.measured import Measured
-    from stopline.service.order_desk import OrderDesk
-    from stopline.service.reconcile import Reconciler
-    from stopline.service.reconciliations import Reconciliation
-    from stopline.service.record_fill import FillRecorder
-    from stopline.service.reduce import Reducer
-    from stopline.service.risk_report import Reporter
-    from stopline.service.risk_state import RiskState
-    from stopline.service.run_sweep import Sweeper
-    from stopline.service.settle import Settler
-    from stopline.service.size_order import OrderSizer
-    from stopline.service.statements import StatementRecorder
-    from stopline.service.watch_activity import ActivityWatch
-    from stopline.service.watch_health import HealthWatch
-    from stopline.service.watchdog import Watchdog
+    from stopline.rules.alerting.ack_links import AckLinks
+    from stopline.service.accounts.settings import AccountSettings
+    from stopline.service.accounts.writer import AccountWriter
+    from stopline.service.alerting.desk import AlertDesk
+    from stopline.service.alerting.dispatch_alert import AlertDispatcher
+    from stopline.service.audit.journal import Journals
+    from stopline.service.closing.close_book import Closer
+    from stopline.service.closing.reduce import Reducer
+    from stopline.service.documents.aggregate import Aggregates
+    from stopline.service.evaluation.evaluate import Evaluator
+    from stopline.service.evaluation.risk_state import RiskState
+    from stopline.service.exits.desk import ExitDesk
+    from stopline.service.fills.record_fill import FillRecorder
+    from stopline.service.fills.settle import Settler
+    from stopline.service.fills.statements import StatementRecorder
+    from stopline.service.history.end_session import Ended, SessionEnder
+    from stopline.service.history.factors import FactorReader
+    from stopline.service.history.keep_history import HistoryKeeper
+    from stopline.service.measuring.measure_risk import RiskMeasurer
+    from stopline.service.measuring.measured import Measured
+    from stopline.service.orders.desk import OrderDesk
+    from stopline.service.orders.size_order import OrderSizer
+    from stopline.service.prices.mark_prices import Desk, PriceMarker
+    from stopline.service.prices.marks import MarkTable
+    from stopline.service.reconciliation.reconcile import Reconciler
+    from stopline.service.reconciliation.reconciliations import Reconciliation
+    from stopline.service.report.report import Reporter
+    from stopline.service.sweep.run_sweep import Sweeper
+    from stopline.service.sweep.watch_activity import ActivityWatch
+    from stopline.service.sweep.watch_health import HealthWatch
+    from stopline.service.sweep.watchdog import Watchdog
+    from stopline.service.trading.cancel_orders import OrderCanceller
+    from stopline.service.trading.carry_halt import HaltCarrier
+    from stopline.service.trading.controls import TradingStates
+    from stopline.service.trading.leases import Leases
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class App:
 
     def _tell(self, effect: Effect) -> None:
         """Deliver a notice here where there are channels; else have the function deliver it that has them."""
-        from stopline.service.alert_desk import notice_message, notice_of
+        from stopline.service.alerting.desk import notice_message, notice_of
 
         if self.ports.channels:
             self.dispatcher.deliver(notice_of(effect))
@@ -124,35 +124,35 @@ class App:
 
     @cached_property
     def journals(self) -> Journals:
-        from stopline.service.journal import Journals
+        from stopline.service.audit.journal import Journals
 
         return Journals(self.store, self.relay, self.clock)
 
     @cached_property
     def account_writer(self) -> AccountWriter:
-        from stopline.service.account_writer import AccountWriter
+        from stopline.service.accounts.writer import AccountWriter
 
         return AccountWriter(self.store, self.relay, self.clock)
 
     @cached_property
     def account_settings(self) -> AccountSettings:
-        from stopline.service.account_settings import AccountSettings
-        from stopline.service.approvals import Approvals
+        from stopline.service.accounts.approvals import Approvals
+        from stopline.service.accounts.settings import AccountSettings
 
         approvals = Approvals(self.store, self.clock)
         return AccountSettings(self.accounts, self.account_writer, approvals, self.ports.resume_people)
 
     @cached_property
     def exit_desk(self) -> ExitDesk:
-        from stopline.service.exit_desk import ExitDesk
+        from stopline.service.exits.desk import ExitDesk
 
         return ExitDesk(self.accounts, self.account_writer, self.books, self.risk_states, self.clock)
 
     @cached_property
     def order_desk(self) -> OrderDesk:
-        from stopline.service.books import FillLog
-        from stopline.service.order_desk import OrderDesk
-        from stopline.service.working_orders import WorkingOrders
+        from stopline.service.closing.working_orders import WorkingOrders
+        from stopline.service.fills.books import FillLog
+        from stopline.service.orders.desk import OrderDesk
 
         return OrderDesk(
             self.clock,
@@ -168,31 +168,31 @@ class App:
 
     @cached_property
     def order_sizer(self) -> OrderSizer:
-        from stopline.service.size_order import OrderSizer
+        from stopline.service.orders.size_order import OrderSizer
 
         return OrderSizer(self.order_desk)
 
     @cached_property
     def books(self) -> Aggregates[Book]:
-        from stopline.service.books import books
+        from stopline.service.fills.books import books
 
         return books(self.store, self.relay, self.clock)
 
     @cached_property
     def recorder(self) -> FillRecorder:
-        from stopline.service.record_fill import FillRecorder
+        from stopline.service.fills.record_fill import FillRecorder
 
         return FillRecorder(self.store, self.clock, self.accounts, self.books)
 
     @cached_property
     def controls(self) -> Aggregates[Control]:
-        from stopline.service.controls import controls
+        from stopline.service.trading.controls import controls
 
         return controls(self.store, self.relay, self.clock)
 
     @cached_property
     def trading(self) -> TradingStates:
-        from stopline.service.controls import TradingStates
+        from stopline.service.trading.controls import TradingStates
 
         return TradingStates(
             self.store, self.controls, self.clock, self.accounts, self._doubts, self.ports.resume_people
@@ -203,7 +203,7 @@ class App:
         return [f"{symbol}: {why}" for symbol, why in state.blocked.items()] if state else []
 
     def _doubts(self, scope: Scope) -> list[str]:
-        from stopline.service.resume_checks import ResumeChecks
+        from stopline.service.trading.resume_checks import ResumeChecks
 
         checks = ResumeChecks(
             self.store, self.clock, self.accounts, self.books, self.controls, self._open_breaks
@@ -212,8 +212,8 @@ class App:
 
     @cached_property
     def closer(self) -> Closer:
-        from stopline.service.books import FillLog
-        from stopline.service.close_book import Closer
+        from stopline.service.closing.close_book import Closer
+        from stopline.service.fills.books import FillLog
 
         return Closer(
             self.closings,
@@ -228,43 +228,43 @@ class App:
 
     @cached_property
     def reducer(self) -> Reducer:
-        from stopline.service.reduce import Reducer
+        from stopline.service.closing.reduce import Reducer
 
         return Reducer(self.accounts, self.books, self.marks, self.closer, self.relay, self.clock)
 
     @cached_property
     def closings(self) -> Aggregates[ClosingState]:
-        from stopline.service.closings import closings
+        from stopline.service.closing.closings import closings
 
         return closings(self.store, self.relay, self.clock)
 
     @cached_property
     def marks(self) -> MarkTable:
-        from stopline.service.marks import MarkTable
+        from stopline.service.prices.marks import MarkTable
 
         return MarkTable(self.store, self.relay, self.clock)
 
     @cached_property
     def canceller(self) -> OrderCanceller:
-        from stopline.service.cancel_orders import OrderCanceller
+        from stopline.service.trading.cancel_orders import OrderCanceller
 
         return OrderCanceller(self.controls, self.clock)
 
     @cached_property
     def halts(self) -> HaltCarrier:
-        from stopline.service.carry_halt import HaltCarrier
+        from stopline.service.trading.carry_halt import HaltCarrier
 
         return HaltCarrier(self.ports.bus, self.clock, self.accounts, self.canceller, self.closer)
 
     @cached_property
     def leases(self) -> Leases:
-        from stopline.service.leases import Leases
+        from stopline.service.trading.leases import Leases
 
         return Leases(self.store, self.clock, self.controls)
 
     @cached_property
     def health_watch(self) -> HealthWatch:
-        from stopline.service.watch_health import HealthWatch
+        from stopline.service.sweep.watch_health import HealthWatch
 
         return HealthWatch(
             self.store, self.relay, self.clock, self.accounts, self.risk_states, self._open_breaks
@@ -272,38 +272,38 @@ class App:
 
     @cached_property
     def activity_watch(self) -> ActivityWatch:
-        from stopline.service.watch_activity import ActivityWatch
+        from stopline.service.sweep.watch_activity import ActivityWatch
 
         return ActivityWatch(self.store, self.relay, self.clock, self.risk_states)
 
     @cached_property
     def desk(self) -> Desk:
-        from stopline.service.mark_prices import Desk
+        from stopline.service.prices.mark_prices import Desk
 
         return Desk(self.store, self.accounts, self.marks)
 
     @cached_property
     def risk_states(self) -> Aggregates[RiskState]:
-        from stopline.service.risk_state import risk_states
+        from stopline.service.evaluation.risk_state import risk_states
 
         return risk_states(self.store, self.relay, self.clock)
 
     @cached_property
     def factors(self) -> FactorReader:
-        from stopline.service.factors import FactorReader
+        from stopline.service.history.factors import FactorReader
 
         return FactorReader(self.store, self.clock)
 
     @cached_property
     def ended_sessions(self) -> Aggregates[Ended]:
-        from stopline.service.end_session import ended_sessions
+        from stopline.service.history.end_session import ended_sessions
 
         return ended_sessions(self.store, self.relay, self.clock)
 
     @cached_property
     def session_ender(self) -> SessionEnder:
-        from stopline.service.end_session import SessionEnder
-        from stopline.service.factors import FactorBuilder
+        from stopline.service.history.end_session import SessionEnder
+        from stopline.service.history.factors import FactorBuilder
 
         history = self.ports.history
         builder = FactorBuilder(self.store, history, self.clock) if history else None
@@ -317,13 +317,13 @@ class App:
 
     @cached_property
     def measured(self) -> Aggregates[Measured]:
-        from stopline.service.measured import measured_states
+        from stopline.service.measuring.measured import measured_states
 
         return measured_states(self.store, self.relay, self.clock)
 
     @cached_property
     def measurer(self) -> RiskMeasurer:
-        from stopline.service.measure_risk import RiskMeasurer
+        from stopline.service.measuring.measure_risk import RiskMeasurer
 
         return RiskMeasurer(
             self.measured, self.risk_states, self.ended_sessions, self.desk, self.marker, self.factors
@@ -331,7 +331,7 @@ class App:
 
     @cached_property
     def reporter(self) -> Reporter:
-        from stopline.service.risk_report import Reporter
+        from stopline.service.report.report import Reporter
 
         return Reporter(
             self.store,
@@ -346,26 +346,26 @@ class App:
 
     @cached_property
     def evaluator(self) -> Evaluator:
-        from stopline.service.evaluate import Evaluator
-        from stopline.service.watch_exits import ExitWatcher
+        from stopline.service.evaluation.evaluate import Evaluator
+        from stopline.service.exits.watch_exits import ExitWatcher
 
         return Evaluator(self.risk_states, ExitWatcher(self.trading.standing))
 
     @cached_property
     def marker(self) -> PriceMarker:
-        from stopline.service.mark_prices import PriceMarker
+        from stopline.service.prices.mark_prices import PriceMarker
 
         return PriceMarker(self.clock, self.desk, self.evaluator, self.factors)
 
     @cached_property
     def watchdog(self) -> Watchdog:
-        from stopline.service.watchdog import Watchdog
+        from stopline.service.sweep.watchdog import Watchdog
 
         return Watchdog(self.store, self.ports.bus, self.relay, self.clock, self.risk_states)
 
     @cached_property
     def sweeper(self) -> Sweeper:
-        from stopline.service.run_sweep import Sweeper
+        from stopline.service.sweep.run_sweep import Sweeper
 
         return Sweeper(
             self.store,
@@ -389,25 +389,25 @@ class App:
 
     @cached_property
     def statements(self) -> Aggregates[Statement]:
-        from stopline.service.statements import statements
+        from stopline.service.fills.statements import statements
 
         return statements(self.store, self.relay, self.clock)
 
     @cached_property
     def statement_recorder(self) -> StatementRecorder:
-        from stopline.service.statements import StatementRecorder
+        from stopline.service.fills.statements import StatementRecorder
 
         return StatementRecorder(self.clock, self.accounts, self.statements)
 
     @cached_property
     def reconciliations(self) -> Aggregates[Reconciliation]:
-        from stopline.service.reconciliations import reconciliations
+        from stopline.service.reconciliation.reconciliations import reconciliations
 
         return reconciliations(self.store, self.relay, self.clock)
 
     @cached_property
     def reconciler(self) -> Reconciler:
-        from stopline.service.reconcile import Reconciler
+        from stopline.service.reconciliation.reconcile import Reconciler
 
         return Reconciler(
             self.store, self.clock, self.accounts, self.books, self.statements, self.reconciliations
@@ -415,13 +415,13 @@ class App:
 
     @cached_property
     def settler(self) -> Settler:
-        from stopline.service.settle import Settler
+        from stopline.service.fills.settle import Settler
 
         return Settler(self.accounts, self.books, self.ports.bus, self.relay, self.clock)
 
     @cached_property
     def dispatcher(self) -> AlertDispatcher:
-        from stopline.service.dispatch_alert import AlertDispatcher
+        from stopline.service.alerting.dispatch_alert import AlertDispatcher
 
         return AlertDispatcher(
             self.store,
@@ -435,8 +435,8 @@ class App:
 
     @cached_property
     def alert_desk(self) -> AlertDesk:
-        from stopline.service.acts import person_behind
-        from stopline.service.alert_desk import AlertDesk, incidents
+        from stopline.service.alerting.desk import AlertDesk, incidents
+        from stopline.service.audit.acts import person_behind
 
         documents = incidents(self.store, self.relay, self.clock)
         return AlertDesk(
@@ -450,6 +450,6 @@ class App:
 
     @cached_property
     def history_keeper(self) -> HistoryKeeper:
-        from stopline.service.keep_history import HistoryKeeper
+        from stopline.service.history.keep_history import HistoryKeeper
 
         return HistoryKeeper(self.history, self.quarantine, self.clock)

@@ -13,7 +13,7 @@ from stopline.adapters.clock import ManualClock
 from stopline.adapters.memory import MemoryBus, MemoryHistory, MemoryStore
 from stopline.adapters.outbox_channel import RecordingChannel
 from stopline.model.messages import Sweep, SweepKind
-from stopline.model.recipients import Recipients
+from stopline.model.settings.recipients import Recipients
 from stopline.model.wire import canonical
 from stopline.ports import Outgoing
 from stopline.runtime.app import App, Ports

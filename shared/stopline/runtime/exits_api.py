@@ -7,7 +7,7 @@ from stopline.runtime.app import App
 from stopline.runtime.auth import Principal
 from stopline.runtime.bodies import json_body
 from stopline.runtime.problems import Answer, answer
-from stopline.service.exit_desk import ExitPatch
+from stopline.service.exits.desk import ExitPatch
 
 
 def read(request: flask.Request, app: App, principal: Principal, name: str) -> Answer:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from stopline.ports import Channel, Clock
-from stopline.rules.ack_links import AckLinks
+from stopline.rules.alerting.ack_links import AckLinks
 from stopline.runtime import logs
 from stopline.runtime.app import App, Ports
 from stopline.runtime.auth import DevOf, EmailOf

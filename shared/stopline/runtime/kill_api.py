@@ -1,6 +1,6 @@
 """The kill switch over HTTP: POST /kill, /pause, /resume and GET /status. Persists first, then publishes.
 
-Where the state cannot be stored, a kill takes the second path: see service/emergency_halt.py.
+Where the state cannot be stored, a kill takes the second path: see service/trading/emergency_halt.py.
 """
 
 import logging
@@ -34,7 +34,7 @@ from stopline.runtime.auth import (
 )
 from stopline.runtime.bodies import json_body, leave_unread, only
 from stopline.runtime.problems import Answer, answer, problem, refusal
-from stopline.service.outbox import Unpublished
+from stopline.service.documents.outbox import Unpublished
 
 if TYPE_CHECKING:
     from stopline.ledger.position import Position
@@ -114,7 +114,7 @@ def change(app: App, principal: Principal, action: str, body: dict[str, Any]) ->
 
 def _unpersisted(app: App, request: ControlRequest) -> Answer:
     """Take the second path of a kill: the adapters are told, the state follows when it can be stored."""
-    from stopline.service.emergency_halt import halt_unpersisted
+    from stopline.service.trading.emergency_halt import halt_unpersisted
 
     halt_id = halt_unpersisted(app.ports.bus, app.clock, request)
     facts = {

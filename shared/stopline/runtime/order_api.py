@@ -8,7 +8,7 @@ from stopline.runtime.app import App
 from stopline.runtime.auth import Principal
 from stopline.runtime.bodies import json_body
 from stopline.runtime.problems import Answer, answer
-from stopline.service.size_order import SizeRequest
+from stopline.service.orders.size_order import SizeRequest
 
 
 def check(request: flask.Request, app: App, principal: Principal, name: str) -> Answer:

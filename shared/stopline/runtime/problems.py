@@ -7,7 +7,7 @@ from typing import Any
 from stopline.model.errors import Rejected, Transient
 from stopline.model.wire import canonical
 from stopline.ports import Conflict
-from stopline.rules.resuming import TooEarly
+from stopline.rules.trading.resuming import TooEarly
 from stopline.runtime.auth import Forbidden, Missing, NotAdmitted, Unauthenticated
 from stopline.runtime.quotas import TooMany
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from stopline.model.errors import Rejected
-from stopline.model.recipients import Recipients
+from stopline.model.settings.recipients import Recipients
 from stopline.model.wire import decode_object, validate
 from stopline.runtime.auth import Principal
 

@@ -7,7 +7,7 @@ from stopline.runtime.app import App
 from stopline.runtime.auth import Principal
 from stopline.runtime.bodies import json_body
 from stopline.runtime.problems import Answer, answer
-from stopline.service.account_settings import SettingsPatch, settings_facts
+from stopline.service.accounts.settings import SettingsPatch, settings_facts
 
 
 def read(request: flask.Request, app: App, principal: Principal, name: str) -> Answer:

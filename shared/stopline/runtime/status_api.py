@@ -7,7 +7,7 @@ from typing import NamedTuple
 import flask
 
 from stopline.model.control import GLOBAL, account_scope
-from stopline.rules import ack_links
+from stopline.rules.alerting import ack_links
 from stopline.runtime import alerts_api, exits_api, lease_api, order_api, settings_api
 from stopline.runtime.access import Access
 from stopline.runtime.app import App
@@ -20,7 +20,7 @@ from stopline.runtime.auth import (
 )
 from stopline.runtime.bodies import leave_unread, only
 from stopline.runtime.problems import Answer, answer, problem, refusal
-from stopline.service.account_status import account_status
+from stopline.service.accounts.status import account_status
 
 _PATH = re.compile(r"/v1/accounts/([a-z0-9][a-z0-9_-]{0,63})(?:/([a-z]+(?:/[a-z]+)?))?")
 

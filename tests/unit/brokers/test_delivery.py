@@ -8,7 +8,7 @@ import pytest
 
 from stopline.runtime.envelope import Envelope
 from stopline.runtime.handlers import receive
-from stopline.service.quarantine import COLLECTION
+from stopline.service.fills.quarantine import COLLECTION
 
 from ..make import account
 from ..service.world import World

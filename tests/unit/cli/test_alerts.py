@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from stopline.cli.main import main
-from stopline.model.recipients import Recipients
+from stopline.model.settings.recipients import Recipients
 from stopline.model.times import parse_utc
 from stopline.runtime.embedded import Embedded
 

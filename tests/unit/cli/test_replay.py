@@ -197,7 +197,7 @@ def test_the_hour_that_comes_twice_is_read_twice_and_the_one_that_never_was_is_r
         ("time,root,expiry,right,strike,bid,ask\n2026-11-20 10:00,SPX,2026-11-20,C,0.0001,1,2\n", ["line 2", "strike"]),
         (b"time,symbol,last\n2026-11-20 10:00,\xff,1\n", ["line 2", "UTF-8"]),
         (b"time,symbol,last\n2026-11-20 10:00,S\0PY,1\n", ["line 2"]),
-        (gzip.compress(b"time,symbol,last\n" + b"2026-11-20 10:00,SPY,1\n" * 9)[:40], ["gzip"]),
+        (gzip.compress(b"time,symbol,last\n" + b"2026-11-20 10:00,SPY,1\n" * 9, mtime=0)[:40], ["gzip"]),
         (b"\x1f\x8bnot gzip at all", ["gzip"]),
     ],
 )  # fmt: skip

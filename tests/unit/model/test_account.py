@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from stopline.model.account import check_capital
 from stopline.model.errors import Rejected
-from stopline.model.recipients import Email, Phone, Recipients, Webhook
+from stopline.model.settings.recipients import Email, Phone, Recipients, Webhook
 from stopline.model.text import Text, clean_text
 
 from ..make import account

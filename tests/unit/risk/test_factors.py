@@ -16,7 +16,7 @@ from stopline.model.calendars import calendar
 from stopline.model.errors import InsufficientData
 from stopline.risk.co_movement import co_movement
 from stopline.risk.factors import Factors, at_todays_volatility, factors_of, joint_covariance
-from stopline.service.factors import decode, encode
+from stopline.service.history.factors import decode, encode
 
 NYSE = calendar("XNYS")
 FRIDAY = date(2026, 11, 20)

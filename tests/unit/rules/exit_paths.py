@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal
 
-from stopline.model.exit_settings import ExitSettings
-from stopline.rules.exit_plan import Plan, plan_of
-from stopline.rules.exit_state import FRESH, Exit, ExitState, Held, Reading
-from stopline.rules.exits import advance
+from stopline.model.settings.exits import ExitSettings
+from stopline.rules.exits.plan import Plan, plan_of
+from stopline.rules.exits.state import FRESH, Exit, ExitState, Held, Reading
+from stopline.rules.exits.trade_exits import advance
 
 START = datetime(2026, 11, 18, 15, 0, tzinfo=UTC)  # a Wednesday, 10:00 in New York
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stopline.model.errors import Rejected
-from stopline.rules.ack_links import AckLinks, Taken
+from stopline.rules.alerting.ack_links import AckLinks, Taken
 
 NOW = datetime(2026, 11, 20, 15, 2, tzinfo=UTC)
 LINKS = AckLinks("https://stopline.example.com", "a-secret-of-more-than-32-characters")

@@ -9,8 +9,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stopline.model.activity_settings import ActivitySettings
-from stopline.rules.activity import (
+from stopline.model.settings.activity import ActivitySettings
+from stopline.rules.watching.activity import (
     USUAL_FROM,
     USUAL_OF,
     Execution,

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stopline.model.alert_settings import AlertSettings
 from stopline.model.messages import Alert
 from stopline.model.notices import Notice
+from stopline.model.settings.alerts import AlertSettings
 from stopline.model.wire import validate
-from stopline.rules.acknowledging import acknowledged, others_told
-from stopline.rules.alert_lifecycle import KNOWN, LISTED, raised
-from stopline.rules.alert_rounds import checked
-from stopline.rules.incidents import AlertState, Incidents, Manner
+from stopline.rules.alerting.acknowledging import acknowledged, others_told
+from stopline.rules.alerting.incidents import AlertState, Incidents, Manner
+from stopline.rules.alerting.lifecycle import KNOWN, LISTED, raised
+from stopline.rules.alerting.rounds import checked
 
 NOW = datetime(2026, 11, 20, 15, 2, tzinfo=UTC)  # 10:02 in New York
 NEW_YORK = "America/New_York"

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stopline.model.control import account_scope
-from stopline.model.trading_settings import TradingSettings
-from stopline.rules.breakers import (
+from stopline.model.settings.trading import TradingSettings
+from stopline.rules.trading.breakers import (
     BREAKERS,
     HEALTH_BREAKERS,
     MONEY_BREAKERS,
@@ -21,8 +21,8 @@ from stopline.rules.breakers import (
     check_settings,
     rule_of,
 )
-from stopline.rules.reset import QUARTER, Reset
-from stopline.service.breaker_effects import breaker_effects
+from stopline.rules.trading.reset import QUARTER, Reset
+from stopline.service.trading.breaker_effects import breaker_effects
 
 from ..make import at
 

@@ -12,15 +12,15 @@ import pytest
 from stopline.adapters.schemas import TABLES
 from stopline.ledger.book import Book
 from stopline.model.closing import CloseRequest
-from stopline.model.closing_settings import ClosingSettings
 from stopline.model.closing_state import ClosingState, RequestStatus
 from stopline.model.fill import Fill
 from stopline.model.messages import Command, CommandAction, ExecutionReport, ReportStatus
 from stopline.model.prices import Quote
-from stopline.rules.close_order import Situation
-from stopline.rules.closing import Step, advance
-from stopline.rules.closing_sent import GRACE, with_report
-from stopline.rules.executions import facts, slippage, with_fills
+from stopline.model.settings.closing import ClosingSettings
+from stopline.rules.closing.commands import Step, advance
+from stopline.rules.closing.executions import facts, slippage, with_fills
+from stopline.rules.closing.order import Situation
+from stopline.rules.closing.sent import GRACE, with_report
 
 from ..make import NOON, account, at, equity, option, trade
 

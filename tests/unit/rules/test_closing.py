@@ -10,15 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stopline.ledger.book import Book
-from stopline.model.closing_settings import ClosingSettings
 from stopline.model.closing_state import ClosingState
 from stopline.model.control import Closing, ClosingStatus
 from stopline.model.fill import Fill
 from stopline.model.messages import Command, CommandAction
-from stopline.rules import closing as rules
-from stopline.rules.close_order import Situation
-from stopline.rules.closing_sent import GRACE
-from stopline.rules.executions import with_fills
+from stopline.model.settings.closing import ClosingSettings
+from stopline.rules.closing import commands as rules
+from stopline.rules.closing.executions import with_fills
+from stopline.rules.closing.order import Situation
+from stopline.rules.closing.sent import GRACE
 
 from ..make import NOON, account, at, equity, fill, option, trade
 

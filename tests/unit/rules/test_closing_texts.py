@@ -14,14 +14,14 @@ import pytest
 
 from stopline.ledger.book import Book
 from stopline.model.closing import CloseRequest, ReductionRequest
-from stopline.model.closing_settings import ClosingSettings
 from stopline.model.closing_state import Asked, Sent, SentLeg
 from stopline.model.control import Closing, ClosingStatus
 from stopline.model.messages import Alert
-from stopline.rules import closing_alerts as alerts
-from stopline.rules.reduction import LegOrder, Measure, ReductionPlan, ReductionStep
-from stopline.rules.reduction_alert import reduction_alert
-from stopline.rules.texts import email_parts, sms_text
+from stopline.model.settings.closing import ClosingSettings
+from stopline.rules.alerting.texts import email_parts, sms_text
+from stopline.rules.closing import alerts
+from stopline.rules.reduction.alert import reduction_alert
+from stopline.rules.reduction.plan import LegOrder, Measure, ReductionPlan, ReductionStep
 
 from ..make import NOON, account, at, option, trade
 
@@ -82,7 +82,7 @@ def plan(**more: Any) -> ReductionPlan:
 
 
 def told() -> Iterator[Alert]:
-    """Yield one alert of each builder in `rules/closing_alerts.py`, and of each of its forms."""
+    """Yield one alert of each builder in `rules/closing/alerts.py`, and of each of its forms."""
     yield alerts.flat("demo", HALT, LATER)
     yield alerts.closed(asked(), LATER)
     yield alerts.closed(asked(leave="2"), LATER)

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from stopline.rules.execution_statistics import By, Row, statistics
+from stopline.rules.closing.execution_statistics import By, Row, statistics
 
 UTC_ZONE = ZoneInfo("UTC")
 

@@ -22,11 +22,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from stopline.model.exit_settings import parse_distance
-from stopline.rules.exit_plan import Plan
-from stopline.rules.exit_state import FRESH, ExitState, Reading
-from stopline.rules.exit_table import ExitTable, Seen, Watch
-from stopline.rules.exits import STUCK, Step, advance
+from stopline.model.settings.exits import parse_distance
+from stopline.rules.exits.plan import Plan
+from stopline.rules.exits.state import FRESH, ExitState, Reading
+from stopline.rules.exits.table import ExitTable, Seen, Watch
+from stopline.rules.exits.trade_exits import STUCK, Step, advance
 
 from .exit_paths import START, held, plan
 

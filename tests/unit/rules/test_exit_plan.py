@@ -11,9 +11,9 @@ import pytest
 from pydantic import ValidationError
 
 from stopline.model.calendars import calendar
-from stopline.model.exit_settings import ExitSettings
+from stopline.model.settings.exits import ExitSettings
 from stopline.model.wire import describe
-from stopline.rules.exit_plan import check_exits, deadlines, plan_of
+from stopline.rules.exits.plan import check_exits, deadlines, plan_of
 
 from ..make import account
 from .exit_paths import plan

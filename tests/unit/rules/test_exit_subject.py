@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from stopline.ledger.book import Book
-from stopline.model.exit_settings import StrategyExits
 from stopline.model.fill import Fill
-from stopline.rules.exit_subject import first_base, mtm_of
-from stopline.rules.open_risk import Valued
+from stopline.model.settings.exits import StrategyExits
+from stopline.rules.exits.subject import first_base, mtm_of
+from stopline.rules.orders.open_risk import Valued
 
 from ..make import NOON, account, at, equity, fill, trade
 

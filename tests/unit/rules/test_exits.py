@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 import pytest
 
-from stopline.rules.exit_state import FRESH, Asked
-from stopline.rules.exits import STUCK, advance, levels_of
+from stopline.rules.exits.state import FRESH, Asked
+from stopline.rules.exits.trade_exits import STUCK, advance, levels_of
 
 from .exit_paths import START, held, plan, reading, walk
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from stopline.ledger.book import Book
 from stopline.model.fill import Fill
 from stopline.model.instrument import Instrument
-from stopline.rules.figures import DayStart, Figures, Rate, Valued, add, figures
+from stopline.rules.limits.figures import DayStart, Figures, Rate, Valued, add, figures
 
 from ..make import NOON, account, at, equity, fill, option, trade
 

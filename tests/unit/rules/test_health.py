@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stopline.rules.health import WEIGHTS, Vitals, health
+from stopline.rules.exits.health import WEIGHTS, Vitals, health
 
 ALL = frozenset(WEIGHTS)
 D = Decimal

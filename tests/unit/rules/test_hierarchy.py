@@ -11,9 +11,9 @@ from hypothesis import given
 
 from stopline.ledger.book import Book
 from stopline.model.fill import Fill
-from stopline.rules.figures import Valued, add, exposure
-from stopline.rules.hierarchy import Level, Marks, hierarchy
-from stopline.rules.net_greeks import NetGreeks
+from stopline.rules.limits.figures import Valued, add, exposure
+from stopline.rules.limits.hierarchy import Level, Marks, hierarchy
+from stopline.rules.limits.net_greeks import NetGreeks
 
 from ..ledger.test_book import booked
 from ..ledger.test_trade_leg import tagged_fills

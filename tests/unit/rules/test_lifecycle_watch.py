@@ -14,8 +14,8 @@ from stopline.model.calendars import calendar
 from stopline.model.fill import Fill
 from stopline.model.instrument import Instrument
 from stopline.model.messages import Severity
-from stopline.rules.condition import Condition
-from stopline.rules.lifecycle_watch import conditions, lifecycle_alerts
+from stopline.rules.alerting.condition import Condition
+from stopline.rules.watching.lifecycle import conditions, lifecycle_alerts
 
 from ..ledger.test_book import booked
 from ..make import account, at, fill, option

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from stopline.ledger.book import Book
 from stopline.model.fill import Fill
-from stopline.model.limit_override import Action
-from stopline.rules.figures import Figures, Market, Valued, figures
-from stopline.rules.limits import LIMITS, Level, Reading, Scope, check_overrides, readings
-from stopline.rules.open_risk import OpenRisk
+from stopline.model.settings.limit_override import Action
+from stopline.rules.limits.figures import Figures, Market, Valued, figures
+from stopline.rules.limits.registry import LIMITS, Level, Reading, Scope, check_overrides, readings
+from stopline.rules.orders.open_risk import OpenRisk
 
 from ..make import NOON, account, at, equity, option, trade
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from stopline.ledger.position import fold
 from stopline.model.decimals import decimal_text, parse_decimal
 from stopline.model.instrument import Instrument
-from stopline.rules.figures import DayStart, Figures, Valued, settling
-from stopline.rules.limits import LIMITS, Action, Level, Reading, check_overrides, level_of, readings
+from stopline.rules.limits.figures import DayStart, Figures, Valued, settling
+from stopline.rules.limits.registry import LIMITS, Action, Level, Reading, check_overrides, level_of, readings
 
 from ..make import NOON, account, at, equity, option, trade
 

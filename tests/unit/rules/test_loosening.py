@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stopline.rules.loosening import loosened, raised, thresholds
+from stopline.rules.limits.loosening import loosened, raised, thresholds
 
 from ..make import account
 

@@ -7,8 +7,8 @@ from decimal import Decimal
 
 import pytest
 
-from stopline.rules.condition import Condition
-from stopline.rules.market_watch import (
+from stopline.rules.alerting.condition import Condition
+from stopline.rules.watching.market import (
     DayMove,
     Pair,
     correlation_notices,

@@ -19,9 +19,9 @@ from stopline.model.fill import Fill
 from stopline.model.increments import Increments
 from stopline.model.instrument import Instrument
 from stopline.model.order import Order
-from stopline.rules.figures import Market, Valued, figures
-from stopline.rules.order_steps import with_lot
-from stopline.rules.pretrade import Decision, Desk, check, largest, reasons_against
+from stopline.rules.limits.figures import Market, Valued, figures
+from stopline.rules.orders.pretrade import Decision, Desk, check, largest, reasons_against
+from stopline.rules.orders.steps import with_lot
 
 from ..make import NOON, account, equity, option, trade
 

@@ -16,8 +16,8 @@ from stopline.model.fill import Fill
 from stopline.model.messages import Severity
 from stopline.model.statement import Statement
 from stopline.model.times import utc_text
-from stopline.rules.break_alerts import break_alert
-from stopline.rules.reconcile import (
+from stopline.rules.watching.break_alerts import break_alert
+from stopline.rules.watching.reconcile import (
     Break,
     BreakKind,
     Finding,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from stopline.ledger.book import Book
 from stopline.model.fill import Fill
 from stopline.model.prices import Quote
-from stopline.rules.reduction import Measure, ReductionPlan, plan_reduction
+from stopline.rules.reduction.plan import Measure, ReductionPlan, plan_reduction
 
 from ..make import account, at, option, trade
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from stopline.model.messages import Alert, Severity
-from stopline.model.recipients import Recipients
-from stopline.rules.delivery import (
+from stopline.model.settings.recipients import Recipients
+from stopline.rules.alerting.delivery import (
     MAX_ATTEMPTS,
     AlertRecord,
     DeliveryRecord,
@@ -19,7 +19,7 @@ from stopline.rules.delivery import (
     hint,
     plan,
 )
-from stopline.rules.routing import channels_for, deliveries
+from stopline.rules.alerting.routing import channels_for, deliveries
 
 NOW = datetime(2026, 11, 20, 15, 2, 11, tzinfo=UTC)
 HOOK = "https://discord.com/api/webhooks/1000000000000000001/a-secret-token"

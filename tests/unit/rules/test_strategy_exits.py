@@ -12,9 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stopline.model.exit_settings import StrategyExits
-from stopline.rules.exits import STUCK
-from stopline.rules.strategy_exits import (
+from stopline.model.settings.exits import StrategyExits
+from stopline.rules.exits.strategy_exits import (
     UNSEEN,
     Mtm,
     StrategyState,
@@ -22,6 +21,7 @@ from stopline.rules.strategy_exits import (
     advance_strategy,
     resumed,
 )
+from stopline.rules.exits.trade_exits import STUCK
 
 START = datetime(2026, 11, 18, 15, 0, tzinfo=UTC)
 TODAY = date(2026, 11, 18)

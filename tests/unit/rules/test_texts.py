@@ -21,8 +21,15 @@ from hypothesis import strategies as st
 
 from emulators.samples import NEW_YORK, SAMPLES, alert
 from stopline.model.messages import Severity
-from stopline.rules.text_parts import amount
-from stopline.rules.texts import Around, call_twiml, discord_payload, email_parts, sms_text, telegram_payload
+from stopline.rules.alerting.text_parts import amount
+from stopline.rules.alerting.texts import (
+    Around,
+    call_twiml,
+    discord_payload,
+    email_parts,
+    sms_text,
+    telegram_payload,
+)
 
 GOLDEN = Path(__file__).parent / "golden"
 GSM = set(

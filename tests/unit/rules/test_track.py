@@ -14,10 +14,19 @@ from hypothesis import strategies as st
 from stopline.ledger.book import Book
 from stopline.model.account import Account
 from stopline.model.fill import Fill
-from stopline.rules.figures import Figures, Valued, figures
-from stopline.rules.limits import Level, Reading, readings
-from stopline.rules.track import NEW, DayStart, Peak, Streak, Track, first_session, sampled, streak_after
-from stopline.service.track_state import decode_track, encode_track
+from stopline.rules.limits.figures import Figures, Valued, figures
+from stopline.rules.limits.registry import Level, Reading, readings
+from stopline.rules.limits.track import (
+    NEW,
+    DayStart,
+    Peak,
+    Streak,
+    Track,
+    first_session,
+    sampled,
+    streak_after,
+)
+from stopline.service.evaluation.track_state import decode_track, encode_track
 
 from ..make import NOON, account, at, fill, option, trade
 

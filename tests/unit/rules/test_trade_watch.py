@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from stopline.ledger.book import Book
 from stopline.ledger.position import fold
 from stopline.model.fill import Fill
-from stopline.rules.trade_watch import Index, TradeWatch, total_pnl, watch_trades
+from stopline.rules.watching.trades import Index, TradeWatch, total_pnl, watch_trades
 
 from ..ledger.test_book import booked
 from ..ledger.test_trade_leg import tagged_fills

@@ -8,9 +8,9 @@ from decimal import Decimal
 from unit.make import NOON
 
 from stopline.model.control import Control, Hold, TradingState, account_scope
-from stopline.rules.breakers import reset_of
-from stopline.rules.reset import until
-from stopline.rules.trading_state import lapse
+from stopline.rules.trading.breakers import reset_of
+from stopline.rules.trading.reset import until
+from stopline.rules.trading.state import lapse
 
 SCOPE = account_scope("demo")
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stopline.model.exit_settings import Trail, parse_distance
+from stopline.model.settings.exits import Trail, parse_distance
 from stopline.risk.volatility import average_true_range
-from stopline.rules.trailing import ALGORITHMS, Bars, Ride, check_trail, with_reading
+from stopline.rules.exits.trailing import ALGORITHMS, Bars, Ride, check_trail, with_reading
 
 START = datetime(2026, 11, 18, 15, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stopline.model.messages import Alert, Severity
-from stopline.rules.limits import LIMITS, Level, Reading, level_of
-from stopline.rules.watch import Watched, blind_spots, data_alert, gone_alerts, limit_alerts, watch
+from stopline.rules.limits.registry import LIMITS, Level, Reading, level_of
+from stopline.rules.limits.watch import Watched, blind_spots, data_alert, gone_alerts, limit_alerts, watch
 
 from ..make import NOON, account, at
 

@@ -11,9 +11,9 @@ from stopline.model.messages import History
 from stopline.model.prices import PriceBatch, Quote
 from stopline.model.wire import validate
 from stopline.ports import AlreadyExists, Conflict, RowFault, Unavailable
-from stopline.service.account_status import account_status
-from stopline.service.history_rows import fill_row
-from stopline.service.outbox import Unpublished
+from stopline.service.accounts.status import account_status
+from stopline.service.documents.outbox import Unpublished
+from stopline.service.history.rows import fill_row
 
 from ..make import NOON, account, fill, trade
 from .world import World
@@ -206,7 +206,7 @@ class Refuses:
 
 def test_a_row_that_the_history_refuses_is_quarantined_and_its_neighbours_are_kept(world: World) -> None:
     """F52, I3."""
-    from stopline.service.keep_history import HistoryKeeper
+    from stopline.service.history.keep_history import HistoryKeeper
 
     app, _ = world.instance()
     history = Refuses("paper:demo:E-2")

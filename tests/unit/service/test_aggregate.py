@@ -10,8 +10,8 @@ import pytest
 from stopline.model.errors import Contended, Rejected, Unreadable
 from stopline.model.messages import Effect
 from stopline.ports import AlreadyExists, Conflict, Create, Data, Path, Unavailable
-from stopline.service.aggregate import TRIES, WRITER, Aggregates, Change
-from stopline.service.outbox import Relay, Unpublished, decode_outbox
+from stopline.service.documents.aggregate import TRIES, WRITER, Aggregates, Change
+from stopline.service.documents.outbox import Relay, Unpublished, decode_outbox
 
 from .world import FaultyStore, World
 

@@ -11,10 +11,10 @@ from stopline.model.account import Account
 from stopline.model.control import ControlRequest
 from stopline.model.errors import Rejected
 from stopline.model.messages import SweepKind
-from stopline.model.recipients import Recipients
+from stopline.model.settings.recipients import Recipients
 from stopline.model.wire import validate
 from stopline.ports import Path
-from stopline.rules.delivery import mark
+from stopline.rules.alerting.delivery import mark
 from stopline.runtime.embedded import Embedded
 
 NOW = datetime(2026, 11, 20, 15, 2, tzinfo=UTC)

@@ -14,8 +14,8 @@ from stopline.model.fill import Fill
 from stopline.model.wire import validate
 from stopline.ports import Create, Unavailable
 from stopline.runtime.app import App, Ports
-from stopline.service.batching import Batcher
-from stopline.service.record_fill import Result
+from stopline.service.documents.batching import Batcher
+from stopline.service.fills.record_fill import Result
 
 NOON = datetime(2026, 11, 20, 17, tzinfo=UTC)
 

@@ -10,9 +10,9 @@ from stopline.ledger.book import Book
 from stopline.model.errors import Rejected
 from stopline.model.fill import Fill
 from stopline.model.messages import Severity
-from stopline.service import book_size
-from stopline.service.book_size import KIB, check_size
-from stopline.service.record_fill import Result
+from stopline.service.fills import book_size
+from stopline.service.fills.book_size import KIB, check_size
+from stopline.service.fills.record_fill import Result
 
 from ..make import NOON, at, equity, fill
 from .world import World

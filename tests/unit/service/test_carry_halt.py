@@ -10,7 +10,7 @@ import pytest
 from stopline.model.control import ControlRequest
 from stopline.ports import Outgoing
 from stopline.runtime.app import App, Ports
-from stopline.service.outbox import Unpublished
+from stopline.service.documents.outbox import Unpublished
 
 from ..make import account, fill
 from .world import FaultyStore, World

@@ -7,17 +7,17 @@ from typing import Any
 import pytest
 
 from stopline.model.closing import CloseRequest
-from stopline.model.closing_settings import ClosingSettings
 from stopline.model.closing_state import RequestStatus
 from stopline.model.control import Closing, ClosingStatus, ControlRequest
 from stopline.model.messages import ExecutionReport, Sweep, SweepKind
+from stopline.model.settings.closing import ClosingSettings
 from stopline.model.statement import Statement
 from stopline.model.times import utc_text
 from stopline.model.wire import validate
 from stopline.ports import Unavailable
-from stopline.rules.closing_sent import GRACE
+from stopline.rules.closing.sent import GRACE
 from stopline.runtime.app import App
-from stopline.service.outbox import Unpublished
+from stopline.service.documents.outbox import Unpublished
 
 from ..make import NOON, account, option, trade
 from .world import World

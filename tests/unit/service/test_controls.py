@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from stopline.model.control import Control, ControlRequest, Standing, TradingState
 from stopline.model.errors import Rejected
 from stopline.ports import Unavailable
-from stopline.rules.resuming import TooEarly
-from stopline.service.controls import REMEMBERED
-from stopline.service.outbox import Unpublished
+from stopline.rules.trading.resuming import TooEarly
+from stopline.service.documents.outbox import Unpublished
+from stopline.service.trading.controls import REMEMBERED
 
 from .world import World
 

@@ -17,7 +17,7 @@ from stopline.model.account import Account
 from stopline.model.errors import Rejected, Transient
 from stopline.model.messages import Alert, History
 from stopline.model.notices import Notice
-from stopline.model.recipients import Recipients
+from stopline.model.settings.recipients import Recipients
 from stopline.model.wire import canonical, decode_object, validate
 from stopline.ports import (
     ChannelBusy,
@@ -31,11 +31,11 @@ from stopline.ports import (
     Version,
     Write,
 )
-from stopline.rules.texts import ALONE, Around
-from stopline.service.accounts import account_path
-from stopline.service.dispatch_alert import LEASE, RETRY_UNDELIVERED, AlertDispatcher
-from stopline.service.outbox import Relay
-from stopline.service.undelivered import republish_due
+from stopline.rules.alerting.texts import ALONE, Around
+from stopline.service.accounts.reader import account_path
+from stopline.service.alerting.dispatch_alert import LEASE, RETRY_UNDELIVERED, AlertDispatcher
+from stopline.service.alerting.undelivered import republish_due
+from stopline.service.documents.outbox import Relay
 
 NOW = datetime(2026, 11, 20, 15, 2, 11, tzinfo=UTC)
 HOOK = "https://discord.com/api/webhooks/1000000000000000001/a-secret-token"

@@ -15,9 +15,9 @@ from stopline.model.messages import SweepKind
 from stopline.model.times import utc_text
 from stopline.ports import Path, Unavailable
 from stopline.runtime.embedded import Embedded
-from stopline.service.end_session import last_ended
-from stopline.service.factors import decode, encode, factors_path
-from stopline.service.load_closes import load_closes
+from stopline.service.history.end_session import last_ended
+from stopline.service.history.factors import decode, encode, factors_path
+from stopline.service.history.load_closes import load_closes
 
 from ..make import account, option, raw_fill
 

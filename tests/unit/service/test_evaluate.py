@@ -16,14 +16,14 @@ from stopline.model.prices import PriceBatch, Quote
 from stopline.ports import Unavailable
 from stopline.risk.columns import columns
 from stopline.risk.factors import Factors
-from stopline.rules.limits import Level
-from stopline.rules.track import Track
+from stopline.rules.limits.registry import Level
+from stopline.rules.limits.track import Track
 from stopline.runtime.app import App
-from stopline.service.evaluate import value_positions
-from stopline.service.market import market_of
-from stopline.service.marks import Mark, is_usable
-from stopline.service.outbox import Unpublished
-from stopline.service.risk_state import RiskCodec, RiskState
+from stopline.service.documents.outbox import Unpublished
+from stopline.service.evaluation.evaluate import value_positions
+from stopline.service.evaluation.risk_state import RiskCodec, RiskState
+from stopline.service.prices.market import market_of
+from stopline.service.prices.marks import Mark, is_usable
 
 from ..make import NOON, account, at, equity, fill, option, trade
 from .world import World

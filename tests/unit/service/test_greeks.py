@@ -17,9 +17,9 @@ from stopline.model.prices import NAN, PriceBatch, Quote
 from stopline.risk.columns import columns
 from stopline.risk.net_greeks import terms
 from stopline.risk.options import black_scholes
-from stopline.rules.figures import Valued
-from stopline.service.greeks import Watched, expiry_of, net_greeks, option_terms
-from stopline.service.risk_state import RiskState
+from stopline.rules.limits.figures import Valued
+from stopline.service.evaluation.risk_state import RiskState
+from stopline.service.prices.greeks import Watched, expiry_of, net_greeks, option_terms
 
 from ..make import NOON, account, equity, option, trade
 from .world import World

@@ -10,7 +10,7 @@ from stopline.model.errors import Rejected, Transient
 from stopline.model.lease import LeaseRequest
 from stopline.model.messages import Sweep, SweepKind
 from stopline.runtime.app import App
-from stopline.service.heartbeat import HEARTBEAT, unwatched_since
+from stopline.service.sweep.heartbeat import HEARTBEAT, unwatched_since
 
 from ..make import account, fill
 from .world import World

@@ -17,7 +17,7 @@ from stopline.model.messages import History, HistoryRow
 from stopline.model.prices import PriceBatch, Quote
 from stopline.model.wire import validate
 from stopline.ports import RowFault
-from stopline.service.history_rows import fill_row, history_effect, numeric
+from stopline.service.history.rows import fill_row, history_effect, numeric
 
 from ..make import NOON, account, fill, trade
 from .world import World

@@ -10,9 +10,9 @@ import pytest
 from stopline.model.account import Account
 from stopline.ports import Delete, Update
 from stopline.runtime.app import App
-from stopline.service.audit_chain import exported_faults, stored_faults
-from stopline.service.outbox import JOURNAL_TOPIC
-from stopline.service.redrive import Redriver, Returned
+from stopline.service.audit.chain import exported_faults, stored_faults
+from stopline.service.documents.outbox import JOURNAL_TOPIC
+from stopline.service.fills.redrive import Redriver, Returned
 
 from ..make import account, fill
 from .world import World

@@ -9,7 +9,7 @@ from stopline.model.control import GLOBAL, account_scope
 from stopline.model.messages import Sweep, SweepKind
 from stopline.model.prices import PriceBatch, Quote
 from stopline.runtime.app import App
-from stopline.service.account_status import account_status
+from stopline.service.accounts.status import account_status
 
 from ..make import account, at, equity, fill, option
 from .world import World

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from stopline.model.errors import Rejected
 from stopline.model.prices import PriceBatch, Quote
-from stopline.service.marks import COLLAR, KEPT, Mark, Prices, PricesCodec, merged
+from stopline.service.prices.marks import COLLAR, KEPT, Mark, Prices, PricesCodec, merged
 
 from ..make import NOON, at
 from .world import World

@@ -16,8 +16,8 @@ from stopline.model.errors import Transient
 from stopline.model.messages import SweepKind
 from stopline.model.times import utc_text
 from stopline.runtime.embedded import Embedded
-from stopline.service.load_closes import load_closes
-from stopline.service.measured import Measured, MeasuredCodec
+from stopline.service.history.load_closes import load_closes
+from stopline.service.measuring.measured import Measured, MeasuredCodec
 
 from ..make import account, option, raw_fill
 from .test_greeks import put

@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 
 from stopline.model.errors import Transient
 from stopline.model.messages import Effect
-from stopline.service.outbox import Relay, Unpublished, decode_outbox, encode_outbox, outbox_fields, outgoing
+from stopline.service.documents.outbox import (
+    Relay,
+    Unpublished,
+    decode_outbox,
+    encode_outbox,
+    outbox_fields,
+    outgoing,
+)
 
 from ..make import NOON
 from .world import RecordingBus

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from stopline.model.errors import Rejected
 from stopline.model.messages import Severity
 from stopline.ports import Unavailable
-from stopline.service.outbox import Unpublished
-from stopline.service.quarantine import ALERT_WINDOW_S, KEPT_BYTES, count_open, printable
+from stopline.service.documents.outbox import Unpublished
+from stopline.service.fills.quarantine import ALERT_WINDOW_S, KEPT_BYTES, count_open, printable
 
 from .world import World
 

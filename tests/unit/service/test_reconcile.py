@@ -17,9 +17,14 @@ from stopline.model.statement import Statement
 from stopline.model.times import utc_text
 from stopline.model.wire import validate
 from stopline.ports import Path, Unavailable, Update, Write
-from stopline.rules.reconcile import BreakKind, Stage
+from stopline.rules.watching.reconcile import BreakKind, Stage
 from stopline.runtime.app import App
-from stopline.service.reconciliations import Reconciliation, ReconciliationCodec, blocked_symbols, describe
+from stopline.service.reconciliation.reconciliations import (
+    Reconciliation,
+    ReconciliationCodec,
+    blocked_symbols,
+    describe,
+)
 
 from ..make import NOON, account, at, fill, trade
 from .test_history_rows import columns

@@ -16,8 +16,8 @@ from stopline.model.fill import Fill
 from stopline.model.instrument import Instrument
 from stopline.ports import Conflict, Unavailable
 from stopline.runtime.app import App
-from stopline.service.outbox import Unpublished
-from stopline.service.record_fill import MAX_AGE, MAX_AHEAD, Result
+from stopline.service.documents.outbox import Unpublished
+from stopline.service.fills.record_fill import MAX_AGE, MAX_AHEAD, Result
 
 from ..make import NOON, account, at, equity, fill, option, trade
 from .world import FaultyStore, World

@@ -10,7 +10,7 @@ import pytest
 from stopline.model.control import TradingState
 from stopline.model.errors import Rejected
 from stopline.model.prices import PriceBatch, Quote
-from stopline.rules.reduction import Measure
+from stopline.rules.reduction.plan import Measure
 from stopline.runtime.app import App
 
 from ..make import account, equity, option, trade

@@ -11,9 +11,9 @@ from stopline.model.control import Control, ControlRequest, Standing, TradingSta
 from stopline.model.errors import Rejected
 from stopline.model.wire import validate
 from stopline.ports import Unavailable
-from stopline.rules.resuming import TooEarly
+from stopline.rules.trading.resuming import TooEarly
 from stopline.runtime.app import App
-from stopline.service.outbox import Unpublished
+from stopline.service.documents.outbox import Unpublished
 
 from ..make import account, at, trade
 from .test_evaluate import prices
@@ -413,7 +413,7 @@ def test_a_pause_cancels_nothing(world: World) -> None:
 
 def test_every_transition_is_a_link_of_its_documents_chain(world: World) -> None:
     """I8: in the same commit, in the store and on its way to BigQuery."""
-    from stopline.service.audit_chain import exported_faults, stored_faults
+    from stopline.service.audit.chain import exported_faults, stored_faults
 
     world.open_account(account("other"))
     app, _ = world.instance()
@@ -436,7 +436,7 @@ def test_every_transition_is_a_link_of_its_documents_chain(world: World) -> None
 @pytest.mark.parametrize("fault", ["lost", "applied_but_lost", "publish"])
 def test_the_chain_has_no_gap_after_a_failure(world: World, fault: str) -> None:
     """I8, F11, F40."""
-    from stopline.service.audit_chain import stored_faults
+    from stopline.service.audit.chain import stored_faults
 
     app, store = world.instance()
     ask(app, "pause", "p")

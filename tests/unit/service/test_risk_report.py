@@ -18,11 +18,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from stopline.cli.main import main
-from stopline.rules.figures import Valued, figures
-from stopline.rules.limits import Level, Reading, readings
-from stopline.rules.reduction_advice import advise
+from stopline.rules.limits.figures import Valued, figures
+from stopline.rules.limits.registry import Level, Reading, readings
+from stopline.rules.reduction.advice import advise
 from stopline.runtime.embedded import Embedded
-from stopline.service.report_page import report_page
+from stopline.service.report.page import report_page
 
 from ..make import NOON, account, trade
 from .test_greeks import put

@@ -15,9 +15,9 @@ from stopline.model.messages import Sweep, SweepKind
 from stopline.model.prices import PriceBatch, Quote
 from stopline.ports import Path, Put
 from stopline.runtime.app import App
-from stopline.service.heartbeat import HEARTBEAT
-from stopline.service.outbox import Unpublished
-from stopline.service.run_sweep import OUTBOX_AGE
+from stopline.service.documents.outbox import Unpublished
+from stopline.service.sweep.heartbeat import HEARTBEAT
+from stopline.service.sweep.run_sweep import OUTBOX_AGE
 
 from ..make import NOON, account, fill, trade
 from .world import World

@@ -17,7 +17,7 @@ from stopline.ledger.recall import Recall
 from stopline.ledger.trade import Status
 from stopline.model.fill import Fill
 from stopline.model.prices import PriceBatch, Quote
-from stopline.service.trade_rows import trade_rows
+from stopline.service.history.trade_rows import trade_rows
 
 from ..ledger.test_book import LATER, SESSION_OF, Log
 from ..ledger.test_trade_leg import tagged_fills

@@ -13,7 +13,7 @@ from stopline.model.control import ControlRequest, TradingState
 from stopline.model.instrument import Instrument, Kind
 from stopline.model.prices import PriceBatch, Quote
 from stopline.runtime.app import App
-from stopline.service.risk_state import RiskCodec, RiskState
+from stopline.service.evaluation.risk_state import RiskCodec, RiskState
 
 from ..make import account, option, trade
 from .world import World

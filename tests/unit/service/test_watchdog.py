@@ -16,7 +16,7 @@ from emulators.fakes.smtp import self_signed
 from stopline.adapters import beacon
 from stopline.model.lease import LeaseRequest
 from stopline.runtime.embedded import Embedded
-from stopline.service.account_writer import AccountWriter
+from stopline.service.accounts.writer import AccountWriter
 
 from ..make import NOON, account, trade
 

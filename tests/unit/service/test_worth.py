@@ -10,7 +10,7 @@ import pytest
 from stopline.model.messages import Sweep, SweepKind
 from stopline.model.prices import PriceBatch, Quote
 from stopline.runtime.app import App
-from stopline.service import mark_prices
+from stopline.service.prices import mark_prices
 
 from ..make import fill
 from .world import World

@@ -18,9 +18,9 @@ from stopline.model.control import ControlRequest, Standing
 from stopline.model.ids import document_id
 from stopline.model.messages import Effect
 from stopline.ports import Document, Outgoing, Path, Unavailable, Where, Write
-from stopline.rules.resuming import MINIMUM_HOLD
+from stopline.rules.trading.resuming import MINIMUM_HOLD
 from stopline.runtime.app import App, Ports
-from stopline.service.outbox import decode_outbox
+from stopline.service.documents.outbox import decode_outbox
 
 from ..make import NOON, account
 

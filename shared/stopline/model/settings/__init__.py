@@ -1,0 +1,1 @@
+"""Settings of an account: one frozen group a subject, with safe defaults."""

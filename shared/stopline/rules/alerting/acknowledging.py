@@ -1,0 +1,99 @@
+"""Somebody has taken what stands: escalation ends, and the others who were called hear of it."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from stopline.model.ids import digest
+from stopline.model.messages import Alert, Severity
+from stopline.model.notices import Notice
+from stopline.rules.alerting.incidents import AlertState, Decision, Incidents, Manner, Standing, key_of
+
+TAKEN = "acknowledged"  # the kind of what the others hear
+_OPEN = (AlertState.FIRING, AlertState.PENDING)
+
+
+def acknowledged(
+    before: Incidents, reference: str, who: str, now: datetime
+) -> tuple[Incidents, tuple[Standing, ...]]:
+    """Return the state in which somebody has taken what stands, and what that was.
+
+    `reference`: the start of an alert's or incident's id, or of a condition's key; empty: everything that stands.
+    A person who acknowledges one alert of an incident has taken what is known of that incident.
+    """
+    named = [s for key, s in before.standing.items() if s.live and s.is_named(key, reference)]
+    incidents = {s.incident for s in named}
+    return _taken(before, (k for k, s in before.standing.items() if s.incident in incidents), who, now)
+
+
+def taken_by_act(decision: Decision, alert: Alert, who: str, manner: Manner, now: datetime) -> Decision:
+    """Return a decision after which a person has taken what the alert tells, because it is that person's own act.
+
+    Who stops a whole account has seen why: the rest of its incident is taken too. Its message tells those who hear of
+    the account; the next persons, where they were called, hear that they are not needed.
+    """
+    own = decision.after.standing.get(key_of(alert))
+    if own is None or alert.resolved:
+        return decision
+    whole = alert.object == f"account:{alert.account}"
+    keys = [
+        key
+        for key, s in decision.after.standing.items()
+        if key == key_of(alert) or (whole and s.incident == own.incident)
+    ]
+    after, taken = _taken(decision.after, keys, who, now)
+    after, notices = others_told(after, taken, who, manner, now, first=1)
+    return Decision(after, (*decision.notices, *notices), decision.outcome)
+
+
+def others_told(
+    before: Incidents,
+    taken: Iterable[Standing],
+    who: str,
+    manner: Manner,
+    now: datetime,
+    *,
+    first: int = 0,
+    leave_out: str = "",
+) -> tuple[Incidents, tuple[Notice, ...]]:
+    """Return the notices to those who were called for what somebody has taken, from stage `first` on.
+
+    `leave_out`: the mark of the address that it was taken by. Nobody is told of what nobody was told of.
+    """
+    known = [s for s in taken if s.told_at]
+    if not known:
+        return before, ()
+    worst = min(known, key=lambda s: (not s.critical, s.since))
+    people = manner.settings.escalate_to
+    stages = range(first, min(max(s.escalated for s in known), len(people) + 1) + 1)
+    notices = []
+    for stage in stages:
+        if 0 < stage <= len(people) and people[stage - 1] == who:
+            continue
+        more = f" (and {len(known) - 1} more)" if len(known) > 1 else ""
+        alert = Alert(
+            alert_id=digest("taken", before.account or "", str(before.serial), str(stage)),
+            account=before.account,
+            kind="acknowledged",  # TAKEN
+            object=worst.alert.object,
+            severity=Severity.INFO,
+            summary=f"{who} has it: {worst.alert.summary}"[:450] + more,
+            action="Nobody else is called for now. It stands until it is over.",
+            raised_at=now,
+        )
+        notices.append(
+            Notice(alert=alert, incident=worst.incident, stage=stage, leave_out=leave_out, decided_at=now)
+        )
+    return before.model_copy(update={"serial": before.serial + 1}), tuple(notices)
+
+
+def _taken(
+    before: Incidents, keys: Iterable[str], who: str, now: datetime
+) -> tuple[Incidents, tuple[Standing, ...]]:
+    changed = {
+        key: s.changed(now, state=AlertState.ACKNOWLEDGED, acknowledged_by=who, acknowledged_at=now)
+        for key in keys
+        if (s := before.standing[key]).state in _OPEN
+    }
+    if not changed:
+        return before, ()
+    return before.model_copy(update={"standing": {**before.standing, **changed}}), tuple(changed.values())

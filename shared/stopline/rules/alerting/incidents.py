@@ -1,0 +1,151 @@
+"""The alerts of an account as values: the conditions that stand, and what people know of them."""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from zoneinfo import ZoneInfo
+
+from pydantic import AwareDatetime, Field
+
+from stopline.model.decimals import DecimalText
+from stopline.model.messages import Alert, Severity
+from stopline.model.notices import Notice
+from stopline.model.settings.alerts import AlertSettings
+from stopline.model.wire import Message
+
+
+class AlertState(StrEnum):
+    PENDING = "pending"
+    FIRING = "firing"
+    ACKNOWLEDGED = "acknowledged"
+    RESOLVED = "resolved"
+
+
+class Standing(Message):
+    """One condition. `told_...` is what people last heard of it; `untold`: there is news for the next digest."""
+
+    alert: Alert  # as it was last raised
+    state: AlertState
+    incident: str
+    since: AwareDatetime
+    seen: tuple[str, ...] = ()
+    count: int = 1
+    untold: bool = False
+    silenced_by: str = ""
+    first_told_at: AwareDatetime | None = None
+    told_at: AwareDatetime | None = None
+    told_severity: Severity | None = None
+    told_current: DecimalText | None = None
+    told_words: str = ""
+    escalated: int = 0
+    rang: bool = False  # phones rang for it since it is critical
+    rang_current: DecimalText | None = None
+    acknowledged_by: str = ""
+    acknowledged_at: AwareDatetime | None = None
+    changed_at: AwareDatetime
+
+    @property
+    def live(self) -> bool:
+        """Whether the condition holds."""
+        return self.state is not AlertState.RESOLVED
+
+    @property
+    def critical(self) -> bool:
+        return self.alert.severity is Severity.CRITICAL
+
+    @property
+    def figure(self) -> Decimal | None:
+        """Its number as it was last raised."""
+        return self.alert.figure.current if self.alert.figure else None
+
+    @property
+    def wakes(self) -> bool:
+        """Whether its news may not wait for the morning: it is critical, or it ends something critical."""
+        return self.critical or (self.told_severity is Severity.CRITICAL and self.alert.resolved)
+
+    def is_named(self, key: str, reference: str) -> bool:
+        """Tell whether a reference is the start of its key, of its incident's id or of one of its alerts' ids."""
+        return any(name.startswith(reference) for name in (key, self.incident, *self.seen))
+
+    def changed(self, now: datetime, **fields: object) -> "Standing":
+        return self.model_copy(update={"changed_at": now, **fields})
+
+    def told(self, now: datetime) -> "Standing":
+        """Return it as known to people."""
+        firing = self.state is AlertState.PENDING
+        return self.model_copy(
+            update={
+                "state": AlertState.FIRING if firing else self.state,
+                "untold": False,
+                "first_told_at": self.first_told_at or now,
+                "told_at": now,
+                "told_severity": self.alert.severity,
+                "told_current": self.figure,
+                "told_words": words(self.alert),
+            }
+        )
+
+
+class Incidents(Message):
+    """All alerts of an account (`account` None: the operator's) that stand or ended lately, by kind and object."""
+
+    account: str | None = None
+    serial: int = 0
+    standing: dict[str, Standing] = Field(default_factory=dict)
+    # last minute's messages by kind
+    recent: dict[str, tuple[AwareDatetime, ...]] = Field(default_factory=dict)
+    # critical ones over KNOWN, still to be told: key -> id
+    beyond: dict[str, str] = Field(default_factory=dict)
+    unlisted: int = 0  # and over LISTED
+    digest_at: AwareDatetime | None = None
+    incident: str = ""
+    incident_at: AwareDatetime | None = None
+    rang_at: AwareDatetime | None = None  # when phones last rang, and for which incident
+    rang_incident: str = ""
+    escalated_at: AwareDatetime | None = (
+        None  # when a next person was last told, of which incident, and which one
+    )
+    escalated_incident: str = ""
+    escalated_stage: int = 0
+    due_at: AwareDatetime | None = None  # when a check has something to do
+
+    def with_standing(self, key: str, standing: Standing) -> "Incidents":
+        return self.model_copy(update={"standing": {**self.standing, key: standing}})
+
+    def live(self) -> list[Standing]:
+        return [s for s in self.standing.values() if s.live]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The state that follows, and what people are told. `outcome`: what became of the alert, in one word."""
+
+    after: Incidents
+    notices: tuple[Notice, ...] = ()
+    outcome: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How the account wants to be told, and in which zone."""
+
+    settings: AlertSettings
+    zone: str
+
+    def quiet_until(self, now: datetime) -> datetime | None:
+        """Return when the quiet hours end that hold now, or None."""
+        local = now.astimezone(ZoneInfo(self.zone))
+        quiet = self.settings.quiet
+        return quiet.ends_after(local).astimezone(now.tzinfo) if quiet and quiet.covers(local) else None
+
+
+def key_of(alert: Alert) -> str:
+    """Return what makes alerts of one account the same condition."""
+    return f"{alert.kind}|{alert.object}"
+
+
+def words(alert: Alert) -> str:
+    """Return the summary without its numbers: what is new about an alert that has no figure."""
+    return re.sub(r"[0-9]+", "#", alert.summary)

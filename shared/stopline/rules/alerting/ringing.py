@@ -1,0 +1,59 @@
+"""When phones ring: an incident is one story, and a phone that rings for each of its chapters is switched off.
+
+SMS and calls go out for the first critical alert of an incident. What is critical and new in it later rings when five
+minutes have passed since (Alertmanager's group_interval, `ring_every_s`), and what has doubled rings at once. All
+other channels hear everything without that wait, and nobody's escalation waits.
+"""
+
+from datetime import datetime
+
+from stopline.model.notices import Ring
+from stopline.model.settings.alerts import AlertSettings
+from stopline.rules.alerting.incidents import AlertState, Incidents, Standing
+
+DOUBLE = 2
+
+
+def rung(
+    before: Incidents, s: Standing, settings: AlertSettings, now: datetime
+) -> tuple[Incidents, Standing, Ring]:
+    """Return how news of a condition is told, and the state after it."""
+    if not (s.critical and s.live):
+        return before, s, "usual"  # the routes decide: by default no phone rings for it
+    if doubled(s) or (not s.rang and may_ring(before, s.incident, settings, now)):
+        return marked(before, s.incident, now), with_ring(s), "usual"
+    return before, s, "quiet"
+
+
+def may_ring(before: Incidents, incident: str, settings: AlertSettings, now: datetime) -> bool:
+    """Tell whether phones may ring for what is new: not again for the same incident within its time."""
+    return (
+        before.rang_at is None
+        or before.rang_incident != incident
+        or now >= before.rang_at + settings.ring_every
+    )
+
+
+def doubled(s: Standing) -> bool:
+    """Tell whether a critical number is twice what phones last rang for."""
+    current, rang = s.figure, s.rang_current
+    return bool(s.critical and s.live and s.rang and current and rang and abs(current) >= DOUBLE * abs(rang))
+
+
+def waiting(before: Incidents) -> dict[str, Standing]:
+    """Return the critical conditions that were told without a ring and that nobody has taken."""
+    return {
+        key: s
+        for key, s in before.standing.items()
+        if s.critical and s.state is AlertState.FIRING and s.told_at and not s.rang and not s.untold
+    }
+
+
+def marked(before: Incidents, incident: str, now: datetime) -> Incidents:
+    """Return the state after phones rang for an incident."""
+    return before.model_copy(update={"rang_at": now, "rang_incident": incident})
+
+
+def with_ring(s: Standing) -> Standing:
+    """Return a condition as one for which phones rang."""
+    return s.model_copy(update={"rang": True, "rang_current": s.figure})

@@ -1,0 +1,1 @@
+"""What has to go, the commands that close it, and what became of them."""

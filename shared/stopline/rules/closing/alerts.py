@@ -1,0 +1,238 @@
+"""What people are told about closings."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+
+from stopline.ledger.book import Book
+from stopline.model.closing import CloseRequest
+from stopline.model.closing_state import Asked, Sent
+from stopline.model.control import Closing, account_scope
+from stopline.model.decimals import decimal_text
+from stopline.model.ids import digest
+from stopline.model.messages import Alert, Figure, Severity
+from stopline.model.settings.closing import ClosingSettings
+from stopline.rules.closing.executions import slippage
+from stopline.rules.closing.targets import uncovered
+
+Told = tuple[str, Alert]
+"""A key under which it is remembered that people were told, and the alert."""
+
+
+def flat(account: str, halt: Closing, now: datetime) -> Alert:
+    """The fills have closed what a halt had to close."""
+    seconds = int((now - halt.since).total_seconds())
+    return Alert(
+        alert_id=digest("flat", account, str(halt.epoch), str(now)),
+        account=account,
+        kind="flat",
+        object=account_scope(account),
+        severity=Severity.WARNING,
+        summary=f"Account {account} is flat: the fills prove it, {seconds} s after the halt",
+        raised_at=now,
+        resolved=True,
+    )
+
+
+def closed(asked: Asked, now: datetime) -> Alert:
+    """The fills have closed what a request asked for."""
+    request, seconds = asked.request, int((now - asked.since).total_seconds())
+    left = f" down to {decimal_text(request.leave)}" if request.leave else ""
+    return _about(
+        asked,
+        Severity.INFO,
+        f"{_named(request)} is closed{left}: the fills prove it, {seconds} s after {_rule(request)}",
+        "",
+        now,
+        kind="closed",
+        resolved=True,
+    )
+
+
+def refused(asked: Asked, now: datetime) -> Alert:
+    """A request names a trade that nobody knows: nothing is closed."""
+    request = asked.request
+    return _about(
+        asked,
+        Severity.CRITICAL,
+        f"{_named(request)} cannot be closed: there is no such trade",
+        "Nothing was sent. Look at the book, and close by hand what must go.",
+        now,
+        kind="closing_refused",
+    )
+
+
+def waiting(asked: Asked, now: datetime) -> Alert:
+    """A request can send nothing now."""
+    request = asked.request
+    return _about(
+        asked,
+        Severity.WARNING,
+        f"{_named(request)} should be closed ({_rule(request)}) and waits: {asked.waits}",
+        "It is closed as soon as that is over.",
+        now,
+        kind="closing_waits",
+    )
+
+
+def _named(request: CloseRequest) -> str:
+    """Name what is closed: `Trade 4f1c0e7a of condors`, `Position SPY`."""
+    if request.scope != "trade":
+        return f"{request.scope.capitalize()} {request.object}"
+    return f"Trade {request.object[:8]}{f' of {request.strategy}' if request.strategy else ''}"
+
+
+def _rule(request: CloseRequest) -> str:
+    return request.rule.replace("_", " ")
+
+
+def _about(
+    asked: Asked,
+    severity: Severity,
+    summary: str,
+    action: str,
+    now: datetime,
+    kind: str,
+    resolved: bool = False,
+) -> Alert:
+    request = asked.request
+    return Alert(
+        alert_id=digest(kind, request.account, request.request_id, asked.waits),
+        account=request.account,
+        kind=kind,
+        object=request.object,
+        severity=severity,
+        summary=summary[:500],
+        action=action,
+        cause=request.cause,
+        raised_at=now,
+        resolved=resolved,
+    )
+
+
+def halt_waiting(account: str, halt: Closing, reasons: Sequence[str], now: datetime) -> Alert:
+    """A halt cannot close what it must."""
+    return Alert(
+        alert_id=digest("closing_waits", account, str(halt.epoch), *reasons),
+        account=account,
+        kind="closing_waits",
+        object=account_scope(account),
+        severity=Severity.CRITICAL,
+        summary=f"Account {account} is halted and not flat, and waits: {'; '.join(reasons)}"[:500],
+        action="Positions are closed as soon as that is over. Look at the broker if it cannot wait.",
+        raised_at=now,
+    )
+
+
+def denied(account: str, halt: Closing, why: str, now: datetime) -> Alert:
+    """The fills say flat, and a broker's statement does not."""
+    return Alert(
+        alert_id=digest("not_flat", account, str(halt.epoch), why),
+        account=account,
+        kind="not_flat",
+        object=account_scope(account),
+        severity=Severity.CRITICAL,
+        summary=f"Account {account} is flat by its fills, but not by the broker's statement: {why}"[:500],
+        action="It is not called flat before they agree. Look at the broker, and close there what is left.",
+        raised_at=now,
+    )
+
+
+def stuck(
+    account: str, again: Sequence[Sent], errors: Mapping[str, str], serial: int, now: datetime
+) -> Alert:
+    """Positions stay open although they were told to close."""
+    failed = max(sent.round for sent in again) - 1
+    symbols = ", ".join(sorted({leg.instrument.symbol for sent in again for leg in sent.legs}))
+    said = next((f". The broker: {error}" for error in errors.values() if error), "")
+    return Alert(
+        alert_id=digest("stuck", account, str(again[0].epoch), str(serial)),
+        account=account,
+        kind="closing_stuck",
+        object=account_scope(account),
+        severity=Severity.CRITICAL,
+        summary=f"Account {account} is not flat after {failed} close commands: {symbols}{said}"[:500],
+        action="Stopline keeps sending. Look at the broker, and close by hand if it does not.",
+        raised_at=now,
+    )
+
+
+def overfilled(account: str, sent: Iterable[Sent], now: datetime) -> list[Told]:
+    """The fills of a command are more than it asked for."""
+    found = []
+    for one in sent:
+        for leg in one.legs:
+            if leg.filled <= leg.quantity:
+                continue
+            summary = (
+                f"A close of {decimal_text(leg.quantity)} {leg.instrument.symbol} has fills of "
+                f"{decimal_text(leg.filled)}: the broker executed or reported it twice"
+            )
+            alert = Alert(
+                alert_id=digest("overfilled", account, one.command_id, leg.key, str(leg.filled)),
+                account=account,
+                kind="overfilled",
+                object=leg.key,
+                severity=Severity.CRITICAL,
+                summary=summary,
+                action="Compare with the broker: bust what it did not execute.",
+                cause=one.command_id,
+                raised_at=now,
+            )
+            found.append((f"over:{one.command_id}:{leg.key}:{leg.filled}", alert))
+    return found
+
+
+def legs_alone(account: str, sent: Iterable[Sent], book: Book, now: datetime) -> list[Told]:
+    """A broker has sold a long leg while the short one that it covered is still open."""
+    found = []
+    for one in sent:
+        for leg in one.legs:
+            if leg.side != "SELL" or not leg.filled or leg.key not in book.positions:
+                continue
+            naked = uncovered(book, leg.key)
+            if not naked:
+                continue
+            units = decimal_text(naked)
+            alert = Alert(
+                alert_id=digest("leg_alone", account, one.command_id, leg.key),
+                account=account,
+                kind="leg_alone",
+                object=leg.instrument.underlying,
+                severity=Severity.CRITICAL,
+                summary=f"Short {leg.instrument.underlying} is naked by {units} units of the underlying: "
+                f"{leg.instrument.symbol} was sold first",
+                action="Stopline keeps buying the short leg back. Look at the broker.",
+                cause=one.command_id,
+                raised_at=now,
+            )
+            found.append((f"alone:{one.command_id}:{leg.key}", alert))
+    return found
+
+
+def large_slippage(account: str, sent: Sent, settings: ClosingSettings, now: datetime) -> Alert | None:
+    """A command was executed far worse than the mark when it was sent."""
+    worst: tuple[Decimal, Decimal, str, str] | None = None
+    for leg in sent.legs:
+        found = slippage(leg)
+        if found is None or found.bps is None:
+            continue
+        if found.bps >= settings.slippage_bps and found.money >= settings.slippage_money and found.money > 0:
+            worst = max(
+                worst or (found.money, found.bps, "", ""),
+                (found.money, found.bps, leg.instrument.symbol, leg.instrument.currency),
+            )
+    if worst is None:
+        return None
+    money, bps, symbol, currency = worst
+    return Alert(
+        alert_id=digest("large_slippage", account, sent.command_id),
+        account=account,
+        kind="large_slippage",
+        object=symbol,
+        severity=Severity.WARNING,
+        summary=f"Closing {symbol} cost {decimal_text(money)} {currency} more than the mark ({decimal_text(bps)} bps)",
+        figure=Figure(current=money, limit=settings.slippage_money, unit=currency),
+        cause=sent.command_id,
+        raised_at=now,
+    )

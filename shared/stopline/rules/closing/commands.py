@@ -1,0 +1,339 @@
+"""What to send to close what has to go, and when to send it again. Level-triggered: from what is open, not from
+what was sent.
+
+Commands that are out for a position never sum to more than what has to go of it. Short units go first; long ones that
+cover them follow when the fills have bought those back, or go with them in one order where the broker takes a spread.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Decimal, localcontext
+
+from stopline.model.closing import CloseRequest
+from stopline.model.closing_state import Asked, ClosingState, RequestStatus, Sent, Tries
+from stopline.model.control import CloseOrder, Closing, ClosingStatus
+from stopline.model.decimals import EXACT
+from stopline.model.ids import digest
+from stopline.model.instrument import Kind
+from stopline.model.messages import HALT_CANCEL_VALID, Alert, Command, CommandAction
+from stopline.rules.closing import alerts
+from stopline.rules.closing.collar import limit_price
+from stopline.rules.closing.order import Situation, close_order, command_of
+from stopline.rules.closing.sent import alive, ended
+from stopline.rules.closing.targets import (
+    HALT,
+    Wanted,
+    in_closing_order,
+    sellable,
+    too_much,
+    trade_legs,
+    wanted,
+)
+
+MOST_LEGS = 4  # of one order; brokers take no more
+AS_ONE = 2  # tries of a spread as one order; then leg by leg
+STUCK = 2  # commands that failed before people are told
+TOLD = timedelta(days=1)  # how long it is remembered that people were told
+ENDED = timedelta(days=7)  # how long a request that has ended is known: it closes nothing again
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A closing as it stands now, what to send, and what to tell people."""
+
+    state: ClosingState
+    commands: Sequence[Command] = ()
+    alerts: Sequence[Alert] = ()
+
+
+def advance(state: ClosingState, situation: Situation, new: Sequence[CloseRequest] = ()) -> Step:
+    """Take what is newly asked for, and send what is missing.
+
+    A halt of another epoch begins anew, with a cancel of all working orders where it is of the whole account. It is FLAT,
+    and a request CLOSED, when the book, that is the fills, says so; never because commands were sent.
+    """
+    with localcontext(EXACT):
+        round_ = _Round(ended(state, situation.now), situation)
+        round_.halt()
+        round_.ask(new)
+        round_.close()
+        round_.prove()
+        return round_.step()
+
+
+class _Round:
+    """One look at an account: the state is taken apart, changed, and put together again."""
+
+    def __init__(self, state: ClosingState, situation: Situation) -> None:
+        self._s = situation
+        self._state = state
+        self._account = state.account
+        self._halt = state.halt
+        self._asked = dict(state.asked)
+        self._sent = dict(state.sent)
+        self._tries: dict[str, Tries] = dict(state.tries)
+        self._told = {key: at for key, at in state.told.items() if situation.now - at < TOLD}
+        self._serial = state.serial
+        self._commands: list[Command] = []
+        self._alerts: list[Alert] = []
+        self._found: dict[str, Wanted] = {}
+
+    # --- what is to be closed ---
+
+    def halt(self) -> None:
+        """Begin, or begin anew, the closing that the trading state asks for."""
+        s = self._s
+        if not s.halting or (self._halt is not None and self._halt.epoch == s.epoch):
+            return
+        self._halt = Closing(epoch=s.epoch, status=ClosingStatus.CLOSING, since=s.now)
+        if s.whole:
+            id_ = digest("cancel", self._account, str(s.epoch))
+            command = self._command(id_, CommandAction.CANCEL_ALL, "trading halted")
+            self._commands.append(command.model_copy(update={"expires_at": s.now + HALT_CANCEL_VALID}))
+
+    def ask(self, new: Sequence[CloseRequest]) -> None:
+        """Take requests, each once for ever."""
+        for request in new:
+            if request.request_id not in self._asked:
+                units = too_much(self._s.book, request) if request.trade_id else {}
+                self._asked[request.request_id] = Asked(request=request, since=self._s.now, units=units)
+        for id_, asked in self._asked.items():
+            trade_id = asked.request.trade_id
+            if (
+                trade_id
+                and asked.status is RequestStatus.CLOSING
+                and trade_legs(self._s.book, trade_id) is None
+            ):
+                asked = asked.model_copy(update={"status": RequestStatus.REFUSED, "ended_at": self._s.now})
+                self._asked[id_] = asked
+                self._alerts.append(alerts.refused(asked, self._s.now))
+
+    def close(self) -> None:
+        """Send what is missing of everything that has to go."""
+        s = self._s
+        open_ = [asked for asked in self._asked.values() if asked.status is RequestStatus.CLOSING]
+        self._found = wanted(s.book, open_, self._sent.values(), s.halted)
+        self._tries = {key: tries for key, tries in self._tries.items() if key in self._found}
+        self._cancel_resting()
+        waits: dict[str, str] = {}
+        done: set[str] = set()
+        for group in self._as_one():
+            self._send(group)
+            done |= {one.position.key for one in group}
+        for one in in_closing_order(self._found):
+            key = one.position.key
+            if key in done:
+                continue
+            left = replace(one, units=one.units - self._alive(key))
+            if left.units <= 0 or self._is_too_early(key):
+                continue
+            reason = self._waits(one)
+            if reason:
+                waits[key] = reason
+                continue
+            units = sellable(left, s.book, self._found, self._alive)
+            if units > 0:
+                self._send([replace(left, units=units)])
+        self._note_waits(waits)
+        self._tell_stuck()
+
+    def _cancel_resting(self) -> None:
+        """Before the first close of a whole position for a request, cancel what works there: a resting stop that fills
+        as well would turn the position round. A halt of the whole account has cancelled everything.
+        """
+        for one in in_closing_order(self._found):
+            key = one.position.key
+            fresh = one.requests and not any(
+                leg.key == key and set(one.requests) & set(sent.requests)
+                for sent in self._sent.values()
+                for leg in sent.legs
+            )
+            if not fresh or key in self._tries or self._alive(key) or one.units < abs(one.position.quantity):
+                continue
+            id_ = digest("cancel", self._account, str(self._s.epoch), key, *one.requests)
+            told = f"cancel:{id_}"
+            if told in self._told:
+                continue
+            self._told[told] = self._s.now
+            command = self._command(id_, CommandAction.CANCEL_ALL, one.reason)
+            where = {"strategy": one.position.strategy, "instrument": one.position.instrument}
+            self._commands.append(command.model_copy(update=where))
+
+    # --- when and how ---
+
+    def _alive(self, key: str) -> Decimal:
+        return alive(self._sent.values(), key)
+
+    def _is_too_early(self, key: str) -> bool:
+        tries = self._tries.get(key)
+        return tries is not None and self._s.now < tries.next_at
+
+    def _retry(self, key: str) -> int:
+        return self._tries[key].count if key in self._tries else 0
+
+    def _is_market(self, one: Wanted) -> bool:
+        if one.urgency == HALT:
+            return self._s.settings.halt_order == "MARKET" or not self._s.halted(one.position)
+        return one.urgency == "urgent" and self._retry(one.position.key) > 0
+
+    def _waits(self, one: Wanted) -> str:
+        """Say why nothing can be sent for a position now; empty when something can."""
+        contract = one.position.instrument
+        quote = self._s.quotes.get(contract.symbol)
+        if quote is None and not self._s.trading and contract.kind in (Kind.EQUITY, Kind.OPTION):
+            return "the market is closed"
+        buys = one.position.quantity < 0
+        limited = limit_price(contract, buys, quote, 0, self._s.settings) is not None
+        return (
+            ""
+            if limited or self._is_market(one) or one.urgency != "normal"
+            else f"no price of {contract.symbol}"
+        )
+
+    def _as_one(self) -> Iterator[list[Wanted]]:
+        """Yield the spreads that go as one order: long and short options of a strategy, underlying and expiry."""
+        if not self._s.settings.multi_leg:
+            return
+        groups = defaultdict(list)
+        for one in in_closing_order(self._found):
+            contract = one.position.instrument
+            if contract.kind is Kind.OPTION:
+                groups[one.position.strategy, contract.underlying, contract.expiry].append(one)
+        for group in groups.values():
+            keys = [one.position.key for one in group]
+            sides = {one.position.quantity > 0 for one in group}
+            whole = all(one.units == one.units.to_integral_value() for one in group)
+            if len(sides) < 2 or len(group) > MOST_LEGS or not whole:
+                continue
+            if any(self._alive(key) or self._retry(key) >= AS_ONE or self._is_too_early(key) for key in keys):
+                continue
+            if not any(self._waits(one) for one in group):
+                yield group
+
+    # --- commands ---
+
+    def _send(self, group: Sequence[Wanted]) -> None:
+        """Send one command for one position, or for the legs of a spread."""
+        self._serial += 1
+        retry = max(self._retry(one.position.key) for one in group)
+        key, epoch = group[0].position.key, str(self._s.epoch)
+        id_ = digest("close_command", self._account, epoch, key, str(self._serial))
+        plain = self._command(id_, CommandAction.CLOSE, group[0].reason)
+        at_market = any(self._is_market(one) for one in group)
+        command, self._sent[id_] = close_order(self._s, plain, group, retry, at_market)
+        self._commands.append(command)
+
+    def _command(self, id_: str, action: CommandAction, reason: str) -> Command:
+        return command_of(self._s, self._account, id_, action, reason)
+
+    # --- what the fills have proven, and what people must know ---
+
+    def prove(self) -> None:
+        """End what the book shows to be closed."""
+        s = self._s
+        for id_, asked in self._asked.items():
+            if asked.status is RequestStatus.CLOSING and not any(
+                id_ in w.requests for w in self._found.values()
+            ):
+                update = {"status": RequestStatus.CLOSED, "ended_at": s.now, "waits": ""}
+                self._asked[id_] = asked.model_copy(update=update)
+                self._alerts.append(alerts.closed(self._asked[id_], s.now))
+            elif (
+                asked.status is RequestStatus.CLOSED
+                and asked.confirmed_at is None
+                and self._confirms(asked.ended_at)
+            ):
+                update = {"confirmed_at": s.stated.agreed_at, "confirmed_by": s.stated.by}
+                self._asked[id_] = asked.model_copy(update=update)
+        if self._halt is not None and s.halting:
+            self._halt = self._proven(self._halt)
+        self._tell(alerts.overfilled(self._account, self._sent.values(), s.now))
+        self._tell(alerts.legs_alone(self._account, self._sent.values(), s.book, s.now))
+
+    def _proven(self, halt: Closing) -> Closing:
+        s = self._s
+        held = [one.position.key for one in self._found.values() if s.halted(one.position)]
+        out = {leg.key: sent for sent in self._sent.values() if sent.ended_at is None for leg in sent.legs}
+        denied = s.stated.denied
+        if denied:
+            found = alerts.denied(self._account, halt, denied, s.now)
+            self._tell([(f"denied:{halt.epoch}:{denied}", found)])
+        if held or denied:
+            update: dict[str, object] = {"status": ClosingStatus.CLOSING, "flat_at": None}
+            update |= {"confirmed_at": None, "confirmed_by": ""}
+        else:
+            update = {"status": ClosingStatus.FLAT, "flat_at": halt.flat_at or s.now}
+            if halt.flat_at is None:
+                self._alerts.append(alerts.flat(self._account, halt, s.now))
+            elif halt.confirmed_at is None and self._confirms(halt.flat_at):
+                update |= {"confirmed_at": s.stated.agreed_at, "confirmed_by": s.stated.by}
+        update["sent"] = halt.sent + sum(1 for c in self._commands if c.action is CommandAction.CLOSE)
+        update["book_revision"] = s.book.revision
+        update["orders"] = {key: _order(out[key], key) for key in held if key in out}
+        return halt.model_copy(update=update)
+
+    def _confirms(self, ended_at: datetime | None) -> bool:
+        """Tell whether the brokers' statements agree, and are of after the fills have proven it."""
+        agreed_at = self._s.stated.agreed_at
+        return agreed_at is not None and ended_at is not None and agreed_at > ended_at
+
+    def _note_waits(self, waits: Mapping[str, str]) -> None:
+        """Note why requests wait, and tell it once a request and reason, where nothing of it can be sent."""
+        for id_, asked in self._asked.items():
+            keys = [key for key, one in self._found.items() if id_ in one.requests]
+            reasons = sorted({waits[key] for key in keys if key in waits})
+            self._asked[id_] = asked.model_copy(update={"waits": "; ".join(reasons)[:500]})
+            if reasons and asked.status is RequestStatus.CLOSING:
+                self._tell([(f"waits:{id_}:{reasons[0]}", alerts.waiting(self._asked[id_], self._s.now))])
+        reasons = sorted(
+            {waits[key] for key, one in self._found.items() if key in waits and not one.requests}
+        )
+        if reasons and self._halt is not None:
+            found = alerts.halt_waiting(self._account, self._halt, reasons, self._s.now)
+            self._tell([(f"waits:halt:{self._halt.epoch}:{reasons[0]}", found)])
+
+    def _tell_stuck(self) -> None:
+        """Tell people, once a round, what stays open although it was told to close."""
+        new = {c.command_id for c in self._commands}
+        again = [sent for id_, sent in self._sent.items() if id_ in new and sent.round > STUCK]
+        if again:
+            errors = {
+                leg.key: self._tries[leg.key].error
+                for sent in again
+                for leg in sent.legs
+                if leg.key in self._tries
+            }
+            self._alerts.append(alerts.stuck(self._account, again, errors, self._serial, self._s.now))
+
+    def _tell(self, found: Sequence[tuple[str, Alert]]) -> None:
+        """Tell what was not told before."""
+        for key, alert in found:
+            if key not in self._told:
+                self._alerts.append(alert)
+                self._told[key] = self._s.now
+
+    def step(self) -> Step:
+        """Return the state put together again."""
+        horizon = self._s.now - ENDED
+        asked = {id_: a for id_, a in self._asked.items() if a.ended_at is None or a.ended_at > horizon}
+        state = self._state.model_copy(
+            update={
+                "halt": self._halt,
+                "asked": asked,
+                "sent": self._sent,
+                "tries": self._tries,
+                "told": self._told,
+                "serial": self._serial,
+                "book_revision": self._s.book.revision,
+            }
+        )
+        return Step(state, self._commands, self._alerts)
+
+
+def _order(sent: Sent, key: str) -> CloseOrder:
+    quantity = next(leg.quantity for leg in sent.legs if leg.key == key)
+    return CloseOrder(
+        command_id=sent.command_id, round=sent.round, quantity=quantity, expires_at=sent.expires_at
+    )

@@ -1,0 +1,137 @@
+"""The order of a close command: its legs, how many units, at which limit. One position, or the legs of a spread."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from functools import reduce
+from math import gcd
+
+from stopline.ledger.book import Book
+from stopline.ledger.position import Position
+from stopline.model.closing_state import Sent, SentLeg
+from stopline.model.decimals import EXACT, ZERO
+from stopline.model.messages import Command, CommandAction, CommandLeg
+from stopline.model.prices import Quote
+from stopline.model.settings.closing import ClosingSettings
+from stopline.risk.border import to_decimal
+from stopline.rules.closing.collar import limit_price
+from stopline.rules.closing.targets import Wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """What the brokers' statements say. `agreed_at`: the moment up to which all of them are complete and agree with the
+    book, None where they do not; `by`: which. `denied`: what they show although the book is flat; empty where nothing.
+    """
+
+    agreed_at: datetime | None = None
+    by: str = ""
+    denied: str = ""
+
+
+NOTHING = Stated()
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What a closing is worked out from. `quotes` are those young enough to trade by, `trading` tells whether the
+    account's market is open, `halted` whether the trading state says that a position must go; `whole`: all of them.
+    """
+
+    book: Book
+    settings: ClosingSettings
+    now: datetime
+    epoch: int
+    quotes: Mapping[str, Quote] = field(default_factory=dict)
+    trading: bool = True
+    halted: Callable[[Position], bool] = lambda _: False
+    whole: bool = False
+    halting: bool = False
+    stated: Stated = NOTHING
+
+
+def command_of(s: Situation, account: str, id_: str, action: CommandAction, reason: str) -> Command:
+    """Return a command of now, without an order."""
+    return Command(
+        command_id=id_,
+        account=account,
+        action=action,
+        epoch=s.epoch,
+        reason=reason,
+        issued_at=s.now,
+        expires_at=s.now + timedelta(seconds=s.settings.valid_s),
+    )
+
+
+def close_order(
+    s: Situation, plain: Command, group: Sequence[Wanted], retry: int, at_market: bool
+) -> tuple[Command, Sent]:
+    """Return a plain close command with the order for what is wanted, and what is remembered of it. `retry`: how many
+    commands have failed; without a usable price it goes to the market.
+    """
+    legs = tuple(_leg(one, s.quotes) for one in group)
+    units = Decimal(reduce(gcd, (int(leg.quantity) for leg in legs))) if len(legs) > 1 else legs[0].quantity
+    limit = None if at_market else _limit(s, legs, units, retry)
+    groups = {one.group_id for one in group}
+    order = {
+        "strategy": group[0].position.strategy,
+        "quantity": units,
+        "order_type": "MARKET" if limit is None else "LIMIT",
+        "limit_price": limit,
+        "group_id": groups.pop() if len(groups) == 1 else None,
+    }
+    if len(legs) == 1:
+        order |= {"instrument": legs[0].instrument, "side": legs[0].side}
+    else:
+        order["legs"] = tuple(
+            CommandLeg(instrument=leg.instrument, side=leg.side, ratio=EXACT.divide(leg.quantity, units))
+            for leg in legs
+        )
+    command = plain.model_copy(update=order)
+    sent = Sent(
+        command_id=command.command_id,
+        requests=tuple(dict.fromkeys(id_ for one in group for id_ in one.requests)),
+        strategy=group[0].position.strategy,
+        epoch=s.epoch,
+        round=retry + 1,
+        units=units,
+        legs=legs,
+        order_type=command.order_type,
+        limit_price=limit,
+        group_id=command.group_id,
+        reason=command.reason,
+        issued_at=command.issued_at,
+        expires_at=command.expires_at,
+    )
+    return command, sent
+
+
+def _leg(one: Wanted, quotes: Mapping[str, Quote]) -> SentLeg:
+    quote = quotes.get(one.position.instrument.symbol)
+    return SentLeg(
+        key=one.position.key,
+        instrument=one.position.instrument,
+        side="SELL" if one.position.quantity > 0 else "BUY",
+        quantity=one.units,
+        bid=to_decimal(quote.bid) if quote else None,
+        ask=to_decimal(quote.ask) if quote else None,
+        mark=to_decimal(quote.mark) if quote else None,
+        iv=to_decimal(quote.iv) if quote else None,
+    )
+
+
+def _limit(s: Situation, legs: Sequence[SentLeg], units: Decimal, retry: int) -> Decimal | None:
+    """Return the limit price: of one leg, or what a unit of all may cost. None, the market, without a price."""
+    prices = []
+    for leg in legs:
+        quote = s.quotes.get(leg.instrument.symbol)
+        price = limit_price(leg.instrument, leg.side == "BUY", quote, retry, s.settings)
+        if price is None:
+            return None
+        prices.append(price)
+    if len(legs) == 1:
+        return prices[0]
+    ratios = [EXACT.divide(leg.quantity, units) for leg in legs]
+    signs = [1 if leg.side == "BUY" else -1 for leg in legs]
+    return sum((sign * ratio * price for sign, ratio, price in zip(signs, ratios, prices, strict=True)), ZERO)

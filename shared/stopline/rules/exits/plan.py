@@ -1,0 +1,182 @@
+"""Which exits hold for a trade: the settings of account, strategy and trade, laid over each other and checked."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+from functools import cached_property
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from stopline.model.account import Account
+from stopline.model.calendars import Calendar
+from stopline.model.settings.exits import (
+    Distance,
+    ExitSettings,
+    LockStep,
+    ScaleStep,
+    TradeExits,
+    Trail,
+    Unit,
+)
+from stopline.rules.exits.trailing import check_trail
+
+DEFAULTS = TradeExits(
+    auto_close=True, price_max_age_s=30, confirm=2, atr_bar_s=300, atr_bars=14, health_below=40
+)
+_FIRST_STOP = frozenset({Unit.PERCENT, Unit.POINTS, Unit.PRICE, Unit.ATR})
+_LOSS = frozenset({Unit.PERCENT, Unit.POINTS})
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The exits of one trade, all settled; None is not set, and 0 is a number."""
+
+    auto_close: bool
+    price_max_age: timedelta
+    confirm: int
+    atr_bar: timedelta
+    atr_bars: int
+    stop_loss: Distance | None = None
+    target: Distance | None = None
+    breakeven: Distance | None = None
+    breakeven_offset: Distance | None = None
+    trail: Trail | None = None
+    lock_in: tuple[LockStep, ...] = ()
+    scale_out: tuple[ScaleStep, ...] = ()
+    excessive_loss: Distance | None = None
+    max_age: timedelta | None = None
+    timeout: timedelta | None = None
+    exit_at: time | None = None
+    before_close: timedelta | None = None
+    health_below: int | None = None
+
+    @cached_property
+    def distances(self) -> list[Distance]:
+        """Every distance that the plan measures."""
+        named = [self.stop_loss, self.target, self.breakeven, self.breakeven_offset, self.excessive_loss]
+        if self.trail:
+            named += [self.trail.amount, self.trail.activation]
+        for step in self.lock_in:
+            named += [step.at, step.keep]
+        return [d for d in (*named, *(step.at for step in self.scale_out)) if d is not None]
+
+    @cached_property
+    def needs_atr(self) -> bool:
+        return any(d.unit is Unit.ATR for d in self.distances)
+
+    @cached_property
+    def watches_price(self) -> bool:
+        """Tell whether a price can trigger anything."""
+        return bool(self.distances) or self.timeout is not None
+
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether nothing ever triggers."""
+        return not (self.watches_price or self.max_age or self.exit_at or self.before_close is not None)
+
+
+def plan_of(settings: ExitSettings, strategy: str, trade_id: str | None = None) -> Plan:
+    """Return the plan of a trade: what it says itself, else its strategy, else the account, else DEFAULTS."""
+    of_strategy = settings.strategies.get(strategy)
+    layers = [settings.trades, DEFAULTS]
+    if of_strategy:
+        layers.insert(0, of_strategy.trades)
+        if of_strategy.auto_close is False:
+            layers.insert(0, TradeExits(auto_close=False))
+    if trade_id in settings.single:
+        layers.insert(0, settings.single[trade_id])
+
+    def said(name: str) -> Any:
+        values = (getattr(layer, name) for layer in layers)
+        value = next((v for v in values if v is not None), None)
+        return None if value == "off" else value
+
+    def span(name: str, unit: timedelta = timedelta(seconds=1)) -> timedelta | None:
+        value = said(name)
+        return None if value is None else value * unit
+
+    return Plan(
+        auto_close=said("auto_close"),
+        price_max_age=timedelta(seconds=said("price_max_age_s")),
+        confirm=said("confirm"),
+        atr_bar=timedelta(seconds=said("atr_bar_s")),
+        atr_bars=said("atr_bars"),
+        stop_loss=said("stop_loss"),
+        target=said("target"),
+        breakeven=said("breakeven"),
+        breakeven_offset=said("breakeven_offset"),
+        trail=said("trail"),
+        lock_in=said("lock_in") or (),
+        scale_out=said("scale_out") or (),
+        excessive_loss=said("excessive_loss"),
+        max_age=span("max_age_s"),
+        timeout=span("timeout_s"),
+        exit_at=said("exit_at"),
+        before_close=span("before_close_min", timedelta(minutes=1)),
+        health_below=said("health_below"),
+    )
+
+
+def deadlines(
+    plan: Plan, opened_at: datetime, calendar: Calendar, zone: ZoneInfo
+) -> list[tuple[datetime, str]]:
+    """Return when a trade's time rules are due, with their names, the earliest first.
+
+    `exit_at` is the first such time of day behind the opening on a day with a session, in the account's zone;
+    `before_close` counts back from the first regular close (early closes are known) that lies far enough ahead.
+    """
+    due = []
+    if plan.max_age is not None:
+        due.append((opened_at + plan.max_age, "max_age"))
+    if plan.timeout is not None:
+        due.append((opened_at + plan.timeout, "timeout"))
+    if plan.exit_at is not None:
+        day = opened_at.astimezone(zone).date()
+        while (at := datetime.combine(day, plan.exit_at, zone)) <= opened_at or not calendar.is_session(day):
+            day += timedelta(days=1)
+        due.append((at.astimezone(opened_at.tzinfo), "exit_at"))
+    if plan.before_close is not None and not calendar.every_day:
+        session = calendar.session_of(opened_at)
+        while (at := calendar.close_of(session) - plan.before_close) <= opened_at:
+            session += timedelta(days=1)
+            while not calendar.is_session(session):
+                session += timedelta(days=1)
+        due.append((at, "before_close"))
+    return sorted(due)
+
+
+def check_exits(account: Account) -> list[str]:
+    """Return what is wrong with an account's exits, one line each, naming the setting."""
+    faults = []
+    for where, exits, plan in _layers(account.exits):
+        faults += [f"{where}.{fault}" for fault in _faults(exits, plan, account.sessions)]
+    return faults
+
+
+def _layers(settings: ExitSettings) -> Iterator[tuple[str, TradeExits, Plan | None]]:
+    """Yield where trade exits are written, and the plan that they lead to where that is known."""
+    yield "exits.trades", settings.trades, plan_of(settings, "")
+    for name, strategy in settings.strategies.items():
+        yield f"exits.strategies.{name}.trades", strategy.trades, plan_of(settings, name)
+    for id_, exits in settings.single.items():
+        yield f"exits.single.{id_}", exits, None  # of which strategy it is, the book knows
+
+
+def _faults(exits: TradeExits, plan: Plan | None, calendar: Calendar) -> Iterator[str]:
+    if isinstance(exits.trail, Trail) and (fault := check_trail(exits.trail)):
+        yield f"trail.{fault}"
+    if fault := _unit(exits.stop_loss, _FIRST_STOP):
+        yield f"stop_loss: {fault}"
+    if fault := _unit(exits.excessive_loss, _LOSS):
+        yield f"excessive_loss: {fault}"
+    if exits.before_close_min not in (None, "off") and calendar.every_day:
+        yield f"before_close_min: calendar {calendar.name} never closes"
+    if plan and plan.stop_loss is None and any(d.unit is Unit.R for d in plan.distances):
+        yield "stop_loss: is needed to count in R: R is the way from the entry to it"
+
+
+def _unit(value: object, allowed: frozenset[Unit]) -> str | None:
+    if not isinstance(value, Distance) or value.unit in allowed:
+        return None
+    forms: Sequence[str] = sorted(str(Distance(value.value, unit)) for unit in allowed)
+    return f"takes {', '.join(forms[:-1])} or {forms[-1]}, was {value}"

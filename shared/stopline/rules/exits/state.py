@@ -1,0 +1,89 @@
+"""What exits know of a trade: the trade as they see it, its price, and what is remembered between readings."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Literal
+
+from stopline.model.closing import Urgency
+from stopline.model.decimals import ZERO
+from stopline.rules.exits.trailing import Bars
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An open trade as its exits see it. `side` is 1 where a higher price is a profit, else -1.
+
+    `quantity` (above 0) counts units of the trade and comes in multiples of `step`; `entry` is its average price
+    of one unit, as `Reading.price` is: of a spread the net price, positive for a credit received too. `shape` names
+    the open legs in their proportion: with other legs, prices mean something else.
+    """
+
+    trade_id: str
+    strategy: str
+    name: str  # for people
+    side: Literal[1, -1]
+    quantity: Decimal
+    entry: Decimal
+    opened_at: datetime
+    step: Decimal = Decimal(1)
+    shape: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A trade's price. Of a spread's legs, `oldest` and `newest` say when they were seen."""
+
+    price: Decimal
+    oldest: datetime
+    newest: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The last close that was asked for: down to how many units, by which rule. `advisory`: people were only
+    told. `stuck`: and told that it was not done.
+    """
+
+    rule: str
+    at: datetime
+    leave: Decimal
+    advisory: bool = False
+    stuck: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ExitState:
+    """What is remembered of a trade. Prices are real ones. `size` is the most units it ever had; `risk` one R;
+    `pending` the readings in a row, up to the newest at `counted_at`, that would change something if they hold.
+    """
+
+    shape: str = ""
+    size: Decimal = ZERO
+    stop: Decimal | None = None
+    rule: str = ""  # that the stop is from
+    best: Decimal | None = None
+    risk: Decimal | None = None
+    is_even: bool = False
+    stage: int = 0
+    pending: tuple[Decimal, ...] = ()
+    counted_at: datetime | None = None
+    bars: Bars | None = None
+    asked: Asked | None = None
+
+
+FRESH = ExitState()
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """A close to ask for: down to `leave` units. `level` is the price that was reached; None: it was time. `reason`
+    does not name the rule: who shows it does.
+    """
+
+    rule: str
+    leave: Decimal
+    urgency: Urgency
+    reason: str
+    price: Decimal | None = None
+    level: Decimal | None = None

@@ -1,0 +1,204 @@
+"""Exits of a strategy as a whole: a trailing stop on its MTM, a drawdown limit, a most loss, and a profit floor.
+
+MTM is realised and unrealised P&L in the account's currency, counted from the start of the session or, with `carry`,
+from the strategy's first fill. The stop only rises. A number counts when it has held for `confirm` readings in a row;
+each reading needs newer prices of all positions than the last. A strategy that triggered stays stopped until a person
+resumes it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from decimal import Decimal
+
+from stopline.model.decimals import EXACT, ZERO, decimal_text
+from stopline.model.settings.exits import StrategyExits
+from stopline.rules.exits.trade_exits import STUCK
+from stopline.rules.exits.trailing import part
+
+_WORDS = {
+    "trailing_stop": "trailing stop of the MTM",
+    "profit_floor": "profit floor",
+    "drawdown": "drawdown limit",
+    "max_loss": "most loss",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Mtm:
+    """A strategy's P&L since its first fill. `unrealised` and so `total` are None while a part is unknown.
+
+    `oldest` and `newest` price in it; None where nothing is open, and then no price is in doubt.
+    """
+
+    realised: Decimal | None
+    unrealised: Decimal | None
+    oldest: datetime | None
+    newest: datetime | None
+    has_open: bool
+
+    @property
+    def total(self) -> Decimal | None:
+        if self.realised is None or self.unrealised is None:
+            return None
+        return EXACT.add(self.realised, self.unrealised)
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """Why and when a strategy was stopped. `advisory`: people were only told; `stuck`: and told that it has trades."""
+
+    rule: str
+    at: datetime
+    mtm: Decimal
+    level: Decimal
+    advisory: bool = False
+    stuck: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StrategyState:
+    """What is remembered of a strategy. `base`: the P&L that its MTM counts from, since `session`.
+
+    `last`: its last known P&L, which is the next session's base. `pending`: readings in a row that would change
+    something if they hold, up to the prices of `counted_at`.
+    """
+
+    session: date | None = None
+    base: Decimal = ZERO
+    last: Decimal | None = None
+    peak: Decimal = ZERO
+    stop: Decimal | None = None
+    rule: str = ""
+    pending: tuple[Decimal, ...] = ()
+    counted_at: datetime | None = None
+    stopped: Stopped | None = None
+
+
+UNSEEN = StrategyState()
+
+
+@dataclass(frozen=True, slots=True)
+class StrategyExit:
+    """All trades of the strategy are to be closed, and it is stopped."""
+
+    rule: str
+    reason: str
+    mtm: Decimal
+    level: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class StrategyStep:
+    """What a step led to. `suspect`: a first reading that would close, if the next one agrees; `stuck`: trades are
+    open that were told to close.
+    """
+
+    state: StrategyState
+    exit: StrategyExit | None = None
+    suspect: bool = False
+    stuck: bool = False
+
+
+def advance_strategy(
+    settings: StrategyExits,
+    state: StrategyState,
+    mtm: Mtm,
+    base: Decimal | None,
+    session: date,
+    now: datetime,
+    auto_close: bool = True,
+) -> StrategyStep:
+    """Return what a valuation does to a strategy.
+
+    `base`: what its MTM counts from where nothing is remembered of it; None: from now on. An MTM that is unknown
+    changes nothing and triggers nothing.
+    """
+    total = mtm.total
+    stopped = state.stopped
+    is_new = settings.day == "session" and session != state.session
+    if stopped and stopped.advisory and (auto_close or is_new):
+        state = replace(state, stopped=None)  # it was switched on since, or it is another day: look again
+    elif stopped:
+        late = not (stopped.advisory or stopped.stuck) and mtm.has_open and now - stopped.at >= STUCK
+        if late:
+            state = replace(state, stopped=replace(stopped, stuck=True))
+        elif stopped.stuck and not mtm.has_open:
+            state = replace(state, stopped=replace(stopped, stuck=False))  # and told again if it trades
+        return StrategyStep(state if total is None else replace(state, last=total), stuck=late)
+    if total is None:
+        return StrategyStep(state)
+    state = _in_session(settings, state, total, base, session)
+    return _read(settings, state, EXACT.subtract(total, state.base), mtm, now, auto_close)
+
+
+def _in_session(
+    settings: StrategyExits, state: StrategyState, total: Decimal, base: Decimal | None, session: date
+) -> StrategyState:
+    """Return the state of the session at hand: a new one begins at the last known P&L, with nothing reached."""
+    if state.session is None:
+        first = ZERO if settings.day == "carry" else base
+        return replace(state, session=session, base=total if first is None else first, last=total)
+    if settings.day == "session" and session != state.session:
+        begins = total if state.last is None else state.last
+        return StrategyState(session=session, base=begins, last=total)
+    return replace(state, session=session, last=total)
+
+
+def _read(
+    settings: StrategyExits,
+    state: StrategyState,
+    value: Decimal,
+    mtm: Mtm,
+    now: datetime,
+    auto_close: bool,
+) -> StrategyStep:
+    repeated = mtm.oldest is not None and state.counted_at is not None and mtm.oldest <= state.counted_at
+    if state.pending and repeated:
+        return StrategyStep(state)
+    certain = not mtm.has_open  # nothing is open: realised P&L needs no second reading
+    window = (value,) if certain else (*state.pending, value)[-settings.confirm :]
+    confirmed = certain or len(window) == settings.confirm
+    peak = max(state.peak, min(window)) if confirmed else state.peak
+    state = _raised(settings, replace(state, peak=peak))
+    breach = state.stop is not None and value <= state.stop
+    kept = window[len(window) - settings.confirm + 1 :] if confirmed else window
+    matters = breach or value > state.peak
+    state = replace(state, pending=kept if matters else (), counted_at=mtm.newest or state.counted_at)
+    if not (confirmed and state.stop is not None and max(window) <= state.stop):
+        return StrategyStep(state, suspect=breach)
+    reason = (
+        f"{_WORDS[state.rule]}: MTM {decimal_text(round(value, 2))} is at or below {decimal_text(state.stop)}"
+    )
+    stopped = Stopped(state.rule, now, value, state.stop, advisory=not auto_close)
+    found = StrategyExit(state.rule, reason, value, state.stop)
+    return StrategyStep(replace(state, stopped=stopped, pending=()), found)
+
+
+def _raised(settings: StrategyExits, state: StrategyState) -> StrategyState:
+    stop, rule = state.stop, state.rule
+    for name, level in _levels(settings, state.peak):
+        if stop is None or level > stop:
+            stop, rule = level, name
+    return replace(state, stop=stop, rule=rule)
+
+
+def _levels(settings: StrategyExits, peak: Decimal) -> Iterator[tuple[str, Decimal]]:
+    """Yield where each rule has its stop for a peak."""
+    if settings.max_loss is not None:
+        yield "max_loss", EXACT.minus(settings.max_loss)
+    if settings.drawdown_limit is not None:
+        yield "drawdown", EXACT.subtract(peak, settings.drawdown_limit)
+    if settings.giveback is not None and peak > 0 and peak >= (settings.arm or ZERO):
+        yield "trailing_stop", EXACT.subtract(peak, part(peak, settings.giveback))
+    if settings.floor is not None and settings.floor_at is not None and peak >= settings.floor_at:
+        step = settings.floor_step
+        beyond = EXACT.subtract(peak, settings.floor_at)
+        steps = EXACT.divide_int(beyond, step) if step else ZERO
+        yield "profit_floor", EXACT.add(settings.floor, EXACT.multiply(steps, step or ZERO))
+
+
+def resumed(state: StrategyState, mtm: Mtm) -> StrategyState:
+    """Return the state of a strategy that a person let trade again: MTM and peak begin anew where it stands."""
+    last = state.last if mtm.total is None else mtm.total
+    return StrategyState(session=state.session, base=state.base if last is None else last, last=last)

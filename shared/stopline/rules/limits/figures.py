@@ -1,0 +1,222 @@
+"""What an account's numbers are at one moment: P&L, equity and exposure, in the account's currency.
+
+None is UNKNOWN and spreads: a sum with an unknown part is unknown. Loss of information is never a zero.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+
+from stopline.ledger.book import Book
+from stopline.model.account import Account
+from stopline.model.decimals import EXACT, ZERO, divide
+from stopline.model.instrument import Kind
+from stopline.rules.limits.net_greeks import AccountGreeks
+from stopline.rules.limits.track import (
+    NEW,
+    DayStart,
+    Track,
+    first_session,
+    peaks,
+    period_start,
+    recent,
+    sampled,
+    streak_after,
+)
+from stopline.rules.orders.open_risk import OpenRisk, Rate, Valued, add, converted, exposure, open_risks
+
+__all__ = ["DayStart", "Figures", "Market", "Rate", "Valued", "add", "exposure", "figures", "settling"]
+
+RISK_LEVELS = ((Decimal(20), "CRITICAL"), (Decimal(15), "HIGH"), (Decimal(10), "MEDIUM"))  # R2.8: drawdown, %
+SETTLING = timedelta(seconds=5)  # how long the legs of a spread may come one after another
+MOST = Decimal(10) ** 6  # %: more is told as this much
+
+
+@dataclass(frozen=True, slots=True)
+class Market:
+    """What the market says beside the marks; what is missing is UNKNOWN.
+
+    `spreads`: ask less bid in percent of their middle, by symbol; `spots`: prices of underlyings; `volatilities`:
+    yearly (0.2 is 20 %), by underlying; `correlations` of daily returns, by the two underlyings in order.
+    """
+
+    spreads: Mapping[str, Decimal] = field(default_factory=dict)
+    spots: Mapping[str, Decimal] = field(default_factory=dict)
+    volatilities: Mapping[str, Decimal] = field(default_factory=dict)
+    correlations: Mapping[tuple[str, str], Decimal] = field(default_factory=dict)
+
+
+NO_MARKET = Market()
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """An account's numbers. Money in the account's currency; P&L net of fees; exposures positive.
+
+    `track` is what to remember after this moment. `strategies`: the P&L of each since it began.
+    """
+
+    account: Account
+    at: datetime
+    session: date
+    positions: Sequence[Valued]
+    realised_day: Decimal | None
+    unrealised: Decimal | None
+    total: Decimal | None  # realised + unrealised - fees since the account began
+    equity: Decimal | None
+    day_start: DayStart | None
+    pnl_day: Decimal | None
+    position_values: Mapping[str, Decimal | None]  # by position key: |market value|
+    exposures: Mapping[str, Decimal | None]  # by underlying
+    flows: Decimal | None = ZERO  # deposits less withdrawals: capital, never P&L
+    greeks: AccountGreeks | None = None  # None: not asked for
+    risks: Mapping[str, OpenRisk] = field(default_factory=dict)  # by underlying
+    strategies: Mapping[str, Decimal | None] = field(default_factory=dict)
+    track: Track = NEW
+    market: Market = NO_MARKET
+    settling: frozenset[str] = frozenset()  # underlyings with an option leg that was executed just now
+
+    @property
+    def day_start_equity(self) -> Decimal | None:
+        """Equity when the session began: what the daily loss is a percentage of."""
+        return self.equity_at(self.day_start.total) if self.day_start else None
+
+    def equity_at(self, total: Decimal | None) -> Decimal | None:
+        """Return the equity with another P&L since the start, at today's deposits and withdrawals."""
+        return add([self.account.capital, self.flows, total])
+
+    @property
+    def gross_exposure(self) -> Decimal | None:
+        return add(self.exposures.values())
+
+    @property
+    def unpriced(self) -> list[str]:
+        """Symbols of open positions without a usable price."""
+        return sorted({v.position.instrument.symbol for v in self.positions if v.mark is None})
+
+    @property
+    def peak(self) -> Decimal:
+        """The P&L that the account's drawdown is measured from."""
+        track = self.track
+        return track.day_peak if self.account.risk.peak_mode == "end_of_day" else track.peak.top
+
+    @property
+    def drawdown(self) -> Decimal | None:
+        """How far, in percent of the equity at the peak, equity is below it: 0 or above, losses only."""
+        return self.below(self.peak, self.total, None)
+
+    def below(self, peak: Decimal, total: Decimal | None, base: Decimal | None) -> Decimal | None:
+        """Return how far a P&L is below its peak, in percent of `base` (None: the account's) and the peak."""
+        whole = self.equity_at(peak) if base is None else EXACT.add(base, peak)
+        if total is None or whole is None:
+            return None
+        fallen = max(EXACT.subtract(peak, total), ZERO)
+        if whole <= 0:
+            return MOST if fallen else ZERO
+        return min(divide(EXACT.multiply(fallen, Decimal(100)), whole, places=6), MOST)
+
+    @property
+    def risk_level(self) -> str | None:
+        """LOW, MEDIUM, HIGH or CRITICAL by the drawdown (R2.8); None: UNKNOWN."""
+        drawdown = self.drawdown
+        if drawdown is None:
+            return None
+        return next((name for least, name in RISK_LEVELS if drawdown >= least), "LOW")
+
+
+def figures(
+    account: Account,
+    book: Book,
+    positions: Sequence[Valued],
+    rate: Rate,
+    day_start: DayStart | None,
+    last_total: tuple[datetime, Decimal] | None,
+    now: datetime,
+    track: Track = NEW,
+    market: Market = NO_MARKET,
+) -> Figures:
+    """Work out an account's numbers.
+
+    `day_start` is the stored one (of any session), `last_total` the last complete valuation before now: when
+    the session has rolled, the new day's start comes from them, or is unknown. `track` is what was remembered.
+    """
+    session = account.sessions.session_of(now)
+    realised = add(converted(day.net, currency, rate) for currency, day in book.totals.items())
+    realised_day = _realised_since(book, session, rate)
+    unrealised = add(converted(v.unrealised, v.position.instrument.currency, rate) for v in positions)
+    total = add([realised, unrealised])
+    flows = add(converted(day.flow, currency, rate) for currency, day in book.totals.items())
+    sessions = account.sessions
+    start = period_start(sessions, session, book, realised, realised_day, day_start, last_total)
+    risks = open_risks(positions, rate, account.risk.margin_rates, market.spots)
+    strategies = _strategies(book, positions, rate)
+
+    def since(period: str, stored: DayStart | None) -> DayStart | None:
+        first = first_session(sessions, session, period)
+        if first == session:
+            return start
+        return period_start(
+            sessions, first, book, realised, _realised_since(book, first, rate), stored, last_total
+        )
+
+    remembered = replace(
+        peaks(track, total, start, strategies, account.risk.peaks_since),
+        week=since("week", track.week),
+        month=since("month", track.month),
+        samples=sampled(track.samples, now, total),
+        recent=recent(track.recent, now, total),
+        streak=streak_after(track.streak, book.positions.values()),
+    )
+    return Figures(
+        account=account,
+        at=now,
+        session=session,
+        positions=positions,
+        realised_day=realised_day,
+        unrealised=unrealised,
+        total=total,
+        equity=add([account.capital, flows, total]),
+        day_start=start,
+        pnl_day=None if total is None or start is None else EXACT.subtract(total, start.total),
+        position_values={
+            v.position.key: converted(
+                None if v.value is None else abs(v.value), v.position.instrument.currency, rate
+            )
+            for v in positions
+        },
+        exposures={underlying: risk.exposure for underlying, risk in risks.items()},
+        flows=flows,
+        risks=risks,
+        strategies=strategies,
+        track=remembered,
+        market=market,
+        settling=settling(positions, now),
+    )
+
+
+def settling(positions: Sequence[Valued], now: datetime) -> frozenset[str]:
+    """Return the underlyings of which an option leg was executed just now."""
+    return frozenset(
+        v.position.instrument.underlying
+        for v in positions
+        if v.position.last is not None
+        and v.position.instrument.kind is Kind.OPTION
+        and abs(now - v.position.last[0]) < SETTLING
+    )
+
+
+def _realised_since(book: Book, first: date, rate: Rate) -> Decimal | None:
+    """Return what was booked in the sessions from `first` on, `first` alone where it is the last."""
+    return add(converted(day.net, currency, rate) for (s, currency), day in book.days.items() if s >= first)
+
+
+def _strategies(book: Book, positions: Sequence[Valued], rate: Rate) -> dict[str, Decimal | None]:
+    """Return each strategy's P&L since it began: realised + unrealised - fees."""
+    parts: dict[str, list[Decimal | None]] = {}
+    for (name, currency), day in sorted(book.strategies.items()):
+        parts.setdefault(name, []).append(converted(day.net, currency, rate))
+    for v in positions:
+        amount = converted(v.unrealised, v.position.instrument.currency, rate)
+        parts.setdefault(v.position.strategy, []).append(amount)
+    return {name: add(amounts) for name, amounts in parts.items()}

@@ -1,0 +1,243 @@
+"""Limits on what was lost: by day, week and month, in rolling windows, from the peak, in a row, and per position.
+
+Losses are of realised + unrealised - fees; deposits and withdrawals are neither profit nor loss. A day is a
+session of the account's calendar, a week begins with its first session from Monday, a month with its first.
+"""
+
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from decimal import Decimal
+
+from stopline.model.decimals import EXACT, ZERO
+from stopline.model.instrument import Kind
+from stopline.model.messages import Severity
+from stopline.model.settings.limit_override import Action
+from stopline.rules.limits.exposure import position_name, share
+from stopline.rules.limits.figures import DayStart, Figures
+from stopline.rules.limits.limit import ACCOUNT, Gate, Limit, Measure, Scope, Unit, by_profile
+from stopline.rules.trading.reset import DRAWDOWN, MONEY, QUARTER, Reset, ResetRule
+
+Measured = Callable[[Figures], Iterable[Measure]]
+
+
+def _lost(f: Figures, since: Decimal | None) -> Decimal | None:
+    """Return what was lost since the P&L stood at a number: 0 or above, None without one of them."""
+    if f.total is None or since is None:
+        return None
+    return max(EXACT.subtract(since, f.total), ZERO)
+
+
+def _lost_share(f: Figures, since: Decimal | None) -> Measure:
+    base = None if since is None else f.equity_at(since)
+    return Measure(ACCOUNT, share(_lost(f, since), base))
+
+
+def _total(start: DayStart | None) -> Decimal | None:
+    return start.total if start else None
+
+
+def _daily_loss(f: Figures) -> Iterable[Measure]:
+    loss = None if f.pnl_day is None else max(-f.pnl_day, ZERO)
+    return [Measure(ACCOUNT, share(loss, f.day_start_equity))]
+
+
+def _daily_loss_money(f: Figures) -> Iterable[Measure]:
+    return [Measure(ACCOUNT, None if f.pnl_day is None else max(-f.pnl_day, ZERO))]
+
+
+def _daily_profit(f: Figures) -> Iterable[Measure]:
+    made = None if f.pnl_day is None else max(f.pnl_day, ZERO)
+    return [Measure(ACCOUNT, share(made, f.day_start_equity))]
+
+
+def _weekly_loss(f: Figures) -> Iterable[Measure]:
+    return [_lost_share(f, _total(f.track.week))]
+
+
+def _monthly_loss(f: Figures) -> Iterable[Measure]:
+    return [_lost_share(f, _total(f.track.month))]
+
+
+def _rolling(window: timedelta) -> Measured:
+    def measure(f: Figures) -> Iterable[Measure]:
+        return [_lost_share(f, f.track.base(f.at, window))]
+
+    return measure
+
+
+def _drawdown(f: Figures) -> Iterable[Measure]:
+    return [Measure(ACCOUNT, f.drawdown)]
+
+
+def _strategy_drawdowns(f: Figures) -> Iterable[Measure]:
+    for name, pnl in f.strategies.items():
+        peak = f.track.strategies.get(name)
+        base = f.account.risk.strategy_capital.get(name)
+        yield Measure(name, f.below(peak.top if peak else ZERO, pnl, base))
+
+
+def _streak(f: Figures) -> Iterable[Measure]:
+    return [Measure(ACCOUNT, Decimal(f.track.streak.losses) if f.track.streak else None)]
+
+
+def _position_losses(f: Figures) -> Iterable[Measure]:
+    """A position's loss in percent of what it cost. Options are left out: a leg of a spread may lose many times its
+    premium while the spread makes money.
+    """
+    for v in f.positions:
+        if v.position.instrument.kind is not Kind.OPTION:
+            loss = None if v.unrealised is None else max(-v.unrealised, ZERO)
+            yield Measure(position_name(v.position.key), share(loss, abs(v.position.cost)))
+
+
+LOSS_LIMITS = (
+    Limit(
+        "max_daily_loss",
+        Unit.PERCENT,
+        "loss of the session, of equity at its start",
+        Scope.ACCOUNT,
+        by_profile("3", "5", "2"),
+        _daily_loss,
+        Action.REDUCE_ONLY,
+        what="loss of the day",
+        ends=ResetRule(Reset.SESSION, people=2),
+        inclusive=True,
+        gate=Gate.BUDGET,
+    ),
+    Limit(
+        "max_daily_loss_money",
+        Unit.MONEY,
+        "loss of the session",
+        Scope.ACCOUNT,
+        by_profile(None, None, None),
+        _daily_loss_money,
+        Action.REDUCE_ONLY,
+        what="loss of the day",
+        ends=ResetRule(Reset.SESSION, people=2),
+        inclusive=True,
+        gate=Gate.BUDGET,
+    ),
+    Limit(
+        "max_weekly_loss",
+        Unit.PERCENT,
+        "loss of the week, of equity at its start",
+        Scope.ACCOUNT,
+        by_profile("10", "10", "5"),
+        _weekly_loss,
+        Action.REDUCE_ONLY,
+        what="loss of the week",
+        ends=ResetRule(Reset.WEEK, people=2),
+        inclusive=True,
+        gate=Gate.BUDGET,
+    ),
+    Limit(
+        "max_monthly_loss",
+        Unit.PERCENT,
+        "loss of the month, of equity at its start",
+        Scope.ACCOUNT,
+        by_profile("20", "20", "10"),
+        _monthly_loss,
+        Action.REDUCE_ONLY,
+        what="loss of the month",
+        ends=ResetRule(Reset.MONTH, people=2),
+        inclusive=True,
+        gate=Gate.BUDGET,
+    ),
+    Limit(
+        "max_loss_24h",
+        Unit.PERCENT,
+        "loss of the last 24 hours, of equity before them",
+        Scope.ACCOUNT,
+        by_profile("5", "7.5", "3"),
+        _rolling(timedelta(hours=24)),
+        Action.REDUCE_ONLY,
+        what="loss of 24 hours",
+        falls="as the loss gets older",
+        ends=MONEY,
+        inclusive=True,
+        gate=Gate.BUDGET,
+    ),
+    Limit(
+        "max_loss_7d",
+        Unit.PERCENT,
+        "loss of the last 7 days, of equity before them",
+        Scope.ACCOUNT,
+        by_profile("12", "12", "6"),
+        _rolling(timedelta(days=7)),
+        Action.REDUCE_ONLY,
+        what="loss of 7 days",
+        falls="as the loss gets older",
+        ends=MONEY,
+        inclusive=True,
+        gate=Gate.BUDGET,
+    ),
+    Limit(
+        "max_drawdown",
+        Unit.PERCENT,
+        "equity below its peak, of the peak",
+        Scope.ACCOUNT,
+        by_profile("20", "20", "10"),
+        _drawdown,
+        Action.REDUCE_ONLY,
+        what="drawdown",
+        falls="when equity recovers; a new `peaks_since` starts it again",
+        ends=DRAWDOWN,
+        inclusive=True,
+        gate=Gate.BUDGET,
+    ),
+    Limit(
+        "max_strategy_drawdown",
+        Unit.PERCENT,
+        "a strategy's P&L below its peak, of its capital and that peak",
+        Scope.STRATEGY,
+        by_profile("15", "15", "10"),
+        _strategy_drawdowns,
+        Action.PAUSE_STRATEGY,
+        what="drawdown",
+        falls="when it recovers; a new `peaks_since` starts it again",
+        ends=DRAWDOWN,
+        inclusive=True,
+        gate=Gate.BUDGET,
+    ),
+    Limit(
+        "max_consecutive_losses",
+        Unit.COUNT,
+        "losing trades in a row: one strategy in one underlying, from flat to flat",
+        Scope.ACCOUNT,
+        by_profile("3", "3", "2"),
+        _streak,
+        Action.REDUCE_ONLY,
+        what="number of losses in a row",
+        falls="with a trade that makes money",
+        ends=ResetRule(Reset.TIME, 1, QUARTER),
+        inclusive=True,
+        gate=Gate.BUDGET,
+    ),
+    Limit(
+        "max_position_loss",
+        Unit.PERCENT,
+        "loss of one position that is no option, of what it cost",
+        Scope.INSTRUMENT,
+        by_profile(None, "10", "5"),
+        _position_losses,
+        Action.WARN,
+        what="loss",
+        falls="when it recovers or is closed",
+        inclusive=True,
+        severity=Severity.WARNING,
+    ),
+    Limit(
+        "daily_profit_target",
+        Unit.PERCENT,
+        "profit of the session, of equity at its start",
+        Scope.ACCOUNT,
+        by_profile(None, None, None),
+        _daily_profit,
+        Action.REDUCE_ONLY,
+        what="profit of the day",
+        ends=ResetRule(Reset.SESSION),
+        inclusive=True,
+        gate=Gate.BUDGET,
+        severity=Severity.WARNING,
+    ),
+)

@@ -1,0 +1,69 @@
+"""Whether an order truly reduces: in quantity, beside what is working already, and in what can be lost.
+
+An order that is larger than the position flips it; one that closes the long leg of a spread leaves a naked short.
+Neither reduces. Prices are not needed, so that closing is possible when data are missing.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+
+from stopline.ledger.payoff import Leg, Payoff
+from stopline.ledger.position import Position
+from stopline.model.decimals import ZERO
+from stopline.model.ids import position_key
+from stopline.model.instrument import Kind
+from stopline.model.order import Order, WorkingOrder
+from stopline.rules.orders.open_risk import option_leg, shape_of
+
+
+def truly_reduces(order: Order, positions: Iterable[Position]) -> bool:
+    """Tell whether every leg makes its position smaller without crossing zero, even when the working orders that
+    close it too are filled first, and the payoff of each underlying gets no worse by it.
+    """
+    held = {p.key: p for p in positions}
+    changes: dict[str, Decimal] = {}
+    for leg in order.legs:
+        key = position_key(order.strategy, leg.instrument.symbol)
+        change = leg.signed * order.quantity
+        left = _left(held.get(key), order.working)
+        if not left or (left > 0) == (change > 0) or abs(change) > abs(left):
+            return False
+        changes[key] = change
+    underlyings = {held[key].instrument.underlying for key in changes}
+    return all(_gets_no_worse(held.values(), changes, underlying) for underlying in underlyings)
+
+
+def _left(position: Position | None, working: Sequence[WorkingOrder]) -> Decimal:
+    """Return what is left of a position when all working orders that close it are filled; 0 where none is."""
+    if position is None:
+        return ZERO
+    left = position.quantity
+    for order in working:
+        same = position_key(order.strategy, order.instrument.symbol) == position.key
+        if same and (order.signed > 0) != (position.quantity > 0):
+            left += order.signed
+    return left if left * position.quantity > 0 else ZERO
+
+
+def _gets_no_worse(positions: Iterable[Position], changes: Mapping[str, Decimal], underlying: str) -> bool:
+    group = [p for p in positions if p.instrument.underlying == underlying]
+    none: dict[str, Decimal] = {}
+    expiries = {p.instrument.expiry for p in group if p.instrument.kind is Kind.OPTION}
+    for expiry in expiries or {None}:
+        of_it = [p for p in group if p.instrument.kind is not Kind.OPTION or p.instrument.expiry == expiry]
+        before, after = _shape(of_it, none), _shape(of_it, changes)
+        if after.worst < before.worst or min(after.slope, ZERO) < min(before.slope, ZERO):
+            return False
+    return True
+
+
+def _shape(group: Sequence[Position], changes: Mapping[str, Decimal]) -> Payoff:
+    """Return the payoff of an underlying's positions of one expiry: what is no option pays its price."""
+    legs = []
+    for p in group:
+        quantity = p.quantity + changes.get(p.key, ZERO)
+        leg = option_leg(p)
+        if p.instrument.kind is not Kind.OPTION:
+            leg = Leg("C", ZERO, quantity, p.instrument.multiplier)
+        legs.append(Leg(leg.right, leg.strike, quantity, leg.multiplier))
+    return shape_of(tuple(legs))

@@ -1,0 +1,85 @@
+"""What an order costs, and what it loses at its stop and makes at its target."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from stopline.ledger.payoff import margin_of
+from stopline.model.decimals import EXACT, ZERO, divide
+from stopline.model.instrument import Kind
+from stopline.model.order import Order, OrderLeg
+from stopline.rules.orders.open_risk import option_leg_of
+
+HUNDRED = Decimal(100)
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRisk:
+    """One unit of an order, in its currency. `entry`: money paid for it (below 0: a credit). `loss` at the stop, else
+    the most that its options can lose; None: there is no stop and no bound. `reward` at the target, else the most that
+    its options can make; None: unknown or without bound. `fault`: what is wrong with the stop.
+    """
+
+    entry: Decimal
+    loss: Decimal | None
+    reward: Decimal | None
+    fault: str = ""
+
+
+def leg_price(leg: OrderLeg, marks: Mapping[str, Decimal], collar: Decimal) -> Decimal | None:
+    """Return what a leg is executed at: its limit, else its mark and the collar (in percent) to the worse side."""
+    if leg.limit_price is not None:
+        return leg.limit_price
+    mark = marks.get(leg.instrument.symbol)
+    if mark is None:
+        return None
+    beyond = divide(EXACT.multiply(abs(mark), collar), HUNDRED)
+    return mark + beyond if leg.side == "BUY" else max(mark - beyond, ZERO) if mark >= 0 else mark - beyond
+
+
+def order_risk(order: Order, prices: Sequence[Decimal]) -> OrderRisk:
+    """Return the risk of one unit of an order whose legs are executed at `prices`."""
+    entry = ZERO
+    for leg, price in zip(order.legs, prices, strict=True):
+        entry = EXACT.add(entry, EXACT.multiply(leg.signed, leg.instrument.worth(price)))
+    loss, fault = _at_stop(order, prices, entry)
+    reward = None
+    if order.target is not None:
+        made = EXACT.subtract(_quoted(order, prices, order.target), entry)
+        reward = max(made, ZERO)
+    elif _is_all_options(order):
+        reward = _bounds(order, prices)[1]
+    return OrderRisk(entry, loss, reward, fault)
+
+
+def _at_stop(order: Order, prices: Sequence[Decimal], entry: Decimal) -> tuple[Decimal | None, str]:
+    bound = _bounds(order, prices)[0] if _is_all_options(order) else None
+    if order.stop is None:
+        return bound, "" if bound is not None else "the order has no stop, and its loss has no bound"
+    loss = EXACT.subtract(entry, _quoted(order, prices, order.stop))
+    if loss <= 0:
+        return None, "the stop is not on the losing side of the price"
+    return loss if bound is None else min(loss, bound), ""
+
+
+def _quoted(order: Order, prices: Sequence[Decimal], price: Decimal) -> Decimal:
+    """Return the money that one unit stands for at a price of the whole, as it is quoted: without a sign."""
+    first = order.legs[0]
+    if len(order.legs) == 1:
+        return EXACT.multiply(first.signed, first.instrument.worth(price))
+    net = sum((leg.signed * p for leg, p in zip(order.legs, prices, strict=True)), ZERO)
+    worth = EXACT.multiply(price, first.instrument.multiplier)
+    return worth if net >= 0 else -worth
+
+
+def _is_all_options(order: Order) -> bool:
+    contracts = [leg.instrument for leg in order.legs]
+    kinds = {contract.kind for contract in contracts}
+    return kinds == {Kind.OPTION} and len({(c.underlying, c.expiry) for c in contracts}) == 1
+
+
+def _bounds(order: Order, prices: Sequence[Decimal]) -> tuple[Decimal | None, Decimal | None]:
+    """Return the most that one unit of an order of options can lose and make; None: without bound."""
+    legs = [option_leg_of(leg.instrument, leg.signed) for leg in order.legs]
+    found = margin_of(legs, list(prices))
+    return found.max_loss, found.max_profit

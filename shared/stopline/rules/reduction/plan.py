@@ -1,0 +1,298 @@
+"""The emergency reduction plan: which trades to close, in which order and how far, until a target holds.
+
+The plan closes whole units of trades, so a spread is never left with one leg; one that has lost a part of a leg is closed as
+a whole. Each step takes the trade that frees most
+of the measure for what crossing the spread costs; the last one is cut to the fewest units that do. It is a preview:
+nothing is sent by it. What cannot be valued is UNKNOWN: its trade is no candidate and is named, and a measure
+with an unknown part is unknown, so that no target is called reached.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import ROUND_FLOOR, Decimal, localcontext
+from enum import StrEnum
+
+from stopline.ledger.payoff import Leg, margin_of
+from stopline.ledger.trade import Trade
+from stopline.model.decimals import EXACT, EXACT_QUANTIZE, ZERO, divide
+from stopline.model.instrument import Instrument, Kind
+from stopline.model.prices import Quote
+from stopline.risk.border import to_decimal
+from stopline.rules.limits.figures import Rate, add
+
+Units = Mapping[str, tuple[Instrument, Decimal]]
+"""Signed units by symbol, over all strategies."""
+Group = tuple[str, date | None, str]
+"""Underlying, expiry of options (None: everything else), currency: what is margined together."""
+
+
+class Measure(StrEnum):
+    """What is to come down, in money of the account, 0 or more.
+
+    MARGIN: the model margin of options (`ledger/payoff.py`), the market value of everything else. EXPOSURE: the worst
+    expiry payoff of options, a spread once, and the net market value of the rest, by underlying. HEAT: what can still be
+    lost from the present marks: market value less worst payoff; unknown where that has no bound.
+    """
+
+    MARGIN = "margin"
+    EXPOSURE = "exposure"
+    HEAT = "heat"
+
+
+@dataclass(frozen=True, slots=True)
+class LegOrder:
+    """What closing a step does to one position, in the order in which it is sent: short legs first."""
+
+    strategy: str
+    symbol: str
+    side: str
+    quantity: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class ReductionStep:
+    """Close a trade down to `leave` of its `held` units. `freed`: of the measure, after the steps before; `cost`: half the
+    spread on every unit, at the present quotes. Money of the account.
+    """
+
+    trade_id: str
+    strategy: str
+    held: Decimal
+    leave: Decimal
+    legs: tuple[LegOrder, ...]
+    freed: Decimal
+    cost: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class ReductionPlan:
+    """`before` and `after`: the measure now, and when all steps are done; None is UNKNOWN. `reached`: the target holds
+    then. `left_out`: trades that could not be valued, with the reason.
+    """
+
+    measure: Measure
+    target: Decimal
+    before: Decimal | None
+    after: Decimal | None
+    reached: bool
+    steps: tuple[ReductionStep, ...]
+    left_out: tuple[tuple[str, str], ...]
+
+
+def plan_reduction(
+    trades: Iterable[Trade], quotes: Mapping[str, Quote], rate: Rate, measure: Measure, target: Decimal
+) -> ReductionPlan:
+    """Return the steps that bring the measure to the target or below, or as far as it goes."""
+    with localcontext(EXACT):
+        return _Planner(trades, quotes, rate, measure, target).plan()
+
+
+@dataclass(slots=True)
+class _Candidate:
+    """A trade that may be closed: units held, and of each symbol the signed units that one unit of it has."""
+
+    trade: Trade
+    units: Decimal
+    each: dict[str, Decimal]
+    cost: Decimal  # of one unit
+    freed: Decimal | None = None
+    groups: frozenset[Group] = frozenset()
+
+
+class _Planner:
+    def __init__(
+        self,
+        trades: Iterable[Trade],
+        quotes: Mapping[str, Quote],
+        rate: Rate,
+        measure: Measure,
+        target: Decimal,
+    ) -> None:
+        self._quotes = quotes
+        self._rate = rate
+        self._measure = measure
+        self._target = target
+        self._held: dict[Group, dict[str, tuple[Instrument, Decimal]]] = defaultdict(dict)
+        self._candidates: dict[str, _Candidate] = {}
+        self._left_out: list[tuple[str, str]] = []
+        for trade in trades:
+            self._take(trade)
+        self._sizes = {group: self._size(units) for group, units in self._held.items()}
+
+    def plan(self) -> ReductionPlan:
+        before = after = add(self._sizes.values())
+        steps: list[ReductionStep] = []
+        for one in self._candidates.values():
+            one.freed = self._freed(one, one.units)
+        while self._known() > self._target:
+            best = max((c for c in self._candidates.values() if c.freed), key=_worth, default=None)
+            if best is None or best.freed is None or best.freed <= 0:
+                break
+            units = self._fewest(best)
+            freed = self._freed(best, units) or ZERO
+            steps.append(_step(best, units, freed))
+            self._close(best, units)
+            after = add(self._sizes.values())
+        reached = after is not None and after <= self._target
+        return ReductionPlan(
+            self._measure, self._target, before, after, reached, tuple(steps), tuple(self._left_out)
+        )
+
+    def _known(self) -> Decimal:
+        return sum((size for size in self._sizes.values() if size is not None), ZERO)
+
+    # --- trades ---
+
+    def _take(self, trade: Trade) -> None:
+        each: dict[str, Decimal] = defaultdict(Decimal)
+        groups, cost, missing = set(), ZERO, ""
+        size = trade.quantity or Decimal(1)
+        held = [divide(abs(leg.quantity) * size, abs(leg.most)) for leg in trade.legs if leg.is_open]
+        unit = (
+            held[0] if all(units == held[0] for units in held) else Decimal(1)
+        )  # unequal legs go as a whole
+        for leg in trade.legs:
+            contract, quantity = leg.instrument, leg.quantity
+            if not quantity:
+                continue
+            group = _group(contract)
+            groups.add(group)
+            known = self._held[group].get(contract.symbol, (contract, ZERO))[1]
+            self._held[group][contract.symbol] = (contract, known + quantity)
+            each[contract.symbol] += divide(quantity, unit)
+            crossing = self._crossing(contract, abs(quantity))
+            missing = missing or ("" if crossing is not None else f"no price of {contract.symbol}")
+            cost += crossing or ZERO
+        if missing:
+            self._left_out.append((trade.trade_id, missing))
+        else:
+            self._candidates[trade.trade_id] = _Candidate(
+                trade, unit, dict(each), divide(cost, unit), groups=frozenset(groups)
+            )
+
+    def _crossing(self, contract: Instrument, units: Decimal) -> Decimal | None:
+        """Return what half the spread costs on units of a contract; nothing where the quote has one side only."""
+        quote = self._quotes.get(contract.symbol)
+        mark = self._mark(contract.symbol)
+        if quote is None or mark is None or not contract.allows_price(mark):
+            return None
+        bid, ask = to_decimal(quote.bid), to_decimal(quote.ask)
+        half = (ask - bid) / 2 if bid is not None and ask is not None and ask > bid else ZERO
+        return self._converted(half * units * contract.multiplier, contract.currency)
+
+    def _mark(self, symbol: str) -> Decimal | None:
+        quote = self._quotes.get(symbol)
+        return to_decimal(quote.mark) if quote else None
+
+    def _converted(self, value: Decimal, currency: str) -> Decimal | None:
+        rate = self._rate(currency)
+        return None if rate is None else value * rate
+
+    # --- what closing does ---
+
+    def _without(self, one: _Candidate, units: Decimal) -> dict[Group, dict[str, tuple[Instrument, Decimal]]]:
+        left: dict[Group, dict[str, tuple[Instrument, Decimal]]] = {}
+        for group in one.groups:
+            left[group] = {
+                symbol: (contract, quantity - units * one.each.get(symbol, ZERO))
+                for symbol, (contract, quantity) in self._held[group].items()
+            }
+        return left
+
+    def _freed(self, one: _Candidate, units: Decimal) -> Decimal | None:
+        """Return how much of the measure closing so many units frees; None where that is unknown."""
+        after = add(self._size(held) for held in self._without(one, units).values())
+        before = add(self._sizes[group] for group in one.groups)
+        if after is None:
+            return None
+        return None if before is None else before - after
+
+    def _fewest(self, one: _Candidate) -> Decimal:
+        """Return the fewest whole units that bring the measure to the target; all where that takes all."""
+        need = self._known() - self._target
+        whole = int(one.units.quantize(Decimal(1), ROUND_FLOOR, EXACT_QUANTIZE))
+        low, high = 1, whole
+        if not whole or (self._freed(one, Decimal(whole)) or ZERO) < need:
+            return one.units
+        while low < high:  # what is freed grows with the units
+            middle = (low + high) // 2
+            if (self._freed(one, Decimal(middle)) or ZERO) >= need:
+                high = middle
+            else:
+                low = middle + 1
+        return Decimal(low)
+
+    def _close(self, one: _Candidate, units: Decimal) -> None:
+        for group, held in self._without(one, units).items():
+            self._held[group] = held
+            self._sizes[group] = self._size(held)
+        del self._candidates[one.trade.trade_id]
+        for other in self._candidates.values():
+            if other.groups & one.groups:
+                other.freed = self._freed(other, other.units)
+
+    # --- measures ---
+
+    def _size(self, held: Mapping[str, tuple[Instrument, Decimal]]) -> Decimal | None:
+        """Return the measure of one group, in money of the account."""
+        open_ = [(contract, quantity) for contract, quantity in held.values() if quantity]
+        if not open_:
+            return ZERO
+        contract = open_[0][0]
+        found = self._options(open_) if contract.kind is Kind.OPTION else self._linear(open_)
+        return None if found is None else self._converted(found, contract.currency)
+
+    def _linear(self, held: Sequence[tuple[Instrument, Decimal]]) -> Decimal | None:
+        values = []
+        for contract, quantity in held:
+            mark = self._mark(contract.symbol)
+            if mark is None or not contract.allows_price(mark):
+                return None
+            if self._measure is Measure.HEAT and quantity < 0:
+                return None  # a short share can lose without bound
+            values.append(quantity * contract.worth(mark))
+        if self._measure is Measure.EXPOSURE:
+            return abs(sum(values, ZERO))
+        return sum((abs(value) for value in values), ZERO)
+
+    def _options(self, held: Sequence[tuple[Instrument, Decimal]]) -> Decimal | None:
+        legs = [Leg(c.right or "C", c.strike or ZERO, q, c.multiplier) for c, q in held]
+        marks = [self._mark(c.symbol) for c, _ in held]
+        margin = margin_of(legs, marks, ZERO, self._mark(held[0][0].underlying))
+        if self._measure is Measure.MARGIN:
+            return margin.margin
+        if self._measure is Measure.EXPOSURE:
+            naked = max(-margin.slope, ZERO) * max(leg.strike for leg in legs)
+            return max(-margin.worst, naked)
+        return margin.max_loss
+
+
+def _group(contract: Instrument) -> Group:
+    expiry = contract.expiry if contract.kind is Kind.OPTION else None
+    return contract.underlying, expiry, contract.currency
+
+
+def _worth(one: _Candidate) -> tuple[Decimal, str]:
+    """Rank: most freed for its cost first; of equals the one that frees more."""
+    freed = one.freed or ZERO
+    cost = one.cost * one.units
+    return (divide(freed, cost + 1), one.trade.trade_id)
+
+
+def _step(one: _Candidate, units: Decimal, freed: Decimal) -> ReductionStep:
+    legs = [
+        LegOrder(one.trade.strategy, symbol, "SELL" if each > 0 else "BUY", abs(each) * units)
+        for symbol, each in one.each.items()
+    ]
+    legs.sort(key=lambda leg: (leg.side == "SELL", leg.symbol))
+    return ReductionStep(
+        one.trade.trade_id,
+        one.trade.strategy,
+        one.units,
+        one.units - units,
+        tuple(legs),
+        freed,
+        one.cost * units,
+    )

@@ -1,0 +1,221 @@
+"""Circuit breakers: what trips them, what they do, and what resets each (the reset matrix).
+
+A first bad reading refuses what adds risk. Where a breaker flattens, a second reading must agree before it does; if the
+second is good the first is taken back. Money breakers are lifted by people, and trading goes on at a quarter of the size
+until a person lifts that too; only a losing streak cools down by time. UNKNOWN neither trips nor clears a breaker: data
+that are missing have breakers of their own.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from stopline.model.calendars import Calendar
+from stopline.model.decimals import ZERO, decimal_text
+from stopline.model.settings.trading import TradingSettings
+from stopline.rules.limits.registry import LIMITS
+from stopline.rules.trading.reset import BY_A_PERSON, DRAWDOWN, GOOD_DATA, MONEY, Reset, ResetRule
+
+CLEAR_AT = Decimal("0.95")  # of the threshold: a breaker is clear only below it
+CONFIRM_AFTER = timedelta(seconds=2)  # a second reading sooner than this is the first one again
+
+
+def reset_of(limit: str) -> ResetRule:
+    """Return what ends the stop that a limit has brought; of one that is no more, a person does."""
+    return LIMITS[limit].ends if limit in LIMITS else BY_A_PERSON
+
+
+@dataclass(frozen=True, slots=True)
+class Breaker:
+    """One breaker: trips where its fact is above `threshold` (None: off unless the account sets one)."""
+
+    name: str
+    fact: str
+    threshold: Decimal | None
+    unit: str
+    what: str  # for people: "{what} is {number}"
+    flatten: bool
+    rule: ResetRule
+    good_readings: int = 1  # in a row, to clear it
+
+
+def _breaker(
+    name: str,
+    fact: str,
+    threshold: str | None,
+    unit: str,
+    what: str,
+    rule: ResetRule,
+    *,
+    flatten: bool = False,
+    good: int = 1,
+) -> Breaker:
+    return Breaker(name, fact, Decimal(threshold) if threshold else None, unit, what, flatten, rule, good)
+
+
+MONEY_BREAKERS = (
+    _breaker("loss", "loss", "10", "%", "loss of the capital", MONEY),
+    _breaker("profit_target", "profit", None, "%", "profit on the capital", BY_A_PERSON),
+    _breaker("emergency_daily_loss", "daily_loss", "15", "%", "loss of the day", DRAWDOWN, flatten=True),
+    _breaker("emergency_drawdown", "drawdown", "30", "%", "drawdown", DRAWDOWN, flatten=True),
+    _breaker(
+        "risk_critical", "drawdown", "20", "%", "drawdown (risk level CRITICAL)", DRAWDOWN, flatten=True
+    ),
+    _breaker("too_many_positions", "positions", "20", "", "number of positions", MONEY, flatten=True),
+)
+HEALTH_BREAKERS = (
+    _breaker("broker_down", "broker_errors", "0", "", "number of failures of the broker", GOOD_DATA, good=3),
+    _breaker("api_failing", "api_errors", "4", "", "number of failed requests in a row", GOOD_DATA, good=3),
+    _breaker("latency", "latency_ms", "2000", "ms", "time the broker takes to answer", GOOD_DATA, good=3),
+    _breaker("stale_data", "unpriced", "0", "", "number of positions without a price", GOOD_DATA, good=2),
+    _breaker(
+        "contradictory_data", "breaks", "0", "", "number of differences from the broker", GOOD_DATA, good=2
+    ),
+)
+ACTIVITY_BREAKER = _breaker(
+    "unusual_activity",
+    "unusual",
+    "0",
+    "",
+    "number of unusual things that stop trading",
+    ResetRule(Reset.PERSON),
+)
+BREAKERS: Mapping[str, Breaker] = {b.name: b for b in (*MONEY_BREAKERS, *HEALTH_BREAKERS, ACTIVITY_BREAKER)}
+
+
+@dataclass(frozen=True, slots=True)
+class Tripped:
+    """A breaker that is not clear: since when, whether a second reading has agreed, good readings in a row."""
+
+    since: datetime
+    confirmed: bool
+    good: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """What a breaker wants done: `pause`, `kill` (flatten) or `release` (of its own pause)."""
+
+    breaker: Breaker
+    action: str
+    current: Decimal
+    threshold: Decimal
+
+    @property
+    def reason(self) -> str:
+        number, limit = (
+            f"{decimal_text(round(v, 2))}{self.breaker.unit}" for v in (self.current, self.threshold)
+        )
+        if self.action == "release":
+            return f"{self.breaker.what} is {number}, limit {limit}: clear again"
+        return f"{self.breaker.what} is {number}, limit {limit}"
+
+
+def advance(
+    breakers: Sequence[Breaker],
+    settings: TradingSettings,
+    before: Mapping[str, Tripped],
+    facts: Mapping[str, Decimal | None],
+    now: datetime,
+) -> tuple[dict[str, Tripped], list[Move]]:
+    """Return which breakers are not clear after a reading, and what they want done. A fact of None, or none at all, is
+    UNKNOWN: the breaker stays as it is.
+    """
+    after: dict[str, Tripped] = {}
+    moves: list[Move] = []
+    for breaker in breakers:
+        known, value = before.get(breaker.name), facts.get(breaker.fact)
+        threshold = threshold_of(breaker, settings)
+        if threshold is None or value is None:
+            if known is not None and threshold is not None:
+                after[breaker.name] = known
+            continue
+        standing, action = _read(breaker, known, value, threshold, now)
+        if standing is not None:
+            after[breaker.name] = standing
+        if action:
+            moves.append(Move(breaker, action, value, threshold))
+    return after, moves
+
+
+def _read(
+    breaker: Breaker, known: Tripped | None, value: Decimal, threshold: Decimal, now: datetime
+) -> tuple[Tripped | None, str]:
+    """Return what stands of one breaker after one reading, and what it wants done, if anything."""
+    if value > threshold:
+        if known is None:
+            return Tripped(now, confirmed=not breaker.flatten), "pause"
+        if known.confirmed or now - known.since < CONFIRM_AFTER:
+            return replace(known, good=0), ""
+        return Tripped(known.since, confirmed=True), "kill"
+    if known is None:
+        return None, ""
+    if value > threshold * CLEAR_AT and threshold > ZERO:
+        return known, ""  # neither bad nor clear
+    if not known.confirmed:
+        return None, "release"  # the second reading does not agree
+    good = known.good + 1
+    if good < breaker.good_readings:
+        return replace(known, good=good), ""
+    return None, "release" if breaker.rule.reset is Reset.READINGS else ""
+
+
+def threshold_of(breaker: Breaker, settings: TradingSettings) -> Decimal | None:
+    """Return what the breaker trips above; None: it is off."""
+    setting = settings.breakers.get(breaker.name)
+    if setting is None:
+        return breaker.threshold
+    if not setting.enabled:
+        return None
+    return breaker.threshold if setting.threshold is None else setting.threshold
+
+
+def rule_of(actor: str) -> ResetRule | None:
+    """Return what ends the stop of a limit or breaker, by the actor that it acts as; None for people."""
+    kind, _, name = actor.partition(":")
+    if kind == "breaker" and name in BREAKERS:
+        return BREAKERS[name].rule
+    return reset_of(name) if kind == "limit" else None
+
+
+def ends_at(rule: ResetRule, sessions: Calendar, cool_down: timedelta, now: datetime) -> datetime | None:
+    """Return when a stop ends by itself; None where it does not."""
+    match rule.reset:
+        case Reset.SESSION:
+            return sessions.next_start(now)
+        case Reset.TIME:
+            return now + cool_down
+        case Reset.WEEK | Reset.MONTH:
+            return _next_period(rule.reset, sessions, now)
+    return None
+
+
+def _next_period(reset: Reset, sessions: Calendar, now: datetime) -> datetime:
+    """Return the start of the first session of the next week (from Monday) or month."""
+    this = sessions.session_of(now)
+    day = this
+    while True:
+        day += timedelta(days=1)
+        new = (
+            day.isocalendar()[:2] != this.isocalendar()[:2]
+            if reset is Reset.WEEK
+            else day.month != this.month
+        )
+        if new and sessions.is_session(day):
+            return sessions.session_start(day)
+
+
+def check_settings(settings: TradingSettings) -> list[str]:
+    """Return what is wrong with an account's breaker settings, one line each."""
+    faults = [
+        f"trading.breakers.{name}: there is no such breaker; there are {', '.join(BREAKERS)}"
+        for name in settings.breakers
+        if name not in BREAKERS
+    ]
+    for name, setting in settings.breakers.items():
+        if setting.threshold is not None and not ZERO <= setting.threshold <= Decimal(10) ** 6:
+            faults.append(
+                f"trading.breakers.{name}.threshold: must be from 0 to 1000000, was {setting.threshold}"
+            )
+    return faults

@@ -1,0 +1,169 @@
+"""Unusual activity: five detectors over an account's recent executions and valuations, each a pure function.
+
+A detector returns what it found, or None: nothing unusual, switched off, or not enough known to say (no mark, too few
+fills to know what is usual). It never guesses.
+"""
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from stopline.model.decimals import EXACT, ZERO, decimal_text, divide
+from stopline.model.settings.activity import ActivitySettings, Detector
+
+MINUTE = timedelta(minutes=1)
+USUAL_FROM = 5  # fills before anything is known of what is usual
+USUAL_OF = 20  # newest fills that make it
+HUNDRED = Decimal(100)
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """One fill as the detectors see it. `group`: what sizes are compared within (kind and underlying). `mark`: the price
+    that held about when it was executed, None where none is known.
+    """
+
+    key: str
+    at: datetime
+    symbol: str
+    group: str
+    is_option: bool
+    side: str
+    quantity: Decimal
+    price: Decimal
+    mark: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something unusual, in words for people, and the numbers behind it."""
+
+    detector: Detector
+    current: Decimal
+    limit: Decimal
+    unit: str
+    text: str
+
+
+Usual = Mapping[str, Sequence[tuple[str, Decimal]]]
+"""By group the newest fills, oldest first, as (key, quantity)."""
+
+
+def findings(
+    executions: Sequence[Execution],
+    usual: Usual,
+    samples: Sequence[tuple[datetime, Decimal]],
+    capital: Decimal,
+    settings: ActivitySettings,
+) -> list[Finding]:
+    """Run all detectors. `executions` by time; `samples` are (moment, P&L since the account began), oldest first."""
+    found = (
+        fill_rate(executions, settings.fills_per_minute),
+        fill_size(executions, usual, settings.size_times),
+        price_away(executions, settings.price_away_pct, settings.option_price_away_pct),
+        repeats(executions, settings.repeats_per_minute),
+        loss_velocity(samples, capital, settings.loss_pct, timedelta(minutes=settings.loss_minutes)),
+    )
+    return [one for one in found if one is not None]
+
+
+def fill_rate(executions: Sequence[Execution], most: int | None) -> Finding | None:
+    """More fills in any one minute than `most`."""
+    count = _busiest([e.at for e in executions])
+    if most is None or count <= most:
+        return None
+    return Finding(
+        "fill_rate", Decimal(count), Decimal(most), "", f"{count} fills within a minute, limit {most}"
+    )
+
+
+def fill_size(executions: Iterable[Execution], usual: Usual, times: Decimal | None) -> Finding | None:
+    """A fill of more than `times` the median quantity of the other fills in its group; the worst one is named."""
+    worst: Finding | None = None
+    for e in executions:
+        others = sorted(quantity for key, quantity in usual.get(e.group, ()) if key != e.key)
+        if times is None or len(others) < USUAL_FROM:
+            continue
+        ratio = divide(e.quantity, others[len(others) // 2], places=2)
+        if ratio > times and (worst is None or ratio > worst.current):
+            text = (
+                f"{e.side} {decimal_text(e.quantity)} {e.symbol} is {decimal_text(ratio)} times the usual size, "
+                f"limit {decimal_text(times)}"
+            )
+            worst = Finding("fill_size", ratio, times, "x", text)
+    return worst
+
+
+def price_away(
+    executions: Iterable[Execution], most: Decimal | None, most_option: Decimal | None
+) -> Finding | None:
+    """A fill whose price is further from the mark than so many percent of the mark; the worst one is named."""
+    worst: Finding | None = None
+    for e in executions:
+        limit = most_option if e.is_option else most
+        if limit is None or e.mark is None or e.mark <= ZERO:
+            continue
+        away = divide(EXACT.multiply(abs(EXACT.subtract(e.price, e.mark)), HUNDRED), e.mark, places=2)
+        if away > limit and (worst is None or away > worst.current):
+            text = (
+                f"{e.side} {decimal_text(e.quantity)} {e.symbol} at {decimal_text(e.price)} is "
+                f"{decimal_text(away)}% from the mark {decimal_text(e.mark)}, limit {decimal_text(limit)}%"
+            )
+            worst = Finding("price_away", away, limit, "%", text)
+    return worst
+
+
+def repeats(executions: Iterable[Execution], most: int | None) -> Finding | None:
+    """More fills in one minute that are the same: symbol, side and quantity."""
+    if most is None:
+        return None
+    times: dict[tuple[str, str, Decimal], list[datetime]] = {}
+    for e in executions:
+        times.setdefault((e.symbol, e.side, e.quantity), []).append(e.at)
+    counts = Counter({same: _busiest(moments) for same, moments in times.items()})
+    for (symbol, side, quantity), count in counts.most_common(1):
+        if count > most:
+            text = f"{side} {decimal_text(quantity)} {symbol} {count} times within a minute, limit {most}"
+            return Finding("repeats", Decimal(count), Decimal(most), "", text)
+    return None
+
+
+def loss_velocity(
+    samples: Sequence[tuple[datetime, Decimal]],
+    capital: Decimal,
+    most: Decimal | None,
+    window: timedelta,
+) -> Finding | None:
+    """A fall of the P&L, from its highest within `window` to now, of more than `most` percent of the capital."""
+    if most is None or not samples or capital <= ZERO:
+        return None
+    now, latest = samples[-1]
+    top = max(total for at, total in samples if now - at <= window)
+    lost = divide(EXACT.multiply(EXACT.subtract(top, latest), HUNDRED), capital, places=2)
+    if lost <= most:
+        return None
+    text = (
+        f"{decimal_text(lost)}% of the capital lost within {int(window.total_seconds() // 60)} min, "
+        f"limit {decimal_text(most)}%"
+    )
+    return Finding("loss_velocity", lost, most, "%", text)
+
+
+def usual_after(before: Usual, executions: Iterable[Execution]) -> dict[str, list[tuple[str, Decimal]]]:
+    """Return what is usual with these executions in it: of each group the newest, each once."""
+    after = {group: list(known) for group, known in before.items()}
+    for e in executions:
+        known = after.setdefault(e.group, [])
+        if all(key != e.key for key, _ in known):
+            known.append((e.key, e.quantity))
+            del known[:-USUAL_OF]
+    return after
+
+
+def _busiest(moments: Sequence[datetime]) -> int:
+    """Return the most moments that lie within any one minute."""
+    ordered = sorted(moments)
+    return max((end - bisect_right(ordered, at - MINUTE) for end, at in enumerate(ordered, 1)), default=0)

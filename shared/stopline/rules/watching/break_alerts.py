@@ -1,0 +1,110 @@
+"""What people are told about reconciliation: breaks, statements that do not come, a book that is not its fills."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from stopline.ledger.book import Book
+from stopline.model.fill import Fill
+from stopline.model.ids import digest
+from stopline.model.messages import Alert, Severity
+from stopline.model.times import utc_text
+from stopline.rules.watching.reconcile import BreakKind, Step, Turn, words
+
+HELD_TTL = timedelta(hours=1)  # how long a bust, correction or fee may wait for the fill that it is about
+
+
+def break_alert(account: str, step: Step, cause: str, now: datetime) -> Alert | None:
+    """Return what is told of one change of a break: nothing while it is only suspected."""
+    item = step.item
+    if step.turn in (Turn.SUSPECTED, Turn.DROPPED):
+        return None
+    finding, over = item.finding, step.turn is Turn.CLEARED
+    severe = item.blocks and finding.kind is not BreakKind.UNKNOWN_INSTRUMENT
+    what = "book and broker agree again" if over else words(finding)
+    return Alert(
+        alert_id=digest("break", account, finding.symbol, utc_text(item.since), step.turn.value, cause),
+        account=account,
+        kind="position_break",
+        object=finding.symbol,
+        severity=Severity.CRITICAL if severe else Severity.WARNING,
+        summary=f"{finding.symbol}: {what}",
+        action="" if over else _action(item.blocks),
+        cause=cause,
+        raised_at=now,
+        resolved=over,
+    )
+
+
+def _action(blocks: bool) -> str:
+    if not blocks:
+        return "Nothing was stopped. Look for a correction or a fee that did not come."
+    return (
+        "Nothing may be added to it until both agree. "
+        "Find the fill that is missing, or adjust the book: `stopline reconcile`, `stopline adjust`."
+    )
+
+
+def overdue_alert(account: str, broker: str, problem: str, cause: str, now: datetime, over: bool) -> Alert:
+    """Return what is told when a broker's statement does not come, and when it comes again."""
+    why = f": {problem}" if problem else ""
+    return Alert(
+        alert_id=digest("statement_overdue", account, broker, "over" if over else "due", cause),
+        account=account,
+        kind="statement_overdue",
+        object=broker,
+        severity=Severity.INFO if over else Severity.WARNING,
+        summary=f"Statements of {broker} come again"
+        if over
+        else f"No complete statement of {broker} comes{why}"[:500],
+        action="" if over else "Positions are not being compared. Look at what reads them at the broker.",
+        cause=cause,
+        raised_at=now,
+        resolved=over,
+    )
+
+
+def ledger_alert(account: str, faults: Sequence[str], cause: str, now: datetime) -> Alert:
+    """Return what is told when a book is not what its fills fold to, or is so again (no faults)."""
+    more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
+    return Alert(
+        alert_id=digest("ledger_mismatch", account, *faults, cause),
+        account=account,
+        kind="ledger_mismatch",
+        object="ledger",
+        severity=Severity.CRITICAL if faults else Severity.INFO,
+        summary=f"The ledger differs from its fills: {'; '.join(faults[:3])}{more}"[:500]
+        if faults
+        else "The ledger is what its fills fold to again",
+        action="Do not trust it. Compare positions and P&L with the broker's." if faults else "",
+        cause=cause,
+        raised_at=now,
+        resolved=not faults,
+    )
+
+
+def waiting_amendments(book: Book, now: datetime) -> list[tuple[str, Fill]]:
+    """Return the amendments that have been held for too long, each behind the key of the fill that it is about.
+
+    Whether that fill is there after all, of another position than the amendment says, the fill log knows.
+    """
+    return [
+        (key, fill)
+        for key, fills in sorted(book.held.items())
+        for fill in fills
+        if now - fill.executed_at >= HELD_TTL
+    ]
+
+
+def amendment_alert(amendment: Fill, cause: str, now: datetime) -> Alert:
+    """Return what is told of an amendment whose fill did not come."""
+    return Alert(
+        alert_id=digest("amendment_unmatched", amendment.key),
+        account=amendment.account,
+        kind="amendment_unmatched",
+        object=amendment.instrument.symbol,
+        severity=Severity.WARNING,
+        summary=f"{amendment.kind.value} {amendment.fill_id} is about fill {amendment.ref}, which has not come",
+        action="It changed nothing. Ask the broker for that fill, or bust the amendment.",
+        cause=cause,
+        raised_at=now,
+    )

@@ -1,0 +1,131 @@
+"""What must not be silent: the feed, the sweep, brokers, and limits that cannot see. Findings as values."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from stopline.model.account import Account
+from stopline.model.ids import digest
+from stopline.model.messages import Alert, Severity
+from stopline.rules.limits.registry import LIMITS, Action, Level
+from stopline.rules.limits.watch import Watched
+
+SWEEP_SILENT = timedelta(minutes=3)  # three rounds missed
+BROKER_SILENT = timedelta(minutes=3)  # after its lease ran out: an adapter renews it every 20 s
+EXPECTED = timedelta(days=4)  # an adapter is awaited over a long weekend; after that it was taken away
+TIMES_MAX_AGE = 3  # so many times the age that a price may have: silence, not a pause
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A silence: what about, whose (None: the operator's), in words for people."""
+
+    kind: str
+    account: str | None
+    summary: str
+    action: str
+    object: str = "account"
+
+    @property
+    def key(self) -> str:
+        part = "" if self.object == "account" else f"|{self.object}"
+        return f"{self.kind}|{self.account or ''}{part}"
+
+    def alert(self, since: datetime, now: datetime, resolved: bool = False) -> Alert:
+        """Return the alert of it, or of its end."""
+        over = f"Over after {int((now - since).total_seconds() // 60)} min: {self.summary}"
+        return Alert(
+            alert_id=digest("watchdog", self.key, since.isoformat(), "over" if resolved else "found"),
+            account=self.account,
+            kind=self.kind,
+            object=self.object,
+            severity=Severity.WARNING if resolved else Severity.CRITICAL,
+            summary=(over if resolved else self.summary)[:500],
+            action="" if resolved else self.action,
+            raised_at=now,
+            resolved=resolved,
+        )
+
+
+def feed_silence(accounts: Iterable[Account], newest: datetime | None, now: datetime) -> Found | None:
+    """Say that no price at all came for too long, while the market of an account with positions is open."""
+    for account in accounts:
+        longest = timedelta(seconds=max(TIMES_MAX_AGE * account.price_max_age_s, 120))
+        sessions = account.sessions
+        if newest is None or not sessions.is_open(now) or not sessions.is_open(now - longest):
+            continue  # the first prices of a day take a moment
+        if now - newest > longest:
+            silent = int(longest.total_seconds() // 60)
+            return Found(
+                kind="feed_silent",
+                account=None,
+                summary=f"No price came for more than {silent} min in open hours",
+                action="Limits that need prices are unknown.",
+            )
+    return None
+
+
+def broker_silence(account: Account, leases: Mapping[str, datetime], now: datetime) -> list[Found]:
+    """Say which adapters of an account with positions have let their lease run out, while its market is open.
+
+    `leases`: until when the last lease of each adapter was good. An account that never had one is not watched by this:
+    its broker's statements are (`statement_overdue`).
+    """
+    sessions = account.sessions
+    if not sessions.is_open(now) or not sessions.is_open(now - BROKER_SILENT):
+        return []  # adapters may start with the market
+    return [
+        Found(
+            kind="broker_silent",
+            account=account.account,
+            summary=f"Broker adapter {adapter} has not renewed its lease for more than 3 min, and positions are open",
+            action="It trades nothing that adds risk, and may not carry out exits or a kill.",
+            object=adapter,
+        )
+        for adapter, until in sorted(leases.items())
+        if BROKER_SILENT < now - until < EXPECTED
+    ]
+
+
+def unprotected(account: Account, watched: Mapping[str, Watched], now: datetime) -> Found | None:
+    """Say that a limit which would stop trading cannot see: what it needs is unknown for too long."""
+    longest = timedelta(seconds=TIMES_MAX_AGE * account.price_max_age_s)
+    for key, state in watched.items():
+        limit = LIMITS.get(key.partition("|")[0])
+        if limit is None or limit.action is Action.WARN or state.level is not Level.UNKNOWN:
+            continue
+        if now - state.since > longest:
+            return Found(
+                kind="protection_suppressed",
+                account=account.account,
+                summary=f"{limit.what[0].upper()}{limit.what[1:]} cannot be watched: it is unknown",
+                action="Stopline cannot stop trading by this limit. Watch it at the broker until it can.",
+            )
+    return None
+
+
+def sweep_silence(last: datetime | None, now: datetime) -> Found | None:
+    """Say that the scheduled round has not got to its end for too long; nothing where it never ran."""
+    if last is None or now - last <= SWEEP_SILENT:
+        return None
+    minutes = int((now - last).total_seconds() // 60)
+    return Found(
+        kind="sweep_silent",
+        account=None,
+        summary=f"The sweep has not run for {minutes} min",
+        action="Stale prices are not noticed; outboxes, closings and escalations wait.",
+    )
+
+
+def unwatched_account(account: str, since: datetime, now: datetime) -> Found | None:
+    """Say that the sweep could not look after one account for too long; the others are watched."""
+    if now - since <= SWEEP_SILENT:
+        return None
+    minutes = int((now - since).total_seconds() // 60)
+    how_long = f"for {minutes} min" if since.timestamp() else "since it began"
+    return Found(
+        kind="account_unwatched",
+        account=account,
+        summary=f"Account {account} could not be watched {how_long}",
+        action="Its adapters get no lease, other accounts are watched. The log of the function sweep says why.",
+    )

@@ -1,0 +1,247 @@
+"""Take alerts in: what is told now, what waits, who is told next. One document an account, one commit an alert.
+
+    alert -> decide (rules/alerting/lifecycle.py) -> commit incidents/{account} with its notices -> deliver them
+
+A notice rides in the outbox of that document. The function `alerts` delivers it right after the commit; after a
+crash the next delivery of the alert does, or the sweep publishes it.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from stopline.model.account import Account
+from stopline.model.errors import Rejected
+from stopline.model.ids import digest, document_id
+from stopline.model.messages import Alert, Effect
+from stopline.model.notices import AlertCheck, Notice
+from stopline.model.settings.alerts import AlertSettings
+from stopline.model.settings.recipients import Recipients
+from stopline.model.wire import canonical, validate
+from stopline.ports import Bus, Clock, Data, Outgoing, Path, Store, Where
+from stopline.rules.alerting.acknowledging import TAKEN, acknowledged, others_told, taken_by_act
+from stopline.rules.alerting.audience import reaches_somebody
+from stopline.rules.alerting.delivery import AlertRecord
+from stopline.rules.alerting.incidents import Decision, Incidents, Manner, Standing
+from stopline.rules.alerting.lifecycle import raised
+from stopline.rules.alerting.rounds import checked
+from stopline.service.accounts.reader import AccountReader
+from stopline.service.alerting.dispatch_alert import COLLECTION as NOTICES
+from stopline.service.alerting.dispatch_alert import decode_record
+from stopline.service.audit.journal import journal_effect
+from stopline.service.documents.aggregate import Aggregates, Change
+from stopline.service.documents.outbox import Relay
+from stopline.service.history.rows import audit_row, history_effect, table_row
+
+COLLECTION = "incidents"
+NOTICES_TOPIC = "notices"  # carried out by the function that has the channels: see App
+OPERATOR = "@operator"  # the name of the document of what belongs to no account
+
+
+class IncidentCodec:
+    """An account's alerts as the fields of their document."""
+
+    collection = COLLECTION
+
+    def encode(self, state: Incidents) -> Data:
+        live = state.live()
+        return {
+            "account": state.account,
+            "live": len(live),
+            "unacknowledged": sum(s.state.value == "firing" and s.critical for s in live),
+            "due_at": state.due_at,
+            "state": state.model_dump_json(),
+        }
+
+    def decode(self, data: Data) -> Incidents:
+        return Incidents.model_validate_json(data["state"])
+
+
+def incidents(store: Store, relay: Relay, clock: Clock) -> Aggregates[Incidents]:
+    """Return access to the alerts of all accounts."""
+    return Aggregates(store, relay, clock, IncidentCodec())
+
+
+class AlertDesk:
+    """Takes alerts, checks and acknowledgements. `zone` is the operator's; `person_behind` names whose act an alert
+    tells, if it is a person's.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        documents: Aggregates[Incidents],
+        accounts: AccountReader,
+        operator: Recipients,
+        person_behind: Callable[[Alert], str],
+        zone: str = "UTC",
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._documents = documents
+        self._accounts = accounts
+        self._operator = operator
+        self._person_behind = person_behind
+        self._zone = zone
+
+    def receive(self, alert: Alert) -> None:
+        """Take an alert in, once. Raises Transient while a notice is left to deliver, Rejected when the id was used
+        for something else.
+        """
+        self._refuse_reused_id(alert)
+        account, manner = self._account(alert.account)
+        person = self._person_behind(alert)
+
+        def decide(state: Incidents | None, attempt: int) -> Change[Incidents] | None:
+            now = self._clock.now()
+            decision = raised(state or Incidents(account=alert.account), alert, manner, now)
+            if decision is None:
+                return None
+            if person:
+                decision = taken_by_act(decision, alert, person, manner, now)
+            round_ = checked(decision.after, manner, now)
+            effects = self._effects(alert.account, account, (*decision.notices, *round_.notices))
+            if decision.outcome != "told":
+                effects.append(_quiet_row(alert, decision))
+            return Change(round_.after, effects)
+
+        self._documents.change(name_of(alert.account), decide)
+
+    def check(self, account: str | None) -> None:
+        """Do what time has made due for an account's alerts."""
+        known, manner = self._account(account)
+
+        def decide(state: Incidents | None, attempt: int) -> Change[Incidents] | None:
+            if state is None:
+                return None
+            decision = checked(state, manner, self._clock.now())
+            if decision.after == state and not decision.notices:
+                return None
+            return Change(decision.after, self._effects(account, known, decision.notices))
+
+        self._documents.change(name_of(account), decide)
+
+    def read(self, account: str | None) -> Incidents:
+        """Return an account's alerts; None: the operator's."""
+        return self._documents.read(name_of(account)) or Incidents(account=account)
+
+    def acknowledge(
+        self, account: str | None, reference: str, who: str, *, shown: str = "", leave_out: str = ""
+    ) -> tuple[Standing, ...]:
+        """Note that somebody has taken what stands; return what that was. Escalation ends with it, and the others who
+        were called hear of it.
+
+        `reference` is the start of an alert's id, of an incident's or of a kind; empty means all of the account.
+        `shown`: what people read for `who`; `leave_out`: the mark of the address that it came from.
+        """
+        taken: tuple[Standing, ...] = ()
+        known, manner = self._account(account)
+
+        def decide(state: Incidents | None, attempt: int) -> Change[Incidents] | None:
+            nonlocal taken
+            now = self._clock.now()
+            after, taken = acknowledged(state or Incidents(account=account), reference, who, now)
+            if not taken:
+                return None
+            after, others = others_told(after, taken, shown or who, manner, now, leave_out=leave_out)
+            due = checked(after, manner, now)
+            row = _ack_row(account, taken, who, now)
+            return Change(due.after, [*self._effects(account, known, (*others, *due.notices)), row])
+
+        self._documents.change(name_of(account), decide)
+        return taken
+
+    def delivered(self, notice_id: str) -> AlertRecord:
+        """Return the record of a message that went out. Raises Rejected when there is none."""
+        document = self._store.get(Path(NOTICES, document_id(notice_id)))
+        if document is None:
+            raise Rejected("UNKNOWN_ALERT", f"there is no message {notice_id[:8]}")
+        return decode_record(document)
+
+    def _refuse_reused_id(self, alert: Alert) -> None:
+        document = self._store.get(Path(NOTICES, document_id(alert.alert_id)))
+        if document is None:
+            return
+        known = decode_record(document).alert
+        if (known.account, known.kind, known.resolved) != (alert.account, alert.kind, alert.resolved):
+            raise Rejected(
+                "ALERT_ID_REUSED", f"alert id {alert.alert_id} was used for another alert: {known.kind}"
+            )
+
+    def _account(self, name: str | None) -> tuple[Account | None, Manner]:
+        """Return the account and how to tell; settings that cannot be read must not silence an alert."""
+        try:
+            account = self._accounts.get(name) if name else None
+        except Rejected:
+            account = None
+        if account is None:
+            return None, Manner(AlertSettings(), self._zone)
+        return account, Manner(account.alerting, account.time_zone)
+
+    def _effects(
+        self, name: str | None, account: Account | None, notices: tuple[Notice, ...]
+    ) -> list[Effect]:
+        """Return the notices as effects. One that repeats what is known goes to nobody but its own readers."""
+        return [
+            Effect(digest("notice", n.alert.alert_id), NOTICES_TOPIC, name or "", n.model_dump(mode="json"))
+            for n in notices
+            if not (n.ring == "phone" or n.alert.kind == TAKEN)
+            or reaches_somebody(n, account, self._operator)
+        ]
+
+
+def publish_checks(store: Store, bus: Bus, clock: Clock, limit: int = 200) -> int:
+    """Ask the function `alerts` to look after the accounts whose time has come; return how many. For the sweep."""
+    due = store.query(COLLECTION, [Where("due_at", "<=", clock.now())], ["due_at"], limit)
+    checks = [AlertCheck(account=document.data["account"]).model_dump(mode="json") for document in due]
+    if checks:
+        bus.publish([Outgoing("alerts", canonical(body), {"type": body["type"]}) for body in checks])
+    return len(checks)
+
+
+def notice_of(effect: Effect) -> Notice:
+    """Return the notice of an effect of topic `notices`."""
+    return validate(Notice, effect.body)
+
+
+def notice_message(effect: Effect) -> Outgoing:
+    """Return the message that has another instance deliver a notice."""
+    attributes = {"effect_id": effect.id, "type": str(effect.body["type"])}
+    return Outgoing("alerts", canonical(effect.body), attributes)
+
+
+def name_of(account: str | None) -> str:
+    """Return the name of an account's document."""
+    return OPERATOR if account is None else account
+
+
+def _quiet_row(alert: Alert, decision: Decision) -> Effect:
+    """Return the row of an alert that is not told now; what is told leaves one when it is delivered."""
+    row = {
+        "alert_id": alert.alert_id,
+        "account": alert.account,
+        "kind": alert.kind,
+        "object": alert.object,
+        "severity": alert.severity.value,
+        "summary": alert.summary,
+        "status": decision.outcome,
+        "raised_at": alert.raised_at,
+    }
+    event_id = digest("alert", decision.outcome, alert.alert_id)
+    return history_effect(
+        alert.account or "", [table_row("alerts", event_id, row, alert.model_dump(mode="json"))]
+    )
+
+
+def _ack_row(account: str | None, taken: tuple[Standing, ...], who: str, now: datetime) -> Effect:
+    ids = sorted(s.alert.alert_id for s in taken)
+    row = audit_row(
+        event_id=digest("acknowledged", account or "", who, *ids),
+        scope=f"account:{account}" if account else "global",
+        event="alerts_acknowledged",
+        actor=who,
+        reason="",
+        at=now,
+        detail={"alerts": [f"{s.alert.kind} {s.alert.object}" for s in taken][:100], "ids": ids[:100]},
+    )
+    return journal_effect(account or "", [row])

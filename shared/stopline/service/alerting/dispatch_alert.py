@@ -1,0 +1,356 @@
+"""Tell people of an alert: every message once, or twice where a provider's answer is in doubt.
+
+    create alerts/{id} with a lease, or take the lease -> send one message -> write what came of it -> next
+
+The document is written after every message, so a crash repeats one message at most. An alert that comes again
+finds the document: settled, nothing is sent; under a lease, it comes again later; else the rest goes out.
+A provider that is down does not hold up the others; what is left raises Transient, and Pub/Sub comes again.
+"""
+
+import logging
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+import orjson
+
+from stopline.model.account import Account
+from stopline.model.errors import Rejected, Transient
+from stopline.model.ids import digest, document_id
+from stopline.model.messages import Alert, Effect, Severity
+from stopline.model.notices import Notice
+from stopline.model.settings.recipients import Recipients
+from stopline.model.wire import canonical, validate
+from stopline.ports import (
+    AlreadyExists,
+    Channel,
+    ChannelBusy,
+    ChannelRefused,
+    Clock,
+    Conflict,
+    Create,
+    Data,
+    Document,
+    Path,
+    Store,
+    Unavailable,
+    Update,
+    Version,
+)
+from stopline.rules.alerting.ack_links import AckLinks
+from stopline.rules.alerting.audience import audience
+from stopline.rules.alerting.delivery import AlertRecord, DeliveryRecord, People, fall_over, plan
+from stopline.rules.alerting.routing import ROUTES, Routes
+from stopline.rules.alerting.texts import Around
+from stopline.service.accounts.reader import AccountReader
+from stopline.service.documents.outbox import Relay, decode_outbox, outbox_fields
+from stopline.service.history.rows import history_effect, table_row
+
+COLLECTION = "alerts"
+LEASE = timedelta(seconds=60)  # longer than the slowest message takes
+BUDGET = timedelta(seconds=20)  # no new message after this: the function must end before it is killed
+ABANDONED = timedelta(minutes=15)  # Pub/Sub comes again much earlier
+RETRY_UNDELIVERED = timedelta(minutes=5)
+GIVE_UP = timedelta(hours=24)
+KEEP = timedelta(days=90)  # the history has it for ever
+_TRIES = 4
+
+_log = logging.getLogger(__name__)
+
+
+class AlertStatus(StrEnum):
+    FIRING = "firing"  # being delivered
+    RESOLVED = "resolved"  # the all-clear is being delivered
+    DELIVERED = "delivered"  # settled: somebody was told
+    UNDELIVERED = "undelivered"  # settled for now: nobody could be told
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """An alert's document while this process has the lease."""
+
+    path: Path
+    record: AlertRecord
+    version: Version
+    reopened: bool = False
+
+
+class AlertDispatcher:
+    """Delivers alerts through the channels. `zone` is the operator's time zone."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        channels: Mapping[str, Channel],
+        operator: Recipients,
+        relay: Relay,
+        accounts: AccountReader | None = None,
+        zone: str = "UTC",
+        routes: Routes = ROUTES,
+        links: AckLinks | None = None,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._channels = channels
+        self._operator = operator
+        self._relay = relay
+        self._accounts = accounts or AccountReader(store, clock)
+        self._zone = zone
+        self._routes = routes
+        self._links = links
+
+    def deliver(self, notice: Notice) -> None:
+        """Tell whoever is to be told of an alert. The same notice again changes nothing once it is settled.
+
+        One that could be told to nobody is tried again when it comes after its time (`republish_due`).
+        Raises Transient while something is left to do, Rejected when the id was used for something else.
+        """
+        held = self._acquire(notice)
+        if held is not None:
+            self._deliver(held)
+
+    # --- the lease ---
+
+    def _acquire(self, notice: Notice) -> _Held | None:
+        """Take the lease of an alert; None when everything is done."""
+        alert = notice.alert
+        path = Path(COLLECTION, document_id(alert.alert_id))
+        now = self._clock.now()
+        fields = fresh_fields(notice, now)
+        try:
+            [version] = self._store.commit([Create(path, fields)])
+        except AlreadyExists:
+            return self._seen(path, alert)
+        return _Held(path, AlertRecord.of(notice), version)
+
+    def _seen(self, path: Path, alert: Alert) -> _Held | None:
+        document = self._store.get(path)
+        if document is None:
+            raise Transient(f"{path} was removed just now")
+        known = decode_record(document).alert
+        if (known.account, known.kind, known.resolved) != (alert.account, alert.kind, alert.resolved):
+            raise Rejected(
+                "ALERT_ID_REUSED", f"alert id {alert.alert_id} was used for another alert: {known.kind}"
+            )
+        return self._take_over(document)
+
+    def _take_over(self, document: Document) -> _Held | None:
+        """Take the lease of a document that is there; None when it is settled (its outbox is published)."""
+        data, now = document.data, self._clock.now()
+        settled = data["status"] in (AlertStatus.DELIVERED, AlertStatus.UNDELIVERED)
+        reopen = settled and data["due_at"] is not None and data["due_at"] <= now
+        if settled and not reopen:
+            self._publish(document.path, decode_outbox(data), document.version)
+            return None
+        if data["lease_until"] is not None and data["lease_until"] > now:
+            raise Transient(f"{document.path} is being told by another instance until {data['lease_until']}")
+        record = decode_record(document)
+        if reopen:
+            record = record.reopened()
+        fields: Data = {
+            "state": _encode(record),
+            "status": _under_way(record.alert).value,
+            "lease_until": now + LEASE,
+            "due_at": now + ABANDONED,
+        }
+        try:
+            [version] = self._store.commit([Update(document.path, fields, document.version)])
+        except Conflict:
+            raise Transient(f"{document.path} was taken by another instance") from None
+        return _Held(document.path, record, version, reopened=reopen)
+
+    # --- the messages ---
+
+    def _deliver(self, held: _Held) -> None:
+        alert = held.record.alert
+        account, known = self._account(alert.account)
+        people = audience(
+            held.record.notice(),
+            account,
+            self._operator,
+            known=known,
+            routes=self._routes,
+            voice="voice" in self._channels,
+        )
+        zone = account.time_zone if account else self._zone
+        record = fall_over(plan(held.record, people), people)
+        started, tried = self._clock.now(), frozenset[tuple[str, str]]()
+        while (due := record.due(self._clock.now(), tried)) and self._clock.now() - started < BUDGET:
+            tried |= {due.key}
+            record = fall_over(record.changed(self._send(due, people, record, zone)), people)
+            if record.pending:
+                held = self._save(held, record, {"lease_until": self._clock.now() + LEASE})
+        if record.pending:
+            now = self._clock.now()
+            self._save(held, record, {"lease_until": None, "due_at": now + ABANDONED})
+            left = ", ".join(
+                f"{d.channel} {d.hint}: {d.error}" for d in record.deliveries if d.status == "PENDING"
+            )
+            raise Transient(f"alert {alert.alert_id} is still to be told by {left}")
+        self._settle(held, record)
+
+    def _send(self, due: DeliveryRecord, people: People, record: AlertRecord, zone: str) -> DeliveryRecord:
+        """Try one message and return what came of it."""
+        alert = record.alert
+        channel, address = self._channels.get(due.channel), people.address(due.key)
+        if channel is None or address is None:
+            return due.refused(f"{due.channel} is not set up", self._clock.now())
+        try:
+            told = _addressed(alert, record.note, due.note)
+            receipt = channel.send(address, told, zone, self._around(record, due))
+        except ChannelRefused as problem:
+            _log.warning("alert %s: %s %s refused: %s", alert.alert_id, due.channel, due.hint, problem)
+            return due.refused(str(problem), self._clock.now())
+        except ChannelBusy as problem:
+            _log.warning("alert %s: %s %s failed: %s", alert.alert_id, due.channel, due.hint, problem)
+            return due.put_off(str(problem), self._clock.now(), problem.retry_after_s)
+        except Exception as problem:  # noqa: BLE001 - a fault of one channel must not silence the others
+            # counted as a failed try; its text may hold the address, so only type and place are told
+            fault = f"{type(problem).__name__} at {_where(problem)}"
+            _log.error("alert %s: %s raised %s", alert.alert_id, due.channel, fault)
+            return due.put_off(fault, self._clock.now(), None)
+        return due.sent(receipt.provider_id, self._clock.now())
+
+    def _around(self, record: AlertRecord, due: DeliveryRecord) -> Around:
+        """Return what the message carries beside the alert; what is critical can be acknowledged from it."""
+        alert, url = record.alert, ""
+        if self._links and alert.severity is Severity.CRITICAL and not alert.resolved:
+            url = self._links.url(alert.alert_id, due.to, self._clock.now())
+        return Around(url, record.lines, record.incident)
+
+    def _account(self, name: str | None) -> tuple[Account | None, bool]:
+        """Return the account and whether it exists; unreadable settings must not silence the alert."""
+        if name is None:
+            return None, True
+        try:
+            account = self._accounts.get(name)
+        except Rejected as problem:
+            _log.error("account %s cannot be read, its alerts go to the operator: %s", name, problem)
+            return None, True
+        return account, account is not None
+
+    # --- the record ---
+
+    def _settle(self, held: _Held, record: AlertRecord) -> None:
+        alert, now = record.alert, self._clock.now()
+        status = AlertStatus.DELIVERED if record.delivered else AlertStatus.UNDELIVERED
+        effects = (_history(record, status),)
+        again = status is AlertStatus.UNDELIVERED and now + RETRY_UNDELIVERED < alert.raised_at + GIVE_UP
+        fields: Data = {
+            "status": status.value,
+            "lease_until": None,
+            "due_at": now + RETRY_UNDELIVERED if again else None,
+            "settled_at": now,
+            **outbox_fields(effects, now),
+        }
+        held = self._save(held, record, fields)
+        if status is AlertStatus.UNDELIVERED:
+            why = (
+                "; ".join(f"{d.channel} {d.hint}: {d.error}" for d in record.deliveries)
+                or "nobody has an address"
+            )
+            _log.log(
+                logging.WARNING if held.reopened else logging.CRITICAL,
+                "%s alert %s of %s was told to nobody (%s): %s",
+                alert.severity.value,
+                alert.alert_id,
+                alert.account or "operator",
+                why,
+                alert.summary,
+            )
+        self._publish(held.path, effects, held.version)
+
+    def _publish(self, path: Path, effects: tuple[Effect, ...], version: Version) -> None:
+        """Publish a settled alert's outbox and empty it; the sweep may have been faster."""
+        if not effects:
+            return
+        self._relay.publish(effects)
+        try:
+            self._store.commit([Update(path, outbox_fields((), self._clock.now()), version)])
+        except (Conflict, Unavailable) as problem:
+            _log.info("%s keeps its outbox for now: %s", path, problem)
+
+    def _save(self, held: _Held, record: AlertRecord, fields: Data) -> _Held:
+        """Write the record while the lease holds.
+
+        What was sent must be on record, so a write of unknown outcome is looked up and tried again here:
+        the lease keeps all others from the document.
+        """
+        data: Data = {"state": _encode(record), **fields}
+        for attempt in range(_TRIES):
+            try:
+                [version] = self._store.commit([Update(held.path, data, held.version)])
+                return replace(held, record=record, version=version)
+            except Unavailable:
+                self._clock.pause(attempt)
+            except Conflict:
+                found = self._store.get(held.path)
+                if found is None or any(found.data.get(name) != value for name, value in data.items()):
+                    raise Transient(f"{held.path} was taken by another instance") from None
+                return replace(held, record=record, version=found.version)  # an earlier try was carried out
+        raise Unavailable(f"{held.path}: {_TRIES} writes without an answer")
+
+
+def fresh_fields(notice: Notice, now: datetime) -> Data:
+    """Return the document of a notice of which nothing was sent yet, under a lease."""
+    alert = notice.alert
+    return {
+        "account": alert.account,
+        "severity": alert.severity.value,
+        "kind": alert.kind,
+        "resolved": alert.resolved,
+        "raised_at": alert.raised_at,
+        "created_at": now,
+        "expires_at": now + KEEP,
+        "state": _encode(AlertRecord.of(notice)),
+        "status": _under_way(alert).value,
+        "lease_until": now + LEASE,
+        "due_at": now + ABANDONED,
+        **outbox_fields((), now),
+    }
+
+
+def _under_way(alert: Alert) -> AlertStatus:
+    return AlertStatus.RESOLVED if alert.resolved else AlertStatus.FIRING
+
+
+def _addressed(alert: Alert, *notes: str) -> Alert:
+    """Return the alert with the reason why this reader gets it, where it is not as routed."""
+    told = "; ".join(note for note in notes if note)
+    return alert.model_copy(update={"summary": f"{alert.summary} ({told})"}) if told else alert
+
+
+def _where(problem: Exception) -> str:
+    frame = traceback.extract_tb(problem.__traceback__)[-1]
+    return f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno}"
+
+
+def _history(record: AlertRecord, status: AlertStatus) -> Effect:
+    alert = record.alert
+    row = {
+        "alert_id": alert.alert_id,
+        "account": alert.account,
+        "kind": alert.kind,
+        "object": alert.object,
+        "severity": alert.severity.value,
+        "summary": alert.summary,
+        "status": status.value,
+        "raised_at": alert.raised_at,
+        "delivered_at": min((d.at for d in record.deliveries if d.status == "SENT" and d.at), default=None),
+    }
+    event_id = digest("alert", status.value, _encode(record))  # a later settling is another event
+    return history_effect(
+        alert.account or "", [table_row("alerts", event_id, row, record.model_dump(mode="json"))]
+    )
+
+
+def _encode(record: AlertRecord) -> str:
+    return canonical(record.model_dump(mode="json")).decode()
+
+
+def decode_record(document: Document) -> AlertRecord:
+    """Return what a document of the collection holds."""
+    return validate(AlertRecord, orjson.loads(document.data["state"]))

@@ -1,0 +1,99 @@
+"""Alerts that nobody else comes back for: those that reached nobody, and those whose messages Pub/Sub gave up.
+
+The sweep publishes them again. Several that were to go to the same people become one message first, in one commit: after
+half an hour without any channel people get one digest, not all of it at once.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime
+
+from stopline.model.account import Account
+from stopline.model.errors import Rejected
+from stopline.model.ids import document_id
+from stopline.model.notices import Notice
+from stopline.model.wire import canonical
+from stopline.ports import (
+    AlreadyExists,
+    Bus,
+    Clock,
+    Conflict,
+    Create,
+    Document,
+    Outgoing,
+    Path,
+    Store,
+    Update,
+    Where,
+)
+from stopline.rules.alerting.delivery import AlertRecord
+from stopline.rules.alerting.recovery import caught_up
+from stopline.service.accounts.reader import AccountReader
+from stopline.service.alerting.dispatch_alert import (
+    COLLECTION,
+    RETRY_UNDELIVERED,
+    AlertStatus,
+    decode_record,
+    fresh_fields,
+)
+
+TOGETHER = 100  # in one commit
+
+
+def republish_due(
+    store: Store, bus: Bus, clock: Clock, accounts: AccountReader | None = None, limit: int = 200
+) -> int:
+    """Publish again what is due, the longest due first; return how many messages. It needs no channel.
+
+    Where one that reached nobody is due, all others of the same people come with it.
+    """
+    now, accounts = clock.now(), accounts or AccountReader(store, clock)
+    where = [Where("due_at", "<=", now + RETRY_UNDELIVERED)]
+    groups: dict[tuple[str | None, int] | str, list[tuple[Document, AlertRecord]]] = defaultdict(list)
+    for document in store.query(COLLECTION, where, ["due_at"], limit):
+        record = decode_record(document)
+        unheard = document.data["status"] == AlertStatus.UNDELIVERED
+        groups[_people(record, accounts) if unheard else document.path.id].append((document, record))
+    notices = []
+    for group in groups.values():
+        if all(document.data["due_at"] > now for document, _ in group):
+            continue
+        for start in range(0, len(group), TOGETHER):
+            notices.append(_one(store, now, accounts, group[start : start + TOGETHER]))
+    bodies = [notice.model_dump(mode="json") for notice in notices if notice]
+    if bodies:
+        bus.publish([Outgoing(COLLECTION, canonical(body), {"type": body["type"]}) for body in bodies])
+    return len(bodies)
+
+
+def _people(record: AlertRecord, accounts: AccountReader) -> tuple[str | None, int]:
+    """Return what alerts for the same people have in common: behind the last person of an escalation is the operator."""
+    account = _known(accounts, record.alert.account)
+    people = len(account.alerting.escalate_to) if account else 0
+    return record.alert.account, min(record.stage, people + 1)
+
+
+def _one(
+    store: Store, now: datetime, accounts: AccountReader, group: Sequence[tuple[Document, AlertRecord]]
+) -> Notice | None:
+    """Return the notice for a group: its own where it is alone, else one that stands for all of them from now on."""
+    if len(group) == 1:
+        return group[0][1].notice()
+    account = _known(accounts, group[0][1].alert.account)
+    notice = caught_up([record for _, record in group], account.time_zone if account else "UTC", now)
+    path = Path(COLLECTION, document_id(notice.alert.alert_id))
+    settled = {"due_at": None, "told_by": notice.alert.alert_id}
+    updates = [Update(document.path, settled, document.version) for document, _ in group]
+    fields = {**fresh_fields(notice, now), "lease_until": None, "due_at": now}
+    try:
+        store.commit([Create(path, fields), *updates])
+    except (AlreadyExists, Conflict):
+        return None  # another sweep was here, or one of them is being told: the next round looks again
+    return notice
+
+
+def _known(accounts: AccountReader, name: str | None) -> Account | None:
+    try:
+        return accounts.get(name) if name else None
+    except Rejected:
+        return None

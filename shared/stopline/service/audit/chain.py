@@ -1,0 +1,118 @@
+"""The hash chains of the audit trail, and the trading state's: each row extends its control's chain in the same commit."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from stopline.model.chain import Head, entry_hash, faults
+from stopline.model.control import Control
+from stopline.model.ids import digest, document_id
+from stopline.model.messages import Effect, HistoryRow
+from stopline.model.scopes import scope_account
+from stopline.model.wire import canonical, validate
+from stopline.ports import Create, Document, Path, Store
+from stopline.service.history.rows import audit_row, history_effect
+
+COLLECTION = "audit"
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """What an audit row is to say. `states` is (from, to)."""
+
+    scope: str
+    event: str
+    actor: str
+    reason: str
+    at: datetime
+    epoch: int
+    states: tuple[str, str]
+    detail: Mapping[str, Any]
+
+
+def linked(control: Control, link: Link) -> tuple[Control, Effect, Create]:
+    """Return the control at the new end of its chain, the row for BigQuery, and the row's own document."""
+    seq = control.chain_seq + 1
+    event_id = digest("audit", control.scope, str(seq))
+    row = audit_row(
+        event_id,
+        link.scope,
+        link.event,
+        link.actor,
+        link.reason,
+        link.at,
+        link.epoch,
+        link.states,
+        link.detail,
+    )
+    head, row, create = chained(control.scope, Head(control.chain_seq, control.chain_hash), event_id, row.row)
+    after = control.model_copy(update={"chain_seq": head.seq, "chain_hash": head.hash})
+    return after, history_effect(scope_account(link.scope), [row]), create
+
+
+def chained(chain: str, head: Head, event_id: str, row: Mapping[str, Any]) -> tuple[Head, HistoryRow, Create]:
+    """Return a chain's new end, its row for BigQuery, and the row's own document."""
+    seq = head.seq + 1
+    placed = {**row, "chain": chain, "seq": seq, "previous_hash": head.hash}
+    hashed = entry_hash({"event_id": event_id, **placed})
+    linked_row = HistoryRow(table="audit", event_id=event_id, row={**placed, "hash": hashed})
+    text = canonical({"event_id": event_id, **linked_row.row}).decode()
+    create = Create(row_path(chain, seq), {"chain": chain, "seq": seq, "row": text})
+    return Head(seq, hashed), linked_row, create
+
+
+def row_path(chain: str, seq: int) -> Path:
+    """Return where a row of a chain is. It is created once and never written again."""
+    return Path(COLLECTION, document_id(chain, f"{seq:012d}"))
+
+
+def stored_faults(store: Store) -> tuple[int, list[str]]:
+    """Check every chain in the store against the document that knows its end; return how many rows, and what is wrong."""
+    rows = [orjson.loads(d.data["row"]) for d in store.query(COLLECTION)]
+    heads = {
+        head.scope: Head(head.chain_seq, head.chain_hash) for head in map(_control, store.query("controls"))
+    }
+    for document in store.query("journals"):
+        body = orjson.loads(document.data["state"])
+        heads[document.data["chain"]] = Head(body["seq"], body["hash"])
+    return len(rows), _faults(rows, heads)
+
+
+def exported_faults(store: Store | None, rows: Iterable[Mapping[str, Any]]) -> tuple[int, list[str]]:
+    """Check exported rows, as the view `audit_latest` has them; with a store also that none is missing at the end.
+
+    Rows without a chain (changes of accounts, quarantine) are passed over. A chain's last rows may be on their way to
+    BigQuery: the end is held against the store's copy of the same row.
+    """
+    chained = [dict(row) for row in rows if row.get("chain")]
+    found = _faults(chained, {})
+    if store is not None:
+        for document in store.query(COLLECTION):
+            kept = orjson.loads(document.data["row"])
+            ours = [r for r in chained if (r["chain"], int(r["seq"])) == (kept["chain"], kept["seq"])]
+            if not ours:
+                found.append(f"{kept['chain']}: row {kept['seq']} is not in the export")
+            found += [
+                f"{kept['chain']}: row {kept['seq']} is not the store's"
+                for r in ours
+                if r["hash"] != kept["hash"]
+            ]
+    return len(chained), found
+
+
+def _faults(rows: list[dict[str, Any]], heads: Mapping[str, Head]) -> list[str]:
+    chains: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        chains[str(row["chain"])].append(row)
+    found = []
+    for name in sorted(chains.keys() | {scope for scope, head in heads.items() if head.seq}):
+        found += faults(name, chains[name], heads.get(name))
+    return found
+
+
+def _control(document: Document) -> Control:
+    return validate(Control, orjson.loads(document.data["state"]))

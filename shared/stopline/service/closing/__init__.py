@@ -1,0 +1,1 @@
+"""Closings and reductions carried through until fills prove them."""

@@ -1,0 +1,283 @@
+"""Carry closings through: a halt with flatten, an exit, a reduction. Send what is missing, and say closed only when the
+fills prove it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from stopline.ledger.book import Book
+from stopline.ledger.position import Position
+from stopline.model.account import Account
+from stopline.model.closing import CloseRequest
+from stopline.model.closing_state import ClosingState
+from stopline.model.control import (
+    Closing,
+    Control,
+    Standing,
+    TradingState,
+    account_scope,
+    effective_for,
+)
+from stopline.model.errors import Transient
+from stopline.model.ids import digest
+from stopline.model.messages import Alert, Command, Effect, ExecutionReport, HistoryRow, Sweep, SweepKind
+from stopline.model.prices import Quote
+from stopline.model.settings.closing import ClosingSettings
+from stopline.model.times import utc_text
+from stopline.model.wire import validate
+from stopline.ports import Clock, Where
+from stopline.rules.closing.commands import Step, advance
+from stopline.rules.closing.order import Situation, Stated
+from stopline.rules.closing.sent import with_report
+from stopline.service.accounts.reader import AccountReader
+from stopline.service.closing.executions import log_executions, with_executions
+from stopline.service.documents.aggregate import Aggregates, Change
+from stopline.service.fills.books import FillLog
+from stopline.service.history.rows import audit_row, history_effect
+from stopline.service.prices.marks import MarkTable
+from stopline.service.reconciliation.reconciliations import Reconciliation
+from stopline.service.trading.controls import both
+
+LOOK_EVERY = timedelta(seconds=5)
+
+
+class Closer:
+    """Advances the closings of accounts. Called by the kill switch, by exits, after each fill and report, by price
+    batches where a retry is due, and by every sweep. The only writer of `closings/{account}`.
+    """
+
+    def __init__(
+        self,
+        documents: Aggregates[ClosingState],
+        controls: Aggregates[Control],
+        books: Aggregates[Book],
+        accounts: AccountReader,
+        marks: MarkTable,
+        log: FillLog,
+        clock: Clock,
+        statements: Callable[[str], Reconciliation | None],
+    ) -> None:
+        self._documents = documents
+        self._controls = controls
+        self._books = books
+        self._accounts = accounts
+        self._marks = marks
+        self._log = log
+        self._clock = clock
+        self._statements = statements
+        self._looked_at: datetime | None = None
+
+    def advance(self, account: str) -> Closing | None:
+        """Send what is missing of all closings of an account; return how far its halt with flatten is, None without one.
+
+        Raises Unavailable or Unpublished: what was committed goes out with the next call.
+        """
+        return self._change(account, ())
+
+    def ask(self, *requests: CloseRequest) -> None:
+        """Begin to close what requests of one account name. The same one again changes nothing. Raises as `advance` does."""
+        if requests:
+            self._change(requests[0].account, requests)
+
+    def carry_out(self, effect: Effect) -> None:
+        """Begin a closing that a commit of ours asked for (the relay's local topic `closings`)."""
+        self.ask(validate(CloseRequest, effect.body))
+
+    def read(self, account: str) -> ClosingState:
+        """Return the closings of an account as stored."""
+        return self._documents.read(account) or ClosingState(account=account)
+
+    def halt_of(self, account: str) -> Closing | None:
+        """Return the flatten of an account's last halt; None where there never was one."""
+        return self.read(account).halt
+
+    def report(self, report: ExecutionReport) -> bool:
+        """Record what a broker says about a command, and see to it that the closing goes on at once. False: the command
+        is not known here (any more).
+        """
+        found = False
+
+        def decide(state: ClosingState | None, attempt: int) -> Change[ClosingState] | None:
+            nonlocal found
+            sent = state.sent.get(report.command_id) if state else None
+            found = sent is not None
+            after = with_report(sent, report) if sent else None
+            if state is None or sent is None or after is None or after == sent:
+                return None
+            sweep = Sweep(kind=SweepKind.ACCOUNT, account=report.account).model_dump(mode="json")
+            id_ = digest(
+                "report",
+                report.command_id,
+                report.status.value,
+                utc_text(report.reported_at),
+                str(after.reported),
+            )
+            effects = [Effect(id_, "sweeps", report.account, sweep)] if after.is_final else []
+            known = state.model_copy(update={"sent": {**state.sent, report.command_id: after}})
+            return Change(known, effects)
+
+        if (
+            self._documents.read(report.account) is not None
+        ):  # not the cached copy: another instance sent the command
+            self._documents.change(report.account, decide)
+        return found
+
+    def advance_due(self) -> int:
+        """Advance the closings for which a retry is due, looking at most every 5 s; return how many. Raises as `advance`
+        does.
+        """
+        now = self._clock.now()
+        if self._looked_at is not None and abs(now - self._looked_at) < LOOK_EVERY:
+            return 0
+        self._looked_at = now
+        due = self._documents.query([Where("due_at", "<=", now)])
+        for document in due:
+            self.advance(document.data["account"])
+        return len(due)
+
+    # --- one change ---
+
+    def _change(self, account: str, new: Sequence[CloseRequest]) -> Closing | None:
+        known = self._documents.read(account)
+        held = both(self._controls, account)
+        if not new and not _is_halting(*held) and not (known and _is_active(known)):
+            return None
+        book = self._books.read(account) or Book(account)
+        settings = self._accounts.get(account)
+        quotes = self._quotes(settings)
+
+        def decide(state: ClosingState | None, attempt: int) -> Change[ClosingState] | None:
+            nonlocal book, held
+            before = state or ClosingState(account=account)
+            if book.revision < before.book_revision:
+                book = self._books.read(account) or book
+            if book.revision < before.book_revision:
+                return None  # somebody with a newer book was here
+            if book.revision != before.book_revision and before.sent:
+                before = with_executions(before, self._log)
+            held = both(
+                self._controls, account
+            )  # as late as can be: nothing is closed for a halt that was resumed meanwhile
+            step = advance(before, self._situation(settings, book, quotes, *held), new)
+            return self._changed(state, step, settings)
+
+        state = self._documents.change(account, decide)
+        return state.halt if state and _is_halting(*held) else None
+
+    def _situation(
+        self,
+        account: Account | None,
+        book: Book,
+        quotes: Mapping[str, Quote],
+        everywhere: Control,
+        own: Control,
+    ) -> Situation:
+        now = self._clock.now()
+        name = own.scope.removeprefix("account:")
+
+        def halted(position: Position) -> bool:
+            underlying = position.instrument.underlying
+            return effective_for(everywhere, own, name, position.strategy, underlying).flatten
+
+        return Situation(
+            book=book,
+            settings=account.closing if account else ClosingSettings(),
+            now=now,
+            epoch=everywhere.epoch + own.epoch,
+            quotes=quotes,
+            trading=account is None or account.sessions.is_open(now),
+            halted=halted,
+            whole=_flattens(everywhere) or _flattens(own),
+            halting=_is_halting(everywhere, own),
+            stated=self._stated(name, account, book),
+        )
+
+    def _stated(self, name: str, account: Account | None, book: Book) -> Stated:
+        """Return what the brokers' statements say: which speak against a flat book, and up to when all agree with it."""
+        found = self._statements(name)
+        if found is None:
+            return Stated()
+        denied = "" if book.open_positions() else "; ".join(f"{s}: {why}" for s, why in found.blocked.items())
+        told = {b: found.reported.get(b) for b in (account.brokers if account else found.reported)}
+        complete = [one.complete_at for one in told.values() if one and one.complete_at]
+        if found.breaks or found.waits or len(complete) < len(told):
+            return Stated(denied=denied[:300])
+        by = ", ".join(f"{broker} {one.statement_id}" for broker, one in told.items() if one)
+        return Stated(min(complete, default=None), by[:300], denied)
+
+    def _quotes(self, account: Account | None) -> Mapping[str, Quote]:
+        """Return the prices that are young enough to trade by. Without any a halt closes at the market all the same."""
+        try:
+            self._marks.refresh()
+        except Transient:
+            return {}
+        oldest = self._clock.now() - timedelta(seconds=account.price_max_age_s if account else 60)
+        return {symbol: mark.quote for symbol, mark in self._marks.marks.items() if mark.as_of >= oldest}
+
+    def _changed(
+        self, stored: ClosingState | None, step: Step, account: Account | None
+    ) -> Change[ClosingState] | None:
+        now = self._clock.now()
+        settings = account.closing if account else ClosingSettings()
+        state, rows, slipped = log_executions(step.state, settings, now)
+        if state == stored and not step.commands:
+            return None
+        effects = [_command_effect(command) for command in step.commands]
+        alerts = [*step.alerts, *slipped]
+        effects += [_alert_effect(alert) for alert in alerts]
+        rows += [_proof(state, alert, now) for alert in alerts if alert.kind in ("flat", "closed")]
+        rows += _confirmations(stored, state, now)
+        effects += [history_effect(state.account, rows[at : at + 500]) for at in range(0, len(rows), 500)]
+        return Change(state, effects)
+
+
+def _is_halting(everywhere: Control, own: Control) -> bool:
+    """Tell whether a halt with flatten holds for the account, or for a strategy or underlying of it."""
+    return any(_flattens(standing) for standing in (everywhere, own, *own.parts.values()))
+
+
+def _flattens(standing: Standing) -> bool:
+    return standing.state is TradingState.HALTED and standing.flatten
+
+
+def _is_active(state: ClosingState) -> bool:
+    """Tell whether there is something to close, to wait for, to log or to confirm."""
+    return bool(state.open_requests or state.sent or state.unconfirmed)
+
+
+def _command_effect(command: Command) -> Effect:
+    return Effect(command.command_id, "orders", command.account, command.model_dump(mode="json"))
+
+
+def _alert_effect(alert: Alert) -> Effect:
+    return Effect(alert.alert_id, "alerts", alert.account or "", alert.model_dump(mode="json"))
+
+
+def _proof(state: ClosingState, alert: Alert, now: datetime) -> HistoryRow:
+    epoch = state.halt.epoch if state.halt else 0
+    return audit_row(
+        alert.alert_id, account_scope(state.account), alert.kind, "stopline", "the fills prove it", now, epoch
+    )
+
+
+def _confirmations(before: ClosingState | None, after: ClosingState, now: datetime) -> list[HistoryRow]:
+    """Return the audit rows of what brokers' statements have newly confirmed."""
+    rows = []
+    known_halt = before.halt.confirmed_at if before and before.halt else None
+    if after.halt and after.halt.confirmed_at and after.halt.confirmed_at != known_halt:
+        ids = "halt_confirmed", after.account, str(after.halt.epoch), utc_text(after.halt.confirmed_at)
+        rows.append(_confirmed(after, digest(*ids), after.halt.confirmed_by, now))
+    for id_, asked in after.asked.items():
+        known = before.asked.get(id_) if before else None
+        if asked.confirmed_at and not (known and known.confirmed_at):
+            ids = "close_confirmed", after.account, id_, utc_text(asked.confirmed_at)
+            rows.append(_confirmed(after, digest(*ids), f"{id_}: {asked.confirmed_by}", now))
+    return rows
+
+
+def _confirmed(state: ClosingState, event_id: str, by: str, now: datetime) -> HistoryRow:
+    epoch = state.halt.epoch if state.halt else 0
+    scope = account_scope(state.account)
+    return audit_row(
+        event_id, scope, "close_confirmed", "stopline", f"the statements agree: {by}", now, epoch
+    )

@@ -1,0 +1,92 @@
+"""The execution log: what became of close commands, as rows of the table `executions`."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from stopline.model.closing_state import ClosingState, Sent
+from stopline.model.fill import Fill
+from stopline.model.ids import digest
+from stopline.model.messages import Alert, HistoryRow
+from stopline.model.settings.closing import ClosingSettings
+from stopline.ports import History, Where
+from stopline.rules.closing.alerts import large_slippage
+from stopline.rules.closing.execution_statistics import Row
+from stopline.rules.closing.executions import facts, with_fills
+from stopline.service.fills.books import FillLog
+from stopline.service.history.rows import table_row
+
+_SKEW = timedelta(minutes=1)  # by which a broker's clock may be behind ours
+
+
+def with_executions(state: ClosingState, log: FillLog) -> ClosingState:
+    """Return a state whose commands know their fills, out of the fill log."""
+    known: dict[str, list[Fill]] = {}
+    first: dict[str, datetime] = {}
+    for sent in state.sent.values():
+        for leg in sent.legs:
+            first[leg.key] = min(first.get(leg.key, sent.issued_at), sent.issued_at)
+    for sent in state.sent.values():
+        for leg in sent.legs:
+            if leg.key not in known:
+                symbol, since = leg.instrument.symbol, first[leg.key] - _SKEW
+                known[leg.key] = log.of(state.account, sent.strategy, symbol, since)
+    updated = {
+        id_: with_fills(sent, [fill for leg in sent.legs for fill in known[leg.key]])
+        for id_, sent in state.sent.items()
+    }
+    return state.model_copy(update={"sent": updated}) if updated != state.sent else state
+
+
+def log_executions(
+    state: ClosingState, settings: ClosingSettings, now: datetime
+) -> tuple[ClosingState, list[HistoryRow], list[Alert]]:
+    """Return the state with the commands that are over marked as logged, their rows, and alerts of large slippage.
+
+    A fill that comes after the row makes another row of the command; the view keeps the one with the most fills.
+    """
+    rows: list[HistoryRow] = []
+    alerts: list[Alert] = []
+    sent = dict(state.sent)
+    for id_, one in state.sent.items():
+        if one.ended_at is None or one.logged == one.fills:
+            continue
+        rows += _rows(state.account, one, now)
+        alert = large_slippage(state.account, one, settings, now)
+        if alert is not None:
+            alerts.append(alert)
+        sent[id_] = one.model_copy(update={"logged": one.fills})
+    return (state.model_copy(update={"sent": sent}) if rows else state), rows, alerts
+
+
+def _rows(account: str, sent: Sent, now: datetime) -> Sequence[HistoryRow]:
+    detail = sent.model_dump(mode="json")
+    return [
+        table_row(
+            "executions",
+            digest("execution", account, sent.command_id, leg.key, str(sent.fills)),
+            facts(account, sent, leg, now),
+            detail,
+        )
+        for leg in sent.legs
+    ]
+
+
+class ExecutionLog:
+    """Reads the execution log back."""
+
+    def __init__(self, history: History) -> None:
+        self._history = history
+
+    def read(self, account: str | None, since: datetime) -> list[Row]:
+        """Return the rows of an account, or of all, whose command was made since a moment, oldest first. One of each
+        command and leg: the one that knows the most fills, as the view `executions_latest` has it. Raises Unavailable.
+        """
+        where = [Where("issued_at", ">=", since)]
+        if account is not None:
+            where.append(Where("account", "==", account))
+        latest: dict[tuple[str, str, str], Row] = {}
+        for row in self._history.read("executions", where):
+            key = row["account"], row["command_id"], row["symbol"]
+            if key not in latest or row["filled_quantity"] > latest[key]["filled_quantity"]:
+                latest[key] = row
+        return sorted(latest.values(), key=lambda row: (row["issued_at"], row["command_id"], row["symbol"]))

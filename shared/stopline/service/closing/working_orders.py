@@ -1,0 +1,121 @@
+"""The orders of an account that may still be executed, as far as the store knows: what brokers have told, less what was
+executed since, and Stopline's own close commands that are out.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from stopline.ledger.book import Book
+from stopline.model.account import Account
+from stopline.model.closing_state import ClosingState
+from stopline.model.decimals import EXACT, ZERO
+from stopline.model.fill import TRADES, Fill
+from stopline.model.ids import position_key
+from stopline.model.order import Order, WorkingOrder
+from stopline.model.statement import Statement
+from stopline.service.documents.aggregate import Aggregates
+from stopline.service.fills.books import FillLog
+from stopline.service.fills.statements import statement_name
+
+
+@dataclass(frozen=True, slots=True)
+class Working:
+    """`told_at`: when the oldest of the brokers' lists that count was asked for. `silent`: brokers without one."""
+
+    orders: tuple[WorkingOrder, ...]
+    told_at: datetime | None
+    silent: tuple[str, ...]
+
+    def beside(self, order: Order) -> tuple[WorkingOrder, ...]:
+        """Return the orders that work beside one: those that its sender names, and the others that are known."""
+        named = {one.order_id for one in order.working if one.order_id is not None}
+        skipped = named if order.order_id is None else named | {order.order_id}
+        return (*order.working, *(one for one in self.orders if one.order_id not in skipped))
+
+
+class WorkingOrders:
+    """Reads what is working. It changes nothing."""
+
+    def __init__(
+        self, statements: Aggregates[Statement], closings: Aggregates[ClosingState], log: FillLog
+    ) -> None:
+        self._statements = statements
+        self._closings = closings
+        self._log = log
+
+    def of(self, account: Account, book: Book, now: datetime) -> Working:
+        """Return what works for an account now. Raises Transient when the store cannot be read."""
+        lists, silent = [], []
+        for broker in account.brokers:
+            told = self._statements.read(statement_name(account.account, broker))
+            at = told.orders_at if told else None
+            if told is None or at is None or now - at > timedelta(seconds=account.risk.working_max_age_s):
+                silent.append(broker)
+            else:
+                lists.append((at, self._left(account.account, told.working or (), at, book)))
+        closing = self._closings.read(account.account)
+        own, names = commands_out(closing) if closing else ((), set())
+        told_orders = (one for _, orders in lists for one in orders if one.order_id not in names)
+        return Working((*told_orders, *own), min((at for at, _ in lists), default=None), tuple(silent))
+
+    def _left(
+        self, account: str, told: Sequence[WorkingOrder], at: datetime, book: Book
+    ) -> list[WorkingOrder]:
+        """Return what is left of the orders of one list after the fills that were executed since."""
+        groups: dict[tuple[str, str, str], list[WorkingOrder]] = {}
+        for one in told:
+            groups.setdefault((one.strategy, one.instrument.symbol, one.side), []).append(one)
+        result = []
+        for (strategy, symbol, side), orders in groups.items():
+            position = book.positions.get(position_key(strategy, symbol))
+            since: Iterable[Fill] = ()
+            if position is not None and position.last is not None and position.last[0] > at:
+                found = self._log.of(account, strategy, symbol, at)
+                since = [f for f in found if f.executed_at > at and f.side.value == side and f.kind in TRADES]
+            result += less_fills(orders, since)
+        return result
+
+
+def less_fills(orders: Sequence[WorkingOrder], fills: Iterable[Fill]) -> list[WorkingOrder]:
+    """Return what is left of orders of one contract and side. A fill counts for the order that it names, else for those
+    without a name, in turn.
+    """
+    left = [one.quantity for one in orders]
+    places = {one.order_id: place for place, one in enumerate(orders) if one.order_id is not None}
+    unnamed = [place for place, one in enumerate(orders) if one.order_id is None]
+    for fill in fills:
+        rest = fill.quantity
+        own = places.get(fill.order_id) if fill.order_id else None
+        for place in unnamed if own is None else [own]:
+            taken = min(rest, left[place])
+            left[place], rest = EXACT.subtract(left[place], taken), EXACT.subtract(rest, taken)
+    return [
+        one.model_copy(update={"quantity": quantity})
+        for one, quantity in zip(orders, left, strict=True)
+        if quantity > 0
+    ]
+
+
+def commands_out(closing: ClosingState) -> tuple[tuple[WorkingOrder, ...], set[str]]:
+    """Return what close commands may still execute, and all names that brokers have for these orders."""
+    orders, names = [], set()
+    for sent in closing.sent.values():
+        if sent.is_final or sent.ended_at is not None:
+            continue
+        name = sent.order_id or sent.command_id
+        names |= {name, sent.command_id}
+        for leg in sent.legs:
+            left: Decimal = max(EXACT.subtract(leg.quantity, leg.filled), ZERO)
+            if left:
+                orders.append(
+                    WorkingOrder(
+                        order_id=name,
+                        strategy=sent.strategy,
+                        instrument=leg.instrument,
+                        side=leg.side,
+                        quantity=left,
+                    )
+                )
+    return tuple(orders), names

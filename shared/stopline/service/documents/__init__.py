@@ -1,0 +1,1 @@
+"""How every writer commits: compare-and-set, outbox, group commit."""

@@ -1,0 +1,1 @@
+"""One account valued: its figures, limits, trades and options at one moment."""

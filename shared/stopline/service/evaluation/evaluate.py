@@ -1,0 +1,372 @@
+"""Evaluate one account: value its book, read its limits, and write what changed with its alerts in one
+commit.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+
+from stopline.ledger.book import Book
+from stopline.ledger.lifecycle import SpotOf
+from stopline.ledger.position import Position
+from stopline.model.account import Account
+from stopline.model.decimals import decimal_text
+from stopline.model.ids import digest
+from stopline.model.messages import Alert, Effect, HistoryRow
+from stopline.risk.border import to_decimal
+from stopline.risk.columns import Columns
+from stopline.risk.factors import Factors
+from stopline.rules.alerting.text_parts import amount
+from stopline.rules.limits.figures import Figures, Market, Rate, Valued, figures
+from stopline.rules.limits.net_greeks import AccountGreeks
+from stopline.rules.limits.registry import Action, Level, Reading, readings
+from stopline.rules.limits.watch import blind_spots, data_alert, gone_alerts, limit_alerts, watch
+from stopline.rules.reduction.watch import watch_reductions
+from stopline.rules.trading.breaker_facts import money_facts
+from stopline.rules.trading.breakers import MONEY_BREAKERS, advance
+from stopline.rules.watching.trades import Index
+from stopline.service.accounts.levels import market_facts
+from stopline.service.documents.aggregate import Aggregates, Change
+from stopline.service.documents.outbox import CONTROLS_TOPIC
+from stopline.service.evaluation.risk_state import RiskState
+from stopline.service.evaluation.watch_lifecycle import follow_lifecycle
+from stopline.service.evaluation.watch_trades import follow_trades, index_reading
+from stopline.service.exits.watch_exits import ExitNews, ExitWatcher
+from stopline.service.history.rows import history_effect, table_row
+from stopline.service.prices.market import market_of
+from stopline.service.prices.marks import Mark, is_usable
+from stopline.service.trading.breaker_effects import breaker_effects
+
+SNAPSHOT_EVERY = timedelta(seconds=60)
+
+
+def value_positions(
+    columns: Columns, marks: Mapping[str, Mark], accounts: Iterable[Account], now: datetime
+) -> dict[str, list[Valued]]:
+    """Value the open positions of accounts in one pass; a price that may not be used counts as none."""
+    prices = np.array([_price(marks.get(symbol)) for symbol in columns.symbols], dtype=np.float64)
+    values, gains = columns.mark(prices)
+    result: dict[str, list[Valued]] = {}
+    for account in accounts:
+        rows = columns.slices[account.account]
+        fresh_since = now - timedelta(seconds=account.price_max_age_s)
+        usable = {s: is_usable(marks[s], account, now) for s in _symbols(columns, rows) if s in marks}
+        result[account.account] = [
+            _valued(
+                columns.positions[i], usable, prices[columns.symbol_rows[i]], values[i], gains[i], fresh_since
+            )
+            for i in range(rows.start, rows.stop)
+        ]
+    return result
+
+
+def _symbols(columns: Columns, rows: slice) -> set[str]:
+    return {position.instrument.symbol for position in columns.positions[rows]}
+
+
+def _price(mark: Mark | None) -> float:
+    return float("nan") if mark is None else mark.quote.mark
+
+
+def _valued(
+    position: Position,
+    usable: Mapping[str, bool],
+    price: float,
+    value: float,
+    gain: float,
+    fresh_since: datetime,
+) -> Valued:
+    """Value a position at its mark; without a usable one at the price of its own last fill, while that is
+    fresh.
+    """
+    contract = position.instrument
+    mark = to_decimal(price) if usable.get(contract.symbol) else None
+    if mark is not None and contract.allows_price(mark):
+        return Valued(position, mark, to_decimal(value), to_decimal(gain))
+    if position.last is None or position.last[0] < fresh_since:
+        return Valued(position, None, None, None)
+    own = position.quantity * contract.worth(position.last_price)
+    return Valued(position, position.last_price, own, own - position.cost)
+
+
+def exchange_rate(account: Account, marks: Mapping[str, Mark], now: datetime) -> Rate:
+    """Return the rates into the account's currency, from marks such as `EURUSD`; a stale or missing one is
+    None.
+    """
+
+    def rate(currency: str) -> Decimal | None:
+        if currency == account.currency:
+            return Decimal(1)
+        mark = marks.get(f"{currency}{account.currency}")
+        usable = mark is not None and is_usable(mark, account, now)
+        value = to_decimal(_price(mark), places=10) if usable else None
+        return value if value and value > 0 else None
+
+    return rate
+
+
+def spot_price(account: Account, marks: Mapping[str, Mark], now: datetime) -> SpotOf:
+    """Return the prices of underlyings; a stale or missing one is None."""
+
+    def spot(symbol: str) -> Decimal | None:
+        mark = marks.get(symbol)
+        value = to_decimal(_price(mark)) if mark is not None and is_usable(mark, account, now) else None
+        return value if value and value > 0 else None
+
+    return spot
+
+
+class Evaluator:
+    """Writes `risk/{account}`: at once when a level changes, otherwise at most once per the account's
+    interval.
+    """
+
+    def __init__(self, states: Aggregates[RiskState], exits: ExitWatcher) -> None:
+        self._states = states
+        self._exits = exits
+
+    def has_valued(self, account: str, revision: int) -> bool:
+        """Tell whether an evaluation of a book's revision, or of a later one, stands."""
+        known = self._states.peek(account)
+        if known is None or known.book_revision < revision:
+            known = self._states.read(account)
+        return known is not None and known.book_revision >= revision
+
+    def evaluate(
+        self,
+        account: Account,
+        book: Book,
+        positions: Sequence[Valued],
+        marks: Mapping[str, Mark],
+        now: datetime,
+        cause: str,
+        force: bool = False,
+        greeks: AccountGreeks | None = None,
+        factors: Factors | None = None,
+    ) -> RiskState | None:
+        """Work out the account's numbers and commit what is new; return the state that stands.
+
+        `cause` names the batch, sweep or fill in the alerts' ids: the same cause gives the same alerts once.
+        """
+        rate = exchange_rate(account, marks, now)
+        index, spot = index_reading(account, marks), spot_price(account, marks, now)
+        held = (v.position.instrument.symbol for v in positions)
+        prices_at = max((marks[symbol].as_of for symbol in held if symbol in marks), default=None)
+
+        market = market_of((v.position.instrument for v in positions), marks, account, now, factors)
+
+        def watch_exits(old: RiskState, cause: str) -> ExitNews:
+            return self._exits.watch(
+                account, book, positions, marks, rate, greeks, old.exits, now, cause, force
+            )
+
+        def decide(before: RiskState | None, attempt: int) -> Change[RiskState] | None:
+            return _decide(
+                account,
+                book,
+                positions,
+                rate,
+                market,
+                prices_at,
+                now,
+                cause,
+                before,
+                force,
+                greeks,
+                index,
+                spot,
+                watch_exits,
+            )
+
+        known = self._states.peek(account.account)
+        first = decide(known, 0)
+        if known is not None and first is None:
+            return known
+        return self._states.change(
+            account.account, lambda before, attempt: first if before is known else decide(before, attempt)
+        )
+
+
+def _decide(
+    account: Account,
+    book: Book,
+    positions: Sequence[Valued],
+    rate: Rate,
+    market: Market,
+    prices_at: datetime | None,
+    now: datetime,
+    cause: str,
+    before: RiskState | None,
+    force: bool,
+    greeks: AccountGreeks | None,
+    index: Index | None,
+    spot: SpotOf,
+    watch_exits: Callable[[RiskState, str], ExitNews],
+) -> Change[RiskState] | None:
+    old = before or RiskState(account.account, now, -1)
+    if _is_behind(book, prices_at, old):
+        return None
+    cause = f"{cause}.{old.revision + 1}"  # the same cause may lead to the same level more than once
+    numbers = figures(account, book, positions, rate, old.day_start, old.last_total, now, old.track, market)
+    numbers = replace(numbers, greeks=greeks)
+    read = readings(numbers, {key: w.level for key, w in old.watched.items()})
+    watched = watch(read, old.watched, now)
+    alerts = limit_alerts(account.account, read, old.watched, watched, cause, now)
+    alerts += gone_alerts(account, read, old.watched, cause, now)
+    held = {v.position.instrument.symbol for v in positions}
+    blind = blind_spots(numbers.unpriced, held, old.blind, account.price_max_age_s, now)
+    about_data = data_alert(account.account, sorted(blind), sorted(old.blind), cause, now)
+    if about_data:
+        alerts.append(about_data)
+    tripped, moves = advance(MONEY_BREAKERS, account.trading, old.breakers, money_facts(numbers, read), now)
+    reductions = watch_reductions(account, read, tripped, moves, old.reducing, numbers.equity, cause, now)
+    exits = watch_exits(old, cause)
+    alerts += exits.alerts
+    due = (now - old.as_of).total_seconds() >= account.risk_interval_s or book.revision != old.book_revision
+    due = due or exits.is_due(now - old.as_of) or reductions.standing != old.reducing
+    if before is not None and not (alerts or moves or due or force):
+        return None
+    checkup = exits.checkup()
+    alerts += checkup.alerts
+    followed = follow_trades(account, book, positions, old.trades, index, now)
+    lifecycle = follow_lifecycle(account, book, spot, old.lifecycle, cause, now)
+    alerts += lifecycle.alerts
+    snapshot = bool(alerts) or old.snapshot_at is None or now - old.snapshot_at >= SNAPSHOT_EVERY
+    state = replace(
+        old,
+        as_of=now,
+        book_revision=book.revision,
+        revision=old.revision + 1,
+        prices_at=prices_at,
+        day_start=numbers.day_start or old.day_start,
+        last_total=(now, numbers.total) if numbers.total is not None else old.last_total,
+        track=numbers.track,
+        watched=watched,
+        breakers=tripped,
+        unpriced=tuple(numbers.unpriced),
+        blind=blind,
+        snapshot_at=now if snapshot else old.snapshot_at,
+        shown=show(numbers, read)
+        | {"assignment": lifecycle.shown, "exits": checkup.shown}
+        | market_facts(book, rate, spot),
+        trades=followed.trades,
+        lifecycle=lifecycle.standing,
+        exits=checkup.exits,
+        reducing=reductions.standing,
+    )
+    effects = [*_alert_effects(alerts), *_action_effects(account, read, old, cause), *exits.effects]
+    effects += breaker_effects(account.account, reductions.moves, cause, now)
+    effects += reductions.effects
+    if snapshot:
+        effects.append(history_effect(account.account, [_snapshot_row(numbers, state)]))
+    if followed.rows:
+        effects.append(history_effect(account.account, followed.rows))
+    return Change(state, effects)
+
+
+def _is_behind(book: Book, prices_at: datetime | None, old: RiskState) -> bool:
+    """Tell whether somebody with a newer book, or newer prices of the same book, was here. Clocks are not asked."""
+    if book.revision != old.book_revision:
+        return book.revision < old.book_revision
+    return prices_at is not None and old.prices_at is not None and prices_at < old.prices_at
+
+
+def _alert_effects(alerts: Sequence[Alert]) -> list[Effect]:
+    return [Effect(a.alert_id, "alerts", a.account or "", a.model_dump(mode="json")) for a in alerts]
+
+
+def _action_effects(account: Account, read: Sequence[Reading], old: RiskState, cause: str) -> list[Effect]:
+    """Return the changes of trading state that limits ask for on the way into a breach."""
+    effects = []
+    for reading in read:
+        was = old.watched.get(reading.key)
+        if reading.level is not Level.BREACH or (was and was.level is Level.BREACH):
+            continue
+        scope = f"account:{account.account}"
+        match reading.action:
+            case Action.WARN:
+                continue
+            case Action.PAUSE_STRATEGY:
+                action, scope = "pause", f"strategy:{account.account}:{reading.object}"
+            case Action.REDUCE_ONLY:
+                action = "pause"
+            case Action.HALT:
+                action = "kill"
+        id_ = digest("limit_action", account.account, reading.key, cause)
+        body = {
+            "request_id": id_,
+            "scope": scope,
+            "action": action,
+            "flatten": False,
+            "actor": f"limit:{reading.limit.name}",
+            "reason": f"{reading.limit.what} {amount(reading.current, reading.unit)}, "
+            f"limit {amount(reading.threshold, reading.unit)}",
+        }
+        effects.append(Effect(id_, CONTROLS_TOPIC, account.account, body))
+    return effects
+
+
+def show(f: Figures, read: Sequence[Reading]) -> dict[str, Any]:
+    """Return the figures as plain data for people: decimal text, None where UNKNOWN."""
+    return {
+        "session": f.session.isoformat(),
+        "currency": f.account.currency,
+        "equity": _text(f.equity),
+        "realised_day": _text(f.realised_day),
+        "unrealised": _text(f.unrealised),
+        "pnl_day": _text(f.pnl_day),
+        "total": _text(f.total),
+        "day_start": f.day_start.source if f.day_start else None,
+        "drawdown": _text(f.drawdown),
+        "risk_level": f.risk_level,
+        "strategies": {name: _text(pnl) for name, pnl in f.strategies.items()},
+        "gross_exposure": _text(f.gross_exposure),
+        "exposures": {underlying: _text(amount) for underlying, amount in f.exposures.items()},
+        "greeks": f.greeks.shown() if f.greeks else None,
+        "positions": {
+            v.position.key: {
+                "mark": _text(v.mark),
+                "value": _text(v.value),
+                "unrealised": _text(v.unrealised),
+                **(f.greeks.shown_position(v.position.key) if f.greeks else {}),
+            }
+            for v in f.positions
+        },
+        "limits": [
+            {
+                "limit": r.limit.name,
+                "object": r.object,
+                "current": _text(r.current),
+                "threshold": _text(r.threshold),
+                "unit": r.unit,
+                "level": r.level.value,
+            }
+            for r in read
+        ],
+    }
+
+
+def _snapshot_row(f: Figures, state: RiskState) -> HistoryRow:
+    row = {
+        "account": f.account.account,
+        "session": f.session,
+        "currency": f.account.currency,
+        "equity": f.equity,
+        "realised_day": f.realised_day,
+        "unrealised": f.unrealised,
+        "pnl_day": f.pnl_day,
+        "gross_exposure": f.gross_exposure,
+        "level": state.level.value,
+        "as_of": f.at,
+        "kind": None,
+    }
+    event_id = digest("snapshot", f.account.account, str(state.revision))
+    return table_row("account_snapshots", event_id, row, state.shown)
+
+
+def _text(value: Decimal | None) -> str | None:
+    return None if value is None else decimal_text(value)

@@ -1,0 +1,1 @@
+"""Exits watched, stored, shown and changed."""

@@ -1,0 +1,225 @@
+"""Watch the exits of an account: what a batch of prices, or a sweep, triggers, and what is remembered of it.
+
+Everything that follows, requests to close too, is committed with the state that it follows from.
+"""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from stopline.ledger.book import Book
+from stopline.model.account import Account
+from stopline.model.control import Standing, TradingState
+from stopline.model.instrument import Kind
+from stopline.model.messages import Alert, Effect
+from stopline.model.scopes import strategy_scope
+from stopline.rules.exits.alerts import (
+    close_strategy,
+    close_trade,
+    exit_alert,
+    paused_alert,
+    stop_strategy,
+    strategy_alert,
+    strategy_stuck_alert,
+    stuck_alert,
+)
+from stopline.rules.exits.plan import plan_of
+from stopline.rules.exits.strategy_exits import UNSEEN, StrategyState, StrategyStep, advance_strategy, resumed
+from stopline.rules.exits.subject import first_base, mtm_of, unwatched, watches
+from stopline.rules.exits.table import ExitTable, Seen, Watch
+from stopline.rules.exits.trade_exits import Step
+from stopline.rules.limits.figures import Rate, Valued
+from stopline.rules.limits.net_greeks import AccountGreeks
+from stopline.service.documents.outbox import CONTROLS_TOPIC
+from stopline.service.exits.encoding import AccountExits
+from stopline.service.exits.trade_health import Checkup, examine
+from stopline.service.prices.marks import Mark
+
+SOON = timedelta(seconds=1)  # what was reached is written this fast, however seldom the rest is
+
+StandingOf = Callable[[str], Standing]
+"""Where a scope stands, as stored."""
+
+
+@dataclass(slots=True)
+class ExitNews:
+    """What watching led to. `urgent`: to be written at once; `moved`: to be written soon. `checkup` looks at every
+    trade for people, which only a state that is written needs.
+    """
+
+    exits: AccountExits
+    checkup: Callable[[], Checkup]
+    alerts: list[Alert] = field(default_factory=list)
+    effects: list[Effect] = field(default_factory=list)
+    urgent: bool = False
+    moved: bool = False
+
+    def is_due(self, since: timedelta) -> bool:
+        """Tell whether it must be written now, `since` the last time."""
+        return self.urgent or (self.moved and since >= SOON)
+
+
+@dataclass(slots=True)
+class _Desk:
+    """An account's trades laid out, for one book and one version of the settings."""
+
+    account: Account
+    book: Book
+    watched: list[Watch]
+    table: ExitTable
+    unwatched: list[str]  # names of trades that no exit can see
+    positive: frozenset[str]  # symbols whose price is above 0, or none
+
+
+class ExitWatcher:
+    """Watches the exits of accounts. Safe to call from several threads."""
+
+    def __init__(self, standing: StandingOf) -> None:
+        self._standing = standing
+        self._desks: dict[str, _Desk] = {}
+        self._lock = threading.Lock()
+
+    def watch(
+        self,
+        account: Account,
+        book: Book,
+        positions: Sequence[Valued],
+        marks: Mapping[str, Mark],
+        rate: Rate,
+        greeks: AccountGreeks | None,
+        old: AccountExits,
+        now: datetime,
+        cause: str,
+        look: bool,
+    ) -> ExitNews:
+        """Return what the marks and the time do to an account's trades and strategies.
+
+        `look`: ask whether people have resumed stopped strategies, which costs a read for each.
+        """
+        with self._lock:
+            desk = self._desk(account, book, old, now)
+            seen = {
+                symbol: _seen(marks.get(symbol), symbol in desk.positive) for symbol in desk.table.symbols
+            }
+            changed, stale = desk.table.steps(seen, now)
+
+        def checkup() -> Checkup:
+            return examine(account, desk.watched, news.exits, positions, marks, greeks, now, cause)
+
+        news = ExitNews(old, checkup)
+        ids = (w.held.trade_id for w in desk.table.watched)
+        trades = {id_: old.trades[id_] for id_ in ids if id_ in old.trades}
+        for w, step in changed:
+            trades[w.held.trade_id] = step.state
+            _tell_trade(account.account, w, step, cause, now, news)
+        strategies = self._strategies(account, book, positions, marks, rate, old, now, cause, look, news)
+        unseen = {w.held.name for w in stale} if account.sessions.is_open(now) else set()
+        paused = tuple(sorted(unseen.union(desk.unwatched)))
+        told = paused_alert(account.account, paused, old.paused, cause, now)
+        news.alerts += [told] if told else []
+        kept = tuple(id_ for id_ in old.degraded if any(w.held.trade_id == id_ for w in desk.watched))
+        news.exits = AccountExits(trades, strategies, paused, kept)
+        news.moved = bool(changed) or len(trades) != len(old.trades) or strategies != dict(old.strategies)
+        return news
+
+    def _desk(self, account: Account, book: Book, old: AccountExits, now: datetime) -> _Desk:
+        desk = self._desks.get(account.account)
+        if desk is None or desk.book is not book or desk.account != account:
+            watched = watches(account, book.open_trades())
+            table = ExitTable([w for w in watched if not w.plan.is_empty], old.trades, now)
+            positive = frozenset(
+                p.instrument.symbol for p in book.open_positions() if p.instrument.kind is not Kind.OPTION
+            )
+            desk = self._desks[account.account] = _Desk(
+                account, book, watched, table, unwatched(account, book.open_trades()), positive
+            )
+        else:
+            desk.table.sync(old.trades, now)
+        return desk
+
+    def _strategies(
+        self,
+        account: Account,
+        book: Book,
+        positions: Sequence[Valued],
+        marks: Mapping[str, Mark],
+        rate: Rate,
+        old: AccountExits,
+        now: datetime,
+        cause: str,
+        look: bool,
+        news: ExitNews,
+    ) -> dict[str, StrategyState]:
+        """Return what is to be remembered of the strategies that have a rule on their MTM."""
+        result: dict[str, StrategyState] = {}
+        settings = {n: s for n, s in account.exits.strategies.items() if s.watches_mtm}
+        if not settings:
+            return result
+        session = account.sessions.session_of(now)
+        seen = {v.position.instrument.symbol for v in positions}
+        times = {symbol: marks[symbol].as_of for symbol in seen if symbol in marks}
+        for name, some in settings.items():
+            state = old.strategies.get(name, UNSEEN)
+            mtm = mtm_of(name, some, book, positions, times, rate)
+            if look and self._is_resumed(account.account, name, state):
+                state = resumed(state, mtm)
+            base = None
+            if state.session is None:
+                base = first_base(name, some, book, account.sessions.session_start(session), rate)
+            switch = plan_of(account.exits, name).auto_close
+            step = advance_strategy(some, state, mtm, base, session, now, switch)
+            result[name] = step.state
+            _tell_strategy(account, name, step, switch, cause, now, news)
+        return result
+
+    def _is_resumed(self, account: str, strategy: str, state: StrategyState) -> bool:
+        if state.stopped is None or state.stopped.advisory:
+            return False
+        standing = self._standing(strategy_scope(account, strategy))
+        since = standing.since
+        return standing.state is TradingState.ACTIVE and since is not None and since > state.stopped.at
+
+
+def _seen(mark: Mark | None, positive: bool) -> Seen:
+    if mark is None:
+        return Seen(float("nan"), float("-inf"))
+    price = mark.quote.mark
+    return Seen(price if price > 0 or not positive else float("nan"), mark.as_of.timestamp())
+
+
+def _tell_trade(account: str, w: Watch, step: Step, cause: str, now: datetime, news: ExitNews) -> None:
+    """Add what a trade's step asks for."""
+    held, found, asked = w.held, step.exit, step.state.asked
+    news.urgent = news.urgent or step.suspect or step.stuck or found is not None
+    if found is not None:
+        news.alerts.append(exit_alert(account, held, found, w.plan.auto_close, cause, now))
+        if w.plan.auto_close:
+            news.effects.append(close_trade(account, held, found, found.urgency == "urgent", cause, now))
+    elif step.stuck and asked is not None:
+        news.alerts.append(stuck_alert(account, held, asked, cause, now))
+        news.effects.append(close_trade(account, held, asked, True, cause, now))
+
+
+def _tell_strategy(
+    account: Account,
+    name: str,
+    step: StrategyStep,
+    auto_close: bool,
+    cause: str,
+    now: datetime,
+    news: ExitNews,
+) -> None:
+    """Add what a strategy's step asks for: all trades closed, and nothing new let through."""
+    owner, found, stopped = account.account, step.exit, step.state.stopped
+    news.urgent = news.urgent or step.suspect or step.stuck or found is not None
+    if found is not None:
+        news.alerts.append(strategy_alert(owner, name, account.currency, found, auto_close, cause, now))
+        if auto_close:
+            id_, body = stop_strategy(owner, name, found, cause)
+            news.effects.append(Effect(id_, CONTROLS_TOPIC, owner, body))
+            news.effects.append(close_strategy(owner, name, found.rule, found.reason, True, cause, now))
+    elif step.stuck and stopped is not None:
+        news.alerts.append(strategy_stuck_alert(owner, name, stopped, cause, now))
+        reason = "it has open trades although it is stopped"
+        news.effects.append(close_strategy(owner, name, stopped.rule, reason, True, cause, now))

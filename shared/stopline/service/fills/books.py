@@ -1,0 +1,171 @@
+"""Books in the store: the document, the fill log beside it, and the fills that changed since a cursor."""
+
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Any
+
+import orjson
+
+from stopline.ledger.book import Book
+from stopline.ledger.encoding import decode_book, encode_book
+from stopline.ledger.position import Position
+from stopline.model.fill import Fill
+from stopline.model.ids import digest
+from stopline.model.times import utc_text
+from stopline.model.wire import canonical, validate
+from stopline.ports import SERVER_TIME, Clock, Create, Data, Document, Path, Store, Where
+from stopline.service.documents.aggregate import Aggregates
+from stopline.service.documents.outbox import Relay
+
+BOOKS = "books"
+FILLS = "fills"
+_OVERLAP = timedelta(seconds=10)  # commits in flight may become visible behind the newest timestamp seen
+
+
+class BookCodec:
+    """A book as the fields of its document."""
+
+    collection = BOOKS
+
+    def encode(self, state: Book) -> Data:
+        return {
+            "account": state.account,
+            "state": encode_book(state),
+            "revision": state.revision,
+            "fills": state.fills,
+            "open_positions": state.count_open(),
+        }
+
+    def decode(self, data: Data) -> Book:
+        return decode_book(data["state"])
+
+
+def books(store: Store, relay: Relay, clock: Clock) -> Aggregates[Book]:
+    """Return access to all books."""
+    return Aggregates(store, relay, clock, BookCodec())
+
+
+def fill_path(key: str) -> Path:
+    """Return where a fill's document is: its key is a document id already."""
+    return Path(FILLS, key)
+
+
+def fill_create(fill: Fill, message_id: str) -> Create:
+    """Return the write that books a fill once for ever: idempotency record and audit log in one."""
+    data = {
+        "account": fill.account,
+        "broker": fill.broker,
+        "strategy": fill.strategy,
+        "symbol": fill.instrument.symbol,
+        "executed_at": fill.executed_at,
+        "fill": canonical(fill.model_dump(mode="json")).decode(),
+        "hash": fill.hash,
+        "message_id": message_id,
+        "booked_at": SERVER_TIME,
+    }
+    return Create(fill_path(fill.key), data)
+
+
+def read_fill(document: Document) -> Fill:
+    """Return the fill of a document of the fill log."""
+    return _decoded(document.data["fill"])
+
+
+@lru_cache(maxsize=8192)
+def _decoded(text: str) -> Fill:
+    """Return the fill of a text; remembered, because every late fill reads its position's log again."""
+    return validate(Fill, orjson.loads(text))
+
+
+class FillLog:
+    """Reads booked fills of one position, oldest first."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def since_flat(self, position: Position | None, late: Fill) -> list[Fill]:
+        """Return the fills since the position was last flat before a late one; all of them where that is not
+        known.
+        """
+        start = None
+        if position and position.cycle and late.order >= position.cycle:
+            start = position.cycle[0]
+        return self.of(late.account, late.strategy, late.instrument.symbol, start)
+
+    def find(self, key: str) -> Fill | None:
+        """Return a booked fill by its key, or None."""
+        document = self._store.get(fill_path(key))
+        return read_fill(document) if document else None
+
+    def of(self, account: str, strategy: str, symbol: str, since: datetime | None = None) -> list[Fill]:
+        """Return a position's fills executed at or after a moment."""
+        where = [
+            Where("account", "==", account),
+            Where("strategy", "==", strategy),
+            Where("symbol", "==", symbol),
+        ]
+        if since is not None:
+            where.append(Where("executed_at", ">=", since))
+        return [read_fill(document) for document in self._store.query(FILLS, where, ["executed_at"])]
+
+    def around(self, account: str, strategy: str, first: datetime, last: datetime) -> list[Fill]:
+        """Return the fills of a strategy's positions executed between two moments, both included."""
+        where = [
+            Where("account", "==", account),
+            Where("executed_at", ">=", first),
+            Where("executed_at", "<=", last),
+        ]
+        found = self._store.query(FILLS, where, ["executed_at"])
+        return [read_fill(document) for document in found if document.data["strategy"] == strategy]
+
+    def of_account(self, account: str, limit: int) -> list[Fill]:
+        """Return up to `limit` fills of an account, amendments too, in no order."""
+        found = self._store.query(FILLS, [Where("account", "==", account)], limit=limit)
+        return [read_fill(document) for document in found]
+
+
+class BookFeed:
+    """The books of all accounts in memory, kept current by asking only for those that changed."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._cursor: datetime | None = None
+        self._versions: dict[str, Any] = {}
+        self.books: dict[str, Book] = {}
+
+    def refresh(self) -> set[str]:
+        """Read what changed since the last time; return the accounts whose book is another now."""
+        where = [Where("changed_at", ">", self._cursor - _OVERLAP)] if self._cursor else []
+        changed = set()
+        for document in self._store.query(BOOKS, where, ["changed_at"]):
+            account = document.data["account"]
+            self._cursor = max(self._cursor or document.data["changed_at"], document.data["changed_at"])
+            if self._versions.get(account) == document.version:
+                continue
+            self._versions[account] = document.version
+            if account in self.books and self.books[account].revision == document.data["revision"]:
+                continue  # only its outbox was flushed
+            self.books[account] = decode_book(document.data["state"], whole=True)
+            changed.add(account)
+        return changed
+
+
+def describe_position(position: Position) -> dict[str, Any]:
+    """Return a position as plain data for people and rows."""
+    return {
+        "strategy": position.strategy,
+        "symbol": position.instrument.symbol,
+        "underlying": position.instrument.underlying,
+        "kind": position.instrument.kind.value,
+        "quantity": position.quantity,
+        "average_price": position.average_price,
+        "realised": position.realised,
+        "fees": position.fees,
+        "currency": position.instrument.currency,
+        "opened_at": utc_text(position.opened_at) if position.opened_at else None,
+    }
+
+
+def position_event_id(account: str, key: str, revision: int) -> str:
+    """Return the id of one position's row after one commit of its book."""
+    return digest("position", account, key, str(revision))

@@ -1,0 +1,90 @@
+"""Quarantine: what can never succeed is kept with its reason, told to a person, and acknowledged."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from stopline.model.errors import Rejected
+from stopline.model.ids import digest, document_id
+from stopline.model.messages import Alert, Effect, Severity
+from stopline.model.wire import canonical
+from stopline.ports import AlreadyExists, Clock, Create, Path, Store
+from stopline.service.documents.outbox import Relay, decode_outbox, outbox_fields
+
+COLLECTION = "quarantine"
+KEPT_BYTES = 64 * 1024
+ALERT_WINDOW_S = 600  # one alert a source and reason in this time; every message is kept all the same
+
+
+class Quarantine:
+    """Keeps refused input. Idempotent by (source, message id, item)."""
+
+    def __init__(self, store: Store, relay: Relay, clock: Clock) -> None:
+        self._store = store
+        self._relay = relay
+        self._clock = clock
+
+    def keep(
+        self,
+        source: str,
+        message_id: str,
+        raw: bytes,
+        refused: Rejected,
+        item: int = 0,
+        attributes: Mapping[str, str] | None = None,
+        severity: Severity = Severity.WARNING,
+    ) -> None:
+        """Keep one refused message, or item `item` of it, and tell the operator. Raises Unavailable: then do
+        not acknowledge.
+        """
+        now = self._clock.now()
+        path = Path(COLLECTION, document_id(source, digest(message_id), str(item)))
+        effects: tuple[Effect, ...] = (self._alert(source, refused, severity, now),)
+        data = {
+            "source": source,
+            "message_id": message_id[:200],
+            "item": item,
+            "reason": refused.reason,
+            "detail": refused.detail[:1000],
+            "raw": base64.b64encode(raw[:KEPT_BYTES]).decode(),
+            "bytes": len(raw),
+            "attributes": canonical(
+                {k[:100]: v[:500] for k, v in sorted((attributes or {}).items())[:50]}
+            ).decode(),
+            "kept_at": now,
+            "status": "open",
+            **outbox_fields(effects, now),
+        }
+        try:
+            self._store.commit([Create(path, data)])
+        except AlreadyExists:
+            effects = self._due(path)
+        self._relay.publish(effects)
+
+    def _due(self, path: Path) -> tuple[Effect, ...]:
+        document = self._store.get(path)
+        return decode_outbox(document.data) if document else ()
+
+    def _alert(self, source: str, refused: Rejected, severity: Severity, now: datetime) -> Effect:
+        window = int(now.timestamp()) // ALERT_WINDOW_S
+        id_ = digest("quarantine", source, refused.reason, str(window))
+        alert = Alert(
+            alert_id=id_,
+            kind="quarantine",
+            object=f"{source} {refused.reason}",
+            severity=severity,
+            summary=f"A message on {source} was refused and kept: {printable(refused.detail)}"[:500],
+            action="Nothing was booked from it. Look with `stopline quarantine list`.",
+            raised_at=now,
+        )
+        return Effect(id_, "alerts", "", alert.model_dump(mode="json"))
+
+
+def printable(text: str) -> str:
+    """Return text on one line with everything unprintable written as its escape."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def count_open(store: Store, sources: Sequence[str]) -> int:
+    """Return how many messages of some sources are in quarantine."""
+    return sum(1 for document in store.query(COLLECTION) if document.data["source"] in sources)

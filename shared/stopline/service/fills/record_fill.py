@@ -1,0 +1,353 @@
+"""Book fills: exactly once, in any order of arrival, with their effects in the same commit."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from functools import partial
+
+from stopline.ledger.amend import is_amendment
+from stopline.ledger.book import Book
+from stopline.ledger.days import Day
+from stopline.ledger.position import Position
+from stopline.ledger.position_table import PositionTable
+from stopline.ledger.recall import Recall
+from stopline.model.account import Account
+from stopline.model.decimals import decimal_text
+from stopline.model.errors import Rejected, Transient
+from stopline.model.fill import Fill, FillKind
+from stopline.model.ids import digest, document_id
+from stopline.model.increments import increments_of, off_step
+from stopline.model.messages import Alert, Effect, HistoryRow, Sweep, SweepKind
+from stopline.model.times import utc_text
+from stopline.ports import SERVER_TIME, Clock, Path, Put, Store
+from stopline.service.accounts.reader import AccountReader
+from stopline.service.audit.journal import journal_effect
+from stopline.service.documents.aggregate import Aggregates, Change
+from stopline.service.documents.batching import Batcher
+from stopline.service.fills.adjustments import adjustment_rows
+from stopline.service.fills.book_size import check_size
+from stopline.service.fills.books import (
+    FillLog,
+    describe_position,
+    fill_create,
+    fill_path,
+    position_event_id,
+)
+from stopline.service.history.rows import audit_row, fill_row, history_effect, table_row
+from stopline.service.history.trade_rows import trade_rows
+
+MAX_AGE = timedelta(days=45)
+MAX_AHEAD = timedelta(seconds=60)
+CLOSED_BY_EXPIRY = {FillKind.TRADE, FillKind.LIQUIDATION}  # brokers tell assignments on the morning after
+MAX_FILLS = 200  # in one message; with the book they fit in one commit
+
+
+class Result(StrEnum):
+    APPLIED = "applied"
+    DUPLICATE = "duplicate"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one fill. A refused one carries why, and must be quarantined by the caller."""
+
+    fill: Fill
+    result: Result
+    refused: Rejected | None = None
+
+
+class FillRecorder:
+    """Books fills of any accounts. Safe to call from several threads and instances at once."""
+
+    def __init__(self, store: Store, clock: Clock, accounts: AccountReader, books: Aggregates[Book]) -> None:
+        self._store = store
+        self._clock = clock
+        self._accounts = accounts
+        self._books = books
+        self._log = FillLog(store)
+        self._batcher: Batcher[_Request] = Batcher(self._book, _join)
+
+    def record(self, fills: Sequence[Fill], message_id: str) -> list[Outcome]:
+        """Book the fills of one message; return what became of each, in their order.
+
+        Raises Unavailable, Contended or Unpublished: some of the message may be booked; let it come again.
+        """
+        outcomes: dict[int, Outcome] = {}
+        by_account: dict[str, list[tuple[int, Fill]]] = {}
+        for index, fill in enumerate(fills):
+            by_account.setdefault(fill.account, []).append((index, fill))
+        trouble: Transient | None = None
+        for name, indexed in by_account.items():
+            try:
+                outcomes |= self._record_account(self._accounts.require(name), indexed, message_id)
+            except Rejected as refused:
+                outcomes |= {i: Outcome(fill, Result.REFUSED, refused) for i, fill in indexed}
+            except Transient as problem:  # one account's trouble does not hold up the others of the message
+                trouble = problem
+        if trouble is not None:
+            raise trouble
+        return [outcomes[index] for index in range(len(fills))]
+
+    def _record_account(
+        self, account: Account, indexed: list[tuple[int, Fill]], message_id: str
+    ) -> dict[int, Outcome]:
+        outcomes: dict[int, Outcome] = {}
+        first: dict[str, tuple[int, Fill]] = {}
+        twins: list[tuple[int, Fill]] = []
+        repeated: list[tuple[int, Fill]] = []
+        now = self._clock.now()
+        for index, fill in indexed:
+            refused = check_fill(fill, account, now)
+            if refused:
+                outcomes[index] = Outcome(fill, Result.REFUSED, refused)
+            elif fill.key in first:
+                twins.append((index, fill))
+            else:
+                first[fill.key] = (index, fill)
+        if first:
+            request = _Request(account, message_id, now, {key: fill for key, (_, fill) in first.items()})
+            self._batcher.run(account.account, request)
+            outcomes |= {index: request.outcomes[key] for key, (index, _) in first.items()}
+            repeated = [first[key] for key in first if key in request.repeated]
+        for index, fill in twins:
+            same = fill.hash == first[fill.key][1].hash
+            outcomes[index] = Outcome(fill, Result.DUPLICATE) if same else _conflicting(fill)
+        again = [(index, fill) for index, fill in twins if outcomes[index].result is Result.DUPLICATE]
+        self._note_duplicates([*repeated, *again], message_id)
+        return outcomes
+
+    def _book(self, requests: list["_Request"]) -> None:
+        """Book what several messages bring for one account in one commit."""
+        booking = _Booking(self._store, self._log, requests)
+        self._books.change(requests[0].account.account, booking.decide)
+        for request in requests:
+            request.outcomes = {key: booking.outcomes[key] for key in request.fills}
+            request.repeated = booking.repeated & request.fills.keys()
+
+    def _note_duplicates(self, repeated: Sequence[tuple[int, Fill]], message_id: str) -> None:
+        """Record which items of which messages carried a fill again: the conservation line counts them.
+
+        The same message again writes the same notes; a redelivery is not a duplicate.
+        """
+        notes = [
+            Put(
+                Path("duplicates", document_id(fill.key, digest(message_id), str(index))),
+                {
+                    "fill": fill.key,
+                    "account": fill.account,
+                    "message_id": message_id,
+                    "noted_at": SERVER_TIME,
+                },
+            )
+            for index, fill in repeated
+        ]
+        if notes:
+            self._store.commit(notes)
+
+
+@dataclass(slots=True)
+class _Request:
+    """One message's fills of one account, each key once; and what became of them."""
+
+    account: Account
+    message_id: str
+    now: datetime
+    fills: dict[str, Fill]
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    repeated: set[str] = field(default_factory=set)  # keys of fills that another message booked
+
+
+def _join(requests: list[_Request], request: _Request) -> bool:
+    """Tell whether one more message fits into the commit: within its size, and with no fill in it already."""
+    known = {key for other in requests for key in other.fills}
+    return len(known) + len(request.fills) <= MAX_FILLS and known.isdisjoint(request.fills)
+
+
+class _Booking:
+    """The decision about fills of one account, repeated until its commit stands."""
+
+    def __init__(self, store: Store, log: FillLog, requests: list[_Request]) -> None:
+        self._store = store
+        self._log = log
+        self._account = requests[-1].account
+        self._now = max(request.now for request in requests)
+        self._fills = [fill for request in requests for fill in request.fills.values()]
+        self._message_ids = {key: request.message_id for request in requests for key in request.fills}
+        self.outcomes: dict[str, Outcome] = {}
+        self.repeated: set[str] = set()
+        self._recall = Recall()
+
+    def decide(self, book: Book | None, attempt: int) -> Change[Book] | None:
+        """Book what is not booked yet. The fill log is asked first only where that is needed anyway."""
+        book = book or Book(self._account.account, method=self._account.method)
+        self.outcomes, self.repeated = {}, set()
+        new = self._fills
+        if attempt > 0 or any(is_amendment(fill) or book.is_late(fill, self._now) for fill in new):
+            new = self._unbooked()
+        before = book
+        booked, book, alert = self._fitting(before, new)
+        if not booked:
+            return None
+        creates = [fill_create(fill, self._message_ids[fill.key]) for fill in booked]
+        effects = self._effects(before, book, booked)
+        if alert is not None:
+            effects.append(Effect(alert.alert_id, "alerts", book.account, alert.model_dump(mode="json")))
+        return Change(book.pruned(self._now), effects, creates)
+
+    def _fitting(self, before: Book, fills: list[Fill]) -> tuple[list[Fill], Book, Alert | None]:
+        """Fold the fills that the book has room for; what opens lots in a full one is refused."""
+        booked, book = self._apply(before, fills)
+        if not booked:
+            return booked, book, None
+        try:
+            return booked, book, check_size(before, book.pruned(self._now), _cause(booked), self._now)
+        except Rejected as refused:
+            grown = {key for key in book.positions if book.count_lots(key) > before.count_lots(key)}
+            out = {fill.key for fill in booked if fill.position_key in grown} or {fill.key for fill in booked}
+            self.outcomes |= {f.key: Outcome(f, Result.REFUSED, refused) for f in booked if f.key in out}
+            return self._fitting(before, [fill for fill in booked if fill.key not in out])
+
+    def _unbooked(self) -> list[Fill]:
+        """Return the fills that the log does not have; note duplicates and refuse conflicting ones."""
+        new = []
+        documents = self._store.get_all([fill_path(fill.key) for fill in self._fills])
+        for fill, document in zip(self._fills, documents, strict=True):
+            if document is None:
+                new.append(fill)
+            elif document.data["hash"] != fill.hash:
+                self.outcomes[fill.key] = _conflicting(fill)
+            else:
+                self.outcomes[fill.key] = Outcome(fill, Result.DUPLICATE)
+                if document.data["message_id"] != self._message_ids[fill.key]:
+                    self.repeated.add(fill.key)
+        return new
+
+    def _apply(self, book: Book, fills: list[Fill]) -> tuple[list[Fill], Book]:
+        """Fold the fills position by position, so that one that is refused does not hold up the others."""
+        booked: dict[str, Fill] = {}
+        groups: dict[str, list[Fill]] = {}
+        for fill in fills:
+            groups.setdefault(fill.position_key, []).append(fill)
+        revision = book.revision
+
+        def find(key: str) -> Fill | None:
+            return booked.get(key) or self._log.find(key)
+
+        def log(position: Position | None, late: Fill) -> list[Fill]:
+            """Return what the log has, and what goes into it by this very commit."""
+            home = late.position_key
+            here = [f for f in booked.values() if f.position_key == home]
+            return [*self._log.since_flat(position, late), *here]
+
+        self._recall = Recall(partial(self._log.around, self._account.account))
+        for group in groups.values():
+            try:
+                book = book.with_fills(
+                    group,
+                    self._account.sessions.session_of,
+                    log,
+                    self._now,
+                    find,
+                    self._recall,
+                )
+            except Rejected as refused:
+                self.outcomes |= {fill.key: Outcome(fill, Result.REFUSED, refused) for fill in group}
+                continue
+            booked.update({fill.key: fill for fill in group})
+            self.outcomes |= {fill.key: Outcome(fill, Result.APPLIED) for fill in group}
+        return list(booked.values()), book.at_revision(revision + 1)
+
+    def _effects(self, before: Book, book: Book, booked: list[Fill]) -> list[Effect]:
+        account = self._account.account
+        session_of = self._account.sessions.session_of
+        rows: list[HistoryRow] = [fill_row(fill, session_of(fill.executed_at)) for fill in booked]
+        changed = PositionTable.of(book.positions).changed_since(before.positions)
+        rows += [self._position_row(book, key) for key in changed]
+        rows += self._restatements(before, book)
+        adjusted = adjustment_rows(booked, self._now)
+        sweep = Sweep(kind=SweepKind.ACCOUNT, account=account)
+        trades = trade_rows(before, book, self._recall.stood)
+        return [
+            history_effect(account, rows),
+            *(history_effect(account, some) for some in (trades[:500], trades[500:]) if some),
+            *([journal_effect(account, adjusted)] if adjusted else []),
+            Effect(digest("sweep", _cause(booked)), "sweeps", account, sweep.model_dump(mode="json")),
+        ]
+
+    def _restatements(self, before: Book, book: Book) -> list[HistoryRow]:
+        """Return an audit row for each day and currency that was over and has other numbers now."""
+        today = self._account.sessions.session_of(self._now)
+        rows = []
+        for session, currency in sorted(before.days.keys() | book.days.keys()):
+            was, now = before.day(session, currency), book.day(session, currency)
+            if session >= today or was.money == now.money or (session, currency) not in book.days:
+                continue
+            detail = {"session": session.isoformat(), "currency": currency}
+            event_id = digest("restated", book.account, *detail.values(), str(book.revision))
+            rows.append(
+                audit_row(
+                    event_id=event_id,
+                    scope=f"account:{book.account}",
+                    event="day_restated",
+                    actor="fills",
+                    reason="a fill, fee, correction or bust came after the day was over",
+                    at=self._now,
+                    detail={**detail, "before": _day_facts(was), "after": _day_facts(now)},
+                )
+            )
+        return rows
+
+    def _position_row(self, book: Book, key: str) -> HistoryRow:
+        position = book.positions[key]
+        facts = describe_position(position)
+        opened_at = facts.pop("opened_at")
+        row = {"account": book.account, **facts, "as_of": self._now, "book_revision": book.revision}
+        event_id = position_event_id(book.account, key, book.revision)
+        return table_row("positions", event_id, row, {"opened_at": opened_at, "lots": len(position.lots)})
+
+
+def check_fill(fill: Fill, account: Account, now: datetime) -> Rejected | None:
+    """Say why a fill cannot be booked in an account, or None."""
+    if fill.broker not in account.brokers:
+        return Rejected(
+            "UNKNOWN_BROKER", f"fill {fill.key}: broker {fill.broker!r} is not one of the account's"
+        )
+    if fill.executed_at > now + MAX_AHEAD:
+        return Rejected(
+            "IN_THE_FUTURE",
+            f"fill {fill.key}: executed at {utc_text(fill.executed_at)}, now is {utc_text(now)}",
+        )
+    if fill.executed_at < now - MAX_AGE:
+        return Rejected(
+            "TOO_OLD", f"fill {fill.key}: executed at {utc_text(fill.executed_at)}, more than 45 days ago"
+        )
+    expiry = fill.instrument.expiry
+    if (
+        fill.kind in CLOSED_BY_EXPIRY
+        and expiry is not None
+        and account.sessions.session_of(fill.executed_at) > expiry
+    ):
+        return Rejected(
+            "EXPIRED", f"fill {fill.key}: {fill.instrument.symbol} expired on {expiry.isoformat()}"
+        )
+    fault = off_step(fill, increments_of(account.increments, fill.instrument))
+    return Rejected("OFF_STEP", f"fill {fill.key}: {fault}") if fault else None
+
+
+def _cause(booked: Sequence[Fill]) -> str:
+    return digest("fills", *(fill.key for fill in booked))
+
+
+def _day_facts(day: Day) -> dict[str, str]:
+    names = ("realised", "fees", "income", "flow", "net")
+    return {name: decimal_text(getattr(day, name)) for name in names}
+
+
+def _conflicting(fill: Fill) -> Outcome:
+    refused = Rejected(
+        "CONFLICTING_DUPLICATE",
+        f"fill {fill.key} is booked with other content: the first one stands, nothing was changed",
+    )
+    return Outcome(fill, Result.REFUSED, refused)

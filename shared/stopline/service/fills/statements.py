@@ -1,0 +1,97 @@
+"""Broker statements: the newest of each broker is kept, and has the account compared at once."""
+
+from datetime import timedelta
+
+import orjson
+
+from stopline.model.errors import Rejected
+from stopline.model.ids import digest
+from stopline.model.messages import Effect, Sweep, SweepKind
+from stopline.model.statement import Statement
+from stopline.model.times import utc_text
+from stopline.model.wire import canonical, content_hash, validate
+from stopline.ports import Clock, Data, Store
+from stopline.service.accounts.reader import AccountReader
+from stopline.service.documents.aggregate import Aggregates, Change
+from stopline.service.documents.outbox import Relay
+
+COLLECTION = "statements"
+MAX_AHEAD = timedelta(seconds=60)
+
+
+class StatementCodec:
+    """The newest statement of one account and broker as the fields of its document."""
+
+    collection = COLLECTION
+
+    def encode(self, state: Statement) -> Data:
+        return {
+            "account": state.account,
+            "broker": state.broker,
+            "as_of": state.as_of,
+            "complete": state.complete,
+            "state": canonical(state.model_dump(mode="json")).decode(),
+        }
+
+    def decode(self, data: Data) -> Statement:
+        return validate(Statement, orjson.loads(data["state"]))
+
+
+def statements(store: Store, relay: Relay, clock: Clock) -> Aggregates[Statement]:
+    """Return access to the newest statements, by `statement_name`."""
+    return Aggregates(store, relay, clock, StatementCodec())
+
+
+def statement_name(account: str, broker: str) -> str:
+    """Return the name of a statement's document. Neither part can hold a point."""
+    return f"{account}.{broker}"
+
+
+class StatementRecorder:
+    """Keeps statements. The function `fills` is their only writer."""
+
+    def __init__(self, clock: Clock, accounts: AccountReader, documents: Aggregates[Statement]) -> None:
+        self._clock = clock
+        self._accounts = accounts
+        self._documents = documents
+
+    def record(self, statement: Statement) -> bool:
+        """Keep a statement and have its account compared; False when it is not newer than what is kept.
+
+        Raises Rejected when it cannot be of this account.
+        """
+        account = self._accounts.require(statement.account)
+        if statement.broker not in account.brokers:
+            raise Rejected(
+                "UNKNOWN_BROKER",
+                f"statement {statement.statement_id}: broker {statement.broker!r} is not one of the account's",
+            )
+        now = self._clock.now()
+        if statement.as_of > now + MAX_AHEAD:
+            raise Rejected(
+                "IN_THE_FUTURE",
+                f"statement {statement.statement_id}: as of {utc_text(statement.as_of)}, now is {utc_text(now)}",
+            )
+        is_new = False
+
+        def decide(before: Statement | None, attempt: int) -> Change[Statement] | None:
+            nonlocal is_new
+            is_new = before is None or statement.as_of > before.as_of
+            kept = _with_orders(statement, before)
+            return Change(kept, [_compare_effect(statement)]) if is_new else None
+
+        self._documents.change(statement_name(statement.account, statement.broker), decide)
+        return is_new
+
+
+def _with_orders(statement: Statement, before: Statement | None) -> Statement:
+    """Return a statement that tells no working orders with those that were told last, and when."""
+    if statement.working is not None or before is None or before.working is None:
+        return statement
+    return statement.model_copy(update={"working": before.working, "working_as_of": before.orders_at})
+
+
+def _compare_effect(statement: Statement) -> Effect:
+    cause = content_hash(statement.model_dump(mode="json"))
+    sweep = Sweep(kind=SweepKind.RECONCILE, account=statement.account)
+    return Effect(digest("statement", cause), "sweeps", statement.account, sweep.model_dump(mode="json"))

@@ -1,0 +1,1 @@
+"""What goes into BigQuery, and what is worked out from it."""

@@ -1,0 +1,1 @@
+"""The sweep's measures: VaR, stress, correlation, market condition."""

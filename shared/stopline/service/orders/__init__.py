@@ -1,0 +1,1 @@
+"""Orders checked and sized before they are sent."""

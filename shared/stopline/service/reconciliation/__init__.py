@@ -1,0 +1,1 @@
+"""Books against brokers, and against their own fills."""

@@ -1,0 +1,1 @@
+"""The risk report, as data and as a page."""

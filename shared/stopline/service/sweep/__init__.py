@@ -1,0 +1,1 @@
+"""The scheduled round, and what it looks for."""

@@ -1,0 +1,246 @@
+"""The scheduled round: flush outboxes, re-evaluate accounts, go on with closings, and show that Stopline
+lives.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from stopline.model.errors import Rejected, Transient
+from stopline.model.ids import digest, document_id
+from stopline.model.messages import Alert, Effect, Severity, Sweep, SweepKind
+from stopline.model.scopes import scope_account
+from stopline.model.times import utc_text
+from stopline.ports import Beacon, Bus, Clock, Conflict, Document, Path, Put, Store, Update, Where
+from stopline.service.accounts.reader import AccountReader
+from stopline.service.alerting.desk import publish_checks
+from stopline.service.alerting.undelivered import republish_due
+from stopline.service.closing.close_book import Closer
+from stopline.service.documents.outbox import Relay, decode_outbox, outbox_fields
+from stopline.service.history.end_session import SessionEnder
+from stopline.service.measuring.measure_risk import RiskMeasurer
+from stopline.service.prices.mark_prices import Desk, PriceMarker
+from stopline.service.reconciliation.reconcile import Reconciler
+from stopline.service.sweep.heartbeat import HEARTBEAT, unwatched_after, unwatched_text
+from stopline.service.sweep.watch_activity import ActivityWatch
+from stopline.service.sweep.watch_health import HealthWatch
+from stopline.service.sweep.watchdog import Watchdog
+from stopline.service.trading.cancel_orders import OrderCanceller
+from stopline.service.trading.controls import TradingStates
+
+log = logging.getLogger("stopline")
+
+OUTBOX_COLLECTIONS = (
+    "books",
+    "risk",
+    "controls",
+    "closings",
+    "accounts",
+    "alerts",
+    "quarantine",
+    "heartbeats",
+    "sessions",
+    "incidents",
+    "statements",
+    "reconciliations",
+    "health",
+    "activity",
+    "journals",
+)
+OUTBOX_AGE = timedelta(seconds=30)
+
+
+class Sweeper:
+    """Runs sweeps. Every step is safe to repeat, so one that comes twice or dies half way does no harm."""
+
+    def __init__(
+        self,
+        store: Store,
+        bus: Bus,
+        relay: Relay,
+        clock: Clock,
+        accounts: AccountReader,
+        desk: Desk,
+        marker: PriceMarker,
+        closer: Closer,
+        ender: SessionEnder,
+        trading: TradingStates,
+        canceller: OrderCanceller,
+        watchdog: Watchdog,
+        reconciler: Reconciler,
+        measurer: RiskMeasurer,
+        health: HealthWatch,
+        activity: ActivityWatch,
+        beacon: Beacon | None = None,
+    ) -> None:
+        self._store = store
+        self._bus = bus
+        self._relay = relay
+        self._clock = clock
+        self._accounts = accounts
+        self._desk = desk
+        self._marker = marker
+        self._closer = closer
+        self._ender = ender
+        self._trading = trading
+        self._canceller = canceller
+        self._watchdog = watchdog
+        self._beacon = beacon
+        self._reconciler = reconciler
+        self._measurer = measurer
+        self._health = health
+        self._activity = activity
+
+    def run(self, sweep: Sweep, scheduled_at: datetime, message_id: str) -> None:
+        """Run one sweep. Raises Transient when a part could not be done: the rest was done, the whole comes
+        again.
+        """
+        now = self._clock.now()
+        if sweep.kind is SweepKind.ACCOUNT:
+            if sweep.account:
+                self._account(sweep.account, now, digest("after", message_id))
+            return
+        if sweep.account:  # a statement of it came
+            self._raise([self._reconciler.run(sweep, ())])
+            self._closer.advance(sweep.account)  # the statement may prove or deny what was closed
+            return
+        faults: list[str | None] = []
+        failed = self.flush(now)  # by account; of none: the round's own
+        evaluated = self._evaluate_all(now, digest("sweep", sweep.kind.value, utc_text(scheduled_at)))
+        failed = _joined(failed, evaluated)
+        faults.append(failed.pop("", None))
+        if sweep.kind in (SweepKind.SESSION_CLOSE, SweepKind.END_OF_DAY):
+            self._ender.close(now)
+        if sweep.kind is SweepKind.END_OF_DAY:
+            self._ender.build_factors()
+        faults.append(self._reconciler.run(sweep, self._desk.accounts.values()))
+        beat = self._store.get(HEARTBEAT)
+        unwatched = unwatched_after(beat, failed)
+        faults.append(self._look(sweep, now, beat, unwatched))
+        republish_due(self._store, self._bus, self._clock, self._accounts)
+        publish_checks(self._store, self._bus, self._clock)
+        problems = [f"{name}: {problem}" for name, problem in failed.items()]
+        if any(faults):
+            self._raise([*problems, *faults])
+        self._beat(sweep, now, unwatched)
+        self._raise(problems)
+        if self._beacon and sweep.kind is SweepKind.RISK:
+            self._beacon.beat(ok=True)
+
+    def flush(self, now: datetime) -> dict[str, str]:
+        """Publish and empty every outbox that is older than it may be; return what could not be done, by account (empty:
+        of none).
+        """
+        failed: dict[str, str] = {}
+        for collection in OUTBOX_COLLECTIONS:
+            failed = _joined(failed, self._flush(collection, now))
+        return failed
+
+    def _raise(self, faults: Sequence[str | None]) -> None:
+        """Fail where a part of the round has failed, and show it outside."""
+        problems = [fault for fault in faults if fault]
+        if problems:
+            if self._beacon:
+                self._beacon.beat(ok=False)
+            raise Transient("; ".join(problems)[:1000])
+
+    def _look(
+        self, sweep: Sweep, now: datetime, beat: Document | None, unwatched: Mapping[str, datetime]
+    ) -> str | None:
+        """Look for what is silent."""
+        if sweep.kind is not SweepKind.RISK:
+            return None
+        try:
+            self._watchdog.sweep_is_back(beat.data["at"] if beat else None, now)
+            self._watchdog.look(self._desk, now, unwatched)
+        except Transient as problem:
+            return f"watchdog: {problem}"
+        return None
+
+    def _account(self, name: str, now: datetime, cause: str) -> None:
+        """Look at an account of which fills or a report came; one whose book is valued already was looked at."""
+        self._desk.refresh()
+        self._marker.value_new(name, now, cause)
+        self._closer.advance(name)
+
+    def _evaluate_all(self, now: datetime, cause: str) -> dict[str, str]:
+        self._desk.refresh()
+        self._trading.lapse_due()
+        failed: dict[str, str] = {}
+        for name in sorted({*self._desk.accounts, *self._trading.halted_accounts()}):
+            try:
+                if name in self._desk.accounts:
+                    self._marker.evaluate({name}, now, cause, force=True)
+                self._closer.advance(name)
+                self._canceller.advance(name, just_read=True)
+                if name in self._desk.accounts:
+                    self._measurer.measure(name, now, cause)
+            except Transient as problem:  # one account's trouble must not keep the others from being watched
+                failed[name] = str(problem)
+            except Exception as problem:
+                log.exception("sweep: an account cannot be evaluated", extra={"account": name})
+                failed[name] = f"{type(problem).__name__}: {problem}"
+        failed = _joined(failed, self._health.check(self._desk.accounts, now, cause))
+        return _joined(failed, self._activity.check(self._desk, now, cause))
+
+    def _flush(self, collection: str, now: datetime) -> dict[str, str]:
+        """Publish outboxes that are older than they may be, and empty them by the version that was read."""
+        failed: dict[str, str] = {}
+        where = [Where("outbox_at", "<=", now - OUTBOX_AGE)]
+        for document in self._store.query(collection, where, ["outbox_at"], limit=200):
+            try:
+                self._relay.publish(decode_outbox(document.data))
+                self._store.commit([Update(document.path, outbox_fields((), now), document.version)])
+            except Conflict:
+                continue  # its writer was here: it takes care of the rest
+            except (
+                Transient,
+                Rejected,
+            ) as problem:  # one document's trouble must not keep the others waiting
+                failed[_account_of(document)] = f"{document.path}: {problem}"
+        return failed
+
+    def _beat(self, sweep: Sweep, now: datetime, unwatched: Mapping[str, datetime]) -> None:
+        """Record that the sweep got to its end; at the end of the day tell people that all is well."""
+        effects: tuple[Effect, ...] = ()
+        if sweep.kind is SweepKind.END_OF_DAY and not unwatched:
+            effects = (self._all_is_well(now),)
+        data = {
+            "kind": sweep.kind.value,
+            "at": now,
+            "accounts": len(self._desk.accounts),
+            "unwatched": unwatched_text(unwatched),
+            **outbox_fields(effects, now),
+        }
+        path = (
+            HEARTBEAT if sweep.kind is SweepKind.RISK else Path("heartbeats", document_id(sweep.kind.value))
+        )
+        self._store.commit([Put(path, data)])
+        self._relay.publish(effects)
+
+    def _all_is_well(self, now: datetime) -> Effect:
+        id_ = digest("heartbeat", now.date().isoformat())
+        alert = Alert(
+            alert_id=id_,
+            kind="heartbeat",
+            object="stopline",
+            severity=Severity.INFO,
+            summary=f"Stopline is running, accounts watched: {len(self._desk.accounts)}",
+            raised_at=now,
+        )
+        return Effect(id_, "alerts", "", alert.model_dump(mode="json"))
+
+
+def _account_of(document: Document) -> str:
+    """Return whose document it is; empty where it is nobody's."""
+    if document.path.collection == "accounts":
+        return document.path.id
+    return str(document.data.get("account") or "") or scope_account(str(document.data.get("scope") or ""))
+
+
+def _joined(failed: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:
+    """Return what failed by account, with all that is told of each."""
+    return {
+        name: "; ".join(text for text in (failed.get(name), more.get(name)) if text)
+        for name in (*failed, *(name for name in more if name not in failed))
+    }

@@ -1,0 +1,204 @@
+"""Watch accounts for unusual activity: one query a sweep for the fills of the last minutes, alerts, and the breaker."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import orjson
+
+from stopline.model.account import Account
+from stopline.model.decimals import decimal_text
+from stopline.model.errors import Transient
+from stopline.model.fill import FillKind
+from stopline.model.ids import digest
+from stopline.model.instrument import Kind
+from stopline.model.messages import Alert, Effect, Figure, Severity
+from stopline.model.times import utc_text
+from stopline.ports import Clock, Data, Store, Where
+from stopline.risk.border import to_decimal
+from stopline.rules.trading.breakers import ACTIVITY_BREAKER, Tripped, advance
+from stopline.rules.watching.activity import Execution, Finding, Usual, findings, usual_after
+from stopline.service.documents.aggregate import Aggregates, Change
+from stopline.service.documents.outbox import Relay
+from stopline.service.evaluation.risk_state import RiskState, decode_breakers, encode_breakers
+from stopline.service.fills.books import FILLS, read_fill
+from stopline.service.prices.mark_prices import Desk
+from stopline.service.prices.marks import Mark
+from stopline.service.trading.breaker_effects import breaker_effects
+
+WINDOW = timedelta(seconds=150)  # two rounds of the sweep and a half: no minute is missed
+MOST = 5000  # fills of all accounts in one look
+GROUPS = 50  # of which an account's usual size is known
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """What is known of an account's activity: usual sizes, and what is unusual since when."""
+
+    account: str
+    usual: Usual = field(default_factory=dict)
+    standing: Mapping[str, datetime] = field(default_factory=dict)
+    breakers: Mapping[str, Tripped] = field(default_factory=dict)
+    revision: int = 0
+
+
+class ActivityCodec:
+    """Activity as the fields of its document."""
+
+    collection = "activity"
+
+    def encode(self, state: Activity) -> Data:
+        body = {
+            "usual": {g: [[k, decimal_text(q)] for k, q in known] for g, known in state.usual.items()},
+            "standing": {name: utc_text(since) for name, since in sorted(state.standing.items())},
+            "breakers": encode_breakers(state.breakers),
+            "revision": state.revision,
+        }
+        return {
+            "account": state.account,
+            "is_unusual": bool(state.standing),
+            "state": orjson.dumps(body).decode(),
+        }
+
+    def decode(self, data: Data) -> Activity:
+        body = orjson.loads(data["state"])
+        usual = {
+            group: [(key, Decimal(text)) for key, text in known] for group, known in body["usual"].items()
+        }
+        standing = {n: datetime.fromisoformat(t).astimezone(UTC) for n, t in body["standing"].items()}
+        return Activity(data["account"], usual, standing, decode_breakers(body["breakers"]), body["revision"])
+
+
+class ActivityWatch:
+    """Looks once a sweep. `activity/{account}` is written when sizes are learned, or something begins or ends."""
+
+    def __init__(self, store: Store, relay: Relay, clock: Clock, risk: Aggregates[RiskState]) -> None:
+        self._store = store
+        self._documents = Aggregates(store, relay, clock, ActivityCodec())
+        self._risk = risk
+        self._revisions: dict[str, int] = {}  # of the books when we last looked
+
+    def check(self, desk: Desk, now: datetime, cause: str) -> dict[str, str]:
+        """Look at every account; return what could not be done, by account: it is looked at again."""
+        unusual = {d.data["account"] for d in self._documents.query([Where("is_unusual", "==", True)])}
+        revisions = {name: book.revision for name, book in desk.books.items()}
+        traded = unusual or revisions != self._revisions
+        executions = self._executions(desk, now) if traded else {}
+        failed: dict[str, str] = {}
+        for name, account in sorted(desk.accounts.items()):
+            risk = self._risk.peek(name)
+            samples = risk.track.recent if risk else ()
+            seen = executions.get(name, [])
+            if not (seen or name in unusual or findings((), {}, samples, account.capital, account.activity)):
+                continue
+            try:
+                self._look(account, seen, samples, now, cause)
+            except Transient as problem:
+                failed[name] = str(problem)
+        if not failed:
+            self._revisions = revisions
+        return failed
+
+    def _look(
+        self,
+        account: Account,
+        seen: Sequence[Execution],
+        samples: Sequence[tuple[datetime, Decimal]],
+        now: datetime,
+        cause: str,
+    ) -> None:
+        name, settings = account.account, account.activity
+
+        def decide(activity: Activity | None, attempt: int) -> Change[Activity] | None:
+            before = activity or Activity(name)
+            usual = dict(list(usual_after(before.usual, seen).items())[-GROUPS:])
+            found = {f.detector: f for f in findings(seen, usual, samples, account.capital, settings)}
+            standing: dict[str, datetime] = {d: before.standing.get(d, now) for d in found}
+            stops = Decimal(sum(detector in settings.pauses for detector in found))
+            breakers, moves = advance(
+                [ACTIVITY_BREAKER], account.trading, before.breakers, {"unusual": stops}, now
+            )
+            after = Activity(name, usual, standing, breakers, before.revision + 1)
+            if (after.usual, after.standing, after.breakers) == (
+                before.usual,
+                before.standing,
+                before.breakers,
+            ):
+                return None
+            mark = f"{cause}.{after.revision}"
+            begun = [f for detector, f in found.items() if detector not in before.standing]
+            over = [detector for detector in before.standing if detector not in found]
+            alerts = [_begun(name, f, f.detector in settings.pauses, mark, now) for f in begun]
+            alerts += [_over(name, detector, mark, now) for detector in over]
+            return Change(after, [*map(_effect, alerts), *breaker_effects(name, moves, mark, now)])
+
+        self._documents.change(name, decide)
+
+    def _executions(self, desk: Desk, now: datetime) -> dict[str, list[Execution]]:
+        """Return the trades of the last minutes by account, by time."""
+        result: dict[str, list[Execution]] = defaultdict(list)
+        where = [Where("executed_at", ">=", now - WINDOW)]
+        for document in self._store.query(FILLS, where, ["executed_at"], limit=MOST):
+            fill = read_fill(document)
+            account = desk.accounts.get(fill.account)
+            if account is None or fill.kind is not FillKind.TRADE:
+                continue
+            contract = fill.instrument
+            mark = _about(desk.marks.marks.get(contract.symbol), fill.executed_at, account)
+            result[fill.account].append(
+                Execution(
+                    key=fill.key,
+                    at=fill.executed_at,
+                    symbol=contract.symbol,
+                    group=f"{contract.kind.value}:{contract.underlying}",
+                    is_option=contract.kind is Kind.OPTION,
+                    side=fill.side.value,
+                    quantity=fill.quantity,
+                    price=fill.price,
+                    mark=mark,
+                )
+            )
+        return result
+
+
+def _about(mark: Mark | None, at: datetime, account: Account) -> Decimal | None:
+    """Return the price that held about a moment; None where the feed has none of then."""
+    if mark is None or abs(mark.as_of - at) > timedelta(seconds=account.price_max_age_s):
+        return None
+    return to_decimal(mark.quote.mark)
+
+
+def _begun(account: str, found: Finding, stops: bool, cause: str, now: datetime) -> Alert:
+    return Alert(
+        alert_id=digest("unusual_activity", account, found.detector, cause),
+        account=account,
+        kind="unusual_activity",
+        object=found.detector,
+        severity=Severity.CRITICAL if stops else Severity.WARNING,
+        summary=f"Unusual: {found.text}"[:500],
+        action="Is it you? If not, stop the program or pull the kill switch.",
+        figure=Figure(current=found.current, limit=found.limit, unit=found.unit),
+        cause=cause,
+        raised_at=now,
+    )
+
+
+def _over(account: str, detector: str, cause: str, now: datetime) -> Alert:
+    return Alert(
+        alert_id=digest("unusual_activity", account, detector, "over", cause),
+        account=account,
+        kind="unusual_activity",
+        object=detector,
+        severity=Severity.WARNING,
+        summary=f"As usual again: {detector.replace('_', ' ')}",
+        action="",
+        cause=cause,
+        raised_at=now,
+        resolved=True,
+    )
+
+
+def _effect(alert: Alert) -> Effect:
+    return Effect(alert.alert_id, "alerts", alert.account or "", alert.model_dump(mode="json"))

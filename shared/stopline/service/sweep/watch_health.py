@@ -1,0 +1,99 @@
+"""The health breakers: what adapters report, prices that are missing, differences from the broker. Read by the sweep."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+
+import orjson
+
+from stopline.model.account import Account
+from stopline.model.errors import Transient
+from stopline.ports import Clock, Data, Store
+from stopline.rules.trading.breakers import HEALTH_BREAKERS, Tripped, advance
+from stopline.service.accounts.reader import AccountReader
+from stopline.service.documents.aggregate import Aggregates, Change
+from stopline.service.documents.outbox import Relay
+from stopline.service.evaluation.risk_state import RiskState, decode_breakers, encode_breakers
+from stopline.service.trading.breaker_effects import breaker_effects
+from stopline.service.trading.leases import adapter_facts
+
+Breaks = Callable[[str], Sequence[str]]
+"""The confirmed differences between an account's book and its broker, one line each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """The health breakers of an account that are not clear."""
+
+    account: str
+    breakers: Mapping[str, Tripped] = field(default_factory=dict)
+    revision: int = 0
+
+
+class HealthCodec:
+    """Health as the fields of its document."""
+
+    collection = "health"
+
+    def encode(self, state: Health) -> Data:
+        body = {"revision": state.revision, "breakers": encode_breakers(state.breakers)}
+        return {"account": state.account, "state": orjson.dumps(body).decode()}
+
+    def decode(self, data: Data) -> Health:
+        body = orjson.loads(data["state"])
+        return Health(data["account"], decode_breakers(body["breakers"]), body["revision"])
+
+
+class HealthWatch:
+    """Reads the health of accounts and trips their breakers."""
+
+    def __init__(
+        self,
+        store: Store,
+        relay: Relay,
+        clock: Clock,
+        accounts: AccountReader,
+        risk: Aggregates[RiskState],
+        breaks: Breaks,
+    ) -> None:
+        self._store = store
+        self._documents = Aggregates(store, relay, clock, HealthCodec())
+        self._accounts = accounts
+        self._risk = risk
+        self._breaks = breaks
+
+    def check(self, known: Mapping[str, Account], now: datetime, cause: str) -> dict[str, str]:
+        """Take one reading of every account that has a book (`known`) or an adapter; return what could not be done, by
+        account: what was committed goes out with the next reading.
+        """
+        said = adapter_facts(self._store, now)
+        failed: dict[str, str] = {}
+        for name in sorted({*known, *said}):
+            try:
+                account = known.get(name) or self._accounts.get(name)
+                if account is not None:
+                    self._read(account, said.get(name, {}), now, cause)
+            except Transient as problem:
+                failed[name] = str(problem)
+        return failed
+
+    def _read(self, account: Account, said: Mapping[str, Decimal | None], now: datetime, cause: str) -> None:
+        name = account.account
+        risk = self._risk.peek(name)
+        facts: dict[str, Decimal | None] = {
+            **said,
+            "unpriced": Decimal(len(risk.unpriced)) if risk else None,
+            "breaks": Decimal(len(self._breaks(name))),
+        }
+
+        def decide(health: Health | None, attempt: int) -> Change[Health] | None:
+            before = health or Health(name)
+            breakers, moves = advance(HEALTH_BREAKERS, account.trading, before.breakers, facts, now)
+            if breakers == before.breakers:
+                return None
+            revision = before.revision + 1
+            effects = breaker_effects(name, moves, f"{cause}.{revision}", now)
+            return Change(Health(name, breakers, revision), effects)
+
+        self._documents.change(name, decide)

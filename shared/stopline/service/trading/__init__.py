@@ -1,0 +1,1 @@
+"""The trading state stored, published, carried out; leases of adapters."""

@@ -1,0 +1,60 @@
+"""What breakers want done, as effects: a change of the trading state, and who is told."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from stopline.model.control import account_scope
+from stopline.model.ids import digest
+from stopline.model.messages import Alert, Effect, Figure, Severity
+from stopline.rules.trading.breakers import Move
+from stopline.rules.trading.reset import Reset
+from stopline.service.documents.outbox import CONTROLS_TOPIC
+
+DONE = {
+    "pause": "Trading is reduce-only.",
+    "kill": "A second reading agrees: orders are cancelled and positions closed.",
+    "release": "What this breaker held is lifted.",
+}
+
+
+def breaker_effects(account: str, moves: Sequence[Move], cause: str, now: datetime) -> list[Effect]:
+    """Return the effects of moves: the same cause gives the same ones."""
+    effects = []
+    for move in moves:
+        name = move.breaker.name
+        id_ = digest("breaker", account, name, move.action, cause)
+        body = {
+            "request_id": id_,
+            "scope": account_scope(account),
+            "action": move.action,
+            "flatten": move.action == "kill",
+            "actor": f"breaker:{name}",
+            "reason": move.reason,
+        }
+        effects.append(Effect(id_, CONTROLS_TOPIC, account, body))
+        alert = Alert(
+            alert_id=digest("breaker_alert", account, name, move.action, cause),
+            account=account,
+            kind="breaker",
+            object=name,
+            severity=Severity.WARNING if move.action == "release" else Severity.CRITICAL,
+            summary=f"Breaker {name.replace('_', ' ')}: {move.reason}"[:500],
+            action=f"{DONE[move.action]} {_reset(move)}".strip(),
+            figure=Figure(current=move.current, limit=move.threshold, unit=move.breaker.unit),
+            cause=cause,
+            raised_at=now,
+            resolved=move.action == "release",
+        )
+        effects.append(Effect(alert.alert_id, "alerts", account, alert.model_dump(mode="json")))
+    return effects
+
+
+def _reset(move: Move) -> str:
+    """Say what ends it."""
+    if move.action == "release":
+        return ""
+    if move.breaker.flatten and move.action == "pause":
+        return "A second bad reading closes everything."
+    if move.breaker.rule.reset is Reset.READINGS:
+        return f"It ends after {move.breaker.good_readings} good readings in a row, or when a person resumes."
+    return "Two people must resume." if move.breaker.rule.people > 1 else "A person must resume."

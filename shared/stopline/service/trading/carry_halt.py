@@ -1,0 +1,69 @@
+"""Start the cancels and closings of a halt where it was said. What is not started in time the sweep starts, at once."""
+
+import logging
+from collections.abc import Sequence
+from datetime import timedelta
+
+from stopline.model.control import Standing, TradingState
+from stopline.model.errors import Transient
+from stopline.model.messages import Sweep, SweepKind
+from stopline.model.scopes import scope_account
+from stopline.model.wire import canonical
+from stopline.ports import Bus, Clock, Outgoing
+from stopline.service.accounts.reader import AccountReader
+from stopline.service.closing.close_book import Closer
+from stopline.service.trading.cancel_orders import OrderCanceller
+
+log = logging.getLogger("stopline")
+BUDGET = timedelta(seconds=6)  # a kill is answered while the caller still listens
+
+
+class HaltCarrier:
+    """Carries stored halts through, account by account."""
+
+    def __init__(
+        self, bus: Bus, clock: Clock, accounts: AccountReader, canceller: OrderCanceller, closer: Closer
+    ) -> None:
+        self._bus = bus
+        self._clock = clock
+        self._accounts = accounts
+        self._canceller = canceller
+        self._closer = closer
+
+    def advance(self, standing: Standing) -> dict[str, str | None]:
+        """Return how far each account that a halt concerns is; None: the sweep goes on with it. Raises Transient where
+        the accounts cannot be read: nothing was started.
+        """
+        if standing.state is not TradingState.HALTED:
+            return {}
+        account = scope_account(standing.scope)
+        names = [account] if account else [a.account for a in self._accounts.all()]
+        ends = self._clock.now() + BUDGET
+        result: dict[str, str | None] = dict.fromkeys(names)
+        late = []
+        for name in names:
+            if self._clock.now() > ends:
+                late.append(name)
+            else:
+                result[name] = self._start(name, standing.flatten)
+        self._hand_over(late)
+        return result
+
+    def _start(self, account: str, flatten: bool) -> str | None:
+        try:
+            cancelled = self._canceller.advance(account)
+            closing = self._closer.advance(account) if flatten else None
+        except Transient:
+            log.exception("kill switch: closing is pending", extra={"account": account})
+            return None
+        return closing.status.value if closing else ("CANCELLED" if cancelled else "HALTED")
+
+    def _hand_over(self, accounts: Sequence[str]) -> None:
+        """Have the sweep start what there was no time for; where that cannot be said, its next round does."""
+        bodies = [Sweep(kind=SweepKind.ACCOUNT, account=name).model_dump(mode="json") for name in accounts]
+        messages = [Outgoing("sweeps", canonical(body), {"type": body["type"]}) for body in bodies]
+        try:
+            if messages:
+                self._bus.publish(messages)
+        except Transient:
+            log.exception("kill switch: the sweep was not told", extra={"accounts": len(accounts)})

@@ -1,0 +1,370 @@
+"""The trading state: set it (persist first, then publish), and read which state holds for an account."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+
+import orjson
+
+from stopline.model.control import (
+    GLOBAL,
+    Control,
+    ControlRequest,
+    Effective,
+    Seen,
+    Standing,
+    TradingState,
+    account_scope,
+    effective,
+    effective_for,
+)
+from stopline.model.errors import Rejected
+from stopline.model.ids import digest
+from stopline.model.messages import Alert, Effect, Severity
+from stopline.model.scopes import Scope, parse_scope, scope_account, scope_of
+from stopline.model.wire import canonical, content_hash, validate
+from stopline.ports import Clock, Create, Data, Store, Where
+from stopline.rules.trading.breakers import ends_at, rule_of
+from stopline.rules.trading.reset import Reset
+from stopline.rules.trading.resuming import is_second, people_needed, refusal
+from stopline.rules.trading.state import (
+    Transition,
+    ask_to_resume,
+    lapse,
+    lapsed,
+    release,
+    resume,
+    tighten,
+)
+from stopline.service.accounts.reader import AccountReader
+from stopline.service.audit.chain import Link, linked
+from stopline.service.documents.aggregate import Aggregates, Change
+from stopline.service.documents.outbox import Relay, Unpublished
+
+REMEMBERED = 200  # requests a control document remembers for idempotency
+PEOPLE = 2  # who must agree to resume the whole, or what a drawdown stopped
+
+TIMED = {Reset.SESSION, Reset.WEEK, Reset.MONTH, Reset.TIME}  # what ends by itself
+
+Doubts = Callable[[Scope], Sequence[str]]
+"""What speaks against resuming a scope now: stale prices, position breaks; one line each."""
+
+
+class ControlCodec:
+    """A control as the fields of its document."""
+
+    collection = "controls"
+
+    def encode(self, state: Control) -> Data:
+        standings = (state, *state.parts.values())
+        ends = [hold.until for s in standings for hold in s.holds.values() if hold.until]
+        return {
+            "scope": state.scope,
+            "trading_state": state.state.value,
+            "epoch": state.epoch,
+            "is_halted": any(s.state is TradingState.HALTED for s in standings),
+            "due_at": min(ends, default=None),
+            "state": canonical(state.model_dump(mode="json")).decode(),
+        }
+
+    def decode(self, data: Data) -> Control:
+        return validate(Control, orjson.loads(data["state"]))
+
+
+def controls(store: Store, relay: Relay, clock: Clock) -> Aggregates[Control]:
+    """Return access to all control documents."""
+    return Aggregates(store, relay, clock, ControlCodec())
+
+
+def both(documents: Aggregates[Control], account: str) -> tuple[Control, Control]:
+    """Return the controls of the whole and of an account as they were at one moment: read one after the other they may
+    make up a state that never was, under an epoch at which another one held.
+    """
+    scope = account_scope(account)
+    everywhere, own = documents.read_all(GLOBAL, scope)
+    return everywhere or Control(scope=GLOBAL), own or Control(scope=scope)
+
+
+class TradingStates:
+    """Sets and reads the trading state of scopes."""
+
+    def __init__(
+        self,
+        store: Store,
+        documents: Aggregates[Control],
+        clock: Clock,
+        accounts: AccountReader,
+        doubts: Doubts,
+        people: int = PEOPLE,
+    ) -> None:
+        self._store = store
+        self._documents = documents
+        self._clock = clock
+        self._accounts = accounts
+        self._doubts = doubts
+        self._people = people
+
+    def read(self, scope: str) -> Control:
+        """Return the control document of the whole or of an account; one that was never set is ACTIVE at epoch 0."""
+        return self._documents.read(scope) or Control(scope=scope)
+
+    def standing(self, scope: str) -> Standing:
+        """Return where any scope stands as stored."""
+        return self.read(scope_of(scope).document).standing(scope)
+
+    def for_account(self, account: str) -> tuple[TradingState, int, list[Control]]:
+        """Return the state that holds for an account, its epoch, and the controls it comes from. Raises
+        Unavailable.
+        """
+        held = both(self._documents, account)
+        state, epoch = effective(*held)
+        return state, epoch, list(held)
+
+    def for_order(self, account: str, strategy: str, underlying: str) -> Effective:
+        """Return what holds for an order of a strategy in an underlying. Raises Unavailable."""
+        return effective_for(*both(self._documents, account), account, strategy, underlying)
+
+    def set(self, request: ControlRequest) -> Standing:
+        """Carry out a request once; the same id again changes nothing and answers the same.
+
+        The state is committed before anything is published. Raises Rejected for a request that cannot be (a refused
+        resume is on record), Unpublished when the state stands and its messages are due, Unavailable when the outcome
+        is unknown: ask again.
+        """
+        scope = parse_scope(request.scope)
+        if scope is None:
+            raise Rejected(
+                "UNKNOWN_SCOPE", f"{request.scope} is not global, account:, strategy: or underlying:"
+            )
+        hashed = content_hash(request.content())
+        doubts: list[str] | None = None
+        refused: Rejected | None = None
+
+        def decide(control: Control | None, attempt: int) -> Change[Control] | None:
+            nonlocal refused, doubts
+            refused = None
+            before = control or Control(scope=scope.document)
+            seen = before.seen.get(request.request_id)
+            if seen is not None:
+                if seen.hash != hashed:
+                    refused = Rejected(
+                        "CONFLICTING_REQUEST",
+                        f"request {request.request_id} was made with other content: a new wish has a new request_id",
+                    )
+                return None
+            now = self._clock.now()
+            if request.action == "resume":
+                standing = before.standing(request.scope)
+                refused = refusal(standing, request, now)
+                if refused is None:
+                    doubts = list(self._doubts(scope)) if doubts is None else doubts
+                    refused = _doubtful(request, doubts)
+                if refused is not None:
+                    return _change(before, _refused(before), request, now)
+            moved = self._transition(before, request, scope, now)
+            return _change(before, _remember(moved, request, hashed, now), request, now)
+
+        try:
+            control = self._documents.change(scope.document, decide)
+        except Unpublished:  # of a refusal the row is due, which changes nothing about it
+            if refused is not None:
+                raise refused from None
+            raise
+        if refused is not None:
+            raise refused
+        if control is None:
+            raise Rejected("NO_CONTROL", f"scope {request.scope} has no state")
+        return control.standing(request.scope)
+
+    def carry_out(self, effect: Effect) -> None:
+        """Carry out a change of state that a limit or breaker asked for (the relay's local topic `controls`). What ends
+        it again follows from who asked: the reset matrix.
+        """
+        self.set(validate(ControlRequest, effect.body))
+
+    def lapse_due(self) -> None:
+        """Lift everything that has come to its end, in any scope. Raises Unavailable or Unpublished."""
+        where = [Where("due_at", "<=", self._clock.now())]
+        for document in self._store.query(ControlCodec.collection, where, ["due_at"]):
+            self.lapse(document.data["scope"])
+
+    def halted_accounts(self) -> list[str]:
+        """Return the accounts that are halted, or have a halted part, whether they hold anything or not."""
+        if self.read(GLOBAL).state is TradingState.HALTED:
+            return [a.account for a in self._accounts.all()]
+        found = self._store.query(ControlCodec.collection, [Where("is_halted", "==", True)])
+        return [name for name in (scope_account(d.data["scope"]) for d in found) if name]
+
+    def lapse(self, document: str) -> None:
+        """Lift what has come to its end in a control document."""
+
+        def decide(control: Control | None, attempt: int) -> Change[Control] | None:
+            now = self._clock.now()
+            due = lapsed(control, now) if control else []
+            if control is None or not due:
+                return None
+            after, effects, creates = control, list[Effect](), list[Create]()
+            for scope, key in due:
+                moved, request = lapse(after, scope, key, now)
+                change = _change(after, moved, request, now)
+                after = change.state
+                effects += change.effects
+                creates += change.creates
+            return Change(after, effects, creates)
+
+        self._documents.change(document, decide)
+
+    def _transition(
+        self, before: Control, request: ControlRequest, scope: Scope, now: datetime
+    ) -> Transition:
+        match request.action:
+            case "release":
+                return release(before, request, now)
+            case "resume":
+                standing = before.standing(request.scope)
+                alone = not standing.holds or people_needed(standing, now, self._people) < PEOPLE
+                if alone or is_second(standing, now):
+                    return resume(before, request, now)
+                return ask_to_resume(before, request, now)
+        if request.until is not None and (request.action != "pause" or request.until <= now):
+            raise Rejected("BAD_UNTIL", "`until` is for a pause, and must be in the future")
+        return tighten(before, self._with_end(request, scope, now), now, self._lock(request, scope, now))
+
+    def _with_end(self, request: ControlRequest, scope: Scope, now: datetime) -> ControlRequest:
+        """Return the request of a limit or breaker with what ends its stop; a person's as it is."""
+        rule = rule_of(request.actor)
+        if rule is None:
+            return request
+        until = None
+        if rule.reset in TIMED and request.action == "pause" and scope.account:
+            account = self._accounts.require(scope.account)
+            cool_down = timedelta(seconds=account.trading.cool_down_s)
+            until = ends_at(rule, account.sessions, cool_down, now)
+        return request.model_copy(
+            update={
+                "until": until,
+                "hold_people": max(rule.people, request.hold_people),
+                "reopen": rule.reopen,
+            }
+        )
+
+    def _lock(self, request: ControlRequest, scope: Scope, now: datetime) -> datetime | None:
+        if not request.lock:
+            return None
+        if not scope.account:
+            raise Rejected("BAD_LOCK", "a lock ends with an account's session: the whole has none")
+        return self._accounts.require(scope.account).sessions.next_start(now)
+
+
+def _doubtful(request: ControlRequest, doubts: Sequence[str]) -> Rejected | None:
+    if not doubts:
+        return None
+    more = f" and {len(doubts) - 3} more" if len(doubts) > 3 else ""
+    return Rejected("NOT_READY", f"{request.scope} cannot resume: {'; '.join(doubts[:3])}{more}")
+
+
+def _refused(before: Control) -> Transition:
+    return Transition(before, "resume_refused", False)
+
+
+def _remember(moved: Transition, request: ControlRequest, hashed: str, now: datetime) -> Transition:
+    control = moved.control
+    seen = {**control.seen, request.request_id: Seen(hash=hashed, epoch=control.epoch, at=now)}
+    while len(seen) > REMEMBERED:
+        seen.pop(next(iter(seen)))
+    return Transition(control.model_copy(update={"seen": seen}), moved.event, moved.changed)
+
+
+def _change(before: Control, moved: Transition, request: ControlRequest, now: datetime) -> Change[Control]:
+    """Return the commit of a transition: the control with its audit row in the chain, and who is told."""
+    old, new = before.standing(request.scope), moved.control.standing(request.scope)
+    link = Link(
+        scope=request.scope,
+        event=moved.event,
+        actor=request.actor,
+        reason=request.reason,
+        at=now,
+        epoch=new.epoch,
+        states=(old.state.value, new.state.value),
+        detail=request.content(),
+    )
+    after, effect, create = linked(moved.control, link)
+    alerts = [_alert(new, moved.control.epoch, now)] if moved.changed else []
+    if moved.event == "resume_asked":
+        alerts = [_asked_alert(new, request, now)]
+    return Change(after, [effect, *alerts], [create])
+
+
+def _alert(after: Standing, epoch: int, now: datetime) -> Effect:
+    half = after.state is TradingState.ACTIVE and after.size < 1
+    texts = {
+        TradingState.HALTED: ("Trading halted for {0}", Severity.CRITICAL),
+        TradingState.REDUCING: ("Trading is reduce-only for {0}", Severity.CRITICAL),
+        TradingState.ACTIVE: ("Trading resumed for {0}", Severity.WARNING),
+    }
+    text, severity = texts[after.state]
+    did = {
+        TradingState.HALTED: "Working orders are cancelled and open positions closed."
+        if after.flatten
+        else "Working orders are cancelled, nothing new is let through.",
+        TradingState.REDUCING: "Only what reduces risk is let through.",
+        TradingState.ACTIVE: f"Half-open: at {after.size:.0%} of the usual size until a person resumes again."
+        if half
+        else "Limits are watched as before.",
+    }[after.state]
+    return _told(
+        digest("control_alert", after.scope, str(epoch)),
+        after,
+        now,
+        severity=Severity.INFO if after.actor.startswith("limit:") else severity,  # the breach has told it
+        summary=f"{text.format(_whose(after.scope))} by {after.actor}: {after.reason}"[:500],
+        action=did,
+        cause=after.request_id,
+        resolved=after.state is TradingState.ACTIVE,
+    )
+
+
+def _asked_alert(standing: Standing, request: ControlRequest, now: datetime) -> Effect:
+    return _told(
+        digest("resume_asked", standing.scope, request.request_id),
+        standing,
+        now,
+        severity=Severity.WARNING,
+        summary=f"{request.actor} asks to resume {_whose(standing.scope)}: {request.reason}"[:500],
+        action="A second person must resume within 10 minutes. Nothing is loosened yet.",
+        cause=request.request_id,
+        resolved=False,
+    )
+
+
+def _told(
+    id_: str,
+    standing: Standing,
+    now: datetime,
+    *,
+    severity: Severity,
+    summary: str,
+    action: str,
+    cause: str,
+    resolved: bool,
+) -> Effect:
+    account = scope_account(standing.scope)
+    alert = Alert(
+        alert_id=id_,
+        account=account or None,
+        kind="trading_state",
+        object=standing.scope,
+        severity=severity,
+        summary=summary,
+        action=action,
+        cause=cause,
+        raised_at=now,
+        resolved=resolved,
+    )
+    return Effect(id_, "alerts", account, alert.model_dump(mode="json"))
+
+
+def _whose(text: str) -> str:
+    scope = scope_of(text)
+    if scope.is_part:
+        return f"{scope.kind} {scope.name} of account {scope.account}"
+    return f"account {scope.account}" if scope.account else "all accounts"

@@ -1,0 +1,102 @@
+"""Trading leases for broker adapters: granted only while Stopline itself is awake."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from stopline.model.account import Account
+from stopline.model.control import ONE, Control, TradingState, effective_for
+from stopline.model.errors import Rejected
+from stopline.model.ids import document_id
+from stopline.model.lease import VALID_S, Lease, LeaseRequest, PartState
+from stopline.ports import Clock, Data, Path, Put, Store, Where
+from stopline.service.documents.aggregate import Aggregates
+from stopline.service.sweep.heartbeat import HEARTBEAT, why_unwatched
+from stopline.service.trading.controls import both
+from stopline.service.trading.emergency_halt import halt_id
+
+COLLECTION = "leases"
+
+
+class Leases:
+    """Grants leases, and remembers what adapters said about their brokers."""
+
+    def __init__(self, store: Store, clock: Clock, controls: Aggregates[Control]) -> None:
+        self._store = store
+        self._clock = clock
+        self._controls = controls
+
+    def grant(self, account: Account, request: LeaseRequest) -> Lease:
+        """Return a lease of an account for an adapter.
+
+        Raises Rejected SWEEP_SILENT when nobody has watched its limits for three minutes, and Unavailable when the state
+        cannot be read: either way the adapter's last lease runs out.
+        """
+        now = self._clock.now()
+        name = account.account
+        unwatched = why_unwatched(self._store.get(HEARTBEAT), name, now)
+        if unwatched:
+            raise Rejected("SWEEP_SILENT", f"{unwatched}: limits are not watched")
+        everywhere, own = both(self._controls, name)
+        holding = effective_for(everywhere, own, name)
+        lease = Lease(
+            account=name,
+            state=holding.state,
+            epoch=holding.epoch,
+            size=holding.size,
+            parts=tuple(
+                PartState(scope=p.scope, state=p.state, size=p.size)
+                for p in own.parts.values()
+                if p.state is not TradingState.ACTIVE or p.size < ONE
+            ),
+            auto_trading=account.trading.auto_trading,
+            strategies=account.trading.strategies,
+            stored=_stored(request.halts, (everywhere, own)) if request.halts else (),
+            granted_at=now,
+            expires_at=now + timedelta(seconds=VALID_S),
+        )
+        self._store.commit([Put(_path(name, request.adapter), _fields(lease, request))])
+        return lease
+
+
+def _stored(halts: Sequence[str], controls: Sequence[Control]) -> tuple[str, ...]:
+    """Return those halts whose kills were carried out. A request says so for the last 200 of its document."""
+    known = {halt_id(s, id_) for c in controls for s in (c.scope, *c.parts) for id_ in c.seen}
+    return tuple(halt for halt in halts if halt in known)
+
+
+def adapter_facts(store: Store, now: datetime) -> dict[str, dict[str, Decimal | None]]:
+    """Return by account what its adapters last said, the worst of each. An account without a lease is not there."""
+    alive: dict[str, list[Data]] = defaultdict(list)
+    for document in store.query(COLLECTION, [Where("expires_at", ">", now)]):
+        alive[document.data["account"]].append(document.data)
+    return {account: _worst(said) for account, said in alive.items()}
+
+
+def _worst(said: Sequence[Data]) -> dict[str, Decimal | None]:
+    latencies = [d["latency_ms"] for d in said if d["latency_ms"] is not None]
+    return {
+        "broker_errors": Decimal(sum(not d["broker_ok"] for d in said)),
+        "api_errors": Decimal(max(d["errors"] for d in said)),
+        "latency_ms": Decimal(max(latencies)) if latencies else None,
+    }
+
+
+def _path(account: str, adapter: str) -> Path:
+    return Path(COLLECTION, document_id(account, adapter))
+
+
+def _fields(lease: Lease, request: LeaseRequest) -> dict[str, Any]:
+    return {
+        "account": lease.account,
+        "adapter": request.adapter,
+        "epoch": lease.epoch,
+        "trading_state": lease.state.value,
+        "granted_at": lease.granted_at,
+        "expires_at": lease.expires_at,
+        "broker_ok": request.broker_ok,
+        "errors": request.errors,
+        "latency_ms": request.latency_ms,
+    }
