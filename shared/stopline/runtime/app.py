@@ -11,17 +11,14 @@ from stopline.model.closing import CLOSINGS_TOPIC, REDUCTIONS_TOPIC
 from stopline.model.messages import Effect
 from stopline.model.settings.recipients import Recipients
 from stopline.ports import Beacon, Bus, Channel, Clock, History, Store
+from stopline.runtime.documents import Documents
 from stopline.runtime.quotas import Quotas
 from stopline.service.accounts.reader import AccountReader
 from stopline.service.documents.outbox import JOURNAL_TOPIC, Relay
 from stopline.service.fills.quarantine import Quarantine
 
 if TYPE_CHECKING:
-    from stopline.ledger.book import Book
-    from stopline.model.closing_state import ClosingState
-    from stopline.model.control import Control
     from stopline.model.scopes import Scope
-    from stopline.model.statement import Statement
     from stopline.rules.alerting.ack_links import AckLinks
     from stopline.service.accounts.settings import AccountSettings
     from stopline.service.accounts.writer import AccountWriter
@@ -30,18 +27,15 @@ if TYPE_CHECKING:
     from stopline.service.audit.journal import Journals
     from stopline.service.closing.close_book import Closer
     from stopline.service.closing.reduce import Reducer
-    from stopline.service.documents.aggregate import Aggregates
     from stopline.service.evaluation.evaluate import Evaluator
-    from stopline.service.evaluation.risk_state import RiskState
     from stopline.service.exits.desk import ExitDesk
     from stopline.service.fills.record_fill import FillRecorder
     from stopline.service.fills.settle import Settler
     from stopline.service.fills.statements import StatementRecorder
-    from stopline.service.history.end_session import Ended, SessionEnder
+    from stopline.service.history.end_session import SessionEnder
     from stopline.service.history.factors import FactorReader
     from stopline.service.history.keep_history import HistoryKeeper
     from stopline.service.measuring.measure_risk import RiskMeasurer
-    from stopline.service.measuring.measured import Measured
     from stopline.service.orders.desk import OrderDesk
     from stopline.service.orders.size_order import OrderSizer
     from stopline.service.prices.mark_prices import Desk, PriceMarker
@@ -79,13 +73,11 @@ class Ports:
     subscriptions: str = ""  # how the names of our push subscriptions begin; empty: any is taken
 
 
-class App:
+class App(Documents):
     """The use cases of one instance, built over its ports when first asked for."""
 
     def __init__(self, ports: Ports) -> None:
         self.ports = ports
-        self.clock = ports.clock
-        self.store = ports.store
         local = {
             "controls": self._set_trading_state,
             "notices": self._tell,
@@ -93,7 +85,7 @@ class App:
             REDUCTIONS_TOPIC: self._reduce,
             JOURNAL_TOPIC: self._record,
         }
-        self.relay = Relay(ports.bus, local)
+        super().__init__(ports.store, Relay(ports.bus, local), ports.clock)
         self.accounts = AccountReader(ports.store, ports.clock)
         self.quarantine = Quarantine(ports.store, self.relay, ports.clock)
         self.quotas = Quotas(ports.clock)
@@ -173,22 +165,10 @@ class App:
         return OrderSizer(self.order_desk)
 
     @cached_property
-    def books(self) -> Aggregates[Book]:
-        from stopline.service.fills.books import books
-
-        return books(self.store, self.relay, self.clock)
-
-    @cached_property
     def recorder(self) -> FillRecorder:
         from stopline.service.fills.record_fill import FillRecorder
 
         return FillRecorder(self.store, self.clock, self.accounts, self.books)
-
-    @cached_property
-    def controls(self) -> Aggregates[Control]:
-        from stopline.service.trading.controls import controls
-
-        return controls(self.store, self.relay, self.clock)
 
     @cached_property
     def trading(self) -> TradingStates:
@@ -231,12 +211,6 @@ class App:
         from stopline.service.closing.reduce import Reducer
 
         return Reducer(self.accounts, self.books, self.marks, self.closer, self.relay, self.clock)
-
-    @cached_property
-    def closings(self) -> Aggregates[ClosingState]:
-        from stopline.service.closing.closings import closings
-
-        return closings(self.store, self.relay, self.clock)
 
     @cached_property
     def marks(self) -> MarkTable:
@@ -283,22 +257,10 @@ class App:
         return Desk(self.store, self.accounts, self.marks)
 
     @cached_property
-    def risk_states(self) -> Aggregates[RiskState]:
-        from stopline.service.evaluation.risk_state import risk_states
-
-        return risk_states(self.store, self.relay, self.clock)
-
-    @cached_property
     def factors(self) -> FactorReader:
         from stopline.service.history.factors import FactorReader
 
         return FactorReader(self.store, self.clock)
-
-    @cached_property
-    def ended_sessions(self) -> Aggregates[Ended]:
-        from stopline.service.history.end_session import ended_sessions
-
-        return ended_sessions(self.store, self.relay, self.clock)
 
     @cached_property
     def session_ender(self) -> SessionEnder:
@@ -314,12 +276,6 @@ class App:
         if self.ports.history is None:
             raise RuntimeError("this instance has no history port")
         return self.ports.history
-
-    @cached_property
-    def measured(self) -> Aggregates[Measured]:
-        from stopline.service.measuring.measured import measured_states
-
-        return measured_states(self.store, self.relay, self.clock)
 
     @cached_property
     def measurer(self) -> RiskMeasurer:
@@ -388,22 +344,10 @@ class App:
         )
 
     @cached_property
-    def statements(self) -> Aggregates[Statement]:
-        from stopline.service.fills.statements import statements
-
-        return statements(self.store, self.relay, self.clock)
-
-    @cached_property
     def statement_recorder(self) -> StatementRecorder:
         from stopline.service.fills.statements import StatementRecorder
 
         return StatementRecorder(self.clock, self.accounts, self.statements)
-
-    @cached_property
-    def reconciliations(self) -> Aggregates[Reconciliation]:
-        from stopline.service.reconciliation.reconciliations import reconciliations
-
-        return reconciliations(self.store, self.relay, self.clock)
 
     @cached_property
     def reconciler(self) -> Reconciler:
