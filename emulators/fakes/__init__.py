@@ -4,6 +4,7 @@ from emulators.fakes.discord import DiscordFake
 from emulators.fakes.faults import (
     Fault,
     cut_off,
+    drips,
     fails,
     fails_after_accepting,
     gone,
@@ -24,6 +25,7 @@ __all__ = [
     "TelegramFake",
     "TwilioFake",
     "cut_off",
+    "drips",
     "fails",
     "fails_after_accepting",
     "gone",

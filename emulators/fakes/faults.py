@@ -19,6 +19,7 @@ class Fault:
     retry_after: float | None = None
     hang_seconds: float = 0
     cut: bool = False
+    drip_seconds: float = 0
 
 
 def rate_limited(retry_after: float = 1.0) -> Fault:
@@ -49,6 +50,11 @@ def hangs(seconds: float = 3600, *, accepted: bool = True) -> Fault:
 def cut_off(*, accepted: bool = True) -> Fault:
     """The connection ends in the middle of the answer."""
     return Fault(cut=True, accepted=accepted)
+
+
+def drips(every: float = 0.02, *, accepted: bool = True) -> Fault:
+    """An answer that never ends, a byte at a time: each read is in time, the whole is not."""
+    return Fault(drip_seconds=every, accepted=accepted)
 
 
 class Timed(Protocol):

@@ -90,8 +90,8 @@ class HttpFake(Recorder[Request], ABC):
     ) -> None:
         self.close()
 
-    def handle(self, path: str, headers: dict[str, str], body: bytes) -> tuple[Reply, bool]:
-        """Record a request and return the answer and whether to cut it off."""
+    def handle(self, path: str, headers: dict[str, str], body: bytes) -> tuple[Reply, bool, float]:
+        """Record a request and return the answer, whether to cut it off, and how slowly it drips without an end."""
         fault = self._take_fault()
         at = datetime.now(UTC)
         try:
@@ -102,12 +102,12 @@ class HttpFake(Recorder[Request], ABC):
         accepted = usual.ok and (fault is None or fault.accepted)
         self._record(Request(at, path, headers, form, accepted))
         if fault is None:
-            return usual, False
+            return usual, False, 0
         if fault.hang_seconds:
             self.closing.wait(fault.hang_seconds)
         # A client that waits longer than the hang must not be told of a success that was none.
         cut = fault.cut or bool(fault.hang_seconds and not fault.accepted)
-        return (self.failure(fault) if fault.status != 200 else usual), cut
+        return (self.failure(fault) if fault.status != 200 else usual), cut, fault.drip_seconds
 
 
 class _Server(ThreadingHTTPServer):
@@ -130,11 +130,14 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         headers = {name.lower(): value for name, value in self.headers.items()}
-        reply, cut = self.server.fake.handle(self.path, headers, body)
+        reply, cut, drip = self.server.fake.handle(self.path, headers, body)
         content = json.dumps(reply.body).encode() if reply.body else b""
         self.send_response(reply.status)
         for name, value in reply.headers.items():
             self.send_header(name, value)
+        if drip:
+            self._drip(drip)
+            return
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(content) + cut))
         self.end_headers()
@@ -142,6 +145,14 @@ class _Handler(BaseHTTPRequestHandler):
         if cut:
             self.wfile.flush()
             self.connection.shutdown(socket.SHUT_RDWR)
+
+    def _drip(self, every: float) -> None:
+        """Send a header that does not end, until the client or the fake does."""
+        self.flush_headers()
+        self.wfile.write(b"X-Patience: ")
+        while not self.server.fake.closing.wait(every):
+            self.wfile.write(b".")
+        self.close_connection = True
 
     def log_message(self, format: str, *args: object) -> None:
         """Write nothing: the record is what counts."""

@@ -136,6 +136,12 @@ class _Handler:
         while waited < fault.hang_seconds and not self._fake.closing.is_set():
             await asyncio.sleep(0.02)
             waited += 0.02
+        while fault.drip_seconds and not self._fake.closing.is_set():
+            assert isinstance(server.transport, asyncio.WriteTransport)
+            if server.transport.is_closing():
+                break
+            server.transport.write(b"250-\r\n")  # another line of an answer that does not end
+            await asyncio.sleep(fault.drip_seconds)
         if fault.cut or (fault.hang_seconds and not accepted):
             assert isinstance(server.transport, asyncio.WriteTransport)
             server.transport.abort()

@@ -17,6 +17,7 @@ from emulators.fakes import (
     TelegramFake,
     TwilioFake,
     cut_off,
+    drips,
     fails,
     fails_after_accepting,
     gone,
@@ -25,6 +26,7 @@ from emulators.fakes import (
 )
 from emulators.fakes.http import HttpFake, Reply
 from stopline.adapters.apprise import AppriseChannel
+from stopline.adapters.deadline import InTime
 from stopline.adapters.discord import DiscordChannel
 from stopline.adapters.email import EmailChannel
 from stopline.adapters.sms import SmsChannel, VoiceChannel
@@ -38,7 +40,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:apprise")  #
 ZONE = "America/New_York"
 PHONE, MAILBOX, CHAT, SENDER = "+14155550100", "trader@example.com", "123456789", "+15005550006"
 HOOK = "https://discord.com/api/webhooks/1000000000000000001/test-webhook-token"
-WAIT_S = 0.3
+WAIT_S, SEND_S = 0.3, 0.6
 ALERT = validate(
     Alert,
     {
@@ -60,6 +62,7 @@ FAULTS: dict[str, Fault] = {
     "404: deleted, unknown": gone(),
     "no answer": hangs(accepted=True),
     "half an answer": cut_off(accepted=True),
+    "a byte a second, for ever": drips(),
     "opted out, blocked": Fault(status=403),
 }
 
@@ -115,9 +118,11 @@ def _wired(name: str) -> Iterator[Wired]:
                 channel = TelegramChannel(telegram.token, base_url=telegram.url, timeout_s=WAIT_S)
                 yield channel, CHAT, telegram
         case _:
-            pytest.importorskip("apprise", reason="the extra apprise is not installed")
+            apprise = pytest.importorskip("apprise", reason="the extra apprise is not installed")
             with _AnyJson() as other:
-                yield AppriseChannel(timeout_s=WAIT_S), f"json://127.0.0.1:{other.port}/", other
+                address = f"json://127.0.0.1:{other.port}/"
+                apprise.Apprise.instantiate(address)  # the first one loads all services: no part of a send
+                yield AppriseChannel(timeout_s=WAIT_S), address, other
 
 
 def _table() -> list[tuple[str, str, str]]:
@@ -151,8 +156,9 @@ def test_each_cell_of_the_table_is_so(channel: str, fault: str, outcome: str) ->
     with _wired(NAMES.get(channel, channel)) as (one, address, fake):
         fake.misbehave(FAULTS[fault])
         expected = ChannelRefused if outcome == "never" else ChannelBusy
+        in_time = InTime(one, SEND_S) if FAULTS[fault].drip_seconds else one
         with pytest.raises(expected) as caught:
-            one.send(address, ALERT, ZONE)
+            in_time.send(address, ALERT, ZONE)
         assert len(fake.received) == 1  # one try is one request: nothing is repeated inside
         if outcome == "never":
             return

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from stopline.adapters.deadline import READ_S
 from stopline.model.messages import Alert, Severity
 from stopline.ports import ChannelBusy, ChannelRefused, Receipt
 from stopline.rules.alerting.texts import ALONE, Around, email_parts
@@ -14,7 +15,7 @@ class AppriseChannel:
 
     name = "apprise"
 
-    def __init__(self, *, timeout_s: float = 5) -> None:
+    def __init__(self, *, timeout_s: float = READ_S) -> None:
         self._timeout_s = timeout_s
 
     def send(self, address: str, alert: Alert, zone: str, around: Around = ALONE) -> Receipt:

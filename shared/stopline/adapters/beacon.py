@@ -7,6 +7,8 @@ import socket
 import ssl
 from urllib.parse import urlsplit
 
+from stopline.adapters.deadline import READ_S, SEND_S, Deadline, TooManyStuck
+
 _log = logging.getLogger(__name__)
 
 
@@ -17,25 +19,28 @@ class HttpBeacon:
     Redirects are not followed, and what fails is logged and forgotten: a beacon must not stop a sweep.
     """
 
-    def __init__(self, url: str, *, timeout_s: float = 5) -> None:
+    def __init__(self, url: str, *, timeout_s: float = READ_S, send_s: float = SEND_S) -> None:
         self._parts = urlsplit(url)
         self._timeout_s = timeout_s
+        self._deadline = Deadline(send_s)
 
     def beat(self, ok: bool) -> None:
         """Call once."""
-        host, port = self._parts.hostname or "", self._parts.port or 443
         try:
-            address = public_address(host, port)
-            connection = _Pinned(host, port, address, self._timeout_s)
-            try:
-                connection.request("GET", self._parts.path.rstrip("/") + ("" if ok else "/fail") or "/")
-                status = connection.getresponse().status
-            finally:
-                connection.close()
+            status = self._deadline.call(lambda: self._called(ok))
             if status >= 300:
                 _log.warning("the heartbeat address answered %s", status)
-        except (OSError, http.client.HTTPException, ValueError) as problem:
+        except (OSError, http.client.HTTPException, ValueError, TooManyStuck) as problem:
             _log.warning("the heartbeat address was not reached: %s", type(problem).__name__)
+
+    def _called(self, ok: bool) -> int:
+        host, port = self._parts.hostname or "", self._parts.port or 443
+        connection = _Pinned(host, port, public_address(host, port), self._timeout_s)
+        try:
+            connection.request("GET", self._parts.path.rstrip("/") + ("" if ok else "/fail") or "/")
+            return connection.getresponse().status
+        finally:
+            connection.close()
 
 
 def public_address(host: str, port: int) -> str:

@@ -5,6 +5,7 @@ import re
 import threading
 from typing import Any
 
+from stopline.adapters.deadline import READ_S
 from stopline.model.messages import Alert
 from stopline.ports import ChannelBusy, ChannelRefused, Receipt
 from stopline.rules.alerting.texts import ALONE, Around, discord_payload
@@ -24,7 +25,7 @@ class DiscordChannel:
 
     name = "discord"
 
-    def __init__(self, *, base_url: str | None = None, timeout_s: float = 5) -> None:
+    def __init__(self, *, base_url: str | None = None, timeout_s: float = READ_S) -> None:
         self._base_url = (base_url or "https://discord.com").rstrip("/")
         self._timeout_s = timeout_s
         self._session: Any = None

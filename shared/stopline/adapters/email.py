@@ -8,6 +8,7 @@ from email.message import EmailMessage
 from email.utils import formatdate, parseaddr
 from typing import Literal
 
+from stopline.adapters.deadline import READ_S
 from stopline.model.ids import digest
 from stopline.model.messages import Alert, Severity
 from stopline.ports import ChannelBusy, ChannelRefused, Receipt
@@ -35,7 +36,7 @@ class EmailChannel:
         username: str = "",
         password: str = "",
         tls: Tls = "auto",
-        timeout_s: float = 5,
+        timeout_s: float = READ_S,
         context: ssl.SSLContext | None = None,
     ) -> None:
         title, address = parseaddr(sender)

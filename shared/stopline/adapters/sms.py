@@ -4,6 +4,7 @@ import logging
 import threading
 from typing import Any
 
+from stopline.adapters.deadline import READ_S
 from stopline.model.messages import Alert
 from stopline.ports import ChannelBusy, ChannelRefused, Receipt
 from stopline.rules.alerting.texts import ALONE, Around, call_twiml, sms_text
@@ -31,7 +32,7 @@ class SmsChannel:
         sender: str,
         *,
         base_url: str | None = None,
-        timeout_s: float = 5,
+        timeout_s: float = READ_S,
     ) -> None:
         self._account_sid = account_sid
         self._auth_token = auth_token

@@ -5,6 +5,7 @@ import re
 import threading
 from typing import Any
 
+from stopline.adapters.deadline import READ_S
 from stopline.adapters.discord import json_object, seconds
 from stopline.model.messages import Alert
 from stopline.ports import ChannelBusy, ChannelRefused, Receipt
@@ -21,7 +22,7 @@ class TelegramChannel:
 
     name = "telegram"
 
-    def __init__(self, token: str, *, base_url: str | None = None, timeout_s: float = 5) -> None:
+    def __init__(self, token: str, *, base_url: str | None = None, timeout_s: float = READ_S) -> None:
         self._token = token
         self._base_url = (base_url or "https://api.telegram.org").rstrip("/")
         self._timeout_s = timeout_s

@@ -119,8 +119,11 @@ def history_app() -> App:
 
 
 def channels(chosen: Settings) -> dict[str, Channel]:
-    """Return the channels that are configured; one without settings is left out, and routing falls over."""
+    """Return the channels that are configured, each with an end to every send; one without settings is left out, and
+    routing falls over.
+    """
     from stopline.adapters.apprise import AppriseChannel
+    from stopline.adapters.deadline import InTime
     from stopline.adapters.discord import DiscordChannel
     from stopline.adapters.email import EmailChannel
     from stopline.adapters.sms import SmsChannel, VoiceChannel
@@ -146,7 +149,7 @@ def channels(chosen: Settings) -> dict[str, Channel]:
             password=chosen.smtp_password,
             tls=_tls(chosen),
         )
-    return result
+    return {name: InTime(channel) for name, channel in result.items()}
 
 
 def _tls(chosen: Settings) -> Literal["auto", "starttls", "implicit", "none"]:

@@ -127,12 +127,13 @@ def on_sweep(app: App, envelope: Envelope) -> Counts:
 def on_alert(app: App, envelope: Envelope) -> Counts:
     """Take one alert in, deliver one notice, or look after an account's alerts."""
     body = decode_object(envelope.data)
-    if body.get("type") == NOTICE_TYPE:
-        app.dispatcher.deliver(validate(Notice, body))
-    elif body.get("type") == CHECK_TYPE:
-        app.alert_desk.check(validate(AlertCheck, body).account)
-    else:
-        app.alert_desk.receive(validate(Alert, body))
+    with app.dispatcher.one_request():
+        if body.get("type") == NOTICE_TYPE:
+            app.dispatcher.deliver(validate(Notice, body))
+        elif body.get("type") == CHECK_TYPE:
+            app.alert_desk.check(validate(AlertCheck, body).account)
+        else:
+            app.alert_desk.receive(validate(Alert, body))
     return {"alerts": 1}
 
 

@@ -9,7 +9,9 @@ A provider that is down does not hold up the others; what is left raises Transie
 
 import logging
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -49,8 +51,12 @@ from stopline.service.documents.outbox import Relay, decode_outbox, outbox_field
 from stopline.service.history.rows import history_effect, table_row
 
 COLLECTION = "alerts"
-LEASE = timedelta(seconds=60)  # longer than the slowest message takes
-BUDGET = timedelta(seconds=20)  # no new message after this: the function must end before it is killed
+# One message (`SEND_S` of adapters/deadline.py) < LEASE. BUDGET + one message + the write of its record < the time-out of
+# the function < the deadline of its subscription (infra/topology.json).
+LEASE = timedelta(seconds=60)
+BUDGET = timedelta(
+    seconds=18
+)  # of a request: no new message after this, the function must end before it is killed
 ABANDONED = timedelta(minutes=15)  # Pub/Sub comes again much earlier
 RETRY_UNDELIVERED = timedelta(minutes=5)
 GIVE_UP = timedelta(hours=24)
@@ -58,6 +64,9 @@ KEEP = timedelta(days=90)  # the history has it for ever
 _TRIES = 4
 
 _log = logging.getLogger(__name__)
+_until: ContextVar[datetime | None] = ContextVar(
+    "until", default=None
+)  # no new message in this request after
 
 
 class AlertStatus(StrEnum):
@@ -108,9 +117,22 @@ class AlertDispatcher:
         One that could be told to nobody is tried again when it comes after its time (`republish_due`).
         Raises Transient while something is left to do, Rejected when the id was used for something else.
         """
+        if (until := _until.get()) and self._clock.now() >= until:
+            raise Transient(
+                f"alert {notice.alert.alert_id} is still to be told: this request has had its time"
+            )
         held = self._acquire(notice)
         if held is not None:
             self._deliver(held)
+
+    @contextmanager
+    def one_request(self) -> Iterator[None]:
+        """Give all that is delivered inside one BUDGET together; what is left comes again."""
+        token = _until.set(self._clock.now() + BUDGET)
+        try:
+            yield
+        finally:
+            _until.reset(token)
 
     # --- the lease ---
 
@@ -177,8 +199,8 @@ class AlertDispatcher:
         )
         zone = account.time_zone if account else self._zone
         record = fall_over(plan(held.record, people), people)
-        started, tried = self._clock.now(), frozenset[tuple[str, str]]()
-        while (due := record.due(self._clock.now(), tried)) and self._clock.now() - started < BUDGET:
+        until, tried = _until.get() or self._clock.now() + BUDGET, frozenset[tuple[str, str]]()
+        while (due := record.due(self._clock.now(), tried)) and self._clock.now() < until:
             tried |= {due.key}
             record = fall_over(record.changed(self._send(due, people, record, zone)), people)
             if record.pending:
