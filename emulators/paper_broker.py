@@ -23,6 +23,7 @@ from stopline.model.messages import HALT_TYPE, Command, CommandAction, Execution
 from stopline.model.prices import Quote
 from stopline.model.scopes import Scope, parse_scope
 from stopline.model.wire import decode_object, validate
+from stopline.model.working import Working, adding
 from stopline.risk.border import to_decimal
 
 TradingStateOf = Callable[[str, str, str], TradingState]
@@ -115,8 +116,11 @@ class PaperBroker:
                 reason = f"epoch {command.epoch} is over, {seen} holds"
                 return self._note(command.command_id, Status.DROPPED, reason)
             self._epochs[command.account] = command.epoch
-            if command.action is CommandAction.CANCEL_ALL:
-                return self._cancel(command.command_id, lambda ticket: ticket.is_meant_by(command), now)
+            if command.action is not CommandAction.CLOSE:
+                adds = self._adding() if command.action is CommandAction.CANCEL_ADDING else self._working
+                return self._cancel(
+                    command.command_id, lambda ticket: ticket.is_meant_by(command) and ticket.id in adds, now
+                )
             self._commands[command.command_id] = command
             report = self._carry_out(command, now)
             self._tell(report, now)
@@ -263,6 +267,14 @@ class PaperBroker:
             if t.id != ticket.id and (t.key, t.side) == (ticket.key, ticket.side)
         )
         return max(abs(held) - sum((t.left for t in others), ZERO), ZERO)
+
+    def _adding(self) -> set[str]:
+        """Return the ids of the working orders that may add risk."""
+        by_position: dict[tuple[str, str, str], list[Working]] = defaultdict(list)
+        for ticket in self._working.values():
+            signed = ticket.left if ticket.side is Side.BUY else -ticket.left
+            by_position[ticket.key].append(Working(ticket.id, signed, reduce_only=ticket.command))
+        return {id_ for key, orders in by_position.items() for id_ in adding(self._positions[key], orders)}
 
     def _cancel(self, id_: str, is_meant: Callable[[Ticket], bool], now: datetime) -> Report:
         """Cancel the working orders that are meant."""

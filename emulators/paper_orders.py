@@ -80,14 +80,8 @@ class Ticket:
         return self.account, self.strategy, self.instrument.symbol
 
     def is_meant_by(self, command: Command) -> bool:
-        """Tell whether a cancel is for it: each part that the command names must be its own."""
-        contract = self.instrument
-        return (
-            self.account == command.account
-            and command.strategy in (None, self.strategy)
-            and command.underlying in (None, contract.underlying)
-            and (command.instrument is None or command.instrument.symbol == contract.symbol)
-        )
+        """Tell whether a cancel is for it."""
+        return self.account == command.account and command.covers(self.strategy, self.instrument)
 
     def is_in(self, scope: Scope) -> bool:
         """Tell whether a scope of the trading state has it."""

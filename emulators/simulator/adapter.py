@@ -1,6 +1,6 @@
 """A broker adapter as users write it: the real `stopline.client` between Stopline and a broker that does as it likes."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -14,6 +14,7 @@ from emulators.simulator.world import Delivery, Instance, World
 from stopline.client import Client, Order
 from stopline.model.instrument import Instrument
 from stopline.model.messages import COMMAND_TYPE, Command, CommandAction
+from stopline.model.working import Working, adding
 from stopline.ports import Bus
 
 Post = Callable[[str, Mapping[str, Any]], tuple[int, dict[str, Any]]]
@@ -89,10 +90,13 @@ class SimAdapter:
         if taken.command is None:
             return
         self._obeyed(taken.command, before)
-        if taken.command.action is CommandAction.CANCEL_ALL:
-            self._cancel(taken.command)
-        else:
-            self._close(taken.command)
+        match taken.command.action:
+            case CommandAction.CANCEL_ALL:
+                self._cancel(taken.command)
+            case CommandAction.CANCEL_ADDING:
+                self._cancel(taken.command, self._adding())
+            case CommandAction.CLOSE:
+                self._close(taken.command)
 
     def trade(self, strategy: str, instrument: Instrument, units: Decimal) -> str | None:
         """Send an order of a program, signed units, unless it must not be; return why it was not sent."""
@@ -123,18 +127,25 @@ class SimAdapter:
         """Tell whether a command works on a position: who waits for it trades nothing there."""
         return any(t.key == (strategy, symbol) and not t.adds for t in self.venue.working.values())
 
-    def _cancel(self, command: Command | None) -> None:
-        """Cancel what works, all of it or a part's."""
+    def _adding(self) -> set[str]:
+        """Return the working orders that may add risk, as docs/client.md finds them."""
+        found: set[str] = set()
+        for key in {ticket.key for ticket in self.venue.working.values()}:
+            orders = [
+                Working(id_, ticket.left, reduce_only=ticket.expires_at is not None)
+                for id_, ticket in self.venue.working.items()
+                if ticket.key == key
+            ]
+            found.update(adding(self.venue.held(*key), orders))
+        return found
+
+    def _cancel(self, command: Command | None, only: Collection[str] | None = None) -> None:
+        """Cancel what works, all of it or a part's; of that only some, where they are named."""
 
         def meant(ticket: Ticket) -> bool:
-            if command is None:
-                return True
-            contract = ticket.instrument
-            return (
-                command.strategy in (None, ticket.strategy)
-                and command.underlying in (None, contract.underlying)
-                and (command.instrument is None or command.instrument.symbol == contract.symbol)
-            )
+            if only is not None and ticket.id not in only:
+                return False
+            return command is None or command.covers(ticket.strategy, ticket.instrument)
 
         for ticket in self.venue.cancel([id_ for id_, t in self.venue.working.items() if meant(t)]):
             if ticket.expires_at is not None:

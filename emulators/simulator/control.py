@@ -317,3 +317,13 @@ class ControlScenario:
             scopes = truth.covering(ticket.strategy, ticket.instrument.underlying)
             halted = [s for s in scopes if truth.states.get(s) == "HALTED"]
             demand(not (ticket.adds and halted), "I6 nothing works in what is halted", (ticket, halted))
+        for strategy, symbol in {ticket.key for ticket in adapter.venue.working.values()}:
+            stopped = [s for s in truth.covering(strategy, symbol) if s in truth.states]
+            held = adapter.venue.held(strategy, symbol)
+            left = [t.left for t in adapter.venue.working.values() if t.key == (strategy, symbol)]
+            reduces = all(units * held < 0 for units in left) and sum(map(abs, left)) <= abs(held)
+            demand(
+                reduces or not stopped,
+                "I6 what works where trading is stopped reduces",
+                (left, held, stopped),
+            )

@@ -81,7 +81,7 @@ class SimBroker:
         command = validate(Command, decode_object(delivery.message.data))
         latest = self.epochs.get(command.account, 0)
         self.epochs[command.account] = max(latest, command.epoch)
-        if command.action is CommandAction.CANCEL_ALL or command.command_id in self.executed:
+        if command.action is not CommandAction.CLOSE or command.command_id in self.executed:
             return
         if command.epoch < latest or self._world.now > command.expires_at or command.instrument is None:
             return

@@ -6,6 +6,7 @@ docs/client.md shows a whole adapter.
 """
 
 import json
+import logging
 import threading
 import urllib.error
 import urllib.parse
@@ -15,6 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 from stopline.model.control import TradingState
@@ -28,6 +30,7 @@ from stopline.model.scopes import GLOBAL, parse_scope, strategy_scope, underlyin
 from stopline.model.wire import canonical, decode_object, validate
 from stopline.ports import Bus, Clock, Outgoing
 
+log = logging.getLogger("stopline")
 REMEMBERED = 10_000  # command ids: far more than can be alive at once
 TIMEOUT_S = 5.0
 
@@ -67,7 +70,8 @@ class Client:
     """One adapter's view of one account. Safe to call from several threads.
 
     `epoch` and the ids of commands are of this process: after a restart the first lease brings the epoch, and commands
-    older than it are dropped; an adapter asks its broker what it has executed.
+    older than it are dropped; an adapter asks its broker what it has executed. `kept_in`: a file of this client alone, out
+    of which a restart knows the halts that were not stored yet. Where it cannot be read nothing adds risk.
     """
 
     account: str
@@ -79,11 +83,15 @@ class Client:
     lease: Lease | None = None
     fault: str = "no lease was asked for yet"  # why the last lease or check was not had; empty: it was
     halts: dict[str, Halt] = field(default_factory=dict)  # by id: kills that were not stored yet
+    kept_in: Path | None = None
 
     def __post_init__(self) -> None:
         self._until: datetime | None = None
         self._seen: OrderedDict[str, None] = OrderedDict()
         self._lock = threading.RLock()
+        self._kept = b"{}"
+        self._unreadable = ""
+        self._remember()
 
     # --- the lease ---
 
@@ -112,11 +120,12 @@ class Client:
             self.epoch, self.lease = lease.epoch, lease
             self._until = asked_at + min(lease.expires_at - lease.granted_at, timedelta(seconds=60))
             self.halts = {id_: halt for id_, halt in self.halts.items() if id_ not in lease.stored}
+            self._keep()
         return True
 
     def is_leased(self) -> bool:
         """Tell whether the lease holds now."""
-        return self._until is not None and self.clock.now() < self._until
+        return self._until is not None and self.clock.now() < self._until and not self._unreadable
 
     def size(self, strategy: str, underlying: str) -> Decimal:
         """Return the share of the usual size that may be opened: 0 where nothing may."""
@@ -142,7 +151,7 @@ class Client:
         if halted:
             return f"{halted} is HALTED"
         if not self.is_leased() or self.lease is None:
-            return None if order.reduces else f"there is no lease: {self.fault}"
+            return None if order.reduces else f"there is no lease: {self._unreadable or self.fault}"
         if order.reduces:
             return None
         if self.size(strategy, underlying) == ZERO:
@@ -217,7 +226,30 @@ class Client:
             return Taken(dropped=f"it is for {halt.scope}")
         with self._lock:
             self.halts[halt.halt_id] = halt
+            self._keep()
         return Taken(halt=halt)
+
+    def _keep(self) -> None:
+        """Write the halts for a restart. Where that fails it is tried again with each renewal."""
+        text = canonical({id_: halt.model_dump(mode="json") for id_, halt in self.halts.items()})
+        if self.kept_in is None or self._unreadable or text == self._kept:
+            return
+        try:
+            whole = self.kept_in.with_name(f"{self.kept_in.name}.new")
+            whole.write_bytes(text)
+            whole.replace(self.kept_in)
+            self._kept = text
+        except OSError:
+            log.exception("client: a halt cannot be kept, a restart now would forget it")
+
+    def _remember(self) -> None:
+        try:
+            if self.kept_in is not None and self.kept_in.exists():
+                self._kept = self.kept_in.read_bytes()
+                self.halts = {i: validate(Halt, halt) for i, halt in decode_object(self._kept).items()}
+        except (OSError, Rejected) as problem:
+            self._unreadable = f"{self.kept_in} cannot be read, a halt may hold: {problem}"
+            log.critical("client: %s", self._unreadable)
 
     def _halted(self, strategy: str, underlying: str) -> str | None:
         """Return the scope that is halted, by a halt that was not stored yet or by the last known lease."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -48,12 +49,12 @@ def ask(served: Served, body: Any = None, account: str = "demo", token: str = AN
     return served.client.post(f"/v1/accounts/{account}/lease", json=body or {"adapter": "a"}, headers=headers)
 
 
-def client_of(served: Served, token: str = ANN) -> Client:
+def client_of(served: Served, token: str = ANN, kept_in: Path | None = None) -> Client:
     def post(path: str, body: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
         answer = served.client.post(path, json=body, headers={"Authorization": f"Bearer {token}"})
         return answer.status_code, answer.get_json()
 
-    return Client("demo", "a", post, served.world.clock, served.world.bus)
+    return Client("demo", "a", post, served.world.clock, served.world.bus, kept_in=kept_in)
 
 
 def act(served: Served, action: str, id_: str, scope: str = "account:demo", **more: Any) -> None:
@@ -307,6 +308,50 @@ def test_another_kill_does_not_end_a_halt_that_was_not_stored(api: Served) -> No
     assert client.halts == {}
 
 
+def test_a_restarted_adapter_still_knows_a_halt_that_was_not_stored(api: Served, tmp_path: Path) -> None:
+    """F41: `kept_in`; the lease that says that it is stored ends it, and empties the file."""
+    kept = tmp_path / "halts.json"
+    client_of(api, kept_in=kept).take(halt_message(api, kill_request()))
+    again = client_of(api, kept_in=kept)
+    assert again.renew(), "Firestore is back, the kill is not stored yet"
+    assert again.refusal(order()) == "account:demo is HALTED"
+    assert again.refusal(order(10, 5)) is not None
+    api.world.app.trading.set(kill_request())
+    assert again.renew()
+    assert again.halts == {}
+    assert client_of(api, kept_in=kept).halts == {}
+    assert [path.name for path in tmp_path.iterdir()] == ["halts.json"]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"h": {}}', '{"h": 1}'])
+def test_a_file_of_halts_that_cannot_be_read_lets_nothing_add_risk(
+    api: Served, tmp_path: Path, text: str
+) -> None:
+    """Fail table: UNKNOWN is not free; reducing goes on, and the file stays for people to look at."""
+    kept = tmp_path / "halts.json"
+    kept.write_text(text)
+    client = client_of(api, kept_in=kept)
+    assert client.renew()
+    assert "halts.json cannot be read" in str(client.refusal(order()))
+    assert client.size("core", "SPY") == 0
+    assert client.refusal(order(10, 5)) is None
+    assert client.take(halt_message(api, kill_request())).halt is not None
+    assert kept.read_text() == text
+
+
+def test_a_halt_that_cannot_be_written_holds_all_the_same(
+    api: Served, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept = tmp_path / "not-there" / "halts.json"
+    client = client_of(api, kept_in=kept)
+    client.take(halt_message(api, kill_request()))
+    assert client.refusal(order()) == "account:demo is HALTED"
+    assert "a halt cannot be kept" in caplog.text
+    kept.parent.mkdir()
+    client.renew()
+    assert client_of(api, kept_in=kept).halts == client.halts
+
+
 def test_a_lease_of_a_later_version_is_read(api: Served) -> None:
     """F47: what a field means that is not known here, nobody needs to know who did without it."""
     asked: list[Mapping[str, Any]] = []
@@ -373,6 +418,7 @@ class Broker:
     def __init__(self) -> None:
         self.held: dict[tuple[str, str], Decimal] = {("core", "SPY"): Decimal(4)}
         self.told: list[str] = []
+        self.working: list[SimpleNamespace] = []
 
     def is_connected(self) -> bool:
         return True
@@ -380,11 +426,15 @@ class Broker:
     def position(self, strategy: str, symbol: str) -> Decimal:
         return self.held.get((strategy, symbol), Decimal(0))
 
-    def cancel_all(self, strategy: str | None, underlying: str | None) -> None:
-        self.told.append(f"cancel {strategy} {underlying}")
+    def rest(self, id_: str, units: int, strategy: str = "core") -> None:
+        self.working.append(SimpleNamespace(id=id_, strategy=strategy, instrument=SPY, units=Decimal(units)))
 
-    def cancel_what_adds_risk(self) -> None:
-        self.told.append("cancel opens")
+    def working_orders(self) -> list[SimpleNamespace]:
+        return list(self.working)
+
+    def cancel(self, id_: str) -> None:
+        self.told.append(f"cancel {id_}")
+        self.working = [order for order in self.working if order.id != id_]
 
     def send(
         self, strategy: str, instrument: Instrument, side: str, quantity: Decimal, id_: str = ""
@@ -410,10 +460,22 @@ def test_the_adapter_of_the_page_works(api: Served) -> None:
     cancel = command(
         command_id="c-9", action="cancel_all", strategy=None, instrument=None, side=None, quantity=None
     )
+    broker.rest("o-1", -1)
     assert adapter.on_orders_message(cancel) == "cancelled"
     adapter.on_execution(Fill.model_validate(raw_fill()))
+    assert broker.told == ["BUY 2 SPY", "SELL 6 SPY", "cancel o-1"]
+    broker.held["core", "SPY"] = Decimal(4)
+    for name, units in (("buy", 1), ("stop", -4), ("target", -4)):
+        broker.rest(name, units)
+    broker.rest("entry", 1, strategy="wings")
+    adding = json.loads(cancel) | {"command_id": "c-10", "action": "cancel_adding", "strategy": "core"}
+    assert adapter.on_orders_message(canonical(adding)) == "cancelled"
+    assert broker.told[3:] == ["cancel buy", "cancel target"]
+    act(api, "pause", "p", "strategy:demo:wings")
+    wait(api, 61)
     adapter.every_20_seconds()
-    assert broker.told == ["BUY 2 SPY", "SELL 6 SPY", "cancel None None", "cancel opens"]
+    assert broker.told[5:] == ["cancel entry"], "whether or not the command has come: the lease knows it"
+    assert [order.id for order in broker.working] == ["stop"]
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from simulation.seeded_bugs import bug
 
 from stopline.client import Client
 from stopline.model.control import GLOBAL, Control, account_scope
+from stopline.model.messages import CommandAction
 from stopline.rules.trading import state as trading_state
 from stopline.service.documents.aggregate import Aggregates, Change
 from stopline.service.trading import cancel_orders, controls, emergency_halt, leases
@@ -187,12 +188,24 @@ def the_cancel_of_a_kill_expires() -> Iterator[None]:
 @control_bug
 def orders_of_a_halted_strategy_work_on() -> Iterator[None]:
     """Only halts of the whole account cancel."""
-    original = cancel_orders._halted
+    original = cancel_orders._stops
 
     def whole(*arguments: Any) -> Any:
-        return (scope for scope in original(*arguments) if not scope.is_part)
+        return (stop for stop in original(*arguments) if not stop[0].is_part)
 
-    with patch.object(cancel_orders, "_halted", whole):
+    with patch.object(cancel_orders, "_stops", whole):
+        yield
+
+
+@control_bug
+def orders_that_add_work_on_in_a_pause() -> Iterator[None]:
+    """New ones are refused, and those of before fill."""
+    original = cancel_orders._stops
+
+    def halts(*arguments: Any) -> Any:
+        return (stop for stop in original(*arguments) if stop[1] is CommandAction.CANCEL_ALL)
+
+    with patch.object(cancel_orders, "_stops", halts):
         yield
 
 

@@ -83,6 +83,7 @@ class Alert(Message):
 
 class CommandAction(StrEnum):
     CANCEL_ALL = "cancel_all"
+    CANCEL_ADDING = "cancel_adding"  # of working orders those that may add risk
     CLOSE = "close"
 
 
@@ -98,6 +99,7 @@ class Command(Message):
     """An order to the broker adapter of an account. It never increases risk: `close` is reduce-only.
 
     `cancel_all` cancels the account's working orders; with `strategy`, `underlying` or `instrument` only that part's.
+    `cancel_adding` cancels those of them that may make a position larger or turn it round; what can only reduce stays.
 
     The adapter drops a command whose `epoch` is below the account's, whose `command_id` it has executed, or
     whose `expires_at` has passed; and it never lets a close pass through zero. With `legs` the close is one order of
@@ -123,6 +125,14 @@ class Command(Message):
     reason: Text = ""
     issued_at: UtcText
     expires_at: UtcText
+
+    def covers(self, strategy: str, instrument: Instrument) -> bool:
+        """Tell whether a cancel is for an order of the account: each part that it names must be the order's."""
+        return (
+            self.strategy in (None, strategy)
+            and self.underlying in (None, instrument.underlying)
+            and (self.instrument is None or self.instrument.symbol == instrument.symbol)
+        )
 
 
 class Halt(Message):

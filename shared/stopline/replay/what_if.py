@@ -73,6 +73,8 @@ class WhatIf(Replay):
             for id_, other in list(self._working.items()):
                 if other.account == command.account and command.strategy in (None, other.strategy):
                     del self._working[id_]
+        elif command.action is CommandAction.CANCEL_ADDING:
+            pass  # what works here is closes
         elif command.command_id not in self._working:
             self._working[command.command_id] = command
             self._try(command)

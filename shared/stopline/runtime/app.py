@@ -91,7 +91,7 @@ class App(Documents):
         self.quotas = Quotas(ports.clock)
 
     def _set_trading_state(self, effect: Effect) -> None:
-        self.trading.carry_out(effect)
+        self.halts.advance(self.trading.carry_out(effect))
 
     def _reconciliation(self, account: str) -> Reconciliation | None:
         return self.reconciliations.read(account)

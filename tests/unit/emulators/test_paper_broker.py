@@ -218,6 +218,19 @@ def test_a_close_of_one_strategy_leaves_the_others_alone() -> None:
     assert desk.broker.position("demo", "core", "AAPL") == 0
 
 
+def test_cancel_adding_leaves_what_only_reduces() -> None:
+    """R5.1: a pause takes back entries, not protective stops."""
+    desk = Desk()
+    desk.order("held", Side.BUY, 10)
+    entry = desk.order("entry", Side.BUY, 5, limit=Decimal(90))
+    target = desk.order("target", Side.SELL, 10, limit=Decimal(120))
+    assert (entry, target) == (Status.WORKING, Status.WORKING)
+    command = cancel_all().model_copy(update={"action": CommandAction.CANCEL_ADDING})
+    assert "1 working" in desk.broker.command(command, NOW).reason
+    found = [desk.broker.report(id_) for id_ in ("entry", "target")]
+    assert [report.status for report in found if report] == [Status.CANCELLED, Status.WORKING]
+
+
 def test_cancel_all_takes_back_what_is_working() -> None:
     """R5.3: cancel, then close."""
     desk = Desk()

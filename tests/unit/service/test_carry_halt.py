@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from stopline.model.control import ControlRequest
+from stopline.model.messages import Sweep, SweepKind
 from stopline.ports import Outgoing
 from stopline.runtime.app import App, Ports
 from stopline.service.documents.outbox import Unpublished
@@ -63,7 +64,22 @@ def test_where_the_bus_is_down_every_closing_is_stored_and_due(world: World) -> 
         assert [e.body["action"] for e in world.outbox("closings", name)] == ["cancel_all", "close"]
 
 
-def test_nothing_is_carried_through_without_a_halt(world: World) -> None:
+def test_a_pause_cancels_in_every_account_and_closes_nothing(world: World) -> None:
     app, _ = world.instance()
     standing = app.trading.set(ControlRequest.model_validate({**KILL, "action": "pause"}))
-    assert app.halts.advance(standing) == {}
+    assert app.halts.advance(standing) == dict.fromkeys(("a1", "a2", "a3", "a4"), "CANCELLED")
+    assert {c["action"] for c in world.bus.bodies("orders")} == {"cancel_adding"}
+    assert set(app.halts.advance(standing).values()) == {"REDUCING"}
+
+
+def test_what_is_handed_over_is_cancelled_by_the_accounts_own_sweep(world: World) -> None:
+    """R5.1: a kill without flatten too, not only with the next round."""
+    app, _ = world.instance()
+    app.trading.set(ControlRequest.model_validate({**KILL, "flatten": False}))
+    app.sweeper.run(Sweep(kind=SweepKind.ACCOUNT, account="a3"), world.clock.now(), "m-1")
+    assert [(c["account"], c["action"]) for c in world.bus.bodies("orders")] == [("a3", "cancel_all")]
+
+
+def test_nothing_is_carried_through_where_trading_goes_on(world: World) -> None:
+    app, _ = world.instance()
+    assert app.halts.advance(app.trading.standing("global")) == {}

@@ -9,6 +9,7 @@ import pytest
 
 from stopline.model.control import Control, ControlRequest, Standing, TradingState
 from stopline.model.errors import Rejected
+from stopline.model.messages import Effect
 from stopline.model.wire import validate
 from stopline.ports import Unavailable
 from stopline.rules.trading.resuming import TooEarly
@@ -401,11 +402,53 @@ def test_a_halt_of_the_whole_cancels_in_every_account(world: World) -> None:
     assert app.canceller.advance("demo") == 1
 
 
-def test_a_pause_cancels_nothing(world: World) -> None:
-    """Protective stops reduce risk: they stay."""
+def test_a_pause_cancels_what_adds_risk_once_an_epoch(world: World) -> None:
+    """R5.1: the adapter knows which orders that are; protective stops reduce risk, and stay."""
     app, _ = world.instance()
     ask(app, "pause", "p")
+    assert app.canceller.advance("demo") == 1
     assert app.canceller.advance("demo") == 0
+    [command] = world.bus.bodies("orders")
+    assert (command["action"], command["epoch"], command["strategy"]) == ("cancel_adding", 1, None)
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ([("pause", "strategy:demo:core"), ("kill", "underlying:demo:SPY")], ["adding core", "all SPY"]),
+        (
+            [("pause", DEMO), ("pause", "strategy:demo:core"), ("kill", "underlying:demo:SPY")],
+            ["adding", "all SPY"],
+        ),
+        ([("pause", "global")], ["adding"]),
+        ([("pause", DEMO), ("kill", "global")], ["all"]),
+    ],
+)
+def test_what_is_cancelled_follows_from_the_strictest_state(
+    world: World, asked: list[tuple[str, str]], found: list[str]
+) -> None:
+    """R5.1: each part by its own state, unless the whole's covers it."""
+    app, _ = world.instance()
+    for number, (action, scope) in enumerate(asked):
+        ask(app, action, f"r-{number}", scope, flatten=False)
+    app.canceller.advance("demo")
+    told = world.bus.bodies("orders")
+    cancels = [[c["action"].removeprefix("cancel_"), c["strategy"] or c["underlying"] or ""] for c in told]
+    assert [" ".join(words).strip() for words in cancels] == found
+
+
+def test_a_limit_that_pauses_has_orders_cancelled_at_once(world: World) -> None:
+    """R2.4, R5.2: not only with the next sweep."""
+    app, _ = world.instance()
+    body = {
+        "request_id": "l",
+        "scope": DEMO,
+        "action": "pause",
+        "actor": "limit:max_daily_loss",
+        "reason": "x",
+    }
+    app.relay.publish([Effect("l", "controls", "demo", body)])
+    assert [c["action"] for c in world.bus.bodies("orders")] == ["cancel_adding"]
 
 
 # --- the chain ---

@@ -162,12 +162,13 @@ class Sweeper:
         self._desk.refresh()
         self._marker.value_new(name, now, cause)
         self._closer.advance(name)
+        self._canceller.advance(name, just_read=True)
 
     def _evaluate_all(self, now: datetime, cause: str) -> dict[str, str]:
         self._desk.refresh()
         self._trading.lapse_due()
         failed: dict[str, str] = {}
-        for name in sorted({*self._desk.accounts, *self._trading.halted_accounts()}):
+        for name in sorted({*self._desk.accounts, *self._trading.stopped_accounts()}):
             try:
                 if name in self._desk.accounts:
                     self._marker.evaluate({name}, now, cause, force=True)

@@ -1,4 +1,6 @@
-"""Cancel the working orders of what is halted without closing, and of halted strategies and underlyings."""
+"""Cancel working orders where trading stops: all of them where it is halted without closing, and where only what reduces
+risk is let through those that may add some. Stopline knows no order book: the adapter tells which ones these are.
+"""
 
 from collections.abc import Iterator
 
@@ -11,14 +13,14 @@ from stopline.service.documents.aggregate import Aggregates, Change
 
 
 class OrderCanceller:
-    """Sends `cancel_all`, once an epoch. Called by the kill switch and by every sweep."""
+    """Sends `cancel_all` and `cancel_adding`, once an epoch. Called by whoever stops trading, and by every sweep."""
 
     def __init__(self, documents: Aggregates[Control], clock: Clock) -> None:
         self._documents = documents
         self._clock = clock
 
     def advance(self, account: str, *, just_read: bool = False) -> int:
-        """Send the cancels that an account's halts are still owed; return how many. Raises Unavailable or Unpublished:
+        """Send the cancels that an account's stops are still owed; return how many. Raises Unavailable or Unpublished:
         what was committed goes out with the next call. `just_read`: the caller has read both controls a moment ago.
         """
         names = GLOBAL, account_scope(account)
@@ -31,42 +33,48 @@ class OrderCanceller:
             nonlocal sent
             before = control or Control(scope=account_scope(account))
             epoch = everywhere.epoch + before.epoch
-            scopes = list(_halted(account, everywhere, before))
-            sent = 0 if before.cancelled >= epoch else len(scopes)
+            stops = list(_stops(account, everywhere, before))
+            sent = 0 if before.cancelled >= epoch else len(stops)
             if not sent:
                 return None
-            effects = [self._cancel(account, scope, epoch) for scope in scopes]
+            effects = [self._cancel(account, scope, action, epoch) for scope, action in stops]
             return Change(before.model_copy(update={"cancelled": epoch}), effects)
 
-        if everywhere.state is TradingState.HALTED or (
-            known and next(_halted(account, everywhere, known), None)
-        ):
+        if next(_stops(account, everywhere, known or Control(scope=account_scope(account))), None):
             self._documents.change(account_scope(account), decide)
         return sent
 
-    def _cancel(self, account: str, scope: Scope, epoch: int) -> Effect:
+    def _cancel(self, account: str, scope: Scope, action: CommandAction, epoch: int) -> Effect:
         now = self._clock.now()
+        is_halted = action is CommandAction.CANCEL_ALL
         command = Command(
-            command_id=digest("cancel_only", account, str(scope), str(epoch)),
+            command_id=digest(
+                "cancel_only" if is_halted else "cancel_adding", account, str(scope), str(epoch)
+            ),
             account=account,
-            action=CommandAction.CANCEL_ALL,
+            action=action,
             epoch=epoch,
             strategy=scope.name if scope.kind == "strategy" else None,
             underlying=scope.name if scope.kind == "underlying" else None,
-            reason=f"{scope} is halted"[:500],
+            reason=f"{scope} is {'halted' if is_halted else 'reduce-only'}"[:500],
             issued_at=now,
             expires_at=now + HALT_CANCEL_VALID,
         )
         return Effect(command.command_id, "orders", account, command.model_dump(mode="json"))
 
 
-def _halted(account: str, everywhere: Control, own: Control) -> Iterator[Scope]:
-    """Yield what is halted without a closing of the whole account, which cancels by itself."""
+def _stops(account: str, everywhere: Control, own: Control) -> Iterator[tuple[Scope, CommandAction]]:
+    """Yield what is to be cancelled where. A closing of the whole account cancels by itself."""
     whole = [c for c in (everywhere, own) if c.state is TradingState.HALTED]
     if whole:
         if not any(c.flatten for c in whole):
-            yield Scope("account", account)
+            yield Scope("account", account), CommandAction.CANCEL_ALL
         return
+    is_reducing = TradingState.REDUCING in (everywhere.state, own.state)
+    if is_reducing:
+        yield Scope("account", account), CommandAction.CANCEL_ADDING
     for part in own.parts.values():
         if part.state is TradingState.HALTED:
-            yield scope_of(part.scope)
+            yield scope_of(part.scope), CommandAction.CANCEL_ALL
+        elif part.state is TradingState.REDUCING and not is_reducing:
+            yield scope_of(part.scope), CommandAction.CANCEL_ADDING

@@ -1,4 +1,4 @@
-"""Start the cancels and closings of a halt where it was said. What is not started in time the sweep starts, at once."""
+"""Start the cancels and closings of a stop where it was said. What is not started in time the sweep starts, at once."""
 
 import logging
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ BUDGET = timedelta(seconds=6)  # a kill is answered while the caller still liste
 
 
 class HaltCarrier:
-    """Carries stored halts through, account by account."""
+    """Carries stored stops through, account by account."""
 
     def __init__(
         self, bus: Bus, clock: Clock, accounts: AccountReader, canceller: OrderCanceller, closer: Closer
@@ -31,10 +31,10 @@ class HaltCarrier:
         self._closer = closer
 
     def advance(self, standing: Standing) -> dict[str, str | None]:
-        """Return how far each account that a halt concerns is; None: the sweep goes on with it. Raises Transient where
+        """Return how far each account that a stop concerns is; None: the sweep goes on with it. Raises Transient where
         the accounts cannot be read: nothing was started.
         """
-        if standing.state is not TradingState.HALTED:
+        if standing.state is TradingState.ACTIVE:
             return {}
         account = scope_account(standing.scope)
         names = [account] if account else [a.account for a in self._accounts.all()]
@@ -45,18 +45,18 @@ class HaltCarrier:
             if self._clock.now() > ends:
                 late.append(name)
             else:
-                result[name] = self._start(name, standing.flatten)
+                result[name] = self._start(name, standing)
         self._hand_over(late)
         return result
 
-    def _start(self, account: str, flatten: bool) -> str | None:
+    def _start(self, account: str, standing: Standing) -> str | None:
         try:
             cancelled = self._canceller.advance(account)
-            closing = self._closer.advance(account) if flatten else None
+            closing = self._closer.advance(account) if standing.flatten else None
         except Transient:
             log.exception("kill switch: closing is pending", extra={"account": account})
             return None
-        return closing.status.value if closing else ("CANCELLED" if cancelled else "HALTED")
+        return closing.status.value if closing else ("CANCELLED" if cancelled else standing.state.value)
 
     def _hand_over(self, accounts: Sequence[str]) -> None:
         """Have the sweep start what there was no time for; where that cannot be said, its next round does."""

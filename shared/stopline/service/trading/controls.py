@@ -61,7 +61,7 @@ class ControlCodec:
             "scope": state.scope,
             "trading_state": state.state.value,
             "epoch": state.epoch,
-            "is_halted": any(s.state is TradingState.HALTED for s in standings),
+            "is_stopped": any(s.state is not TradingState.ACTIVE for s in standings),
             "due_at": min(ends, default=None),
             "state": canonical(state.model_dump(mode="json")).decode(),
         }
@@ -175,11 +175,11 @@ class TradingStates:
             raise Rejected("NO_CONTROL", f"scope {request.scope} has no state")
         return control.standing(request.scope)
 
-    def carry_out(self, effect: Effect) -> None:
+    def carry_out(self, effect: Effect) -> Standing:
         """Carry out a change of state that a limit or breaker asked for (the relay's local topic `controls`). What ends
         it again follows from who asked: the reset matrix.
         """
-        self.set(validate(ControlRequest, effect.body))
+        return self.set(validate(ControlRequest, effect.body))
 
     def lapse_due(self) -> None:
         """Lift everything that has come to its end, in any scope. Raises Unavailable or Unpublished."""
@@ -187,11 +187,15 @@ class TradingStates:
         for document in self._store.query(ControlCodec.collection, where, ["due_at"]):
             self.lapse(document.data["scope"])
 
-    def halted_accounts(self) -> list[str]:
-        """Return the accounts that are halted, or have a halted part, whether they hold anything or not."""
-        if self.read(GLOBAL).state is TradingState.HALTED:
+    def stopped_accounts(self) -> list[str]:
+        """Return the accounts that are not ACTIVE, or have such a part, whether they hold anything or not."""
+        if self.read(GLOBAL).state is not TradingState.ACTIVE:
             return [a.account for a in self._accounts.all()]
-        found = self._store.query(ControlCodec.collection, [Where("is_halted", "==", True)])
+        found = [
+            document
+            for flag in ("is_stopped", "is_halted")  # the latter is what documents of before have
+            for document in self._store.query(ControlCodec.collection, [Where(flag, "==", True)])
+        ]
         return [name for name in (scope_account(d.data["scope"]) for d in found) if name]
 
     def lapse(self, document: str) -> None:
