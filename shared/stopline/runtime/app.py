@@ -375,6 +375,7 @@ class App(Documents):
             self.relay,
             self.accounts,
             links=self.ports.links,
+            failing=self.alert_desk.failing,
         )
 
     @cached_property

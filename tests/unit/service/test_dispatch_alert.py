@@ -445,11 +445,41 @@ def test_several_that_reached_nobody_come_in_one_message(crash: bool) -> None:
     assert desk.sent() == {"sms": 1, "email": 1, "discord": 1}
     record = json.loads(desk.document(Path("alerts", told.alert.alert_id))["state"])
     assert record["covers"] == ["a1", "a2", "a3"]
+    for id_ in record["covers"]:
+        single = desk.document(Path("alerts", id_))
+        assert (single["status"], single["told_by"], single["outbox"]) == (
+            "told_by_digest",
+            told.alert.alert_id,
+            "[]",
+        )
+    rows = [(r["alert_id"], r["delivered_at"]) for r in desk.rows if r["status"] == "told_by_digest"]
+    assert sorted(rows) == [(id_, "2026-11-20T15:07:11Z") for id_ in record["covers"]]
     assert [line[:14] for line in record["lines"]] == ["10:02 CRITICAL"] * 3
     desk.dispatcher.deliver(notice())  # one of them comes once more: it was told
     desk.clock.set(NOW + timedelta(hours=1))
     assert desk.sweep() == 0
     assert desk.sent()["sms"] == 1
+
+
+def test_what_an_undelivered_digest_stood_for_is_told_by_the_digest_that_arrives() -> None:
+    """F22: two rounds without a channel: the second digest stands for the first one and all that it told."""
+    desk = Desk()
+    for channel in desk.channels.values():
+        channel.always = ChannelRefused("no")
+    for number in range(1, 3):
+        desk.dispatcher.deliver(notice(alert_id=f"a{number}", object=f"S{number}"))
+    desk.clock.set(NOW + RETRY_UNDELIVERED)
+    assert desk.sweep() == 1
+    desk.dispatcher.deliver(notice(alert_id="a3", object="S3"))
+    assert {desk.document(Path("alerts", id_))["status"] for id_ in ("a1", "a2", "a3")} == {"undelivered"}
+    for channel in desk.channels.values():
+        channel.always = None
+    desk.clock.set(NOW + 2 * RETRY_UNDELIVERED)
+    assert desk.sweep() == 1
+    assert desk.sent() == {"sms": 1, "email": 1, "discord": 1}
+    statuses = {d.path.id: d.data["status"] for d in desk.store.query("alerts")}
+    assert sorted(statuses.values()) == ["delivered"] + ["told_by_digest"] * 4
+    assert {statuses[id_] for id_ in ("a1", "a2", "a3")} == {"told_by_digest"}
 
 
 class _Lost(MemoryBus):

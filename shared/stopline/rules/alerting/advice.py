@@ -13,6 +13,7 @@ TO_DO = {
     "pin_risk": "Close it, or be ready for either end.",
     "orphan_leg": "Close what is left, or take it as a trade of its own.",
     "expired_unsettled": "Compare with the broker.",
+    "channel_failed": "Correct the address or repair the channel, then try it with `stopline alerts test`.",
     "digest": "All that stands: `stopline alerts list`.",
     "quarantine": "Look with `stopline quarantine list`.",
 }

@@ -3,10 +3,12 @@
 from zoneinfo import ZoneInfo
 
 from stopline.model.account import Account
+from stopline.model.messages import Alert
 from stopline.model.notices import Notice
 from stopline.model.settings.alerts import AlertSettings
 from stopline.model.settings.recipients import Recipients
 from stopline.rules.alerting.acknowledging import TAKEN
+from stopline.rules.alerting.channel_health import FAILED
 from stopline.rules.alerting.delivery import People, mark
 from stopline.rules.alerting.routing import EMAIL, EVERY, PHONES, ROUTES, SMS, Routes, addresses
 
@@ -26,8 +28,8 @@ def audience(
         chosen = {s: tuple(c for c in names if c not in PHONES) or names for s, names in chosen.items()}
     elif notice.ring == "phone":
         chosen = {s: tuple(c for c in names if c in PHONES) for s, names in chosen.items()}
-    if notice.leave_out:
-        own, operator = (_without(r, notice.leave_out) for r in (own, operator))
+    if left_out := notice.leave_out or _itself(notice.alert):
+        own, operator = (_without(r, left_out) for r in (own, operator))
     return People(own, operator, known, chosen, voice)
 
 
@@ -70,6 +72,11 @@ def _to_others(own: Recipients, kind: str, routes: Routes) -> Routes:
         return routes
     shared = tuple(channel for channel in (SMS, EMAIL) if len(addresses(own, channel)) > 1)
     return {severity: (*shared, *names) for severity, names in routes.items()}
+
+
+def _itself(alert: Alert) -> str:
+    """Return the mark of the address that an alert says does not work: it goes by the others."""
+    return alert.cause if alert.kind == FAILED and not alert.resolved else ""
 
 
 def _without(recipients: Recipients, left_out: str) -> Recipients:

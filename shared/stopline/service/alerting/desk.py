@@ -20,13 +20,14 @@ from stopline.model.wire import canonical, validate
 from stopline.ports import Bus, Clock, Data, Outgoing, Path, Store, Where
 from stopline.rules.alerting.acknowledging import TAKEN, acknowledged, others_told, taken_by_act
 from stopline.rules.alerting.audience import reaches_somebody
+from stopline.rules.alerting.channel_health import FAILED, Failing
 from stopline.rules.alerting.delivery import AlertRecord
 from stopline.rules.alerting.incidents import Decision, Incidents, Manner, Standing
 from stopline.rules.alerting.lifecycle import raised
 from stopline.rules.alerting.rounds import checked
 from stopline.service.accounts.reader import AccountReader
-from stopline.service.alerting.dispatch_alert import COLLECTION as NOTICES
-from stopline.service.alerting.dispatch_alert import decode_record
+from stopline.service.alerting.records import COLLECTION as NOTICES
+from stopline.service.alerting.records import decode_record
 from stopline.service.audit.journal import journal_effect
 from stopline.service.documents.aggregate import Aggregates, Change
 from stopline.service.documents.outbox import Relay
@@ -124,6 +125,11 @@ class AlertDesk:
     def read(self, account: str | None) -> Incidents:
         """Return an account's alerts; None: the operator's."""
         return self._documents.read(name_of(account)) or Incidents(account=account)
+
+    def failing(self, account: str | None) -> Failing:
+        """Return the channels of an account (None: the operator's) that its people know to fail, and since when."""
+        live = self.read(account).live()
+        return {s.alert.object: s.since for s in live if s.alert.kind == FAILED}
 
     def acknowledge(
         self, account: str | None, reference: str, who: str, *, shown: str = "", leave_out: str = ""

@@ -9,22 +9,18 @@ A provider that is down does not hold up the others; what is left raises Transie
 
 import logging
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from enum import StrEnum
-
-import orjson
 
 from stopline.model.account import Account
 from stopline.model.errors import Rejected, Transient
-from stopline.model.ids import digest, document_id
+from stopline.model.ids import document_id
 from stopline.model.messages import Alert, Effect, Severity
 from stopline.model.notices import Notice
 from stopline.model.settings.recipients import Recipients
-from stopline.model.wire import canonical, validate
 from stopline.ports import (
     AlreadyExists,
     Channel,
@@ -43,14 +39,22 @@ from stopline.ports import (
 )
 from stopline.rules.alerting.ack_links import AckLinks
 from stopline.rules.alerting.audience import audience
+from stopline.rules.alerting.channel_health import Failing, channel_alerts, owner
 from stopline.rules.alerting.delivery import AlertRecord, DeliveryRecord, People, fall_over, plan
 from stopline.rules.alerting.routing import ROUTES, Routes
 from stopline.rules.alerting.texts import Around
 from stopline.service.accounts.reader import AccountReader
+from stopline.service.alerting.records import (
+    COLLECTION,
+    SETTLED,
+    AlertStatus,
+    decode_record,
+    encode_record,
+    settled_row,
+)
+from stopline.service.alerting.told_by_digest import CAUGHT_UP, mark_told
 from stopline.service.documents.outbox import Relay, decode_outbox, outbox_fields
-from stopline.service.history.rows import history_effect, table_row
 
-COLLECTION = "alerts"
 # One message (`SEND_S` of adapters/deadline.py) < LEASE. BUDGET + one message + the write of its record < the time-out of
 # the function < the deadline of its subscription (infra/topology.json).
 LEASE = timedelta(seconds=60)
@@ -69,13 +73,6 @@ _until: ContextVar[datetime | None] = ContextVar(
 )  # no new message in this request after
 
 
-class AlertStatus(StrEnum):
-    FIRING = "firing"  # being delivered
-    RESOLVED = "resolved"  # the all-clear is being delivered
-    DELIVERED = "delivered"  # settled: somebody was told
-    UNDELIVERED = "undelivered"  # settled for now: nobody could be told
-
-
 @dataclass(frozen=True, slots=True)
 class _Held:
     """An alert's document while this process has the lease."""
@@ -87,7 +84,9 @@ class _Held:
 
 
 class AlertDispatcher:
-    """Delivers alerts through the channels. `zone` is the operator's time zone."""
+    """Delivers alerts through the channels. `zone` is the operator's time zone; `failing` says which channels of an
+    account its people know to fail.
+    """
 
     def __init__(
         self,
@@ -100,6 +99,7 @@ class AlertDispatcher:
         zone: str = "UTC",
         routes: Routes = ROUTES,
         links: AckLinks | None = None,
+        failing: Callable[[str | None], Failing] = lambda _account: {},
     ) -> None:
         self._store = store
         self._clock = clock
@@ -110,6 +110,7 @@ class AlertDispatcher:
         self._zone = zone
         self._routes = routes
         self._links = links
+        self._failing = failing
 
     def deliver(self, notice: Notice) -> None:
         """Tell whoever is to be told of an alert. The same notice again changes nothing once it is settled.
@@ -162,7 +163,7 @@ class AlertDispatcher:
     def _take_over(self, document: Document) -> _Held | None:
         """Take the lease of a document that is there; None when it is settled (its outbox is published)."""
         data, now = document.data, self._clock.now()
-        settled = data["status"] in (AlertStatus.DELIVERED, AlertStatus.UNDELIVERED)
+        settled = data["status"] in SETTLED
         reopen = settled and data["due_at"] is not None and data["due_at"] <= now
         if settled and not reopen:
             self._publish(document.path, decode_outbox(data), document.version)
@@ -173,7 +174,7 @@ class AlertDispatcher:
         if reopen:
             record = record.reopened()
         fields: Data = {
-            "state": _encode(record),
+            "state": encode_record(record),
             "status": _under_way(record.alert).value,
             "lease_until": now + LEASE,
             "due_at": now + ABANDONED,
@@ -259,7 +260,9 @@ class AlertDispatcher:
     def _settle(self, held: _Held, record: AlertRecord) -> None:
         alert, now = record.alert, self._clock.now()
         status = AlertStatus.DELIVERED if record.delivered else AlertStatus.UNDELIVERED
-        effects = (_history(record, status),)
+        if alert.kind == CAUGHT_UP and record.delivered:
+            mark_told(self._store, self._relay, alert.alert_id, now)
+        effects = (settled_row(record, status), *self._channel_effects(record, now))
         again = status is AlertStatus.UNDELIVERED and now + RETRY_UNDELIVERED < alert.raised_at + GIVE_UP
         fields: Data = {
             "status": status.value,
@@ -285,6 +288,12 @@ class AlertDispatcher:
             )
         self._publish(held.path, effects, held.version)
 
+    def _channel_effects(self, record: AlertRecord, now: datetime) -> list[Effect]:
+        """Return the alerts about channels that failed beside others that worked, or work again."""
+        whose = {owner(record, d) for d in record.deliveries}
+        alerts = channel_alerts(record, {name: self._failing(name) for name in whose}, now)
+        return [Effect(a.alert_id, "alerts", a.account or "", a.model_dump(mode="json")) for a in alerts]
+
     def _publish(self, path: Path, effects: tuple[Effect, ...], version: Version) -> None:
         """Publish a settled alert's outbox and empty it; the sweep may have been faster."""
         if not effects:
@@ -301,7 +310,7 @@ class AlertDispatcher:
         What was sent must be on record, so a write of unknown outcome is looked up and tried again here:
         the lease keeps all others from the document.
         """
-        data: Data = {"state": _encode(record), **fields}
+        data: Data = {"state": encode_record(record), **fields}
         for attempt in range(_TRIES):
             try:
                 [version] = self._store.commit([Update(held.path, data, held.version)])
@@ -327,7 +336,7 @@ def fresh_fields(notice: Notice, now: datetime) -> Data:
         "raised_at": alert.raised_at,
         "created_at": now,
         "expires_at": now + KEEP,
-        "state": _encode(AlertRecord.of(notice)),
+        "state": encode_record(AlertRecord.of(notice)),
         "status": _under_way(alert).value,
         "lease_until": now + LEASE,
         "due_at": now + ABANDONED,
@@ -348,31 +357,3 @@ def _addressed(alert: Alert, *notes: str) -> Alert:
 def _where(problem: Exception) -> str:
     frame = traceback.extract_tb(problem.__traceback__)[-1]
     return f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno}"
-
-
-def _history(record: AlertRecord, status: AlertStatus) -> Effect:
-    alert = record.alert
-    row = {
-        "alert_id": alert.alert_id,
-        "account": alert.account,
-        "kind": alert.kind,
-        "object": alert.object,
-        "severity": alert.severity.value,
-        "summary": alert.summary,
-        "status": status.value,
-        "raised_at": alert.raised_at,
-        "delivered_at": min((d.at for d in record.deliveries if d.status == "SENT" and d.at), default=None),
-    }
-    event_id = digest("alert", status.value, _encode(record))  # a later settling is another event
-    return history_effect(
-        alert.account or "", [table_row("alerts", event_id, row, record.model_dump(mode="json"))]
-    )
-
-
-def _encode(record: AlertRecord) -> str:
-    return canonical(record.model_dump(mode="json")).decode()
-
-
-def decode_record(document: Document) -> AlertRecord:
-    """Return what a document of the collection holds."""
-    return validate(AlertRecord, orjson.loads(document.data["state"]))

@@ -29,13 +29,8 @@ from stopline.ports import (
 from stopline.rules.alerting.delivery import AlertRecord
 from stopline.rules.alerting.recovery import caught_up
 from stopline.service.accounts.reader import AccountReader
-from stopline.service.alerting.dispatch_alert import (
-    COLLECTION,
-    RETRY_UNDELIVERED,
-    AlertStatus,
-    decode_record,
-    fresh_fields,
-)
+from stopline.service.alerting.dispatch_alert import RETRY_UNDELIVERED, fresh_fields
+from stopline.service.alerting.records import COLLECTION, AlertStatus, decode_record
 
 TOGETHER = 100  # in one commit
 
