@@ -14,7 +14,7 @@ from stopline.ports import Clock, History, Store, Where
 from stopline.rules.limits.figures import Rate, Valued, add, figures
 from stopline.rules.limits.registry import Reading, readings
 from stopline.rules.reduction.advice import Advice, advise, group_of
-from stopline.service.alerting.dispatch_alert import decode_record
+from stopline.service.alerting.records import decode_record
 from stopline.service.documents.aggregate import Aggregates
 from stopline.service.evaluation.evaluate import exchange_rate, value_positions
 from stopline.service.evaluation.risk_state import RiskState
