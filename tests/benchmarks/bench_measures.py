@@ -3,8 +3,9 @@
     PYTHONPATH=shared python tests/benchmarks/bench_measures.py [--rounds 15] [--json]
 
 Run it with a Python that has numpy and, for each comparison, the peer: empyrical-reloaded, quantstats, riskfolio-lib.
-A peer that is not installed is left out and named. BLAS has one thread, gc is off, every round takes all
-candidates in turn, and a ratio is the median of the ratios of the rounds: other load hits both sides of it.
+A peer that is not installed is left out and named. BLAS has one thread, gc is off, times are of the processor (waiting
+for a core is not in them), every round takes all candidates in turn, and a ratio is the median of the ratios of the
+rounds: other load hits both sides of it.
 """
 
 import argparse
@@ -60,10 +61,10 @@ class Group:
         for name, (work, repeat) in self.work.items():
             if statistics.median(self.times[name] or [0.0]) < SLOW_S:
                 work()  # what ran before has the caches: nobody pays for going first
-            start = time.perf_counter()
+            start = time.process_time()
             for _ in range(repeat):
                 work()
-            self.times[name].append((time.perf_counter() - start) / repeat)
+            self.times[name].append((time.process_time() - start) / repeat)
 
     def result(self) -> dict[str, Any]:
         (_, ours), *peers = self.times.items()
@@ -83,9 +84,9 @@ class Group:
 
 
 def _timed(work: Work) -> float:
-    start = time.perf_counter()
+    start = time.process_time()
     work()
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def groups(left_out: list[str]) -> list[Group]:

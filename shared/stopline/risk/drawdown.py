@@ -66,7 +66,7 @@ def max_drawdown(returns: npt.ArrayLike, convention: Convention = "stopline") ->
 
     empyrical has the same number with the sign turned: `convention="empyrical"`.
     """
-    worst = float(below_peak(return_series(returns, 1)).max())
+    worst = deepest(return_series(returns, 1))
     return -worst if convention == "empyrical" else worst
 
 
@@ -107,3 +107,12 @@ def below_peak(returns: FloatArray, level: FloatArray | None = None) -> FloatArr
     np.maximum(peak, 1.0, out=peak)
     np.divide(level, peak, out=level)
     return np.asarray(np.subtract(1.0, level, out=level), dtype=np.float64)
+
+
+def deepest(returns: FloatArray, level: FloatArray | None = None) -> float:
+    """Return the largest drawdown of one checked series, shape (n,), n >= 1; its compounded `level` is overwritten."""
+    level = compounded(returns) if level is None else level
+    peak = np.maximum.accumulate(level)
+    np.maximum(peak, 1.0, out=peak)
+    np.divide(level, peak, out=level)
+    return 1.0 - float(np.minimum.reduce(level))  # the same as of `below_peak`: rounding keeps the order

@@ -144,8 +144,9 @@ def _sign(flags: npt.NDArray[Any]) -> FloatArray:
 def not_negative(values: npt.ArrayLike) -> FloatArray:
     """Return values as float64, with NaN in the place of what is below zero."""
     array = np.asarray(values, dtype=np.float64)
-    below = array < 0.0
-    return np.where(below, np.nan, array) if below.any() else array
+    if array.min(initial=0.0) >= 0.0:
+        return array
+    return np.where(array < 0.0, np.nan, array)  # a NaN, which is no less than zero, stays one
 
 
 class _Contracts:
@@ -212,13 +213,14 @@ class _Contracts:
             if max(given[0].size, given[4].size, by_time[0].size) * 2 <= self.size:
                 by_volatility = _by_volatility([_sign(given[0]), *given[1:]], by_time[0])
         wide = len(shape) > 1 and shape[-1] >= _WIDE  # rows long enough to broadcast without a copy
-        for block in _blocks(shape):
-            part = _cut(given, shape, block, wide)
+        blocks = list(_blocks(shape))
+        whole = wide and len(blocks) == 1  # then nothing is cut, and what is not broadcast yet will be
+        by_block = [_spread(terms, shape, whole) for terms in (given, by_time or (), by_volatility or ())]
+        for block in blocks:
+            part, first, second = (_cut(terms, block, wide, whole) for terms in by_block)
             part[0] = _sign(part[0])
-            first = _cut(by_time, shape, block, wide) if by_time else _by_time(part, self.on_future)
-            second = (
-                _cut(by_volatility, shape, block, wide) if by_volatility else _by_volatility(part, first[0])
-            )
+            first = first or _by_time(part, self.on_future)
+            second = second or _by_volatility(part, first[0])
             yield part, first + second, [array[block] if wide else array[block].reshape(-1) for array in out]
 
     def _part(
@@ -335,9 +337,19 @@ def _blocks(shape: tuple[int, ...]) -> Iterator[_Block]:
             yield (*lead, slice(start, start + step))
 
 
-def _cut(terms: Sequence[FloatArray], shape: tuple[int, ...], block: _Block, wide: bool) -> list[FloatArray]:
-    """Return one block of every term: as a scalar where it is one for all contracts, in the block's shape where
-    its rows are `wide`, else as (n,).
+def _spread(terms: Sequence[FloatArray], shape: tuple[int, ...], whole: bool) -> list[FloatArray]:
+    """Return every term as a scalar where it is one for all contracts, else as it is (`whole`) or in the common shape."""
+    return [
+        term.reshape(()) if term.size == 1 else term if whole else np.broadcast_to(term, shape)
+        for term in terms
+    ]
+
+
+def _cut(terms: Sequence[FloatArray], block: _Block, wide: bool, whole: bool) -> list[FloatArray]:
+    """Return one block of every term: scalars as they are, others in the block's shape where its rows are `wide`, else
+    as (n,).
     """
-    parts = (term.reshape(()) if term.size == 1 else np.broadcast_to(term, shape)[block] for term in terms)
+    if whole:
+        return list(terms)
+    parts = (term[block] if term.ndim else term for term in terms)
     return [part if wide or not part.ndim else part.reshape(-1) for part in parts]

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stopline.model.errors import InsufficientData, Rejected
-from stopline.risk.drawdown import below_peak
+from stopline.risk.drawdown import deepest
 from stopline.risk.returns import FLAT, FloatArray, compounded, return_series, series
 
 DAYS = 252.0  # trading days a year
@@ -71,7 +71,7 @@ def calmar(returns: npt.ArrayLike, periods: float = DAYS) -> float:
     array = return_series(returns)
     return _ratio(
         annual_return(array, periods),
-        float(below_peak(array).max()),
+        deepest(array),
         "the Calmar ratio",
         "wealth never fell below its peak",
     )

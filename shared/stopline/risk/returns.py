@@ -100,7 +100,8 @@ def compounded(returns: FloatArray, out: FloatArray | None = None) -> FloatArray
     with np.errstate(over="ignore"):
         np.add(returns, 1.0, out=result)
         np.multiply.accumulate(result, axis=-1, out=result)
-    if result.size and not np.logical_and.reduce(np.isfinite(result[..., -1]), axis=None):
+    final = result[..., -1] if result.size else 0.0
+    if not (math.isfinite(final) if result.ndim == 1 else np.isfinite(final).all()):
         raise Rejected(
             "OVERFLOW", "returns compound to more than a float holds: they may be percent or prices"
         )

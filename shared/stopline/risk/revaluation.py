@@ -127,8 +127,8 @@ def scenario_pnl(
     step = max(1, BLOCK // len(legs.names))
     for start in range(0, len(spots), step):
         rows = slice(start, start + step)
-        spot = np.take((1.0 + spots[rows]) * legs.spot, legs.underlying, axis=1)
-        factor = np.take(1.0 + (moved if volatility_moves is None else moved[rows]), legs.underlying, axis=1)
+        spot = ((1.0 + spots[rows]) * legs.spot)[:, legs.underlying]
+        factor = (1.0 + (moved if volatility_moves is None else moved[rows]))[:, legs.underlying]
         volatility = np.broadcast_to(np.multiply(factor, legs.volatility, out=factor), spot.shape)
         np.subtract(legs.price(spot, volatility, elapsed), now, out=by_leg[rows])
         by_leg[rows] *= legs.money_per_point

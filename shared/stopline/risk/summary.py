@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stopline.model.errors import Rejected
-from stopline.risk.drawdown import below_peak
+from stopline.risk.drawdown import below_peak, deepest
 from stopline.risk.performance import DAYS, deviation, downside, root_year
 from stopline.risk.returns import Convention, FloatArray, compounded, return_matrix, return_series
 from stopline.risk.var import historical_tail, tail_size
@@ -72,10 +72,9 @@ def summary(
     """
     array = return_series(returns)
     numbers = _measures_of_one(array, periods, risk_free, target, confidence, convention)
-    values = {
-        name: None if math.isnan(value) else value for name, value in zip(MEASURES, numbers, strict=True)
-    }
-    return Summary(array.size, values, {name: _WHY[name] for name, value in values.items() if value is None})
+    values = dict(zip(MEASURES, numbers, strict=True))
+    unknown = {name: _WHY[name] for name, value in values.items() if value is None}
+    return Summary(array.size, values, unknown)
 
 
 def summaries(
@@ -155,12 +154,14 @@ def _measures_of_one(
     target: float,
     confidence: float,
     convention: Convention,
-) -> list[float]:
-    """Return `_measures` of one series, shape (n,): the few numbers of it as plain floats, which is half of the time."""
+) -> list[float | None]:
+    """Return `_measures` of one series, shape (n,), None for no answer: its few numbers as plain floats, which is half of
+    the time.
+    """
     n, root = array.size, root_year(periods)
     level = compounded(array)
     final = float(level[-1])
-    worst = float(np.maximum.reduce(below_peak(array, level)))
+    worst = deepest(array, level)
     short, below = map(float, downside(array, target))
     mean, spread = map(float, deviation(array)) if n > 1 else (float(array[0]), math.nan)
     try:
@@ -184,7 +185,7 @@ def _measures_of_one(
     if convention == "empyrical":
         for place in _LOSSES:
             result[place] = -result[place]
-    return [value if math.isfinite(value) else math.nan for value in result]
+    return [value if math.isfinite(value) else None for value in result]
 
 
 def _over(above: float, below: float) -> float:
