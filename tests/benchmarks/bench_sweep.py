@@ -112,13 +112,13 @@ def lanes() -> tuple[Callable[[], Any], Callable[[], Any]]:
         positions = value_positions(table, marks, [account], NOW)["bench"]
         rate = exchange_rate(account, marks, NOW)
         each = Watched(account, positions, lambda s: marks[s].quote if s in marks else None, rate, betas, NOW)
-        greeks = net_greeks(table, laid_out, [each], NOW)["bench"]
-        legs = book_of(table, laid_out, each, dict.fromkeys(factors.symbols), NOW)
+        priced = net_greeks(table, laid_out, [each], NOW)["bench"]
+        legs = book_of(table, laid_out, each, priced.volatility, dict.fromkeys(factors.symbols), NOW)
         moves = factors.moves([*legs.symbols, "SPX", "VIX"], SESSIONS)
         risk = tail(legs, moves, "VIX", 0.95, "SPX", 1.0)
         shocks = spot_grid(legs, betas)
         numbers = figures(account, book, positions, rate, None, None, NOW)
-        return greeks, risk, shocks, readings(numbers, {})
+        return priced.greeks, risk, shocks, readings(numbers, {})
 
     contracts = [position.instrument for position in table.positions]
     call = np.array([contract.right == "C" for contract in contracts])

@@ -349,7 +349,21 @@ def lost(monkeypatch: pytest.MonkeyPatch) -> Iterator[BigQueryHistory]:
     history.close()
 
 
-@pytest.mark.parametrize("call", [lambda h: h.append([fill("1")], NOW), lambda h: h.query("SELECT 1")])
+CALLS = [lambda h: h.append([fill("1")], NOW), lambda h: h.query("SELECT 1")]
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_beside_firestores_emulator_google_s_own_bigquery_is_never_asked(
+    monkeypatch: pytest.MonkeyPatch, call: Callable[[BigQueryHistory], Any]
+) -> None:
+    """R7.4: a stack without the emulator says what is missing, and no row of it reaches a real project."""
+    monkeypatch.setenv("FIRESTORE_EMULATOR_HOST", f"{HOST}:1")
+    monkeypatch.delenv("BIGQUERY_EMULATOR_HOST", raising=False)
+    with pytest.raises(Unavailable, match="make setup"):
+        call(BigQueryHistory("ds", "nowhere"))
+
+
+@pytest.mark.parametrize("call", CALLS)
 def test_an_outage_is_unavailable_in_time(
     lost: BigQueryHistory, call: Callable[[BigQueryHistory], Any]
 ) -> None:

@@ -27,6 +27,7 @@ _REFUSED = frozenset({"invalid"})  # the reasons that blame the row; `stopped` a
 class BigQueryHistory:
     """Appends rows to the tables of one dataset and queries them.
 
+    Beside Firestore's emulator it never asks Google: where BIGQUERY_EMULATOR_HOST is missing there it is Unavailable.
     An append ends within `timeout_s`, a query within `query_timeout_s` and `max_bytes_billed`. Without
     BIGQUERY_EMULATOR_HOST in the environment it needs Google credentials.
     """
@@ -87,7 +88,7 @@ class BigQueryHistory:
         from google.api_core.exceptions import BadRequest
         from google.cloud import bigquery
 
-        client = self._client()
+        client = self._reached()
         config = bigquery.QueryJobConfig(
             query_parameters=[_parameter(name, value) for name, value in (parameters or {}).items()],
             maximum_bytes_billed=self._max_bytes_billed,
@@ -103,6 +104,15 @@ class BigQueryHistory:
         except _failures() as problem:
             raise Unavailable(f"BigQuery did not answer: {_describe(problem)}") from problem
 
+    def _reached(self) -> Client:
+        """Return the client. Raises Unavailable without a right to talk to anybody."""
+        from google.auth.exceptions import GoogleAuthError
+
+        try:
+            return self._client()
+        except GoogleAuthError as problem:
+            raise Unavailable(f"BigQuery cannot be asked: {_describe(problem)}") from problem
+
     def close(self) -> None:
         """Close the connection."""
         self._client().close()
@@ -111,7 +121,7 @@ class BigQueryHistory:
         self, table: str, records: list[dict[str, Any]], deadline: float
     ) -> tuple[list[RowFault], list[dict[str, Any]]]:
         """Send one request; return the rows refused for what they are and those of unknown fate."""
-        client = self._client()
+        client = self._reached()
         remaining = deadline - time.monotonic()
         if remaining <= 0:
             raise Unavailable(f"no time left to append {len(records)} rows to {table}")
@@ -196,6 +206,8 @@ def _connect(project: str | None) -> Client:
     from google.cloud import bigquery
 
     host = os.environ.get("BIGQUERY_EMULATOR_HOST")
+    if not host and os.environ.get("FIRESTORE_EMULATOR_HOST"):
+        raise Unavailable("no BigQuery: the emulators run without it (`make setup` installs it)")
     if not host:
         return bigquery.Client(project=project)
     from google.auth.credentials import AnonymousCredentials

@@ -115,7 +115,10 @@ def show(facts: dict[str, Any]) -> None:
             click.echo(f"#   {name:12} {url}")
     click.echo(f"# logs: {facts['logs']}")
     if "BIGQUERY_EMULATOR_HOST" not in facts["env"]:
-        click.echo("# without BigQuery: rows for the history end as dead letters of topic history")
+        click.echo("# without BigQuery: rows for the history end as dead letters of topic history, and VaR,")
+        click.echo(
+            "#   correlation and the report's 30 days stay unknown; `make setup` installs its emulator"
+        )
     click.echo("# for another terminal:")
     for name, value in facts["env"].items():
         click.echo(f"export {name}={value}")

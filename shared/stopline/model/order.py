@@ -52,7 +52,8 @@ class Order(Message):
     """An order of `quantity` units, each of all legs, in steps of `lot`.
 
     `stop` and `target` are prices of the whole as it is quoted: of one leg its own price; of a spread that was sold
-    for 2.00, 4.00 is where it has lost 2.00. `confidence` is of the signal, from 0 to 1. `reduce_only`: refused where
+    for 2.00, 4.00 is where it has lost 2.00. A price that a contract cannot have is refused; 0 is the stop of who may lose
+    all. `confidence` is of the signal, from 0 to 1. `reduce_only`: refused where
     it would do more. `epoch`: the trading state's that the sender has seen. `working` are the account's other orders,
     beside those that the store knows: one with the `order_id` of one of those counts in its place. `order_id`: the
     order's own, where it is at the broker already and asked about again: then it is not counted beside itself.
@@ -81,6 +82,15 @@ class Order(Message):
             raise ValueError("legs must have the same currency and multiplier")
         if len(contracts) > 1 and contracts[0].inverse:
             raise ValueError("inverse contracts are ordered one by one")
+        for leg in self.legs:
+            if leg.limit_price is not None and not leg.instrument.allows_price(leg.limit_price):
+                raise ValueError(
+                    f"limit_price: {leg.instrument.symbol} cannot be traded at {leg.limit_price}"
+                )
+        only = contracts[0] if len(contracts) == 1 else None
+        for name, price in (("stop", self.stop), ("target", self.target)):
+            if only is not None and price and not only.allows_price(price):
+                raise ValueError(f"{name}: {only.symbol} is never at {price}")
         if self.quantity % self.lot:
             raise ValueError(f"quantity must be a multiple of the lot, {self.lot}")
         return self

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -17,7 +17,7 @@ from stopline.ledger.book import Book
 from stopline.model.control import Effective, TradingState
 from stopline.model.fill import Fill
 from stopline.model.increments import Increments
-from stopline.model.instrument import Instrument
+from stopline.model.instrument import Instrument, Kind
 from stopline.model.order import Order
 from stopline.rules.limits.figures import Market, Valued, figures
 from stopline.rules.orders.pretrade import Decision, Desk, check, largest, reasons_against
@@ -142,6 +142,40 @@ def test_without_a_usable_price_it_is_refused_whatever_the_limit_price(price: st
     found = check(buy(1, "IWM", price), desk())
     assert [(r.code, r.object) for r in found.reasons] == [("no_price", "IWM")]
     assert found.largest == 0
+
+
+def test_without_a_price_every_reason_that_needs_none_is_told() -> None:
+    """R2.6: all at once: a weak signal and a day that is lost already do not wait for the price."""
+    lost = [trade(1, 100, "200")]
+    found = check(buy(1, "TLT", confidence="0.1"), desk(lost, profile="general", capital="50000"))
+    assert {"no_price", "confidence", "max_daily_loss"} <= codes(found)
+    [loss] = [reason for reason in found.reasons if reason.code == "max_daily_loss"]
+    assert (loss.current, loss.limit, loss.after) == (20, 5, None)
+
+
+@pytest.mark.parametrize(
+    ("contract", "refused"),
+    [
+        (option(100, "P", expiry=date(2026, 11, 17)), True),
+        (option(100, "P", expiry=date(2026, 11, 18)), False),
+        (equity("SPY").model_copy(update={"kind": Kind.FUTURE, "expiry": date(2026, 11, 17)}), True),
+        (equity("SPY").model_copy(update={"kind": Kind.FUTURE, "expiry": date(2026, 11, 18)}), False),
+    ],
+)
+def test_what_has_expired_takes_no_orders(contract: Instrument, refused: bool) -> None:
+    """R2.6: a price that is still in the feed makes no contract of it."""
+    asked = order(leg(contract, 1, "100"), stop="90")
+    assert ("expired" in codes(check(asked, desk(marks={contract.symbol: "100"})))) is refused
+
+
+def test_a_coin_of_small_change_is_sized_by_the_thousand_million() -> None:
+    """R2.6: 10 % of 100,000 at 0.00001 are 1,000,000,000 coins."""
+    coin = equity("SHIBUSD").model_copy(update={"kind": Kind.CRYPTO})
+    found = check(
+        order(leg(coin, 1, "0.00001"), stop="0.000009", quantity=1000), desk(marks={"SHIBUSD": "0.00001"})
+    )
+    assert found.approved
+    assert 10**9 <= found.largest < 10**9 + 100  # percentages have six decimals
 
 
 def test_one_stale_position_makes_equity_unknown_and_refuses_what_adds() -> None:
@@ -387,6 +421,29 @@ def test_the_largest_size_passes_and_one_more_does_not(
     assert check(asked, judged).approved == (asked.quantity <= most)
 
 
+@settings(max_examples=25)
+@given(
+    st.lists(st.integers(1, 8), min_size=4, max_size=4),
+    st.sampled_from([1, -1]),
+    st.integers(-6, 6),
+    st.integers(1, 3),
+)
+def test_the_largest_condor_passes_and_one_more_does_not(
+    gaps: list[int], way: int, held: int, ratio: int
+) -> None:
+    """R2.6, domain case 2: unequal wings and ratios, beside what is held of one leg, by evaluating."""
+    strikes = [5800 + 5 * sum(gaps[: n + 1]) for n in range(4)]
+    contracts = [option(k, right) for k, right in zip(strikes, "PPCC", strict=True)]
+    marks = {c.symbol: price for c, price in zip(contracts, ("1", "2.5", "2.2", "0.8"), strict=True)}
+    judged = desk([trade(1, held, "2", instrument=contracts[1])] if held else [], marks, capital="400000")
+    signs = (way * ratio, -way, -way, way)
+    asked = order(*(leg(c, n) for c, n in zip(contracts, signs, strict=True)))
+    most = largest(asked, judged)
+    assert reasons_against(asked.sized(most + 1), judged)
+    for size in {1, int(most) // 2, int(most)} - {0} if most else ():
+        assert not reasons_against(asked.sized(Decimal(size)), judged)
+
+
 @settings(max_examples=40)
 @given(
     st.integers(1, 50),
@@ -439,6 +496,10 @@ def test_more_working_orders_never_let_more_through(one: int, other: int, held: 
         {"confidence": "1.01"},
         {"legs": [leg(equity()), leg(equity(), -1)]},
         {"legs": [leg(equity()), leg(option())]},
+        {"legs": [leg(equity(), 1, "-5")]},
+        {"legs": [leg(equity(), 1, "0")]},
+        {"stop": "-5"},
+        {"target": "-1"},
     ],
 )
 def test_an_order_that_is_none_is_refused_by_name(wrong: dict[str, Any]) -> None:

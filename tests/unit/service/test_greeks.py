@@ -50,7 +50,7 @@ def watched(quotes: Mapping[str, Quote], fills: Any, world: World, **settings: A
         mark = None if quote is None else Decimal(str(quote.mark))
         positions.append(Valued(position, mark, None, None))
     seen = Watched(owner, positions, quotes.get, lambda _: Decimal(1), {"SPXW": 1.1, "SPY": 1.0}, NOON)
-    return net_greeks(table, option_terms(table, {"demo": owner}), [seen], NOON)["demo"]
+    return net_greeks(table, option_terms(table, {"demo": owner}), [seen], NOON)["demo"].greeks
 
 
 @pytest.fixture
@@ -190,7 +190,15 @@ def test_a_put_at_its_intrinsic_value_is_as_good_as_the_shares(world: World) -> 
 
 def test_an_option_that_has_expired_is_all_or_nothing_and_of_a_daily_market_at_eight() -> None:
     spot_market = account(calendar="24/7")
-    assert expiry_of(spot_market, PUT) == datetime(2026, 12, 18, 8, tzinfo=UTC)
+    coin = PUT.model_copy(update={"symbol": "BTC-18DEC26-60000-P", "underlying": "BTC"})
+    assert expiry_of(spot_market, coin) == datetime(2026, 12, 18, 8, tzinfo=UTC)
+    assert expiry_of(spot_market, PUT) == datetime(
+        2026, 12, 18, 21, tzinfo=UTC
+    )  # an index has its exchange's hours
+    monthly = PUT.model_copy(update={"symbol": "SPX261218P06000000", "underlying": "SPX"})
+    assert expiry_of(account(), monthly) == datetime(
+        2026, 12, 18, 14, 30, tzinfo=UTC
+    )  # settled by the opening
     early = option(6000, expiry=date(2026, 11, 27))
     assert expiry_of(account(), early) == datetime(2026, 11, 27, 18, tzinfo=UTC)  # the day after Thanksgiving
 

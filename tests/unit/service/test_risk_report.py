@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from html import escape
@@ -18,6 +19,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from stopline.cli.main import main
+from stopline.model.times import utc_text
+from stopline.ports import Unavailable
 from stopline.rules.limits.figures import Valued, figures
 from stopline.rules.limits.registry import Level, Reading, readings
 from stopline.rules.reduction.advice import advise
@@ -62,6 +65,32 @@ def test_the_report_holds_every_part(desk: Embedded) -> None:
     parts = [Decimal(p["es_contribution"]) for p in found["positions"]]
     es = next(f["es"] for f in found["measures"]["tail"]["figures"] if f["es"])
     assert sum(parts) == pytest.approx(Decimal(es), abs=Decimal("0.05"))
+
+
+def test_without_a_history_the_report_says_so_and_shows_what_is_remembered(
+    desk: Embedded, tmp_path: Path
+) -> None:
+    """R2.13, R2.9: a stack without BigQuery: 30 days are unknown, P&L of the last 7 days is not."""
+
+    class Gone:
+        def read(self, _table: str, _where: object) -> list[dict[str, Any]]:
+            raise Unavailable("no BigQuery: <the> emulators run without it")
+
+    reporter = desk.app.reporter
+    kept, reporter._history = reporter._history, Gone()  # type: ignore[assignment]
+    try:
+        found = reporter.report(desk.app.accounts.require("demo"))
+    finally:
+        reporter._history = kept
+    assert found["history"]["unknown"] == "no BigQuery: <the> emulators run without it"
+    assert found["history"]["metrics"] == {}
+    state = desk.app.risk_states.read("demo")
+    assert state is not None
+    kept_samples = [(utc_text(at), round(total, 2)) for at, total in state.track.samples]
+    assert [(at, Decimal(total)) for at, total in found["history"]["recent"]] == kept_samples
+    text = report_page(found)
+    assert "unknown: no BigQuery: &lt;the&gt; emulators" in text
+    assert "P&amp;L since the account began, last 7 days" in text
 
 
 def test_the_near_stress_is_advised_by_what_each_group_loses_in_it(desk: Embedded) -> None:
@@ -118,6 +147,24 @@ def test_advice_has_the_effect_that_it_tells() -> None:
     assert one.action.startswith("Close 75% of AAPL (default): 225 of 300 AAPL")
     assert one.after == round(Decimal(75 * 110) / equity * 100, 6)
     assert one.after < one.threshold
+
+
+def test_advice_names_the_part_that_whole_units_make() -> None:
+    """R2.13: half of 3 shares is 2 of 3, which is 67 %, and three quarters are all of them."""
+    owner, book, positions = valued({"AAPL": (3, 11_000.0)}, World())
+
+    def read(limit: str) -> Any:
+        def at(held: Sequence[Valued]) -> dict[str, Reading]:
+            numbers = figures(owner, book, held, lambda _: Decimal(1), None, None, NOON)
+            found = [r for r in readings(numbers, {}) if r.limit.name == "max_position_value"]
+            return {r.key: replace(r, threshold=Decimal(limit)) for r in found}
+
+        return at
+
+    assert [one.action for one in advise(positions, read("10"))] == [
+        "Close 67% of AAPL (default): 2 of 3 AAPL"
+    ]
+    assert [one.action for one in advise(positions, read("5"))] == ["Close AAPL (default): 3 of 3 AAPL"]
 
 
 def test_no_trouble_is_no_advice_and_lost_money_does_not_come_back() -> None:

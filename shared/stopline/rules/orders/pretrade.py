@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
+from stopline.ledger.expiry import expiry_clock
 from stopline.ledger.position import Position
 from stopline.model.account import Account
 from stopline.model.control import Effective, TradingState
 from stopline.model.decimals import EXACT, ZERO, divide
 from stopline.model.ids import position_key
-from stopline.model.instrument import Instrument
+from stopline.model.instrument import Instrument, Kind
 from stopline.model.order import Order, OrderLeg, WorkingOrder
 from stopline.rules.limits.exposure import position_name
 from stopline.rules.limits.figures import Figures
@@ -27,7 +28,9 @@ from stopline.rules.orders.reducing import truly_reduces
 from stopline.rules.orders.risk import OrderRisk, leg_price, order_risk
 from stopline.rules.orders.steps import off_steps
 
-MOST_LOTS = 1 << 20  # how far the largest size is looked for
+MOST_LOTS = (
+    1 << 50
+)  # how far the largest size is looked for: a coin of 0.00001 is bought by the thousand million
 
 # What an order must bring, by profile, unless the account says otherwise (R2.6). Spreads sold for a credit risk more
 # than they make, and a person who trades by hand has no signal: neither is asked for in zero_dte.
@@ -145,10 +148,10 @@ def reasons_against(order: Order, desk: Desk) -> list[Reason]:
     if risk is None:
         missing = [x.instrument.symbol for x in order.legs if x.instrument.symbol not in desk.marks]
         reasons += [Reason("no_price", symbol, "there is no usable price") for symbol in missing]
-        return reasons
+        return reasons + _confidence(order, desk) + _spent(order, desk)
     if risk.loss is None:
         reasons.append(Reason("no_stop", _name(order), risk.fault))
-    reasons += _worth_it(order, desk, risk)
+    reasons += _reward(order, desk, risk) + _confidence(order, desk)
     return reasons + _against_limits(order, desk, risk)
 
 
@@ -184,6 +187,8 @@ def _refusals(order: Order, desk: Desk) -> list[Reason]:
         symbol = leg.instrument.symbol
         if symbol in desk.blocked:
             reasons.append(Reason("blocked_instrument", symbol, desk.blocked[symbol]))
+        if _is_over(leg.instrument, desk):
+            reasons.append(Reason("expired", symbol, f"it expired on {leg.instrument.expiry}"))
     for broker in desk.silent:
         reasons.append(
             Reason("working_unknown", broker, "its working orders are not known, or were told too long ago")
@@ -192,6 +197,15 @@ def _refusals(order: Order, desk: Desk) -> list[Reason]:
         detail = f"the {what} is not a multiple of {step:f}"
         reasons.append(Reason("off_step", symbol, detail, current=given, limit=step, unit=what))
     return reasons
+
+
+def _is_over(contract: Instrument, desk: Desk) -> bool:
+    """Tell whether a contract trades no more."""
+    if contract.expiry is None:
+        return False
+    if contract.kind is Kind.OPTION:
+        return desk.now >= expiry_clock(contract, desk.account.sessions).trades_until
+    return desk.figures.session > contract.expiry
 
 
 def _prices(order: Order, desk: Desk) -> list[Decimal] | None:
@@ -209,24 +223,41 @@ def risk_of(order: Order, desk: Desk) -> OrderRisk | None:
     return None if prices is None else order_risk(order, prices)
 
 
-def _worth_it(order: Order, desk: Desk, risk: OrderRisk) -> list[Reason]:
-    """Return what the order lacks: reward for its risk, confidence of its signal."""
-    account, reasons = desk.account, []
+def _reward(order: Order, desk: Desk, risk: OrderRisk) -> list[Reason]:
+    """Return whether the order makes too little for what it risks."""
+    account = desk.account
     least = account.risk.min_risk_reward
     least = MIN_RISK_REWARD[account.profile] if least is None else least
     ratio = None if risk.loss is None or risk.reward is None else divide(risk.reward, risk.loss or Decimal(1))
     if least and (ratio is None or ratio < least):
         unknown = "the order has no target, or no stop, that its reward could be measured by"
         text = unknown if ratio is None else "it makes too little for what it risks"
-        reasons.append(Reason("risk_reward", _name(order), text, limit=least, after=ratio, unit="x"))
+        return [Reason("risk_reward", _name(order), text, limit=least, after=ratio, unit="x")]
+    return []
+
+
+def _confidence(order: Order, desk: Desk) -> list[Reason]:
+    """Return whether the order's signal is too weak, or does not say how strong it is."""
+    account = desk.account
     sure = account.risk.min_confidence
     sure = MIN_CONFIDENCE[account.profile] if sure is None else sure
     if sure and (order.confidence is None or order.confidence < sure):
         text = (
             "the signal's confidence is not given" if order.confidence is None else "the signal is too weak"
         )
-        reasons.append(Reason("confidence", order.strategy, text, limit=sure, after=order.confidence))
-    return reasons
+        return [Reason("confidence", order.strategy, text, limit=sure, after=order.confidence)]
+    return []
+
+
+def _spent(order: Order, desk: Desk) -> list[Reason]:
+    """Return what refuses an order whatever it costs: losses that are beyond their limit already, or unknown."""
+    involved = _involved(order)
+    found = [
+        _reason(reading, reading, desk.state.size)
+        for reading in readings(desk.figures, {})
+        if reading.limit.gate is Gate.BUDGET and reading.object in involved
+    ]
+    return [replace(reason, after=None) for reason in found if reason]
 
 
 def _against_limits(order: Order, desk: Desk, risk: OrderRisk) -> list[Reason]:

@@ -95,12 +95,14 @@ def _advice(
         )
     after, name, fraction = best
     unit = reading.unit
-    how = "Close" if fraction == 1 else f"Close {fraction * 100:.0f}% of"
     units = ", ".join(
         f"{decimal_text(_part(v, fraction))} of {decimal_text(abs(v.position.quantity))} {v.position.instrument.symbol}"
         for v in groups[name][:4]
     )
     more = f" and {len(groups[name]) - 4} more" if len(groups[name]) > 4 else ""
+    shares = [100 * _part(v, fraction) / abs(v.position.quantity) for v in groups[name]]
+    low, high = (f"{share:.0f}" for share in (min(shares), max(shares)))  # as closed: units are rounded up
+    how = "Close" if min(shares) == 100 else f"Close {low if low == high else f'{low} to {high}'}% of"
     return made(
         name,
         f"{how} {name}: {units}{more}",

@@ -113,7 +113,8 @@ class RiskMeasurer:
         }
         ended = self._last_ended(account.calendar, now)
         closes = ended.closes if ended else {}
-        book = book_of(desk.columns, desk.terms, each, dict.fromkeys(factors.symbols if factors else ()), now)
+        known = dict.fromkeys(factors.symbols if factors else ())
+        book = book_of(desk.columns, desk.terms, each, worth.volatility, known, now)
         found = measure(each, book, factors, deltas, closes, now)
         contracts = (valued.position.instrument for valued in positions)
         market = market_of(contracts, desk.marks.marks, account, now, factors)

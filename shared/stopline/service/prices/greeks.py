@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, time
+from datetime import datetime
 from typing import TypeVar
 
 import numpy as np
 
-from stopline.ledger.expiry import is_american
+from stopline.ledger.expiry import expiry_clock, is_american
 from stopline.model.account import Account
 from stopline.model.instrument import Instrument
 from stopline.model.prices import NAN, Quote
@@ -20,7 +20,6 @@ from stopline.rules.limits.net_greeks import AccountGreeks, NetGreeks
 
 QuoteOf = Callable[[str], Quote | None]  # the quote of a symbol, if it may be used
 _NOTHING = Quote(NAN)
-_DAILY_EXPIRY = time(8)  # UTC: where markets never close, options expire at 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +34,21 @@ class Watched:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Priced:
+    """An account's Greeks, and the implied volatility of each of its positions, in their order: NaN where it is no option,
+    or UNKNOWN. Solved once; what prices the positions again goes by the same.
+    """
+
+    greeks: AccountGreeks
+    volatility: FloatArray
+
+
 def expiry_of(account: Account, contract: Instrument) -> datetime:
-    """Return when an option of an account expires: at the close of its last session, early closes included."""
-    assert contract.expiry is not None
-    if account.sessions.every_day:
-        return datetime.combine(contract.expiry, _DAILY_EXPIRY, UTC)
-    return account.sessions.close_of(contract.expiry)
+    """Return when an option of an account is worth its intrinsic value: when the price that settles it is made, at the
+    open, at a close (early ones included), or at 8 UTC on a coin (`ledger/expiry.py`).
+    """
+    return expiry_clock(contract, account.sessions).settles_at
 
 
 def dividend_yield(account: Account, contract: Instrument) -> float:
@@ -63,8 +71,8 @@ def option_terms(table: Columns, accounts: Mapping[str, Account]) -> Terms:
 
 def net_greeks(
     table: Columns, laid_out: Terms, watched: Sequence[Watched], now: datetime
-) -> dict[str, AccountGreeks]:
-    """Return the Greeks of some accounts, by name, worked out in one pass."""
+) -> dict[str, Priced]:
+    """Return the Greeks and volatilities of some accounts, by name, worked out in one pass."""
     if not watched:
         return {}
     slices = [table.slices[each.account.account] for each in watched]
@@ -98,7 +106,8 @@ def net_greeks(
     result, start = {}, 0
     for each in watched:
         stop = start + len(each.positions)
-        result[each.account.account] = _account(each, values[:, start:stop], volatility[start:stop])
+        solved = volatility[start:stop]
+        result[each.account.account] = Priced(_account(each, values[:, start:stop], solved), solved)
         start = stop
     return result
 

@@ -9,23 +9,29 @@ from stopline.model.instrument import Kind
 from stopline.model.prices import NAN
 from stopline.risk.book_risk import Book
 from stopline.risk.columns import Columns
-from stopline.risk.net_greeks import Terms, volatilities, years_left
+from stopline.risk.net_greeks import Terms, years_left
+from stopline.risk.returns import FloatArray
 from stopline.risk.revaluation import Legs, option_pricer
 from stopline.service.prices.greeks import Watched, dividend_yield
 
 
 def book_of(
-    table: Columns, laid_out: Terms, each: Watched, known: Mapping[str, object], now: datetime
+    table: Columns,
+    laid_out: Terms,
+    each: Watched,
+    volatility: FloatArray,
+    known: Mapping[str, object],
+    now: datetime,
 ) -> Book:
     """Return the book of one account at its marks, in the account's currency.
 
-    An option's spot is its underlying's mark; anything else is priced at its own. A future takes the moves of its own
+    `volatility` is of each position, as `net_greeks` solved it. An option's spot is its underlying's mark; anything else
+    is priced at its own. A future takes the moves of its own
     symbol where these are `known`, else of its underlying. A leg without price, spot, volatility or exchange rate has
     a spot or volatility of NaN, so that it is left out by name.
     """
     rows = np.arange(table.slices[each.account.account].start, table.slices[each.account.account].stop)
     positions = [valued.position for valued in each.positions]
-    quotes = [each.quote(p.instrument.symbol) for p in positions]
     price = np.array([NAN if v.mark is None else float(v.mark) for v in each.positions])
     spots: dict[tuple[str, str], int] = {}  # (whose price, whose moves): row
     at: list[float] = []
@@ -44,17 +50,7 @@ def book_of(
     places = np.array(underlying, dtype=np.int64)
     rate = float(each.account.measures.rate)
     yields = np.array([dividend_yield(each.account, p.instrument) for p in positions])
-    sigma = volatilities(
-        laid_out,
-        rows,
-        price,
-        np.array([NAN if q is None else q.ask for q in quotes]),
-        spot[places] if len(places) else price,
-        np.array([NAN if q is None else q.iv for q in quotes]),
-        now,
-        rate,
-        yields,
-    )
+    sigma = volatility.copy()
     factor = np.array([_rate(each, p.instrument.currency) for p in positions])
     unpaid = ~np.isfinite(factor)  # no exchange rate: as good as no price
     sigma[unpaid] = np.nan

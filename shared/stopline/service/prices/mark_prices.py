@@ -13,6 +13,7 @@ from stopline.model.times import utc_text
 from stopline.ports import Clock, Store
 from stopline.risk.columns import Columns, columns
 from stopline.risk.net_greeks import Terms
+from stopline.risk.returns import FloatArray
 from stopline.rules.limits.figures import Valued
 from stopline.rules.limits.net_greeks import AccountGreeks
 from stopline.service.accounts.reader import AccountReader
@@ -75,11 +76,14 @@ class Desk:
 
 @dataclass(frozen=True, slots=True)
 class Worth:
-    """An account's positions at one moment: valued, what measures are made of, and the Greeks."""
+    """An account's positions at one moment: valued, what measures are made of, the Greeks, and the volatilities behind
+    them.
+    """
 
     positions: Sequence[Valued]
     watched: Watched
     greeks: AccountGreeks
+    volatility: FloatArray
 
 
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
@@ -140,8 +144,11 @@ class PriceMarker:
         if new:
             valued = value_positions(table, desk.marks.marks, new, now)
             watched = {a.account: self.watched(a, valued[a.account], now) for a in new}
-            greeks = net_greeks(table, desk.terms, list(watched.values()), now)
-            kept = kept | {name: Worth(each.positions, each, greeks[name]) for name, each in watched.items()}
+            priced = net_greeks(table, desk.terms, list(watched.values()), now)
+            kept = kept | {
+                name: Worth(each.positions, each, priced[name].greeks, priced[name].volatility)
+                for name, each in watched.items()
+            }
             self._kept = (now, changes, table, kept)
         return kept
 

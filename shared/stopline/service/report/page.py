@@ -226,8 +226,10 @@ def _greeks(greeks: Mapping[str, Any] | None) -> str:
 
 
 def _history(history: Mapping[str, Any], currency: str) -> str:
+    points = [(at[:16].replace("T", " "), float(total)) for at, total in history["recent"]]
+    recent = line("P&L since the account began, last 7 days", currency, points, "reading")
     if history["unknown"]:
-        return f'<p class="unknown">unknown: {escape(history["unknown"])}</p>'
+        return f'<p class="unknown">unknown: {escape(history["unknown"])}</p>{recent}'
     charts = [
         line(
             name.replace("_", " "),
@@ -237,7 +239,9 @@ def _history(history: Mapping[str, Any], currency: str) -> str:
         for name, values in history["metrics"].items()
     ]
     drawn = [chart for chart in charts if chart]
-    return f'<div class="pair">{"".join(drawn)}</div>' if drawn else '<p class="soft">No rows yet.</p>'
+    return (
+        f'<div class="pair">{"".join(drawn)}</div>' if drawn else f'<p class="soft">No rows yet.</p>{recent}'
+    )
 
 
 def _alerts(items: Sequence[Mapping[str, Any]]) -> str:

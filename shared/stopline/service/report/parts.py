@@ -81,8 +81,8 @@ def bars(title: str, items: Sequence[tuple[str, float]]) -> str:
     return f'<p class="soft">{title}</p><dl class="bars">{"".join(rows)}</dl>'
 
 
-def line(title: str, unit: str, points: Sequence[tuple[str, float]]) -> str:
-    """Draw one metric over its sessions, with its last, lowest and highest value; one session is a dot."""
+def line(title: str, unit: str, points: Sequence[tuple[str, float]], each: str = "session") -> str:
+    """Draw one metric over its sessions, or what `each` point is, with its last, lowest and highest value; one is a dot."""
     if not points:
         return ""
     values = [value for _, value in points]
@@ -91,7 +91,7 @@ def line(title: str, unit: str, points: Sequence[tuple[str, float]]) -> str:
     places = [(step * n, 60 - 50 * (value - low) / span) for n, value in enumerate(values)]
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
     x, y = places[-1]
-    count = "1 session" if len(points) == 1 else f"{len(points)} sessions"
+    count = f"1 {each}" if len(points) == 1 else f"{len(points)} {each}s"
     return (
         f'<figure><figcaption class="soft"><b>{escape(title)}</b>: {values[-1]:,.2f} {escape(unit)} on '
         f"{escape(points[-1][0])}, {low:,.2f} to {high:,.2f} in {count}</figcaption>"

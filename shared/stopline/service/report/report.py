@@ -67,7 +67,7 @@ class Reporter:
         if name in desk.columns.slices:
             positions = value_positions(desk.columns, desk.marks.marks, [account], now)[name]
             each = self._marker.watched(account, positions, now)
-            greeks = net_greeks(desk.columns, desk.terms, [each], now)[name].shown()
+            greeks = net_greeks(desk.columns, desk.terms, [each], now)[name].greeks.shown()
         rate = exchange_rate(account, desk.marks.marks, now)
         contracts = (valued.position.instrument for valued in positions)
         market = market_of(contracts, desk.marks.marks, account, now, self._factors.latest(account.calendar))
@@ -116,7 +116,7 @@ class Reporter:
             "greeks": greeks,
             "measures": {**measured.shown, "as_of": utc_text(measured.as_of)} if measured else None,
             "alerts": self._alerts(name),
-            "history": self._past(name, now),
+            "history": self._past(name, now, state),
             "recommendations": [
                 *(_advice(one) for one in advise(positions, read)),
                 *_near_advice(account, positions, measured, numbers.equity),
@@ -143,22 +143,25 @@ class Reporter:
             for status, alert in alerts
         ]
 
-    def _past(self, name: str, now: datetime) -> dict[str, Any]:
-        """Return the last value of each session of 30 days, by metric; without a history the reason."""
+    def _past(self, name: str, now: datetime, state: RiskState) -> dict[str, Any]:
+        """Return the last value of each session of 30 days, by metric; without a history the reason. `recent`: what the
+        risk document itself remembers, P&L since the account began at moments of the last 7 days.
+        """
+        recent = [[utc_text(at), decimal_text(round(total, 2))] for at, total in state.track.samples]
         if self._history is None:
-            return {"unknown": "there is no history here", "metrics": {}}
+            return {"unknown": "there is no history here", "metrics": {}, "recent": recent}
         since = (now - HISTORY).date()
         try:
             rows = self._history.read(
                 "metrics", [Where("account", "==", name), Where("session", ">=", since)]
             )
         except Transient as problem:
-            return {"unknown": str(problem)[:200], "metrics": {}}
+            return {"unknown": str(problem)[:200], "metrics": {}, "recent": recent}
         metrics: dict[str, dict[str, Any]] = {metric: {} for metric in SHOWN_METRICS}
         for row in sorted(rows, key=lambda row: row["as_of"]):
             if row["metric"] in metrics:
                 metrics[row["metric"]][row["session"].isoformat()] = _text(row["value"])
-        return {"unknown": None, "metrics": metrics}
+        return {"unknown": None, "metrics": metrics, "recent": recent}
 
 
 def _sides(positions: Sequence[Valued], rate: Rate) -> dict[str, Any]:
