@@ -12,6 +12,7 @@ from stopline.model.decimals import DecimalText
 from stopline.model.errors import Rejected
 from stopline.model.ids import Currency, Id, Name
 from stopline.model.increments import Contracts, Increments
+from stopline.model.instrument import Instrument, Kind
 from stopline.model.rights import Rights
 from stopline.model.settings.activity import ActivitySettings
 from stopline.model.settings.alerts import AlertSettings
@@ -97,6 +98,10 @@ class Account(Message):
     def sessions(self) -> Calendar:
         """The calendar that bounds the account's trading day."""
         return calendar(self.calendar)
+
+    def sessions_of(self, instrument: Instrument) -> Calendar:
+        """The calendar by which an instrument trades: crypto always, the rest by the account's."""
+        return calendar("24/7") if instrument.kind is Kind.CRYPTO else self.sessions
 
     @property
     def zone(self) -> ZoneInfo:

@@ -1,9 +1,12 @@
-"""What the money breakers look at, out of an account's figures and readings; None is UNKNOWN."""
+"""What breakers look at, out of an account's figures and readings, and prices; None is UNKNOWN."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
 from decimal import Decimal
 
+from stopline.model.account import Account
 from stopline.model.decimals import EXACT, ZERO, divide
+from stopline.model.instrument import Instrument
 from stopline.rules.limits.figures import Figures, add
 from stopline.rules.limits.registry import Reading
 
@@ -25,6 +28,24 @@ def money_facts(f: Figures, read: Sequence[Reading]) -> Mapping[str, Decimal | N
         "drawdown": drawdowns[0] if drawdowns else None,
         "positions": Decimal(len(f.positions)),
     }
+
+
+def unpriced_now(
+    account: Account, held: Collection[Instrument], unpriced: Collection[str], now: datetime
+) -> Decimal | None:
+    """Return how many contracts of positions lack a price while their market is open, and was so for as long as a price may
+    be old: the first prices of a day take a moment. Where a market is closed nobody can tell whether its feed works: that
+    is UNKNOWN, unless another one's is known not to.
+    """
+    seen = [i for i in held if _is_in_session(account, i, now)]
+    silent = {i.symbol for i in seen} & set(unpriced)
+    return Decimal(len(silent)) if silent or len(seen) == len(held) else None
+
+
+def _is_in_session(account: Account, instrument: Instrument, now: datetime) -> bool:
+    sessions = account.sessions_of(instrument)
+    since = now - timedelta(seconds=account.price_max_age_s)
+    return sessions.every_day or (sessions.is_open(now) and sessions.is_open(since))
 
 
 def _percent(part: Decimal | None, whole: Decimal | None) -> Decimal | None:

@@ -16,6 +16,7 @@ from stopline.ledger.position import Position
 from stopline.model.account import Account
 from stopline.model.decimals import decimal_text
 from stopline.model.ids import digest
+from stopline.model.instrument import Instrument
 from stopline.model.messages import Alert, Effect, HistoryRow
 from stopline.risk.border import to_decimal
 from stopline.risk.columns import Columns
@@ -54,7 +55,8 @@ def value_positions(
     for account in accounts:
         rows = columns.slices[account.account]
         fresh_since = now - timedelta(seconds=account.price_max_age_s)
-        usable = {s: is_usable(marks[s], account, now) for s in _symbols(columns, rows) if s in marks}
+        held = _held(columns, rows)
+        usable = {s: is_usable(marks[s], account, now, of) for s, of in held.items() if s in marks}
         result[account.account] = [
             _valued(
                 columns.positions[i], usable, prices[columns.symbol_rows[i]], values[i], gains[i], fresh_since
@@ -64,8 +66,8 @@ def value_positions(
     return result
 
 
-def _symbols(columns: Columns, rows: slice) -> set[str]:
-    return {position.instrument.symbol for position in columns.positions[rows]}
+def _held(columns: Columns, rows: slice) -> dict[str, Instrument]:
+    return {position.instrument.symbol: position.instrument for position in columns.positions[rows]}
 
 
 def _price(mark: Mark | None) -> float:

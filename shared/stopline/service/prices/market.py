@@ -30,10 +30,11 @@ def market_of(
 ) -> Market:
     """Return what usable quotes and daily returns say of some contracts; what they do not say is left out."""
     held = list(contracts)
+    of = {c.symbol: c for c in held}
     quotes = {
         symbol: marks[symbol].quote
         for symbol in {c.symbol for c in held} | {c.underlying for c in held}
-        if symbol in marks and is_usable(marks[symbol], account, now)
+        if symbol in marks and is_usable(marks[symbol], account, now, of.get(symbol))
     }
     spreads = {symbol: quoted_spread(quote) for symbol, quote in quotes.items()}
     spots = {c.underlying: to_decimal(quotes[c.underlying].mark) for c in held if c.underlying in quotes}

@@ -9,7 +9,7 @@ import orjson
 
 from stopline.model.account import Account
 from stopline.model.errors import Rejected
-from stopline.model.instrument import is_option_symbol
+from stopline.model.instrument import Instrument, is_option_symbol
 from stopline.model.prices import NAN, PriceBatch, Quote
 from stopline.ports import Clock, Data, Store, Where
 from stopline.service.documents.aggregate import Aggregates, Change
@@ -52,12 +52,13 @@ class PricesCodec:
         return Prices(data["source"], _decode(body["marks"]), _decode(body["suspects"]))
 
 
-def is_usable(mark: Mark, account: Account, now: datetime) -> bool:
-    """Tell whether a price may value a position: young enough, or the last one of a market that is closed.
+def is_usable(mark: Mark, account: Account, now: datetime, of: Instrument | None = None) -> bool:
+    """Tell whether a price may value a position: young enough, or the last one of a market that is closed: the market
+    `of` an instrument, where that is known, else the account's.
 
     The last price before the opening ages from the opening on: the first trades of a day take a moment.
     """
-    sessions = account.sessions
+    sessions = account.sessions_of(of) if of else account.sessions
     if (now - mark.as_of).total_seconds() <= account.price_max_age_s or not sessions.is_open(now):
         return True
     opening = sessions.open_of(now.astimezone(sessions.zone).date())

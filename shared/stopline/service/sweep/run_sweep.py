@@ -181,7 +181,7 @@ class Sweeper:
             except Exception as problem:
                 log.exception("sweep: an account cannot be evaluated", extra={"account": name})
                 failed[name] = f"{type(problem).__name__}: {problem}"
-        failed = _joined(failed, self._health.check(self._desk.accounts, now, cause))
+        failed = _joined(failed, self._health.check(self._desk.accounts, self._desk.books, now, cause))
         return _joined(failed, self._activity.check(self._desk, now, cause))
 
     def _flush(self, collection: str, now: datetime) -> dict[str, str]:

@@ -7,9 +7,11 @@ from decimal import Decimal
 
 import orjson
 
+from stopline.ledger.book import Book
 from stopline.model.account import Account
 from stopline.model.errors import Transient
 from stopline.ports import Clock, Data, Store
+from stopline.rules.trading.breaker_facts import unpriced_now
 from stopline.rules.trading.breakers import HEALTH_BREAKERS, Tripped, advance
 from stopline.service.accounts.reader import AccountReader
 from stopline.service.documents.aggregate import Aggregates, Change
@@ -63,7 +65,9 @@ class HealthWatch:
         self._risk = risk
         self._breaks = breaks
 
-    def check(self, known: Mapping[str, Account], now: datetime, cause: str) -> dict[str, str]:
+    def check(
+        self, known: Mapping[str, Account], books: Mapping[str, Book], now: datetime, cause: str
+    ) -> dict[str, str]:
         """Take one reading of every account that has a book (`known`) or an adapter; return what could not be done, by
         account: what was committed goes out with the next reading.
         """
@@ -73,17 +77,25 @@ class HealthWatch:
             try:
                 account = known.get(name) or self._accounts.get(name)
                 if account is not None:
-                    self._read(account, said.get(name, {}), now, cause)
+                    self._read(account, books.get(name), said.get(name, {}), now, cause)
             except Transient as problem:
                 failed[name] = str(problem)
         return failed
 
-    def _read(self, account: Account, said: Mapping[str, Decimal | None], now: datetime, cause: str) -> None:
+    def _read(
+        self,
+        account: Account,
+        book: Book | None,
+        said: Mapping[str, Decimal | None],
+        now: datetime,
+        cause: str,
+    ) -> None:
         name = account.account
         risk = self._risk.peek(name)
+        held = {p.instrument.symbol: p.instrument for p in book.open_positions()} if book else {}
         facts: dict[str, Decimal | None] = {
             **said,
-            "unpriced": Decimal(len(risk.unpriced)) if risk else None,
+            "unpriced": unpriced_now(account, held.values(), risk.unpriced, now) if risk else None,
             "breaks": Decimal(len(self._breaks(name))),
         }
 
