@@ -9,7 +9,6 @@ import json
 import logging
 import threading
 import urllib.error
-import urllib.parse
 import urllib.request
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -27,6 +26,7 @@ from stopline.model.instrument import Instrument
 from stopline.model.lease import Lease, LeaseRequest
 from stopline.model.messages import HALT_TYPE, Command, CommandAction, Halt
 from stopline.model.scopes import GLOBAL, parse_scope, strategy_scope, underlying_scope
+from stopline.model.urls import check_token_url
 from stopline.model.wire import canonical, decode_object, validate
 from stopline.ports import Bus, Clock, Outgoing
 
@@ -277,10 +277,7 @@ class Client:
 
 def http(url: str, token: Callable[[], str]) -> Post:
     """Return a Post over HTTP. `token` is asked each time: identity tokens expire."""
-    parts = urllib.parse.urlsplit(url)
-    is_here = parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost")
-    if parts.scheme != "https" and not is_here:
-        raise ValueError(f"a token is sent only over https, not to {url}")
+    url = check_token_url(url)
 
     def post(path: str, body: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
         headers = {"Authorization": f"Bearer {token()}", "Content-Type": "application/json"}

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import urllib.request
 
 import pytest
 
@@ -40,12 +39,10 @@ def test_up_gives_a_system_that_other_terminals_can_use_until_ctrl_c() -> None:
             [*STOPLINE, "accounts", "list", "--json"], env=env, capture_output=True, text=True
         )
         assert [account["account"] for account in json.loads(shown.stdout)] == ["desk"]
-        request = urllib.request.Request(
-            facts["functions"]["kill_switch"] + "/status?scope=account:desk",
-            headers={"Authorization": f"Bearer {facts['env']['STOPLINE_TOKEN']}"},
-        )
-        with urllib.request.urlopen(request, timeout=20) as answer:
-            assert json.load(answer)["effective_state"] == "ACTIVE"
+        status = [*STOPLINE, "status", "desk", "--json"]
+        stood = subprocess.run(status, env=env, capture_output=True, text=True)
+        assert stood.returncode == 0, stood.stderr
+        assert json.loads(stood.stdout)["effective_state"] == "ACTIVE"
     finally:
         up.send_signal(signal.SIGINT)
         assert up.wait(20) == 0

@@ -81,7 +81,7 @@ def read_account_file(path: Path) -> dict[str, Any]:
         raise Rejected("BAD_FILE", f"{path}: must hold `name: value` lines")
     limits = value.get("limits")
     if isinstance(limits, dict):
-        value["limits"] = {str(name): _override(setting) for name, setting in limits.items()}
+        value["limits"] = {str(name): override(setting) for name, setting in limits.items()}
     return value
 
 
@@ -106,11 +106,11 @@ def read_limits(texts: Sequence[str]) -> dict[str, Any]:
         name, equals, number = text.partition("=")
         if not equals or not re.fullmatch(r"[a-z0-9_]+", name):
             raise Rejected("BAD_LIMIT", f"--limit takes name=number or name=off, was {text[:60]!r}")
-        limits[name] = _override(number)
+        limits[name] = override(number)
     return limits
 
 
-def _override(setting: Any) -> Any:
+def override(setting: Any) -> Any:
     """Take `2.5` and `off` for a limit, beside the model's own `{limit: 2.5, enabled: true}`."""
     if setting is False or (isinstance(setting, str) and setting.lower() in _OFF):
         return {"enabled": False}

@@ -1,5 +1,6 @@
-"""stopline accounts: create, list, show."""
+"""stopline accounts: create, list, show, change."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -7,7 +8,7 @@ from typing import Any, get_args
 import click
 from rich.table import Table
 
-from stopline.cli.account_file import make_account, read_account_file, read_limits
+from stopline.cli.account_file import make_account, override, read_account_file, read_limits
 from stopline.cli.exit_tables import closings, strategy_exits, trade_exits
 from stopline.cli.failures import Failure
 from stopline.cli.show import cell, console, print_json, table
@@ -20,6 +21,7 @@ from stopline.model.rights import Right
 from stopline.model.settings.recipients import Recipients
 from stopline.ports import AlreadyExists
 from stopline.runtime.app import App
+from stopline.service.accounts.settings import SettingsPatch
 from stopline.service.accounts.status import account_status
 
 MASK = "https://discord.com/api/webhooks/..."
@@ -27,7 +29,7 @@ MASK = "https://discord.com/api/webhooks/..."
 
 @click.group()
 def accounts() -> None:
-    """Create, list and show trading accounts."""
+    """Create, list, show and change trading accounts."""
 
 
 @accounts.command()
@@ -113,6 +115,46 @@ def grant(ctx: click.Context, name: str, who: str, rights: tuple[Right, ...]) ->
 
     after = app_of(ctx).account_writer.change(_name(name), edit, actor())
     click.echo(f"account {name}: {who} may {', '.join(after.grants.get(who, ())) or 'do nothing'}")
+
+
+@accounts.command(name="set")
+@click.argument("name")
+@click.argument("changes", nargs=-1, required=True, metavar="SETTING=VALUE...")
+@click.pass_context
+def set_(ctx: click.Context, name: str, changes: tuple[str, ...]) -> None:
+    """Change settings of the account NAME, such as limits.max_daily_loss=2 or trading.auto_trading=false.
+
+    VALUE is JSON, or plain text; null takes a setting back to its default. What loosens much waits for a second person, who
+    sends the same over the API or from another login.
+    """
+    app = app_of(ctx)
+    account = app.accounts.require(_name(name))
+    settings: dict[str, Any] = {}
+    for text in changes:
+        _put(settings, text)
+    patch = SettingsPatch(expected_version=account.version, settings=settings)
+    change = app.account_settings.change(name, patch, actor())
+    for what in change.waits_for:
+        click.echo(f"not changed yet, a second person must send the same: {what}")
+    if not change.waits_for:
+        click.echo(f"account {name} is at version {change.account.version}")
+
+
+def _put(settings: dict[str, Any], text: str) -> None:
+    """Put `a.b=value` into the nested mapping that a merge patch is."""
+    path, equals, value = text.partition("=")
+    if not equals or not all(path.split(".")):
+        raise Rejected("BAD_SETTINGS", f"{text[:100]}: must be SETTING=VALUE, such as price_max_age_s=30")
+    try:
+        found = json.loads(value, parse_float=str, parse_int=str)  # numbers are text: exact
+    except ValueError:
+        found = value
+    *groups, last = path.split(".")
+    for group in groups:
+        settings = settings.setdefault(group, {})
+        if not isinstance(settings, dict):
+            raise Rejected("BAD_SETTINGS", f"{text[:100]}: {group} is given a value of its own already")
+    settings[last] = override(found) if groups == ["limits"] else found
 
 
 def account_from(name: str, file: Path | None, flags: dict[str, Any]) -> Account:

@@ -22,6 +22,10 @@ class Entry(NamedTuple):
 
 # To add a subcommand: a module with a click command, and a line here.
 COMMANDS = {
+    "kill": Entry("stopline.cli.trading", "kill", "Stop trading, cancel working orders, close positions."),
+    "pause": Entry("stopline.cli.trading", "pause", "Let through only what reduces risk."),
+    "resume": Entry("stopline.cli.trading", "resume", "Let trading go on."),
+    "status": Entry("stopline.cli.trading", "status", "Show what is stopped, by whom, and what is open."),
     "accounts": Entry("stopline.cli.accounts", "accounts", "Create, list and show trading accounts."),
     "alerts": Entry(
         "stopline.cli.alerts", "alerts", "See which alerts stand, acknowledge them, try the ways to people."
@@ -65,6 +69,7 @@ COMMANDS = {
         "stopline.cli.dead_letters", "dead_letters", "Messages that were given up: look, bring back, drop."
     ),
     "rewind": Entry("stopline.cli.rewind", "rewind", "Deliver fills or history rows again from a moment on."),
+    "publish": Entry("stopline.cli.publish", "publish", "Put a fill, prices or a sweep on their topic."),
     "token": Entry("stopline.cli.token", "token", "Make a token for the Stopline of this machine."),
     "up": Entry("stopline.cli.up", "up", "Run the whole system on this machine."),
     "simulate": Entry(

@@ -93,7 +93,13 @@ def facts_of(system: "Stack", fakes: Mapping[str, str], key: str) -> dict[str, A
     return {
         "functions": dict(system.urls),
         "fakes": dict(fakes),
-        "env": {**system.env, "STOPLINE_TOKEN": _token(key), "STOPLINE_DEV_KEY": key},
+        "env": {
+            **system.env,
+            "KILL_SWITCH": system.urls["kill_switch"],
+            "API": system.urls["api"],
+            "STOPLINE_TOKEN": _token(key),
+            "STOPLINE_DEV_KEY": key,
+        },
         "logs": str(system.logs),
     }
 
@@ -123,7 +129,6 @@ def show(facts: dict[str, Any]) -> None:
     for name, value in facts["env"].items():
         click.echo(f"export {name}={value}")
     click.echo("#   stopline accounts create demo --capital 100000 --email you@example.com")
-    kill = facts["functions"].get("kill_switch") or facts["functions"].get("kill-switch", "")
-    click.echo(f'#   curl -H "Authorization: Bearer $STOPLINE_TOKEN" {kill}/status')
+    click.echo("#   stopline status    # and stopline kill, pause, resume")
     click.echo("#   stopline token bob --right resume    # a second person")
     click.echo("# Ctrl-C ends it")

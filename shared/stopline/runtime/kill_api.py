@@ -62,9 +62,7 @@ def handle(
         if name == "status":
             if request.method != "GET":
                 return problem(405, "METHOD", "status is read with GET")
-            return _status(
-                app(), Access(principal, app().accounts), only(request, "scope").get("scope", GLOBAL)
-            )
+            return status(app(), principal, only(request, "scope").get("scope", GLOBAL))
         if name not in RIGHTS:
             return problem(404, "NOT_FOUND", "there are /kill, /pause, /resume and /status")
         if request.method != "POST" or request.mimetype != "application/json":
@@ -134,8 +132,9 @@ def _counts(told: Mapping[str, str | None]) -> dict[str, int]:
     return {"accounts": len(told), **dict(sorted(found.items()))}
 
 
-def _status(app: App, access: Access, scope: str) -> Answer:
-    _check_scope(app, access, "view", scope)
+def status(app: App, principal: Principal, scope: str) -> Answer:
+    """Answer where a scope stands, for a caller who is known."""
+    _check_scope(app, Access(principal, app.accounts), "view", scope)
     parsed = scope_of(scope)
     control = app.trading.read(parsed.document)
     standing = control.standing(scope)

@@ -1,0 +1,264 @@
+"""stopline kill, pause, resume, status: the kill switch by one word."""
+
+import secrets
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import click
+
+from stopline.cli.failures import BadInput, Failure
+from stopline.cli.show import print_json
+from stopline.cli.switch import Ask, Unreached, directly, full_scope, over_http
+from stopline.model.scopes import GLOBAL
+from stopline.model.times import parse_utc, utc_text
+
+SHOWN = 10  # accounts that a kill of everything shows one by one
+DIRECT = "Past the kill switch, by this terminal's own credentials for the project."
+
+Command = Callable[..., Any]
+
+
+def _shared(command: Command) -> Command:
+    """Add what all of them take."""
+    for add in (
+        click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON."),
+        click.argument("scope", default=GLOBAL, callback=lambda ctx, name, value: full_scope(value)),
+    ):
+        command = add(command)
+    return command
+
+
+def _stops(command: Command) -> Command:
+    """Add what takes a request."""
+    for add in (
+        click.option("--request-id", help="The same again counts once (default: a new one)."),
+        click.option("--direct", is_flag=True, help=DIRECT),
+        click.option("--lock", is_flag=True, help="Nobody resumes before the account's next session."),
+        click.option(
+            "--reason", default="by hand", show_default=True, help="For the record, and for others."
+        ),
+    ):
+        command = add(command)
+    return command
+
+
+@click.command()
+@_shared
+@_stops
+@click.option("--flatten", "mode", flag_value="flatten", default="flatten", help="Close too. The default.")
+@click.option("--cancel", "mode", flag_value="cancel", help="Halt and cancel, close nothing.")
+@click.option("--reduce-only", "mode", flag_value="reduce-only", help="What `pause` does.")
+@click.pass_context
+def kill(ctx: click.Context, /, scope: str, mode: str, **given: Any) -> None:
+    """Stop trading in SCOPE, cancel what works there, and close what is open. It asks nothing.
+
+    SCOPE is everything by default, else the name of an account, or account:NAME, strategy:ACCOUNT:NAME,
+    underlying:ACCOUNT:SYMBOL.
+    """
+    if mode == "reduce-only":
+        _stop(ctx, "pause", scope, {}, **given)
+    else:
+        _stop(ctx, "kill", scope, {} if mode == "flatten" else {"flatten": False}, **given)
+
+
+@click.command()
+@_shared
+@_stops
+@click.option(
+    "--until", metavar="TIME", help="It ends then by itself (RFC 3339, such as 2026-11-20T16:00:00Z)."
+)
+@click.option(
+    "--minutes", type=click.FloatRange(min=0.1, max=10_080), help="It ends by itself after so long."
+)
+@click.pass_context
+def pause(ctx: click.Context, /, scope: str, until: str | None, minutes: float | None, **given: Any) -> None:
+    """Let through in SCOPE only what reduces risk, and cancel working orders that may add some."""
+    if until and minutes:
+        raise click.UsageError("--until and --minutes say the same: give one")
+    ends = _moment(until) if until else None
+    if minutes:
+        ends = _now() + timedelta(minutes=minutes)
+    _stop(ctx, "pause", scope, {"until": utc_text(ends)} if ends else {}, **given)
+
+
+@click.command()
+@_shared
+@click.option("--reason", prompt=True, help="Why it may go on: for the record.")
+@click.option("--confirm", metavar="TEXT", help='"RESUME SCOPE" in so many words; without it you are asked.')
+@click.option("--expected-epoch", type=int, help="The epoch that you have seen (default: the one shown now).")
+@click.option("--request-id", help="The same again counts once (default: a new one).")
+@click.pass_context
+def resume(
+    ctx: click.Context,
+    scope: str,
+    as_json: bool,
+    reason: str,
+    confirm: str | None,
+    expected_epoch: int | None,
+    request_id: str | None,
+) -> None:
+    """Let trading in SCOPE go on. The whole, and what a drawdown stopped, takes two people within ten minutes."""
+    ask = over_http()
+    seen = _asked(ask, "status", None, scope)
+    if confirm is None:
+        _show(seen)
+        confirm = click.prompt(f"Type RESUME {scope} to let it go on", err=True)
+    body = {
+        "request_id": request_id or _new_id("resume"),
+        "scope": scope,
+        "reason": reason,
+        "expected_epoch": seen["epoch"] if expected_epoch is None else expected_epoch,
+        "confirm": confirm,
+    }
+    answer = _asked(ask, "resume", body, scope)
+    if as_json:
+        print_json(answer)
+    elif answer["pending"]:
+        click.echo(
+            f"noted, {scope} is still {answer['state']}: a second person must resume within 10 minutes"
+        )
+    else:
+        click.echo(_standing(answer))
+
+
+@click.command()
+@_shared
+@click.option("--direct", is_flag=True, help=DIRECT)
+@click.pass_context
+def status(ctx: click.Context, scope: str, as_json: bool, direct: bool) -> None:
+    """Show what holds for SCOPE (default: everything), who stopped it, what ends it, and what is still open."""
+    answer = _asked(directly(ctx) if direct else over_http(), "status", None, scope)
+    if as_json:
+        print_json(answer)
+    else:
+        _show(answer)
+
+
+def _stop(
+    ctx: click.Context,
+    action: str,
+    scope: str,
+    more: Mapping[str, Any],
+    *,
+    reason: str,
+    lock: bool,
+    direct: bool,
+    request_id: str | None,
+    as_json: bool,
+) -> None:
+    """Ask for a kill or a pause, and say what was stored, who was told, and what is open."""
+    id_ = request_id or _new_id(action)
+    body = {"request_id": id_, "scope": scope, "reason": reason, **more, **({"lock": True} if lock else {})}
+    try:
+        ask = directly(ctx) if direct else over_http()
+        answer = _asked(ask, action, body, scope)
+    except Unreached as problem:
+        raise Failure(_second_path(ctx, scope, id_, direct, problem.message)) from None
+    if as_json:
+        print_json(answer)
+        return
+    if answer["delivery"] == "published, not persisted":
+        click.echo(f"{scope}: the adapters are told to halt and cancel, request {id_}")
+        click.echo(
+            "NOT stored yet: the state cannot be written now, and is as soon as it can. Closing begins then."
+        )
+        return
+    click.echo(_standing(answer))
+    click.echo(f"stored: yes, request {id_}")
+    late = "the state is stored, the commands follow with the next sweep"
+    click.echo(f"told: {'yes' if answer['delivery'] == 'published' else late}")
+    _show_open(ask, answer)
+
+
+def _show_open(ask: Ask, answer: Mapping[str, Any]) -> None:
+    """Say what is open in the accounts that a stop concerns; what cannot be read is said to be unknown."""
+    told = answer["closing"]
+    for account, how_far in list(told.items())[:SHOWN]:
+        try:
+            code, facts = ask("status", None, f"account:{account}")
+        except Unreached:
+            code, facts = 0, {}
+        left = f"{facts['open_positions']} positions open" if code == 200 else "what is open is unknown"
+        click.echo(f"{account}: {how_far}, {left}")
+    if len(told) > SHOWN:
+        click.echo(f"and {len(told) - SHOWN} more accounts: {answer['counts']}")
+    if "CLOSING" in told.values():
+        click.echo("flat is said when the fills prove it: `stopline status ACCOUNT`")
+
+
+def _asked(ask: Ask, name: str, body: Mapping[str, Any] | None, scope: str) -> dict[str, Any]:
+    """Return the answer of the kill switch. Raises Failure or BadInput that say why there is none."""
+    code, answer = ask(name, body, scope)
+    if code in (200, 202) and "scope" in answer:
+        return answer
+    text = f"{code} {answer.get('title', '')}: {answer.get('detail', 'that is no answer of the kill switch')}"
+    raise BadInput(text) if code == 400 else Failure(text)
+
+
+def _second_path(ctx: click.Context, scope: str, id_: str, direct: bool, problem: str) -> str:
+    """Say what is left to do where the kill switch does not answer."""
+    again = f"stopline {ctx.info_name} {scope} --request-id {id_}"
+    past = "" if direct else f"; past it, with credentials for the project: `{again} --direct`"
+    return (
+        f"NOT KNOWN TO BE STOPPED: {problem}. The same again is safe: `{again}`{past}. "
+        "Adapters that get no lease add no risk after a minute. At the broker: cancel all orders and close"
+    )
+
+
+# --- for people ---
+
+
+def _show(facts: Mapping[str, Any]) -> None:
+    """Print where a scope stands."""
+    click.echo(_standing(facts))
+    for key, hold in facts["holds"].items():
+        who = hold["actor"] if key == "person" else key
+        ends = f", until {hold['until']}" if hold["until"] else ""
+        locked = f", nobody lifts it before {hold['locked_until']}" if hold["locked_until"] else ""
+        people = ", two people must resume" if hold["people"] > 1 else ""
+        click.echo(
+            f"  {hold['state']} since {hold['since']} by {who}: {hold['reason']}{ends}{locked}{people}"
+        )
+    pending = facts["pending"]
+    if pending:
+        click.echo(f"  {pending['actor']} asked to resume at {pending['at']}: a second person must agree")
+    if "effective_state" not in facts:
+        return
+    if facts["effective_state"] != facts["state"]:
+        click.echo(f"what holds there is {facts['effective_state']}: something above it is stopped")
+    for part, state in facts.get("parts", {}).items():
+        if state != "ACTIVE":
+            click.echo(f"  {part} {state}")
+    closing = facts["closing"]
+    if closing and not facts["flat"] and facts["effective_state"] == "HALTED":
+        click.echo(f"closing: {closing['status']}, commands sent: {closing['sent']}")
+    if facts["flat"]:
+        by = f", confirmed by {closing['confirmed_by']}" if closing["confirmed_at"] else ""
+        click.echo(f"flat since {closing['flat_at']}: the fills prove it{by}")
+    else:
+        click.echo(f"{facts['open_positions']} positions open")
+
+
+def _standing(facts: Mapping[str, Any]) -> str:
+    state, size = facts["state"], facts["size"]
+    half = f" at {size} of the usual size" if state == "ACTIVE" and size != "1" else ""
+    was = f" (was {facts['previous']})" if facts["previous"] != state else ""
+    return f"{facts['scope']} is {state}{half}{was}, epoch {facts['epoch']}"
+
+
+def _new_id(action: str) -> str:
+    return f"cli-{action}-{secrets.token_hex(8)}"
+
+
+def _now() -> datetime:
+    from stopline.adapters.clock import SystemClock
+
+    return SystemClock().now().astimezone(UTC).replace(microsecond=0)
+
+
+def _moment(text: str) -> datetime:
+    try:
+        return parse_utc(text)
+    except ValueError as problem:
+        raise BadInput(f"--until {problem}") from None
