@@ -145,6 +145,8 @@ def test_the_whole_is_resumed_by_two_people(world: World) -> None:
     second = ask(app, "resume", "r-2", "global", "bob")
     assert (second.state, second.epoch, second.actor, second.pending) == (ACTIVE, 2, "bob", None)
     assert events(world) == ["kill", "resume_asked", "resume"]
+    kinds = [body["kind"] for body in world.bus.bodies("alerts")]
+    assert kinds == ["trading_state", "resume_asked", "trading_state"]
 
 
 def test_one_person_is_not_two(world: World) -> None:

@@ -90,7 +90,13 @@ def _taken(
     before: Incidents, keys: Iterable[str], who: str, now: datetime
 ) -> tuple[Incidents, tuple[Standing, ...]]:
     changed = {
-        key: s.changed(now, state=AlertState.ACKNOWLEDGED, acknowledged_by=who, acknowledged_at=now)
+        key: s.changed(
+            now,
+            state=AlertState.ACKNOWLEDGED,
+            acknowledged_by=who,
+            acknowledged_at=now,
+            acknowledged_current=s.figure,
+        )
         for key in keys
         if (s := before.standing[key]).state in _OPEN
     }

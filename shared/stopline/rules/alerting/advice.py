@@ -5,6 +5,7 @@ from stopline.model.messages import Alert, Severity
 TO_DO = {
     "max_daily_loss": "Close what you want closed, or pull the kill switch. Resume when you have reviewed it.",
     "trading_state": "Check that you know who did it and why.",
+    "resume_asked": "Resume it too within 10 minutes, or let it stand.",
     "closing_stuck": "Look at the broker now, and close by hand what it does not.",
     "stale_prices": "Look at the feed. Watch these positions at the broker until prices are back.",
     "feed_silent": "Look at the feed. Nothing can be valued without it.",

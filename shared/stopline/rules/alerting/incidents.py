@@ -44,6 +44,7 @@ class Standing(Message):
     rang_current: DecimalText | None = None
     acknowledged_by: str = ""
     acknowledged_at: AwareDatetime | None = None
+    acknowledged_current: DecimalText | None = None  # its number then
     changed_at: AwareDatetime
 
     @property

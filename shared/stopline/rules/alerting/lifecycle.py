@@ -17,7 +17,7 @@ from stopline.model.messages import Alert, Severity
 from stopline.model.notices import Notice
 from stopline.model.settings.alerts import AlertSettings
 from stopline.rules.alerting.incidents import AlertState, Decision, Incidents, Manner, Standing, key_of, words
-from stopline.rules.alerting.ringing import doubled, rung
+from stopline.rules.alerting.ringing import doubled, outgrown, rung
 
 MINUTE = timedelta(minutes=1)
 SOON = timedelta(seconds=30)  # what is over the budget waits this long for others
@@ -25,6 +25,7 @@ STORY = timedelta(minutes=10)  # what begins within this time of the last news b
 MOVED = Decimal("0.1")  # of the number last told
 KNOWN = 100  # conditions of one account whose life is followed; critical ones beyond that are told in digests
 LISTED = 1000  # of those, by name; the rest as a number
+NEWS = frozenset({"resume_asked"})  # kinds that tell a moment and stand for nothing, as INFO does
 IDS = 8  # of a condition's last alerts, to know one that comes twice
 
 # A critical alert of the first kind silences warnings of the others: they say the same thing less clearly.
@@ -50,10 +51,15 @@ def raised(before: Incidents, alert: Alert, manner: Manner, now: datetime) -> De
         before = _with_room(before, alert)
         if len(before.standing) >= KNOWN:
             return _beyond(before, alert, now)
+    if known is not None and _said(known, alert, manner, now):
+        seen = (*known.seen[1 - IDS :], alert.alert_id)
+        heard = known.changed(now, seen=seen, count=known.count + 1)
+        return Decision(before.with_standing(key, heard), outcome="repeated")
     incident, before = _incident(before, alert, now)
     fresh = _next(known, alert, incident, now)
-    if alert.severity is Severity.INFO and not alert.resolved and not (known and known.live):
-        fresh = fresh.changed(now, state=AlertState.RESOLVED)  # news, not a condition
+    news = alert.severity is Severity.INFO or alert.kind in NEWS
+    if news and not alert.resolved and not (known and known.live):
+        fresh = fresh.changed(now, state=AlertState.RESOLVED)  # not a condition
     if not _is_news(known, fresh):
         if alert.resolved and known and known.told_at is None and not known.critical:
             fresh = fresh.changed(now, untold=False)  # it came and went before anybody heard of it
@@ -94,17 +100,39 @@ def _next(known: Standing | None, alert: Alert, incident: str, now: datetime) ->
         count=known.count + 1,
     )
     if fresh.critical and not known.critical and fresh.live:  # worse than what somebody may have taken
-        return fresh.changed(
-            now,
-            state=AlertState.PENDING,
-            first_told_at=None,
-            escalated=0,
-            rang=False,
-            rang_current=None,
-            acknowledged_by="",
-            acknowledged_at=None,
-        )
+        return _anew(fresh, now, rang=False, rang_current=None)
+    if outgrown(fresh):  # it rings and is told as if nobody knew
+        return _anew(fresh, now, rang=True, rang_current=known.acknowledged_current, told_at=None)
     return fresh
+
+
+def _anew(s: Standing, now: datetime, **changes: object) -> Standing:
+    """Return a condition as one that nobody has taken: it escalates from the beginning."""
+    return s.changed(
+        now,
+        state=AlertState.PENDING,
+        first_told_at=None,
+        escalated=0,
+        acknowledged_by="",
+        acknowledged_at=None,
+        acknowledged_current=None,
+        **changes,
+    )
+
+
+def _said(known: Standing, alert: Alert, manner: Manner, now: datetime) -> bool:
+    """Tell whether people have read the very same news lately: words, numbers and what was done about it."""
+    if known.live or known.told_at is None or alert.severity is not Severity.INFO or alert.resolved:
+        return False
+    lately = now - known.told_at < manner.settings.repeat_after(Severity.INFO)
+    last = known.alert
+    return lately and (last.severity, last.summary, last.action, last.figure, last.resolved) == (
+        alert.severity,
+        alert.summary,
+        alert.action,
+        alert.figure,
+        alert.resolved,
+    )
 
 
 def _is_news(known: Standing | None, fresh: Standing) -> bool:
@@ -164,13 +192,26 @@ def _tell_or_hold(
     if paid is not None:
         after, told, ring = rung(paid, fresh.told(now), manner.settings, now)
         notice = Notice(
-            alert=alert, incident=fresh.incident, covers=(alert.alert_id,), ring=ring, decided_at=now
+            alert=alert,
+            incident=fresh.incident,
+            note=_outgrown_words(known, fresh),
+            covers=(alert.alert_id,),
+            ring=ring,
+            decided_at=now,
         )
         return Decision(after.with_standing(key, told), (notice,), "told")
     at = max(quiet_until or now + (MINUTE if grouped else SOON), moved_until or now)
     digest_at = min(at, before.digest_at) if before.digest_at else at
     kept = before.with_standing(key, fresh.changed(now, untold=True))
     return Decision(kept.model_copy(update={"digest_at": digest_at}), outcome="held")
+
+
+def _outgrown_words(known: Standing | None, fresh: Standing) -> str:
+    """Return why people hear again of what somebody had taken, or nothing."""
+    if known is None or not (known.critical and known.state is AlertState.ACKNOWLEDGED):
+        return ""
+    again = fresh.state is AlertState.PENDING
+    return f"{known.acknowledged_by} had it, it has doubled since" if again else ""
 
 
 def _moved_until(fresh: Standing, settings: AlertSettings) -> datetime | None:

@@ -6,6 +6,7 @@ other channels hear everything without that wait, and nobody's escalation waits.
 """
 
 from datetime import datetime
+from decimal import Decimal
 
 from stopline.model.notices import Ring
 from stopline.model.settings.alerts import AlertSettings
@@ -36,8 +37,17 @@ def may_ring(before: Incidents, incident: str, settings: AlertSettings, now: dat
 
 def doubled(s: Standing) -> bool:
     """Tell whether a critical number is twice what phones last rang for."""
-    current, rang = s.figure, s.rang_current
-    return bool(s.critical and s.live and s.rang and current and rang and abs(current) >= DOUBLE * abs(rang))
+    return s.critical and s.live and s.rang and _is_double(s.figure, s.rang_current)
+
+
+def outgrown(s: Standing) -> bool:
+    """Tell whether a critical number is twice what it was when somebody took it: more than that person has seen."""
+    taken = s.state is AlertState.ACKNOWLEDGED
+    return taken and s.critical and _is_double(s.figure, s.acknowledged_current)
+
+
+def _is_double(current: Decimal | None, known: Decimal | None) -> bool:
+    return bool(current and known and abs(current) >= DOUBLE * abs(known))
 
 
 def waiting(before: Incidents) -> dict[str, Standing]:

@@ -319,6 +319,7 @@ def _alert(after: Standing, epoch: int, now: datetime) -> Effect:
         digest("control_alert", after.scope, str(epoch)),
         after,
         now,
+        kind="trading_state",
         severity=Severity.INFO if after.actor.startswith("limit:") else severity,  # the breach has told it
         summary=f"{text.format(_whose(after.scope))} by {after.actor}: {after.reason}"[:500],
         action=did,
@@ -332,6 +333,7 @@ def _asked_alert(standing: Standing, request: ControlRequest, now: datetime) -> 
         digest("resume_asked", standing.scope, request.request_id),
         standing,
         now,
+        kind="resume_asked",
         severity=Severity.WARNING,
         summary=f"{request.actor} asks to resume {_whose(standing.scope)}: {request.reason}"[:500],
         action="A second person must resume within 10 minutes. Nothing is loosened yet.",
@@ -345,6 +347,7 @@ def _told(
     standing: Standing,
     now: datetime,
     *,
+    kind: str,
     severity: Severity,
     summary: str,
     action: str,
@@ -355,7 +358,7 @@ def _told(
     alert = Alert(
         alert_id=id_,
         account=account or None,
-        kind="trading_state",
+        kind=kind,
         object=standing.scope,
         severity=severity,
         summary=summary,
