@@ -144,6 +144,10 @@ def check_rows(message: History) -> None:
 def is_setting(value: dict[str, Any]) -> bool:
     if {"sms", "email", "discord"} & value.keys():
         return bool(read_settings(sample("STOPLINE_OPERATOR", json.dumps(value))).operator.email)
+    if "time_zone" in value:
+        return bool(
+            read_settings(sample("STOPLINE_OPERATOR_ALERTS", json.dumps(value))).operator_alerts.people
+        )
     if any(re.fullmatch("[0-9a-f]{64}", key) for key in value):
         assert set(value) == {hashlib.sha256(TOKEN.encode()).hexdigest()}
         return len(read_settings(sample("STOPLINE_PRINCIPALS", json.dumps(value))).principals) == len(value)
@@ -269,6 +273,7 @@ SAMPLES = {
     "STOPLINE_HEARTBEAT_URL": "https://watch.example.com/ping/1",
     "STOPLINE_LOG_LEVEL": "DEBUG",
     "STOPLINE_OPERATOR": '{"email": ["desk@example.com"]}',
+    "STOPLINE_OPERATOR_ALERTS": '{"time_zone": "Asia/Kolkata"}',
     "STOPLINE_RESUME_PEOPLE": "1",
     "STOPLINE_PRINCIPALS": json.dumps({hashed(TOKEN): {"name": "ann", "rights": ["view"]}}),
 }

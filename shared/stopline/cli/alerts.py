@@ -18,7 +18,7 @@ from stopline.model.times import utc_text
 from stopline.model.wire import canonical
 from stopline.ports import Outgoing
 from stopline.rules.alerting.audience import audience
-from stopline.rules.alerting.delivery import AlertRecord, hint, plan
+from stopline.rules.alerting.delivery import AlertRecord, DeliveryRecord, People, fall_over, hint, plan
 from stopline.rules.alerting.text_parts import minute_text
 from stopline.runtime.alerts_api import facts
 from stopline.runtime.app import App
@@ -124,11 +124,15 @@ def test(ctx: click.Context, account: str, severity: str, stage: int) -> None:
 def routes(
     ctx: click.Context, account: str, severity: str | None, kind: str, at: str | None, as_json: bool
 ) -> None:
-    """Show who would be told of alerts of ACCOUNT, stage by stage. Nothing is sent."""
+    """Show who would be told of alerts of ACCOUNT, stage by stage, and its own routes. Nothing is sent.
+
+    `route`: which of its routes decided; empty: the usual channels of the severity. `if_it_fails`: what comes instead.
+    """
     app = app_of(ctx)
     name = _account(app, account)
     now = _moment(at) if at else app.clock.now()
-    settings = app.accounts.require(name).alerting if name else None
+    settings, zone = _settings(app, name), _zone(app, name)
+    local = now.astimezone(ZoneInfo(zone))
     found: list[dict[str, Any]] = []
     for level in [Severity(severity)] if severity else list(Severity)[::-1]:
         alert = Alert(
@@ -140,50 +144,96 @@ def routes(
             summary="dry run",
             raised_at=now,
         )
-        waits = (0, *(settings.escalate_after_s if settings else (120, 300, 900)))
+        waits = (0, *settings.escalate_after_s)
+        decides = next((n for n, r in enumerate(settings.routes, 1) if r.fits(level, kind, local)), "")
         for stage, wait in enumerate(waits if level is Severity.CRITICAL else waits[:1]):
-            for channel, address, note in _told(app, alert, stage, now):
-                row = {
-                    "severity": level.value,
-                    "after_s": wait,
-                    "who": _who(account, settings, stage),
-                    "channel": channel,
-                    "address": address,
-                    "note": note,
-                }
-                found.append(row)
+            for told in _told(app, alert, stage, now):
+                who = {"severity": level.value, "after_s": wait, "who": _who(account, settings, stage)}
+                found.append(who | told | {"route": "" if stage else decides})
     if as_json:
         print_json(found)
-    elif not found:
+        return
+    if not found:
         click.echo("nobody would be told: add addresses to the account, or set STOPLINE_OPERATOR")
     else:
-        heads = ("severity", "after_s", "who", "channel", "address", "note")
+        heads = ("severity", "after_s", "who", "channel", "address", "note", "if_it_fails", "route")
         console().print(table(f"who is told of {account}", heads, [[f[h] for h in heads] for f in found]))
-        quiet = settings.quiet if settings else None
-        if quiet:
-            now_too = quiet.covers(now.astimezone(ZoneInfo(_zone(app, name))))
-            click.echo(
-                f"quiet from {quiet.start} to {quiet.end} ({', '.join(quiet.days)}): only critical is told then"
-                + (f"; it is quiet at that time, the rest waits until {quiet.end}" if now_too else "")
-            )
+    if settings.routes:
+        columns = ("route", "severities", "kinds", "hours", "channels", "people")
+        console().print(
+            table(f"routes of {account}: the first that fits decides", columns, _shown(settings, account))
+        )
+    if quiet := settings.quiet:
+        click.echo(
+            f"quiet from {quiet.start} to {quiet.end} ({', '.join(quiet.days)}) in {zone}: only critical is told then"
+            + (f"; it is quiet at that time, the rest waits until {quiet.end}" if quiet.covers(local) else "")
+        )
 
 
-def _who(account: str, settings: AlertSettings | None, stage: int) -> str:
+def _shown(settings: AlertSettings, account: str) -> list[list[object]]:
+    """Return the routes as rows; what a route leaves out fits everything."""
+    return [
+        [
+            number,
+            ", ".join(s.value for s in route.severities) or "all",
+            ", ".join(route.kinds) or "all",
+            f"{route.hours.start}-{route.hours.end} {','.join(route.hours.days)}"
+            if route.hours
+            else "always",
+            ", ".join(route.channels),
+            ", ".join(route.people) or account,
+        ]
+        for number, route in enumerate(settings.routes, 1)
+    ]
+
+
+def _who(account: str, settings: AlertSettings, stage: int) -> str:
     """Return whose addresses a stage goes to: the account's routes, a person of the escalation, the operator."""
-    people = settings.escalate_to if settings else ()
+    people = settings.escalate_to
     return account if not stage else people[stage - 1] if stage <= len(people) else OPERATOR
 
 
+def _settings(app: App, name: str | None) -> AlertSettings:
+    return app.accounts.require(name).alerting if name else app.ports.operator_alerts
+
+
 def _zone(app: App, name: str | None) -> str:
-    return app.accounts.require(name).time_zone if name else "UTC"
+    return app.accounts.require(name).time_zone if name else app.ports.operator_alerts.time_zone
 
 
-def _told(app: App, alert: Alert, stage: int, now: datetime) -> list[tuple[str, str, str]]:
+def _told(app: App, alert: Alert, stage: int, now: datetime) -> list[dict[str, str]]:
+    """Return each address that would be told, and what comes in its place."""
     account: Account | None = app.accounts.get(alert.account) if alert.account else None
     notice = Notice(alert=alert, stage=stage, decided_at=now)
-    people = audience(notice, account, app.ports.operator)
-    planned = plan(AlertRecord.of(notice), people)
-    return [(d.channel, hint(d.channel, people.address(d.key) or ""), d.note) for d in planned.deliveries]
+    duty = app.ports.operator_alerts
+    with_calls, without = (
+        audience(notice, account, app.ports.operator, duty=duty, voice=voice) for voice in (True, False)
+    )
+    planned = plan(AlertRecord.of(notice), without)
+    return [
+        {
+            "channel": d.channel,
+            "address": hint(d.channel, without.address(d.key) or ""),
+            "note": d.note,
+            "if_it_fails": " or ".join(
+                dict.fromkeys(
+                    f"{instead} (TWILIO_VOICE=1)" if instead == "voice" else instead
+                    for people in (with_calls, without)
+                    if (instead := _instead(planned, d, people, now)) != "nobody"
+                )
+            ),
+        }
+        for d in planned.deliveries
+    ]
+
+
+def _instead(planned: AlertRecord, failed: DeliveryRecord, people: People, now: datetime) -> str:
+    """Return the channel that takes over, `operator`, or `nobody`: the others are told already."""
+    refused = planned.changed(
+        *(d.refused("dry run", now) for d in planned.deliveries if d.channel == failed.channel)
+    )
+    after = fall_over(refused, people)
+    return next(d.replaced_by for d in after.deliveries if d.key == failed.key)
 
 
 def _account(app: App, name: str) -> str | None:

@@ -34,7 +34,16 @@ def open_app() -> App:
     store = FirestoreStore(project=chosen.project, database=chosen.database)
     bus = PubSubBus(project=chosen.project, prefix=chosen.prefix)
     history = BigQueryHistory(project=chosen.project, dataset=chosen.dataset)  # connects when it is asked
-    return App(Ports(store, bus, clock(chosen), history, operator=chosen.operator))
+    return App(
+        Ports(
+            store,
+            bus,
+            clock(chosen),
+            history,
+            operator=chosen.operator,
+            operator_alerts=chosen.operator_alerts,
+        )
+    )
 
 
 def actor() -> str:

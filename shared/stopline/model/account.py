@@ -1,11 +1,10 @@
 """Accounts: whose book it is, in which money and time it lives, and which limits hold."""
 
 from decimal import Decimal
-from functools import cache
-from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo, available_timezones
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, Field
 
 from stopline.model.calendars import Calendar, calendar
 from stopline.model.decimals import DecimalText
@@ -28,6 +27,7 @@ from stopline.model.settings.sizing import SizingSettings
 from stopline.model.settings.trading import TradingSettings
 from stopline.model.text import Text
 from stopline.model.wire import Message
+from stopline.model.zones import ZoneName
 
 
 def _known_calendar(name: str) -> str:
@@ -35,20 +35,6 @@ def _known_calendar(name: str) -> str:
         return calendar(name).name
     except Rejected as problem:
         raise ValueError(problem.detail) from None
-
-
-@cache
-def _zones() -> frozenset[str]:
-    """Return the names of all zones. The standard library reads every zone's file for them, at 5 ms a
-    call.
-    """
-    return frozenset(available_timezones())
-
-
-def _known_zone(name: Any) -> str:
-    if not isinstance(name, str) or name not in _zones():
-        raise ValueError(f'must be an IANA time zone such as "America/New_York", was {str(name)[:40]!r}')
-    return name
 
 
 class Account(Message):
@@ -67,7 +53,7 @@ class Account(Message):
     owner: Name
     currency: Currency
     calendar: Annotated[str, AfterValidator(_known_calendar)] = "XNYS"
-    time_zone: Annotated[str, BeforeValidator(_known_zone)] = "America/New_York"
+    time_zone: ZoneName = "America/New_York"
     capital: DecimalText
     method: Literal["fifo", "lifo", "hifo", "average"] = "fifo"
     profile: Literal["zero_dte", "general", "conservative"] = "zero_dte"

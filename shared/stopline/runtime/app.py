@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from stopline.model.closing import CLOSINGS_TOPIC, REDUCTIONS_TOPIC
 from stopline.model.messages import Effect
+from stopline.model.settings.operator import OperatorAlerts
 from stopline.model.settings.recipients import Recipients
 from stopline.ports import Beacon, Bus, Channel, Clock, History, Store
 from stopline.runtime.documents import Documents
@@ -55,9 +56,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Ports:
-    """The world of one instance. `operator` is told what belongs to no account; `broker_secrets` are what brokers
-    sign their messages with, by dialect. `resume_people`: how many must agree to resume the whole, and what a drawdown
-    stopped.
+    """The world of one instance. `operator` is told what belongs to no account, as `operator_alerts` says;
+    `broker_secrets` are what brokers sign their messages with, by dialect. `resume_people`: how many must agree to resume
+    the whole, and what a drawdown stopped.
     """
 
     store: Store
@@ -66,6 +67,7 @@ class Ports:
     history: History | None = None
     channels: Mapping[str, Channel] = field(default_factory=dict)
     operator: Recipients = field(default_factory=Recipients)
+    operator_alerts: OperatorAlerts = field(default_factory=OperatorAlerts)
     broker_secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     links: AckLinks | None = None  # to acknowledge alerts by
     beacon: Beacon | None = None  # the heartbeat that leaves the cloud
@@ -341,6 +343,7 @@ class App(Documents):
             self.health_watch,
             self.activity_watch,
             self.ports.beacon,
+            self.ports.operator_alerts,
         )
 
     @cached_property
@@ -374,6 +377,7 @@ class App(Documents):
             self.ports.operator,
             self.relay,
             self.accounts,
+            duty=self.ports.operator_alerts,
             links=self.ports.links,
             failing=self.alert_desk.failing,
         )
@@ -391,6 +395,7 @@ class App(Documents):
             self.accounts,
             self.ports.operator,
             lambda alert: person_behind(alert, self.trading.standing),
+            self.ports.operator_alerts,
         )
 
     @cached_property

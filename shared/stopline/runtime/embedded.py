@@ -13,6 +13,7 @@ from stopline.adapters.clock import ManualClock
 from stopline.adapters.memory import MemoryBus, MemoryHistory, MemoryStore
 from stopline.adapters.outbox_channel import RecordingChannel
 from stopline.model.messages import Sweep, SweepKind
+from stopline.model.settings.operator import OperatorAlerts
 from stopline.model.settings.recipients import Recipients
 from stopline.model.wire import canonical
 from stopline.ports import Outgoing
@@ -27,7 +28,11 @@ class Embedded:
     """A Stopline of its own. `channels` record what people would have been told."""
 
     def __init__(
-        self, start: datetime, operator: Recipients | None = None, keep_rows: int | None = None
+        self,
+        start: datetime,
+        operator: Recipients | None = None,
+        keep_rows: int | None = None,
+        operator_alerts: OperatorAlerts | None = None,
     ) -> None:
         """Start at a moment; `keep_rows`: how many rows of each history table to keep, about."""
         self.clock = ManualClock(start)
@@ -36,7 +41,18 @@ class Embedded:
         self.history = MemoryHistory(keep_rows)
         self.channels = {name: RecordingChannel(name) for name in CHANNELS}
         people = operator or Recipients(email=("operator@example.com",))
-        self.app = App(Ports(self.store, self.bus, self.clock, self.history, self.channels, people))
+        duty = operator_alerts or OperatorAlerts()
+        self.app = App(
+            Ports(
+                self.store,
+                self.bus,
+                self.clock,
+                self.history,
+                self.channels,
+                people,
+                operator_alerts=duty,
+            )
+        )
         for topic in HANDLERS:
             self.bus.subscribe(topic, self._deliver(topic))
 

@@ -40,6 +40,7 @@ def _app() -> App:
             bus=PubSubBus(project=chosen.project, prefix=chosen.prefix),
             clock=clock(chosen),
             operator=chosen.operator,
+            operator_alerts=chosen.operator_alerts,
             broker_secrets={"kite": chosen.kite_secret} if chosen.kite_secret else {},
             resume_people=chosen.resume_people,
             links=ack_links(chosen),

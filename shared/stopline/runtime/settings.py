@@ -6,15 +6,18 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from typing import TypeVar
 
 from stopline.model.errors import Rejected
+from stopline.model.settings.operator import OperatorAlerts
 from stopline.model.settings.recipients import Recipients
-from stopline.model.wire import decode_object, validate
+from stopline.model.wire import Message, decode_object, validate
 from stopline.runtime.auth import Principal
 
 _HTTPS = re.compile(
     r"https://(?:[A-Za-z0-9-]{1,63}\.)+[A-Za-z]{2,24}(?::[0-9]{2,5})?(?:/[A-Za-z0-9._~/-]{0,300})?"
 )
+M = TypeVar("M", bound=Message)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -29,6 +32,7 @@ class Settings:
     log_level: str = "INFO"
     clock_file: str = ""  # a replay's clock; empty in production
     operator: Recipients = field(default_factory=Recipients, repr=False)
+    operator_alerts: OperatorAlerts = field(default_factory=OperatorAlerts, repr=False)
     principals: Mapping[str, object] = field(default_factory=dict, repr=False)
     audience: str = ""  # of Google identity tokens; empty: none are taken
     dev_key: str = field(default="", repr=False)  # signs development tokens; only where emulators are
@@ -68,7 +72,10 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         prefix=get("STOPLINE_PREFIX", ""),
         log_level=_level("STOPLINE_LOG_LEVEL", get("STOPLINE_LOG_LEVEL") or "INFO"),
         clock_file=get("STOPLINE_CLOCK_FILE", ""),
-        operator=_recipients("STOPLINE_OPERATOR", get("STOPLINE_OPERATOR", "")),
+        operator=_document("STOPLINE_OPERATOR", get("STOPLINE_OPERATOR", ""), Recipients),
+        operator_alerts=_document(
+            "STOPLINE_OPERATOR_ALERTS", get("STOPLINE_OPERATOR_ALERTS", ""), OperatorAlerts
+        ),
         principals=_principals("STOPLINE_PRINCIPALS", get("STOPLINE_PRINCIPALS", "")),
         audience=get("STOPLINE_AUDIENCE", ""),
         dev_key=_dev_key("STOPLINE_DEV_KEY", environment),
@@ -143,11 +150,10 @@ def _level(name: str, text: str) -> str:
     return text
 
 
-def _recipients(name: str, text: str) -> Recipients:
-    if not text:
-        return Recipients()
+def _document(name: str, text: str, kind: type[M]) -> M:
+    """Read a variable that holds JSON; empty: all defaults."""
     try:
-        return validate(Recipients, decode_object(text.encode()))
+        return validate(kind, decode_object(text.encode()) if text else {})
     except Rejected as refused:
         raise Rejected("BAD_SETTING", f"{name}: {refused.detail}") from None
 

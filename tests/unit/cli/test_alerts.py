@@ -12,8 +12,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from stopline.cli.main import main
+from stopline.model.settings.operator import OperatorAlerts
 from stopline.model.settings.recipients import Recipients
 from stopline.model.times import parse_utc
+from stopline.model.wire import validate
 from stopline.runtime.embedded import Embedded
 
 START = parse_utc("2026-11-20T15:00:00Z")  # a Friday, 10:00 in New York
@@ -131,6 +133,49 @@ def test_routes_shows_who_would_be_told_stage_by_stage(stopline: Stopline) -> No
     night = stopline("alerts", "routes", "demo", "--at", "2026-11-21T04:00:00Z").stdout
     assert "it is quiet at that time, the rest waits until 07:00" in " ".join(night.split())
     assert [r["who"] for r in rows] == ["demo", "demo", "bob", "bob", "operator", "operator"]
+
+
+def test_routes_shows_an_accounts_own_routes_and_what_comes_where_a_channel_fails(stopline: Stopline) -> None:
+    """R6.1: a call is in place of an SMS where calls are set up."""
+    asked = ("alerts", "routes", "demo", "--kind", "stale_prices")
+    rows = json.loads(stopline(*asked, "--json").stdout)
+    by = {(r["severity"], r["who"], r["channel"]): (r["route"], r["if_it_fails"]) for r in rows}
+    assert by["critical", "demo", "sms"] == ("", "voice (TWILIO_VOICE=1)")  # the mail goes out anyway
+    assert by["critical", "bob", "telegram"] == ("", "")
+    assert by["warning", "demo", "telegram"] == (1, "sms")
+    shown = stopline(*asked).stdout
+    assert "routes of demo: the first that fits decides" in shown
+    for cell in ("warning", "stale_prices", "09:00-17:00", "mon,tue,wed,thu,fri", "telegram", "bob"):
+        assert cell in "".join(shown.split())
+
+
+def test_the_operator_is_shown_as_an_account_is_in_the_operators_zone() -> None:
+    """R6.1, R6.3"""
+    duty = {
+        "time_zone": "Asia/Kolkata",
+        "quiet": {"start": "20:00", "end": "07:00"},
+        "people": [{"name": "eva", "recipients": {"sms": ["+4915155550100"]}}],
+        "escalate_to": ["eva"],
+        "escalate_after_s": [60, 600],
+    }
+    operator = Recipients(email=("operator@example.com",))
+    world = Embedded(START, operator, operator_alerts=validate(OperatorAlerts, duty))
+    breach(world, account=None, kind="dead_letters", severity="critical")
+
+    def stopline(*args: str) -> str:
+        return CliRunner().invoke(main, ["alerts", *args], obj=lambda: world.app).stdout
+
+    assert "2026-11-20 20:30 IST" in " ".join(stopline("list").split())
+    rows = json.loads(stopline("routes", "operator", "--severity", "critical", "--json"))
+    assert [(r["after_s"], r["who"], r["channel"]) for r in rows] == [
+        (0, "operator", "email"),
+        (60, "eva", "sms"),
+        (600, "operator", "email"),
+    ]
+    shown = " ".join(stopline("routes", "operator").split())
+    assert "quiet from 20:00 to 07:00" in shown
+    assert "in Asia/Kolkata" in shown
+    assert "it is quiet at that time" in shown
 
 
 @pytest.mark.parametrize(

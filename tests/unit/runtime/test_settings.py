@@ -68,6 +68,9 @@ def test_everything_can_be_set() -> None:
         ("STOPLINE_OPERATOR", "[]"),
         ("STOPLINE_OPERATOR", '{"email": ["nobody"]}'),
         ("STOPLINE_OPERATOR", '{"telegram": ["x"]}'),
+        ("STOPLINE_OPERATOR_ALERTS", '{"time_zone": "Mars"}'),
+        ("STOPLINE_OPERATOR_ALERTS", '{"escalate_to": ["nobody"]}'),
+        ("STOPLINE_OPERATOR_ALERTS", "[]"),
         ("STOPLINE_PRINCIPALS", "{oops"),
         ("STOPLINE_PRINCIPALS", "[]"),
         ("STOPLINE_PRINCIPALS", json.dumps({"ann-token": ANN})),  # the token itself, not its hash

@@ -14,12 +14,12 @@ from stopline.model.errors import Rejected
 from stopline.model.ids import digest, document_id
 from stopline.model.messages import Alert, Effect
 from stopline.model.notices import AlertCheck, Notice
-from stopline.model.settings.alerts import AlertSettings
+from stopline.model.settings.operator import OperatorAlerts
 from stopline.model.settings.recipients import Recipients
 from stopline.model.wire import canonical, validate
 from stopline.ports import Bus, Clock, Data, Outgoing, Path, Store, Where
 from stopline.rules.alerting.acknowledging import TAKEN, acknowledged, others_told, taken_by_act
-from stopline.rules.alerting.audience import reaches_somebody
+from stopline.rules.alerting.audience import USUAL, reaches_somebody
 from stopline.rules.alerting.channel_health import FAILED, Failing
 from stopline.rules.alerting.delivery import AlertRecord
 from stopline.rules.alerting.incidents import Decision, Incidents, Manner, Standing
@@ -63,7 +63,7 @@ def incidents(store: Store, relay: Relay, clock: Clock) -> Aggregates[Incidents]
 
 
 class AlertDesk:
-    """Takes alerts, checks and acknowledgements. `zone` is the operator's; `person_behind` names whose act an alert
+    """Takes alerts, checks and acknowledgements. `duty`: how the operator is told; `person_behind` names whose act an alert
     tells, if it is a person's.
     """
 
@@ -75,7 +75,7 @@ class AlertDesk:
         accounts: AccountReader,
         operator: Recipients,
         person_behind: Callable[[Alert], str],
-        zone: str = "UTC",
+        duty: OperatorAlerts = USUAL,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -83,7 +83,7 @@ class AlertDesk:
         self._accounts = accounts
         self._operator = operator
         self._person_behind = person_behind
-        self._zone = zone
+        self._duty = duty
 
     def receive(self, alert: Alert) -> None:
         """Take an alert in, once. Raises Transient while a notice is left to deliver, Rejected when the id was used
@@ -181,7 +181,7 @@ class AlertDesk:
         except Rejected:
             account = None
         if account is None:
-            return None, Manner(AlertSettings(), self._zone)
+            return None, Manner(self._duty, self._duty.time_zone)
         return account, Manner(account.alerting, account.time_zone)
 
     def _effects(
@@ -192,7 +192,7 @@ class AlertDesk:
             Effect(digest("notice", n.alert.alert_id), NOTICES_TOPIC, name or "", n.model_dump(mode="json"))
             for n in notices
             if not (n.ring == "phone" or n.alert.kind == TAKEN)
-            or reaches_somebody(n, account, self._operator)
+            or reaches_somebody(n, account, self._operator, self._duty)
         ]
 
 

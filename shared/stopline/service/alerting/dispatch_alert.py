@@ -20,6 +20,7 @@ from stopline.model.errors import Rejected, Transient
 from stopline.model.ids import document_id
 from stopline.model.messages import Alert, Effect, Severity
 from stopline.model.notices import Notice
+from stopline.model.settings.operator import OperatorAlerts
 from stopline.model.settings.recipients import Recipients
 from stopline.ports import (
     AlreadyExists,
@@ -38,7 +39,7 @@ from stopline.ports import (
     Version,
 )
 from stopline.rules.alerting.ack_links import AckLinks
-from stopline.rules.alerting.audience import audience
+from stopline.rules.alerting.audience import USUAL, audience
 from stopline.rules.alerting.channel_health import Failing, channel_alerts, owner
 from stopline.rules.alerting.delivery import AlertRecord, DeliveryRecord, People, fall_over, plan
 from stopline.rules.alerting.routing import ROUTES, Routes
@@ -84,7 +85,7 @@ class _Held:
 
 
 class AlertDispatcher:
-    """Delivers alerts through the channels. `zone` is the operator's time zone; `failing` says which channels of an
+    """Delivers alerts through the channels. `duty`: how the operator is told; `failing` says which channels of an
     account its people know to fail.
     """
 
@@ -96,7 +97,7 @@ class AlertDispatcher:
         operator: Recipients,
         relay: Relay,
         accounts: AccountReader | None = None,
-        zone: str = "UTC",
+        duty: OperatorAlerts = USUAL,
         routes: Routes = ROUTES,
         links: AckLinks | None = None,
         failing: Callable[[str | None], Failing] = lambda _account: {},
@@ -107,7 +108,7 @@ class AlertDispatcher:
         self._operator = operator
         self._relay = relay
         self._accounts = accounts or AccountReader(store, clock)
-        self._zone = zone
+        self._duty = duty
         self._routes = routes
         self._links = links
         self._failing = failing
@@ -194,11 +195,12 @@ class AlertDispatcher:
             held.record.notice(),
             account,
             self._operator,
+            duty=self._duty,
             known=known,
             routes=self._routes,
             voice="voice" in self._channels,
         )
-        zone = account.time_zone if account else self._zone
+        zone = account.time_zone if account else self._duty.time_zone
         record = fall_over(plan(held.record, people), people)
         until, tried = _until.get() or self._clock.now() + BUDGET, frozenset[tuple[str, str]]()
         while (due := record.due(self._clock.now(), tried)) and self._clock.now() < until:

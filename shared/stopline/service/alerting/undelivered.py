@@ -12,6 +12,7 @@ from stopline.model.account import Account
 from stopline.model.errors import Rejected
 from stopline.model.ids import document_id
 from stopline.model.notices import Notice
+from stopline.model.settings.operator import OperatorAlerts
 from stopline.model.wire import canonical
 from stopline.ports import (
     AlreadyExists,
@@ -26,6 +27,7 @@ from stopline.ports import (
     Update,
     Where,
 )
+from stopline.rules.alerting.audience import USUAL
 from stopline.rules.alerting.delivery import AlertRecord
 from stopline.rules.alerting.recovery import caught_up
 from stopline.service.accounts.reader import AccountReader
@@ -36,7 +38,12 @@ TOGETHER = 100  # in one commit
 
 
 def republish_due(
-    store: Store, bus: Bus, clock: Clock, accounts: AccountReader | None = None, limit: int = 200
+    store: Store,
+    bus: Bus,
+    clock: Clock,
+    accounts: AccountReader | None = None,
+    limit: int = 200,
+    duty: OperatorAlerts = USUAL,
 ) -> int:
     """Publish again what is due, the longest due first; return how many messages. It needs no channel.
 
@@ -48,34 +55,38 @@ def republish_due(
     for document in store.query(COLLECTION, where, ["due_at"], limit):
         record = decode_record(document)
         unheard = document.data["status"] == AlertStatus.UNDELIVERED
-        groups[_people(record, accounts) if unheard else document.path.id].append((document, record))
+        groups[_people(record, accounts, duty) if unheard else document.path.id].append((document, record))
     notices = []
     for group in groups.values():
         if all(document.data["due_at"] > now for document, _ in group):
             continue
         for start in range(0, len(group), TOGETHER):
-            notices.append(_one(store, now, accounts, group[start : start + TOGETHER]))
+            notices.append(_one(store, now, accounts, duty, group[start : start + TOGETHER]))
     bodies = [notice.model_dump(mode="json") for notice in notices if notice]
     if bodies:
         bus.publish([Outgoing(COLLECTION, canonical(body), {"type": body["type"]}) for body in bodies])
     return len(bodies)
 
 
-def _people(record: AlertRecord, accounts: AccountReader) -> tuple[str | None, int]:
+def _people(record: AlertRecord, accounts: AccountReader, duty: OperatorAlerts) -> tuple[str | None, int]:
     """Return what alerts for the same people have in common: behind the last person of an escalation is the operator."""
     account = _known(accounts, record.alert.account)
-    people = len(account.alerting.escalate_to) if account else 0
+    people = len((account.alerting if account else duty).escalate_to)
     return record.alert.account, min(record.stage, people + 1)
 
 
 def _one(
-    store: Store, now: datetime, accounts: AccountReader, group: Sequence[tuple[Document, AlertRecord]]
+    store: Store,
+    now: datetime,
+    accounts: AccountReader,
+    duty: OperatorAlerts,
+    group: Sequence[tuple[Document, AlertRecord]],
 ) -> Notice | None:
     """Return the notice for a group: its own where it is alone, else one that stands for all of them from now on."""
     if len(group) == 1:
         return group[0][1].notice()
     account = _known(accounts, group[0][1].alert.account)
-    notice = caught_up([record for _, record in group], account.time_zone if account else "UTC", now)
+    notice = caught_up([record for _, record in group], account.time_zone if account else duty.time_zone, now)
     path = Path(COLLECTION, document_id(notice.alert.alert_id))
     settled = {"due_at": None, "told_by": notice.alert.alert_id}
     updates = [Update(document.path, settled, document.version) for document, _ in group]

@@ -10,8 +10,10 @@ from stopline.model.errors import Rejected, Transient
 from stopline.model.ids import digest, document_id
 from stopline.model.messages import Alert, Effect, Severity, Sweep, SweepKind
 from stopline.model.scopes import scope_account
+from stopline.model.settings.operator import OperatorAlerts
 from stopline.model.times import utc_text
 from stopline.ports import Beacon, Bus, Clock, Conflict, Document, Path, Put, Store, Update, Where
+from stopline.rules.alerting.audience import USUAL
 from stopline.service.accounts.reader import AccountReader
 from stopline.service.alerting.desk import publish_checks
 from stopline.service.alerting.undelivered import republish_due
@@ -72,6 +74,7 @@ class Sweeper:
         health: HealthWatch,
         activity: ActivityWatch,
         beacon: Beacon | None = None,
+        duty: OperatorAlerts = USUAL,
     ) -> None:
         self._store = store
         self._bus = bus
@@ -86,6 +89,7 @@ class Sweeper:
         self._canceller = canceller
         self._watchdog = watchdog
         self._beacon = beacon
+        self._duty = duty
         self._reconciler = reconciler
         self._measurer = measurer
         self._health = health
@@ -117,7 +121,7 @@ class Sweeper:
         beat = self._store.get(HEARTBEAT)
         unwatched = unwatched_after(beat, failed)
         faults.append(self._look(sweep, now, beat, unwatched))
-        republish_due(self._store, self._bus, self._clock, self._accounts)
+        republish_due(self._store, self._bus, self._clock, self._accounts, duty=self._duty)
         publish_checks(self._store, self._bus, self._clock)
         problems = [f"{name}: {problem}" for name, problem in failed.items()]
         if any(faults):
