@@ -101,6 +101,79 @@ def test_a_change_of_an_account_a_strategy_or_a_trade_is_a_version(api: Served, 
     assert len(events) == 2
 
 
+@pytest.mark.parametrize("exits", [{"stop_loss": "@105"}, {"target": "@103"}, {"target": "1%"}])
+def test_a_change_that_would_close_at_once_is_refused_unless_it_says_so(
+    api: Served, exits: dict[str, Any]
+) -> None:
+    """R4.2: a stop or a target on the wrong side of the price of 104 is a mistake more often than a wish."""
+    answer = patch(api, exits, trade=trade_id(api))
+    assert (answer.status_code, answer.get_json()["title"]) == (409, "CLOSES_NOW")
+    [rule] = exits
+    said = f"{rule} would close SPY (trade {trade_id(api)}) at once, at its price of 104. If that is meant, say close_now"
+    assert answer.get_json()["detail"] == said
+    assert call(api).get_json()["version"] == 1
+    assert patch(api, exits, trade=trade_id(api), close_now=True).get_json()["applied"]
+
+
+def test_where_nothing_is_closed_by_itself_nothing_is_refused(api: Served) -> None:
+    """R5.5: with auto_close off people are told, and that is all."""
+    assert patch(api, {"stop_loss": "@105", "auto_close": False}).get_json()["applied"]
+    assert patch(api, {"auto_close": True}, 2).get_json()["title"] == "CLOSES_NOW"
+
+
+def test_what_closes_anyway_is_no_reason_to_refuse(api: Served) -> None:
+    assert patch(api, {"stop_loss": "@105"}, close_now=True).get_json()["applied"]
+    assert patch(api, {"stop_loss": "@106", "health_below": 30}, 2).get_json()["applied"]
+
+
+def test_a_price_that_is_unknown_counts_as_the_entry(api: Served) -> None:
+    """Unknown is never fine: in the night a stop above the entry is asked about too."""
+    world = api.world
+    world.clock.set(NOON + timedelta(hours=1))
+    world.app.marker.evaluate({"demo"}, world.clock.now(), "sweep", force=True)
+    answer = patch(api, {"stop_loss": "@105"})
+    assert "at once, at an unknown price" in answer.get_json()["detail"]
+    assert patch(api, {"stop_loss": "@95"}).get_json()["applied"]
+
+
+def test_a_strategy_that_would_be_stopped_at_once_is_asked_about(api: Served) -> None:
+    """R4.1: its MTM is 40 less fees, and its peak no more."""
+    tight = {"floor_at": "10", "floor": "10"}
+    assert patch(api, tight, strategy="default").get_json()["applied"]
+    [shown] = (
+        patch(api, {"floor": "39", "floor_at": "39"}, 2, strategy="default", preview=True)
+        .get_json()["strategies"]
+        .values()
+    )
+    assert (shown["stop_before"], shown["stop_after"], shown["closes_now"]) == ("10", "39", None)
+    world = api.world
+    at = NOON + timedelta(seconds=40)
+    world.clock.set(at)
+    world.app.marker.mark(PriceBatch("feed", at, {"SPY": Quote(98.0, 97.9, 98.1)}, ()))
+    answer = patch(api, {"max_loss": "5"}, 2, strategy="default")
+    assert answer.get_json()["title"] == "CLOSES_NOW"
+    assert "would stop strategy default at once, at its MTM of -2" in answer.get_json()["detail"]
+
+
+def test_r_of_a_trade_without_a_stop_is_refused_by_name(api: Served) -> None:
+    """R4.3: 1R of nothing never comes."""
+    id_ = trade_id(api)
+    answer = patch(api, {"breakeven": "1R"}, trade=id_)
+    assert (answer.status_code, answer.get_json()["title"]) == (400, "BAD_EXITS")
+    assert f"trade {id_} (SPY): stop_loss: is needed to count in R" in answer.get_json()["detail"]
+    assert patch(api, {"breakeven": "1R", "stop_loss": "@90"}, trade=id_).get_json()["applied"]
+    gone = patch(api, {"stop_loss": None}, 2, trade=id_)
+    assert "is needed to count in R" in gone.get_json()["detail"]
+
+
+def test_exits_are_not_changed_where_nothing_is_said_of_what_they_close(api: Served) -> None:
+    body = {"expected_version": 1, "settings": {"exits": {"trades": {"stop_loss": "@105"}}}}
+    headers = {"Authorization": f"Bearer {ANN}"}
+    answer = api.client.patch("/v1/accounts/demo/settings", json=body, headers=headers)
+    assert answer.status_code == 400
+    assert "PATCH /v1/accounts/demo/exits" in answer.get_json()["detail"]
+
+
 @pytest.mark.parametrize(
     ("body", "status", "title", "said"),
     [

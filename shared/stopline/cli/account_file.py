@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from stopline.model.account import Account, check_capital
 from stopline.model.errors import Rejected
 from stopline.model.wire import describe
-from stopline.rules.exits.plan import check_exits
+from stopline.rules.exits.faults import check_exits
 from stopline.rules.limits.registry import check_overrides
 from stopline.rules.reduction.watch import check_reductions
 from stopline.rules.trading.breakers import check_settings

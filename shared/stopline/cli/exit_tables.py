@@ -39,12 +39,25 @@ def strategy_exits(exits: Mapping[str, Any]) -> Table | None:
             one["mtm"],
             one["peak"],
             _at(one["stop"], one["stop_rule"]),
-            "active" if one["active"] else f"stopped by {one['stopped']['rule']}",
+            _state(one),
         )
         for name, one in (exits.get("strategies") or {}).items()
     ]
     heads = ("strategy", "MTM", "peak", "stop", "state")
     return table("exits of strategies", heads, rows, ("MTM", "peak")) if rows else None
+
+
+def _state(one: Mapping[str, Any]) -> str:
+    if not one["active"]:
+        return f"stopped by {one['stopped']['rule'].replace('_', ' ')}"
+    return f"paused: {last_known(one)}" if one.get("paused") else "active"
+
+
+def last_known(one: Mapping[str, Any]) -> str:
+    """Return a strategy's last known MTM and of when it is."""
+    if one.get("last") is None:
+        return "its MTM was never known"
+    return f"last known MTM {decimal_text(round(Decimal(one['last']), 4))}, of {one['last_at'] or 'unknown'}"
 
 
 def closings(found: Sequence[Mapping[str, Any]]) -> Table | None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from stopline.cli.exit_tables import last_known
 from stopline.cli.failures import BadInput
 from stopline.cli.show import cell, console, print_json, table
 from stopline.cli.world import app_of
@@ -50,12 +51,15 @@ def _show(s: dict[str, Any]) -> None:
         )
     total, realised, unrealised = (cell(s[key]) for key in ("total", "realised", "unrealised"))
     out.print(f"P&L {total} {s['currency']}: realised {realised}, unrealised {unrealised}")
-    mtm, peak, stop = (
-        cell(s[key]) if s[key] is not None else "none" for key in ("mtm", "peak", "trailing_stop")
-    )
-    out.print(
-        f"exits: MTM {mtm}, peak {peak}, stop {stop}{' by ' + s['stop_rule'] if s['stop_rule'] else ''}"
-    )
+    if not s["has_exits"]:
+        out.print("exits: none on its MTM, or nothing was evaluated since they were set")
+    else:
+        stop = "none" if s["trailing_stop"] is None else cell(s["trailing_stop"])
+        by = f" by {s['stop_rule'].replace('_', ' ')}" if s["stop_rule"] else ""
+        out.print(f"exits: MTM {cell(s['mtm'])}, peak {cell(s['peak'])}, stop {stop}{by}")
+    if s["paused"]:
+        last = {"last": s["last_mtm"], "last_at": s["last_mtm_at"]}
+        out.print(f"exits are paused, no fresh price of all its positions: {last_known(last)}")
     heads = ("trade_id", "underlying", "structure", "status", "total_pnl", "mae", "mfe")
     rows = [[trade.get(head) for head in heads] for trade in s["trades"]]
     title = f"trades: {s['open_trades']} open, {s['total_trades']} with those closed within a day"

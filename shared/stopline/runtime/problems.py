@@ -13,7 +13,14 @@ from stopline.runtime.quotas import TooMany
 
 log = logging.getLogger("stopline")
 Answer = tuple[bytes, int, dict[str, str]]
-_CONFLICTS = ("CONFLICTING_REQUEST", "STALE_RESUME", "STALE_VERSION", "SAME_PERSON", "NOT_READY")
+_CONFLICTS = (
+    "CONFLICTING_REQUEST",
+    "STALE_RESUME",
+    "STALE_VERSION",
+    "SAME_PERSON",
+    "NOT_READY",
+    "CLOSES_NOW",
+)
 _STATUS = {"TOO_LARGE": 413, "UNSUPPORTED": 415, **dict.fromkeys(_CONFLICTS, 409)}
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 

@@ -13,10 +13,11 @@ from pydantic import ValidationError
 from stopline.model.calendars import calendar
 from stopline.model.settings.exits import ExitSettings
 from stopline.model.wire import describe
-from stopline.rules.exits.plan import check_exits, deadlines, plan_of
+from stopline.rules.exits.faults import check_exits, trade_faults
+from stopline.rules.exits.plan import deadlines, plan_of
 
 from ..make import account
-from .exit_paths import plan
+from .exit_paths import held, plan
 
 NEW_YORK = ZoneInfo("America/New_York")
 
@@ -129,12 +130,97 @@ def test_a_setting_that_cannot_be_meant_is_refused(parts: dict[str, Any], fault:
         ({"trades": {"stop_loss": "2R"}}, "exits.trades.stop_loss: takes"),
         ({"single": {"T-1": {"excessive_loss": "@90"}}}, "exits.single.T-1.excessive_loss: takes 2% or"),
         ({"trades": {"target": "2R"}}, "is needed to count in R"),
+        (
+            {"trades": {"lock_in": [{"at": "1%", "keep": "2%"}]}},
+            "exits.trades.lock_in: at 1% it would keep 2%",
+        ),
+        ({"single": {"T-1": {"lock_in": [{"at": "5", "keep": "5"}]}}}, "exits.single.T-1.lock_in: at 5"),
+        ({"trades": {"breakeven": "1%", "breakeven_offset": "2%"}}, "breakeven_offset: 2% is no less than"),
+        ({"trades": {"breakeven_offset": "1%"}}, "exits.trades.breakeven_offset: needs breakeven"),
+        ({"trades": {"stop_loss": "5%", "excessive_loss": "4%"}}, "excessive_loss: 4% is no farther than"),
+        (
+            {
+                "trades": {"stop_loss": "5%"},
+                "strategies": {"x": {"trades": {"excessive_loss": "5%"}}},
+            },
+            "exits.strategies.x.trades.excessive_loss: 5% is no farther than stop_loss 5%",
+        ),
+        (
+            {
+                "trades": {
+                    "stop_loss": "2%",
+                    "scale_out": [{"at": "1R", "close": "50"}, {"at": "3%", "close": "50"}],
+                }
+            },
+            "scale_out: 1R, 3% have no order that always holds",
+        ),
+        (
+            {"trades": {"exit_at": "16:00"}},
+            "exit_at: 16:00 in America/New_York is outside the session of XNYS",
+        ),
+        ({"single": {"T-1": {"exit_at": "09:29"}}}, "exits.single.T-1.exit_at: 09:29"),
         ({"strategies": {"x": {"trades": {"breakeven": "1R"}}}}, "exits.strategies.x.trades.stop_loss"),
     ],
 )
 def test_what_only_the_rules_know_is_refused_by_name(parts: dict[str, Any], fault: str) -> None:
     found = "; ".join(check_exits(account(exits=parts)))
     assert fault.replace("2% or", "90 or") in found
+
+
+@pytest.mark.parametrize(
+    ("exits", "more"),
+    [
+        ({"exit_at": "15:59"}, {}),
+        ({"exit_at": "21:45"}, {"time_zone": "Europe/Berlin"}),  # 15:45 in New York
+        ({"exit_at": "18:30"}, {"calendar": "CMES", "time_zone": "America/Chicago"}),
+        ({"exit_at": "03:00"}, {"calendar": "24/7"}),
+        ({"lock_in": [{"at": "2%", "keep": "0"}], "breakeven": "1%", "breakeven_offset": "0.2%"}, {}),
+        ({"stop_loss": "5%", "excessive_loss": "8%"}, {}),
+        ({"stop_loss": "@95", "excessive_loss": "8%"}, {}),  # which is farther, only a trade can tell
+    ],
+)
+def test_what_can_be_meant_is_taken(exits: dict[str, Any], more: dict[str, Any]) -> None:
+    assert check_exits(account(exits={"trades": exits}, **more)) == []
+
+
+def test_a_switched_off_breakeven_leaves_its_inherited_offset_alone() -> None:
+    parts = {
+        "trades": {"breakeven": "1%", "breakeven_offset": "0.5%"},
+        "strategies": {"x": {"trades": {"breakeven": "off"}}},
+    }
+    assert check_exits(account(exits=parts)) == []
+
+
+@pytest.mark.parametrize(
+    ("some", "fault"),
+    [
+        ({"lock_in": [{"at": "1%", "keep": "1.5"}]}, "lock_in: at 1% it would keep 1.5"),
+        ({"breakeven": "1%", "breakeven_offset": "2"}, "breakeven_offset: 2 is no less than breakeven 1%"),
+        ({"target": "2R"}, "is needed to count in R"),
+        ({"stop_loss": "@101", "target": "2R"}, "@101 is not on the losing side of the entry 100"),
+        ({"stop_loss": "0", "breakeven": "1R"}, "0 is not on the losing side"),
+    ],
+)
+def test_with_its_entry_a_trade_s_distances_can_be_compared_in_all_units(
+    some: dict[str, Any], fault: str
+) -> None:
+    """R4.2, R4.3: what would close at once, or never, is said by name."""
+    assert fault in "; ".join(trade_faults(plan(**some), held()))
+    mirrored = {**some, "stop_loss": "@99"} if some.get("stop_loss") == "@101" else some
+    short = "; ".join(trade_faults(plan(**mirrored), held(side=-1)))
+    assert fault.replace("@101", "@99") in short
+
+
+@pytest.mark.parametrize(
+    "some",
+    [
+        {"stop_loss": "@98", "target": "2R", "lock_in": [{"at": "1R", "keep": "1%"}]},  # 1R is 2 points
+        {"stop_loss": "2atr", "target": "2R"},  # known when there are bars
+        {"stop_loss": "@101"},  # into the profit, by hand
+    ],
+)
+def test_a_trade_s_plan_that_can_be_meant_is_taken(some: dict[str, Any]) -> None:
+    assert trade_faults(plan(**some), held()) == []
 
 
 def test_an_account_that_never_closes_has_no_minutes_before_the_close() -> None:

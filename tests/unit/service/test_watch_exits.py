@@ -9,9 +9,12 @@ from typing import Any
 import orjson
 import pytest
 
+from stopline.model.account import Account
 from stopline.model.control import ControlRequest, TradingState
 from stopline.model.instrument import Instrument, Kind
 from stopline.model.prices import PriceBatch, Quote
+from stopline.model.settings.exits import ExitSettings
+from stopline.model.times import utc_text
 from stopline.runtime.app import App
 from stopline.service.evaluation.risk_state import RiskCodec, RiskState
 
@@ -135,6 +138,57 @@ def test_old_prices_pause_the_exits_and_people_are_told_once() -> None:
     tick(world, SPY=90)
     tick(world, SPY=90)
     assert [a["resolved"] for a in alerts(world, "exits_paused")] == [False, True]
+
+
+def test_r_rules_that_nothing_can_count_are_told_when_the_trade_is_seen() -> None:
+    """R4.3: which strategy a single trade is of, and so whether it has a stop, only the book knows."""
+    world = opened({})
+    book(world, trade(0, 9, 100))
+    app = world.instance()[0]
+    [held] = app.books.read("demo").open_trades()  # type: ignore[union-attr]
+
+    def edit(before: Account) -> Account:
+        exits = ExitSettings.model_validate({"single": {held.trade_id: {"target": "2R"}}})
+        return before.model_copy(update={"exits": exits})
+
+    app.account_writer.change("demo", edit, "ann")
+    for _ in range(2):
+        tick(world, SPY=100)
+        sweep(world)
+    [told] = alerts(world, "exits_paused")
+    assert told["summary"] == (
+        "Exits on price are paused, SPY (rules in R never trigger: stop_loss is needed to count in R: "
+        "R is the way from the entry to it)"
+    )
+
+
+def test_a_strategy_without_prices_is_told_once_an_episode_and_its_mtm_is_unknown() -> None:
+    """R4.1: a strategy that has rules on its MTM alone; what was known last is shown as that."""
+    world = opened({"strategies": {"condors": {"max_loss": "5000"}}})
+    book(world, trade(0, 100, 100, strategy="condors"))
+    for price in (110, 110):
+        tick(world, SPY=price)
+    seen_at = world.clock.now()
+    sweep(world)
+    shown = risk(world).shown["exits"]["strategies"]["condors"]
+    assert (shown["mtm"], shown["paused"]) == ("1000", False)
+    for _ in range(3):
+        world.wait(61)
+        sweep(world, cause=f"at {world.clock.now()}")
+    [told] = alerts(world, "exits_paused")
+    assert told["summary"] == "Exits on price are paused, strategy condors (its MTM is unknown)"
+    assert not told["resolved"]
+    shown = risk(world).shown["exits"]["strategies"]["condors"]
+    assert (shown["mtm"], shown["paused"], shown["last"]) == (None, True, "1000")
+    assert shown["last_at"] == utc_text(seen_at)
+    assert "strategy condors (its MTM is unknown)" in risk(world).shown["exits"]["paused"]
+    tick(world, SPY=111)
+    sweep(world)
+    assert [a["resolved"] for a in alerts(world, "exits_paused")] == [False, True]
+    assert risk(world).shown["exits"]["strategies"]["condors"]["mtm"] == "1100"
+    world.wait(90)
+    sweep(world, cause="second episode")
+    assert [a["resolved"] for a in alerts(world, "exits_paused")] == [False, True, False]
 
 
 @pytest.mark.parametrize(("exits", "told"), [({"stop_loss": "2%"}, 1), ({}, 0)])

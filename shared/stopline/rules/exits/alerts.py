@@ -58,17 +58,21 @@ def stuck_alert(account: str, held: Held, asked: Asked, cause: str, now: datetim
 def paused_alert(
     account: str, paused: Sequence[str], known: Sequence[str], cause: str, now: datetime
 ) -> Alert | None:
-    """Return the alert about trades whose exits cannot see a fresh price, when the set has changed."""
+    """Return the alert about trades and strategies whose exits cannot see a fresh price, when the set has changed. A name
+    that ends with its own reason in brackets needs no other.
+    """
     if list(paused) == list(known):
         return None
-    shown = ", ".join(paused[:5]) + (f" and {len(paused) - 5} more" if len(paused) > 5 else "")
+    stale, explained = ([n for n in paused[:5] if n.endswith(")") is own] for own in (False, True))
+    parts = [f"no fresh price: {', '.join(stale)}"] if stale else []
+    shown = "; ".join([*parts, *explained]) + (f"; and {len(paused) - 5} more" if len(paused) > 5 else "")
     return Alert(
         alert_id=digest("exits_paused", account, *paused, "cause", cause),
         account=account,
         kind="exits_paused",
         object="exits",
         severity=Severity.WARNING if paused else Severity.INFO,
-        summary=f"Exits on price are paused, no fresh price: {shown}"[:500]
+        summary=f"Exits on price are paused, {shown}"[:500]
         if paused
         else "Exits on price go on: all trades have fresh prices again",
         action="Stops and targets of these do not trigger until prices come; time exits do, unless said above. "

@@ -1,13 +1,11 @@
-"""Which exits hold for a trade: the settings of account, strategy and trade, laid over each other and checked."""
+"""Which exits hold for a trade: the settings of account, strategy and trade, laid over each other."""
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from functools import cached_property
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from stopline.model.account import Account
 from stopline.model.calendars import Calendar
 from stopline.model.settings.exits import (
     Distance,
@@ -18,13 +16,10 @@ from stopline.model.settings.exits import (
     Trail,
     Unit,
 )
-from stopline.rules.exits.trailing import check_trail
 
 DEFAULTS = TradeExits(
     auto_close=True, price_max_age_s=30, confirm=2, atr_bar_s=300, atr_bars=14, health_below=40
 )
-_FIRST_STOP = frozenset({Unit.PERCENT, Unit.POINTS, Unit.PRICE, Unit.ATR})
-_LOSS = frozenset({Unit.PERCENT, Unit.POINTS})
 
 
 @dataclass(frozen=True)
@@ -63,6 +58,10 @@ class Plan:
     @cached_property
     def needs_atr(self) -> bool:
         return any(d.unit is Unit.ATR for d in self.distances)
+
+    @cached_property
+    def counts_in_r(self) -> bool:
+        return any(d.unit is Unit.R for d in self.distances)
 
     @cached_property
     def watches_price(self) -> bool:
@@ -143,40 +142,3 @@ def deadlines(
                 session += timedelta(days=1)
         due.append((at, "before_close"))
     return sorted(due)
-
-
-def check_exits(account: Account) -> list[str]:
-    """Return what is wrong with an account's exits, one line each, naming the setting."""
-    faults = []
-    for where, exits, plan in _layers(account.exits):
-        faults += [f"{where}.{fault}" for fault in _faults(exits, plan, account.sessions)]
-    return faults
-
-
-def _layers(settings: ExitSettings) -> Iterator[tuple[str, TradeExits, Plan | None]]:
-    """Yield where trade exits are written, and the plan that they lead to where that is known."""
-    yield "exits.trades", settings.trades, plan_of(settings, "")
-    for name, strategy in settings.strategies.items():
-        yield f"exits.strategies.{name}.trades", strategy.trades, plan_of(settings, name)
-    for id_, exits in settings.single.items():
-        yield f"exits.single.{id_}", exits, None  # of which strategy it is, the book knows
-
-
-def _faults(exits: TradeExits, plan: Plan | None, calendar: Calendar) -> Iterator[str]:
-    if isinstance(exits.trail, Trail) and (fault := check_trail(exits.trail)):
-        yield f"trail.{fault}"
-    if fault := _unit(exits.stop_loss, _FIRST_STOP):
-        yield f"stop_loss: {fault}"
-    if fault := _unit(exits.excessive_loss, _LOSS):
-        yield f"excessive_loss: {fault}"
-    if exits.before_close_min not in (None, "off") and calendar.every_day:
-        yield f"before_close_min: calendar {calendar.name} never closes"
-    if plan and plan.stop_loss is None and any(d.unit is Unit.R for d in plan.distances):
-        yield "stop_loss: is needed to count in R: R is the way from the entry to it"
-
-
-def _unit(value: object, allowed: frozenset[Unit]) -> str | None:
-    if not isinstance(value, Distance) or value.unit in allowed:
-        return None
-    forms: Sequence[str] = sorted(str(Distance(value.value, unit)) for unit in allowed)
-    return f"takes {', '.join(forms[:-1])} or {forms[-1]}, was {value}"

@@ -198,6 +198,15 @@ def _levels(settings: StrategyExits, peak: Decimal) -> Iterator[tuple[str, Decim
         yield "profit_floor", EXACT.add(settings.floor, EXACT.multiply(steps, step or ZERO))
 
 
+def standing_stop(
+    settings: StrategyExits, state: StrategyState, mtm: Decimal | None
+) -> tuple[str, Decimal | None]:
+    """Return the rule and the level of the stop that settings give a strategy with this MTM; "" and None: no stop."""
+    peak = state.peak if mtm is None else max(state.peak, mtm)
+    raised = _raised(settings, replace(state, peak=peak))
+    return raised.rule, raised.stop
+
+
 def resumed(state: StrategyState, mtm: Mtm) -> StrategyState:
     """Return the state of a strategy that a person let trade again: MTM and peak begin anew where it stands."""
     last = state.last if mtm.total is None else mtm.total

@@ -131,7 +131,7 @@ def mtm_of(
     """Return a strategy's P&L since its first fill. `seen`: when each symbol's price was."""
     own = [v for v in positions if v.position.strategy == strategy]
     made = add(
-        _converted(_made(day, settings), currency, rate)
+        _converted(made_of(day, settings), currency, rate)
         for (name, currency), day in book.strategies.items()
         if name == strategy
     )
@@ -160,18 +160,19 @@ def first_base(
     if any(trade.entered_at < begins for trade in trades):
         return None
     ever = add(
-        _converted(_made(day, settings), currency, rate)
+        _converted(made_of(day, settings), currency, rate)
         for (name, currency), day in book.strategies.items()
         if name == strategy
     )
     today = add(
-        _converted(_made(Day(t.realised, t.fees, income=t.income), settings), t.currency, rate)
+        _converted(made_of(Day(t.realised, t.fees, income=t.income), settings), t.currency, rate)
         for t in trades
     )
     return None if ever is None or today is None else EXACT.subtract(ever, today)
 
 
-def _made(day: Day, settings: StrategyExits) -> Decimal:
+def made_of(day: Day, settings: StrategyExits) -> Decimal:
+    """Return what was realised, with fees and income as a strategy's settings count them."""
     made = EXACT.subtract(day.realised, day.fees if settings.fees else ZERO)
     return EXACT.add(made, day.income if settings.income else ZERO)
 

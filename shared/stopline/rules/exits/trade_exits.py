@@ -154,18 +154,18 @@ class _View:
         if self.timed_out:
             stop = entry if stop is None else max(stop, entry)
         best = entry if state.best is None else self.turn(state.best)
-        ratchets = [self._up(plan.breakeven, state)] if plan.breakeven and not state.is_even else []
+        ratchets = [self.up(plan.breakeven, state)] if plan.breakeven and not state.is_even else []
         ratchets += [
-            level for s in plan.lock_in if (level := self._up(s.at, state)) is not None and level > best
+            level for s in plan.lock_in if (level := self.up(s.at, state)) is not None and level > best
         ]
         if plan.trail:
-            start = self._up(plan.trail.activation, state)
+            start = self.up(plan.trail.activation, state)
             ratchets.append(None if start is None else max(start, best))
         return Levels(
             stop,
             None if plan.excessive_loss is None else self._down(plan.excessive_loss, state),
-            None if plan.target is None else self._up(plan.target, state),
-            tuple(self._up(s.at, state) for s in plan.scale_out[state.stage :]),
+            None if plan.target is None else self.up(plan.target, state),
+            tuple(self.up(s.at, state) for s in plan.scale_out[state.stage :]),
             tuple(level for level in ratchets if level is not None),
         )
 
@@ -186,7 +186,7 @@ class _View:
             best = worst  # noted only where it moves a stop: what changes nothing is not written
         is_even = state.is_even
         if self.plan.breakeven is not None and not is_even:
-            level = self._up(self.plan.breakeven, state)
+            level = self.up(self.plan.breakeven, state)
             is_even = level is not None and best >= level
         was = None if state.stop is None else self.turn(state.stop)
         stop, rule = was, state.rule
@@ -207,13 +207,13 @@ class _View:
         yield "stop_loss", first
         if is_even:
             offset = plan.breakeven_offset
-            yield "breakeven", self.entry if offset is None else self._up(offset, state)
+            yield "breakeven", self.entry if offset is None else self.up(offset, state)
         for step in plan.lock_in:
-            at = self._up(step.at, state)
+            at = self.up(step.at, state)
             if at is not None and best >= at:
-                yield "lock_in", self._up(step.keep, state)
+                yield "lock_in", self.up(step.keep, state)
         if plan.trail:
-            start = self._up(plan.trail.activation, state)
+            start = self.up(plan.trail.activation, state)
             if start is not None and best >= start:
                 ride = Ride(self.entry, best, self._atr(state))
                 yield "trailing_stop", ALGORITHMS[plan.trail.by].stop(ride, plan.trail.amount)
@@ -271,7 +271,7 @@ class _View:
             return EXACT.subtract(self.entry, state.risk)
         return self._down(distance, state)
 
-    def _up(self, distance: Distance, state: ExitState) -> Decimal | None:
+    def up(self, distance: Distance, state: ExitState) -> Decimal | None:
         span = self._span(distance, state)
         if distance.unit is Unit.PRICE or span is None:
             return span
@@ -350,3 +350,20 @@ def levels_of(plan: Plan, held: Held, state: ExitState) -> tuple[Decimal | None,
     view = _View(plan, held, timed_out=False)
     target = view.levels(state).target
     return state.stop, None if target is None else view.turn(target)
+
+
+def profit_at(plan: Plan, held: Held, state: ExitState, distance: Distance) -> Decimal | None:
+    """Return how far in profit, in points, a distance from the entry is; None while R or ATR is unknown."""
+    view, known = _known(plan, held, state)
+    level = view.up(distance, known)
+    return None if level is None else EXACT.subtract(level, view.entry)
+
+
+def risk_of(plan: Plan, held: Held, state: ExitState) -> Decimal | None:
+    """Return one R of a trade in points, as its next reading would see it; None: there is none, or not yet."""
+    return _known(plan, held, state)[1].risk
+
+
+def _known(plan: Plan, held: Held, state: ExitState) -> tuple[_View, ExitState]:
+    view = _View(plan, held, timed_out=False)
+    return view, view.settled(state if state.shape == held.shape else ExitState(shape=held.shape))

@@ -10,7 +10,7 @@ from stopline.model.account import Account
 from stopline.model.decimals import decimal_text
 from stopline.model.errors import Rejected
 from stopline.model.wire import Message, content_hash, validate
-from stopline.rules.exits.plan import check_exits
+from stopline.rules.exits.faults import check_exits
 from stopline.rules.limits.loosening import loosened, raised
 from stopline.rules.limits.registry import LIMITS, check_overrides, in_force
 from stopline.rules.trading.breakers import check_settings
@@ -101,6 +101,9 @@ class AccountSettings:
         fixed = sorted(FIXED & patch.settings.keys())
         if fixed:
             raise Rejected("BAD_SETTINGS", f"{', '.join(fixed)}: not changed here")
+        if "exits" in patch.settings:
+            where = f"PATCH /v1/accounts/{name}/exits, which says what a change would close"
+            raise Rejected("BAD_SETTINGS", f"exits: not changed here but by {where}")
 
         def edit(before: Account) -> Account:
             if before.version != patch.expected_version:

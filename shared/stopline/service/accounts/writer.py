@@ -8,7 +8,7 @@ from stopline.model.ids import digest, document_id
 from stopline.model.messages import Effect
 from stopline.model.wire import canonical, validate
 from stopline.ports import Clock, Create, Path, Store, Update
-from stopline.rules.exits.plan import check_exits
+from stopline.rules.exits.faults import check_exits
 from stopline.rules.reduction.watch import check_reductions
 from stopline.service.accounts.reader import account_path, read_account
 from stopline.service.audit.journal import journal_effect

@@ -1,6 +1,6 @@
 """The exits of an account, for people and programs: what holds for each trade, and changes with a preview."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Self
 
@@ -8,27 +8,32 @@ from pydantic import Field, model_validator
 
 from stopline.ledger.book import Book
 from stopline.model.account import Account
-from stopline.model.decimals import decimal_text
+from stopline.model.decimals import EXACT, ZERO, decimal_text
 from stopline.model.errors import Rejected
 from stopline.model.ids import Id, Name
-from stopline.model.settings.exits import ExitSettings
+from stopline.model.settings.exits import ExitSettings, StrategyExits
 from stopline.model.wire import Message, validate
 from stopline.ports import Clock
-from stopline.rules.exits.plan import check_exits
-from stopline.rules.exits.preview import Preview, plan_facts, preview
+from stopline.rules.exits.faults import check_exits, trade_faults
+from stopline.rules.exits.plan import plan_of
+from stopline.rules.exits.preview import Preview, StrategyPreview, plan_facts, preview, preview_strategy
 from stopline.rules.exits.state import FRESH
-from stopline.rules.exits.subject import watches
+from stopline.rules.exits.strategy_exits import UNSEEN, StrategyState
+from stopline.rules.exits.subject import ONE, first_base, watches
 from stopline.service.accounts.reader import AccountReader
 from stopline.service.accounts.settings import merge
 from stopline.service.accounts.writer import AccountWriter
 from stopline.service.documents.aggregate import Aggregates
 from stopline.service.evaluation.risk_state import RiskState
+from stopline.service.exits.encoding import AccountExits
+from stopline.service.exits.strategy_summary import strategy_pnl
 
 
 class ExitPatch(Message):
     """A merge patch (RFC 7396) of exits: of a `strategy`, of one open `trade` by its id, or of the account's trades where
     neither is named. Of a strategy it is `StrategyExits`, else `TradeExits`; null takes a setting back to what is
-    inherited. `preview`: say what it would do and change nothing.
+    inherited. `preview`: say what it would do and change nothing. `close_now`: without it a change is refused that would
+    close a trade or stop a strategy at the present prices, which is what a stop on the wrong side does.
     """
 
     expected_version: int = Field(ge=1)
@@ -36,6 +41,7 @@ class ExitPatch(Message):
     trade: Id | None = None
     exits: dict[str, Any] = Field(min_length=1)
     preview: bool = False
+    close_now: bool = False
 
     @model_validator(mode="after")
     def _names_one(self) -> Self:
@@ -83,14 +89,16 @@ class ExitDesk:
         }
 
     def change(self, name: str, patch: ExitPatch, actor: str) -> dict[str, Any]:
-        """Apply a patch, or say what it would do. Raises Rejected STALE_VERSION, UNKNOWN_TRADE, BAD_EXITS, or BAD_MESSAGE
-        that names the field, and Conflict when somebody else wrote at the same time.
+        """Apply a patch, or say what it would do. Raises Rejected STALE_VERSION, UNKNOWN_TRADE, BAD_EXITS, CLOSES_NOW, or
+        BAD_MESSAGE that names the field, and Conflict when somebody else wrote at the same time.
         """
         self._reader.forget(name)
         before = self._reader.require(name)
         after = self._edited(before, patch)
-        changes = self._previewed(before, after)
+        changes, strategies = self._previewed(before, after), self._previewed_strategies(before, after)
         if not patch.preview:
+            if not patch.close_now:
+                _refuse_closing(changes, strategies, after.currency)
             after = self._writer.change(name, lambda now: self._edited(now, patch), actor)
             self._reader.forget(name)
         return {
@@ -99,6 +107,7 @@ class ExitDesk:
             "applied": not patch.preview,
             "settings": after.exits.model_dump(mode="json", exclude_none=True),
             "trades": {one.trade_id: _shown(one) for one in changes},
+            "strategies": {one.strategy: _shown_strategy(one) for one in strategies},
         }
 
     def _edited(self, before: Account, patch: ExitPatch) -> Account:
@@ -108,9 +117,8 @@ class ExitDesk:
                 "STALE_VERSION",
                 f"account {before.account} is at version {before.version}, the patch is for {patch.expected_version}",
             )
-        if patch.trade is not None and all(
-            trade.trade_id != patch.trade for trade in self._book(before).open_trades()
-        ):
+        trades = list(self._book(before).open_trades())
+        if patch.trade is not None and all(trade.trade_id != patch.trade for trade in trades):
             raise Rejected("UNKNOWN_TRADE", f"account {before.account} has no open trade {patch.trade!r}")
         where: dict[str, Any] = {"trades": patch.exits}
         if patch.strategy is not None:
@@ -120,14 +128,18 @@ class ExitDesk:
         merged = merge(before.exits.model_dump(mode="json"), where)
         after = before.model_copy(update={"exits": validate(ExitSettings, merged)})
         faults = check_exits(after)
+        states, were = self._exits(before).trades, watches(before, trades)
+        for was, new in zip(were, watches(after, trades), strict=True):
+            if was.plan != new.plan:
+                found = trade_faults(new.plan, new.held, states.get(new.held.trade_id, FRESH))
+                faults += [f"trade {new.held.trade_id} ({new.held.name}): {fault}" for fault in found]
         if faults:
             raise Rejected("BAD_EXITS", "; ".join(faults)[:800])
         return after
 
     def _previewed(self, before: Account, after: Account) -> list[Preview]:
         trades = list(self._book(before).open_trades())
-        states = self._risk.read(before.account)
-        exits = states.exits.trades if states else {}
+        exits = self._exits(before).trades
         shown = self._shown(before.account).get("trades") or {}
         found = []
         at = self._clock.now()
@@ -136,6 +148,41 @@ class ExitDesk:
             price = None if text is None else Decimal(text)
             found.append(preview(was, new, exits.get(new.held.trade_id, FRESH), price, at))
         return [one for one in found if one.before != one.after]
+
+    def _previewed_strategies(self, before: Account, after: Account) -> list[StrategyPreview]:
+        book, states, found = self._book(before), self._exits(before).strategies, []
+        for name, new in after.exits.strategies.items():
+            was = before.exits.strategies.get(name, StrategyExits())
+            if new == was or not new.watches_mtm:
+                continue
+            state, mtm = self._mtm(after, name, new, book, states.get(name, UNSEEN))
+            switches = plan_of(before.exits, name).auto_close, plan_of(after.exits, name).auto_close
+            found.append(preview_strategy(name, was, new, state, mtm, switches))
+        return found
+
+    def _mtm(
+        self, account: Account, name: str, settings: StrategyExits, book: Book, state: StrategyState
+    ) -> tuple[StrategyState, Decimal | None]:
+        """Return a strategy's state and MTM as its next reading would find them, at the prices of the last evaluation; an
+        MTM of None is UNKNOWN.
+        """
+        session = account.sessions.session_of(self._clock.now())
+        if state.session is not None and settings.day == "session" and state.session != session:
+            return StrategyState(session=session), ZERO
+        if state.session is not None:
+            return state, None if state.last is None else EXACT.subtract(state.last, state.base)
+        total = strategy_pnl(account, name, settings, book, self._risk.read(account.account))
+        if settings.day == "carry":
+            return state, total
+        begins = account.sessions.session_start(session)
+        base = first_base(name, settings, book, begins, lambda c: ONE if c == account.currency else None)
+        if base is None:
+            return state, ZERO  # it counts from now on
+        return state, None if total is None else EXACT.subtract(total, base)
+
+    def _exits(self, account: Account) -> AccountExits:
+        risk = self._risk.read(account.account)
+        return risk.exits if risk else AccountExits()
 
     def _book(self, account: Account) -> Book:
         return self._books.read(account.account) or Book(account.account)
@@ -158,3 +205,28 @@ def _shown(one: Preview) -> dict[str, Any]:
 def _levels(levels: tuple[Decimal | None, Decimal | None]) -> dict[str, str | None]:
     names = ("stop_at", "target_at")
     return {n: None if v is None else decimal_text(round(v, 6)) for n, v in zip(names, levels, strict=True)}
+
+
+def _refuse_closing(trades: Sequence[Preview], strategies: Sequence[StrategyPreview], currency: str) -> None:
+    """Refuse a change that nobody said is meant to close something."""
+    found = []
+    for one in trades:
+        if one.is_new and one.closes_now:
+            where = "an unknown price" if one.price is None else f"its price of {decimal_text(one.price)}"
+            found.append(
+                f"{one.closes_now} would close {one.name} (trade {one.trade_id}) at once, at {where}"
+            )
+    for other in strategies:
+        if other.is_new and other.mtm is not None:
+            money = f"{decimal_text(round(other.mtm, 2))} {currency}"
+            found.append(
+                f"{other.closes_now} would stop strategy {other.strategy} at once, at its MTM of {money}"
+            )
+    if found:
+        raise Rejected("CLOSES_NOW", f"{'; '.join(found)[:650]}. If that is meant, say close_now")
+
+
+def _shown_strategy(one: StrategyPreview) -> dict[str, Any]:
+    names = ("mtm", "stop_before", "stop_after")
+    texts = {n: None if (v := getattr(one, n)) is None else decimal_text(round(v, 6)) for n in names}
+    return {**texts, "closes_now": one.closes_now}

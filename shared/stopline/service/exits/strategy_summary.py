@@ -8,7 +8,9 @@ from stopline.ledger.trade import Status
 from stopline.model.account import Account
 from stopline.model.control import Standing, TradingState
 from stopline.model.decimals import EXACT, ZERO, decimal_text
+from stopline.model.settings.exits import StrategyExits
 from stopline.model.times import utc_text
+from stopline.rules.exits.subject import made_of
 from stopline.service.accounts.levels import shown_trades
 from stopline.service.evaluation.risk_state import RiskState
 
@@ -43,6 +45,10 @@ def strategy_summary(
         "realised": _text(realised),
         "unrealised": _text(unrealised),
         "mtm": exits["mtm"] if exits else None,
+        "has_exits": exits is not None,
+        "paused": exits is not None and exits.get("paused", False),
+        "last_mtm": exits.get("last") if exits else None,
+        "last_mtm_at": exits.get("last_at") if exits else None,
         "peak": exits["peak"] if exits else None,
         "trailing_stop": exits["stop"] if exits else None,
         "stop_rule": exits["stop_rule"] if exits else None,
@@ -56,6 +62,17 @@ def strategy_summary(
 def is_known(account: Account, strategy: str, book: Book) -> bool:
     """Tell whether a strategy has traded, or has settings."""
     return strategy in account.exits.strategies or any(name == strategy for name, _ in book.strategies)
+
+
+def strategy_pnl(
+    account: Account, strategy: str, settings: StrategyExits, book: Book, risk: RiskState | None
+) -> Decimal | None:
+    """Return a strategy's P&L since its first fill, with fees and income as its exits count them; None is UNKNOWN."""
+    own = {currency: day for (name, currency), day in book.strategies.items() if name == strategy}
+    unrealised = _unrealised(account, strategy, book, risk)
+    if unrealised is None or set(own) - {account.currency}:
+        return None
+    return EXACT.add(unrealised, made_of(own[account.currency], settings) if own else ZERO)
 
 
 def _realised(account: Account, strategy: str, book: Book) -> Decimal | None:

@@ -37,6 +37,7 @@ def examine(
     account: Account,
     watched: Sequence[Watch],
     exits: AccountExits,
+    unknown: frozenset[str],
     positions: Sequence[Valued],
     marks: Mapping[str, Mark],
     greeks: AccountGreeks | None,
@@ -44,7 +45,7 @@ def examine(
     cause: str,
 ) -> Checkup:
     """Look at every open trade. Health is told of trades that have exits, when it falls below `health_below`; an
-    UNKNOWN health changes nothing.
+    UNKNOWN health changes nothing. `unknown`: strategies whose MTM is.
     """
     held = [v.position for v in positions]
     contracts = {p.instrument.symbol: p.instrument for p in held}
@@ -65,7 +66,7 @@ def examine(
             alerts.append(health_alert(account.account, w.held, found.score, below, is_low, why, cause, now))
     shown = {
         "trades": trades,
-        "strategies": {name: _strategy(state) for name, state in exits.strategies.items()},
+        "strategies": {name: _strategy(state, name in unknown) for name, state in exits.strategies.items()},
         "paused": list(exits.paused),
     }
     return Checkup(replace(exits, degraded=tuple(sorted(degraded))), alerts, shown)
@@ -184,10 +185,14 @@ def _shown(w: Watch, exits: AccountExits, found: Health, price: Decimal | None) 
     }
 
 
-def _strategy(state: StrategyState) -> dict[str, Any]:
+def _strategy(state: StrategyState, unknown: bool) -> dict[str, Any]:
+    """Return a strategy for people. `mtm` is that of now; `last` the last one known, of prices seen at `last_at`."""
     mtm = None if state.last is None else EXACT.subtract(state.last, state.base)
     return {
-        "mtm": _text(mtm),
+        "mtm": None if unknown else _text(mtm),
+        "paused": unknown,
+        "last": _text(mtm),
+        "last_at": utc_text(state.counted_at) if state.counted_at else None,
         "peak": decimal_text(state.peak),
         "stop": _text(state.stop),
         "stop_rule": state.rule or None,

@@ -24,7 +24,9 @@ from stopline.rules.exits.alerts import (
     strategy_stuck_alert,
     stuck_alert,
 )
+from stopline.rules.exits.faults import lacks_r
 from stopline.rules.exits.plan import plan_of
+from stopline.rules.exits.state import FRESH
 from stopline.rules.exits.strategy_exits import UNSEEN, StrategyState, StrategyStep, advance_strategy, resumed
 from stopline.rules.exits.subject import first_base, mtm_of, unwatched, watches
 from stopline.rules.exits.table import ExitTable, Seen, Watch
@@ -105,7 +107,7 @@ class ExitWatcher:
             changed, stale = desk.table.steps(seen, now)
 
         def checkup() -> Checkup:
-            return examine(account, desk.watched, news.exits, positions, marks, greeks, now, cause)
+            return examine(account, desk.watched, news.exits, unknown, positions, marks, greeks, now, cause)
 
         news = ExitNews(old, checkup)
         ids = (w.held.trade_id for w in desk.table.watched)
@@ -113,9 +115,11 @@ class ExitWatcher:
         for w, step in changed:
             trades[w.held.trade_id] = step.state
             _tell_trade(account.account, w, step, cause, now, news)
-        strategies = self._strategies(account, book, positions, marks, rate, old, now, cause, look, news)
-        unseen = {w.held.name for w in stale} if account.sessions.is_open(now) else set()
-        paused = tuple(sorted(unseen.union(desk.unwatched)))
+        strategies, unknown = self._strategies(
+            account, book, positions, marks, rate, old, now, cause, look, news
+        )
+        unseen = {w.held.name for w in stale} | {f"strategy {name} (its MTM is unknown)" for name in unknown}
+        paused = tuple(sorted((unseen if account.sessions.is_open(now) else set()).union(desk.unwatched)))
         told = paused_alert(account.account, paused, old.paused, cause, now)
         news.alerts += [told] if told else []
         kept = tuple(id_ for id_ in old.degraded if any(w.held.trade_id == id_ for w in desk.watched))
@@ -132,7 +136,7 @@ class ExitWatcher:
                 p.instrument.symbol for p in book.open_positions() if p.instrument.kind is not Kind.OPTION
             )
             desk = self._desks[account.account] = _Desk(
-                account, book, watched, table, unwatched(account, book.open_trades()), positive
+                account, book, watched, table, _unwatched(account, book, watched, old), positive
             )
         else:
             desk.table.sync(old.trades, now)
@@ -150,12 +154,15 @@ class ExitWatcher:
         cause: str,
         look: bool,
         news: ExitNews,
-    ) -> dict[str, StrategyState]:
-        """Return what is to be remembered of the strategies that have a rule on their MTM."""
+    ) -> tuple[dict[str, StrategyState], frozenset[str]]:
+        """Return what is to be remembered of the strategies that have a rule on their MTM, and those whose rules wait
+        because it is UNKNOWN.
+        """
         result: dict[str, StrategyState] = {}
+        unknown: set[str] = set()
         settings = {n: s for n, s in account.exits.strategies.items() if s.watches_mtm}
         if not settings:
-            return result
+            return result, frozenset()
         session = account.sessions.session_of(now)
         seen = {v.position.instrument.symbol for v in positions}
         times = {symbol: marks[symbol].as_of for symbol in seen if symbol in marks}
@@ -170,8 +177,10 @@ class ExitWatcher:
             switch = plan_of(account.exits, name).auto_close
             step = advance_strategy(some, state, mtm, base, session, now, switch)
             result[name] = step.state
+            if mtm.total is None and (step.state.stopped is None or step.state.stopped.advisory):
+                unknown.add(name)
             _tell_strategy(account, name, step, switch, cause, now, news)
-        return result
+        return result, frozenset(unknown)
 
     def _is_resumed(self, account: str, strategy: str, state: StrategyState) -> bool:
         if state.stopped is None or state.stopped.advisory:
@@ -179,6 +188,15 @@ class ExitWatcher:
         standing = self._standing(strategy_scope(account, strategy))
         since = standing.since
         return standing.state is TradingState.ACTIVE and since is not None and since > state.stopped.at
+
+
+def _unwatched(account: Account, book: Book, watched: Sequence[Watch], old: AccountExits) -> list[str]:
+    """Return the trades with rules that never trigger, in words for people."""
+    found = unwatched(account, book.open_trades())
+    for w in watched:
+        why = lacks_r(w.plan, w.held, old.trades.get(w.held.trade_id, FRESH))
+        found += [f"{w.held.name} (rules in R never trigger: stop_loss {why})"] if why else []
+    return found
 
 
 def _seen(mark: Mark | None, positive: bool) -> Seen:
