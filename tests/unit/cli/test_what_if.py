@@ -213,7 +213,7 @@ def test_a_strategy_for_people(desk: Embedded) -> None:
     """R4.6."""
     text = run(desk, "condors").output
     assert "strategy condors of account demo: active" in text
-    assert "MTM 159, peak 159, stop 111.3 by trailing_stop" in text
+    assert "MTM 159, peak 159, stop 111.3 by trailing stop" in text
 
 
 def test_a_strategy_that_nobody_knows_is_one_line(desk: Embedded) -> None:
