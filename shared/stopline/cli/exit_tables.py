@@ -14,6 +14,7 @@ def trade_exits(exits: Mapping[str, Any]) -> Table | None:
     """Return where the exits of open trades stand; None where there is no trade. A price that is not known is unknown."""
     rows = [
         (
+            id_[:8],
             trade["name"],
             trade["strategy"],
             trade["side"],
@@ -25,9 +26,21 @@ def trade_exits(exits: Mapping[str, Any]) -> Table | None:
             trade["asked"] or "",
             trade["health"],
         )
-        for trade in (exits.get("trades") or {}).values()
+        for id_, trade in (exits.get("trades") or {}).items()
     ]
-    heads = ("trade", "strategy", "side", "units", "entry", "price", "stop", "target", "asked", "health")
+    heads = (
+        "id",
+        "trade",
+        "strategy",
+        "side",
+        "units",
+        "entry",
+        "price",
+        "stop",
+        "target",
+        "asked",
+        "health",
+    )
     return table("exits of trades", heads, rows, ("units", "entry", "price", "health")) if rows else None
 
 
@@ -58,6 +71,35 @@ def last_known(one: Mapping[str, Any]) -> str:
     if one.get("last") is None:
         return "its MTM was never known"
     return f"last known MTM {decimal_text(round(Decimal(one['last']), 4))}, of {one['last_at'] or 'unknown'}"
+
+
+def previewed(trades: Mapping[str, Any], strategies: Mapping[str, Any]) -> Table | None:
+    """Return what a change does to open trades and strategies; None where it concerns none."""
+    rows = [
+        (
+            f"{one['name']} ({id_[:8]})",
+            one["price"],
+            _at(one["before"]["stop_at"], None),
+            _at(one["after"]["stop_at"], None),
+            _at(one["before"]["target_at"], None),
+            _at(one["after"]["target_at"], None),
+            one["closes_now"] or "",
+        )
+        for id_, one in trades.items()
+    ] + [
+        (
+            f"strategy {name}",
+            one["mtm"],
+            _at(one["stop_before"], None),
+            _at(one["stop_after"], None),
+            "",
+            "",
+            one["closes_now"] or "",
+        )
+        for name, one in strategies.items()
+    ]
+    heads = ("of", "at", "stop was", "stop is", "target was", "target is", "closes now")
+    return table("what it does", heads, rows, heads[1:-1]) if rows else None
 
 
 def closings(found: Sequence[Mapping[str, Any]]) -> Table | None:

@@ -31,6 +31,7 @@ COMMANDS = {
         "stopline.cli.alerts", "alerts", "See which alerts stand, acknowledge them, try the ways to people."
     ),
     "strategy": Entry("stopline.cli.strategy", "strategy", "Show what a strategy made, and its exits."),
+    "exits": Entry("stopline.cli.exits", "exits", "Show the exits of an account, preview and change them."),
     "replay": Entry(
         "stopline.cli.replay", "replay", "Run a past day out of CSV files through the risk desk."
     ),

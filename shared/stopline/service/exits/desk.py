@@ -7,6 +7,7 @@ from typing import Any, Self
 from pydantic import Field, model_validator
 
 from stopline.ledger.book import Book
+from stopline.ledger.trade import Trade
 from stopline.model.account import Account
 from stopline.model.decimals import EXACT, ZERO, decimal_text
 from stopline.model.errors import Rejected
@@ -30,10 +31,11 @@ from stopline.service.exits.strategy_summary import strategy_pnl
 
 
 class ExitPatch(Message):
-    """A merge patch (RFC 7396) of exits: of a `strategy`, of one open `trade` by its id, or of the account's trades where
-    neither is named. Of a strategy it is `StrategyExits`, else `TradeExits`; null takes a setting back to what is
-    inherited. `preview`: say what it would do and change nothing. `close_now`: without it a change is refused that would
-    close a trade or stop a strategy at the present prices, which is what a stop on the wrong side does.
+    """A merge patch (RFC 7396) of exits: of a `strategy`, of one open `trade` by its id (8 characters of it are enough
+    where they name one), or of the account's trades where neither is named. Of a strategy it is `StrategyExits`, else
+    `TradeExits`; null takes a setting back to what is inherited. `preview`: say what it would do and change nothing.
+    `close_now`: without it a change is refused that would close a trade or stop a strategy at the present prices, which
+    is what a stop on the wrong side does.
     """
 
     expected_version: int = Field(ge=1)
@@ -118,13 +120,11 @@ class ExitDesk:
                 f"account {before.account} is at version {before.version}, the patch is for {patch.expected_version}",
             )
         trades = list(self._book(before).open_trades())
-        if patch.trade is not None and all(trade.trade_id != patch.trade for trade in trades):
-            raise Rejected("UNKNOWN_TRADE", f"account {before.account} has no open trade {patch.trade!r}")
         where: dict[str, Any] = {"trades": patch.exits}
         if patch.strategy is not None:
             where = {"strategies": {patch.strategy: patch.exits}}
         elif patch.trade is not None:
-            where = {"single": {patch.trade: patch.exits}}
+            where = {"single": {_open_trade(before.account, trades, patch.trade): patch.exits}}
         merged = merge(before.exits.model_dump(mode="json"), where)
         after = before.model_copy(update={"exits": validate(ExitSettings, merged)})
         faults = check_exits(after)
@@ -205,6 +205,18 @@ def _shown(one: Preview) -> dict[str, Any]:
 def _levels(levels: tuple[Decimal | None, Decimal | None]) -> dict[str, str | None]:
     names = ("stop_at", "target_at")
     return {n: None if v is None else decimal_text(round(v, 6)) for n, v in zip(names, levels, strict=True)}
+
+
+def _open_trade(account: str, trades: Sequence[Trade], text: str) -> str:
+    """Return the id of the open trade that a text names: the whole id, or 8 characters or more that begin only one."""
+    ids = [trade.trade_id for trade in trades]
+    found = [id_ for id_ in ids if id_ == text] or [
+        id_ for id_ in ids if len(text) >= 8 and id_.startswith(text)
+    ]
+    if len(found) == 1:
+        return found[0]
+    what = f"{len(found)} open trades that begin with" if found else "no open trade"
+    raise Rejected("UNKNOWN_TRADE", f"account {account} has {what} {text!r}")
 
 
 def _refuse_closing(trades: Sequence[Preview], strategies: Sequence[StrategyPreview], currency: str) -> None:
