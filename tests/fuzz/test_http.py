@@ -63,7 +63,7 @@ ORDER = {
 BODIES: dict[tuple[str, str], Any] = {
     ("PATCH", "settings"): {
         "expected_version": 1,
-        "settings": {"limits": {"max_daily_loss": {"limit": "1"}}, "exits": {}},
+        "settings": {"limits": {"max_daily_loss": {"limit": "1"}}},
     },
     ("PATCH", "exits"): {
         "expected_version": 1,

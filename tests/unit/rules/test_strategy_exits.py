@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stopline.model.settings.exits import StrategyExits
@@ -239,3 +239,107 @@ def stopped_at(totals: list[int], giveback: int, arm: int, confirm: int, limit: 
         if wishes and max(span) <= max(wishes):
             return [n + confirm - 1]
     return []
+
+
+# --- the whole of it beside a second implementation: sessions, floors, losses, silence ---
+
+DAYS = [date(2026, 11, 18), date(2026, 11, 19), date(2026, 11, 20)]
+PATHS = st.lists(
+    st.tuples(st.sampled_from([0, 0, 0, 0, 1]), st.one_of(st.none(), st.integers(-8000, 9000))),
+    min_size=1,
+    max_size=60,
+)
+
+
+def in_days(path: list[tuple[int, int | None]]) -> list[tuple[int, int | None]]:
+    """Return each total with the number of its session; a 1 begins the next one."""
+    day, result = 0, []
+    for begins, total in path:
+        day = min(day + begins, len(DAYS) - 1)
+        result.append((day, total))
+    return result
+
+
+def first_stop(
+    path: list[tuple[int, int | None]], some: dict[str, Any]
+) -> tuple[int, set[str], Fraction] | None:
+    """Return where a path of totals stops the strategy (index, rules with that level, level), from nothing but the path."""
+    confirm, carry = some["confirm"], some["day"] == "carry"
+    known = [(n, day, total) for n, (day, total) in enumerate(path) if total is not None]
+    days = [0] if carry else sorted({day for _, day, _ in known})
+    base = 0
+    for day in days:
+        own = [(n, total) for n, its, total in known if carry or its == day]
+        values = [(n, total - base) for n, total in own]
+        for k in range(len(values)):
+            peaks = [min(v for _, v in values[m - confirm + 1 : m + 1]) for m in range(confirm - 1, k + 1)]
+            peak = max([0, *peaks])
+            stops = wishes(Fraction(peak), some)
+            if k < confirm - 1 or not stops:
+                continue
+            level = max(wish for _, wish in stops)
+            if max(v for _, v in values[k - confirm + 1 : k + 1]) <= level:
+                return values[k][0], {name for name, wish in stops if wish == level}, level
+        base = own[-1][1] if own else base
+    return None
+
+
+def wishes(peak: Fraction, some: dict[str, Any]) -> list[tuple[str, Fraction]]:
+    found = []
+    if "max_loss" in some:
+        found.append(("max_loss", Fraction(-int(some["max_loss"]))))
+    if "drawdown_limit" in some:
+        found.append(("drawdown", peak - int(some["drawdown_limit"])))
+    if "giveback" in some and peak > 0 and peak >= int(some.get("arm", 0)):
+        found.append(("trailing_stop", peak * (100 - int(some["giveback"])) / 100))
+    if "floor" in some and peak >= int(some["floor_at"]):
+        raised = (peak - int(some["floor_at"])) // int(some["floor_step"]) if "floor_step" in some else 0
+        found.append(("profit_floor", Fraction(int(some["floor"]) + raised * int(some.get("floor_step", 0)))))
+    return found
+
+
+@st.composite
+def all_rules(draw: st.DrawFn) -> dict[str, Any]:
+    some: dict[str, Any] = {
+        "confirm": draw(st.integers(1, 3)),
+        "day": draw(st.sampled_from(["session", "carry"])),
+    }
+    if draw(st.booleans()):
+        some |= {"giveback": str(draw(st.integers(1, 100))), "arm": str(draw(st.integers(0, 3000)))}
+    if draw(st.booleans()):
+        some["max_loss"] = str(draw(st.integers(1, 6000)))
+    if draw(st.booleans()):
+        some["drawdown_limit"] = str(draw(st.integers(1, 6000)))
+    if draw(st.booleans()):
+        at = draw(st.integers(0, 4000))
+        some |= {"floor_at": str(at), "floor": str(at - draw(st.integers(0, 3000)))}
+        if draw(st.booleans()):
+            some["floor_step"] = str(draw(st.integers(1, 2000)))
+    return some
+
+
+@given(PATHS, all_rules())
+@example([(0, 6000), (0, 7000), (1, 6000), (0, 5400)], {"confirm": 1, "day": "session", "max_loss": "500"})
+@example([(0, 6000), (0, 7000), (1, 6000), (0, 4900)], {"confirm": 1, "day": "carry", "giveback": "30"})
+def test_any_path_over_sessions_stops_where_its_history_says(
+    path: list[tuple[int, int | None]], some: dict[str, Any]
+) -> None:
+    """R4.1: peak, most loss, floor with steps and day boundaries, against one that looks at the whole path in fractions."""
+    days = in_days(path)
+    made, state, found = settings(**some), UNSEEN, None
+    for number, (day, total) in enumerate(days):
+        at = START + timedelta(seconds=number)
+        before = state.stop
+        step = advance_strategy(made, state, mtm(total, number), Decimal(0), DAYS[day], at)
+        same_day = state.session == step.state.session or some["day"] == "carry"
+        if before is not None and same_day and step.state.stop is not None:
+            assert step.state.stop >= before
+        state = step.state
+        if step.exit:
+            found = (number, step.exit.rule, Fraction(step.exit.level))
+            break
+    expected = first_stop(days, some)
+    assert (found is None) is (expected is None)
+    if found and expected:
+        assert (found[0], found[2]) == (expected[0], expected[2])
+        assert found[1] in expected[1]
