@@ -67,13 +67,54 @@ def validate(model: type[M], value: Any) -> M:
 
 
 def describe(problem: ValidationError) -> str:
-    """Say on one line what is wrong where: `price: must be a plain decimal string ...; side: ...`."""
+    """Say on one line what is wrong where: `price: must be a plain decimal string ...; side: ...`.
+
+    A place is where the field is in the message, without the names of pydantic's own types; of a setting that may be
+    `off` too, what is wrong with its value is enough.
+    """
+    found: dict[str, list[str]] = {}
+    for error in problem.errors(include_url=False, include_input=False, include_context=False):
+        where = ".".join(str(part) for part in error["loc"] if not _is_type(part)) or "message"
+        found.setdefault(where, []).append(_plain(error["msg"]))
     faults = []
-    for error in problem.errors(include_url=False, include_input=False, include_context=False)[:8]:
-        where = ".".join(str(part) for part in error["loc"]) or "message"
-        faults.append(f"{where[:60]}: {error['msg'].removeprefix('Value error, ')}")
-    more = problem.error_count() - len(faults)
-    return "; ".join(faults)[:800] + (f"; and {more} more" if more > 0 else "")
+    for where, texts in found.items():
+        inner = any(other.startswith(f"{where}.") for other in found)
+        named = [text for text in dict.fromkeys(texts) if text != _OFF or (len(texts) == 1 and not inner)]
+        faults += [f"{where[:60]}: {text}" for text in named]
+    return "; ".join(faults[:8])[:800] + (f"; and {len(faults) - 8} more" if len(faults) > 8 else "")
+
+
+_OFF = "must be 'off'"
+_WORDS = [
+    (re.compile(pattern), words)
+    for pattern, words in (
+        ("^Value error, ", ""),
+        ("^Input should be ", "must be "),
+        ("^Field required$", "is missing"),
+        ("^Extra inputs are not permitted$", "is no field of this"),
+        ("must be a valid integer.*", "must be a whole number"),
+        ("must be a valid boolean.*", "must be true or false"),
+        ("must be a valid (tuple|list).*", "must be a list"),
+        ("must be a valid dictionary.*", "must hold fields or keys"),
+        ("^(Tuple|List|Dictionary|String) should have", "must have"),
+        (" after validation, not (\\d+)$", ", has \\1"),
+    )
+]
+"""What pydantic says, and how a person would."""
+
+
+def _is_type(part: object) -> bool:
+    """Tell whether a part of a place is a type that pydantic tried, not a field, a key or a number in a list."""
+    if not isinstance(part, str):
+        return False
+    is_schema = "[" in part or part.startswith(("function-", "constrained-"))
+    return is_schema or any(part == model.__name__ for model in Message.__subclasses__())
+
+
+def _plain(text: str) -> str:
+    for pattern, words in _WORDS:
+        text = pattern.sub(words, text)
+    return text
 
 
 def canonical(value: Any) -> bytes:

@@ -16,7 +16,16 @@ from hypothesis import strategies as st
 from stopline.model.errors import Rejected
 from stopline.model.fill import Fill
 from stopline.model.prices import parse_price_batch
-from stopline.model.wire import MAX_BYTES, MAX_DEPTH, canonical, content_hash, decode_object, validate
+from stopline.model.settings.exits import ExitSettings, TradeExits
+from stopline.model.wire import (
+    MAX_BYTES,
+    MAX_DEPTH,
+    Message,
+    canonical,
+    content_hash,
+    decode_object,
+    validate,
+)
 
 from ..make import raw_fill
 
@@ -194,6 +203,45 @@ def test_a_message_full_of_faults_is_described_in_bounded_length() -> None:
         parse_price_batch({"type": "stopline.prices.v1", **{f"x{n}": 1 for n in range(500)}})
     assert len(refused.value.detail) < 1000
     assert refused.value.detail.endswith("more")
+
+
+@pytest.mark.parametrize(
+    ("exits", "said"),
+    [
+        ({"stop_loss": "2percent"}, 'exits.stop_loss: must be a distance such as "2%", '),
+        (
+            {"stop_loss": 2},
+            'exits.stop_loss: must be a text: "2%" is percent of the entry price, "2" points of price',
+        ),
+        ({"health_below": 400}, "exits.health_below: must be less than or equal to 100"),
+        ({"max_age_s": "soon"}, "exits.max_age_s: must be a whole number"),
+        ({"trail": {"by": "percent"}}, "exits.trail.amount: is missing"),
+        ({"trail": "on"}, "exits.trail: must hold fields or keys"),
+        ({"auto_close": "maybe"}, "exits.auto_close: must be true or false"),
+        ({"lock_in": 3}, "exits.lock_in: must be a list"),
+        ({"stopp": "2%"}, "exits.stopp: is no field of this"),
+        ({"lock_in": [{"at": "1%", "keep": "x"}]}, "exits.lock_in.0.keep: must be a distance"),
+    ],
+)
+def test_a_refusal_names_the_setting_and_what_it_may_be_in_a_person_s_words(
+    exits: dict[str, Any], said: str
+) -> None:
+    """R4.2, issue 7.7: not the types that were tried, nor that `off` would have done."""
+
+    class Holder(Message):
+        exits: TradeExits
+
+    with pytest.raises(Rejected) as refused:
+        validate(Holder, {"exits": exits})
+    assert refused.value.detail.startswith(said)
+    for theirs in ("function-", "constrained", "'off'", "Input", ";"):
+        assert theirs not in refused.value.detail
+
+
+def test_a_key_that_is_no_name_is_named() -> None:
+    with pytest.raises(Rejected) as refused:
+        validate(ExitSettings, {"strategies": {"x y": {}}})
+    assert refused.value.detail.startswith("strategies.x y: must be a lower-case name")
 
 
 def test_the_fault_does_not_repeat_the_input() -> None:

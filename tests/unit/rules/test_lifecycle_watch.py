@@ -125,11 +125,11 @@ def test_a_share_option_waits_for_the_exercise_decision_and_for_the_broker() -> 
 
 
 def test_a_spread_whose_short_leg_was_closed_stands_on_one_leg() -> None:
-    """Issue 4.5."""
+    """Issue 4.5, R4.5: a leg left alone is critical, the long one too: what it was bought for is gone."""
     book = booked([[*ENTRY, fill("X-1", "BUY", 2, "1", at(100), SHORT)]])
     assert told(book, at(129)) == []
     [found] = told(book, at(130))
-    assert (found.kind, found.severity) == ("orphan_leg", Severity.WARNING)
+    assert (found.kind, found.severity) == ("orphan_leg", Severity.CRITICAL)
     name = book.trades()[0].trade_id[:8]
     assert found.object == f"trade {name}"
     assert found.summary == (

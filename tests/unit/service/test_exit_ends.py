@@ -6,6 +6,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -107,3 +108,22 @@ def test_every_exit_ends_flat_or_in_a_critical_alert(exits: dict[str, Any], brok
     asked = day.desk.app.closer.read("demo").asked
     assert asked
     assert day.is_flat() or day.critical() & LAST
+
+
+@pytest.mark.parametrize("exits", EXITS, ids=["stop", "scale out", "strategy", "age"])
+def test_at_a_broker_that_never_recovers_people_are_told_and_stopline_keeps_sending(
+    exits: dict[str, Any],
+) -> None:
+    """R4.5, R8.4: nothing is ever closed, so only people can end it."""
+    day = Day(exits)
+    day.tick(3.0, 1.5)
+    day.enter()
+    day.tick(3.0, 1.5)
+    day.broker.misbehaviour = Misbehaviour(reject=10**6)
+    for _ in range(18):
+        day.tick(6.0, 2.0)
+    assert day.held() == [-4, 4]
+    assert {"exit_stuck", "closing_stuck"} <= day.critical()
+    state = day.desk.app.closer.read("demo")
+    assert state.open_requests
+    assert max(sent.round for sent in state.sent.values()) > 3

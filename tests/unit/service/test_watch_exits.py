@@ -11,10 +11,12 @@ import pytest
 
 from stopline.model.account import Account
 from stopline.model.control import ControlRequest, TradingState
+from stopline.model.errors import Rejected
 from stopline.model.instrument import Instrument, Kind
 from stopline.model.prices import PriceBatch, Quote
-from stopline.model.settings.exits import ExitSettings
+from stopline.model.settings.exits import ExitSettings, Unit
 from stopline.model.times import utc_text
+from stopline.rules.exits.trailing import ALGORITHMS, Algorithm
 from stopline.runtime.app import App
 from stopline.service.evaluation.risk_state import RiskCodec, RiskState
 
@@ -276,6 +278,56 @@ def test_a_strategy_whose_mtm_falls_back_is_closed_and_stopped_until_a_person_re
     sweep(world)
     shown = risk(world).shown["exits"]["strategies"]["condors"]
     assert (shown["active"], shown["mtm"], shown["peak"]) == (True, "0", "0")
+
+
+def test_a_stopped_strategy_that_stays_open_is_told_and_asked_for_again_urgently() -> None:
+    """R4.1, R4.5: flat, or a critical alert; told once, and again when it trades anew."""
+    world = opened({"strategies": {"condors": {"max_loss": "500", "confirm": 1}}})
+    book(world, trade(0, 100, 100, strategy="condors"))
+    tick(world, SPY=90)
+    assert [(r["rule"], r["urgency"]) for r in requests(world)] == [("max_loss", "urgent")]
+    world.wait(59)
+    sweep(world)
+    assert alerts(world, "exit_stuck") == []
+    world.wait(3)
+    for cause in ("late", "later"):
+        sweep(world, cause=cause)
+    [told] = alerts(world, "exit_stuck")
+    assert (told["severity"], told["object"]) == ("critical", "condors")
+    assert told["summary"] == "Strategy condors has open trades although its max loss stopped it"
+    again = requests(world)
+    assert [(r["strategy"], r["trade_id"], r["leave"], r["urgency"]) for r in again] == [
+        ("condors", None, "0", "urgent")
+    ] * 2
+    assert again[0]["request_id"] != again[1]["request_id"]
+    book(world, trade(90, -100, 90, strategy="condors"))
+    world.wait(30)
+    sweep(world, cause="flat")
+    book(world, trade(120, 5, 90, strategy="condors"))
+    sweep(world, cause="trades anew")
+    assert len(requests(world)) == 3
+    causes = [alert["cause"].partition(".")[0] for alert in alerts(world, "exit_stuck")]
+    assert causes.count("trades anew") == 1
+
+
+def test_a_trailing_algorithm_of_one_s_own_is_registered_in_one_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """R4.7: pluggable; settings, checks, stop, trigger and alert know it by its name."""
+    half = Algorithm(
+        frozenset({Unit.POINTS}), lambda ride, amount: (ride.entry + ride.best) / 2, "half of the way"
+    )
+    monkeypatch.setitem(ALGORITHMS, "half_way", half)  # type: ignore[arg-type]
+    world = bought({"trail": {"by": "half_way", "amount": "1", "activation": "0%"}})
+    for price in (108, 108):
+        tick(world, SPY=price)
+    [shown] = risk(world).shown["exits"]["trades"].values()
+    assert (shown["stop"], shown["stop_rule"]) == ("104", "trailing_stop")
+    for price in (104, 103.5):
+        tick(world, SPY=price)
+    assert asked(world) == [("trailing_stop", "0", "normal")]
+    with pytest.raises(Rejected, match="half_way takes 2, was 2%"):
+        opened({"trades": {"trail": {"by": "half_way", "amount": "2%"}}})
 
 
 def test_realised_and_unrealised_count_together_and_fees_too() -> None:

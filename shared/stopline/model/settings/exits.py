@@ -49,6 +49,10 @@ def parse_distance(value: Any) -> Distance:
     """Read a distance. Anything but a text of the grammar, and a distance below 0, raises ValueError."""
     if isinstance(value, Distance):
         return value
+    if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
+        raise ValueError(
+            f'must be a text: "{value}%" is percent of the entry price, "{value}" points of price'
+        )
     match = _DISTANCE.fullmatch(value) if isinstance(value, str) and len(value) <= 40 else None
     if match is None or (match[1] and match[3]):
         raise ValueError(

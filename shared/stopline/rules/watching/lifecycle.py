@@ -158,13 +158,12 @@ def _orphan(trade: Trade, standing: Sequence[TradeLeg], gone: Sequence[TradeLeg]
         lost = f"lost {gone[0].instrument.symbol} (closed)"
     else:
         lost = "was closed in unequal parts"
-    grave = naked or taken is not None
     action = " What is short is not covered any more." if naked else ""
     name = trade.structure.value.replace("_", " ")
     return Condition(
         kind="orphan_leg",
         object=f"trade {trade.trade_id[:8]}",
-        severity=Severity.CRITICAL if grave else Severity.WARNING,
+        severity=Severity.CRITICAL,
         summary=f"Trade {trade.trade_id[:8]} ({name} in {trade.underlying}) {lost}: {left} left",
         action=f"Nothing was closed.{action}",
     )
