@@ -49,15 +49,12 @@ def parse_distance(value: Any) -> Distance:
     """Read a distance. Anything but a text of the grammar, and a distance below 0, raises ValueError."""
     if isinstance(value, Distance):
         return value
-    if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
-        raise ValueError(
-            f'must be a text: "{value}%" is percent of the entry price, "{value}" points of price'
-        )
     match = _DISTANCE.fullmatch(value) if isinstance(value, str) and len(value) <= 40 else None
     if match is None or (match[1] and match[3]):
-        raise ValueError(
-            f'must be a distance such as "2%", "1.5", "@95", "3R" or "2atr", was {str(value)[:40]!r}'
-        )
+        form = 'must be a distance such as "2%", "1.5", "@95", "3R" or "2atr"'
+        if isinstance(value, int | float | Decimal):
+            form = f'must be a text: "{value}%" is percent of the entry price, "{value}" points of price'
+        raise ValueError(f"{form}, was {str(value)[:40]!r}")
     distance = Distance(parse_decimal(match[2]), Unit.PRICE if match[1] else Unit(match[3]))
     if distance.value < 0 and distance.unit is not Unit.PRICE:
         raise ValueError(f"a distance must be 0 or more, was {value!r}")
