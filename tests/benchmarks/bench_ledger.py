@@ -29,7 +29,7 @@ from stopline.ledger.book import Book
 from stopline.ledger.bulk import fold_all
 from stopline.ledger.encoding import decode_book, encode_book
 from stopline.ledger.position import Position, exactly
-from stopline.model.fill import Fill
+from stopline.model.fill import Fill, Side
 from stopline.model.instrument import Instrument
 from stopline.model.times import utc_text
 
@@ -59,7 +59,7 @@ def make_fills(count: int, positions: int, seed: int = 1) -> list[Fill]:
                 "executed_at": utc_text(START + timedelta(microseconds=100 * number)),
             }
         )
-        fill.terms  # noqa: B018 - worked out once, where a fill is read
+        fill.terms, fill.position_key  # noqa: B018 - worked out once, where a fill is read
         made.append(fill)
     gc.enable()
     return made
@@ -101,15 +101,7 @@ def single(rows: list[tuple[str, Fill]]) -> dict[str, Position]:
     return positions
 
 
-def make_orders(count: int, positions: int, seed: int = 1) -> list[tuple[str, bool, int, str]]:
-    """Return (symbol, buys, units, price): what the other library is given to make its own fills of."""
-    return [
-        (f.instrument.symbol, f.signed_quantity > 0, int(f.quantity), format(f.price, ".2f"))
-        for f in make_fills(count, positions, seed)
-    ]
-
-
-def nautilus_fold(count: int, positions: int) -> Callable[[], object] | None:
+def nautilus_fold(ours: list[Fill]) -> Callable[[], object] | None:
     """Return nautilus_trader's fold of the same fills, or None where it is not installed.
 
     Its position forgets closed quantities when it is flat and cannot be given another instrument's fills: one position a
@@ -137,22 +129,22 @@ def nautilus_fold(count: int, positions: int) -> Callable[[], object] | None:
             ts_event=0,
             ts_init=0,
         )
-        for name in {order[0] for order in make_orders(count, positions)}
+        for name in sorted({fill.instrument.symbol for fill in ours})
     }
     fills = [
         events.OrderFilled(
             trader_id=trader,
             strategy_id=strategy,
-            instrument_id=contracts[name].id,
+            instrument_id=contracts[fill.instrument.symbol].id,
             client_order_id=identifiers.ClientOrderId(f"O-{number}"),
             venue_order_id=identifiers.VenueOrderId(f"V-{number}"),
             account_id=account,
             trade_id=identifiers.TradeId(f"E-{number}"),
-            position_id=identifiers.PositionId(f"P-{name}"),
-            order_side=OrderSide.BUY if buys else OrderSide.SELL,
+            position_id=identifiers.PositionId(f"P-{fill.instrument.symbol}"),
+            order_side=OrderSide.BUY if fill.side is Side.BUY else OrderSide.SELL,
             order_type=OrderType.MARKET,
-            last_qty=objects.Quantity.from_int(units),
-            last_px=objects.Price.from_str(price),
+            last_qty=objects.Quantity.from_int(int(fill.quantity)),
+            last_px=objects.Price.from_str(format(fill.price, ".2f")),
             currency=USD,
             commission=objects.Money("0.35", USD),
             liquidity_side=LiquiditySide.TAKER,
@@ -160,7 +152,7 @@ def nautilus_fold(count: int, positions: int) -> Callable[[], object] | None:
             ts_event=number,
             ts_init=number,
         )
-        for number, (name, buys, units, price) in enumerate(make_orders(count, positions))
+        for number, fill in enumerate(ours)
     ]
 
     def work() -> object:
@@ -206,7 +198,7 @@ def bytes_a_lot(count: int = 20_000) -> float:
             position.apply(fill)
     used = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
-    assert len(position.lots) == len(buys)
+    assert len(position.open) == len(buys)
     return used / len(buys)
 
 
@@ -233,13 +225,15 @@ def main() -> None:
     pairs = [(f.instrument.symbol, f) for f in fills]
     truth, found = bare(rows), single(pairs)
     assert truth == {symbol: p.realised for symbol, p in found.items()}
-    assert found == {p.instrument.symbol: p for p in fold_all(fills).values()}
+    bulk = {p.instrument.symbol: p for p in fold_all(fills).values()}
+    assert found == bulk
+    assert [p.cost for p in found.values()] == [bulk[symbol].cost for symbol in found]
     candidates: dict[str, Callable[[], object]] = {
         "bare deque": lambda: bare(rows),
         "Position.apply": lambda: single(pairs),
         "fold_all": lambda: fold_all(fills),
     }
-    other = nautilus_fold(options.fills, options.positions)
+    other = nautilus_fold(fills)
     if other is not None:
         candidates["nautilus_trader"] = other
     seconds: dict[str, list[float]] = {name: [] for name in candidates}

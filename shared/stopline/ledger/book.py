@@ -88,9 +88,7 @@ class Book:
         """Tell whether anything was held when the present session began, at `begins`."""
         if any(day.carried for (of, _), day in self.days.items() if of == session):
             return True
-        return any(
-            position.lots[0].opened_at < begins for position in self.positions.values() if position.lots
-        )
+        return any(position.open[0][2][0] < begins for position in self.positions.values() if position.open)
 
     def is_late(self, fill: Fill, now: datetime) -> bool:
         """Tell whether a fill may come before one that was folded already, so that the fill log is needed."""

@@ -1,4 +1,4 @@
-"""The bulk fold of a replay: the same positions as fill by fill, in a third of the time, without what each fill booked.
+"""The bulk fold of a replay: the same positions as fill by fill, in half the time, without what each fill booked.
 
 First in, first out, what is open is what was opened last. So the newest fills say the lots, and the sums of all say what
 was made: cash + cost - realised = 0.
@@ -8,79 +8,81 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from itertools import accumulate
-from operator import itemgetter, mul
+from operator import itemgetter, mul, not_
 
-from stopline.ledger.position import FIFO, Lot, Position, exactly
+from stopline.ledger.position import FIFO, Open, Position, exactly
 from stopline.model.decimals import ZERO
-from stopline.model.fill import Fill, Place, Terms
+from stopline.model.fill import Fill, Terms
 
-_PLACE = itemgetter(0)
+_UNITS, _PRICE, _FEE, _PLAIN = map(itemgetter, range(1, 5))
 
 
 def fold_all(fills: Iterable[Fill], method: str = FIFO) -> dict[str, Position]:
-    """Fold the distinct fills of many positions, given in any order, from nothing."""
+    """Fold the distinct fills of many positions, given in any order, from nothing; quickest in fold order."""
     fills = list(fills)
-    homes: dict[str, Fill] = {}
     groups: dict[str, list[Terms]] = {}
-    special: set[str] = set()
+    homes: dict[str, Fill] = {}
+    if not fills:
+        return {}
+    last = fills[0].order
     for fill in fills:  # each is looked at once: they lie all over the memory
         terms = fill.terms
-        _, _, _, _, plain, key = terms
-        if key in groups:
-            groups[key].append(terms)
+        place = terms[0]
+        if place[0] <= last[0] and place < last:
+            return fold_all(sorted(fills, key=lambda fill: fill.order), method)
+        last = place
+        key = terms[5]
+        group = groups.get(key)
+        if group is None:
+            groups[key], homes[key] = [terms], fill
         else:
-            homes[key], groups[key] = fill, [terms]
-        if not plain:
-            special.add(key)
-    usual = groups.keys() - special if method == FIFO else set()
+            group.append(terms)
     positions = {key: Position(home.instrument, home.strategy, method=method) for key, home in homes.items()}
     with exactly():
-        for key in usual:
-            _fold_trades(positions[key], groups[key])
-        if len(usual) < len(groups):
-            for fill in sorted(fills, key=lambda fill: fill.order):
-                if fill.position_key not in usual:
+        special = {key for key, position in positions.items() if not _fold_trades(position, groups[key])}
+        if special:
+            for fill in fills:
+                if fill.position_key in special:
                     positions[fill.position_key].apply(fill)
     return positions
 
 
-def _fold_trades(position: Position, terms: list[Terms]) -> None:
-    """Fold plain trades first in, first out onto a new position."""
-    terms.sort(key=_PLACE)
-    places, units, prices, fees, *_ = zip(*terms, strict=True)
+def _fold_trades(position: Position, terms: list[Terms]) -> bool:
+    """Fold plain trades first in, first out onto a new position; False, and nothing is done, where some are not."""
+    if not (position.is_plain and all(map(_PLAIN, terms))):
+        return False
+    units, prices = list(map(_UNITS, terms)), list(map(_PRICE, terms))
     held = list(accumulate(units))
-    quantity = position.quantity = held[-1]
-    lots, spent = _newest(quantity, places, units, prices)
-    traded = sum(map(mul, units, prices), ZERO)
+    quantity = position.units = held[-1]
+    position.open, spent = _newest(quantity, terms)
     multiplier = position.instrument.multiplier
-    position.lots, position.cost = lots, spent * multiplier
-    position.realised = (spent - traded) * multiplier
-    position.fees = sum(fees, ZERO)
-    position.fills, position.last, position.last_price = len(places), places[-1], prices[-1]
-    backwards = range(len(places) - 1, 0, -1)
-    position.cycle = places[next((i for i in backwards if not held[i - 1]), 0)]
+    position.spent = spent * multiplier
+    position.realised = (spent - sum(map(mul, units, prices), ZERO)) * multiplier
+    position.fees = sum(map(_FEE, terms), ZERO)
+    position.fills, position.last, position.last_price = len(terms), terms[-1][0], prices[-1]
+    begun = bytes(map(not_, held)).rfind(1, 0, -1) + 1  # behind the last time that it was flat
+    position.cycle = terms[begun][0]
     if quantity:
         short = quantity.is_signed()
-        opened = (i for i in backwards if held[i - 1].is_signed() is not short or not held[i - 1])
-        position.opened_at = places[next(opened, 0)][0]
+        since = range(len(terms) - 1, begun, -1)
+        opened = next((i for i in since if held[i - 1].is_signed() is not short), begun)
+        position.opened_at = terms[opened][0][0]
+    return True
 
 
-def _newest(
-    left: Decimal, places: Sequence[Place], units: Sequence[Decimal], prices: Sequence[Decimal]
-) -> tuple[deque[Lot], Decimal]:
+def _newest(left: Decimal, terms: Sequence[Terms]) -> tuple[deque[Open], Decimal]:
     """Return the lots that `left` open units are of, and what they were bought for, a multiplier of 1."""
-    lots: deque[Lot] = deque()
+    lots: deque[Open] = deque()
     spent, short = ZERO, left.is_signed()
-    index = len(units)
+    newest = reversed(terms)
     while left:
-        index -= 1
-        size = units[index]
+        place, size, price, *_ = next(newest)
         if size.is_signed() is not short:
             continue
         rest = left - size
         if rest and rest.is_signed() is not short:  # only the last part of this fill is open
             size, rest = left, ZERO
-        lots.appendleft(Lot(size, prices[index], *places[index]))
-        spent += size * prices[index]
+        lots.appendleft((size, price, place))
+        spent += size * price
         left = rest
     return lots, spent

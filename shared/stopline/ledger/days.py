@@ -55,14 +55,15 @@ class Tally:
         self._session_of = session_of
 
     def add(self, currency: str, booked: Booked, sign: int) -> None:
-        session = self._session_of(booked.at)
-        carried = sign if booked.oldest and self._session_of(booked.oldest) < session else 0
-        income = sign * booked.income
-        self._add(session, currency, Day(sign * booked.realised, sign * booked.fee, carried, income))
-        if booked.other_fee:
-            self._add(session, booked.other_fee[0], Day(fees=sign * booked.other_fee[1]))
-        if booked.flow:
-            self._add(session, booked.flow[0], Day(flow=sign * booked.flow[1]))
+        at, realised, fee, oldest, aside = booked
+        session = self._session_of(at)
+        carried = sign if oldest and self._session_of(oldest) < session else 0
+        income = sign * aside.income if aside else ZERO
+        self._add(session, currency, Day(sign * realised, sign * fee, carried, income))
+        if aside and aside.other_fee:
+            self._add(session, aside.other_fee[0], Day(fees=sign * aside.other_fee[1]))
+        if aside and aside.flow:
+            self._add(session, aside.flow[0], Day(flow=sign * aside.flow[1]))
 
     def _add(self, session: date, currency: str, more: Day) -> None:
         self.days[session, currency] = _sum(self.days.get((session, currency), NO_DAY), more)

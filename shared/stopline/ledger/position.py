@@ -24,13 +24,12 @@ from decimal import Decimal, getcontext, localcontext, setcontext
 from typing import NamedTuple
 
 from stopline.model.decimals import EXACT, ZERO, divide
-from stopline.model.fill import TRADES, Fill, FillKind
+from stopline.model.fill import TRADES, Fill, FillKind, Place
 from stopline.model.ids import position_key
 from stopline.model.instrument import Instrument
 
 FIFO, LIFO, HIFO, AVERAGE = METHODS = ("fifo", "lifo", "hifo", "average")
 _TRADE = FillKind.TRADE
-_new = tuple.__new__  # a named tuple without its own constructor's call
 
 
 class Lot(NamedTuple):
@@ -42,18 +41,25 @@ class Lot(NamedTuple):
     fill_key: str
 
 
-class Booked(NamedTuple):
-    """What one fill did: realised P&L (gross), fee and income in the instrument's currency, and the session
-    time it counts for. `flow` is money that came into the account or left it: never P&L.
+Open = tuple[Decimal, Decimal, Place]
+"""A lot as the fold keeps it: signed quantity, price, place of the fill that opened it."""
+
+
+class Aside(NamedTuple):
+    """What a fill booked besides: a fee in another currency, income in the instrument's, and `flow`: money that came
+    into the account or left it, never P&L.
     """
 
-    at: datetime
-    realised: Decimal
-    fee: Decimal
-    other_fee: tuple[str, Decimal] | None = None  # a fee in another currency, kept apart
-    oldest: datetime | None = None  # when the oldest lot that it closed was opened
+    other_fee: tuple[str, Decimal] | None = None
     income: Decimal = ZERO
     flow: tuple[str, Decimal] | None = None
+
+
+Booked = tuple[datetime, Decimal, Decimal, datetime | None, Aside | None]
+"""What one fill did: the time it counts for, realised P&L (gross) and fee in the instrument's currency, when the oldest
+lot that it closed was opened, and what else it booked. Plain tuples, these and `Open`: a named one takes four times as
+long to make.
+"""
 
 
 @dataclass(slots=True)
@@ -62,9 +68,9 @@ class Position:
 
     instrument: Instrument
     strategy: str
-    lots: deque[Lot] = field(default_factory=deque)
-    quantity: Decimal = ZERO
-    cost: Decimal = ZERO
+    open: deque[Open] = field(default_factory=deque)  # its lots, oldest first
+    units: Decimal | None = field(default=ZERO, repr=False, compare=False)  # None: as many as its lots have
+    spent: Decimal | None = field(default=ZERO, repr=False, compare=False)  # None: what its lots cost
     realised: Decimal = ZERO
     fees: Decimal = ZERO
     other_fees: dict[str, Decimal] = field(default_factory=dict)
@@ -79,11 +85,11 @@ class Position:
     method: str = FIFO
     amended: bool = False  # a bust or correction was folded: what comes late folds from the very first fill
     is_plain: bool = field(init=False, repr=False, compare=False)  # its trades are folded the short way
-    _multiplier: Decimal = field(init=False, repr=False, compare=False)
+    _multiplier: Decimal | None = field(init=False, repr=False, compare=False)  # None: 1
 
     def __post_init__(self) -> None:
         contract = self.instrument
-        self._multiplier = contract.multiplier
+        self._multiplier = contract.multiplier if contract.multiplier != 1 else None
         self.is_plain = self.method == FIFO and not contract.inverse and contract.base is None
 
     @property
@@ -92,8 +98,29 @@ class Position:
         return position_key(self.strategy, self.instrument.symbol)
 
     @property
+    def lots(self) -> deque[Lot]:
+        """The open lots, oldest first; made anew for who asks."""
+        return deque(Lot(quantity, price, *place) for quantity, price, place in self.open)
+
+    @property
+    def quantity(self) -> Decimal:
+        """Units held, signed. Summed when asked for, once."""
+        if self.units is None:
+            with exactly():
+                self.units = sum((quantity for quantity, _, _ in self.open), ZERO)
+        return self.units
+
+    @property
+    def cost(self) -> Decimal:
+        """What the open lots were bought for. Summed when asked for, once."""
+        if self.spent is None:
+            with exactly():
+                self.spent = self._cost_of_lots()
+        return self.spent
+
+    @property
     def is_flat(self) -> bool:
-        return not self.quantity
+        return not (self.open or self.units)
 
     @property
     def net(self) -> Decimal:
@@ -116,9 +143,9 @@ class Position:
         return Position(
             self.instrument,
             self.strategy,
-            self.lots.copy(),
-            self.quantity,
-            self.cost,
+            self.open.copy(),
+            self.units,
+            self.spent,
             self.realised,
             self.fees,
             self.other_fees.copy(),
@@ -135,16 +162,55 @@ class Position:
     def apply(self, fill: Fill) -> Booked:
         """Fold one fill, which must come after every fill folded so far.
 
-        Inside `exactly()`, as where many are folded, it is faster: the context need not be changed for each.
+        Inside `exactly()`, as where many are folded, it is faster: the context need not be changed for each. A trade
+        first in, first out, with nothing special about it, is folded here: what `_exchange` does, in half the time.
         """
-        before = getcontext()
-        if before is EXACT:
-            return self._apply(fill)
-        setcontext(EXACT)  # not localcontext: that copies the context each time
-        try:
-            return self._apply(fill)
-        finally:
-            setcontext(before)
+        if getcontext() is not EXACT:
+            with exactly():
+                return self.apply(fill)
+        place, left, price, fee, plain, _ = fill.terms
+        at, last = place[0], self.last
+        if last is not None and at <= last[0] and place <= last:
+            raise ValueError(f"fill {fill.key} is not after {last[1]}: fold from the fill log")
+        if not (plain and self.is_plain):
+            return self._apply_other(fill, place)
+        lots = self.open
+        realised, oldest = ZERO, None
+        self.units = self.spent = None
+        if lots:
+            size, entry, opened = lots[0]
+            sells = left.is_signed()
+            if size.is_signed() is not sells:
+                oldest = opened[0]
+                while True:
+                    rest = size + left
+                    if rest and rest.is_signed() is not sells:  # the lot outlasts the fill
+                        realised += left * (entry - price)
+                        left = ZERO
+                        lots[0] = (rest, entry, opened)
+                        break
+                    realised += size * (price - entry)
+                    left = rest
+                    lots.popleft()
+                    if not (rest and lots):
+                        break
+                    size, entry, opened = lots[0]
+                if self._multiplier is not None:
+                    realised *= self._multiplier
+                self.realised += realised
+                if not (left or lots):
+                    self.opened_at = None
+        else:
+            self.cycle = place
+        if left:
+            if not lots:
+                self.opened_at = at
+            lots.append((left, price, place))
+        self.fills += 1
+        self.last = place
+        self.last_price = price
+        self.fees += fee
+        return at, realised, fee, oldest, None
 
     def add_late_fee(self, fee: Fill, of: Fill) -> Booked:
         """Fold a fee that came after its fill: it counts for the fill's moment."""
@@ -152,56 +218,6 @@ class Position:
             moved = -fee.fee if _in_kind(fee.fee_currency, self.instrument) else ZERO
             realised, oldest = self._exchange(moved, of.price, of) if moved else (ZERO, None)
             return self._book_fee(fee, of.executed_at, of.price, realised, oldest)
-
-    def _apply(self, fill: Fill) -> Booked:
-        """Fold one fill. A trade first in, first out, with nothing special about it, is folded here: what `_exchange`
-        does, in half the time.
-        """
-        place, left, price, fee, plain, _ = fill.terms
-        at = place[0]
-        last = self.last
-        if last is not None and at <= last[0] and place <= last:
-            raise ValueError(f"fill {fill.key} is not after {last[1]}: fold from the fill log")
-        if not (plain and self.is_plain):
-            return self._apply_other(fill, place)
-        multiplier, lots, held = self._multiplier, self.lots, self.quantity
-        self.quantity = held + left
-        realised, oldest = ZERO, None
-        if not held:
-            self.cycle = place
-        elif held.is_signed() is not (sells := left.is_signed()):
-            oldest = lots[0][2]
-            closed = released = ZERO
-            while lots:
-                size, entry, opened, key = lots[0]
-                rest = size + left
-                if rest and rest.is_signed() is not sells:  # the lot outlasts the fill
-                    closed -= left
-                    released -= left * entry
-                    lots[0] = _new(Lot, (rest, entry, opened, key))
-                    left = ZERO
-                    break
-                closed += size
-                released += size * entry
-                lots.popleft()
-                left = rest
-                if not rest:
-                    break
-            realised = (closed * price - released) * multiplier
-            self.realised += realised
-            self.cost -= released * multiplier
-        if left:
-            if not lots:
-                self.opened_at = at
-            lots.append(_new(Lot, (left, price, at, place[1])))
-            self.cost += left * price * multiplier
-        elif not lots:
-            self.opened_at = None
-        self.fills += 1
-        self.last = place
-        self.last_price = price
-        self.fees += fee
-        return _new(Booked, (at, realised, fee, None, oldest, ZERO, None))
 
     def _apply_other(self, fill: Fill, place: tuple[datetime, str]) -> Booked:
         kind = fill.kind
@@ -211,7 +227,7 @@ class Position:
             return self._apply_event(fill)
         moved = fill.signed_quantity
         price = fill.price
-        if not self.quantity:
+        if not self.open:
             self.cycle = place
         base = self.instrument.base
         if base is not None and fill.fee_currency == base and base != self.instrument.currency:
@@ -222,7 +238,7 @@ class Position:
         self.last_price = price
         if fill.fee_currency == self.instrument.currency:  # the usual case, without a call
             self.fees += fill.fee
-            return Booked(fill.executed_at, realised, fill.fee, None, oldest)
+            return fill.executed_at, realised, fill.fee, oldest, None
         return self._book_fee(fill, fill.executed_at, price, realised, oldest)
 
     def _exchange(self, left: Decimal, price: Decimal, fill: Fill) -> tuple[Decimal, datetime | None]:
@@ -236,8 +252,8 @@ class Position:
         worth = contract.worth(price) if inverse else price * multiplier
         realised, oldest = ZERO, None
         held = self.quantity
-        self.quantity = held + left
-        lots = self.lots
+        self.units, self.spent = held + left, self.cost
+        lots = self.open
         if held and held.is_signed() != left.is_signed():
             if self.method == AVERAGE:
                 realised, left = self._close_average(left, worth, held)
@@ -246,49 +262,48 @@ class Position:
                 fifo = self.method == FIFO
                 while left and lots:
                     index = 0 if fifo else self._next()
-                    lot = lots[index]
-                    size = lot.quantity
+                    size, bought, opened = lots[index]
                     closed = size if abs(size) <= abs(left) else -left  # signed like the lot
-                    entry = contract.worth(lot.price) if inverse else lot.price * multiplier
+                    entry = contract.worth(bought) if inverse else bought * multiplier
                     realised += closed * (worth - entry)
-                    self.cost -= closed * entry
+                    self.spent -= closed * entry
                     left += closed
-                    if oldest is None or lot.opened_at < oldest:
-                        oldest = lot.opened_at
+                    if oldest is None or opened[0] < oldest:
+                        oldest = opened[0]
                     if closed != size:
-                        lots[index] = Lot(size - closed, lot.price, lot.opened_at, lot.fill_key)
+                        lots[index] = (size - closed, bought, opened)
                     elif fifo:
                         lots.popleft()
                     else:
                         del lots[index]
             self.realised += realised
         if left:
-            self.cost += left * worth
+            self.spent += left * worth
             if not lots:
                 self.opened_at = fill.executed_at  # from flat, or flipped through zero
             elif self.method == AVERAGE:
-                first = lots.pop()
-                lots.append(first._replace(quantity=self.quantity, price=self.average_price or price))
+                _, _, first = lots.pop()
+                lots.append((self.quantity, self.average_price or price, first))
                 return realised, oldest
-            lots.append(Lot(left, price, fill.executed_at, fill.key))
-        elif not self.quantity:
+            lots.append((left, price, fill.order))
+        elif not lots:
             self.opened_at = None
         return realised, oldest
 
     def _next(self) -> int:
         """Return the index of the lot to close next."""
         if self.method == LIFO:
-            return len(self.lots) - 1
-        dear = -1 if self.lots[0].quantity > 0 else 1  # long: highest entry first; short: lowest
-        return min(range(len(self.lots)), key=lambda i: (dear * self.lots[i].price, i))
+            return len(self.open) - 1
+        dear = -1 if self.open[0][0] > 0 else 1  # long: highest entry first; short: lowest
+        return min(range(len(self.open)), key=lambda i: (dear * self.open[i][1], i))
 
     def _close_average(self, left: Decimal, worth: Decimal, held: Decimal) -> tuple[Decimal, Decimal]:
         closed = held if abs(left) >= abs(held) else -left
         released = self.cost if closed == held else divide(self.cost * closed, held)
-        self.cost -= released
-        lot = self.lots.pop()
+        self.spent = self.cost - released
+        _, price, first = self.open.pop()
         if closed != held:
-            self.lots.append(lot._replace(quantity=held - closed))
+            self.open.append((held - closed, price, first))
         return closed * worth - released, left + closed
 
     def _apply_event(self, fill: Fill) -> Booked:
@@ -296,34 +311,37 @@ class Position:
         if fill.kind is FillKind.SPLIT:
             return self._split(fill)
         if fill.kind is FillKind.FLOW:
-            return Booked(fill.executed_at, ZERO, ZERO, flow=(fill.fee_currency, -fill.fee))
+            return fill.executed_at, ZERO, ZERO, None, Aside(flow=(fill.fee_currency, -fill.fee))
         if (
             fill.kind in (FillKind.FUNDING, FillKind.DIVIDEND)
             and fill.fee_currency == self.instrument.currency
         ):
             self.income -= fill.fee
-            return Booked(fill.executed_at, ZERO, ZERO, income=-fill.fee)
+            return fill.executed_at, ZERO, ZERO, None, Aside(income=-fill.fee)
         return self._book_fee(fill, fill.executed_at, None, ZERO, None)
 
     def _split(self, fill: Fill) -> Booked:
         """Turn every `price` units into `quantity` units. Quantities and prices are rounded to 12 decimals where
         they must be, and the cost that this loses or makes is realised.
         """
-        new, old = fill.quantity, fill.price
-        contract = self.instrument
-        self.lots = deque(
-            lot._replace(quantity=divide(lot.quantity * new, old), price=divide(lot.price * old, new))
-            for lot in self.lots
+        new, old, before = fill.quantity, fill.price, self.cost
+        self.open = deque(
+            (divide(quantity * new, old), divide(price * old, new), place)
+            for quantity, price, place in self.open
         )
-        self.quantity = sum((lot.quantity for lot in self.lots), ZERO)
+        self.units = None
         self.last_price = divide(self.last_price * old, new)
         realised = ZERO
         if self.method != AVERAGE:
-            cost = sum((lot.quantity * contract.worth(lot.price) for lot in self.lots), ZERO)
-            realised = cost - self.cost
-            self.cost = cost
+            cost = self._cost_of_lots()
+            realised = cost - before
+            self.spent = cost
         self.realised += realised
-        return Booked(fill.executed_at, realised, ZERO)
+        return fill.executed_at, realised, ZERO, None, None
+
+    def _cost_of_lots(self) -> Decimal:
+        worth = self.instrument.worth
+        return sum((quantity * worth(price) for quantity, price, _ in self.open), ZERO)
 
     def _book_fee(
         self, fill: Fill, at: datetime, price: Decimal | None, realised: Decimal, oldest: datetime | None
@@ -331,14 +349,14 @@ class Position:
         contract = self.instrument
         if fill.fee_currency == contract.currency:
             self.fees += fill.fee
-            return Booked(at, realised, fill.fee, None, oldest)
+            return at, realised, fill.fee, oldest, None
         if price is not None and _in_kind(fill.fee_currency, contract):
             fee = fill.fee * contract.worth(price)
             self.fees += fee
-            return Booked(at, realised, fee, None, oldest)
+            return at, realised, fee, oldest, None
         if fill.fee:
             self.other_fees[fill.fee_currency] = self.other_fees.get(fill.fee_currency, ZERO) + fill.fee
-        return Booked(at, realised, ZERO, (fill.fee_currency, fill.fee), oldest)
+        return at, realised, ZERO, oldest, Aside((fill.fee_currency, fill.fee))
 
 
 def _in_kind(currency: str, contract: Instrument) -> bool:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from stopline.ledger.position import FIFO, Lot, Position
+from stopline.ledger.position import FIFO, Position
 from stopline.model.decimals import decimal_text
 from stopline.model.ids import position_key
 from stopline.model.instrument import Instrument
@@ -77,7 +77,7 @@ class PositionTable(Mapping[str, Position]):
         """Return how many lots of a position are open, 0 where it is not known; it is not read for it."""
         if key in self._raw:
             return len(self._raw[key]["lots"])
-        return len(self._read[key].lots) if key in self._read else 0
+        return len(self._read[key].open) if key in self._read else 0
 
     def scope_of(self, key: str) -> tuple[str, str]:
         """Return a position's strategy and underlying; it is not read for it."""
@@ -117,9 +117,7 @@ def _encode(p: Position) -> dict[str, Any]:
         "last_price": _text(p.last_price),
         "income": _text(p.income),
         "amended": p.amended,
-        "lots": [
-            [_text(lot.quantity), _text(lot.price), utc_text(lot.opened_at), lot.fill_key] for lot in p.lots
-        ],
+        "lots": [[_text(quantity), _text(price), utc_text(at), key] for quantity, price, (at, key) in p.open],
     }
 
 
@@ -127,9 +125,9 @@ def _decode(item: Raw, method: str) -> Position:
     return Position(
         instrument=Instrument.model_validate(item["instrument"]),
         strategy=item["strategy"],
-        lots=deque(Lot(Decimal(q), Decimal(p), _moment(at), key) for q, p, at, key in item["lots"]),
-        quantity=Decimal(item["quantity"]),
-        cost=Decimal(item["cost"]),
+        open=deque((Decimal(q), Decimal(p), (_moment(at), key)) for q, p, at, key in item["lots"]),
+        units=Decimal(item["quantity"]),
+        spent=Decimal(item["cost"]),
         realised=Decimal(item["realised"]),
         fees=Decimal(item["fees"]),
         other_fees={name: Decimal(amount) for name, amount in item["other_fees"].items()},

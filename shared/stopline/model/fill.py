@@ -4,6 +4,7 @@ from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from functools import cached_property
+from sys import intern
 from typing import Final, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
@@ -177,7 +178,7 @@ class Fill(Message):
     @cached_property
     def position_key(self) -> str:
         """The key of the position that the fill is of."""
-        return position_key(self.strategy, self.instrument.symbol)
+        return intern(position_key(self.strategy, self.instrument.symbol))  # one text for all fills of it
 
     @cached_property
     def terms(self) -> Terms:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, datetime
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from stopline.ledger.book import MAX_HELD, Book
 from stopline.ledger.check import differences
 from stopline.ledger.days import Day
-from stopline.ledger.position import METHODS, Lot
+from stopline.ledger.position import METHODS
 from stopline.model.errors import Rejected
 from stopline.model.fill import Fill
 
@@ -87,12 +88,10 @@ def spoiled(book: Book, **facts: object) -> Book:
 
 
 SPOILT: dict[str, Callable[[Book], Book]] = {
-    "quantity is 7, its fills make 6": lambda b: spoiled(b, quantity=Decimal(7)),
+    "quantity is 7, its fills make 6": lambda b: spoiled(b, units=Decimal(7)),
     "realised is 0, its fills make 4": lambda b: spoiled(b, realised=Decimal(0)),
     "fees is 2, its fills make 1": lambda b: spoiled(b, fees=Decimal(2)),
-    "its lots are others": lambda b: spoiled(
-        b, lots=type(b.positions["default:SPY"].lots)([Lot(Decimal(6), Decimal(99), NOON, "x")])
-    ),
+    "its lots are others": lambda b: spoiled(b, open=deque([(Decimal(3), Decimal(100), (NOON, "x"))] * 2)),
     "fees in other currencies": lambda b: spoiled(b, other_fees={"EUR": Decimal(1)}),
     "default:QQQ is missing: 5 units": lambda b: replace(
         b, positions={"default:SPY": b.positions["default:SPY"]}

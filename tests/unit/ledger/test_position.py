@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stopline.ledger.position import Position, fold
+from stopline.ledger.position import Aside, Position, fold
 from stopline.model.fill import Fill
 
 from ..make import at, equity, fill, option, trade
@@ -30,7 +30,7 @@ def test_first_in_first_out() -> None:
     assert lots(position) == [(5, 110)]
     assert position.average_price == 110
     assert position.cost == 550
-    assert [b.realised for b in booked] == [0, 0, 250]
+    assert [realised for _, realised, *_ in booked] == [0, 0, 250]
 
 
 def test_a_fill_through_zero_closes_and_opens() -> None:
@@ -41,7 +41,7 @@ def test_a_fill_through_zero_closes_and_opens() -> None:
     assert position.cost == -450
     assert position.fees == 3
     assert position.opened_at == at(2)
-    assert booked[1].fee == 3
+    assert booked[1][2] == 3
 
 
 def test_a_short_seller_keeps_his_openings() -> None:
@@ -49,7 +49,7 @@ def test_a_short_seller_keeps_his_openings() -> None:
     position, booked = fold(
         [trade(1, -10, "50.00"), trade(2, 10, "48.00"), trade(3, -10, "49.00"), trade(4, 5, "52.50")]
     )
-    assert [b.realised for b in booked] == [0, 20, 0, Decimal("-17.50")]
+    assert [realised for _, realised, *_ in booked] == [0, 20, 0, Decimal("-17.50")]
     assert lots(position) == [(-5, 49)]
     assert position.realised == Decimal("2.50")
 
@@ -76,7 +76,7 @@ def test_a_fee_in_another_currency_is_kept_apart() -> None:
     position, booked = fold([trade(1, 1, 100, fee="0.001", fee_currency="BNB"), trade(2, 1, 100, fee="1")])
     assert position.fees == 1
     assert position.other_fees == {"BNB": Decimal("0.001")}
-    assert booked[0].other_fee == ("BNB", Decimal("0.001"))
+    assert booked[0][-1] == Aside(other_fee=("BNB", Decimal("0.001")))
 
 
 def test_the_age_of_a_position_begins_where_it_was_opened_from_flat() -> None:
@@ -110,7 +110,7 @@ def test_the_fold_is_what_unit_by_unit_accounting_says(fills: list[Fill]) -> Non
     position, booked = fold(fills)
     naive = Naive()
     made = [naive.take(f) for f in sorted(fills, key=lambda f: (f.executed_at, f.key))]
-    assert [Fraction(b.realised) for b in booked] == made
+    assert [Fraction(realised) for _, realised, *_ in booked] == made
     assert Fraction(position.quantity) == naive.quantity
     assert Fraction(position.cost) == naive.cost
     assert Fraction(position.realised) == naive.realised

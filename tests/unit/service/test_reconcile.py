@@ -298,7 +298,7 @@ def spoil(world: World, what: str) -> None:
     book = world.book()
     assert book is not None
     position = next(iter(book.positions.values())).copy()
-    position.quantity += 1
+    position.units = position.quantity + 1
     wrong = (
         replace(book, positions={position.key: position}) if what == "quantity" else replace(book, fills=9)
     )

@@ -106,7 +106,7 @@ def _level(name: str, trades: Sequence[Trade], marks: Marks, held: Mapping[str, 
 
 def _valued(leg: TradeLeg, mark_of: MarkOf) -> Valued:
     contract = leg.instrument
-    position = Position(contract, leg.strategy, quantity=leg.quantity, cost=leg.cost)
+    position = Position(contract, leg.strategy, units=leg.quantity, spent=leg.cost)
     mark = mark_of(position_key(leg.strategy, contract.symbol))
     if mark is None:
         return Valued(position, None, None, None)

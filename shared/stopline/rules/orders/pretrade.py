@@ -398,7 +398,7 @@ def _add(
         cost = divide(EXACT.multiply(cost, after), quantity)
     else:
         cost, opened = EXACT.multiply(after, contract.worth(price)), desk.now
-    position = Position(contract, strategy, quantity=after, cost=cost, opened_at=opened if after else None)
+    position = Position(contract, strategy, units=after, spent=cost, opened_at=opened if after else None)
     mark = known.mark if known else desk.marks.get(contract.symbol)
     value = None if mark is None else EXACT.multiply(after, contract.worth(mark))
     held[key] = Valued(position, mark, value, None if value is None else EXACT.subtract(value, cost))

@@ -127,8 +127,8 @@ def _reduced(valued: Valued, fraction: Decimal) -> Valued:
     position = valued.position.copy()
     left = 1 - divide(_part(valued, fraction), abs(position.quantity), 18)
     with localcontext(EXACT):
-        position.quantity *= left
-        position.cost *= left
+        position.units = position.quantity * left
+        position.spent = position.cost * left
         return Valued(
             position, valued.mark, None if valued.value is None else valued.value * left, valued.unrealised
         )

@@ -305,7 +305,7 @@ class _Booking:
         opened_at = facts.pop("opened_at")
         row = {"account": book.account, **facts, "as_of": self._now, "book_revision": book.revision}
         event_id = position_event_id(book.account, key, book.revision)
-        return table_row("positions", event_id, row, {"opened_at": opened_at, "lots": len(position.lots)})
+        return table_row("positions", event_id, row, {"opened_at": opened_at, "lots": len(position.open)})
 
 
 def check_fill(fill: Fill, account: Account, now: datetime) -> Rejected | None:
