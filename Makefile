@@ -102,7 +102,7 @@ sbom: .venv-security/installed
 fuzz: setup
 	STOPLINE_FUZZ=300000 $(BIN)/pytest tests/fuzz --timeout 3600
 
-## chaos: 100,000 fills on the emulators while they are killed, frozen and restarted (about an hour)
+## chaos: 100,000 fills on the emulators while they are killed, frozen and restarted (about half an hour; Ctrl-C tells how far)
 chaos: setup
 	STOPLINE_CHAOS=100000 FAULT_RATE=0.03 $(BIN)/pytest tests/chaos -s
 

@@ -4,6 +4,7 @@ to a port. One schedule is one interleaving.
 
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -79,9 +80,10 @@ class ControlScenario:
     focus = "control"
     _is_rolled_out = False
 
-    def __init__(self, seed: int, faults: Faults | None = None) -> None:
+    def __init__(self, seed: int, faults: Faults | None = None, small: bool = False) -> None:
         rng = self._rng = random.Random(seed ^ 0xC0DE)  # noqa: S311 - a schedule, not a secret
-        self.world = World(seed, faults if faults is not None else Faults.draw(rng))
+        self.small = small
+        self.world = World(seed, faults if faults is not None else Faults.draw(rng, small))
         world = self.world
         self.truth = ControlTruth(ACCOUNT, timedelta(seconds=2 * world.faults.skew_s))
         self.answers: dict[str, str] = {}
@@ -152,10 +154,13 @@ class ControlScenario:
             (self._again, 1),
             (self._restart, 1),
             (self._at_once, 2),
+            (self._word_comes_late, 2),
             (self.adapter.venue.move, 1),
         ]
-        chosen = rng.choices([k for k, _ in kinds], [w for _, w in kinds], k=rng.randint(1, 4))
-        return [self._tighten, *chosen] if self._tighten not in chosen else chosen
+        most = 2 if self.small else 4
+        chosen = rng.choices([k for k, _ in kinds], [w for _, w in kinds], k=rng.randint(1, most))
+        first = rng.choice((self._tighten, self._tighten, self._tighten, self._at_once))
+        return [first, *chosen] if first not in chosen else chosen
 
     def _tighten(self) -> None:
         rng, scope = self._rng, self._rng.choice(SCOPES)
@@ -189,7 +194,7 @@ class ControlScenario:
             self._ask(action, account_scope(ACCOUNT), actor)
 
     def _pass_time(self) -> None:
-        self.world.now += timedelta(seconds=self._rng.choice((5, 25, 61, 200)))
+        self.world.now += timedelta(seconds=self._rng.choice((5, 25, 61, 200, 300)))
 
     def _again(self) -> None:
         """Repeat a request of before: a client that lost the answer, however late."""
@@ -210,6 +215,17 @@ class ControlScenario:
         for _ in range(self._rng.randint(10, 60)):
             self.world.step()
         self._publish("trade", {"strategy": "core", "symbol": "AAA"})
+
+    def _word_comes_late(self) -> None:
+        """Let an order work, its strategy be halted, and time go by before the adapter is told."""
+        venue = self.adapter.venue
+        usual, venue.manners = venue.manners, replace(venue.manners, late=1.0, reject=0.0)
+        self.adapter.trade("core", CONTRACTS["AAA"], Decimal(1))
+        venue.manners = usual
+        self._ask("kill", strategy_scope(ACCOUNT, "core"), "ann", flatten=False)
+        for _ in range(self._rng.randint(2, 20)):
+            self.world.step()
+        self.world.now += timedelta(seconds=40)  # a lease goes on, a minute's
 
     def _ask(self, action: str, scope: str, actor: str, **more: Any) -> None:
         id_ = f"r{len(self.requests)}"

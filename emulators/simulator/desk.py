@@ -87,7 +87,7 @@ class DeskScenario(Scenario):
     # --- what happens ---
 
     def _events(self, rng: random.Random) -> list[Callable[[], None]]:
-        first: list[Callable[[], None]] = [self._renew_now, self._enter, self._enter]
+        first: list[Callable[[], None]] = [self._renew_now, self._enter, *[self._enter] * (not self.small)]
         kinds: list[tuple[Callable[[], None], int]] = [
             (self._enter, 3),
             (self._word, 1),
@@ -99,7 +99,8 @@ class DeskScenario(Scenario):
             (self._move_prices, 6),
         ]
         names, weights = [k for k, _ in kinds], [w for _, w in kinds]
-        return first + rng.choices(names, weights, k=rng.randint(3, 8))
+        count = rng.randint(2, 4) if self.small else rng.randint(3, 8)
+        return first + rng.choices(names, weights, k=count)
 
     def _renew_now(self) -> None:
         self.adapter.renew(self.api.instances[0], Delivery("renew", Outgoing("renew", b""), "first"))

@@ -1,8 +1,10 @@
 """Functions on the emulators while a monkey kills, freezes and restarts what they run on.
 
-`make chaos` sends 100,000 fills (`STOPLINE_CHAOS`), `make test` a few hundred. The Firestore emulator keeps its documents in
-memory, so it is frozen and not restarted; the Pub/Sub emulator loses its messages when it is restarted, so the broker
-publishes the day again, as brokers do, and effects are checked for what was booked before.
+`make chaos` sends 100,000 fills (`STOPLINE_CHAOS`), `make test` a few hundred. One message in ten goes through the Pub/Sub
+emulator, which pushes a few at a time; the others are posted as it would, by a courier. The Firestore emulator keeps its
+documents in memory, so it is frozen and not restarted; the Pub/Sub emulator loses its messages when it is restarted, so the
+broker publishes again what went through it, as brokers do, and effects are checked for what was booked before. A run that
+is stopped prints the equation so far.
 """
 
 from __future__ import annotations
@@ -13,20 +15,24 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from chaos.courier import Courier
 from e2e.storm import (
     Counted,
+    Raw,
     app_of,
     check_books,
     check_effects,
     create_accounts,
     in_lanes,
+    in_messages,
     make_fills,
-    publish,
+    publish_one,
 )
 
 from emulators import google
@@ -39,6 +45,10 @@ LONG = SENT > 5000
 ACCOUNTS = 1000 if LONG else 20  # each late fill folds its position again: a long run is about more than that
 SIZES = (1, 2, 8, 25) if LONG else (1, 1, 2)
 PACE = 8 if LONG else 1
+BY_PUBSUB = 0.1  # of the messages
+LANES = 12  # deliveries of the courier under way at once
+WORKERS = 2  # instances of the function, in one server
+AFTER = max(60, SENT // 20)  # fills around the restart
 FAULTY = Path(__file__).parents[1] / "e2e" / "faulty_fills" / "main.py"
 pytestmark = pytest.mark.timeout(120 + SENT / 10)
 
@@ -101,8 +111,100 @@ def shaken() -> Iterator[Stack]:
         pytest.skip("workers are found in /proc, which this system does not have")
     with Stack(topology=in_lanes(ack_seconds=DEADLINE_S)) as stack:
         yield stack.up(
-            functions={"fills": FAULTY}, bigquery=False, attempts=100, settings={"LATE_RATE": "0.001"}
+            functions={"fills": FAULTY},
+            bigquery=False,
+            attempts=100,
+            settings={"LATE_RATE": "0.001", "WORKERS": str(WORKERS)},
         )
+
+
+class Day:
+    """What was published so far, and what became of it."""
+
+    def __init__(self, stack: Stack, rng: random.Random) -> None:
+        self._stack = stack
+        self._rng = rng
+        self._counted = Counted(stack)
+        self._since = time.monotonic()
+        self.courier = Courier(stack.urls["fills"], LANES, DEADLINE_S, 3)
+        self.monkeys: list[Monkey] = []
+        self.published = 0
+        self.messages = 0
+
+    def publish(self, fills: list[Raw], by_pubsub: float = BY_PUBSUB) -> None:
+        """Publish fills, in messages of a few."""
+        for body in in_messages(fills, self._rng, SIZES):
+            if self._rng.random() < by_pubsub:
+                publish_one(self._stack, body, self._rng)
+            else:
+                self.courier.send(body)
+            self.messages += 1
+        self.published += len(fills)
+
+    def counts(self) -> Counter[str]:
+        """Count what became of the fills, in the documents themselves."""
+        return self._counted.now()
+
+    def equation(self) -> str:
+        """Return the conservation equation as it stands."""
+        counts = self.counts()
+        in_flight = self.published - sum(counts.values())
+        return (
+            f"published {self.published} = applied {counts['fills']} + duplicates {counts['duplicates']}"
+            f" + quarantined {counts['quarantine']} + in flight {in_flight}"
+        )
+
+    def tell(self) -> None:
+        """Print how it goes: the equation, the deliveries, the harm done."""
+        harm: Counter[str] = sum((monkey.done for monkey in self.monkeys), Counter())
+        minutes = (time.monotonic() - self._since) / 60
+        try:
+            equation = self.equation()
+        except Exception as problem:  # noqa: BLE001 - what is asked may be frozen, or gone
+            equation = f"could not be counted: {type(problem).__name__}"
+        print(
+            f"after {minutes:.1f} min: {equation}; {self.messages} messages, by the courier"
+            f" {dict(self.courier.done)}, {self.courier.left} to come; {dict(harm)}",
+            flush=True,
+        )
+
+    @contextmanager
+    def harm(self, seed: int) -> Iterator[None]:
+        """Let a monkey do harm meanwhile."""
+        monkey = Monkey(self._stack, seed)
+        self.monkeys.append(monkey)
+        monkey.start()
+        try:
+            yield
+        finally:
+            monkey.stop()
+
+    def wait_for(self, holds: Callable[[], bool], seconds: float = 60 + SENT / 12) -> None:
+        """Wait until something holds, or for so long that the assertion after this may fail; tell each minute."""
+        deadline, told = time.monotonic() + seconds, time.monotonic()
+        while time.monotonic() < deadline:
+            started = time.monotonic()
+            try:
+                if holds():
+                    return
+            except Exception as problem:  # noqa: BLE001 - the emulator that is asked may be frozen just now
+                print("could not count:", type(problem).__name__)
+            if started - told > 60:
+                self.tell()
+                told = started
+            time.sleep(max(0.5, 10 * (time.monotonic() - started)))  # counting is work by itself
+
+
+@contextmanager
+def told_when_stopped(day: Day) -> Iterator[None]:
+    """Print the equation whatever ends the run: an assertion, Ctrl-C, or being told to end."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        day.tell()
+        day.courier.stop()
 
 
 def test_every_fill_is_booked_once_whatever_dies(shaken: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,71 +212,38 @@ def test_every_fill_is_booked_once_whatever_dies(shaken: Stack, monkeypatch: pyt
     rng = random.Random(5)
     app = app_of(shaken, monkeypatch)
     create_accounts(app, ACCOUNTS)
-    fills = make_fills(rng, datetime.now(UTC) - timedelta(hours=2), int(SENT / (1 + DUPLICATES)), ACCOUNTS)
-    sent = fills + rng.sample(fills, int(len(fills) * DUPLICATES))
+    distinct = int(SENT / (1 + DUPLICATES))
+    day_of = make_fills(rng, datetime.now(UTC) - timedelta(hours=2), distinct + AFTER, ACCOUNTS)
+    fills, late = day_of[:distinct], day_of[distinct:]
+    sent = fills + rng.sample(fills, SENT - distinct)
     rng.shuffle(sent)
-    half = len(sent) // 2
-    counted = Counted(shaken)
-    monkey = Monkey(shaken, 7)
-    monkey.start()
-    try:
-        messages = publish(shaken, sent[:half], rng, SIZES)
-        settle(counted, half)
-    finally:
-        monkey.stop()
-    before = counted.now()
-    assert sum(before.values()) == half, in_words(half, before)
-    print(in_words(half, before), dict(monkey.done))
-    booked = {fill["fill_id"]: fill for fill in sent[:half]}
-    check_effects(shaken, app, list(booked.values()))
+    day = Day(shaken, rng)
+    with told_when_stopped(day):
+        with day.harm(7):
+            day.publish(sent)
+            day.wait_for(lambda: not day.courier.left and sum(day.counts().values()) >= SENT)
+        counts = day.counts()
+        assert counts == {"fills": distinct, "duplicates": SENT - distinct, "quarantine": 0}, day.equation()
+        print(day.equation())
+        check_effects(shaken, app, fills)
 
-    messages += publish(shaken, sent[half:], rng, SIZES)
-    shaken.restart_pubsub()  # with most of that in it
-    monkey = Monkey(shaken, 8)
-    monkey.start()
-    try:
-        messages += publish(shaken, fills, rng, SIZES)
-        wait_for(lambda: counted.now()["fills"] == len(fills))
-    finally:
-        monkey.stop()
-    counts = counted.now()
-    print(f"after the restart: {dict(counts)}, {messages} messages", dict(monkey.done))
-    assert counts["fills"] == len(fills)
-    assert counts["quarantine"] == 0
-    wait_for_rest(shaken, counted)
-    check_books(app, fills)
+        day.publish(late, by_pubsub=0.8)
+        shaken.restart_pubsub()  # with most of that in it
+        with day.harm(8):
+            day.publish(late)
+            day.wait_for(lambda: not day.courier.left and day.counts()["fills"] == len(day_of))
+        print(f"after the restart: {dict(day.counts())}")
+        assert day.counts()["fills"] == len(day_of)
+        assert day.counts()["quarantine"] == 0
+        wait_for_rest(day)
+        check_books(app, day_of)
 
 
-def settle(counted: Counted, expected: int) -> None:
-    wait_for(lambda: sum(counted.now().values()) >= expected)
-
-
-def wait_for(holds: object, seconds: float = 60 + SENT / 15) -> None:
-    """Wait until something holds, or for so long that the assertion after this may fail."""
-    assert callable(holds)
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        try:
-            if holds():
-                return
-        except Exception as problem:  # noqa: BLE001 - the emulator that is asked may be frozen just now
-            print("could not count:", type(problem).__name__)
-        time.sleep(0.5)
-
-
-def wait_for_rest(stack: Stack, counted: Counted) -> None:
+def wait_for_rest(day: Day) -> None:
     """Wait until what was published twice has been seen too: nothing changes any more."""
-    last, since = counted.now(), time.monotonic()
+    last, since = day.counts(), time.monotonic()
     while time.monotonic() - since < 5:
         time.sleep(0.5)
-        now = counted.now()
+        now = day.counts()
         if now != last:
             last, since = now, time.monotonic()
-
-
-def in_words(sent: int, counts: Counter[str]) -> str:
-    in_flight = sent - sum(counts.values())
-    return (
-        f"published {sent} = applied {counts['fills']} + duplicates {counts['duplicates']}"
-        f" + quarantined {counts['quarantine']} + in flight {in_flight}"
-    )

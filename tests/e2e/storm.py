@@ -119,19 +119,30 @@ def publish(
     stack: Stack, fills: Sequence[Raw], rng: random.Random, sizes: Sequence[int] = (1, 2, 8, 25)
 ) -> int:
     """Publish fills in any order and lane, each message a few of one account; return the number of messages."""
+    messages = in_messages(fills, rng, sizes)
+    for body in messages:
+        publish_one(stack, body, rng)
+    return len(messages)
+
+
+def publish_one(stack: Stack, body: Raw, rng: random.Random) -> None:
+    """Publish one message in any lane."""
+    stack.publish(f"fills-{rng.randrange(LANES)}", canonical(body))
+
+
+def in_messages(fills: Sequence[Raw], rng: random.Random, sizes: Sequence[int]) -> list[Raw]:
+    """Put fills into messages, a few of one account each, in any order."""
     by_account = defaultdict(list)
     for fill in fills:
         by_account[fill["account"]].append(fill)
-    messages = []
+    messages: list[Raw] = []
     for waiting in by_account.values():
         while waiting:
             size = rng.choice(sizes)
             part, waiting = waiting[:size], waiting[size:]
             messages.append(part[0] if len(part) == 1 else {"type": "stopline.fills.v1", "fills": part})
     rng.shuffle(messages)
-    for body in messages:
-        stack.publish(f"fills-{rng.randrange(LANES)}", canonical(body))
-    return len(messages)
+    return messages
 
 
 def account_name(number: int) -> str:

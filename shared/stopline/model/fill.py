@@ -7,6 +7,7 @@ from functools import cached_property
 from sys import intern
 from typing import Final, Literal, Self
 
+import orjson
 from pydantic import ConfigDict, Field, model_validator
 
 from stopline.model.decimals import EXACT, ZERO, DecimalText
@@ -152,11 +153,17 @@ class Fill(Message):
         return document_id(self.broker, self.account, self.fill_id)
 
     @cached_property
+    def text(self) -> str:
+        """The fill as it is stored: canonical JSON, unknown fields included."""
+        return canonical(self.model_dump(mode="json")).decode()
+
+    @cached_property
     def hash(self) -> str:
         """SHA-256 of the known fields in canonical form: equal for `1.0` and `1.00`, other for any other
         content.
         """
-        known = self.model_dump(mode="json", include=set(type(self).model_fields))
+        fields = type(self).model_fields
+        known = {name: value for name, value in orjson.loads(self.text).items() if name in fields}
         for name, usual in _SINCE_KINDS.items():  # a plain trade has the hash that it had without them
             if known[name] == usual:
                 del known[name]

@@ -49,11 +49,13 @@ def document_id(*parts: str) -> str:
 
     The result holds no slash, is never `.`, `..` or `__x__`, and reads in the console.
     """
-    encoded = ":".join(
-        _SAFE.sub(lambda m: "".join(f"={b:02X}" for b in m[0].encode()), part) for part in parts
-    )
+    encoded = ":".join([part if _SAFE.search(part) is None else _SAFE.sub(_escape, part) for part in parts])
     reserved = not encoded.strip("._") or encoded[:2] == encoded[-2:] == "__"
     return f"={encoded}" if reserved else encoded
+
+
+def _escape(unsafe: re.Match[str]) -> str:
+    return "".join(f"={byte:02X}" for byte in unsafe[0].encode())
 
 
 def digest(*parts: str) -> str:

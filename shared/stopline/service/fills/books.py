@@ -12,7 +12,7 @@ from stopline.ledger.position import Position
 from stopline.model.fill import Fill
 from stopline.model.ids import digest
 from stopline.model.times import utc_text
-from stopline.model.wire import canonical, validate
+from stopline.model.wire import validate
 from stopline.ports import SERVER_TIME, Clock, Create, Data, Document, Path, Store, Where
 from stopline.service.documents.aggregate import Aggregates
 from stopline.service.documents.outbox import Relay
@@ -58,7 +58,7 @@ def fill_create(fill: Fill, message_id: str) -> Create:
         "strategy": fill.strategy,
         "symbol": fill.instrument.symbol,
         "executed_at": fill.executed_at,
-        "fill": canonical(fill.model_dump(mode="json")).decode(),
+        "fill": fill.text,
         "hash": fill.hash,
         "message_id": message_id,
         "booked_at": SERVER_TIME,

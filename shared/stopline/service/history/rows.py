@@ -49,7 +49,7 @@ def fill_row(fill: Fill, session: date) -> HistoryRow:
         "order_id": fill.order_id,
         "group_id": fill.group_id,
     }
-    return _row("fills", fill.key, row, fill.model_dump(mode="json"))
+    return HistoryRow(table="fills", event_id=fill.key, row={**row, "detail": fill.text})
 
 
 def audit_row(
