@@ -11,8 +11,9 @@ from stopline.cli.show import always_json, print_json
 from stopline.model.errors import InsufficientData
 from stopline.risk import performance
 from stopline.risk.drawdown import current_drawdown, longest_duration, worst_spell
-from stopline.risk.returns import FloatArray, return_series
+from stopline.risk.returns import FloatArray, return_series, simple_returns
 from stopline.risk.summary import summary
+from stopline.risk.volatility import average_true_range, ewma_volatility, parkinson
 
 
 @click.command()
@@ -25,14 +26,22 @@ from stopline.risk.summary import summary
     "--periods", type=float, default=252.0, show_default=True, metavar="N", help="Returns a year has."
 )
 @click.option("--confidence", type=float, default=0.95, show_default=True, metavar="P", help="Of VaR and ES.")
+@click.option(
+    "--bars", is_flag=True, help="FILE has bars (high, low, close): measure the closes, and the ranges."
+)
 @always_json
-def metrics(file: str, column: str | None, rf: float, periods: float, confidence: float) -> None:
+def metrics(file: str, column: str | None, rf: float, periods: float, confidence: float, bars: bool) -> None:
     """Measure a series of returns: returns in, JSON out.
 
     FILE is CSV (`-`: standard input): one simple return a line (0.01 or 1% is 1 %), oldest first. VaR, ES and
     drawdown are positive losses over one period. A measure that has no answer is null, and "unknown" says why.
+
+    With --bars a line is a bar instead, and to the returns of its closes come EWMA and Parkinson's volatility a year,
+    and Wilder's average true range of 14 bars in price units.
     """
-    returns = read_series(file, column)
+    if bars and (column is not None or file == "-"):
+        raise BadInput("--bars takes the columns high, low and close of a file")
+    returns, ranges = bar_measures(file, periods) if bars else (read_series(file, column), None)
     array = checked_returns(returns, file)
     if not periods > 0:
         raise BadInput(f"--periods was {periods:g}, and must be above 0")
@@ -51,7 +60,7 @@ def metrics(file: str, column: str | None, rf: float, periods: float, confidence
         "profit_factor": performance.profit_factor,
         "expectancy": performance.expectancy,
     }
-    for name, measure in more.items():
+    for name, measure in (more | (ranges or {})).items():
         try:
             values[name] = measure(array)
         except InsufficientData as problem:
@@ -76,6 +85,21 @@ def metrics(file: str, column: str | None, rf: float, periods: float, confidence
             "unknown": unknown,
         }
     )
+
+
+def bar_measures(file: str, periods: float) -> tuple[Series, dict[str, Callable[[FloatArray], float]]]:
+    """Return the returns of a file's closes, and what its highs and lows tell as well."""
+    high, low, close = (read_series(file, head) for head in ("high", "low", "close"))
+    try:
+        changes = simple_returns(close.values).tolist()
+    except InsufficientData as problem:
+        raise BadInput(f"{file}: {problem}") from None
+    ranges: dict[str, Callable[[FloatArray], float]] = {
+        "ewma_volatility": lambda returns: ewma_volatility(returns, periods=periods),
+        "parkinson_volatility": lambda _: parkinson(high.values, low.values, periods),
+        "average_true_range": lambda _: float(average_true_range(high.values, low.values, close.values)[-1]),
+    }
+    return Series("close", changes, close.lines[1:]), ranges
 
 
 def checked_returns(returns: Series, file: str) -> FloatArray:

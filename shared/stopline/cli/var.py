@@ -1,5 +1,6 @@
 """stopline var: value at risk and expected shortfall of a series of P&L or returns."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 
 import click
@@ -8,8 +9,10 @@ from stopline.cli.failures import BadInput
 from stopline.cli.series_file import read_series
 from stopline.cli.show import always_json, print_json
 from stopline.model.errors import InsufficientData
+from stopline.risk import backtest
 from stopline.risk import var as risk
 
+MOST_WINDOW = 5000
 METHODS = {
     "historical": risk.historical,
     "normal": risk.normal,
@@ -38,21 +41,38 @@ METHODS = {
     multiple=True,
     help="May be given several times. [default: all]",
 )
+@click.option(
+    "--backtest",
+    "window",
+    type=int,
+    metavar="N",
+    help="Forecast each day from the N before it, and test how often it was exceeded.",
+)
 @always_json
 def var(
-    file: str, column: str | None, confidence: tuple[float, ...], horizon: int, methods: tuple[str, ...]
+    file: str,
+    column: str | None,
+    confidence: tuple[float, ...],
+    horizon: int,
+    methods: tuple[str, ...],
+    window: int | None,
 ) -> None:
     """Measure VaR and ES of a series of P&L or returns: CSV in, JSON out.
 
     FILE is CSV (`-`: standard input): the P&L (money or returns, positive when money is made) of one period a
     line, oldest first. It must be that of the positions held now. VaR and ES are positive losses in the same
     unit. A figure that has no answer is null, and "unknown" says why.
+
+    A backtest counts the days that lost more than their forecast: Kupiec's test of their number, Christoffersen's of
+    their bunching and of both (a p-value under 0.05 speaks against the method), and the Basel zone.
     """
     for level in confidence:
         if not 0 < level < 1:
             raise BadInput(f"--confidence was {level:g}, and must lie between 0 and 1, such as 0.99")
     if horizon < 1:
         raise BadInput(f"--horizon was {horizon}, and must be at least 1")
+    if window is not None and (horizon != 1 or not 1 <= window <= MOST_WINDOW):
+        raise BadInput(f"--backtest takes 1 to {MOST_WINDOW} days, and forecasts one: leave --horizon at 1")
     pnl = read_series(file, column)
     if not pnl.values:
         raise BadInput(f"{file}: there are no numbers under the head")
@@ -64,4 +84,34 @@ def var(
             except InsufficientData as problem:
                 asked = {"method": name, "confidence": level, "horizon": horizon, "n": len(pnl.values)}
                 figures.append({"var": None, "es": None, **asked, "unknown": str(problem)})
-    print_json({"column": pnl.column, "n": len(pnl.values), "figures": figures})
+    found: dict[str, object] = {"column": pnl.column, "n": len(pnl.values), "figures": figures}
+    if window is not None:
+        chosen = methods or tuple(METHODS)
+        found["backtests"] = [
+            _backtest(pnl.values, name, level, window) for level in confidence for name in chosen
+        ]
+    print_json(found)
+
+
+def _backtest(pnl: Sequence[float], name: str, level: float, window: int) -> dict[str, object]:
+    """Return how often a method's forecasts were exceeded, and what the tests say of it; None: no answer, and why."""
+    facts: dict[str, object] = {"method": name, "confidence": level, "window": window}
+    try:
+        hits = backtest.rolling(pnl, lambda before: METHODS[name](before, level).var, window)
+    except InsufficientData as problem:
+        return {**facts, "days": 0, "exceptions": None, "unknown": str(problem)}
+    count, days = int(hits.sum()), hits.size
+    facts |= {
+        "days": days,
+        "exceptions": count,
+        "expected": round(days * (1 - level), 6),
+        "basel_zone": backtest.basel_zone(count, days, level).value,
+        "kupiec": asdict(backtest.kupiec(count, days, level)),
+        "unknown": None,
+    }
+    try:
+        facts["independence"] = asdict(backtest.independence(hits))
+        facts["conditional_coverage"] = asdict(backtest.conditional_coverage(hits, level))
+    except InsufficientData as problem:
+        facts |= {"independence": None, "conditional_coverage": None, "unknown": str(problem)}
+    return facts

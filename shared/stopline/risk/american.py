@@ -14,7 +14,7 @@ outside the approximation, and NaN.
 
 Source: Ju and Zhong, "An approximate formula for pricing American options", Journal of Derivatives 7 (1999);
 Barone-Adesi and Whaley, "Efficient analytic approximation of American option values", Journal of Finance 42
-(1987). Units, signs and broadcasting as in `options`; futures are the case q = r.
+(1987). Units, signs, shapes and broadcasting as in `options`; futures are the case q = r.
 """
 
 from typing import Any

@@ -2,11 +2,13 @@
 
 p = 1 - confidence; an exception is a day whose loss is above the VaR forecast for it. LR statistics are >= 0 and
 p-values within [0, 1]: a p-value under 0.05 is evidence against the VaR model. NaN is Rejected.
+Shapes: n days, counts of them, and P&L and VaR in the same unit.
 Sources: Kupiec, Techniques for verifying the accuracy of risk measurement models, 1995; Christoffersen,
 Evaluating interval forecasts, 1998; Basel Committee, Supervisory framework for backtesting, 1996.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -14,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stopline.model.errors import InsufficientData, Rejected
-from stopline.risk.returns import between, series
+from stopline.risk.returns import FloatArray, between, series
 
 BoolArray = npt.NDArray[np.bool_]
 _ADD_ON = (0.40, 0.50, 0.65, 0.75, 0.85)  # of 5, 6, 7, 8, 9 exceptions in 250 days at 99 %
@@ -43,6 +45,19 @@ def exceptions(pnl: npt.ArrayLike, var: npt.ArrayLike) -> BoolArray:
     array = series(pnl, what="P&L")
     forecast = series(np.broadcast_to(np.asarray(var, dtype=np.float64), array.shape), what="VaR")
     return np.asarray(-array > forecast, dtype=np.bool_)
+
+
+def rolling(pnl: npt.ArrayLike, forecast: Callable[[FloatArray], float], window: int) -> BoolArray:
+    """Return which days of P&L, shape (n,), lost more than the VaR forecast for them, shape (n - window,).
+
+    `forecast` takes the `window` P&L before a day, shape (window,), and returns their VaR, so no forecast knows its own
+    day. No day left: InsufficientData, and so is a window that the forecast has no answer for.
+    """
+    array = series(pnl, what="P&L")
+    if not 1 <= window < array.size:
+        raise InsufficientData(f"a backtest over a window of {window} needs more days than {array.size}")
+    var = [forecast(array[end - window : end]) for end in range(window, array.size)]
+    return exceptions(array[window:], var)
 
 
 def kupiec(count: int, n: int, confidence: float) -> LikelihoodRatio:

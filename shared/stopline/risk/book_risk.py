@@ -2,20 +2,24 @@
 
 Shapes: m legs on u spots, s sessions of moves. Money is the account's, P&L positive when money is made, VaR and ES
 positive losses. Legs that cannot be priced, and legs whose symbol has no history, are left out by name.
+NaN is a price that is UNKNOWN. Sources: those of `var`, `contributions` and `factors`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from stopline.model.errors import InsufficientData
 from stopline.risk.contributions import es_contributions, factor_model
-from stopline.risk.factors import Moves, at_todays_volatility
+from stopline.risk.correlation import covariance
+from stopline.risk.factors import Moves, at_todays_volatility, over
 from stopline.risk.returns import FloatArray
 from stopline.risk.revaluation import Legs, ScenarioPnl, scenario_pnl
-from stopline.risk.var import TailRisk, cornish_fisher, historical, normal
+from stopline.risk.var import TailRisk, cornish_fisher, historical, need_tail, normal, simulated_moves
 
-A_DAY = 1.0 / 365.0  # years that pass in a scenario of one session
+A_DAY = 1.0 / 365.0  # years that pass in a scenario for each of its sessions
+SEED = 20_240_805  # of simulated moves: the same book and history give the same figure
 LOWEST = -0.99  # of a volatility's move: none is left at -1
 
 
@@ -84,14 +88,23 @@ def moved(
 
 
 def tail(
-    book: Book, moves: Moves, volatility: str | None, confidence: float, index: str | None, age_days: float
+    book: Book,
+    moves: Moves,
+    volatility: str | None,
+    confidence: float,
+    index: str | None,
+    age_days: float,
+    horizon: int = 1,
+    paths: int = 0,
 ) -> Tail:
-    """Return VaR and ES of the book over one session, by full revaluation of its legs under joint moves.
+    """Return VaR and ES of the book over `horizon` sessions, by full revaluation of its legs under joint moves.
 
     `filtered`: the moves at today's volatility; `historical`: as they were; `normal` and `cornish-fisher`: of the
-    historical P&L. A day passes in every scenario, so a leg that expires today does so in each.
+    historical P&L; with `paths` also `monte-carlo`: so many normal moves of the covariance of the moves, without drift.
+    Longer horizons take the compounded moves of overlapping sessions; n / horizon independent ones must fill the tail. A
+    day passes for each session in every scenario, so a leg that expires today does so in each.
     """
-    plain = _pnl(book, moves, moves.returns, volatility)
+    plain = _pnl(book, moves, lambda: over(moves.returns, horizon), volatility, horizon)
     figures: list[TailRisk | Unknown] = []
     legs: tuple[tuple[str, float], ...] = ()
 
@@ -99,31 +112,38 @@ def tail(
         if isinstance(pnl, Unknown):
             figures.append(Unknown(method, pnl.why))
             return False
+        independent = len(pnl.total) / (1 if method == "monte-carlo" else horizon)
         try:
+            if independent < len(pnl.total):  # overlapping windows repeat each other
+                need_tail(independent, confidence)
             found = _METHODS[method](pnl.total, confidence)
         except InsufficientData as problem:
             figures.append(Unknown(method, str(problem)))
             return False
-        figures.append(replace(found.without(pnl.excluded), method=method, age_days=age_days))
+        found = replace(found, method=method, horizon=horizon, n_effective=independent, age_days=age_days)
+        figures.append(found.without(pnl.excluded))
         return True
 
-    try:
-        scaled = _pnl(book, moves, at_todays_volatility(moves.returns), volatility)
-    except InsufficientData as problem:
-        scaled = Unknown("filtered", str(problem))
-    for method, pnl in (
-        ("filtered", scaled),
-        ("historical", plain),
-        ("normal", plain),
-        ("cornish-fisher", plain),
-    ):
+    def simulated() -> FloatArray:
+        table = covariance(moves.returns)
+        found = simulated_moves(np.zeros(len(table)), table, seed=SEED, horizon=horizon, paths=paths)
+        return np.maximum(found, -1.0)
+
+    scaled = _pnl(
+        book, moves, lambda: over(at_todays_volatility(moves.returns), horizon), volatility, horizon
+    )
+    asked = [("filtered", scaled), ("historical", plain), ("normal", plain), ("cornish-fisher", plain)]
+    if paths:
+        asked.append(("monte-carlo", _pnl(book, moves, simulated, volatility, horizon)))
+    for method, pnl in asked:
         if add(method, pnl) and not legs and isinstance(pnl, ScenarioPnl):
             parts = es_contributions(pnl.by_leg, confidence=confidence).component
             legs = tuple(zip(pnl.names, parts.tolist(), strict=True))
     if isinstance(plain, Unknown):
         return Tail(tuple(figures), legs, Unknown("factor model", plain.why), ())
-    worst = tuple(np.argsort(plain.total)[:3].tolist())
-    return Tail(tuple(figures), legs, _decomposition(plain.total, moves, index, volatility), worst)
+    a_day = plain if horizon == 1 else _pnl(book, moves, lambda: moves.returns, volatility, 1)
+    worst = () if isinstance(a_day, Unknown) else tuple(np.argsort(a_day.total)[:3].tolist())
+    return Tail(tuple(figures), legs, _decomposition(plain.total, moves, index, volatility, horizon), worst)
 
 
 _METHODS = {
@@ -131,28 +151,32 @@ _METHODS = {
     "historical": historical,
     "normal": normal,
     "cornish-fisher": cornish_fisher,
+    "monte-carlo": historical,
 }
 
 
-def _pnl(book: Book, moves: Moves, returns: FloatArray, volatility: str | None) -> ScenarioPnl | Unknown:
-    if not len(returns):
+def _pnl(
+    book: Book, moves: Moves, scenarios: Callable[[], FloatArray], volatility: str | None, horizon: int
+) -> ScenarioPnl | Unknown:
+    if not len(moves.returns):
         return Unknown("", "there is no session with a move of every symbol")
-    known, spots, volatilities = moved(book, moves, returns, volatility)
     try:
-        return scenario_pnl(known.legs, spots, volatilities, A_DAY)
+        known, spots, volatilities = moved(book, moves, scenarios(), volatility)
+        return scenario_pnl(known.legs, spots, volatilities, horizon * A_DAY)
     except InsufficientData as problem:
         return Unknown("", str(problem))
 
 
 def _decomposition(
-    pnl: FloatArray, moves: Moves, index: str | None, volatility: str | None
+    pnl: FloatArray, moves: Moves, index: str | None, volatility: str | None, horizon: int
 ) -> Share | Unknown:
     """Split the variance of the P&L among the index, the volatility index and the rest."""
     names = tuple(name for name in (index, volatility) if name is not None and name in moves.symbols)
     if not names:
         return Unknown("factor model", "there is no history of an index or a volatility index")
     try:
-        model = factor_model(pnl, np.column_stack([moves.column(name) for name in names]))
+        factors = np.column_stack([moves.column(name) for name in names])
+        model = factor_model(pnl, over(factors, horizon))
     except InsufficientData as problem:
         return Unknown("factor model", str(problem))
     return Share(names, model.beta, model.factor_share, model.residual_share)

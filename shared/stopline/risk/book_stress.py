@@ -1,6 +1,8 @@
 """Stress of one book: the grid, named moves, days of the past, and what happens if everything moves together.
 
 Pure numbers as in `book_risk`. Scenarios move every spot of the book alike, by its beta where an index is known.
+Shapes, money, and NaN for what is UNKNOWN as there, spot moves relative (0.01 is +1 %). Source: Basel Committee,
+Principles for sound stress testing practices and supervision, 2009, for what a set of scenarios should hold.
 """
 
 from collections.abc import Mapping, Sequence

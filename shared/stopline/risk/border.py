@@ -1,4 +1,7 @@
-"""The border between the two number worlds: Decimal for money, float64 for risk."""
+"""The border between the two number worlds: Decimal for money, float64 for risk.
+
+Source: the shortest decimal text that reads back as the same float.
+"""
 
 import math
 from decimal import Decimal

@@ -1,4 +1,8 @@
-"""How much underlyings move, and how much together, out of their daily returns."""
+"""How much underlyings move, and how much together, out of their daily returns.
+
+Per day, or a year where it says so; what the returns do not say is left out, never NaN. Sources: those of `correlation`
+and `factors`.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

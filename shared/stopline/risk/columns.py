@@ -1,7 +1,8 @@
 """Open positions of many accounts as columns, marked in one pass.
 
-Shapes: n positions, m accounts. Money is in each instrument's currency; quantities are signed. NaN is the
+Shapes: n positions, m accounts. Money is in each instrument's currency; quantities are signed units. NaN is the
 mark of a symbol without a price, and everything that hangs on it is NaN: never zero.
+Source: marking to market, quantity x multiplier x price; an inverse contract is worth -multiplier / price.
 """
 
 from collections.abc import Mapping, Sequence

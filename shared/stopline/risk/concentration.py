@@ -1,4 +1,7 @@
-"""Exposure, concentration, turnover and holding periods of a book. Money is signed: positive is long."""
+"""Exposure, concentration, turnover and holding periods of a book. Money is signed: positive is long.
+
+Shape (n,): a value a position or trade, money or parts of equity; NaN is Rejected. Sources: by function.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

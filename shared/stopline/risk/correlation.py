@@ -2,6 +2,7 @@
 
 Returns have the shape (n, k): a row per period, a column per asset, all on the same dates. Covariances have n - 1
 and are per period. NaN and returns below -100 % are Rejected; a flat column has no correlation: InsufficientData.
+Sources: by function; Pearson, Regression and heredity, 1895.
 """
 
 import math

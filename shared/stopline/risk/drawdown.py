@@ -1,6 +1,6 @@
 """Drawdown: how far wealth lies below its highest level so far, for how long, and when it came back.
 
-Sign: positive, a part of the peak, within [0, 1]. Returns compound, and the starting wealth counts as a peak.
+Sign: positive, a part of the peak, within [0, 1]; shape (n,). Returns compound, and the starting wealth counts as a peak.
 NaN and returns below -100 % are Rejected. Source: Magdon-Ismail, Atiya: Maximum drawdown (2004).
 """
 

@@ -3,6 +3,7 @@
 Shapes: n trades, l legs (each trade's legs stand together, at least one), s symbols. Prices are in price units, times
 in seconds since 1970. NaN is a price that is unknown; a bound that is not set is an infinity. A comparison in
 float64 decides nothing: it names candidates, a little too many rather than one too few, to be looked at exactly.
+Source: none; they are comparisons.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,8 @@
 """Daily returns of many symbols on the sessions of one calendar, and the joint moves that are complete among them.
 
-Shapes: n sessions, k symbols. Returns are simple, close to close, NaN where one of two consecutive closes is missing: a
-gap is never bridged, because a return over two days is not one of a day.
+Shapes: n sessions, k symbols. Returns are simple, close to close, relative (0.01 is 1 %) per session, NaN where one of
+two consecutive closes is missing: a gap is never bridged, because a return over two days is not one of a day.
+Source: Hull, "Options, Futures, and Other Derivatives", on historical simulation; and by function.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -145,6 +146,20 @@ def joint_covariance(factors: Factors, window: int) -> Covariance | None:
     if len(moves.returns) < 2:
         return None
     return Covariance(moves.symbols, covariance(moves.returns), window, len(moves.returns), moves.dropped)
+
+
+def over(returns: FloatArray, horizon: int) -> FloatArray:
+    """Return the joint moves over every `horizon` consecutive rows, compounded, shape (m - horizon + 1, k), relative.
+
+    (1 + r1) (1 + r2) ... - 1 of returns, shape (m, k), without NaN. Windows overlap: m / horizon of them are independent.
+    Fewer rows than the horizon: InsufficientData.
+    """
+    if horizon == 1:
+        return returns
+    if len(returns) < horizon:
+        raise InsufficientData(f"moves over {horizon} sessions need as many, and there were {len(returns)}")
+    windows = np.lib.stride_tricks.sliding_window_view(1.0 + returns, horizon, axis=0)
+    return np.asarray(np.multiply.reduce(windows, axis=-1) - 1.0, dtype=np.float64)
 
 
 def at_todays_volatility(returns: FloatArray, decay: float = DECAY) -> FloatArray:

@@ -14,6 +14,7 @@ their Taylor series about h. The guess is the Bachelier volatility of the price 
 move, inside a bracket that closes with every round.
 
 Status instead of a guess: a value is NaN exactly where its status is not OK.
+Units, shapes and NaN as in `options`. Source: Jäckel, "Let's Be Rational", 2015; the code and the guesses are our own.
 """
 
 from collections.abc import Callable

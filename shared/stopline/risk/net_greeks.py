@@ -6,6 +6,7 @@ spot or a volatility, everything that hangs on it is NaN, and so is every sum th
 
 Options are European (Black-Scholes-Merton) but where exercise may be early and may pay: these by `american` (Ju and
 Zhong).
+Source: Hull, "Options, Futures, and Other Derivatives", chapter 19; money units as brokers show them.
 """
 
 from collections.abc import Callable, Sequence

@@ -3,6 +3,7 @@
 Returns are simple (0.01 is 1 %), shape (n,), one per period; `periods` is how many periods a year has (252 days).
 `risk_free` and `target` are per period. NaN and returns below -100 % are Rejected. A ratio whose denominator
 is nothing raises InsufficientData: never 0, never infinity. The standard deviation has n - 1, means are arithmetic.
+Sources: by function; where none is named Bacon, Practical portfolio performance measurement and attribution, 2008.
 """
 
 import math

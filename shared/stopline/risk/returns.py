@@ -2,6 +2,7 @@
 
 Every function of `risk` that takes a series takes it through `series` or `matrix`: NaN and infinities are
 errors, never skipped, because a skipped day shifts every later one.
+Shape (n,), or (n, k) of k assets; parts of 1 (0.01 is 1 %) per period. Source: Tsay, Analysis of financial time series, 1.1.
 """
 
 import math

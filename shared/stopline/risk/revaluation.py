@@ -2,6 +2,7 @@
 
 Shapes: m legs on u underlyings, s scenarios. Moves are relative: 0.01 is +1 % of the spot, or of the implied
 volatility (20 % becomes 20.2 %). P&L is in money, positive when money is made.
+NaN is a price that is UNKNOWN. Source: Jorion, Value at risk, on full valuation.
 """
 
 from collections.abc import Callable, Sequence

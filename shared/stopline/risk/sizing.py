@@ -4,6 +4,7 @@ Money and fractions are Decimal: a size is a quantity of an order, and is rounde
 fraction of 0.01 is 1 % of equity. What cannot be sized is 0 with a reason, never a guess.
 Sources: Kelly, A new interpretation of information rate (1956); Thorp, The Kelly criterion (2006); fixed fractional:
 Vince, The mathematics of money management (1992).
+Decimals are finite: NaN is refused where messages are read, and nothing here is None.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,8 @@
 """Stress: what today's legs make or lose if the market moves by so much.
 
 Pure functions on `revaluation.Legs`. Moves are relative (-0.05 is -5 %), P&L is money, positive when money is
-made. Legs that cannot be priced are left out and named. u underlyings, m legs.
+made. Legs that cannot be priced are left out and named. Shapes: u underlyings, m legs.
+NaN: as in `revaluation`. Source: Basel Committee, Principles for sound stress testing practices and supervision, 2009.
 """
 
 from collections.abc import Sequence

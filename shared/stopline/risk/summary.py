@@ -1,6 +1,7 @@
 """The common measures of one series, or of many, in one pass over the returns.
 
 The numbers are those of `performance`, `drawdown` and `var`; what they have no answer for is None, with the reason.
+Parts of 1 (0.01 is 1 %), a year where `performance` says so; shape (n,), or (n, k) of k series. Sources: theirs.
 """
 
 import math

@@ -3,6 +3,8 @@
 All take P&L of TODAY's positions (money, or parts of equity), positive when money is made: increments, never
 cumulative P&L, and options re-priced (`revaluation`), never proxied by the returns of their premiums.
 VaR and ES are losses: positive when money is lost, negative where even the tail makes money. NaN is Rejected.
+Shape (n,): P&L of a period each, oldest first.
+Sources: by function; Jorion, Value at risk; McNeil, Frey, Embrechts, Quantitative risk management.
 """
 
 import math

@@ -1,6 +1,7 @@
 """Volatility: EWMA forecasts, Parkinson from highs and lows, and the true range. Close-to-close is in `performance`.
 
 Volatility is a part of 1 a year (0.2 is 20 %), ranges are in price units. NaN and prices <= 0 are Rejected.
+Shape (n,): a period each, oldest first. Sources: by function.
 """
 
 from itertools import accumulate

@@ -1,6 +1,8 @@
 """stopline metrics and stopline var: what they read, what they answer, what they say about a bad file."""
 
+import itertools
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -166,3 +168,67 @@ def test_json_may_be_asked_for_where_there_is_nothing_else(command: str) -> None
     plain, asked = (runner.invoke(main, [command, "-", *more], input=given) for more in ([], ["--json"]))
     assert (plain.exit_code, asked.exit_code) == (0, 0)
     assert json.loads(plain.stdout) == json.loads(asked.stdout)
+
+
+def test_bars_tell_the_range_as_well(tmp_path: Path) -> None:
+    """R2.7: Parkinson's volatility and a true ATR, written again; the gap to the last close counts."""
+    bars = [(100 + n % 7 + 2, 100 + n % 7 - 1.5, 100 + n % 7) for n in range(30)]
+    text = "\n".join(
+        ["date,high,low,close", *(f"2026-01-{n},{h},{low},{c}" for n, (h, low, c) in enumerate(bars))]
+    )
+    found = answer(run(["metrics", "--bars", "--periods", "250"], text, tmp_path))
+    squares = [math.log(h / low) ** 2 for h, low, _ in bars]
+    parkinson = math.sqrt(sum(squares) / 30 / (4 * math.log(2)) * 250)
+    ranges = [bars[0][0] - bars[0][1]]
+    for (_, _, last), (high, low, _) in itertools.pairwise(bars):
+        ranges.append(max(high - low, abs(high - last), abs(low - last)))
+    atr = sum(ranges[:14]) / 14
+    for one in ranges[14:]:
+        atr = (atr * 13 + one) / 14
+    closes = [bar[2] for bar in bars]
+    returns = [b / a - 1 for a, b in itertools.pairwise(closes)]
+    measures = found["measures"]
+    assert (found["n"], found["column"]) == (29, "close")
+    assert measures["parkinson_volatility"] == pytest.approx(parkinson)
+    assert measures["average_true_range"] == pytest.approx(atr)
+    assert measures["volatility"] == pytest.approx(performance.volatility(returns, 250))
+    few = answer(run(["metrics", "--bars"], "\n".join(text.splitlines()[:9]), tmp_path))
+    assert few["measures"]["average_true_range"] is None
+    assert "14" in few["unknown"]["average_true_range"]
+    bad = run(["metrics", "--bars", "--column", "close"], text, tmp_path)
+    assert (bad.exit_code, bad.stderr.count("\n")) == (2, 1)
+
+
+def test_a_backtest_counts_the_days_beyond_their_forecast(tmp_path: Path) -> None:
+    """R2.7: each day against the 60 before it, counted again; Kupiec's statistic by its formula."""
+    pnl = [math.sin(n * n) * (3 if 150 < n < 170 else 1) for n in range(260)]
+    found = answer(
+        run(
+            ["var", "--backtest", "60", "--confidence", "0.95", "--method", "historical"],
+            lines(pnl, "pnl"),
+            tmp_path,
+        )
+    )
+    hits = [-pnl[day] > -sorted(pnl[day - 60 : day])[2] for day in range(60, 260)]
+    [one] = found["backtests"]
+    count = sum(hits)
+    assert (one["days"], one["exceptions"], one["expected"]) == (200, count, 10)
+    rate = count / 200
+    ratio = -2 * ((200 - count) * math.log(0.95 / (1 - rate)) + count * math.log(0.05 / rate))
+    assert one["kupiec"]["statistic"] == pytest.approx(ratio)
+    both = one["kupiec"]["statistic"] + one["independence"]["statistic"]
+    assert one["conditional_coverage"]["statistic"] == pytest.approx(both)
+    below = sum(math.comb(200, n) * 0.05**n * 0.95 ** (200 - n) for n in range(count + 1))
+    assert one["basel_zone"] == ("green" if below < 0.95 else "yellow" if below < 0.9999 else "red")
+
+
+@pytest.mark.parametrize("args", [["--backtest", "0"], ["--backtest", "20", "--horizon", "2"]])
+def test_a_backtest_that_cannot_be_is_bad_input(args: list[str], tmp_path: Path) -> None:
+    done = run(["var", *args], lines(RETURNS), tmp_path)
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
+
+
+def test_a_backtest_without_days_is_unknown_with_the_reason(tmp_path: Path) -> None:
+    found = answer(run(["var", "--backtest", "500", "--method", "normal"], lines(RETURNS), tmp_path))
+    assert {one["exceptions"] for one in found["backtests"]} == {None}
+    assert "needs more days than 120" in found["backtests"][0]["unknown"]

@@ -128,9 +128,9 @@ def book(spx: float, spy: float, volatility: float, years: float) -> float:
     return 300 * (put(spx, 5900, years, volatility) - put(spx, 6000, years, volatility)) + 50 * spy
 
 
-def pnl_of(spx: float, spy: float, vix: float) -> float:
-    """What today's book makes under one day's joint moves, a day later: written again."""
-    after = book(6050 * (1 + spx), 605 * (1 + spy), 0.2 * (1 + vix), YEARS - 1 / 365)
+def pnl_of(spx: float, spy: float, vix: float, days: int = 1) -> float:
+    """What today's book makes under joint moves, so many days later: written again."""
+    after = book(6050 * (1 + spx), 605 * (1 + spy), 0.2 * (1 + vix), YEARS - days / 365)
     return after - book(6050, 605, 0.2, YEARS)
 
 
@@ -178,6 +178,42 @@ def test_the_filtered_figure_plays_past_days_at_todays_volatility() -> None:
     assert found["n"] == DAYS - 20
     assert float(found["var"]) == pytest.approx(-pnl[4], rel=1e-3)
     assert float(found["es"]) == pytest.approx(-sum(pnl[:5]) / 5, rel=1e-3)
+
+
+def test_a_longer_horizon_takes_the_compounded_moves_of_overlapping_sessions() -> None:
+    """R2.7: any horizon: 3 sessions, by a second reckoning; 120 sessions are 40 independent ones."""
+    closes = history()
+    desk = desk_with(closes, horizon=3, paths=2000)
+    prices(desk, OPEN, **noon_prices())
+    sweep(desk, OPEN)
+    shown = measured(desk)
+    ends = [closes[symbol] for symbol in ("SPXW", "SPY", "VIX")]
+    pnl = sorted(pnl_of(*(c[n + 3] / c[n] - 1 for c in ends), days=3) for n in range(DAYS - 2))
+    historical = figure(shown, "historical")
+    assert (historical["n"], historical["n_effective"], historical["horizon_sessions"]) == (118, 118 / 3, 3)
+    assert float(historical["var"]) == pytest.approx(-pnl[5], rel=1e-4)  # the sixth of 118 at 95 %
+    es = -(sum(pnl[:5]) + 0.9 * pnl[5]) / 5.9
+    assert float(historical["es"]) == pytest.approx(es, rel=1e-4)
+    legs = {name: float(part) for name, part in shown["tail"]["legs"].items()}
+    assert sum(legs.values()) == pytest.approx(float(figure(shown, "filtered")["es"]), abs=0.05)
+
+    moves = np.array([returns(closes)[symbol] for symbol in ("SPXW", "SPY", "VIX")])
+    draws = np.random.default_rng(99).multivariate_normal(np.zeros(3), 3 * np.cov(moves), 4000)
+    drawn = sorted(pnl_of(*map(float, row), days=3) for row in draws)
+    simulated = figure(shown, "monte-carlo")
+    assert simulated["n"] == 2000
+    assert float(simulated["var"]) == pytest.approx(
+        -drawn[199], rel=0.08
+    )  # other draws, the same distribution
+
+
+def test_a_horizon_that_leaves_too_few_independent_sessions_is_unknown() -> None:
+    desk = desk_with(history(), horizon=10)  # 12 independent ones, and 95 % needs 20
+    prices(desk, OPEN, **noon_prices())
+    sweep(desk, OPEN)
+    found = figure(measured(desk), "historical")
+    assert found["var"] is None
+    assert "20 independent" in found["unknown"]
 
 
 def test_the_grid_and_the_scenarios_are_the_books_value_there() -> None:

@@ -67,6 +67,29 @@ def test_the_report_holds_every_part(desk: Embedded) -> None:
     assert sum(parts) == pytest.approx(Decimal(es), abs=Decimal("0.05"))
 
 
+def test_exposure_and_concentration_add_up_by_every_cut(desk: Embedded) -> None:
+    """R2.7, R2.13: gross, net, long and short by underlying, currency and strategy; concentration at the worst payoff."""
+    found = report(desk)
+    cuts, values = found["exposure"], [Decimal(one["value"]) for one in found["positions"]]
+    assert Decimal(cuts["account"]["gross"]) == pytest.approx(sum(map(abs, values)), abs=Decimal("0.02"))
+    assert Decimal(cuts["account"]["net"]) == pytest.approx(sum(values), abs=Decimal("0.02"))
+    for kind in ("underlyings", "currencies", "strategies"):
+        for part in ("gross", "net", "long", "short"):
+            whole = sum(Decimal(one[part]) for one in cuts[kind].values())
+            assert whole == pytest.approx(Decimal(cuts["account"][part]), abs=Decimal("0.05"))
+    assert set(cuts["underlyings"]) == {"SPXW", "SPY"}
+    assert set(cuts["strategies"]) == {"credit", "default"}
+    sizes = {name: float(text) for name, text in cuts["worst_payoff"].items()}
+    shares = [size / sum(sizes.values()) for size in sizes.values()]
+    known = cuts["concentration"]
+    assert known["herfindahl"] == pytest.approx(sum(share**2 for share in shares), abs=1e-6)
+    assert (known["top"], known["top_share"]) == (
+        max(sizes, key=sizes.__getitem__),
+        pytest.approx(max(shares), abs=1e-6),
+    )
+    assert "Concentration at the worst payoff" in report_page(found)
+
+
 def test_without_a_history_the_report_says_so_and_shows_what_is_remembered(
     desk: Embedded, tmp_path: Path
 ) -> None:

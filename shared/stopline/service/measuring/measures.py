@@ -75,7 +75,16 @@ def measure(
     found: Tail | Unknown = Unknown("", NO_HISTORY)
     if moves is not None and book.legs.names:
         age = (account.sessions.session_of(now) - moves.sessions[-1]).days if moves.sessions else 0
-        found = tail(book, moves, volatility, float(asked.confidence), asked.index, float(max(age, 0)))
+        found = tail(
+            book,
+            moves,
+            volatility,
+            float(asked.confidence),
+            asked.index,
+            float(max(age, 0)),
+            asked.horizon,
+            asked.paths,
+        )
     elif not book.legs.names:
         found = Unknown("", "there are no open positions")
     table = spot_grid(book, each.betas) if book.legs.names else None

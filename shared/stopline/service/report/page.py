@@ -20,7 +20,8 @@ main{max-width:1040px;margin:0 auto;padding:16px}h1{font-size:22px;margin:0}h2{f
 p{margin:4px 0}.soft{color:var(--soft)}.scroll{overflow-x:auto}
 table{border-collapse:collapse;width:100%;font-size:14px}th,td{padding:5px 10px 5px 0;text-align:left;
 border-bottom:1px solid var(--line);vertical-align:top;white-space:nowrap}th{color:var(--soft);font-weight:500}
-td.wide{white-space:normal;overflow-wrap:anywhere}td.wide:last-child{min-width:16em}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
+td.wide{white-space:normal;overflow-wrap:anywhere;min-width:11em}td.wide:last-child{min-width:16em}
+td svg{margin-top:5px}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
 .cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:8px;margin-top:14px}
 .card{background:var(--fill);border:1px solid var(--line);border-radius:8px;padding:10px 12px}
 .card b{display:block;overflow-wrap:anywhere;font-size:18px;font-variant-numeric:tabular-nums}
@@ -43,7 +44,8 @@ figure{margin:0}figcaption b{color:var(--ink);font-weight:500}
 .cards-if-narrow td.n{white-space:nowrap}.cards-if-narrow td:empty{display:none}
 .cards-if-narrow td:first-child{grid-column:1/-1;font-weight:500;text-align:left}
 .cards-if-narrow td.wide:not(:first-child){grid-column:1/-1;min-width:0}
-.cards-if-narrow td[data-head]::before{content:attr(data-head);color:var(--soft);white-space:normal;text-align:left}
+.cards-if-narrow td[data-head]::before{content:attr(data-head);color:var(--soft);white-space:normal;text-align:left;
+overflow-wrap:normal;flex:none;max-width:50%}
 .grid th,.grid td{font-size:13px}}
 """
 
@@ -58,6 +60,7 @@ def report_page(report: Mapping[str, Any]) -> str:
         _section("Limits", _limits(report["limits"])),
         _section("Positions", _positions(report["positions"], report["currency"])),
         _section("Strategies", _strategies(report["strategies"])),
+        _section("Exposure", _exposure(report["exposure"])),
         _section("Greeks", _greeks(report["greeks"])),
     ]
     if measures is None:
@@ -112,7 +115,7 @@ def _cards(report: Mapping[str, Any]) -> str:
         ("Long / short", f"{money(portfolio['long_value'])} / {money(portfolio['short_value'])}"),
         ("Exposure", money(portfolio["gross_exposure"])),
         (
-            f"VaR {figure['confidence']:.0%}, 1 session" if figure else "VaR",
+            _var_title(figure) if figure else "VaR",
             money(figure["var"] if figure else None),
         ),
         ("Worst near stress", signed((near.get("near") or {}).get("pnl"))),
@@ -123,6 +126,11 @@ def _cards(report: Mapping[str, Any]) -> str:
         + "".join(f'<div class="card"><span>{title}</span><b>{value}</b></div>' for title, value in cards)
         + "</div>"
     )
+
+
+def _var_title(figure: Mapping[str, Any]) -> str:
+    sessions = figure["horizon_sessions"]
+    return f"VaR {100 * figure['confidence']:.4g}%, {sessions} session{'' if sessions == 1 else 's'}"
 
 
 def _figures(measures: Mapping[str, Any] | None) -> list[dict[str, Any]]:
@@ -206,6 +214,33 @@ def _strategies(items: Mapping[str, Mapping[str, Any]]) -> str:
     return table(
         ("Strategy", ">Positions", ">Value", ">Unrealised", ">Delta", ">Theta a day", ">Vega 1 %"), rows
     )
+
+
+def _exposure(found: Mapping[str, Any]) -> str:
+    if not found["underlyings"]:
+        return '<p class="soft">No open positions with a price.</p>'
+    groups = [("account", found["account"])]
+    for kind in ("underlyings", "currencies", "strategies"):
+        if kind == "underlyings" or len(found[kind]) > 1:
+            groups += found[kind].items()
+    rows = [
+        (escape(name), *(money(one[part]) for part in ("gross", "net", "long", "short")), _worst(found, name))
+        for name, one in groups
+    ]
+    heads = ("Of", ">Gross value", ">Net", ">Long", ">Short", ">At the worst payoff")
+    known = found["concentration"]
+    note = (
+        f"Concentration at the worst payoff: {escape(known['top'])} is {known['top_share']:.0%}; Herfindahl's index "
+        f"{known['herfindahl']:.2f}, as of {known['as_many_equal']:g} equal underlyings."
+        if known
+        else f"Concentration: {UNKNOWN}."
+    )
+    left_out = f" Without {escape(', '.join(found['without']))}." if found["without"] else ""
+    return table(heads, rows) + f'<p class="soft">{note}{left_out}</p>'
+
+
+def _worst(found: Mapping[str, Any], name: str) -> str:
+    return money(found["worst_payoff"][name]) if name in found["worst_payoff"] else ""
 
 
 def _greeks(greeks: Mapping[str, Any] | None) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from stopline.rules.limits.exposure import position_name
 from stopline.service.report.parts import UNKNOWN, bars, heat, money, signed, table
 
 
@@ -35,10 +36,16 @@ def tail(measures: Mapping[str, Any]) -> str:
         if window["volatility_moves"]
         else "Volatilities stay: their index has no history."
     )
-    legs = sorted(((name, float(part)) for name, part in tail["legs"].items()), key=lambda one: -abs(one[1]))
+    parts = ((named(key), float(part)) for key, part in tail["legs"].items())
+    legs = sorted(parts, key=lambda one: -abs(one[1]))
     chart = bars("Parts of the expected shortfall, by position", legs[:10])
     heads = ("Method", ">VaR", ">ES", ">Sessions", ">Age, days", "?Left out")
     return table(heads, rows) + f'<p class="soft">{notes}</p>' + chart
+
+
+def named(key: str) -> str:
+    """Return a position's key as people read it: the symbol, and the strategy where it is not the default one."""
+    return position_name(key) if key else ""
 
 
 def grid(found: Mapping[str, Any] | None) -> str:
@@ -68,7 +75,7 @@ def scenarios(items: Sequence[Mapping[str, Any]]) -> str:
         (
             escape(one["name"]),
             signed(one["pnl"]),
-            escape(one.get("worst_position") or ""),
+            escape(named(one.get("worst_position") or "")),
             money(one.get("margin_after")),
             money(one["equity_after"]) if "equity_after" in one else "",
             _broken(one["breaches"]) if "breaches" in one else "",
