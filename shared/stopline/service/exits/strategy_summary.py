@@ -1,10 +1,11 @@
 """What a strategy made and where its exits stand: out of the book, the last evaluation and the trading state."""
 
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from stopline.ledger.book import Book
-from stopline.ledger.trade import Status
 from stopline.model.account import Account
 from stopline.model.control import Standing, TradingState
 from stopline.model.decimals import EXACT, ZERO, decimal_text
@@ -13,24 +14,35 @@ from stopline.model.times import utc_text
 from stopline.rules.exits.subject import made_of
 from stopline.service.accounts.levels import shown_trades
 from stopline.service.evaluation.risk_state import RiskState
+from stopline.service.exits.trade_log import joined, outcomes
 
 
 def strategy_summary(
-    account: Account, strategy: str, book: Book, risk: RiskState | None, standing: Standing
+    account: Account,
+    strategy: str,
+    book: Book,
+    risk: RiskState | None,
+    standing: Standing,
+    logged: Sequence[Mapping[str, Any]] | None = None,
+    since: datetime | None = None,
 ) -> dict[str, Any]:
     """Return a strategy of an account as plain data: decimal text, None where UNKNOWN, times in UTC (R4.6).
 
     Money is in the account's currency and since the strategy's first fill: `realised` is net of fees and with income;
     it and what hangs on it are None where the strategy trades in another currency. `mtm`, `peak` and `trailing_stop`
-    are those of its exits, which may count from the session's start. `trades`: open, and closed within a day.
+    are those of its exits, which may count from the session's start. `trades`: open, and closed since `since` (None: ever),
+    as `logged`, the closed ones out of the history, and the book know them. Without `logged` those that the book still
+    keeps, which are of the last day: `complete` is false then.
     """
     shown = risk.shown if risk else {}
     exits = (shown.get("exits") or {}).get("strategies", {}).get(strategy)
-    trades = [
+    kept = [
         trade
         for trade in shown_trades(book, shown, risk.trades if risk else {}, risk.as_of if risk else None)
         if trade["strategy"] == strategy
     ]
+    trades = joined(kept, logged or (), since)
+    came_out = outcomes(trades, account.currency)
     realised, unrealised = _realised(account, strategy, book), _unrealised(account, strategy, book, risk)
     total = None if realised is None or unrealised is None else EXACT.add(realised, unrealised)
     is_stopped = exits is not None and not exits["active"]
@@ -53,8 +65,14 @@ def strategy_summary(
         "trailing_stop": exits["stop"] if exits else None,
         "stop_rule": exits["stop_rule"] if exits else None,
         "stopped": exits["stopped"] if exits else None,
-        "open_trades": sum(t.strategy == strategy and t.status is Status.OPEN for t in book.trades()),
+        "since": utc_text(since) if since else None,
+        "complete": logged is not None,
+        "open_trades": len(trades) - came_out.closed,
         "total_trades": len(trades),
+        "closed_trades": came_out.closed,
+        "wins": came_out.wins,
+        "losses": came_out.losses,
+        **{name: _text(getattr(came_out, name)) for name in ("win_rate_pct", "net", "best", "worst")},
         "trades": trades,
     }
 
