@@ -3,7 +3,7 @@
 import copy
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
@@ -174,7 +174,9 @@ def run_replay(
             fills = FillFile(options.fills, reading, maps["fills"], first.account)
             opened.callback(fills.table.close)
         _check_maps(options.maps, [file.table for file in prices] + ([fills.table] if fills else []))
-        return engine.run(prices, fills)
+        result = engine.run(prices, fills)
+        _check_strategies(options.exits, engine.strategies())
+        return result
 
 
 def _accounts(options: Options) -> tuple[list[Account], Account | None]:
@@ -227,6 +229,16 @@ def _set_exit(facts: dict[str, Any], text: str) -> None:
         here[parent] = inner if isinstance(inner, dict) else {}
         here = here[parent]
     here[name] = {"true": True, "false": False}.get(value, value)
+
+
+def _check_strategies(texts: Sequence[str], known: Set[str]) -> None:
+    """Refuse an exit of a strategy that no fill is of: it would change nothing."""
+    for text in texts:
+        kind, _, rest = text.partition("=")[0].partition(".")
+        name = rest.partition(".")[0]
+        if kind == "strategies" and name not in known:
+            there = f"there are {', '.join(sorted(known))}" if known else "there are no fills"
+            raise Rejected("BAD_OPTION", f"--exit {text[:60]}: no fill is of strategy {name[:40]!r}; {there}")
 
 
 def _maps(texts: Sequence[str]) -> dict[str, dict[str, str]]:

@@ -79,6 +79,11 @@ class Replay:
             raise RuntimeError("nothing was replayed yet")
         return self._world
 
+    def strategies(self) -> set[str]:
+        """Return the strategies that fills were booked for."""
+        books = [self.world.app.books.read(name) for name in self._accounts]
+        return {strategy for book in books if book for strategy, _ in book.strategies}
+
     def run(self, prices: Sequence[PriceFile], fills: FillFile | None) -> ReplayResult:
         """Replay files to their end. Raises Rejected for a file that cannot be read, with its line."""
         first = last = None

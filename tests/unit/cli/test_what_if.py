@@ -170,6 +170,17 @@ def test_values_are_for_a_what_if(day: list[str]) -> None:
     assert "--vary needs --what-if" in result.output
 
 
+@pytest.mark.parametrize(
+    "more", [["--exit", "strategies.nosuch.max_loss=30"], ["--vary", "strategies.nosuch.max_loss=3,4"]]
+)
+def test_exits_of_a_strategy_that_no_fill_is_of_are_refused_by_name(day: list[str], more: list[str]) -> None:
+    """Issue 7.7: they would change nothing, and look as if nothing had to be changed."""
+    result = CliRunner().invoke(main, [*day, *more])
+    assert result.exit_code == 2
+    assert "no fill is of strategy 'nosuch'; there are default" in result.output
+    assert result.output.count("\n") == 1
+
+
 # --- stopline strategy ---
 
 
