@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from stopline.model.errors import InsufficientData
-from stopline.risk.contributions import es_contributions, factor_model
+from stopline.risk.contributions import es_contributions, factor_model, incremental
 from stopline.risk.correlation import covariance
 from stopline.risk.factors import Moves, at_todays_volatility, over
 from stopline.risk.returns import FloatArray
@@ -50,14 +50,29 @@ class Share:
     residual: float
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One underlying's part of the first figure that has an answer, in money; negative: it hedges. `component` parts of the
+    ES add up to it; `var` and `es` are incremental, what goes away when all on it is closed, and do not.
+    """
+
+    name: str
+    component: float
+    var: float
+    es: float
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Tail:
-    """VaR and ES by several methods, the most telling first; `legs` are the ES contributions of the first, by leg."""
+    """VaR and ES by several methods, the most telling first; `legs` are the ES contributions of the first, by leg, and
+    `parts` what each underlying adds to it.
+    """
 
     figures: tuple[TailRisk | Unknown, ...]
     legs: tuple[tuple[str, float], ...]
     decomposition: Share | Unknown
     worst: tuple[int, ...]  # rows of the moves with the lowest P&L, worst first
+    parts: tuple[Part, ...] = ()
 
     @property
     def best(self) -> TailRisk | None:
@@ -107,6 +122,7 @@ def tail(
     plain = _pnl(book, moves, lambda: over(moves.returns, horizon), volatility, horizon)
     figures: list[TailRisk | Unknown] = []
     legs: tuple[tuple[str, float], ...] = ()
+    groups: tuple[Part, ...] = ()
 
     def add(method: str, pnl: ScenarioPnl | Unknown) -> bool:
         if isinstance(pnl, Unknown):
@@ -139,11 +155,26 @@ def tail(
         if add(method, pnl) and not legs and isinstance(pnl, ScenarioPnl):
             parts = es_contributions(pnl.by_leg, confidence=confidence).component
             legs = tuple(zip(pnl.names, parts.tolist(), strict=True))
+            groups = _parts(book, pnl, confidence)
     if isinstance(plain, Unknown):
-        return Tail(tuple(figures), legs, Unknown("factor model", plain.why), ())
+        return Tail(tuple(figures), legs, Unknown("factor model", plain.why), (), groups)
     a_day = plain if horizon == 1 else _pnl(book, moves, lambda: moves.returns, volatility, 1)
     worst = () if isinstance(a_day, Unknown) else tuple(np.argsort(a_day.total)[:3].tolist())
-    return Tail(tuple(figures), legs, _decomposition(plain.total, moves, index, volatility, horizon), worst)
+    shares = _decomposition(plain.total, moves, index, volatility, horizon)
+    return Tail(tuple(figures), legs, shares, worst, groups)
+
+
+def _parts(book: Book, pnl: ScenarioPnl, confidence: float) -> tuple[Part, ...]:
+    """Return what each underlying adds to the VaR and ES of a P&L by leg."""
+    of = dict(zip(book.legs.names, book.groups, strict=True))
+    places: dict[str, int] = {}
+    rows = [places.setdefault(of[name], len(places)) for name in pnl.names]
+    table = np.zeros((len(pnl.total), len(places)))
+    for row, column in zip(rows, pnl.by_leg.T, strict=True):
+        table[:, row] += column
+    component = es_contributions(table, confidence=confidence).component.tolist()
+    var, es = (figures.tolist() for figures in incremental(table, confidence=confidence))
+    return tuple(Part(*part) for part in zip(places, component, var, es, strict=True))
 
 
 _METHODS = {

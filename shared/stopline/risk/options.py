@@ -251,7 +251,7 @@ class _Contracts:
         np.multiply(spread, volatility, out=spread)
         np.divide(spread, root, out=spread)
         np.multiply(spread, 0.5 / ROOT_TWO_PI, out=spread)
-        if np.max(inverse, initial=0.0) >= _NO_DEVIATION:
+        if not np.max(inverse, initial=0.0) < _NO_DEVIATION:  # one NaN must not hide the others
             flat = (inverse >= _NO_DEVIATION) & ~np.isnan(price)
             np.copyto(gamma, 0.0, where=flat)
             np.copyto(spread, 0.0, where=flat)

@@ -112,7 +112,8 @@ def days(names: Sequence[str], spot_moves: npt.ArrayLike, volatility_moves: npt.
 
 
 def to_levels(legs: Legs, name: str, levels: npt.ArrayLike, years: float = 0.0) -> Scenario:
-    """Return the scenario in which each underlying goes to a level, shape (u,); NaN: it stays where it is.
+    """Return the scenario in which each underlying goes to a level, shape (u,); NaN: it stays where it is, and so does
+    a spot of 0, from where no relative move leads anywhere.
 
     The gap to the prior close takes the prior closes; a pin takes the short strike of one underlying, NaN for the
     others, and the years to expiry.
@@ -120,7 +121,7 @@ def to_levels(legs: Legs, name: str, levels: npt.ArrayLike, years: float = 0.0) 
     target = np.asarray(levels, dtype=np.float64)
     if target.shape != (len(legs.spot),):
         raise Rejected("BAD_SHAPE", f"levels of {target.shape} for {len(legs.spot)} underlyings")
-    stays = np.isnan(target) | np.isnan(legs.spot)
+    stays = np.isnan(target) | ~(legs.spot > 0.0)
     moves = np.where(stays, 0.0, np.where(stays, 1.0, target) / np.where(stays, 1.0, legs.spot) - 1.0)
     return Scenario(name, moves.tolist(), 0.0, years)
 

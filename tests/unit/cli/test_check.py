@@ -69,6 +69,14 @@ def test_a_size_is_told_with_its_steps(world: Embedded, tmp_path: Path) -> None:
     assert "no edge" in none.stdout
 
 
+def test_what_reduces_needs_no_size_and_says_so(world: Embedded, tmp_path: Path) -> None:
+    """R3.1: 10 shares are held: their sale has no stop, and no risk to size by."""
+    sale = {"legs": [{**ORDER["legs"][0], "side": "SELL"}], "quantity": "1"}  # type: ignore[index,dict-item]
+    found = run(world, tmp_path, "size", {"order": sale})
+    assert found.exit_code == 1
+    assert found.stdout.splitlines()[1] == "it reduces what is held, and needs no size: up to 10 pass"
+
+
 @pytest.mark.parametrize("body", ["{", '{"legs": []}', '{"quantity": 5}'])
 def test_a_bad_file_is_one_line_and_exit_2(world: Embedded, tmp_path: Path, body: str) -> None:
     found = run(world, tmp_path, "check", body)

@@ -271,6 +271,13 @@ def test_nan_in_is_nan_out_in_that_contract_only(index: int) -> None:
         assert np.isnan(black_scholes_price(call, *terms)[1])
 
 
+def test_a_contract_that_is_not_known_does_not_spoil_one_at_its_strike_at_expiry() -> None:
+    beside = black_scholes(np.array([True, False]), 100.0, 100.0, np.array([0.0, np.nan]), 0.2)
+    alone = black_scholes(True, 100.0, 100.0, 0.0, 0.2)
+    assert every(beside)[:, 0].tolist() == every(alone).tolist()
+    assert (beside.gamma[0], beside.theta[0]) == (0.0, 0.0)
+
+
 @pytest.mark.parametrize("edge", [0.0, 0.2])
 def test_nan_wins_over_the_edges(edge: float) -> None:
     for greeks in (

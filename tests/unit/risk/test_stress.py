@@ -183,6 +183,12 @@ def test_gap_to_prior_close_and_pin_at_the_short_strike() -> None:
     assert pnl == pytest.approx(expected, abs=1e-6)
 
 
+def test_a_spot_of_nothing_has_no_relative_move_to_a_level() -> None:
+    """R2.9: one bad price must not end the whole sweep."""
+    gap = to_levels(replace(legs(), spot=np.array([0.0, 525.0])), "gap to prior close", [590.0, 500.0])
+    assert gap.spot == [0.0, pytest.approx(500 / 525 - 1)]
+
+
 def test_correlation_to_one() -> None:
     found = correlation_to_one([100.0, -50.0], [0.01, 0.02], np.eye(2))
     assert found.now == pytest.approx(math.sqrt(2))

@@ -15,6 +15,7 @@ from stopline.model.calendars import calendar
 from stopline.model.errors import Transient
 from stopline.model.messages import SweepKind
 from stopline.model.times import utc_text
+from stopline.risk.factors import at_todays_volatility
 from stopline.runtime.embedded import Embedded
 from stopline.service.history.load_closes import load_closes
 from stopline.service.measuring.measured import Measured, MeasuredCodec
@@ -178,6 +179,26 @@ def test_the_filtered_figure_plays_past_days_at_todays_volatility() -> None:
     assert found["n"] == DAYS - 20
     assert float(found["var"]) == pytest.approx(-pnl[4], rel=1e-3)
     assert float(found["es"]) == pytest.approx(-sum(pnl[:5]) / 5, rel=1e-3)
+
+
+def test_each_underlying_tells_what_it_adds_to_the_risk() -> None:
+    """R2.7: components add up to the ES; incremental is the book less the book without it, by a second reckoning."""
+    closes = history()
+    desk = desk_with(closes)
+    prices(desk, OPEN, **noon_prices())
+    sweep(desk, OPEN)
+    tail = measured(desk)["tail"]
+    parts = tail["underlyings"]
+    es = float(figure({"tail": tail}, "filtered")["es"])
+    assert sum(float(one["component_es"]) for one in parts.values()) == pytest.approx(es, abs=0.05)
+    moves = np.array([returns(closes)[symbol] for symbol in ("SPXW", "SPY", "VIX")]).T
+    scaled = at_todays_volatility(moves)
+    spread = sorted(pnl_of(*map(float, day)) - 50 * 605 * float(day[1]) for day in scaled)
+    whole = sorted(pnl_of(*map(float, day)) for day in scaled)
+    assert float(parts["SPY"]["incremental_var"]) == pytest.approx(spread[4] - whole[4], abs=0.5)
+    assert float(parts["SPY"]["incremental_es"]) == pytest.approx(
+        (sum(spread[:5]) - sum(whole[:5])) / 5, abs=0.5
+    )
 
 
 def test_a_longer_horizon_takes_the_compounded_moves_of_overlapping_sessions() -> None:

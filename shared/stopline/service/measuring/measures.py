@@ -208,11 +208,19 @@ def _day_moves(each: Watched, book: Book, moves: Moves | None, closes: Mapping[s
 def shown_tail(found: Tail | Unknown) -> dict[str, Any]:
     """Return VaR and ES as plain data; a figure without an answer says why."""
     if isinstance(found, Unknown):
-        return {"figures": [], "unknown": found.why, "legs": {}, "decomposition": None}
+        return {"figures": [], "unknown": found.why, "legs": {}, "underlyings": {}, "decomposition": None}
     return {
         "figures": [_figure(figure) for figure in found.figures],
         "unknown": None if found.best else "no method has an answer",
         "legs": {name: money(part) for name, part in found.legs},
+        "underlyings": {
+            part.name: {
+                "component_es": money(part.component),
+                "incremental_var": money(part.var),
+                "incremental_es": money(part.es),
+            }
+            for part in found.parts
+        },
         "decomposition": _decomposition(found.decomposition),
     }
 

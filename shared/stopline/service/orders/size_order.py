@@ -60,6 +60,8 @@ class OrderSizer:
         if wanted and quantity < wanted and quantity:
             decision = check(order.sized(quantity), desk)
         reason = chosen.reason or ("" if quantity else "the check refuses even one lot")
+        if decision.reducing and not quantity:
+            reason = f"it reduces what is held, and needs no size: up to {decision.largest:f} pass"
         return {
             "account": name,
             "method": request.method or desk.account.sizing.method,

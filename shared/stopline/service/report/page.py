@@ -20,7 +20,7 @@ main{max-width:1040px;margin:0 auto;padding:16px}h1{font-size:22px;margin:0}h2{f
 p{margin:4px 0}.soft{color:var(--soft)}.scroll{overflow-x:auto}
 table{border-collapse:collapse;width:100%;font-size:14px}th,td{padding:5px 10px 5px 0;text-align:left;
 border-bottom:1px solid var(--line);vertical-align:top;white-space:nowrap}th{color:var(--soft);font-weight:500}
-td.wide{white-space:normal;overflow-wrap:anywhere;min-width:11em}td.wide:last-child{min-width:16em}
+td.wide{white-space:normal;overflow-wrap:anywhere;min-width:12.5em}td.wide:last-child{min-width:16em}
 td svg{margin-top:5px}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
 .cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:8px;margin-top:14px}
 .card{background:var(--fill);border:1px solid var(--line);border-radius:8px;padding:10px 12px}
@@ -45,7 +45,7 @@ figure{margin:0}figcaption b{color:var(--ink);font-weight:500}
 .cards-if-narrow td:first-child{grid-column:1/-1;font-weight:500;text-align:left}
 .cards-if-narrow td.wide:not(:first-child){grid-column:1/-1;min-width:0}
 .cards-if-narrow td[data-head]::before{content:attr(data-head);color:var(--soft);white-space:normal;text-align:left;
-overflow-wrap:normal;flex:none;max-width:50%}
+overflow-wrap:normal;flex:none;max-width:60%}
 .grid th,.grid td{font-size:13px}}
 """
 
@@ -219,13 +219,15 @@ def _strategies(items: Mapping[str, Mapping[str, Any]]) -> str:
 def _exposure(found: Mapping[str, Any]) -> str:
     if not found["underlyings"]:
         return '<p class="soft">No open positions with a price.</p>'
-    groups = [("account", found["account"])]
-    for kind in ("underlyings", "currencies", "strategies"):
-        if kind == "underlyings" or len(found[kind]) > 1:
-            groups += found[kind].items()
+    worst = found["worst_payoff"]
+    groups = [("account", found["account"], "")]
+    groups += [(name, one, money(worst[name])) for name, one in found["underlyings"].items()]
+    for kind, word in (("currencies", "currency"), ("strategies", "strategy")):
+        if len(found[kind]) > 1:
+            groups += [(f"{word} {name}", one, "") for name, one in found[kind].items()]
     rows = [
-        (escape(name), *(money(one[part]) for part in ("gross", "net", "long", "short")), _worst(found, name))
-        for name, one in groups
+        (escape(name), *(money(one[part]) for part in ("gross", "net", "long", "short")), at_worst)
+        for name, one, at_worst in groups
     ]
     heads = ("Of", ">Gross value", ">Net", ">Long", ">Short", ">At the worst payoff")
     known = found["concentration"]
@@ -237,10 +239,6 @@ def _exposure(found: Mapping[str, Any]) -> str:
     )
     left_out = f" Without {escape(', '.join(found['without']))}." if found["without"] else ""
     return table(heads, rows) + f'<p class="soft">{note}{left_out}</p>'
-
-
-def _worst(found: Mapping[str, Any], name: str) -> str:
-    return money(found["worst_payoff"][name]) if name in found["worst_payoff"] else ""
 
 
 def _greeks(greeks: Mapping[str, Any] | None) -> str:
@@ -256,7 +254,7 @@ def _greeks(greeks: Mapping[str, Any] | None) -> str:
         )
         for name, one in groups
     ]
-    heads = ("Of", ">Units", ">Delta", ">Gamma 1 %", ">Theta a day", ">Vega 1 %", ">Beta-weighted")
+    heads = ("Of", ">Units", ">Delta", ">Gamma 1&nbsp;%", ">Theta a day", ">Vega 1&nbsp;%", ">Beta-weighted")
     return table(heads, rows)
 
 

@@ -30,7 +30,9 @@ def tail(measures: Mapping[str, Any]) -> str:
                 escape(excluded) or "nothing",
             )
         )
-    notes = f"Sessions {window['from']} to {window['to']}, {window['dropped']} dropped for holes. "
+    ahead = next((one["horizon_sessions"] for one in tail["figures"] if one["var"] is not None), 1)
+    notes = f"Over {ahead} sessions. " if ahead != 1 else ""
+    notes += f"Sessions {window['from']} to {window['to']}, {window['dropped']} dropped for holes. "
     notes += (
         f"Volatilities move with {escape(window['volatility_moves'])}."
         if window["volatility_moves"]
@@ -40,7 +42,18 @@ def tail(measures: Mapping[str, Any]) -> str:
     legs = sorted(parts, key=lambda one: -abs(one[1]))
     chart = bars("Parts of the expected shortfall, by position", legs[:10])
     heads = ("Method", ">VaR", ">ES", ">Sessions", ">Age, days", "?Left out")
-    return table(heads, rows) + f'<p class="soft">{notes}</p>' + chart
+    return table(heads, rows) + f'<p class="soft">{notes}</p>' + _parts(tail) + chart
+
+
+def _parts(tail: Mapping[str, Any]) -> str:
+    """Each underlying's part of the ES, and what goes away when all on it is closed."""
+    known = tail.get("underlyings") or {}  # not in a document of before
+    rows = [
+        (escape(name), *(money(one[part]) for part in ("component_es", "incremental_var", "incremental_es")))
+        for name, one in known.items()
+    ]
+    heads = ("Underlying", ">Part of ES", ">VaR that closing it takes away", ">ES that closing it takes away")
+    return table(heads, rows) if rows else ""
 
 
 def named(key: str) -> str:
