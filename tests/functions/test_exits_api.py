@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from werkzeug.test import TestResponse
 
+from stopline.model.account import Account
 from stopline.model.fill import Fill
 from stopline.model.prices import PriceBatch, Quote
+from stopline.model.settings.exits import TradeExits
 
 from .conftest import NOON, Served, open_accounts, raw_fill
 
@@ -164,6 +166,19 @@ def test_r_of_a_trade_without_a_stop_is_refused_by_name(api: Served) -> None:
     assert patch(api, {"breakeven": "1R", "stop_loss": "@90"}, trade=id_).get_json()["applied"]
     gone = patch(api, {"stop_loss": None}, 2, trade=id_)
     assert "is needed to count in R" in gone.get_json()["detail"]
+
+
+def test_settings_of_trades_that_the_book_has_forgotten_are_swept_out(api: Served) -> None:
+    """Else they would fill up what an account may hold of them, and no trade could be changed any more."""
+    app = api.world.app
+
+    def edit(before: Account) -> Account:
+        single = {"gone": TradeExits(confirm=3), trade_id(api): TradeExits(confirm=4)}
+        return before.model_copy(update={"exits": before.exits.model_copy(update={"single": single})})
+
+    app.account_writer.change("demo", edit, "ann")
+    settings = patch(api, {"target": "9%"}, 2).get_json()["settings"]
+    assert list(settings["single"]) == [trade_id(api)]
 
 
 def test_exits_are_not_changed_where_nothing_is_said_of_what_they_close(api: Served) -> None:

@@ -269,6 +269,15 @@ def test_urgency_says_when_the_market_is_taken(urgency: str, types: list[str]) -
     assert [c.order_type for c in commands] == types
 
 
+@pytest.mark.parametrize("urgency", ["normal", "urgent", "now"])
+def test_an_account_may_choose_the_market_for_everything(urgency: str) -> None:
+    """R8.4: market or limit choice in close commands; then a missing price does not wait either."""
+    desk = Desk(trade(1, -5, 100), exit_order="MARKET")
+    desk.quotes.clear()
+    [command] = desk.ask(strategy="default", urgency=urgency)
+    assert (command.order_type, command.limit_price) == ("MARKET", None)
+
+
 def test_without_a_price_a_normal_close_waits_and_says_so_once() -> None:
     desk = Desk(trade(1, 5, 100))
     desk.quotes.clear()

@@ -193,6 +193,18 @@ def test_a_strategy_without_prices_is_told_once_an_episode_and_its_mtm_is_unknow
     assert [a["resolved"] for a in alerts(world, "exits_paused")] == [False, True, False]
 
 
+def test_a_pause_that_the_close_of_the_market_ends_is_not_called_a_fresh_price() -> None:
+    world = bought({"stop_loss": "2%"})
+    tick(world, SPY=100)
+    world.wait(31)
+    sweep(world)
+    world.clock.set(datetime(2026, 11, 18, 21, 0, 1, tzinfo=UTC))  # 16:00:01 in New York
+    sweep(world, cause="closed")
+    paused, over = alerts(world, "exits_paused")
+    assert (paused["resolved"], over["resolved"]) == (False, True)
+    assert over["summary"] == "The market is closed: exits on price wait for it to open"
+
+
 @pytest.mark.parametrize(("exits", "told"), [({"stop_loss": "2%"}, 1), ({}, 0)])
 def test_a_trade_that_no_exit_can_see_is_told_once_if_it_was_to_have_exits(
     exits: dict[str, Any], told: int

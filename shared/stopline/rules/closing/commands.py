@@ -176,6 +176,8 @@ class _Round:
     def _is_market(self, one: Wanted) -> bool:
         if one.urgency == HALT:
             return self._s.settings.halt_order == "MARKET" or not self._s.halted(one.position)
+        if self._s.settings.exit_order == "MARKET":
+            return True
         return one.urgency == "urgent" and self._retry(one.position.key) > 0
 
     def _waits(self, one: Wanted) -> str:

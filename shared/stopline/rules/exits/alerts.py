@@ -56,10 +56,10 @@ def stuck_alert(account: str, held: Held, asked: Asked, cause: str, now: datetim
 
 
 def paused_alert(
-    account: str, paused: Sequence[str], known: Sequence[str], cause: str, now: datetime
+    account: str, paused: Sequence[str], known: Sequence[str], is_open: bool, cause: str, now: datetime
 ) -> Alert | None:
     """Return the alert about trades and strategies whose exits cannot see a fresh price, when the set has changed. A name
-    that ends with its own reason in brackets needs no other.
+    that ends with its own reason in brackets needs no other. `is_open`: whether the market is.
     """
     if list(paused) == list(known):
         return None
@@ -74,7 +74,9 @@ def paused_alert(
         severity=Severity.WARNING if paused else Severity.INFO,
         summary=f"Exits on price are paused, {shown}"[:500]
         if paused
-        else "Exits on price go on: all trades have fresh prices again",
+        else "Exits on price go on: all trades have fresh prices again"
+        if is_open
+        else "The market is closed: exits on price wait for it to open",
         action="Stops and targets of these do not trigger until prices come; time exits do, unless said above. "
         "Check the feed, and watch these yourself."
         if paused

@@ -125,7 +125,12 @@ class ExitDesk:
             where = {"strategies": {patch.strategy: patch.exits}}
         elif patch.trade is not None:
             where = {"single": {_open_trade(before.account, trades, patch.trade): patch.exits}}
-        merged = merge(before.exits.model_dump(mode="json"), where)
+        known = before.exits.model_dump(mode="json")
+        kept = {trade.trade_id for trade in self._book(before).trades()}
+        known["single"] = {
+            id_: some for id_, some in known["single"].items() if id_ in kept
+        }  # others are over
+        merged = merge(known, where)
         after = before.model_copy(update={"exits": validate(ExitSettings, merged)})
         faults = check_exits(after)
         states, were = self._exits(before).trades, watches(before, trades)

@@ -119,8 +119,9 @@ class ExitWatcher:
             account, book, positions, marks, rate, old, now, cause, look, news
         )
         unseen = {w.held.name for w in stale} | {f"strategy {name} (its MTM is unknown)" for name in unknown}
-        paused = tuple(sorted((unseen if account.sessions.is_open(now) else set()).union(desk.unwatched)))
-        told = paused_alert(account.account, paused, old.paused, cause, now)
+        is_open = account.sessions.is_open(now)
+        paused = tuple(sorted((unseen if is_open else set()).union(desk.unwatched)))
+        told = paused_alert(account.account, paused, old.paused, is_open, cause, now)
         news.alerts += [told] if told else []
         kept = tuple(id_ for id_ in old.degraded if any(w.held.trade_id == id_ for w in desk.watched))
         news.exits = AccountExits(trades, strategies, paused, kept)
