@@ -58,6 +58,8 @@ def exits(
     out = console()
     done = f"version {facts['version']} of account {account}, holds within 30 s"
     out.print(done if facts["applied"] else "preview, nothing is changed")
+    for note in facts["notes"]:
+        out.print(f"note: {note}")
     found = previewed(facts["trades"], facts["strategies"])
     out.print("no open trade is concerned" if found is None else found)
 

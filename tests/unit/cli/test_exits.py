@@ -73,6 +73,14 @@ def test_settings_of_a_strategy_and_inheriting_again(desk: Embedded) -> None:
     )
 
 
+def test_a_strategy_that_never_traded_is_taken_and_named(desk: Embedded) -> None:
+    assert (
+        "note: no fill is of strategy 'defualt' yet; there are default"
+        in run(desk, "--strategy", "defualt", "giveback=30").output
+    )
+    assert "note" not in run(desk, "--strategy", "default", "giveback=30").output
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [

@@ -158,6 +158,11 @@ def test_a_setting_that_cannot_be_meant_is_refused(parts: dict[str, Any], fault:
             {"trades": {"exit_at": "16:00"}},
             "exit_at: 16:00 in America/New_York is outside the session of XNYS",
         ),
+        ({"trades": {"before_close_min": 0}}, "before_close_min: 0 min before 16:00 is outside the session"),
+        (
+            {"trades": {"before_close_min": 390}},
+            "before_close_min: 390 min before 16:00 is outside the session",
+        ),
         ({"single": {"T-1": {"exit_at": "09:29"}}}, "exits.single.T-1.exit_at: 09:29"),
         ({"strategies": {"x": {"trades": {"breakeven": "1R"}}}}, "exits.strategies.x.trades.stop_loss"),
     ],
@@ -171,6 +176,8 @@ def test_what_only_the_rules_know_is_refused_by_name(parts: dict[str, Any], faul
     ("exits", "more"),
     [
         ({"exit_at": "15:59"}, {}),
+        ({"before_close_min": 389}, {}),
+        ({"before_close_min": 1200}, {"calendar": "CMES"}),
         ({"exit_at": "21:45"}, {"time_zone": "Europe/Berlin"}),  # 15:45 in New York
         ({"exit_at": "18:30"}, {"calendar": "CMES", "time_zone": "America/Chicago"}),
         ({"exit_at": "03:00"}, {"calendar": "24/7"}),

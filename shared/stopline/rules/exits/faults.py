@@ -70,8 +70,8 @@ def _of_layer(exits: TradeExits, account: Account) -> Iterator[str]:
         yield f"stop_loss: {fault}"
     if fault := _unit(exits.excessive_loss, _LOSS):
         yield f"excessive_loss: {fault}"
-    if exits.before_close_min not in (None, "off") and calendar.every_day:
-        yield f"before_close_min: calendar {calendar.name} never closes"
+    if isinstance(exits.before_close_min, int):
+        yield from _before_close(exits.before_close_min, calendar)
     if isinstance(exits.exit_at, time) and not _trades_at(exits.exit_at, account.zone, calendar):
         yield (
             f"exit_at: {exits.exit_at:%H:%M} in {account.time_zone} is outside the session of {calendar.name}"
@@ -82,6 +82,18 @@ def _of_layer(exits: TradeExits, account: Account) -> Iterator[str]:
         texts = ", ".join(str(step.at) for step in exits.scale_out or ())
         yield f"scale_out: {texts} have no order that always holds: write all steps in one unit"
     yield from _crossed(plan_of(ExitSettings(trades=exits), ""))
+
+
+def _before_close(minutes: int, calendar: Calendar) -> Iterator[str]:
+    if calendar.every_day:
+        yield f"before_close_min: calendar {calendar.name} never closes"
+        return
+    last = datetime.combine(_WEEK[0], calendar.closes) - timedelta(minutes=minutes)
+    if not (minutes and last > datetime.combine(_WEEK[0], calendar.opens)) and calendar.roll is None:
+        yield (
+            f"before_close_min: {minutes} min before {calendar.closes:%H:%M} is outside the session of"
+            f" {calendar.name}: nothing is closed then"
+        )
 
 
 def _of_plan(exits: TradeExits, plan: Plan) -> Iterator[str]:

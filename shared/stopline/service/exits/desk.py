@@ -110,7 +110,16 @@ class ExitDesk:
             "settings": after.exits.model_dump(mode="json", exclude_none=True),
             "trades": {one.trade_id: _shown(one) for one in changes},
             "strategies": {one.strategy: _shown_strategy(one) for one in strategies},
+            "notes": self._notes(after, patch),
         }
+
+    def _notes(self, account: Account, patch: ExitPatch) -> list[str]:
+        """Return what may be a slip: settings are taken for a strategy that has not traded yet, or is misspelt."""
+        traded = {name for name, _ in self._book(account).strategies}
+        if patch.strategy is None or patch.strategy in traded:
+            return []
+        there = f"there are {', '.join(sorted(traded))}" if traded else "there are no fills"
+        return [f"no fill is of strategy {patch.strategy!r} yet; {there}"]
 
     def _edited(self, before: Account, patch: ExitPatch) -> Account:
         """Return an account with a patch. The writer asks again with what is stored then."""
