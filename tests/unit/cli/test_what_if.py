@@ -227,6 +227,29 @@ def test_a_strategy_for_people(desk: Embedded) -> None:
     assert "MTM 159, peak 159, stop 111.3 by trailing stop" in text
 
 
+def test_a_strategy_without_fresh_prices_shows_its_mtm_as_unknown_and_what_was_known_last(
+    desk: Embedded,
+) -> None:
+    """R4.1, R4.6: a number of before is never shown as one of now."""
+    desk.clock.set(at(120))
+    desk.app.marker.evaluate({"demo"}, desk.clock.now(), "sweep", force=True)
+    text = run(desk, "condors").output
+    assert "exits: MTM unknown, peak 159, stop 111.3 by trailing stop" in text
+    assert (
+        "exits are paused, no fresh price of all its positions: last known MTM 159, of 2026-11-18T17:00:05Z"
+        in text
+    )
+    summary = json.loads(run(desk, "condors", "--account", "demo", "--json").output)
+    assert (summary["mtm"], summary["paused"], summary["last_mtm"]) == (None, True, "159")
+    shown = CliRunner().invoke(main, ["accounts", "show", "demo"], obj=lambda: desk.app).output
+    assert "paused: last known MTM 159" in " ".join(shown.split())
+
+
+def test_a_strategy_without_exits_on_its_mtm_says_so(desk: Embedded) -> None:
+    desk.app.recorder.record([trade(6, 1, 50, strategy="other")], "m-2")
+    assert "exits: none on its MTM" in run(desk, "other").output
+
+
 def test_a_strategy_that_nobody_knows_is_one_line(desk: Embedded) -> None:
     result = run(desk, "nothing")
     assert result.exit_code == 2
