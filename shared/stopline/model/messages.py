@@ -64,8 +64,21 @@ class Figure(Message):
     unit: str = Field(max_length=16)
 
 
+TREND: Final = 24  # readings of a small chart
+
+
+class TrendPoint(Message):
+    """One earlier reading of an alert's number, in the unit of its figure."""
+
+    at: UtcText
+    current: DecimalText
+
+
 class Alert(Message):
-    """Something a person must know: what happened, to what, how much, what Stopline did, what to do."""
+    """Something a person must know: what happened, to what, how much, what Stopline did, what to do.
+
+    `trend`: the readings that led to the figure, oldest first, it being the last; empty where none are kept.
+    """
 
     type: Literal["stopline.alert.v1"] = ALERT_TYPE
     alert_id: Id
@@ -76,6 +89,7 @@ class Alert(Message):
     summary: Text
     action: Text = ""
     figure: Figure | None = None
+    trend: tuple[TrendPoint, ...] = Field(default=(), max_length=TREND)
     cause: Text = ""  # id of the fill, batch, sweep or request that caused it
     raised_at: UtcText
     resolved: bool = False

@@ -17,6 +17,8 @@ from stopline.ports import Path
 from stopline.rules.alerting.delivery import mark
 from stopline.runtime.embedded import Embedded
 
+from ..make import trade
+
 NOW = datetime(2026, 11, 20, 15, 2, tzinfo=UTC)
 
 
@@ -226,3 +228,16 @@ def test_the_evening_heartbeat_does_not_pile_up() -> None:
         one.sweep(SweepKind.END_OF_DAY)
         one.run()
     assert len([m for m in sent(one) if "Stopline is running" in m[2]]) == 3
+
+
+def test_a_breach_tells_how_its_number_rose() -> None:
+    """R6.1: a loss that grows for five minutes; the alert has the readings from half of the limit on."""
+    one = world()
+    one.app.recorder.record([trade(1, 1000, 100, executed_at=NOW)], "m-1")
+    for minute, price in enumerate((98.6, 98.4, 98.2, 97.8, 97.4, 96.9)):
+        one.clock.set(NOW + timedelta(minutes=minute))
+        batch = {"as_of": one.clock.now().isoformat(), "symbols": ["SPY"], "last": [price]}
+        one.publish("prices", {"type": "stopline.prices.v1", **batch})
+        one.run()
+    [told] = [m.alert for m in one.channels["email"].sent if m.alert.kind == "max_daily_loss"]
+    assert [str(point.current.normalize()) for point in told.trend] == ["1.6", "1.8", "2.2", "2.6", "3.1"]

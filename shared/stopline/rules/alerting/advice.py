@@ -2,8 +2,10 @@
 
 from stopline.model.messages import Alert, Severity
 
+LOSS = "Close what you want closed, or pull the kill switch. Resume when you have reviewed it."
 TO_DO = {
-    "max_daily_loss": "Close what you want closed, or pull the kill switch. Resume when you have reviewed it.",
+    "max_daily_loss": LOSS,
+    "max_daily_loss_money": LOSS,
     "trading_state": "Check that you know who did it and why.",
     "resume_asked": "Resume it too within 10 minutes, or let it stand.",
     "closing_stuck": "Look at the broker now, and close by hand what it does not.",

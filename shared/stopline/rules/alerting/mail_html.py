@@ -1,12 +1,14 @@
 """The HTML of a mail: tables and inline styles only, because that is what every mail program shows.
 
-The chart is a bar out of table cells, not a picture: pictures are blocked or shown as attachments by many programs.
+The bar, where there is no chart (`mail_chart.py`), is made of table cells too.
 The one style block is for programs that follow the phone's dark mode; those that strip it invert the colours themselves.
 """
 
 from collections.abc import Sequence
 from decimal import Decimal
 from html import escape
+
+from stopline.rules.alerting.mail_chart import Chart, chart_html
 
 _FONTS = "-apple-system,'Segoe UI',Roboto,Arial,sans-serif"
 _LIMIT_AT = 80  # % of the bar's width at which the limit is
@@ -16,7 +18,7 @@ _DARK = (
     "@media (prefers-color-scheme: dark) {\n"
     ".page { background: #000000 !important } .card { background: #1f1f1f !important; color: #e8eaed !important }\n"
     ".label { color: #9aa0a6 !important } .rest { background: #3c4043 !important }\n"
-    ".limit { border-color: #e8eaed !important }\n"
+    ".limit { border-color: #e8eaed !important } .foot { border-color: #5f6368 !important }\n"
     "}"
 )
 
@@ -29,8 +31,11 @@ def mail_html(
     rows: Sequence[tuple[str, str]],
     lines: Sequence[str],
     ack_url: str,
+    chart: Chart | None = None,
 ) -> str:
-    """Return the document. `colour` is a CSS colour, `share` the part of the limit, 1 being all of it."""
+    """Return the document. `colour` is a CSS colour, `share` the part of the limit, 1 being all of it: a bar, where no
+    chart says more.
+    """
     label = 'class="label" style="width:72px;padding:6px 8px 6px 0;color:#5f6368;vertical-align:top"'
     cell = 'style="padding:6px 0;vertical-align:top;overflow-wrap:break-word"'
     shown = title if len(title) <= _TITLE else f"{title[: _TITLE - 3].rstrip()}..."
@@ -40,6 +45,7 @@ def mail_html(
         for name, value in [*rows, *rest]
     )
     title = escape(shown)
+    picture = chart_html(chart) if chart else _bar(share, colour)
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -59,7 +65,7 @@ def mail_html(
 <div style="padding:14px 16px">
 <div style="font-size:20px;font-weight:bold;line-height:1.3;margin-bottom:8px;overflow-wrap:break-word">
 {title}</div>
-{_bar(share, colour)}{_list(lines)}{_button(ack_url, colour)}<table role="presentation" cellspacing="0" cellpadding="0"
+{picture}{_list(lines)}{_button(ack_url, colour)}<table role="presentation" cellspacing="0" cellpadding="0"
 style="border-collapse:collapse;table-layout:fixed;width:100%">
 {table}
 </table>

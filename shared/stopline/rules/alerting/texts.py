@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from html import escape
 
 from stopline.model.messages import Alert
+from stopline.rules.alerting.mail_chart import chart_of
 from stopline.rules.alerting.mail_html import mail_html
 from stopline.rules.alerting.text_parts import (
     CLAUSE,
@@ -50,6 +51,12 @@ class Around:
 
 
 ALONE = Around()
+
+
+def noted(alert: Alert, *notes: str) -> Alert:
+    """Return the alert with the reason why this reader gets it, where it is not as routed."""
+    told = "; ".join(note for note in notes if note)
+    return alert.model_copy(update={"summary": f"{alert.summary} ({told})"}) if told else alert
 
 
 def sms_text(alert: Alert, zone: str, around: Around = ALONE) -> str:
@@ -106,6 +113,7 @@ def email_parts(alert: Alert, zone: str, around: Around = ALONE) -> tuple[str, s
         rows=[row for row in facts if row[0] != "Account"],  # the banner has it
         lines=[one_line(text) for text in around.lines],
         ack_url=around.ack_url,
+        chart=chart_of(alert, zone),
     )
     return subject, _plain(alert, facts, around), html
 

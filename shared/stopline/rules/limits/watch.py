@@ -11,8 +11,10 @@ from stopline.model.ids import digest
 from stopline.model.messages import Alert, Figure, Severity
 from stopline.rules.alerting.text_parts import amount
 from stopline.rules.limits.registry import Action, Level, Reading
+from stopline.rules.limits.trend import Trend, until_now
 from stopline.rules.trading.reset import until
 
+NO_TRENDS: Mapping[str, Trend] = {}
 MOVED = Decimal("0.1")  # of what people were told: a breach that grew by so much is told again
 
 
@@ -57,6 +59,7 @@ def limit_alerts(
     after: Mapping[str, Watched],
     cause: str,
     now: datetime,
+    trends: Mapping[str, Trend] = NO_TRENDS,
 ) -> list[Alert]:
     """Return the alerts for limits that went up or came down, and for breaches that grew.
 
@@ -67,12 +70,12 @@ def limit_alerts(
         old = before[reading.key].level if reading.key in before else Level.OK
         new = after[reading.key].level if reading.key in after else Level.OK
         if old is new and new is Level.BREACH and after[reading.key] != before[reading.key]:
-            alerts.append(_alert(account, reading, old, new, cause, now))
+            alerts.append(_alert(account, reading, old, new, cause, now, trends.get(reading.key, ())))
         if old is new or (Level.UNKNOWN in (old, new) and max(old.rank, new.rank) <= Level.UNKNOWN.rank):
             continue
         if new is Level.UNKNOWN:
             continue
-        alerts.append(_alert(account, reading, old, new, cause, now))
+        alerts.append(_alert(account, reading, old, new, cause, now, trends.get(reading.key, ())))
     return alerts
 
 
@@ -108,7 +111,9 @@ def gone_alerts(
     return alerts
 
 
-def _alert(account: str, reading: Reading, old: Level, new: Level, cause: str, now: datetime) -> Alert:
+def _alert(
+    account: str, reading: Reading, old: Level, new: Level, cause: str, now: datetime, trend: Trend
+) -> Alert:
     limit = reading.limit
     whose = "" if reading.object == "account" else f" of {reading.object}"
     number = amount(reading.current, reading.unit)
@@ -138,6 +143,7 @@ def _alert(account: str, reading: Reading, old: Level, new: Level, cause: str, n
         summary=summary[0].upper() + summary[1:],
         action=_action(reading, new),
         figure=Figure(current=reading.current, limit=reading.threshold, unit=reading.unit),
+        trend=until_now(trend, reading, now),
         cause=cause,
         raised_at=now,
         resolved=new is Level.OK,

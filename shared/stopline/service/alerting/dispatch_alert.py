@@ -43,7 +43,7 @@ from stopline.rules.alerting.audience import USUAL, audience
 from stopline.rules.alerting.channel_health import Failing, channel_alerts, owner
 from stopline.rules.alerting.delivery import AlertRecord, DeliveryRecord, People, fall_over, plan
 from stopline.rules.alerting.routing import ROUTES, Routes
-from stopline.rules.alerting.texts import Around
+from stopline.rules.alerting.texts import Around, noted
 from stopline.service.accounts.reader import AccountReader
 from stopline.service.alerting.records import (
     COLLECTION,
@@ -224,7 +224,7 @@ class AlertDispatcher:
         if channel is None or address is None:
             return due.refused(f"{due.channel} is not set up", self._clock.now())
         try:
-            told = _addressed(alert, record.note, due.note)
+            told = noted(alert, record.note, due.note)
             receipt = channel.send(address, told, zone, self._around(record, due))
         except ChannelRefused as problem:
             _log.warning("alert %s: %s %s refused: %s", alert.alert_id, due.channel, due.hint, problem)
@@ -348,12 +348,6 @@ def fresh_fields(notice: Notice, now: datetime) -> Data:
 
 def _under_way(alert: Alert) -> AlertStatus:
     return AlertStatus.RESOLVED if alert.resolved else AlertStatus.FIRING
-
-
-def _addressed(alert: Alert, *notes: str) -> Alert:
-    """Return the alert with the reason why this reader gets it, where it is not as routed."""
-    told = "; ".join(note for note in notes if note)
-    return alert.model_copy(update={"summary": f"{alert.summary} ({told})"}) if told else alert
 
 
 def _where(problem: Exception) -> str:

@@ -25,6 +25,7 @@ from stopline.rules.alerting.text_parts import amount
 from stopline.rules.limits.figures import Figures, Market, Rate, Valued, figures
 from stopline.rules.limits.net_greeks import AccountGreeks
 from stopline.rules.limits.registry import Action, Level, Reading, readings
+from stopline.rules.limits.trend import followed as followed_limits
 from stopline.rules.limits.watch import blind_spots, data_alert, gone_alerts, limit_alerts, watch
 from stopline.rules.reduction.watch import watch_reductions
 from stopline.rules.trading.breaker_facts import money_facts
@@ -217,7 +218,8 @@ def _decide(
     numbers = replace(numbers, greeks=greeks)
     read = readings(numbers, {key: w.level for key, w in old.watched.items()})
     watched = watch(read, old.watched, now)
-    alerts = limit_alerts(account.account, read, old.watched, watched, cause, now)
+    trends = followed_limits(read, old.trends, now)
+    alerts = limit_alerts(account.account, read, old.watched, watched, cause, now, trends)
     alerts += gone_alerts(account, read, old.watched, cause, now)
     held = {v.position.instrument.symbol for v in positions}
     blind = blind_spots(numbers.unpriced, held, old.blind, account.price_max_age_s, now)
@@ -248,6 +250,7 @@ def _decide(
         last_total=(now, numbers.total) if numbers.total is not None else old.last_total,
         track=numbers.track,
         watched=watched,
+        trends=trends,
         breakers=tripped,
         unpriced=tuple(numbers.unpriced),
         blind=blind,

@@ -10,10 +10,12 @@ import orjson
 
 from stopline.model.decimals import decimal_text
 from stopline.model.errors import Transient
+from stopline.model.messages import TrendPoint
 from stopline.model.times import utc_text
 from stopline.ports import Clock, Data, Store
 from stopline.rules.limits.registry import Level
 from stopline.rules.limits.track import DayStart, Track
+from stopline.rules.limits.trend import Trend
 from stopline.rules.limits.watch import Watched
 from stopline.rules.reduction.watch import Reducing
 from stopline.rules.trading.breakers import Tripped
@@ -44,6 +46,9 @@ class RiskState:
     last_total: tuple[datetime, Decimal] | None = None
     track: Track = field(default_factory=Track)
     watched: Mapping[str, Watched] = field(default_factory=dict)
+    trends: Mapping[str, Trend] = field(
+        default_factory=dict
+    )  # lately, of limits that are used to half or more
     breakers: Mapping[str, Tripped] = field(default_factory=dict)  # those that are not clear
     unpriced: tuple[str, ...] = ()
     blind: Mapping[str, datetime] = field(
@@ -88,6 +93,10 @@ class RiskCodec:
                 ]
                 for key, w in sorted(state.watched.items())
             },
+            "trends": {
+                key: [[int(p.at.timestamp()), decimal_text(p.current)] for p in trend]
+                for key, trend in sorted(state.trends.items())
+            },
             "breakers": encode_breakers(state.breakers),
             "unpriced": list(state.unpriced),
             "blind": {symbol: utc_text(at) for symbol, at in sorted(state.blind.items())},
@@ -126,6 +135,13 @@ class RiskCodec:
                     Level(level), datetime.fromisoformat(since), None if number is None else Decimal(number)
                 )
                 for key, (level, since, number) in body["watched"].items()
+            },
+            trends={
+                key: tuple(
+                    TrendPoint(at=datetime.fromtimestamp(at, UTC), current=Decimal(number))
+                    for at, number in points
+                )
+                for key, points in body.get("trends", {}).items()
             },
             breakers=decode_breakers(body.get("breakers", {})),
             unpriced=tuple(body["unpriced"]),
