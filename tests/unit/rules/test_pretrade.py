@@ -168,6 +168,26 @@ def test_what_has_expired_takes_no_orders(contract: Instrument, refused: bool) -
     assert ("expired" in codes(check(asked, desk(marks={contract.symbol: "100"})))) is refused
 
 
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"multiplier": Decimal("0.01")}, "multiplier 1, not 0.01"),
+        ({"currency": "EUR"}, "currency USD, not EUR"),
+        ({"underlying": "QQQ"}, "underlying SPY, not QQQ"),
+        ({}, None),
+    ],
+)
+def test_an_order_for_other_terms_than_the_book_s_is_refused(
+    change: dict[str, Any], told: str | None
+) -> None:
+    """R2.6: a hundredth of the multiplier would be a hundredth of the risk; the ledger would refuse its fill too."""
+    asked = order(leg(equity().model_copy(update=change), 1, "100"), stop="99")
+    found = check(asked, desk([trade(1, 5, "100")]))
+    details = [reason.detail for reason in found.reasons if reason.code == "other_terms"]
+    assert details == ([f"the book holds it with {told}"] if told else [])
+    assert found.approved is (told is None)
+
+
 def test_a_coin_of_small_change_is_sized_by_the_thousand_million() -> None:
     """R2.6: 10 % of 100,000 at 0.00001 are 1,000,000,000 coins."""
     coin = equity("SHIBUSD").model_copy(update={"kind": Kind.CRYPTO})

@@ -32,6 +32,8 @@ MOST_LOTS = (
     1 << 50
 )  # how far the largest size is looked for: a coin of 0.00001 is bought by the thousand million
 
+TERMS = ("kind", "currency", "multiplier", "underlying", "expiry", "strike", "right", "inverse")
+
 # What an order must bring, by profile, unless the account says otherwise (R2.6). Spreads sold for a credit risk more
 # than they make, and a person who trades by hand has no signal: neither is asked for in zero_dte.
 MIN_RISK_REWARD: Mapping[str, Decimal] = {
@@ -189,6 +191,8 @@ def _refusals(order: Order, desk: Desk) -> list[Reason]:
             reasons.append(Reason("blocked_instrument", symbol, desk.blocked[symbol]))
         if _is_over(leg.instrument, desk):
             reasons.append(Reason("expired", symbol, f"it expired on {leg.instrument.expiry}"))
+        if (told := _other_terms(leg.instrument, desk)) is not None:
+            reasons.append(Reason("other_terms", symbol, told))
     for broker in desk.silent:
         reasons.append(
             Reason("working_unknown", broker, "its working orders are not known, or were told too long ago")
@@ -197,6 +201,21 @@ def _refusals(order: Order, desk: Desk) -> list[Reason]:
         detail = f"the {what} is not a multiple of {step:f}"
         reasons.append(Reason("off_step", symbol, detail, current=given, limit=step, unit=what))
     return reasons
+
+
+def _other_terms(contract: Instrument, desk: Desk) -> str | None:
+    """Tell how a contract is not the one of its symbol that the book holds: what it risks would be another's."""
+    held = next(
+        (
+            v.position.instrument
+            for v in desk.figures.positions
+            if v.position.instrument.symbol == contract.symbol
+        ),
+        contract,
+    )
+    names = [name for name in TERMS if getattr(held, name) != getattr(contract, name)]
+    told = ", ".join(f"{name} {getattr(held, name)}, not {getattr(contract, name)}" for name in names)
+    return f"the book holds it with {told}" if names else None
 
 
 def _is_over(contract: Instrument, desk: Desk) -> bool:
