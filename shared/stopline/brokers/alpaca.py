@@ -1,16 +1,17 @@
-"""Alpaca: trade updates (websocket and broker events), account activities, and open positions.
+"""Alpaca: trade updates (websocket and broker events), account activities, open positions and orders.
 
 Executions are `fill` and `partial_fill`: quantity and price stand beside the order, what the order says of
 itself is cumulative. An update has no fee and no account. Several legs give one fill each.
 """
 
+from collections.abc import Iterator
 from datetime import datetime, time
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from stopline.brokers import contracts
 from stopline.brokers.dialect import Context, Dialect, Item, each, of_any
-from stopline.brokers.holdings import Line, statement_of
+from stopline.brokers.holdings import Line, Open, statement_of
 from stopline.brokers.moments import rfc3339
 from stopline.brokers.row import Row, id_of, number_text
 from stopline.model.errors import Rejected
@@ -32,6 +33,15 @@ STATES = (
     "order_cancel_rejected"
 )
 EVENTS: dict[str, FillKind | None] = {**KINDS, **dict.fromkeys(STATES.split())}
+WORKING = (
+    "new accepted accepted_for_bidding pending_new partially_filled held pending_cancel pending_replace "
+    "pending_review done_for_day stopped suspended calculated"
+)
+OVER = "filled canceled expired replaced rejected"
+WORKS = {
+    **dict.fromkeys(WORKING.split(), True),
+    **dict.fromkeys(OVER.split(), False),
+}  # by status of the order
 LIFECYCLE = {"OPASN": FillKind.ASSIGN, "OPEXC": FillKind.EXERCISE, "OPEXP": FillKind.EXPIRE}
 FEES = {"FEE", "CFEE"}
 CLOSE = time(16)
@@ -225,8 +235,8 @@ def _instrument(symbol: str, asset_class: str | None, context: Context) -> dict[
 
 
 def statement(value: dict[str, Any], context: Context) -> Statement | None:
-    """Read `{"positions": [...], "as_of": ..., "account": {...}}`: what the API answers to positions and account, and
-    when it was asked, which the answers do not say.
+    """Read `{"positions": [...], "as_of": ..., "account": {...}, "orders": [...]}`: what the API answers to positions,
+    account and open orders (`nested`, which names the legs), and when it was asked, which the answers do not say.
     """
     message = Row(value, "message")
     if "positions" not in message:
@@ -239,6 +249,7 @@ def statement(value: dict[str, Any], context: Context) -> Statement | None:
         context,
         account.text_or("account_number"),
         rfc3339(message, "as_of"),
+        (message, lambda row: _open(row, context)),
         complete=message.value.get("complete", True),
         problem=message.text_or("problem"),
         currency=account.text_or("currency", "USD") if told else None,
@@ -252,6 +263,32 @@ def _position(row: Row, context: Context) -> Line:
     units = abs(row.decimal("qty"))
     contract = _instrument(row.text("symbol"), row.text_or("asset_class"), context)
     return Line(contract, units if long else -units, abs(row.decimal("avg_entry_price")))
+
+
+def _open(order: Row, context: Context) -> Iterator[Open]:
+    """Yield what an order leaves open, and what the orders do that hang on it: a bracket's are orders of their own."""
+    legs = list(order.rows("legs")) if order.value.get("legs") else []
+    several = order.text_or("order_class") == "mleg"
+    if order.one_of("status", WORKS) and not several:
+        yield _left(order, order, context, order.text_or("limit_price") is not None)
+    if several and not legs:
+        raise order.bad("legs", "is missing, but the order has several legs")
+    for leg in legs:
+        if several and order.one_of("status", WORKS):
+            yield _left(leg, order, context, False)
+        elif not several:
+            yield from _open(leg, context)
+
+
+def _left(leg: Row, order: Row, context: Context, limited: bool) -> Open:
+    whole = leg.decimal("qty") if "qty" in leg else order.decimal("qty") * leg.decimal("ratio_qty")
+    return Open(
+        id_of(leg.text("id")),
+        _instrument(leg.text("symbol"), leg.text_or("asset_class"), context),
+        leg.one_of("side", SIDES, "UNKNOWN_SIDE"),
+        whole - leg.decimal_or("filled_qty"),
+        leg.decimal("limit_price") if limited else None,
+    )
 
 
 DIALECT = Dialect(parse, statement=statement)

@@ -1,18 +1,22 @@
-"""Binance: spot `executionReport`, futures `ORDER_TRADE_UPDATE` (USD-M, COIN-M), funding of `ACCOUNT_UPDATE`.
+"""Binance: spot `executionReport`, futures `ORDER_TRADE_UPDATE` (USD-M, COIN-M), funding of `ACCOUNT_UPDATE`, open
+positions and orders of futures.
 
 No message names the account. Trade ids count by symbol, apart on spot, USD-M and COIN-M. A liquidation is execution
 type CALCULATED or an order named `autoclose-...`; auto-deleveraging is `adl_autoclose`, a delivery
 `settlement_autoclose-...`.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 from stopline.brokers import contracts
 from stopline.brokers.dialect import Context, Dialect, Item, each, of_any
-from stopline.brokers.moments import epoch_ms
+from stopline.brokers.holdings import Line, Open, statement_of
+from stopline.brokers.moments import epoch_ms, rfc3339
 from stopline.brokers.row import Row, id_of, number_text
 from stopline.model.errors import Rejected
 from stopline.model.fill import Fill, FillKind
+from stopline.model.statement import Statement
 
 QUOTES = [
     "USDT",
@@ -67,6 +71,11 @@ FUTURES: dict[str, FillKind | None] = {
     "TRADE": FillKind.TRADE,
     "CALCULATED": FillKind.LIQUIDATION,
 }
+WORKS = {  # whether an order of this status may still be executed
+    **dict.fromkeys(("NEW", "PARTIALLY_FILLED", "PENDING_NEW", "PENDING_CANCEL"), True),
+    **dict.fromkeys(("FILLED", "CANCELED", "REJECTED", "EXPIRED", "EXPIRED_IN_MATCH"), False),
+}
+LIMITED = ("LIMIT", "STOP", "TAKE_PROFIT")
 FORCED = {
     "autoclose-": (FillKind.LIQUIDATION, "liquidation"),
     "adl_autoclose": (FillKind.LIQUIDATION, "adl"),
@@ -96,8 +105,10 @@ def parse(value: dict[str, Any], context: Context) -> list[Item]:
     for wrap in ("event", "data"):
         if isinstance(message.value.get(wrap), dict):
             message = message.row(wrap)
+    if "positions" in message:
+        return []
     if "e" not in message:
-        raise of_any(("an event of a user data stream (`e`)",))
+        raise of_any(("an event of a user data stream (`e`)", "`positions`"))
     event = message.text("e")
     if event in NO_FILLS:
         return []
@@ -230,4 +241,49 @@ def _balances(message: Row, context: Context) -> list[Item]:
     return each(update.rows("B"), funding)
 
 
-DIALECT = Dialect(parse)
+# --- positions ---
+
+
+def statement(value: dict[str, Any], context: Context) -> Statement | None:
+    """Read `{"as_of": ..., "positions": [...], "orders": [...]}`: what the futures API answers to position risk and open
+    orders, and when it was asked. A long and a short bucket of one contract are added up.
+    """
+    message = Row(value, "message")
+    if "positions" not in message:
+        return None
+    return statement_of(
+        message.rows("positions"),
+        lambda row: _position(row, context),
+        context,
+        None,
+        rfc3339(message, "as_of"),
+        (message, lambda row: _open(row, context)),
+        complete=message.value.get("complete", True),
+        problem=message.text_or("problem"),
+    )
+
+
+def _position(row: Row, context: Context) -> Line | None:
+    units = row.decimal("positionAmt")
+    return Line(_listed(row, context), units, row.decimal("entryPrice")) if units else None
+
+
+def _open(row: Row, context: Context) -> Iterator[Open]:
+    if row.one_of("status", WORKS):
+        yield Open(
+            id_of(row.text("orderId")),
+            _listed(row, context),
+            row.one_of("side", SIDES, "UNKNOWN_SIDE"),
+            row.decimal("origQty") - row.decimal_or("executedQty"),
+            row.decimal("price") if row.text("type") in LIMITED else None,
+        )
+
+
+def _listed(row: Row, context: Context) -> dict[str, Any]:
+    """Return the contract of an answer. Those in their coin are named by the dollar: BTCUSD_PERP."""
+    symbol = row.text("symbol")
+    market = "cm" if symbol.partition("_")[0].endswith("USD") else "um"
+    return context.instrument(symbol, lambda: _perpetual(symbol, market, context))
+
+
+DIALECT = Dialect(parse, statement=statement)

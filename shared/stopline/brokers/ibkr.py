@@ -1,11 +1,11 @@
-"""Interactive Brokers: TWS executions with their commission reports, trades of Flex statements, and positions of both.
+"""Interactive Brokers: executions, commission reports and open orders of TWS, trades of Flex statements, positions of both.
 
 An execution id ends with its revision: `...01.01` is the execution, `...01.02` corrects it. Both are known by
 what comes before. A combination is told as a BAG and by its legs: the legs count.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, time
 from decimal import Decimal
 from typing import Any
@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from stopline.brokers import contracts
 from stopline.brokers.dialect import Context, Dialect, Item, each, of_any
 from stopline.brokers.flex_xml import read_flex
-from stopline.brokers.holdings import Line, statement_of
+from stopline.brokers.holdings import Line, Open, statement_of
 from stopline.brokers.moments import from_text, local_time, rfc3339
 from stopline.brokers.row import Row, id_of, number_text
 from stopline.model.decimals import ZERO, divide
@@ -27,6 +27,11 @@ from stopline.model.wire import decode_object
 UNSET = 1e300  # IBKR writes the largest double where it knows no number
 NEW_YORK = "America/New_York"  # of the times in Flex statements
 SIDES = {"BOT": "BUY", "SLD": "SELL"}
+WORKS = {  # whether an order of this status may still be executed
+    **dict.fromkeys(("ApiPending", "PendingSubmit", "PreSubmitted", "Submitted", "PendingCancel"), True),
+    **dict.fromkeys(("ApiCancelled", "Cancelled", "Filled", "Inactive"), False),
+}
+LIMITED = ("LMT", "STP LMT", "LOC", "TRAIL LIMIT")
 EVENTS = {"execDetails": "execution", "commissionReport": "fee", "both": "both"}
 BUY_SELL = {"BUY": "BUY", "SELL": "SELL", "BUY (Ca.)": "BUY", "SELL (Ca.)": "SELL"}
 TRANSACTIONS = {
@@ -299,7 +304,7 @@ def _flex_instrument(row: Row, context: Context) -> dict[str, Any]:
 
 def statement(value: dict[str, Any], context: Context) -> Statement | None:
     """Read the open positions of a Flex statement, as of the end of its last day, or `{"account", "as_of",
-    "positions": [...]}` with what TWS answers to a request for positions.
+    "positions": [...], "orders": [...]}` with what TWS answers to requests for positions and all open orders.
     """
     message = Row(value, "message")
     if "positions" not in message:
@@ -316,6 +321,7 @@ def statement(value: dict[str, Any], context: Context) -> Statement | None:
         context,
         accounts.pop(),
         _end_of(message.text("toDate")) if is_flex else rfc3339(message, "as_of"),
+        (message, lambda row: _open(row, context)),
         complete=message.value.get("complete", True),
         problem=message.text_or("problem"),
     )
@@ -333,6 +339,22 @@ def _tws_position(row: Row, context: Context) -> Line:
     cost = row.decimal("avgCost") if "avgCost" in row else None
     size = Decimal(str(contract.get("multiplier", "1")))
     return Line(contract, row.decimal("position"), None if cost is None else divide(cost, size))
+
+
+def _open(row: Row, context: Context) -> Iterator[Open]:
+    """Yield what an order of TWS leaves open: `{"contract", "order", "orderStatus"}`. A combination names its legs by
+    number only, so it cannot be read.
+    """
+    order, status = row.row("order"), row.row("orderStatus")
+    if status.one_of("status", WORKS):
+        limited = order.text("orderType") in LIMITED and "lmtPrice" in order
+        yield Open(
+            id_of(order.text("permId")),
+            _instrument(row.row("contract"), context),
+            order.one_of("action", {"BUY": "BUY", "SELL": "SELL", "SSHORT": "SELL"}, "UNKNOWN_SIDE"),
+            status.decimal("remaining") if "remaining" in status else order.decimal("totalQuantity"),
+            order.decimal("lmtPrice") if limited else None,
+        )
 
 
 def _end_of(day: str) -> str:

@@ -46,7 +46,7 @@ def trades_of(
         return context.fill(
             row.text_or("user_id"),
             fill_id=id_of(exchange, executed_at[:10].replace("-", ""), row.text("trade_id")),
-            instrument=context.instrument(symbol, lambda: _instrument(symbol, where, context)),
+            instrument=context.instrument(symbol, lambda: instrument_of(symbol, where, context)),
             side=row.one_of("transaction_type", SIDES, "UNKNOWN_SIDE"),
             quantity=number_text(row.decimal("quantity")),
             price=number_text(row.decimal("average_price")),
@@ -84,7 +84,8 @@ def _incomplete(order: Row, what: str) -> Rejected:
     )
 
 
-def _instrument(symbol: str, segment: str, context: Context) -> dict[str, Any]:
+def instrument_of(symbol: str, segment: str, context: Context) -> dict[str, Any]:
+    """Return the contract of an exchange's symbol in one of its segments."""
     currency = context.word("currency", "INR")
     if segment in EQUITY:
         return contracts.equity(symbol.removesuffix("-EQ"), currency)

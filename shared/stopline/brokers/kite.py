@@ -1,4 +1,4 @@
-"""Zerodha Kite: the trades of an order, and postbacks that carry them.
+"""Zerodha Kite: the trades of an order, postbacks that carry them, open positions and orders.
 
 A postback says what is filled so far: it is a trigger to ask for the order's trades, which are booked. It is
 signed: SHA-256 of order id, order time and the API secret, checked where the secret is given.
@@ -6,18 +6,21 @@ signed: SHA-256 of order id, order time and the API secret, checked where the se
 
 import hashlib
 import hmac
+from collections.abc import Iterator
 from typing import Any
 
 from stopline.brokers.dialect import Context, Dialect, Item, of_any
-from stopline.brokers.indian import order_state, trades_of
-from stopline.brokers.row import Row
+from stopline.brokers.holdings import Line, Open, statement_of
+from stopline.brokers.indian import SIDES, instrument_of, order_state, trades_of
+from stopline.brokers.moments import rfc3339
+from stopline.brokers.row import Row, id_of
 from stopline.model.errors import Rejected
+from stopline.model.statement import Statement
 
+OVER = ("COMPLETE", "CANCELLED", "REJECTED")
 STATUSES = dict.fromkeys(
     [
-        "COMPLETE",
-        "CANCELLED",
-        "REJECTED",
+        *OVER,
         "UPDATE",
         "OPEN",
         "MODIFIED",
@@ -40,6 +43,8 @@ def parse(value: dict[str, Any], context: Context) -> list[Item]:
     message = Row(value, "message")
     if "trade_id" in message:
         return _trades([message], context)
+    if "positions" in message:
+        return []
     if "order_id" in message and "status" in message:
         _check(message, context.secret)
         trades = _trades(message.rows("trades"), context) if "trades" in message else None
@@ -47,7 +52,14 @@ def parse(value: dict[str, Any], context: Context) -> list[Item]:
     for field in ("trades", "data"):
         if field in message and message.text_or("status", "success") == "success":
             return _trades(message.rows(field), context)
-    raise of_any(("a trade (`trade_id`)", "trades (`trades`, `data`)", "a postback (`order_id`, `status`)"))
+    raise of_any(
+        (
+            "a trade (`trade_id`)",
+            "trades (`trades`, `data`)",
+            "a postback (`order_id`, `status`)",
+            "`positions`",
+        )
+    )
 
 
 def _trades(rows: Any, context: Context) -> list[Item]:
@@ -69,4 +81,50 @@ def _check(message: Row, secret: str) -> None:
         )
 
 
-DIALECT = Dialect(parse)
+# --- positions ---
+
+
+def statement(value: dict[str, Any], context: Context) -> Statement | None:
+    """Read `{"as_of": ..., "positions": [...], "holdings": [...], "orders": [...]}`: what the API answers to positions
+    (`net`), holdings and orders, and when it was asked. Shares that were delivered are holdings.
+    """
+    message = Row(value, "message")
+    if "positions" not in message:
+        return None
+    rows = list(message.rows("positions"))
+    rows += message.rows("holdings") if "holdings" in message else []
+    return statement_of(
+        rows,
+        lambda row: _position(row, context),
+        context,
+        message.text_or("user_id"),
+        rfc3339(message, "as_of"),
+        (message, lambda row: _open(row, context)),
+        complete=message.value.get("complete", True),
+        problem=message.text_or("problem"),
+    )
+
+
+def _position(row: Row, context: Context) -> Line | None:
+    units = row.decimal("quantity") + row.decimal_or("t1_quantity")  # bought, and delivered tomorrow
+    return Line(_listed(row, context), units, row.decimal("average_price")) if units else None
+
+
+def _open(row: Row, context: Context) -> Iterator[Open]:
+    row.one_of("status", STATUSES)
+    if row.text("status") not in OVER:
+        yield Open(
+            id_of(row.text("order_id")),
+            _listed(row, context),
+            row.one_of("transaction_type", SIDES, "UNKNOWN_SIDE"),
+            row.decimal("pending_quantity"),
+            row.decimal("price") if row.text_or("order_type") in ("LIMIT", "SL") else None,
+        )
+
+
+def _listed(row: Row, context: Context) -> dict[str, Any]:
+    symbol = row.text("tradingsymbol")
+    return context.instrument(symbol, lambda: instrument_of(symbol, row.text("exchange"), context))
+
+
+DIALECT = Dialect(parse, statement=statement)

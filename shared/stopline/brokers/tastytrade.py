@@ -1,21 +1,24 @@
-"""tastytrade: order messages of the account streamer, and transactions.
+"""tastytrade: order messages of the account streamer, transactions, open positions and orders.
 
 An order message sends all fills of the order again, each time: a fill is known by order, leg and fill id. Orders
 have no fees; the transaction of a trade has them, and names the same execution.
 """
 
 import re
+from collections.abc import Iterator
 from decimal import Decimal
 from functools import partial
 from typing import Any
 
 from stopline.brokers import contracts
 from stopline.brokers.dialect import Context, Dialect, Item, each, of_any
+from stopline.brokers.holdings import Line, Open, statement_of
 from stopline.brokers.moments import rfc3339
 from stopline.brokers.row import Row, id_of, number_text
 from stopline.model.decimals import ZERO
 from stopline.model.errors import Rejected
 from stopline.model.fill import Fill, FillKind
+from stopline.model.statement import Statement
 
 ACTIONS = {
     "Buy to Open": "BUY",
@@ -25,24 +28,22 @@ ACTIONS = {
     "Sell to Close": "SELL",
     "Sell": "SELL",
 }
-STATUSES = dict.fromkeys(
-    [
-        "Received",
-        "Routed",
-        "In Flight",
-        "Live",
-        "Filled",
-        "Cancel Requested",
-        "Cancelled",
-        "Replace Requested",
-        "Contingent",
-        "Expired",
-        "Rejected",
-        "Removed",
-        "Partially Removed",
-    ],
-    True,
-)
+STATUSES = {  # whether an order of this status may still be executed
+    **dict.fromkeys(
+        (
+            "Received",
+            "Routed",
+            "In Flight",
+            "Live",
+            "Cancel Requested",
+            "Replace Requested",
+            "Contingent",
+            "Partially Removed",
+        ),
+        True,
+    ),
+    **dict.fromkeys(("Filled", "Cancelled", "Expired", "Rejected", "Removed"), False),
+}
 NO_FILLS = {
     "AccountBalance",
     "CurrentPosition",
@@ -79,6 +80,8 @@ def parse(value: dict[str, Any], context: Context) -> list[Item]:
         return each([message], lambda row: _transaction(row, context))
     if "transactions" in message:
         return each(message.rows("transactions"), lambda row: _transaction(row, context))
+    if "positions" in message:
+        return []
     kind = message.text_or("type")
     if kind == "Order":
         return _order(message.row("data"), context)
@@ -88,7 +91,9 @@ def parse(value: dict[str, Any], context: Context) -> list[Item]:
         return each([message.row("data")], lambda row: _transaction(row, context))
     if kind in NO_FILLS or (kind is None and "action" in message and "status" in message):
         return []
-    raise of_any(("a message of the account streamer (`type`)", "a transaction", "`transactions`"))
+    raise of_any(
+        ("a message of the account streamer (`type`)", "a transaction", "`transactions`", "`positions`")
+    )
 
 
 def _order(order: Row, context: Context) -> list[Item]:
@@ -257,4 +262,53 @@ def _instrument(row: Row, underlying: str | None, context: Context) -> dict[str,
     return context.instrument(symbol, read)
 
 
-DIALECT = Dialect(parse)
+# --- positions ---
+
+
+def statement(value: dict[str, Any], context: Context) -> Statement | None:
+    """Read `{"as_of": ..., "positions": [...], "orders": [...]}`: the `items` of what the API answers to positions and
+    live orders, and when it was asked.
+    """
+    message = Row(value, "message")
+    if "positions" not in message:
+        return None
+    rows = list(message.rows("positions"))
+    accounts = {row.text("account-number") for row in rows}
+    accounts |= {message.text("account")} if "account" in message else set()
+    if len(accounts) > 1:
+        raise Rejected("CONTRADICTION", f"the statement is of {len(accounts)} accounts: send one of each")
+    return statement_of(
+        rows,
+        lambda row: _position(row, context),
+        context,
+        next(iter(accounts), None),
+        rfc3339(message, "as_of"),
+        (message, lambda row: _open(row, context)),
+        complete=message.value.get("complete", True),
+        problem=message.text_or("problem"),
+    )
+
+
+def _position(row: Row, context: Context) -> Line:
+    way = row.one_of("quantity-direction", {"Long": 1, "Short": -1, "Zero": 0}, "UNKNOWN_SIDE")
+    contract = _instrument(row, row.text_or("underlying-symbol"), context)
+    price = row.decimal("average-open-price") if "average-open-price" in row else None
+    return Line(contract, abs(row.decimal("quantity")) * way, price)
+
+
+def _open(order: Row, context: Context) -> Iterator[Open]:
+    """Yield what is left of each leg. The price of several legs is of them all, and no leg's limit."""
+    if not order.one_of("status", STATUSES):
+        return
+    legs = list(order.rows("legs"))
+    for leg in legs:
+        yield Open(
+            id_of(order.text("id")),
+            _instrument(leg, order.text_or("underlying-symbol"), context),
+            leg.one_of("action", ACTIONS, "UNKNOWN_SIDE"),
+            leg.decimal("remaining-quantity"),
+            order.decimal("price") if len(legs) == 1 and "price" in order else None,
+        )
+
+
+DIALECT = Dialect(parse, statement=statement)

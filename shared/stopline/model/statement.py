@@ -38,7 +38,7 @@ class Statement(Message):
     part, is sent with `complete` false and why in `problem`: it never says that anything is flat. `unread` are lines
     that name no instrument that could be read. `equity` and `margin` (bound now) are the broker's own numbers, in
     `currency`: they are shown beside ours and never replace them. `working`: every order that may still be executed there;
-    None where that was not asked. `working_as_of`: when it was, if not at `as_of`.
+    None where that was not asked; one of several legs is in it leg by leg. `working_as_of`: when it was, if not at `as_of`.
     """
 
     type: Literal["stopline.statement.v1"] = STATEMENT_TYPE
@@ -62,9 +62,11 @@ class Statement(Message):
             raise ValueError("positions names a symbol twice: add them up")
         if self.currency is None and not (self.equity is None and self.margin is None):
             raise ValueError("equity and margin need the currency that they are in")
-        ids = [order.order_id for order in self.working or () if order.order_id is not None]
-        if len(set(ids)) != len(ids):
-            raise ValueError("working names an order twice")
+        legs = [
+            (o.order_id, o.instrument.symbol, o.side) for o in self.working or () if o.order_id is not None
+        ]
+        if len(set(legs)) != len(legs):
+            raise ValueError("working names a leg of an order twice")
         return self
 
     @property
