@@ -14,6 +14,7 @@ from stopline.ledger.book import Book
 from stopline.model.closing import CloseRequest
 from stopline.model.closing_state import ClosingState, RequestStatus
 from stopline.model.fill import Fill
+from stopline.model.increments import Increments
 from stopline.model.messages import Command, CommandAction, ExecutionReport, ReportStatus
 from stopline.model.prices import Quote
 from stopline.model.settings.closing import ClosingSettings
@@ -45,6 +46,7 @@ class Desk:
         self.trading = True
         self.halting = False
         self.alerts: list[str] = []
+        self.increments: dict[str, Increments] = {}
 
     @property
     def book(self) -> Book:
@@ -62,6 +64,7 @@ class Desk:
             halted=lambda _: self.halting,
             whole=self.halting,
             halting=self.halting,
+            increments=self.increments,
         )
         step = advance(self.state.model_copy(update={"sent": sent}), situation, new)
         self.state = step.state
@@ -248,6 +251,31 @@ def test_resting_orders_of_a_position_that_is_closed_are_cancelled_first() -> No
 
 
 # --- order types ---
+
+
+@pytest.mark.parametrize(
+    ("tick", "limit"), [(None, "10.31"), ("0.05", "10.35"), ("0.25", "10.5"), ("3", "12")], ids=str
+)
+@pytest.mark.parametrize("known", [f"option:{SHORT.underlying}", f"option:{SHORT.symbol}"])
+def test_a_limit_price_is_on_the_tick_that_the_account_knows(
+    known: str, tick: str | None, limit: str
+) -> None:
+    """R8.4: a broker refuses a price off the tick; rounded away from the mark, so that it is not tighter."""
+    desk = Desk(trade(1, -2, 3, instrument=SHORT), collar_min="0", collar_pct="1.04", collar_max_pct="50")
+    desk.increments = {} if tick is None else {known: Increments.model_validate({"tick": tick})}
+    [command] = desk.ask(strategy="default")
+    assert command.limit_price == Decimal(limit)
+
+
+@pytest.mark.parametrize(
+    ("bid", "tick", "limit"), [(99.9, "0.05", "99.75"), (99.9, "0.5", "99.5"), (0.03, "0.05", "0.05")]
+)
+def test_a_sale_is_rounded_down_to_the_tick_and_never_to_nothing(bid: float, tick: str, limit: str) -> None:
+    desk = Desk(trade(1, 10, 100), collar_min="0", collar_pct="0.12", collar_max_pct="50")
+    desk.quotes["SPY"] = Quote(bid + 0.1, bid, bid + 0.2)
+    desk.increments = {"equity:SPY": Increments.model_validate({"tick": tick})}
+    [command] = desk.ask(strategy="default")
+    assert command.limit_price == Decimal(limit)
 
 
 def test_a_normal_close_is_limited_by_a_collar_that_widens() -> None:

@@ -1,8 +1,9 @@
 """Limit prices of close commands: beyond the far side of the quote by a collar that widens with each retry."""
 
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, localcontext
+from decimal import Decimal, localcontext
 
 from stopline.model.decimals import EXACT_QUANTIZE
+from stopline.model.increments import round_down, round_up
 from stopline.model.instrument import Instrument, Kind
 from stopline.model.prices import Quote
 from stopline.model.settings.closing import ClosingSettings
@@ -13,13 +14,19 @@ _WIDEST = 20  # doublings: beyond any cap
 
 
 def limit_price(
-    contract: Instrument, buys: bool, quote: Quote | None, retry: int, settings: ClosingSettings
+    contract: Instrument,
+    buys: bool,
+    quote: Quote | None,
+    retry: int,
+    settings: ClosingSettings,
+    tick: Decimal | None = None,
 ) -> Decimal | None:
     """Return the price that a close may be executed at, at worst; None without a mark.
 
     The collar is `collar_pct` of the mark, at least `collar_min`, doubled `retry` times. It starts at the far side of the
     quote (the ask for a buy) and ends at `collar_max_pct` from the mark, `collar_min` at least: a quote that is
-    wider than that is not chased. Rounded to cents (equities and options) or 8 decimals, away from the mark.
+    wider than that is not chased. Rounded to the `tick`, where none is known to cents (equities and options) or 8
+    decimals, away from the mark.
     """
     mark = to_decimal(quote.mark, 12) if quote else None
     if quote is None or mark is None or not contract.allows_price(mark):
@@ -30,9 +37,9 @@ def limit_price(
         most = max(size * settings.collar_max_pct / 100, settings.collar_min)
         first = max(size * settings.collar_pct / 100, settings.collar_min)
         width = min(first * Decimal(2 ** min(retry, _WIDEST)), most)
-        tick = _CENT if contract.kind in (Kind.EQUITY, Kind.OPTION) else _FINE
+        step = tick or (_CENT if contract.kind in (Kind.EQUITY, Kind.OPTION) else _FINE)
         if buys:
             limit = min(max(mark, mark if far is None else far) + width, mark + most)
-            return limit.quantize(tick, ROUND_CEILING)
-        limit = max(min(mark, mark if far is None else far) - width, mark - most).quantize(tick, ROUND_FLOOR)
-        return limit if limit > 0 or (contract.kind is Kind.FUTURE and not contract.inverse) else tick
+            return round_up(limit, step)
+        limit = round_down(max(min(mark, mark if far is None else far) - width, mark - most), step)
+        return limit if limit > 0 or (contract.kind is Kind.FUTURE and not contract.inverse) else step

@@ -11,6 +11,7 @@ from stopline.ledger.book import Book
 from stopline.ledger.position import Position
 from stopline.model.closing_state import Sent, SentLeg
 from stopline.model.decimals import EXACT, ZERO
+from stopline.model.increments import Increments, increments_of
 from stopline.model.messages import Command, CommandAction, CommandLeg
 from stopline.model.prices import Quote
 from stopline.model.settings.closing import ClosingSettings
@@ -37,6 +38,7 @@ NOTHING = Stated()
 class Situation:
     """What a closing is worked out from. `quotes` are those young enough to trade by, `trading` tells whether the
     account's market is open, `halted` whether the trading state says that a position must go; `whole`: all of them.
+    `increments`: the ticks that the account knows.
     """
 
     book: Book
@@ -49,6 +51,7 @@ class Situation:
     whole: bool = False
     halting: bool = False
     stated: Stated = NOTHING
+    increments: Mapping[str, Increments] = field(default_factory=dict)
 
 
 def command_of(s: Situation, account: str, id_: str, action: CommandAction, reason: str) -> Command:
@@ -126,7 +129,8 @@ def _limit(s: Situation, legs: Sequence[SentLeg], units: Decimal, retry: int) ->
     prices = []
     for leg in legs:
         quote = s.quotes.get(leg.instrument.symbol)
-        price = limit_price(leg.instrument, leg.side == "BUY", quote, retry, s.settings)
+        tick = increments_of(s.increments, leg.instrument).tick
+        price = limit_price(leg.instrument, leg.side == "BUY", quote, retry, s.settings, tick)
         if price is None:
             return None
         prices.append(price)

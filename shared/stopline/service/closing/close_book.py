@@ -190,6 +190,7 @@ class Closer:
             whole=_flattens(everywhere) or _flattens(own),
             halting=_is_halting(everywhere, own),
             stated=self._stated(name, account, book),
+            increments=account.increments if account else {},
         )
 
     def _stated(self, name: str, account: Account | None, book: Book) -> Stated:
