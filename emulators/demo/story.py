@@ -8,7 +8,7 @@ import re
 import time
 from collections import Counter
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -38,6 +38,8 @@ SPREAD = [("P", 2670, 2), ("P", 2690, -2)]
 MORE = [("P", 2630, 4), ("P", 2650, -4)]
 SHARES = 25
 STORM = 18  # of the shares, sold one by one by a program while the kill switch is pulled
+AFTER = 4  # orders that the program sends after the word
+LATE = timedelta(seconds=1)  # so much after their execution the broker tells the second half of them
 CONDOR_AT, SHARES_AT, SPREAD_AT = 150, 165, 240  # minutes after the opening
 REACTION = 6  # minutes from the breach to the hand on the kill switch
 RELIEF = 8  # and to the acknowledgement of what else is in the messages
@@ -219,15 +221,18 @@ class Story:
                 Order(f"{STORM_ID}{number}", ACCOUNT, SPY, Side.SELL, Decimal(1), "core"), self._now
             )
             if number == STORM // 2:
-                self._broker.flush(self._now, self._publish)
+                told = self._broker.flush(self._now, self._publish)
+                self._broker.misbehaviour.late = LATE
+        self._broker.misbehaviour.late = timedelta(0)
         answer = self._backend.call("POST", "kill_switch", "/kill", body)
-        late = self._broker.flush(self._now, self._publish)
         self._state = str(answer["state"])
         self._screen.more(
             f"POST /kill -> {answer['state']}, epoch {answer['epoch']}; {commands} positions to close"
         )
+        self._refuse_the_program()
+        self._broker.flush(self._now + LATE, self._publish)
         self._screen.more(
-            f"{STORM} fills of a program that sells shares one by one, {late} told after the kill"
+            f"{STORM} fills of a program that sells shares one by one, {STORM - told} told after the kill"
         )
         self._backend.wait(self._is_flat, "the account's going flat")
         self._settle()
@@ -247,6 +252,15 @@ class Story:
         ]
         self._screen.table(columns, rows)
         self._screen.more(f"Discord: {flat.text.splitlines()[0]}")
+
+    def _refuse_the_program(self) -> None:
+        """Let the program go on as if nothing had been said: what reduces is for Stopline alone now."""
+        for number in range(STORM, STORM + AFTER):
+            id_ = f"{STORM_ID}{number}"
+            report = self._broker.order(Order(id_, ACCOUNT, SPY, Side.SELL, Decimal(1), "core"), self._now)
+            if report.status is not Status.REFUSED:
+                raise DemoFailed(f"the broker took an order after the kill: {report.status.value}")
+        self._screen.more(f"The program's next {AFTER} orders are refused: {report.reason}")
 
     # --- the evening ---
 

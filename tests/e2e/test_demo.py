@@ -51,7 +51,8 @@ def check_story(text: str) -> None:
         assert message in text
     assert "CRITICAL demo: Loss of the day is" in text
     assert "refused: account demo is REDUCING" in text
-    assert re.search(r"18 fills of a program that sells shares one by one, \d+ told after the kill", text)
+    assert "18 fills of a program that sells shares one by one, 8 told after the kill" in text
+    assert "The program's next 4 orders are refused: account demo is HALTED" in text
     assert "Flat, and it is the fills that say so" in text
     assert "the book says the same, to the cent" in text
     assert "0 open positions, trading HALTED" in text
@@ -67,7 +68,6 @@ def test_the_demo_in_one_process() -> None:
     )
     assert (run.returncode, run.stderr) == (0, "")
     check_story(run.stdout)
-    assert "8 told after the kill" in run.stdout
     assert "sums in Python stand in for BigQuery" in run.stdout
     # docs/alerts.md lists them: the breach and the kill ring, all else is read when there is time
     assert "People were told by 2 SMS, 12 e-mails and 9 Discord messages." in run.stdout

@@ -173,10 +173,10 @@ def _stop(
 
 def _show_open(ask: Ask, answer: Mapping[str, Any]) -> None:
     """Say what is open in the accounts that a stop concerns; what cannot be read is said to be unknown."""
-    told = answer["closing"]
+    told, scope = answer["closing"], answer["scope"]
     for account, how_far in list(told.items())[:SHOWN]:
         try:
-            code, facts = ask("status", None, f"account:{account}")
+            code, facts = ask("status", None, f"account:{account}" if scope == GLOBAL else scope)
         except Unreached:
             code, facts = 0, {}
         left = f"{facts['open_positions']} positions open" if code == 200 else "what is open is unknown"

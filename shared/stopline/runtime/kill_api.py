@@ -6,6 +6,7 @@ Where the state cannot be stored, a kill takes the second path: see service/trad
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, get_args
 
 import flask
@@ -20,8 +21,9 @@ from stopline.model.control import (
 )
 from stopline.model.decimals import decimal_text
 from stopline.model.errors import Rejected, Transient
+from stopline.model.ids import digest
 from stopline.model.scopes import Scope, parse_scope, scope_of
-from stopline.model.wire import validate
+from stopline.model.wire import content_hash, validate
 from stopline.runtime.access import Access
 from stopline.runtime.app import App
 from stopline.runtime.auth import (
@@ -80,7 +82,10 @@ def change(app: App, principal: Principal, action: str, body: dict[str, Any]) ->
     access = Access(principal, app.accounts)
     if body.keys() & INTERNAL:
         raise Rejected("BAD_MESSAGE", f"{', '.join(sorted(INTERNAL))} are not for callers: leave them out")
-    request = validate(ControlRequest, {**body, "action": action, "actor": principal.name})
+    facts = {**body, "action": action, "actor": principal.name}
+    if action != "resume":
+        facts = _with_defaults(facts, app.clock.now())
+    request = validate(ControlRequest, facts)
     pending = False
     try:
         _check_scope(app, access, RIGHTS[action], request.scope)
@@ -108,6 +113,14 @@ def change(app: App, principal: Principal, action: str, body: dict[str, Any]) ->
     }
     asked = action == "resume" and standing.pending is not None
     return answer(202 if pending or asked else 200, facts)
+
+
+def _with_defaults(facts: dict[str, Any], now: datetime) -> dict[str, Any]:
+    """Return a kill or a pause with what a hand in a hurry left out: it counts once a minute."""
+    reason = {"reason": "no reason given", **facts}
+    if "request_id" in facts:
+        return reason
+    return {**reason, "request_id": digest("unnamed", content_hash(reason), f"{now:%Y-%m-%dT%H:%M}")}
 
 
 def _unpersisted(app: App, request: ControlRequest) -> Answer:

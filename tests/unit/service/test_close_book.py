@@ -129,7 +129,7 @@ def test_flat_is_said_when_the_fills_are_in_the_book_and_once(world: World) -> N
     rows = [
         row["row"] for body in world.bus.bodies("history") for row in body["rows"] if row["table"] == "audit"
     ]
-    assert {row["event"] for row in rows} == {"kill", "flat"}
+    assert {row["event"] for row in rows} == {"account_created", "kill", "flat"}
     assert len(world.bus.bodies("orders")) == sent
 
 

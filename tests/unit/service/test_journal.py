@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import orjson
 import pytest
 
 from stopline.model.account import Account
+from stopline.model.control import ControlRequest
 from stopline.ports import Delete, Update
 from stopline.runtime.app import App
 from stopline.service.audit.chain import exported_faults, stored_faults
@@ -54,6 +56,25 @@ def test_settings_and_adjustments_are_one_chain_of_the_account(world: World) -> 
     ]
     assert stored_faults(world.shared) == (3, [])
     assert exported_faults(world.shared, rows(world)) == (3, [])
+
+
+def test_all_of_the_audit_is_chained(world: World) -> None:
+    """R7.4, R8.5: a restated day and a closing that the fills have proven too, each once."""
+    app, _ = world.instance()
+    app.account_writer.create(account(), "ann")
+    yesterday = world.clock.now() - timedelta(days=1)
+    app.recorder.record([fill("E-1", executed_at=yesterday)], "m-1")
+    app.recorder.record([fill("E-2", "SELL", price=101, executed_at=yesterday + timedelta(seconds=1))], "m-2")
+    app.trading.set(
+        ControlRequest.model_validate(
+            {"request_id": "k", "scope": "account:demo", "action": "kill", "actor": "ann", "reason": "x"}
+        )
+    )
+    app.closer.advance("demo")
+    found = rows(world)
+    assert {r["event"] for r in found} == {"account_created", "day_restated", "kill", "flat"}
+    assert all(r["chain"] and r["hash"] for r in found)
+    assert stored_faults(world.shared) == (len(found), [])
 
 
 @pytest.mark.parametrize("harm", ["altered", "removed", "the last one removed"])

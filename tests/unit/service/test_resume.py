@@ -179,6 +179,26 @@ def test_a_kill_in_between_takes_the_first_approval_back(world: World) -> None:
     assert ask(app, "resume", "r-2", "global", "bob").state is HALTED
 
 
+@pytest.mark.parametrize("actor", ["bob", "limit:max_drawdown", "breaker:loss"])
+def test_the_same_stop_said_again_takes_the_first_approval_back(world: World, actor: str) -> None:
+    """F39, I6: the state is what it was, and who asked to resume has not heard the new word."""
+    app = halted_everywhere(world)
+    ask(app, "resume", "r-1", "global")
+    again = ask(app, "kill", "k-2", "global", actor)
+    assert (again.state, again.epoch, again.pending) == (HALTED, 1, None)
+    assert refused(app, "r-2", "global", "ida") == "TOO_EARLY"
+    world.wait(60)
+    first = ask(app, "resume", "r-3", "global", "ida")
+    assert (first.state, first.pending.actor if first.pending else "") == (HALTED, "ida")
+
+
+def test_a_person_is_not_two_by_writing_the_name_otherwise(world: World) -> None:
+    """F45, reliability 6: a token's name and an address may differ in case only."""
+    app = halted_everywhere(world)
+    ask(app, "resume", "r-1", "global", "Ann")
+    assert refused(app, "r-2", "global", "ann") == "SAME_PERSON"
+
+
 def test_what_a_drawdown_stopped_takes_two(world: World) -> None:
     """R5.2, domain 2.4."""
     app, _ = world.instance()

@@ -57,7 +57,8 @@ def refusal(standing: Standing, request: ControlRequest, now: datetime) -> Rejec
             int(left.total_seconds()) + 1,
         )
     pending = standing.pending
-    if pending is not None and pending.actor == request.actor and _is_alive(standing, now):
+    same = pending is not None and pending.actor.casefold() == request.actor.casefold()
+    if same and _is_alive(standing, now):
         return Rejected("SAME_PERSON", f"{request.actor} asked already: another person must agree")
     return None
 

@@ -32,7 +32,9 @@ class Transition:
 def tighten(
     before: Control, request: ControlRequest, now: datetime, locked_until: datetime | None
 ) -> Transition:
-    """Carry out a kill or a pause: it adds to what its actor holds and never takes anything back."""
+    """Carry out a kill or a pause: it adds to what its actor holds and never takes anything back. Whoever wanted to resume
+    has not seen it: what one of two people has asked for is void.
+    """
     standing = before.standing(request.scope)
     key = holder(request.actor)
     hold = Hold(
@@ -49,7 +51,7 @@ def tighten(
     )
     held = standing.holds.get(key)
     holds = {**standing.holds, key: _stricter(held, hold) if held else hold}
-    return _moved(before, standing, holds, request.action, request, now)
+    return _moved(before, standing.model_copy(update={"pending": None}), holds, request.action, request, now)
 
 
 def release(before: Control, request: ControlRequest, now: datetime) -> Transition:
@@ -127,14 +129,14 @@ def _half_open(size: Decimal, request: ControlRequest, now: datetime, until: dat
 
 
 def _stricter(old: Hold, new: Hold) -> Hold:
-    """Join two holds of one actor: the stricter of each part; no end is later than any end."""
+    """Join two holds of one actor: the stricter of each part; no end is later than any end. `since` is when it was last
+    said: from then on it holds for its minute.
+    """
     both = (old.until, new.until)
-    state = max(old.state, new.state, key=lambda s: s.rank)
     return new.model_copy(
         update={
-            "state": state,
+            "state": max(old.state, new.state, key=lambda s: s.rank),
             "flatten": old.flatten or new.flatten,
-            "since": old.since if state is old.state else new.since,
             "until": None if None in both else max(u for u in both if u),
             "locked_until": max((u for u in (old.locked_until, new.locked_until) if u), default=None),
             "people": max(old.people, new.people),

@@ -63,6 +63,10 @@ class AccountReader:
             )
         return account
 
+    def names(self) -> list[str]:
+        """Return the name of every account, read afresh, of those too whose document cannot be read."""
+        return [document.path.id for document in self._store.query(COLLECTION)]
+
     def all(self) -> list[Account]:
         """Return every account, by name, read afresh."""
         documents = self._store.query(COLLECTION)

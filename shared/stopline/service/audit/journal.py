@@ -1,4 +1,5 @@
-"""The audit trail of what is no trading state: settings, rights, adjustments, acknowledgements, messages brought back.
+"""The audit trail of what is no trading state: settings, rights, adjustments, acknowledgements, messages brought back,
+days that were restated, breaks confirmed and cleared, closings proven.
 
 Such a row rides in the outbox of the commit that it is about, on the local topic `journal`; here it is given its place in
 the hash chain of its account (`journal:NAME`; `journal:` where it is nobody's) and goes on to BigQuery.
@@ -19,6 +20,7 @@ from stopline.service.documents.outbox import JOURNAL_TOPIC, Relay
 from stopline.service.history.rows import history_effect
 
 COLLECTION = "journals"
+MOST = 500  # rows of one message
 REMEMBERED = 500  # rows of a chain whose effect may come again
 
 
@@ -49,6 +51,14 @@ def journal_effect(account: str, rows: Sequence[HistoryRow]) -> Effect:
     """Return the effect that puts audit rows of an account (empty: of nobody) on record."""
     effect = history_effect(account, rows)
     return Effect(effect.id, JOURNAL_TOPIC, account, effect.body)
+
+
+def row_effects(account: str, rows: Sequence[HistoryRow]) -> list[Effect]:
+    """Return the effects of rows of any table: those of the audit go on record, the others straight to BigQuery."""
+    audit = [row for row in rows if row.table == "audit"]
+    plain = [row for row in rows if row.table != "audit"]
+    effects = [history_effect(account, plain[at : at + MOST]) for at in range(0, len(plain), MOST)]
+    return effects + [journal_effect(account, audit[at : at + MOST]) for at in range(0, len(audit), MOST)]
 
 
 class Journals:

@@ -30,10 +30,11 @@ from stopline.rules.closing.commands import Step, advance
 from stopline.rules.closing.order import Situation, Stated
 from stopline.rules.closing.sent import with_report
 from stopline.service.accounts.reader import AccountReader
+from stopline.service.audit.journal import row_effects
 from stopline.service.closing.executions import log_executions, with_executions
 from stopline.service.documents.aggregate import Aggregates, Change
 from stopline.service.fills.books import FillLog
-from stopline.service.history.rows import audit_row, history_effect
+from stopline.service.history.rows import audit_row
 from stopline.service.prices.marks import MarkTable
 from stopline.service.reconciliation.reconciliations import Reconciliation
 from stopline.service.trading.controls import both
@@ -228,7 +229,7 @@ class Closer:
         effects += [_alert_effect(alert) for alert in alerts]
         rows += [_proof(state, alert, now) for alert in alerts if alert.kind in ("flat", "closed")]
         rows += _confirmations(stored, state, now)
-        effects += [history_effect(state.account, rows[at : at + 500]) for at in range(0, len(rows), 500)]
+        effects += row_effects(state.account, rows)
         return Change(state, effects)
 
 

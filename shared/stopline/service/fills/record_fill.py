@@ -22,7 +22,7 @@ from stopline.model.messages import Alert, Effect, HistoryRow, Sweep, SweepKind
 from stopline.model.times import utc_text
 from stopline.ports import SERVER_TIME, Clock, Path, Put, Store
 from stopline.service.accounts.reader import AccountReader
-from stopline.service.audit.journal import journal_effect
+from stopline.service.audit.journal import row_effects
 from stopline.service.documents.aggregate import Aggregates, Change
 from stopline.service.documents.batching import Batcher
 from stopline.service.fills.adjustments import adjustment_rows
@@ -34,7 +34,7 @@ from stopline.service.fills.books import (
     fill_path,
     position_event_id,
 )
-from stopline.service.history.rows import audit_row, fill_row, history_effect, table_row
+from stopline.service.history.rows import audit_row, fill_row, table_row
 from stopline.service.history.trade_rows import trade_rows
 
 MAX_AGE = timedelta(days=45)
@@ -270,9 +270,8 @@ class _Booking:
         sweep = Sweep(kind=SweepKind.ACCOUNT, account=account)
         trades = trade_rows(before, book, self._recall.stood)
         return [
-            history_effect(account, rows),
-            *(history_effect(account, some) for some in (trades[:500], trades[500:]) if some),
-            *([journal_effect(account, adjusted)] if adjusted else []),
+            *row_effects(account, rows),
+            *row_effects(account, [*trades, *adjusted]),
             Effect(digest("sweep", _cause(booked)), "sweeps", account, sweep.model_dump(mode="json")),
         ]
 

@@ -39,10 +39,11 @@ from stopline.rules.watching.reconcile import (
     words,
 )
 from stopline.service.accounts.reader import AccountReader
+from stopline.service.audit.journal import row_effects
 from stopline.service.documents.aggregate import Aggregates, Change
 from stopline.service.fills.books import FillLog
 from stopline.service.fills.statements import statement_name
-from stopline.service.history.rows import audit_row, history_effect, table_row
+from stopline.service.history.rows import audit_row, table_row
 from stopline.service.reconciliation.reconciliations import COLLECTION, Reconciliation, Reported
 
 MAX_REFOLD = 100_000  # fills of one account that are folded again: more would not fit into a sweep
@@ -253,7 +254,7 @@ def _effects(alerts: Iterable[Alert]) -> list[Effect]:
 
 
 def _history(account: str, rows: list[HistoryRow]) -> list[Effect]:
-    return [history_effect(account, rows)] if rows else []
+    return row_effects(account, rows)
 
 
 def _rows(account: str, step: Step, cause: str, number: int, now: datetime) -> list[HistoryRow]:

@@ -37,7 +37,7 @@ class HaltCarrier:
         if standing.state is TradingState.ACTIVE:
             return {}
         account = scope_account(standing.scope)
-        names = [account] if account else [a.account for a in self._accounts.all()]
+        names = [account] if account else self._accounts.names()
         ends = self._clock.now() + BUDGET
         result: dict[str, str | None] = dict.fromkeys(names)
         late = []
@@ -53,7 +53,7 @@ class HaltCarrier:
         try:
             cancelled = self._canceller.advance(account)
             closing = self._closer.advance(account) if standing.flatten else None
-        except Transient:
+        except Exception:  # whatever is wrong with one account must not keep the others trading
             log.exception("kill switch: closing is pending", extra={"account": account})
             return None
         return closing.status.value if closing else ("CANCELLED" if cancelled else standing.state.value)

@@ -190,7 +190,7 @@ class TradingStates:
     def stopped_accounts(self) -> list[str]:
         """Return the accounts that are not ACTIVE, or have such a part, whether they hold anything or not."""
         if self.read(GLOBAL).state is not TradingState.ACTIVE:
-            return [a.account for a in self._accounts.all()]
+            return self._accounts.names()
         found = [
             document
             for flag in ("is_stopped", "is_halted")  # the latter is what documents of before have
