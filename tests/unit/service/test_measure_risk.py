@@ -19,6 +19,7 @@ from stopline.risk.factors import at_todays_volatility
 from stopline.runtime.embedded import Embedded
 from stopline.service.history.load_closes import load_closes
 from stopline.service.measuring.measured import Measured, MeasuredCodec
+from stopline.service.orders.size_order import SizeRequest
 
 from ..make import account, option, raw_fill
 from .test_greeks import put
@@ -446,3 +447,22 @@ def test_measures_come_back_as_they_were_written_and_a_newer_version_is_refused(
     assert codec.decode(codec.encode(state)) == state
     with pytest.raises(Transient, match="schema 2"):
         codec.decode(codec.encode(state) | {"state": '{"schema": 2}'})
+
+
+def test_a_size_by_volatility_takes_it_from_the_closes_whatever_the_profile() -> None:
+    """R3.1, R3.2: without a number of the asker's; zero_dte has no limit that needs returns."""
+    closes = history()
+    desk = desk_with(closes)
+    prices(desk, OPEN, **noon_prices())
+    shares = {"symbol": "SPY", "kind": "equity", "currency": "USD"}
+    legs = [{"instrument": shares, "side": "BUY", "limit_price": "605"}]
+    yearly = float(np.std(returns(closes)["SPY"][-60:], ddof=1)) * math.sqrt(252)
+    asked = {
+        "order": {"legs": legs, "stop": "600"},
+        "method": "risk_parity",
+        "usual_volatility": str(round(yearly / 2, 6)),
+    }
+    facts = desk.app.order_sizer.size("demo", SizeRequest.model_validate(asked))
+    assert (facts["wanted"], facts["capped_by"]) == ("16", "max_position_value")
+    [step, _] = facts["steps"]
+    assert (step["name"], float(step["factor"])) == ("volatility", pytest.approx(0.5, abs=1e-4))

@@ -77,8 +77,10 @@ class OrderDesk:
         order, desk, versions = self.prepare(name, order)
         return decision_facts(check(order, desk), desk, versions)
 
-    def prepare(self, name: str, order: Order) -> tuple[Order, Desk, Versions]:
-        """Return an order of an account with what works beside it, in whole lots, and what it is judged by, read now."""
+    def prepare(self, name: str, order: Order, returns: bool = False) -> tuple[Order, Desk, Versions]:
+        """Return an order of an account with what works beside it, in whole lots, and what it is judged by, read now. Daily
+        `returns` are read where a limit needs them, or who asks.
+        """
         account = self._accounts.require(name)
         now = self._clock.now()
         book = self._books.read(name) or Book(name)
@@ -89,7 +91,8 @@ class OrderDesk:
         marks = self._marks.marks
         valued = value_positions(columns({name: book}), marks, [account], now)[name]
         contracts = [*(v.position.instrument for v in valued), *legs_of(order)]
-        factors = self._factors.latest(account.calendar) if needs_returns(account) else None
+        wanted = returns or needs_returns(account)
+        factors = self._factors.latest(account.calendar) if wanted else None
         rate = exchange_rate(account, marks, now)
         numbers = figures(
             account,

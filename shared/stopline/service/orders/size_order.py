@@ -51,7 +51,7 @@ class OrderSizer:
         """Return the size as plain data, with the check of an order of that size. Raises Rejected when the method
         lacks a number that it needs, and as the check does.
         """
-        order, desk, versions = self._desk.prepare(name, request.order)
+        order, desk, versions = self._desk.prepare(name, request.order, returns=True)
         order = order.sized(order.lot)
         chosen = size_of(request, order, desk)
         wanted = chosen.quantity
