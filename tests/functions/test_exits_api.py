@@ -157,6 +157,18 @@ def test_a_strategy_that_would_be_stopped_at_once_is_asked_about(api: Served) ->
     assert "would stop strategy default at once, at its MTM of -2" in answer.get_json()["detail"]
 
 
+def test_switching_the_account_on_is_asked_about_where_a_strategy_has_triggered_since(api: Served) -> None:
+    """R5.5: with auto_close off its stop was only told."""
+    assert patch(api, {"auto_close": False}).get_json()["applied"]
+    assert patch(api, {"max_loss": "5", "confirm": 1}, 2, strategy="default").get_json()["applied"]
+    at = NOON + timedelta(seconds=40)
+    api.world.clock.set(at)
+    api.world.app.marker.mark(PriceBatch("feed", at, {"SPY": Quote(98.0, 97.9, 98.1)}, ()))
+    answer = patch(api, {"auto_close": True}, 3)
+    assert answer.get_json()["title"] == "CLOSES_NOW"
+    assert "max_loss would stop strategy default at once" in answer.get_json()["detail"]
+
+
 def test_r_of_a_trade_without_a_stop_is_refused_by_name(api: Served) -> None:
     """R4.3: 1R of nothing never comes."""
     id_ = trade_id(api)

@@ -135,10 +135,8 @@ class ExitDesk:
         elif patch.trade is not None:
             where = {"single": {_open_trade(before.account, trades, patch.trade): patch.exits}}
         known = before.exits.model_dump(mode="json")
-        kept = {trade.trade_id for trade in self._book(before).trades()}
-        known["single"] = {
-            id_: some for id_, some in known["single"].items() if id_ in kept
-        }  # others are over
+        kept = {trade.trade_id for trade in self._book(before).trades()}  # others are over, and forgotten
+        known["single"] = {id_: some for id_, some in known["single"].items() if id_ in kept}
         merged = merge(known, where)
         after = before.model_copy(update={"exits": validate(ExitSettings, merged)})
         faults = check_exits(after)
@@ -167,10 +165,10 @@ class ExitDesk:
         book, states, found = self._book(before), self._exits(before).strategies, []
         for name, new in after.exits.strategies.items():
             was = before.exits.strategies.get(name, StrategyExits())
-            if new == was or not new.watches_mtm:
+            switches = plan_of(before.exits, name).auto_close, plan_of(after.exits, name).auto_close
+            if not new.watches_mtm or (new == was and switches[0] == switches[1]):
                 continue
             state, mtm = self._mtm(after, name, new, book, states.get(name, UNSEEN))
-            switches = plan_of(before.exits, name).auto_close, plan_of(after.exits, name).auto_close
             found.append(preview_strategy(name, was, new, state, mtm, switches))
         return found
 
