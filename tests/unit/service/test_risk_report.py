@@ -238,12 +238,13 @@ def test_the_page_loads_nothing_and_is_well_formed(desk: Embedded, tmp_path: Pat
 
 
 def rendered(browser: str, page: str, width: int, dark: bool, folder: Path) -> list[str]:
-    """Return [width, width of what is in it, ground] of a page as a browser lays it out, in a frame: a window is never
-    as narrow as a phone.
+    """Return [width, width of what is in it, ground, most that a table of cards hides] of a page as a browser lays it out,
+    in a frame: a window is never as narrow as a phone.
     """
     script = (
         "<script>const e=document.documentElement;parent.document.title=[innerWidth,e.scrollWidth,"
-        "getComputedStyle(document.body).backgroundColor].join('|')</script></body>"
+        "getComputedStyle(document.body).backgroundColor,Math.max(...[...document.querySelectorAll('.scroll')]"
+        ".filter(s=>s.querySelector('.cards-if-narrow')).map(s=>s.scrollWidth-s.clientWidth))].join('|')</script></body>"
     )
     frame = escape(page.replace("</body>", script))
     probe = folder / f"probe-{dark}.html"
@@ -269,8 +270,9 @@ def test_the_page_fits_a_phone_and_follows_the_dark(desk: Embedded, tmp_path: Pa
     found["positions"] += [{**found["positions"][0], "symbol": "A" * 60, "strategy": "b" * 60}]
     page = report_page(found)
     light, dark = (rendered(browser, page, 390, night, tmp_path) for night in (False, True))
-    assert [ground for _, _, ground in (light, dark)] == ["rgb(255, 255, 255)", "rgb(21, 25, 29)"]
-    assert all(inner == "390" and int(content) <= 390 for inner, content, _ in (light, dark))
+    assert [ground for _, _, ground, _ in (light, dark)] == ["rgb(255, 255, 255)", "rgb(21, 25, 29)"]
+    assert all(inner == "390" and int(content) <= 390 for inner, content, _, _ in (light, dark))
+    assert [hidden for _, _, _, hidden in (light, dark)] == ["0", "0"]  # no figure is cut off
 
 
 def test_hostile_text_is_text_on_the_page(desk: Embedded) -> None:

@@ -45,7 +45,7 @@ figure{margin:0}figcaption b{color:var(--ink);font-weight:500}
 .cards-if-narrow td:first-child{grid-column:1/-1;font-weight:500;text-align:left}
 .cards-if-narrow td.wide:not(:first-child){grid-column:1/-1;min-width:0}
 .cards-if-narrow td[data-head]::before{content:attr(data-head);color:var(--soft);white-space:normal;text-align:left;
-overflow-wrap:normal;flex:none;max-width:60%}
+overflow-wrap:normal}.cards-if-narrow td.wide::before{flex:none}
 .grid th,.grid td{font-size:13px}}
 """
 
