@@ -330,6 +330,16 @@ def test_every_kind_of_alert_is_in_the_runbook() -> None:
     assert told == kinds | set(LIMITS)
 
 
+def test_the_table_of_what_is_told_names_kinds_that_exist_and_tests_that_know_them() -> None:
+    """R6.2, R2.12: each purpose has its kinds, and each kind is in one of the tests that the table names."""
+    known = {name for cells in column(ROOT / "docs/runbook.md", "kind") for name in names(cells[0])}
+    for what, kinds, proof in column(ROOT / "docs/alerts.md", "what"):
+        files = re.findall(r"\]\(\.\./(tests/[a-z_/]+\.py)\)", proof)
+        text = "".join((ROOT / file).read_text("utf-8") for file in files)
+        assert set(names(kinds)) <= known, what
+        assert [kind for kind in names(kinds) if not re.search(rf"\b{kind}\b", text)] == [], what
+
+
 def test_the_table_of_breakers_is_what_the_rules_have() -> None:
     """The number, whether it closes, and who ends it."""
     told = {}

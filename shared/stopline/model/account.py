@@ -17,6 +17,7 @@ from stopline.model.settings.activity import ActivitySettings
 from stopline.model.settings.alerts import AlertSettings
 from stopline.model.settings.closing import ClosingSettings, Reduction
 from stopline.model.settings.exits import ExitSettings
+from stopline.model.settings.levels import PriceLevel
 from stopline.model.settings.lifecycle import LifecycleSettings
 from stopline.model.settings.limit_override import LimitOverride
 from stopline.model.settings.measures import MeasureSettings
@@ -77,6 +78,7 @@ class Account(Message):
     activity: ActivitySettings = Field(default_factory=ActivitySettings)
     measures: MeasureSettings = Field(default_factory=MeasureSettings)
     lifecycle: LifecycleSettings = Field(default_factory=LifecycleSettings)
+    levels: tuple[PriceLevel, ...] = Field(default=(), max_length=100)  # prices to be told of
     increments: dict[Contracts, Increments] = Field(default_factory=dict, max_length=500)
     version: Annotated[int, Field(ge=1, lt=2**53)] = 1
 

@@ -1,95 +1,119 @@
-"""The status of an account shows its trades, and its figures at every level."""
+"""R6.2, trading opportunity: a price that somebody waits for, or a message that a program of the account publishes."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
 
-from stopline.model.control import GLOBAL, account_scope
-from stopline.model.messages import Sweep, SweepKind
-from stopline.model.prices import PriceBatch, Quote
-from stopline.runtime.app import App
-from stopline.service.accounts.status import account_status
+import pytest
 
-from ..make import account, at, equity, fill, option
-from .world import World
+from stopline.model.account import Account
+from stopline.model.errors import Rejected
+from stopline.model.wire import validate
+from stopline.runtime.embedded import Embedded
 
-SHORT, LONG = option(6000), option(5990)
+from ..make import trade
+from .test_alert_desk import NOW, raise_alert, sent, world
 
-
-def status(app: App) -> dict[str, Any]:
-    scopes = (GLOBAL, account_scope("demo"))
-    everywhere, own = (app.trading.read(scope) for scope in scopes)
-    return account_status(account(), app.books.read("demo"), app.risk_states.read("demo"), everywhere, own)
+CALL = {"name": "breakout", "symbol": "QQQ", "side": "above", "price": "500", "note": "Sell a put spread"}
+DIP = {"name": "dip", "symbol": "QQQ", "side": "below", "price": "480", "severity": "warning"}
 
 
-def desk() -> tuple[World, App]:
-    world = World()
-    world.open_account()
-    app, _ = world.instance()
-    app.recorder.record(
-        [
-            fill("E-1", "SELL", 2, "3", at(-60), SHORT, group_id="G", strategy="condors"),
-            fill("E-2", "BUY", 2, "2", at(-60), LONG, group_id="G", strategy="condors"),
-            fill("E-3", "BUY", 10, "50", at(-30), equity("SAP", currency="EUR")),
-        ],
-        "m-1",
-    )
-    return world, app
+def watching(*levels: dict[str, Any]) -> Embedded:
+    """An account that holds SPY and asks to be told of prices of QQQ."""
+    one = world()
+    fresh = validate(Account, {**one.app.accounts.require("demo").model_dump(mode="json"), "levels": levels})
+    one.app.account_writer.change("demo", lambda a: a.model_copy(update={"levels": fresh.levels}), "ann")
+    one.app.recorder.record([trade(1, 1, 100, executed_at=NOW)], "m-1")
+    one.clock.set(NOW + timedelta(minutes=1))  # settings hold within 30 s
+    return one
 
 
-def test_the_status_shows_each_trade_with_what_prices_say() -> None:
-    """R1.2 R1.9: total P&L, extremes, VIX, legs."""
-    world, app = desk()
-    quotes = {SHORT.symbol: Quote(2.5), LONG.symbol: Quote(2.0), "SPXW": Quote(6100.0), "VIX": Quote(18.5)}
-    app.marker.mark(PriceBatch("feed", world.clock.now(), quotes, ()))
-    spread, shares = status(app)["trades"]
-    legs = spread.pop("legs")
-    assert [leg["quantity"] for leg in legs] == ["-2", "2"]
-    assert {name: spread[name] for name in ("structure", "status", "quantity", "net_credit", "max_loss")} == {
-        "structure": "put_credit_vertical",
-        "status": "OPEN",
-        "quantity": "2",
-        "net_credit": "200",
-        "max_loss": "1800",
-    }
-    assert (spread["total_pnl"], spread["mae"], spread["mfe"]) == ("100", "100", "100")
-    assert (spread["vix_entry"], spread["vix_exit"], spread["seconds_in_trade"]) == ("18.5", None, 60)
-    assert (shares["structure"], shares["max_loss"]) == ("single", "500")
+def price(one: Embedded, value: float, symbol: str = "QQQ") -> None:
+    one.clock.set(one.clock.now() + timedelta(seconds=20))
+    batch = {"as_of": one.clock.now().isoformat(), "symbols": [symbol], "last": [value]}
+    one.publish("prices", {"type": "stopline.prices.v1", **batch})
+    one.run()
 
 
-def test_the_levels_stand_in_the_account_s_currency_and_know_what_they_do_not_know() -> None:
-    """R1.1 R1.5: without a rate the euros are UNKNOWN, with one they count."""
-    world, app = desk()
-    quotes = {SHORT.symbol: Quote(2.5), LONG.symbol: Quote(2.0), "SAP": Quote(51.0)}
-    app.marker.mark(PriceBatch("feed", world.clock.now(), quotes, ()))
-    levels = status(app)["levels"]
-    spx, sap = (next(part for part in levels["parts"] if part["name"] == name) for name in ("SPXW", "SAP"))
-    assert (spx["net"], spx["margin"], spx["exposure"]) == ("100", "2000", "2000")
-    assert (sap["net"], levels["net"], levels["exposure"]) == (None, None, None)
-    world.clock.set(at(2))
-    app.marker.mark(PriceBatch("fx", at(2), {"EURUSD": Quote(1.1)}, ()))
-    levels = status(app)["levels"]
-    assert (levels["net"], levels["exposure"], levels["open_trades"]) == ("111", "2561", 2)
-    assert [part["concentration"] for part in levels["parts"]] == ["21.9055", "78.0945"]
-    assert levels["parts"][1]["parts"][0]["parts"][0]["name"] == status(app)["trades"][0]["trade_id"]
+def told(one: Embedded) -> list[str]:
+    return [text for _, _, text in sent(one) if "QQQ" in text]
 
 
-def test_before_the_first_evaluation_nothing_is_called_zero() -> None:
-    """R1.2: UNKNOWN."""
-    _, app = desk()
-    shown = status(app)
-    assert [trade["total_pnl"] for trade in shown["trades"]] == [None, None]
-    assert [trade["seconds_in_trade"] for trade in shown["trades"]] == [None, None]
-    assert (shown["levels"]["unrealised"], shown["levels"]["exposure"]) == (None, None)
+def test_a_level_that_is_reached_is_told_at_once_and_once_until_the_price_has_gone_back() -> None:
+    """R6.2: at the level, not beyond it only; half a percent back re-arms it. What is not held is watched too."""
+    one = watching(CALL)
+    for value in (499.9, 500, 503, 499, 500.5):  # 499 is not half a percent below
+        price(one, value)
+    note = "QQQ is 500, at or above 500: Sell a put spread"
+    assert told(one) == [f"{note} (demo has no address on the usual channels)"]  # without Discord: by mail
+    assert one.channels["sms"].sent == []
+    price(one, 497.4)
+    price(one, 501)
+    assert len(told(one)) == 2
+    [alert] = {
+        m.alert.alert_id: m.alert for m in one.channels["email"].sent if "501" in m.alert.summary
+    }.values()
+    assert (alert.kind, alert.object, alert.severity.value) == ("opportunity", "breakout", "info")
+    assert alert.action == "Nothing was traded."
+    assert "QQQ is 501" in one.channels["email"].sent[-1].text
 
 
-def test_closed_trades_stay_in_the_status_for_a_day() -> None:
-    """R1.9: open and closed ones."""
-    world, app = desk()
-    app.recorder.record([fill("X-3", "SELL", 10, "52", at(0), equity("SAP", currency="EUR"))], "m-2")
-    assert [trade["status"] for trade in status(app)["trades"]] == ["OPEN", "CLOSED"]
-    world.clock.set(at(0) + timedelta(days=1, seconds=1))
-    app.recorder.record([fill("Z", executed_at=world.clock.now())], "m-3")
-    app.sweeper.run(Sweep(kind=SweepKind.RISK), world.clock.now(), "s-1")
-    assert [trade["underlying"] for trade in status(app)["trades"]] == ["SPXW", "SPY"]
+def test_a_level_below_and_its_severity() -> None:
+    one = watching(CALL, DIP)
+    price(one, 490)
+    price(one, 479.5)
+    assert told(one) == ["QQQ is 479.5, at or below 480"]  # a warning goes by mail as it is
+    standing = one.app.alert_desk.read("demo").standing
+    assert standing["opportunity|dip"].state.value == "resolved"  # news: nothing to take, nothing to repeat
+
+
+def test_without_a_price_nothing_is_reached_and_nothing_left() -> None:
+    """I7: UNKNOWN is no crossing: after a silence the same level is not told again."""
+    one = watching(CALL)
+    price(one, 501)
+    assert len(told(one)) == 1
+    one.clock.set(one.clock.now() + timedelta(minutes=30))
+    price(one, 100, "SPY")  # the account is valued, QQQ is stale
+    price(one, 502)
+    assert len(told(one)) == 1
+
+
+def test_another_price_is_another_level() -> None:
+    one = watching(CALL)
+    price(one, 501)
+    facts = one.app.accounts.require("demo").model_dump(mode="json")
+    moved = validate(Account, {**facts, "levels": [CALL | {"price": "501"}]})
+    one.app.account_writer.change("demo", lambda a: a.model_copy(update={"levels": moved.levels}), "ann")
+    one.clock.set(one.clock.now() + timedelta(minutes=1))
+    price(one, 501)
+    assert [text.split(":")[0] for text in told(one)] == [
+        "QQQ is 501, at or above 500",
+        "QQQ is 501, at or above 501",
+    ]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"price": "0"}, {"price": "-1"}, {"side": "at"}, {"symbol": ""}, {"name": "A B"}]
+)
+def test_a_level_that_cannot_be_is_refused(wrong: dict[str, str]) -> None:
+    facts = {"account": "demo", "owner": "ann", "currency": "USD", "capital": "1"}
+    with pytest.raises(Rejected):
+        validate(Account, {**facts, "levels": [CALL | wrong]})
+
+
+def test_a_program_of_the_account_may_publish_one() -> None:
+    """R6.2: the same message as Stopline's own, on topic `alerts`: routed, deduplicated, on record."""
+    one = world()
+    for number in range(2):
+        raise_alert(
+            one,
+            f"signal-{number}",
+            "info",
+            kind="opportunity",
+            object="QQQ iron condor",
+            summary="QQQ iron condor: IV rank 62, credit 1.45, risk-reward 1.9",
+        )
+    one.run()
+    assert len(told(one)) == 1
+    assert one.history.rows["alerts"][-1]["kind"] == "opportunity"

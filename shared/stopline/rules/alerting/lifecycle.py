@@ -25,7 +25,9 @@ STORY = timedelta(minutes=10)  # what begins within this time of the last news b
 MOVED = Decimal("0.1")  # of the number last told
 KNOWN = 100  # conditions of one account whose life is followed; critical ones beyond that are told in digests
 LISTED = 1000  # of those, by name; the rest as a number
-NEWS = frozenset({"resume_asked"})  # kinds that tell a moment and stand for nothing, as INFO does
+NEWS = frozenset(
+    {"resume_asked", "opportunity"}
+)  # kinds that tell a moment and stand for nothing, as INFO does
 IDS = 8  # of a condition's last alerts, to know one that comes twice
 
 # A critical alert of the first kind silences warnings of the others: they say the same thing less clearly.

@@ -62,7 +62,7 @@ def amount(value: Decimal | None, unit: str) -> str:
 
 SHORT = frozenset({"Now", "Limit"})
 # Kinds whose number is bad when it is small, or when it crosses a level: there is no share of a limit.
-FLOORS = frozenset({"pin_risk", "health_degraded", "exit", "strategy_stopped"})
+FLOORS = frozenset({"pin_risk", "health_degraded", "exit", "strategy_stopped", "opportunity"})
 
 
 def fact_rows(alert: Alert, zone: str) -> list[tuple[str, str]]:

@@ -30,6 +30,7 @@ from stopline.rules.limits.watch import blind_spots, data_alert, gone_alerts, li
 from stopline.rules.reduction.watch import watch_reductions
 from stopline.rules.trading.breaker_facts import money_facts
 from stopline.rules.trading.breakers import MONEY_BREAKERS, advance
+from stopline.rules.watching.levels import followed_levels
 from stopline.rules.watching.trades import Index
 from stopline.service.accounts.levels import market_facts
 from stopline.service.documents.aggregate import Aggregates, Change
@@ -226,6 +227,8 @@ def _decide(
     about_data = data_alert(account.account, sorted(blind), sorted(old.blind), cause, now)
     if about_data:
         alerts.append(about_data)
+    levels, reached = followed_levels(account.account, account.levels, spot, old.levels, cause, now)
+    alerts += reached
     tripped, moves = advance(MONEY_BREAKERS, account.trading, old.breakers, money_facts(numbers, read), now)
     reductions = watch_reductions(account, read, tripped, moves, old.reducing, numbers.equity, cause, now)
     exits = watch_exits(old, cause)
@@ -260,6 +263,7 @@ def _decide(
         | market_facts(book, rate, spot),
         trades=followed.trades,
         lifecycle=lifecycle.standing,
+        levels=levels,
         exits=checkup.exits,
         reducing=reductions.standing,
     )

@@ -60,6 +60,7 @@ class RiskState:
     lifecycle: Mapping[str, datetime] = field(
         default_factory=dict
     )  # what people were told of options, since when
+    levels: Mapping[str, datetime] = field(default_factory=dict)  # prices that are reached, since when
     exits: AccountExits = field(default_factory=AccountExits)
     reducing: Mapping[str, Reducing] = field(default_factory=dict)  # by limit or breaker
 
@@ -103,6 +104,7 @@ class RiskCodec:
             "snapshot_at": utc_text(state.snapshot_at) if state.snapshot_at else None,
             "shown": dict(state.shown),
             "lifecycle": {key: utc_text(since) for key, since in sorted(state.lifecycle.items())},
+            "levels": {key: utc_text(since) for key, since in sorted(state.levels.items())},
             "trades": {id_: _seen(trade) for id_, trade in sorted(state.trades.items())},
             "exits": encode_exits(state.exits),
             "reducing": encode_reducing(state.reducing),
@@ -151,6 +153,7 @@ class RiskCodec:
             lifecycle={
                 key: datetime.fromisoformat(since) for key, since in body.get("lifecycle", {}).items()
             },
+            levels={key: datetime.fromisoformat(since) for key, since in body.get("levels", {}).items()},
             trades={id_: _read_seen(*item) for id_, item in body.get("trades", {}).items()},
             exits=decode_exits(body.get("exits")),
             reducing=decode_reducing(body.get("reducing", {})),

@@ -175,9 +175,15 @@ class PriceMarker:
         return self._factors.betas(account.calendar, asked.index, asked.window)
 
     def _holders(self, symbols: set[str]) -> set[str]:
-        """Return the accounts with a position in or on one of the symbols, or in a currency they price."""
+        """Return the accounts with a position in or on one of the symbols, or in a currency they price, or that asked to
+        be told of its price.
+        """
         table = self._desk.columns
-        holders = set()
+        holders = {
+            name
+            for name, account in self._desk.accounts.items()
+            if any(level.symbol in symbols for level in account.levels)
+        }
         for name, rows in table.slices.items():
             account = self._desk.accounts.get(name)
             if account is None:
