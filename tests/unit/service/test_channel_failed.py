@@ -143,3 +143,25 @@ def test_the_address_stays_a_secret(one: Embedded) -> None:
     sweep(one, 2)
     texts: list[Any] = [m.text + m.alert.model_dump_json() for c in one.channels.values() for m in c.sent]
     assert "a-secret-token" not in "".join(texts)
+
+
+def test_an_address_that_somebody_took_away_meanwhile_has_not_failed(one: Embedded) -> None:
+    """R6.1: Discord asks to wait a moment; before the next try the webhook is no longer the account's."""
+
+    def taken_away() -> None:
+        people = Recipients(sms=(PHONE,), email=(MAIL,))
+        one.app.account_writer.change("demo", lambda a: a.model_copy(update={"recipients": people}), "ann")
+        one.clock.set(one.clock.now() + timedelta(seconds=60))  # settings hold within 30 s
+
+    class Waits(Dying):
+        def send(self, address: str, alert: Alert, zone: str, around: Around = ALONE) -> Receipt:
+            taken_away()
+            raise ChannelBusy("Discord asks to wait (429)", retry_after_s=2)
+
+    one.channels["discord"] = Waits("discord")
+    raise_alert(one, "a1")
+    one.run()
+    sweep(one, 3)
+    record = next(d.data["state"] for d in one.store.query("alerts") if d.path.id == "a1")
+    assert "the address was removed" in record
+    assert one.app.alert_desk.failing("demo") == {}

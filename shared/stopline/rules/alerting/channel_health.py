@@ -5,7 +5,7 @@ from datetime import datetime
 
 from stopline.model.ids import digest
 from stopline.model.messages import Alert, Severity
-from stopline.rules.alerting.delivery import AlertRecord, DeliveryRecord
+from stopline.rules.alerting.delivery import REMOVED, AlertRecord, DeliveryRecord
 
 FAILED = "channel_failed"  # the kind
 Failing = Mapping[str, datetime]
@@ -33,7 +33,8 @@ def channel_alerts(record: AlertRecord, failing: Mapping[str | None, Failing], n
         whose = owner(record, d)
         others = [o for o in record.deliveries if owner(record, o) == whose and o.status == "SENT"]
         since = failing.get(whose, {}).get(channel_of(d))
-        if d.failed and d.attempts and others and record.alert.kind != FAILED:
+        tried = d.failed and d.attempts and d.error != REMOVED
+        if tried and others and record.alert.kind != FAILED:
             alerts.append(_failed(record, d, others, whose, now))
         elif d.status == "SENT" and since and d.at and d.at > since:
             alerts.append(_works(record, d, whose, now))

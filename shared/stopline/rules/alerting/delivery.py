@@ -22,6 +22,7 @@ from stopline.rules.alerting.routing import (
 )
 
 MAX_ATTEMPTS = 5
+REMOVED = "the address was removed"
 LONGEST_WAIT = timedelta(seconds=30)  # a provider that asks for more is as good as down
 
 Key = tuple[str, str]
@@ -173,7 +174,7 @@ def plan(record: AlertRecord, people: People) -> AlertRecord:
         routed = [d.model_copy(update={"note": f"there is no account {alert.account}"}) for d in routed]
     known = {d.key for d in record.deliveries}
     gone = [
-        d.model_copy(update={"status": DeliveryStatus.DEAD, "error": "the address was removed"})
+        d.model_copy(update={"status": DeliveryStatus.DEAD, "error": REMOVED})
         for d in record.deliveries
         if d.status is DeliveryStatus.PENDING and people.address(d.key) is None
     ]
