@@ -126,6 +126,7 @@ class Book:
                 recall.bring_back(
                     legs, self.account, self.method, lambda fill: _booked(fill, log, held, new.keys()), now
                 )
+            ledger.settle()
         return replace(
             self,
             revision=self.revision + 1,

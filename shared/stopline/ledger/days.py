@@ -39,7 +39,9 @@ NO_DAY = Day()
 
 
 class Tally:
-    """Sums what fills book, by session and currency; and by `strategy`, which is that of the position at hand."""
+    """Sums what fills book, by session and currency; and by `strategy`, which is that of the position at hand. `settle`
+    adds the sums to what stood before: once, not fill by fill.
+    """
 
     def __init__(
         self,
@@ -53,24 +55,50 @@ class Tally:
         self.strategies = strategies
         self.strategy = ""
         self._session_of = session_of
+        self._more: dict[tuple[str, date, str], _Sums] = {}
 
     def add(self, currency: str, booked: Booked, sign: int) -> None:
         at, realised, fee, oldest, aside = booked
         session = self._session_of(at)
-        carried = sign if oldest and self._session_of(oldest) < session else 0
-        income = sign * aside.income if aside else ZERO
-        self._add(session, currency, Day(sign * realised, sign * fee, carried, income))
-        if aside and aside.other_fee:
-            self._add(session, aside.other_fee[0], Day(fees=sign * aside.other_fee[1]))
-        if aside and aside.flow:
-            self._add(session, aside.flow[0], Day(flow=sign * aside.flow[1]))
+        sums = self._sums(session, currency)
+        sums.realised += sign * realised
+        sums.fees += sign * fee
+        if oldest and self._session_of(oldest) < session:
+            sums.carried += sign
+        if aside is None:
+            return
+        sums.income += sign * aside.income
+        if aside.other_fee:
+            self._sums(session, aside.other_fee[0]).fees += sign * aside.other_fee[1]
+        if aside.flow:
+            self._sums(session, aside.flow[0]).flow += sign * aside.flow[1]
 
-    def _add(self, session: date, currency: str, more: Day) -> None:
-        self.days[session, currency] = _sum(self.days.get((session, currency), NO_DAY), more)
-        lasting = replace(more, carried=0)
-        self.totals[currency] = _sum(self.totals.get(currency, NO_DAY), lasting)
-        own = (self.strategy, currency)
-        self.strategies[own] = _sum(self.strategies.get(own, NO_DAY), lasting)
+    def settle(self) -> None:
+        """Add what was summed to the days, totals and strategies."""
+        for (strategy, session, currency), s in self._more.items():
+            more = Day(s.realised, s.fees, s.carried, s.income, s.flow)
+            self.days[session, currency] = _sum(self.days.get((session, currency), NO_DAY), more)
+            lasting = replace(more, carried=0)
+            self.totals[currency] = _sum(self.totals.get(currency, NO_DAY), lasting)
+            own = (strategy, currency)
+            self.strategies[own] = _sum(self.strategies.get(own, NO_DAY), lasting)
+        self._more.clear()
+
+    def _sums(self, session: date, currency: str) -> "_Sums":
+        key = (self.strategy, session, currency)
+        found = self._more.get(key)
+        if found is None:
+            found = self._more[key] = _Sums()
+        return found
+
+
+@dataclass(slots=True)
+class _Sums:
+    realised: Decimal = ZERO
+    fees: Decimal = ZERO
+    carried: int = 0
+    income: Decimal = ZERO
+    flow: Decimal = ZERO
 
 
 def _sum(one: Day, other: Day) -> Day:
