@@ -143,18 +143,25 @@ def test_a_message_of_too_many_fills_is_refused_whole() -> None:
 
 
 PARTIALS = [
-    ("alpaca trade update", ("data", "event"), "partial_fill", ("data", "execution_id")),
-    ("binance spot", ("event", "X"), "PARTIALLY_FILLED", ("event", "t")),
-    ("binance futures", ("o", "X"), "PARTIALLY_FILLED", ("o", "t")),
-    ("fix", ("39",), "1", ("17",)),
+    ("alpaca trade update", ("data", "event"), "partial_fill", ("data", "execution_id"), "another"),
+    ("alpaca fill activity", ("type",), "partial_fill", ("id",), "20190524113406977::another"),
+    ("binance spot", ("event", "X"), "PARTIALLY_FILLED", ("event", "t"), 78),
+    ("binance futures", ("o", "X"), "PARTIALLY_FILLED", ("o", "t"), 78),
+    ("fix", ("39",), "1", ("17",), "another"),
+    ("ibkr execution", ("commissionReport",), None, ("execution", "execId"), "0000e0d5.6580d36b.01.01"),
+    ("tastytrade order", ("data", "status"), "Live", ("data", "legs", 0, "fills", 0, "fill-id"), "another"),
+    ("kite trade", ("quantity",), 1, ("trade_id",), "10000001"),
+    ("upstox trades", ("data", 0, "quantity"), 1, ("data", 0, "trade_id"), "50091503"),
 ]
 
 
-@pytest.mark.parametrize(("name", "status", "partial", "id_"), PARTIALS, ids=[p[0] for p in PARTIALS])
-def test_partial_fills_are_one_fill_each(name: str, status: Any, partial: str, id_: Any) -> None:
+@pytest.mark.parametrize(
+    ("name", "status", "partial", "id_", "next_"), PARTIALS, ids=[p[0] for p in PARTIALS]
+)
+def test_partial_fills_are_one_fill_each(name: str, status: Any, partial: Any, id_: Any, next_: Any) -> None:
     sample = SAMPLES[name]
     one = changed(sample.message, *status, partial)
-    other = changed(one, *id_, 78 if id_[-1] == "t" else "another")
+    other = changed(one, *id_, next_)
     [first], [second] = sample.read(one), sample.read(other)
     assert first.fill is not None
     assert second.fill is not None
@@ -287,6 +294,46 @@ def test_a_late_fee_names_its_fill() -> None:
         trade.fill_id,
         Decimal("40.442"),
         True,
+    )
+
+
+FORCED: dict[str, tuple[str, dict[tuple[str, ...], Any], FillKind]] = {
+    "alpaca assigns": ("alpaca assignment", {}, FillKind.ASSIGN),
+    "ibkr assigns": ("ibkr flex assignment", {}, FillKind.ASSIGN),
+    "ibkr liquidates": ("ibkr execution", {("execution", "liquidation"): 1}, FillKind.LIQUIDATION),
+    "binance liquidates": ("binance futures", {("o", "c"): "autoclose-1234"}, FillKind.LIQUIDATION),
+    "tastytrade assigns": (
+        "tastytrade transaction",
+        {("transaction-type",): "Receive Deliver", ("transaction-sub-type",): "Assignment", ("price",): "0"},
+        FillKind.ASSIGN,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", FORCED)
+def test_what_a_broker_does_by_itself_is_booked_and_told_apart(case: str) -> None:
+    """3.8: accepted, with its kind. Kite, Upstox and FIX have no message for it: there a trade is a trade."""
+    name, changes, kind = FORCED[case]
+    message = SAMPLES[name].message
+    for path, value in changes.items():
+        message = changed(message, *path, value)
+    items = SAMPLES[name].read(message)
+    assert {item.fill.kind for item in items if item.fill} == {kind}
+    assert not [item.refused for item in items if item.refused]
+
+
+def test_a_fee_that_comes_later_from_ibkr_names_its_fill_too() -> None:
+    sample = SAMPLES["ibkr execution"]
+    [trade], [late] = (
+        sample.read(sample.message | {"event": e}) for e in ("execDetails", "commissionReport")
+    )
+    assert trade.fill is not None
+    assert late.fill is not None
+    assert trade.fill.fee == 0
+    assert (late.fill.kind, late.fill.ref, late.fill.fee) == (
+        FillKind.FEE,
+        trade.fill.fill_id,
+        Decimal("3.25"),
     )
 
 
