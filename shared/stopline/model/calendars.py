@@ -91,6 +91,12 @@ class Calendar:
         opening = datetime.combine(day, self.opens, self.zone)
         return opening <= at < self.close_of(day)
 
+    def awaits_prices(self, at: datetime, max_age: timedelta) -> bool:
+        """Tell whether a price may be called missing: trading has been on for as long as one may be old. The first
+        prices of a day take a moment, and the last ones of the day before are no reason for an alarm at each opening.
+        """
+        return self.is_open(at) and self.is_open(at - max_age)
+
 
 @cache
 def calendar(name: str) -> Calendar:

@@ -205,6 +205,24 @@ def test_a_pause_that_the_close_of_the_market_ends_is_not_called_a_fresh_price()
     assert over["summary"] == "The market is closed: exits on price wait for it to open"
 
 
+@pytest.mark.parametrize(("kind", "told"), [(Kind.EQUITY, 0), (Kind.CRYPTO, 1)])
+def test_no_pause_is_told_at_the_opening_bell_before_prices_can_have_come(kind: Kind, told: int) -> None:
+    """The last price of the day before is no alarm; what trades around the clock has no opening bell."""
+    world = opened({"trades": {"stop_loss": "2%"}, "strategies": {"core": {"max_loss": "5000"}}})
+    fill = trade(0, 9, 100, strategy="core")
+    book(world, fill.model_copy(update={"instrument": fill.instrument.model_copy(update={"kind": kind})}))
+    tick(world, SPY=100)
+    world.clock.set(datetime(2026, 11, 19, 14, 30, 5, tzinfo=UTC))  # 09:30:05 in New York
+    sweep(world, cause="the bell")
+    assert len(alerts(world, "exits_paused")) == told
+    world.wait(60)
+    sweep(world, cause="a minute later")
+    [paused] = alerts(world, "exits_paused")
+    assert paused["summary"] == (
+        "Exits on price are paused, no fresh price: SPY; strategy core (its MTM is unknown)"
+    )
+
+
 @pytest.mark.parametrize(("exits", "told"), [({"stop_loss": "2%"}, 1), ({}, 0)])
 def test_a_trade_that_no_exit_can_see_is_told_once_if_it_was_to_have_exits(
     exits: dict[str, Any], told: int

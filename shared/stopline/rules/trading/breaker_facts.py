@@ -43,9 +43,7 @@ def unpriced_now(
 
 
 def _is_in_session(account: Account, instrument: Instrument, now: datetime) -> bool:
-    sessions = account.sessions_of(instrument)
-    since = now - timedelta(seconds=account.price_max_age_s)
-    return sessions.every_day or (sessions.is_open(now) and sessions.is_open(since))
+    return account.sessions_of(instrument).awaits_prices(now, timedelta(seconds=account.price_max_age_s))
 
 
 def _percent(part: Decimal | None, whole: Decimal | None) -> Decimal | None:

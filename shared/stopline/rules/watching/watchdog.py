@@ -52,8 +52,8 @@ def feed_silence(accounts: Iterable[Account], newest: datetime | None, now: date
     for account in accounts:
         longest = timedelta(seconds=max(TIMES_MAX_AGE * account.price_max_age_s, 120))
         sessions = account.sessions
-        if newest is None or not sessions.is_open(now) or not sessions.is_open(now - longest):
-            continue  # the first prices of a day take a moment
+        if newest is None or not sessions.awaits_prices(now, longest):
+            continue
         if now - newest > longest:
             silent = int(longest.total_seconds() // 60)
             return Found(
@@ -72,7 +72,7 @@ def broker_silence(account: Account, leases: Mapping[str, datetime], now: dateti
     its broker's statements are (`statement_overdue`).
     """
     sessions = account.sessions
-    if not sessions.is_open(now) or not sessions.is_open(now - BROKER_SILENT):
+    if not sessions.awaits_prices(now, BROKER_SILENT):
         return []  # adapters may start with the market
     return [
         Found(

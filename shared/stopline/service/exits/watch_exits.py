@@ -4,7 +4,7 @@ Everything that follows, requests to close too, is committed with the state that
 """
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -72,6 +72,7 @@ class _Desk:
     table: ExitTable
     unwatched: list[str]  # names of trades that no exit can see
     positive: frozenset[str]  # symbols whose price is above 0, or none
+    always: frozenset[str]  # symbols that trade around the clock
 
 
 class ExitWatcher:
@@ -118,10 +119,9 @@ class ExitWatcher:
         strategies, unknown = self._strategies(
             account, book, positions, marks, rate, old, now, cause, look, news
         )
-        unseen = {w.held.name for w in stale} | {f"strategy {name} (its MTM is unknown)" for name in unknown}
-        is_open = account.sessions.is_open(now)
-        paused = tuple(sorted((unseen if is_open else set()).union(desk.unwatched)))
-        told = paused_alert(account.account, paused, old.paused, is_open, cause, now)
+        unseen = _missed(desk, stale, unknown, now)
+        paused = tuple(sorted(unseen.union(desk.unwatched)))
+        told = paused_alert(account.account, paused, old.paused, account.sessions.is_open(now), cause, now)
         news.alerts += [told] if told else []
         kept = tuple(id_ for id_ in old.degraded if any(w.held.trade_id == id_ for w in desk.watched))
         news.exits = AccountExits(trades, strategies, paused, kept)
@@ -133,11 +133,15 @@ class ExitWatcher:
         if desk is None or desk.book is not book or desk.account != account:
             watched = watches(account, book.open_trades())
             table = ExitTable([w for w in watched if not w.plan.is_empty], old.trades, now)
-            positive = frozenset(
-                p.instrument.symbol for p in book.open_positions() if p.instrument.kind is not Kind.OPTION
-            )
+            held = [p.instrument for p in book.open_positions()]
             desk = self._desks[account.account] = _Desk(
-                account, book, watched, table, _unwatched(account, book, watched, old), positive
+                account,
+                book,
+                watched,
+                table,
+                _unwatched(account, book, watched, old),
+                frozenset(i.symbol for i in held if i.kind is not Kind.OPTION),
+                frozenset(i.symbol for i in held if account.sessions_of(i).every_day),
             )
         else:
             desk.table.sync(old.trades, now)
@@ -189,6 +193,17 @@ class ExitWatcher:
         standing = self._standing(strategy_scope(account, strategy))
         since = standing.since
         return standing.state is TradingState.ACTIVE and since is not None and since > state.stopped.at
+
+
+def _missed(desk: _Desk, stale: Sequence[Watch], unknown: Collection[str], now: datetime) -> set[str]:
+    """Return what has no fresh price although its market has been open long enough for one, in words for people."""
+    account = desk.account
+    awaited = account.sessions.awaits_prices(now, timedelta(seconds=account.price_max_age_s))
+    around = {
+        p.strategy for p in desk.book.open_positions() if p.instrument.symbol in desk.always
+    }  # strategies that hold what trades around the clock
+    trades = {w.held.name for w in stale if awaited or any(symbol in desk.always for symbol, _ in w.legs)}
+    return trades | {f"strategy {name} (its MTM is unknown)" for name in unknown if awaited or name in around}
 
 
 def _unwatched(account: Account, book: Book, watched: Sequence[Watch], old: AccountExits) -> list[str]:
