@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +27,7 @@ from stopline.model.fill import Fill, Side
 from stopline.model.instrument import Instrument, Kind
 from stopline.model.messages import ExecutionReport
 from stopline.model.prices import Quote
+from stopline.model.scopes import Scope
 from stopline.model.wire import canonical, validate
 from stopline.runtime.app import App, Ports
 from stopline.service.audit.chain import stored_faults
@@ -43,7 +45,19 @@ class Desk:
 
     def post(self, path: str, body: dict[str, Any], token: str = TOKEN) -> requests.Response:
         headers = {"Authorization": f"Bearer {token}"}
-        return requests.post(self.stack.urls["kill_switch"] + path, json=body, headers=headers, timeout=30)
+        return requests.post(
+            self.stack.urls["kill_switch"] + path,
+            json=body,
+            headers=headers,
+            timeout=20,  # as the function has
+        )
+
+    def get(self, path: str) -> dict[str, Any]:
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        answer: dict[str, Any] = requests.get(
+            self.stack.urls["kill_switch"] + path, headers=headers, timeout=30
+        ).json()
+        return answer
 
     def status(self, account: str) -> dict[str, Any]:
         headers = {"Authorization": f"Bearer {TOKEN}"}
@@ -199,6 +213,39 @@ def test_a_hundred_kills_at_once_are_one_halt(desk: Desk) -> None:
     assert stored_faults(desk.app.store)[1] == []
     sent = desk.app.closer.read("crowd").sent.values()
     assert [one.round for one in sent] == [1]
+
+
+@pytest.mark.parametrize("is_known", [True, False], ids=["an account read before", "an account never read"])
+def test_with_a_frozen_firestore_a_kill_reaches_the_adapters_and_is_stored_later(
+    desk: Desk, is_known: bool
+) -> None:
+    """F40, F41: nothing is refused, nothing answers; the second path does, before the function's own time is over."""
+    name = f"frozen-{is_known}".lower()
+    open_account(desk, name)
+    if is_known:
+        assert desk.get(f"/status?scope=account:{name}")["state"] == "ACTIVE"
+    broker, clock = PaperBroker(lambda *order: desk.app.trading.for_order(*order).state), SystemClock()
+    loop = PullLoop(broker, desk.stack.emulators.pubsub_host, desk.stack.project, clock, desk.send)
+    firestore = desk.stack.emulators.processes["firestore"]
+    firestore.signal(signal.SIGSTOP)
+    try:
+        started = time.monotonic()
+        answer = desk.post(
+            "/kill", {"request_id": name, "scope": f"account:{name}", "reason": "nothing answers"}
+        )
+        answered = time.monotonic() - started
+        assert (answer.status_code, answer.json()["delivery"]) == (202, "published, not persisted")
+        eventually(lambda: Scope("account", name) in broker.halts)
+        print(
+            f"Firestore frozen: POST /kill -> 202 {answered:.2f} s, the broker halts {time.monotonic() - started:.2f} s"
+        )
+    finally:
+        firestore.signal(signal.SIGCONT)
+        loop.close()
+    control = eventually(
+        lambda: desk.app.trading.read(f"account:{name}").seen and desk.app.trading.read(f"account:{name}")
+    )
+    assert (control.state, control.request_id, control.epoch) == (TradingState.HALTED, name, 1)
 
 
 def test_a_broker_that_rejects_is_told_again_until_the_book_is_flat(desk: Desk) -> None:

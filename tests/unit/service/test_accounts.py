@@ -6,11 +6,13 @@ import pytest
 
 from stopline.model.account import Account
 from stopline.model.control import ControlRequest
-from stopline.model.errors import Rejected
-from stopline.model.messages import History
+from stopline.model.errors import Rejected, Transient, Unreadable
+from stopline.model.lease import LeaseRequest
+from stopline.model.messages import History, Sweep, SweepKind
 from stopline.model.prices import PriceBatch, Quote
 from stopline.model.wire import validate
-from stopline.ports import AlreadyExists, Conflict, RowFault, Unavailable
+from stopline.ports import AlreadyExists, Conflict, Put, RowFault, Unavailable
+from stopline.service.accounts.reader import account_path
 from stopline.service.accounts.status import account_status
 from stopline.service.documents.outbox import Unpublished
 from stopline.service.history.rows import fill_row
@@ -222,3 +224,45 @@ def test_a_row_that_the_history_refuses_is_quarantined_and_its_neighbours_are_ke
 
 def test_an_account_is_not_changed_by_being_read() -> None:
     assert Account.model_validate(account().model_dump(mode="json")) == account()
+
+
+# --- settings that are damaged ---
+
+
+def damage(world: World, name: str = "demo") -> None:
+    world.shared.commit(
+        [Put(account_path(name), {"account": '{"account": "demo"', "owner": "x", "version": 2})]
+    )
+
+
+def test_what_was_read_last_holds_for_a_day_where_settings_are_damaged(world: World) -> None:
+    """F49, fail table: last known good for 24 hours, then nothing; who never read it has nothing."""
+    app, _ = world.instance()
+    good = app.accounts.require("demo")
+    damage(world)
+    world.wait(86_000)
+    assert app.accounts.require("demo") == good
+    world.wait(500)
+    with pytest.raises(Unreadable, match="accounts/demo cannot be read"):
+        app.accounts.require("demo")
+    with pytest.raises(Unreadable):
+        world.instance()[0].accounts.require("demo")
+
+
+def test_damaged_settings_of_one_account_leave_the_others_watched(world: World) -> None:
+    """F49, I7: the round gets to its end, and says whom it could not watch: that account gets no lease."""
+    world.open_account(account("other"))
+    for name in ("demo", "other"):
+        world.instance()[0].recorder.record([fill(account=name)], name)
+    damage(world)
+    app, _ = world.instance()
+    with pytest.raises(Transient, match="^demo: accounts/demo cannot be read"):
+        app.sweeper.run(Sweep(kind=SweepKind.RISK), world.clock.now(), "s-1")
+    assert world.document("risk", "other") is not None
+    beat = world.document("heartbeats", "sweep")
+    assert beat is not None
+    assert "demo" in beat["unwatched"]
+    request = LeaseRequest(adapter="a")
+    assert app.leases.grant(app.accounts.require("other"), request).account == "other"
+    with pytest.raises(Unreadable):
+        app.accounts.require("demo")  # the function that leases are asked of answers 503

@@ -1,5 +1,6 @@
 """Accounts: where they are, and reading them cheaply."""
 
+import logging
 import threading
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -7,12 +8,14 @@ from functools import lru_cache
 import orjson
 
 from stopline.model.account import Account
-from stopline.model.errors import Rejected
+from stopline.model.errors import Rejected, Unreadable
 from stopline.model.ids import document_id
 from stopline.model.wire import validate
 from stopline.ports import Clock, Document, Path, Store
 
+log = logging.getLogger("stopline")
 COLLECTION = "accounts"
+LAST_GOOD = timedelta(hours=24)  # for so long what was read last holds, where what is stored cannot be read
 
 
 def account_path(name: str) -> Path:
@@ -31,7 +34,9 @@ class AccountReader:
         self._lock = threading.Lock()
 
     def get(self, name: str) -> Account | None:
-        """Return an account, or None when there is none of that name (which is never remembered)."""
+        """Return an account, or None when there is none of that name (which is never remembered). Raises Unreadable where
+        what is stored is damaged, and nothing good was read here within a day.
+        """
         now = self._clock.now()
         kept = self._kept.get(name)
         if kept and abs(now - kept[0]) < self._ttl:
@@ -39,7 +44,13 @@ class AccountReader:
         document = self._store.get(account_path(name))
         if document is None:
             return None
-        account = read_account(document)
+        try:
+            account = read_account(document)
+        except Unreadable:
+            if kept is None or now - kept[0] > LAST_GOOD:
+                raise
+            log.exception("an account cannot be read: what was read last holds", extra={"account": name})
+            return kept[1]
         with self._lock:
             self._kept[name] = (now, account)
         return account
@@ -74,8 +85,11 @@ class AccountReader:
 
 
 def read_account(document: Document) -> Account:
-    """Return the account of its document."""
-    return _decoded(document.data["account"])
+    """Return the account of its document. Raises Unreadable."""
+    try:
+        return _decoded(document.data["account"])
+    except (Rejected, ValueError, LookupError, TypeError) as problem:
+        raise Unreadable(f"{document.path} cannot be read: {problem}") from problem
 
 
 @lru_cache(maxsize=2048)

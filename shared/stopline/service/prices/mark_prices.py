@@ -7,6 +7,7 @@ from functools import cache
 
 from stopline.ledger.book import Book
 from stopline.model.account import Account
+from stopline.model.errors import Unreadable
 from stopline.model.ids import digest
 from stopline.model.prices import PriceBatch, Quote
 from stopline.model.times import utc_text
@@ -38,6 +39,7 @@ class Desk:
         self._marks = marks
         self.accounts: dict[str, Account] = {}
         self.unseen: set[str] = set()  # accounts with a new book that was not evaluated yet
+        self.unreadable: dict[str, str] = {}  # accounts whose settings are damaged: left out, and why
 
     @property
     def books(self) -> Mapping[str, Book]:
@@ -62,8 +64,14 @@ class Desk:
         self.unseen |= changed
         self._outdated = self._outdated or bool(changed)
         self._marks.refresh()
+        self.unreadable = {}
         for name in self._feed.books:
-            account = self._accounts.get(name)
+            try:
+                account = self._accounts.get(name)
+            except Unreadable as problem:
+                self.unreadable[name] = str(problem)
+                self.accounts.pop(name, None)
+                continue
             if account is not None:
                 self.accounts[name] = account
         calendars = {name: account.calendar for name, account in self.accounts.items()}
