@@ -125,10 +125,12 @@ def test_where_the_switch_does_not_answer_the_second_path_is_printed(
     """R5.1, F41: and it works: past the function, with the same request."""
     switch.outage()
     switch.bus.fault = Unavailable("the bus is down")
-    result = stopline("kill", "demo", "--request-id", "k-1")
+    result = stopline("kill", "demo", "--cancel", "--lock", "--reason", "VIX's up", "--request-id", "k-0")
     assert result.exit_code == 1
     assert "NOT KNOWN TO BE STOPPED" in result.stderr
-    assert "`stopline kill account:demo --request-id k-1 --direct`" in result.stderr
+    same = """stopline kill account:demo --cancel --lock --reason 'VIX'"'"'s up'"""
+    assert f"`{same} --request-id k-0`" in result.stderr
+    assert f"`{same} --direct`" in result.stderr
     switch.bus.fault = None
     told = lines(stopline("kill", "demo", "--request-id", "k-1"))
     assert told[0] == "account:demo: the adapters are told to halt and cancel, request k-1"

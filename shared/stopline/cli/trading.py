@@ -1,6 +1,7 @@
 """stopline kill, pause, resume, status: the kill switch by one word."""
 
 import secrets
+import shlex
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -154,7 +155,7 @@ def _stop(
         ask = directly(ctx) if direct else over_http()
         answer = _asked(ask, action, body, scope)
     except Unreached as problem:
-        raise Failure(_second_path(ctx, scope, id_, direct, problem.message)) from None
+        raise Failure(_second_path(action, body, direct, problem.message)) from None
     if as_json:
         print_json(answer)
         return
@@ -196,10 +197,16 @@ def _asked(ask: Ask, name: str, body: Mapping[str, Any] | None, scope: str) -> d
     raise BadInput(text) if code == 400 else Failure(text)
 
 
-def _second_path(ctx: click.Context, scope: str, id_: str, direct: bool, problem: str) -> str:
-    """Say what is left to do where the kill switch does not answer."""
-    again = f"stopline {ctx.info_name} {scope} --request-id {id_}"
-    past = "" if direct else f"; past it, with credentials for the project: `{again} --direct`"
+def _second_path(action: str, body: Mapping[str, Any], direct: bool, problem: str) -> str:
+    """Say what is left to do where the kill switch does not answer: the very same request, or one past it, which is of
+    another person and so another request.
+    """
+    words = ["stopline", action, body["scope"], *([] if body.get("flatten", True) else ["--cancel"])]
+    words += ["--lock"] if body.get("lock") else []
+    words += [word for name in ("until", "reason") if name in body for word in (f"--{name}", str(body[name]))]
+    same = shlex.join(words)
+    again = f"{same} --request-id {body['request_id']}{' --direct' if direct else ''}"
+    past = "" if direct else f"; past it, with credentials for the project: `{same} --direct`"
     return (
         f"NOT KNOWN TO BE STOPPED: {problem}. The same again is safe: `{again}`{past}. "
         "Adapters that get no lease add no risk after a minute. At the broker: cancel all orders and close"

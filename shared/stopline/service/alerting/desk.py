@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from stopline.model.account import Account
-from stopline.model.errors import Rejected
+from stopline.model.errors import Rejected, Unreadable
 from stopline.model.ids import digest, document_id
 from stopline.model.messages import Alert, Effect
 from stopline.model.notices import AlertCheck, Notice
@@ -178,7 +178,7 @@ class AlertDesk:
         """Return the account and how to tell; settings that cannot be read must not silence an alert."""
         try:
             account = self._accounts.get(name) if name else None
-        except Rejected:
+        except (Rejected, Unreadable):
             account = None
         if account is None:
             return None, Manner(self._duty, self._duty.time_zone)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from stopline.model.account import Account
-from stopline.model.errors import Rejected, Transient
+from stopline.model.errors import Rejected, Transient, Unreadable
 from stopline.model.ids import document_id
 from stopline.model.messages import Alert, Effect, Severity
 from stopline.model.notices import Notice
@@ -252,7 +252,7 @@ class AlertDispatcher:
             return None, True
         try:
             account = self._accounts.get(name)
-        except Rejected as problem:
+        except (Rejected, Unreadable) as problem:
             _log.error("account %s cannot be read, its alerts go to the operator: %s", name, problem)
             return None, True
         return account, account is not None

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from stopline.model.account import Account
-from stopline.model.errors import Rejected
+from stopline.model.errors import Rejected, Unreadable
 from stopline.model.ids import document_id
 from stopline.model.notices import Notice
 from stopline.model.settings.operator import OperatorAlerts
@@ -101,5 +101,5 @@ def _one(
 def _known(accounts: AccountReader, name: str | None) -> Account | None:
     try:
         return accounts.get(name) if name else None
-    except Rejected:
+    except (Rejected, Unreadable):
         return None
