@@ -107,6 +107,24 @@ def test_a_split_keeps_the_cost() -> None:
     assert abs(position.realised) < Decimal("1e-8")
 
 
+def test_a_split_of_an_odd_lot_leaves_fractions_and_no_gain() -> None:
+    """Three for two of lots of 5 and 3: 7.5 at 60 and 4.5 at 80."""
+    split = fill("S", quantity=3, price=2, executed_at=at(3), kind="SPLIT")
+    position, _ = fold([trade(1, 5, 90), trade(2, 3, 120), split])
+    assert [(lot.quantity, lot.price) for lot in position.lots] == [
+        (Decimal("7.5"), 60),
+        (Decimal("4.5"), 80),
+    ]
+    assert (position.quantity, position.cost, position.realised) == (12, 810, 0)
+
+
+def test_a_short_pays_the_dividend() -> None:
+    """It is income below zero, no fee and no part of what the shares made."""
+    paid = fill("D", quantity=0, price=0, executed_at=at(2), kind="DIVIDEND", fee="7", fee_currency="USD")
+    position, _ = fold([trade(1, -10, 100), paid, trade(3, 10, 95)])
+    assert (position.income, position.realised, position.fees, position.net) == (-7, 50, 0, 43)
+
+
 @st.composite
 def histories(draw: st.DrawFn) -> tuple[str, list[Fill]]:
     """Return a method and fills of one instrument, with fees of every kind, funding, dividends and splits."""
