@@ -289,6 +289,8 @@ class Scenario:
         if self.focus == "fills" and rng.random() < 0.2:
             events.append(self._malformed)
         events += [self.sweep] * rng.randint(0, 1)
+        if self.focus == "risk" and rng.random() < 0.4:
+            events += [self._statement, self._reconcile]
         return events
 
     def _trade(self, rng: random.Random) -> Callable[[], None]:
@@ -373,6 +375,25 @@ class Scenario:
         """Let the scheduler publish a sweep."""
         self.world.now += timedelta(seconds=60)
         self.world.accept(Outgoing("sweeps", b'{"type":"stopline.sweep.v1","kind":"risk"}'))
+
+    def _statement(self) -> None:
+        """Let the broker say what it holds, some time after its last execution."""
+        assert self.facts.broker is not None
+        self.world.now += timedelta(seconds=300)
+        held = {symbol: units for (_, symbol), units in self.facts.broker.positions.items() if units}
+        body = {
+            "type": "stopline.statement.v1",
+            "statement_id": f"S-{self.world.steps}",
+            "broker": "paper",
+            "account": self.accounts[0],
+            "as_of": utc_text(self.world.now),
+            "positions": [{"symbol": s, "quantity": str(units)} for s, units in sorted(held.items())],
+        }
+        self.world.accept(Outgoing("fills", canonical(body)))
+
+    def _reconcile(self) -> None:
+        self.world.now += timedelta(seconds=300)
+        self.world.accept(Outgoing("sweeps", b'{"type":"stopline.sweep.v1","kind":"reconcile"}'))
 
     def _kill(self) -> None:
         self._request("kill", "kill-1")

@@ -48,23 +48,31 @@ PACE = 8 if LONG else 1
 BY_PUBSUB = 0.1  # of the messages
 LANES = 12  # deliveries of the courier under way at once
 WORKERS = 2  # instances of the function, in one server
+BETWEEN = 50 if LONG else 10  # messages acknowledged from one harm to the next
 AFTER = max(60, SENT // 20)  # fills around the restart
 FAULTY = Path(__file__).parents[1] / "e2e" / "faulty_fills" / "main.py"
 pytestmark = pytest.mark.timeout(120 + SENT / 10)
 
 
 class Monkey(threading.Thread):
-    """Does harm every few seconds until it is told to stop; `done` counts what it did."""
+    """Does harm every few seconds until it is told to stop, but none before something was delivered again since: what
+    never gets up cannot show what it loses. `done` counts what it did.
+    """
 
-    def __init__(self, stack: Stack, seed: int) -> None:
+    def __init__(self, stack: Stack, seed: int, delivered: Callable[[], int]) -> None:
         super().__init__(daemon=True)
         self._stack = stack
+        self._delivered = delivered
+        self._next = 0
         self._rng = random.Random(seed)
         self._stopped = threading.Event()
         self.done: Counter[str] = Counter()
 
     def run(self) -> None:
         while not self._stopped.wait(PACE * self._rng.uniform(0.5, 2.0)):
+            if self._delivered() < self._next:
+                continue
+            self._next = self._delivered() + BETWEEN
             what = self._rng.choice(["kill -9 fills", "kill -9 fills", "freeze firestore", "freeze pubsub"])
             verb, name = what.rsplit(" ", 1)
             if verb == "freeze":
@@ -171,7 +179,7 @@ class Day:
     @contextmanager
     def harm(self, seed: int) -> Iterator[None]:
         """Let a monkey do harm meanwhile."""
-        monkey = Monkey(self._stack, seed)
+        monkey = Monkey(self._stack, seed, lambda: self.courier.done["acknowledged"])
         self.monkeys.append(monkey)
         monkey.start()
         try:
@@ -192,7 +200,8 @@ class Day:
             if started - told > 60:
                 self.tell()
                 told = started
-            time.sleep(max(0.5, 10 * (time.monotonic() - started)))  # counting is work by itself
+            took = time.monotonic() - started
+            time.sleep(min(20.0, max(0.5, 10 * took)))  # counting many documents is work by itself
 
 
 @contextmanager

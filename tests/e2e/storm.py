@@ -112,7 +112,8 @@ def app_of(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> App:
     from stopline.adapters.firestore import FirestoreStore
     from stopline.adapters.pubsub import PubSubBus
 
-    return App(Ports(FirestoreStore(stack.project), PubSubBus(stack.project), SystemClock()))
+    patient = FirestoreStore(stack.project, timeout_s=60)  # the emulator's first answers take seconds
+    return App(Ports(patient, PubSubBus(stack.project), SystemClock()))
 
 
 def publish(

@@ -115,21 +115,15 @@ def test_nothing_grows_and_nothing_lags(loaded: Stack, monkeypatch: pytest.Monke
     for lane in lanes:
         lane.start()
     memory = watch_memory(loaded, stop)
-    time.sleep(SECONDS)
-    stop.set()
-    for lane in lanes:
-        lane.join()
-    samples = memory()
+    try:
+        go_on(lanes)
+    finally:  # also where it is stopped from outside: Ctrl-C tells what was done so far
+        stop.set()
+        for lane in lanes:
+            lane.join()
+        samples = memory()
+        tell(writers, prices, sweeps, samples)
     booked = [fill for lane in writers for fill in lane.sent]
-    print(
-        f"{len(booked)} fills in {SECONDS:g} s: {len(booked) / SECONDS:.0f} a second, {told(writers[0].took)}"
-    )
-    print(f"{len(prices.took)} price batches of {ACCOUNTS} accounts: {told(prices.took)}")
-    print(f"{len(sweeps.took)} sweeps: {told(sweeps.took)}")
-    for name, seen in samples.items():
-        print(
-            f"memory of {name}: {', '.join(f'{size / 1e6:.0f}' for size in seen[:: max(1, len(seen) // 10)])} MB"
-        )
     assert [r for lane in lanes for r in lane.refused] == []
     check_books(app, booked)
     if LONG:
@@ -142,6 +136,28 @@ def test_nothing_grows_and_nothing_lags(loaded: Stack, monkeypatch: pytest.Monke
             statistics.median(prices.took[-third:]),
         )
         assert last <= 2 * first + 0.5, f"price batches took {first:.2f} s, and {last:.2f} s at the end"
+
+
+def go_on(lanes: list[Lane]) -> None:
+    """Wait for the end; say each minute how far it is."""
+    started = time.monotonic()
+    while (left := SECONDS - (time.monotonic() - started)) > 0:
+        time.sleep(min(60.0, left))
+        done = ", ".join(str(len(lane.took)) for lane in lanes)
+        print(f"after {time.monotonic() - started:.0f} s: {done} answers by lane", flush=True)
+
+
+def tell(writers: list[Lane], prices: Lane, sweeps: Lane, samples: dict[str, list[int]]) -> None:
+    """Print what was done, how long the answers took, and how memory went."""
+    fills = sum(len(lane.took) for lane in writers)
+    print(
+        f"{fills} fills: {fills / sum(writers[0].took) if fills else 0:.0f} a second, {told(writers[0].took)}"
+    )
+    print(f"{len(prices.took)} price batches of {ACCOUNTS} accounts: {told(prices.took)}")
+    print(f"{len(sweeps.took)} sweeps: {told(sweeps.took)}")
+    for name, seen in samples.items():
+        sizes = ", ".join(f"{size / 1e6:.0f}" for size in seen[:: max(1, len(seen) // 10)])
+        print(f"memory of {name}: {sizes} MB")
 
 
 def open_accounts(app: App) -> None:
@@ -195,6 +211,8 @@ def watch_memory(stack: Stack, stop: threading.Event) -> Callable[[], dict[str, 
 
 def told(took: list[float]) -> str:
     """Say the median and the worst of some durations."""
+    if not took:
+        return "none was answered"
     ordered = sorted(took)
     p99 = ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
     return f"median {statistics.median(took) * 1000:.0f} ms, p99 {p99 * 1000:.0f} ms"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import logging
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -140,10 +139,10 @@ def test_redaction_never_grows_without_end_and_can_be_repeated(text: str) -> Non
     ids=range(9),
 )
 def test_no_text_makes_redaction_slow(text: str) -> None:
-    """I11: an attacker's message is logged, too."""
-    start = time.process_time()
-    redact(text)
-    assert time.process_time() - start < 0.5
+    """I11: an attacker's message is logged, too. What grows with the square of a text takes hours over 20 of these in one
+    line, and the suite ends a test after two minutes.
+    """
+    assert "hunter2" not in redact(text * 20 + " password=hunter2")
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
