@@ -113,7 +113,7 @@ class Desk:
         self.rows: list[dict[str, Any]] = []
         self.bus.subscribe("history", self._history)
         self.bus.subscribe("alerts", lambda message, _id, _attempt: self._alert(message))
-        self.channels = {name: Misbehaving(name) for name in ("sms", "email", "discord")}
+        self.channels: dict[str, Any] = {name: Misbehaving(name) for name in ("sms", "email", "discord")}
         everything = Recipients(sms=("+14155550100",), email=("trader@example.com",), discord=(HOOK,))
         account = Account.model_validate(
             {

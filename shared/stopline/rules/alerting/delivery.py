@@ -1,5 +1,6 @@
 """The delivery of one alert as a value: which message stands where, and what follows when a channel fails."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -112,18 +113,19 @@ class AlertRecord(Message):
         """Whether somebody was told."""
         return any(d.status is DeliveryStatus.SENT for d in self.deliveries)
 
-    def due(self, now: datetime, tried: frozenset[Key]) -> DeliveryRecord | None:
-        """Return the next delivery to try, or None."""
-        return next(
-            (
-                d
-                for d in self.deliveries
-                if d.status is DeliveryStatus.PENDING
-                and d.key not in tried
-                and (d.not_before is None or d.not_before <= now)
-            ),
-            None,
+    def due(self, now: datetime, tried: frozenset[Key], slow: Collection[str] = ()) -> DeliveryRecord | None:
+        """Return the next delivery to try, or None: each channel once before a second address of it, the fewest tries
+        first. A channel that hangs holds up no other: those in `slow` come last.
+        """
+        used = {channel for channel, _ in tried}.union(slow)
+        waiting = (
+            d
+            for d in self.deliveries
+            if d.status is DeliveryStatus.PENDING
+            and d.key not in tried
+            and (d.not_before is None or d.not_before <= now)
         )
+        return min(waiting, key=lambda d: (d.channel in used, d.attempts), default=None)
 
     def changed(self, *fresh: DeliveryRecord) -> "AlertRecord":
         """Return the record with deliveries replaced by key, unknown ones added at the end."""

@@ -4,15 +4,16 @@
 
 The document is written after every message, so a crash repeats one message at most. An alert that comes again
 finds the document: settled, nothing is sent; under a lease, it comes again later; else the rest goes out.
-A provider that is down does not hold up the others; what is left raises Transient, and Pub/Sub comes again.
+A provider that is down or hangs does not hold up the others: each channel has its turn before any has a second one.
+What is left raises Transient, and Pub/Sub comes again.
 """
 
 import logging
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from stopline.model.account import Account
@@ -56,12 +57,14 @@ from stopline.service.alerting.records import (
 from stopline.service.alerting.told_by_digest import CAUGHT_UP, mark_told
 from stopline.service.documents.outbox import Relay, decode_outbox, outbox_fields
 
-# One message (`SEND_S` of adapters/deadline.py) < LEASE. BUDGET + one message + the write of its record < the time-out of
-# the function < the deadline of its subscription (infra/topology.json).
+# One message (`SEND_S` of adapters/deadline.py) < LEASE. BUDGET < ROUND; ROUND + one message + the write of its record <
+# the time-out of the function < the deadline of its subscription (infra/topology.json).
 LEASE = timedelta(seconds=60)
-BUDGET = timedelta(
-    seconds=18
-)  # of a request: no new message after this, the function must end before it is killed
+BUDGET = timedelta(seconds=18)  # of a request: after this no channel is tried that was tried in it
+ROUND = timedelta(
+    seconds=45
+)  # and none at all after this: of five channels four may hang, and the fifth tells it
+SLOW = timedelta(seconds=5)  # a channel that took so long for one message comes last in its request
 ABANDONED = timedelta(minutes=15)  # Pub/Sub comes again much earlier
 RETRY_UNDELIVERED = timedelta(minutes=5)
 GIVE_UP = timedelta(hours=24)
@@ -69,9 +72,27 @@ KEEP = timedelta(days=90)  # the history has it for ever
 _TRIES = 4
 
 _log = logging.getLogger(__name__)
-_until: ContextVar[datetime | None] = ContextVar(
-    "until", default=None
-)  # no new message in this request after
+
+
+@dataclass(frozen=True, slots=True)
+class _Time:
+    """The time of one request. `slow`: the channels that took long in it."""
+
+    began: datetime
+    slow: set[str] = field(default_factory=set)
+
+    def has_room(self, now: datetime, channel: str, tried: Collection[tuple[str, str]]) -> bool:
+        """Tell whether a message may begin: once by each channel, again while there is time."""
+        fresh = channel not in self.slow and all(channel != name for name, _ in tried)
+        return now < self.began + (ROUND if fresh else BUDGET)
+
+    def spent(self, channel: str, since: datetime, now: datetime) -> None:
+        """Note how long a message took."""
+        if now - since >= SLOW:
+            self.slow.add(channel)
+
+
+_request: ContextVar[_Time | None] = ContextVar("request", default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +140,7 @@ class AlertDispatcher:
         One that could be told to nobody is tried again when it comes after its time (`republish_due`).
         Raises Transient while something is left to do, Rejected when the id was used for something else.
         """
-        if (until := _until.get()) and self._clock.now() >= until:
+        if (request := _request.get()) and self._clock.now() >= request.began + ROUND:
             raise Transient(
                 f"alert {notice.alert.alert_id} is still to be told: this request has had its time"
             )
@@ -130,11 +151,11 @@ class AlertDispatcher:
     @contextmanager
     def one_request(self) -> Iterator[None]:
         """Give all that is delivered inside one BUDGET together; what is left comes again."""
-        token = _until.set(self._clock.now() + BUDGET)
+        token = _request.set(_Time(self._clock.now()))
         try:
             yield
         finally:
-            _until.reset(token)
+            _request.reset(token)
 
     # --- the lease ---
 
@@ -202,19 +223,22 @@ class AlertDispatcher:
         )
         zone = account.time_zone if account else self._duty.time_zone
         record = fall_over(plan(held.record, people), people)
-        until, tried = _until.get() or self._clock.now() + BUDGET, frozenset[tuple[str, str]]()
-        while (due := record.due(self._clock.now(), tried)) and self._clock.now() < until:
+        now = self._clock.now()
+        request, tried = _request.get() or _Time(now), frozenset[tuple[str, str]]()
+        while (due := record.due(now, tried, request.slow)) and request.has_room(now, due.channel, tried):
             tried |= {due.key}
             record = fall_over(record.changed(self._send(due, people, record, zone)), people)
+            request.spent(due.channel, now, self._clock.now())
             if record.pending:
                 held = self._save(held, record, {"lease_until": self._clock.now() + LEASE})
-        if record.pending:
             now = self._clock.now()
+        if record.pending:
             self._save(held, record, {"lease_until": None, "due_at": now + ABANDONED})
             left = ", ".join(
                 f"{d.channel} {d.hint}: {d.error}" for d in record.deliveries if d.status == "PENDING"
             )
-            raise Transient(f"alert {alert.alert_id} is still to be told by {left}")
+            why = ": this request has had its time" if due else ""
+            raise Transient(f"alert {alert.alert_id} is still to be told by {left}{why}")
         self._settle(held, record)
 
     def _send(self, due: DeliveryRecord, people: People, record: AlertRecord, zone: str) -> DeliveryRecord:
