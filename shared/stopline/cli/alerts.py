@@ -144,7 +144,7 @@ def routes(
             summary="dry run",
             raised_at=now,
         )
-        waits = (0, *settings.escalate_after_s)
+        waits = (0, *(int(after.total_seconds()) for after in settings.escalate_after))
         decides = next((n for n, r in enumerate(settings.routes, 1) if r.fits(level, kind, local)), "")
         for stage, wait in enumerate(waits if level is Severity.CRITICAL else waits[:1]):
             for told in _told(app, alert, stage, now):

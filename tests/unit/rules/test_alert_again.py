@@ -86,3 +86,29 @@ def test_a_warning_that_doubles_stays_taken() -> None:
     one.alert("warning", current="9")
     one.wait(600)
     assert one.states() == {"max_daily_loss|account": "acknowledged"}
+
+
+def test_a_silenced_warning_speaks_when_the_critical_eases() -> None:
+    """R2.12: a loss of the day that is a warning again says nothing of the drawdown."""
+    one = Account()
+    one.alert(current="3.2")
+    assert one.alert("warning", kind="max_drawdown", current="9") == "silenced"
+    one.wait(60)
+    assert one.alert("warning", current="2.8") == "told"
+    (notice,) = one.wait(60)
+    assert (notice.alert.kind, notice.alert.severity.value) == ("max_drawdown", "warning")
+    assert one.wait(3600) == []
+
+
+def test_a_warning_that_becomes_critical_is_of_the_incident_of_that_time() -> None:
+    """R6.3: who takes one critical alert has taken all of its story, also what was known as a warning of another."""
+    one = Account()
+    one.alert("warning", kind="max_margin_use")
+    one.wait(900)
+    one.alert()
+    one.alert(kind="max_margin_use")
+    first, second, third = [n.incident for n in one.told]
+    assert first != second == third
+    one.state, found = acknowledged(one.state, second, "ann", one.now)
+    assert len(found) == 2
+    assert [n for n in one.wait(3000) if n.stage] == []

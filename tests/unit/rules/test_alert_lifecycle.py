@@ -421,7 +421,7 @@ def test_a_warning_that_somebody_took_fires_anew_when_it_becomes_critical() -> N
 
 
 def test_the_times_of_the_escalation_can_be_set() -> None:
-    """R6.3: configurable; a sweep that was silent for long does not tell everybody at once."""
+    """R6.3: configurable."""
     one = Account(escalate_after_s=[60, 600])
     one.alert()
     assert [n.stage for n in one.wait(60)] == [1]

@@ -85,8 +85,8 @@ class AlertSettings(Message):
     """Everything about telling people that an account may set.
 
     `quiet` holds back what is not critical until it ends. A critical alert that nobody acknowledges goes to the
-    next of `escalate_to` after each of `escalate_after_s`, then to the operator. What stands is told again after
-    `repeat_..._s`. `per_minute`: so many messages of one kind, then a digest. `ring_every_s`: so long phones do not ring
+    next of `escalate_to` after each of `escalate_after_s`, then to the operator; where these times are too few, their
+    last interval repeats. What stands is told again after `repeat_..._s`. `per_minute`: so many messages of one kind, then a digest. `ring_every_s`: so long phones do not ring
     again for the same incident, and moves of known numbers wait for each other.
     """
 
@@ -115,6 +115,15 @@ class AlertSettings(Message):
     def person(self, name: str) -> Recipients:
         """Return how one of the people is reached."""
         return next(person.recipients for person in self.people if person.name == name)
+
+    @property
+    def escalate_after(self) -> tuple[timedelta, ...]:
+        """After how long each next person is told, the operator behind the last; none: nobody is."""
+        times = list(self.escalate_after_s)
+        interval = times[-1] - (times[-2] if len(times) > 1 else 0) if times else 0
+        while times and len(times) <= len(self.escalate_to):
+            times.append(times[-1] + interval)
+        return tuple(timedelta(seconds=after) for after in times)
 
     @property
     def ring_every(self) -> timedelta:

@@ -34,7 +34,7 @@ class Standing(Message):
     count: int = 1
     untold: bool = False
     silenced_by: str = ""
-    first_told_at: AwareDatetime | None = None
+    first_told_at: AwareDatetime | None = None  # as critical: escalation counts from here
     told_at: AwareDatetime | None = None
     told_severity: Severity | None = None
     told_current: DecimalText | None = None
@@ -80,7 +80,7 @@ class Standing(Message):
             update={
                 "state": AlertState.FIRING if firing else self.state,
                 "untold": False,
-                "first_told_at": self.first_told_at or now,
+                "first_told_at": self.first_told_at or (now if self.critical else None),
                 "told_at": now,
                 "told_severity": self.alert.severity,
                 "told_current": self.figure,

@@ -91,9 +91,10 @@ def _next(known: Standing | None, alert: Alert, incident: str, now: datetime) ->
     if known is None or (not known.live and not alert.resolved):
         state = AlertState.RESOLVED if alert.resolved else AlertState.PENDING
         seen = (*known.seen[1 - IDS :], alert.alert_id) if known else (alert.alert_id,)
-        return Standing(
+        fresh = Standing(
             alert=alert, state=state, incident=incident, since=alert.raised_at, seen=seen, changed_at=now
         )
+        return fresh.model_copy(update=_called(known, fresh, now))
     fresh = known.changed(
         now,
         alert=alert,
@@ -102,7 +103,8 @@ def _next(known: Standing | None, alert: Alert, incident: str, now: datetime) ->
         count=known.count + 1,
     )
     if fresh.critical and not known.critical and fresh.live:  # worse than what somebody may have taken
-        return _anew(fresh, now, rang=False, rang_current=None)
+        fresh = fresh.model_copy(update={"incident": incident})
+        return _anew(fresh, now, rang=False, rang_current=None, **_called(known, fresh, now))
     if outgrown(fresh):  # it rings and is told as if nobody knew
         return _anew(fresh, now, rang=True, rang_current=known.acknowledged_current, told_at=None)
     return fresh
@@ -110,16 +112,17 @@ def _next(known: Standing | None, alert: Alert, incident: str, now: datetime) ->
 
 def _anew(s: Standing, now: datetime, **changes: object) -> Standing:
     """Return a condition as one that nobody has taken: it escalates from the beginning."""
-    return s.changed(
-        now,
-        state=AlertState.PENDING,
-        first_told_at=None,
-        escalated=0,
-        acknowledged_by="",
-        acknowledged_at=None,
-        acknowledged_current=None,
-        **changes,
-    )
+    usual = {"first_told_at": None, "escalated": 0}
+    taken = {"acknowledged_by": "", "acknowledged_at": None, "acknowledged_current": None}
+    return s.changed(now, state=AlertState.PENDING, **{**usual, **taken, **changes})
+
+
+def _called(known: Standing | None, fresh: Standing, now: datetime) -> dict[str, object]:
+    """Return how far escalation is for what becomes critical again: one that comes and goes gets to the next person."""
+    same = known is not None and fresh.critical and known.incident == fresh.incident
+    if known is None or not same or known.acknowledged_by or now - known.changed_at > STORY:
+        return {}
+    return {"first_told_at": known.first_told_at, "escalated": known.escalated}
 
 
 def _said(known: Standing, alert: Alert, manner: Manner, now: datetime) -> bool:

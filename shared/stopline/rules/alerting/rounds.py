@@ -51,14 +51,14 @@ def _spoken_again(before: Incidents, settings: AlertSettings, now: datetime) -> 
 
 
 def _stands(before: Incidents, key: str) -> bool:
-    return key in before.standing and before.standing[key].live
+    return key in before.standing and before.standing[key].live and before.standing[key].critical
 
 
 def _repeat_at(s: Standing, settings: AlertSettings) -> datetime | None:
     """Return when a condition that nobody has taken is told again: after everybody of the escalation was."""
     if s.state is not AlertState.FIRING or s.untold or s.told_at is None:
         return None
-    if s.critical and s.escalated < len(settings.escalate_after_s):
+    if s.critical and s.escalated < len(settings.escalate_after):
         return None
     return s.told_at + settings.repeat_after(s.alert.severity)
 
@@ -177,22 +177,37 @@ def _late_ring(
 def _escalation(
     before: Incidents, settings: AlertSettings, now: datetime
 ) -> tuple[Incidents, tuple[Notice, ...]]:
-    """Tell the next person of everything critical that nobody has taken for so long.
+    """Tell the next persons of everything critical that nobody has taken for so long: after a silent sweep all whose
+    time has come.
 
     Who was told of the incident hears what else is in it once in `ring_every_s`, in one message.
     """
     due = {k: s for k, s in before.standing.items() if (at := _escalate_at(s, settings)) and at <= now}
     if not due:
         return before, ()
-    stage = 1 + max(_stage(s, settings, now) for s in due.values())
-    if stage <= before.escalated_stage and _may_wait(before, due.values(), settings, now):
+    waits = _may_wait(before, due.values(), settings, now)
+    stages = _stages(due.values(), settings, now, before.escalated_stage if waits else 0)
+    if not stages:
         return before, ()
-    raised = {k: s.model_copy(update={"escalated": _stage(s, settings, now) + 1}) for k, s in due.items()}
+    raised = {k: s.model_copy(update={"escalated": _stage(s, settings, now)}) for k, s in due.items()}
     ranked = sorted(due.values(), key=lambda s: s.first_told_at or now)
+    changed = {
+        "standing": {**before.standing, **raised},
+        "serial": before.serial + len(stages),
+        "escalated_at": now,
+        "escalated_incident": ranked[0].incident,
+        "escalated_stage": stages[-1],
+    }
+    notices = (_call(before, stage, ranked, before.serial + n, now) for n, stage in enumerate(stages))
+    return before.model_copy(update=changed), tuple(notices)
+
+
+def _call(before: Incidents, stage: int, ranked: Sequence[Standing], serial: int, now: datetime) -> Notice:
+    """Return the message to the person of a stage, about what was told first and the rest by lines."""
     first = ranked[0]
     minutes = int((now - (first.first_told_at or now)).total_seconds() // 60)
-    id_ = digest("escalation", before.account or "", str(before.serial))
-    notice = Notice(
+    id_ = digest("escalation", before.account or "", str(serial))
+    return Notice(
         alert=first.alert.model_copy(update={"alert_id": id_}),
         incident=first.incident,
         stage=stage,
@@ -201,14 +216,6 @@ def _escalation(
         covers=_ids(ranked),
         decided_at=now,
     )
-    changed = {
-        "standing": {**before.standing, **raised},
-        "serial": before.serial + 1,
-        "escalated_at": now,
-        "escalated_incident": first.incident,
-        "escalated_stage": stage,
-    }
-    return before.model_copy(update=changed), (notice,)
 
 
 def _may_wait(before: Incidents, due: Iterable[Standing], settings: AlertSettings, now: datetime) -> bool:
@@ -220,15 +227,20 @@ def _may_wait(before: Incidents, due: Iterable[Standing], settings: AlertSetting
 def _escalate_at(s: Standing, settings: AlertSettings) -> datetime | None:
     if not s.critical or s.state is not AlertState.FIRING or s.first_told_at is None:
         return None
-    if s.escalated >= len(settings.escalate_after_s):
-        return None
-    return s.first_told_at + timedelta(seconds=settings.escalate_after_s[s.escalated])
+    times = settings.escalate_after
+    return s.first_told_at + times[s.escalated] if s.escalated < len(times) else None
 
 
 def _stage(s: Standing, settings: AlertSettings, now: datetime) -> int:
-    """Return the highest stage, from 0, that is due: one that a silent sweep has missed is not caught up."""
-    waited = (now - s.first_told_at).total_seconds() if s.first_told_at else 0.0
-    return max(i for i, after in enumerate(settings.escalate_after_s) if after <= waited)
+    """Return the last stage, from 1, whose time has come; 0: none."""
+    return sum(now >= (s.first_told_at or now) + after for after in settings.escalate_after)
+
+
+def _stages(due: Iterable[Standing], settings: AlertSettings, now: datetime, known: int) -> list[int]:
+    """Return the stages after the `known` one that are told now: nobody in two of them, also not the operator."""
+    reached = {n for s in due for n in range(max(s.escalated, known) + 1, _stage(s, settings, now) + 1)}
+    whose = dict(enumerate(settings.escalate_to, start=1))
+    return sorted({whose.get(n): n for n in sorted(reached)}.values())
 
 
 def _due_at(after: Incidents, settings: AlertSettings) -> datetime | None:
