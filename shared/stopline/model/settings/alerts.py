@@ -86,8 +86,9 @@ class AlertSettings(Message):
 
     `quiet` holds back what is not critical until it ends. A critical alert that nobody acknowledges goes to the
     next of `escalate_to` after each of `escalate_after_s`, then to the operator; where these times are too few, their
-    last interval repeats. What stands is told again after `repeat_..._s`. `per_minute`: so many messages of one kind, then a digest. `ring_every_s`: so long phones do not ring
-    again for the same incident, and moves of known numbers wait for each other.
+    last interval repeats. What stands is told again after `repeat_..._s`. `per_minute`: so many messages of one kind,
+    then a digest. `ring_every_s`: so long phones do not ring again for the same incident, and moves of known numbers
+    wait for each other.
     """
 
     people: tuple[Person, ...] = Field(default=(), max_length=20)
