@@ -16,6 +16,7 @@ from stopline.model.ids import document_id
 from stopline.model.scopes import scope_of
 from stopline.model.wire import canonical
 from stopline.ports import Create, Delete, Outgoing, Path, Update, Write
+from stopline.service.documents.outbox import JOURNAL_TOPIC
 
 if TYPE_CHECKING:
     from emulators.simulator.scenario import Scenario
@@ -37,8 +38,10 @@ def on_commit(scenario: Scenario, writes: Sequence[Write]) -> None:
         elif collection == "closings" and scenario.focus == "kill":
             _flat(scenario, data)
         outbox = data.get("outbox") or "[]"
-        for id_, _, _, body in orjson.loads(outbox) if outbox != "[]" else ():
+        for id_, topic, _, body in orjson.loads(outbox) if outbox != "[]" else ():
             told = canonical(body)
+            if topic == JOURNAL_TOPIC:
+                facts.journaled.add(id_)
             known = facts.effects.setdefault(id_, told)
             demand(known == told, "I5 one id, one effect", (id_, known, body))
     for write in writes:
@@ -131,7 +134,15 @@ def _effects(scenario: Scenario) -> None:
         "I4 every committed effect goes out",
         [scenario.facts.effects[i][:200] for i in sorted(missing)[:2]],
     )
-    for id_ in _local(scenario):
+    chained = {
+        event
+        for journal in scenario.world.store.query("journals")
+        for event in orjson.loads(journal.data["state"])["seen"]
+    }
+    for id_ in scenario.facts.journaled:
+        rows = {row["event_id"] for row in orjson.loads(scenario.facts.effects[id_])["rows"]}
+        demand(rows <= chained, "I8 every audit row gets its place in its chain", rows - chained)
+    for id_ in _local(scenario) - scenario.facts.journaled:
         request = orjson.loads(scenario.facts.effects[id_])
         if "scope" not in request:  # a close: see desk_invariants
             continue
@@ -167,10 +178,11 @@ def untold(scenario: Scenario) -> bool:
 
 
 def _local(scenario: Scenario) -> set[str]:
-    """Return the effects that are carried out where they arise: changes of the trading state, and closes."""
+    """Return the effects that are carried out where they arise: changes of the trading state, closes, and audit rows."""
     close = b'"type":"stopline.close_request.v1"'
     effects = scenario.facts.effects.items()
-    return {id_ for id_, body in effects if body.startswith(b'{"action":"') or close in body}
+    found = {id_ for id_, body in effects if body.startswith(b'{"action":"') or close in body}
+    return found | scenario.facts.journaled
 
 
 def _notices(scenario: Scenario) -> dict[str, dict[str, Any]]:

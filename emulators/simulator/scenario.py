@@ -39,6 +39,7 @@ class Facts:
         default_factory=lambda: defaultdict(set)
     )  # fills in the log, by account
     effects: dict[str, bytes] = field(default_factory=dict)  # id -> body, as committed in an outbox
+    journaled: set[str] = field(default_factory=set)  # those of them that put audit rows on record, here
     announced: dict[str, set[bytes]] = field(default_factory=dict)  # id -> bodies, as published
     rows: dict[tuple[str, str], list[dict[str, Any]]] = field(default_factory=dict)
     sent: list[tuple[str, str, str]] = field(default_factory=list)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import orjson
 
 from stopline.model.chain import Head
+from stopline.model.ids import digest
 from stopline.model.messages import Effect, History, HistoryRow
 from stopline.model.wire import validate
 from stopline.ports import Clock, Create, Data, Store
@@ -50,7 +51,7 @@ class JournalCodec:
 def journal_effect(account: str, rows: Sequence[HistoryRow]) -> Effect:
     """Return the effect that puts audit rows of an account (empty: of nobody) on record."""
     effect = history_effect(account, rows)
-    return Effect(effect.id, JOURNAL_TOPIC, account, effect.body)
+    return Effect(digest("journal", effect.id), JOURNAL_TOPIC, account, effect.body)
 
 
 def row_effects(account: str, rows: Sequence[HistoryRow]) -> list[Effect]:
