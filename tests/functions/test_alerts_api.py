@@ -12,6 +12,7 @@ from werkzeug.test import TestResponse
 from stopline.model.messages import Alert
 from stopline.model.wire import validate
 from stopline.rules.alerting.ack_links import AckLinks
+from stopline.service.alerting.records import decode_record
 
 from .conftest import LINKS, TOKENS, Served, open_accounts
 
@@ -137,3 +138,33 @@ def test_the_api_lists_and_acknowledges_by_right(api: Served) -> None:
     assert [a["acknowledged_by"] for a in done.get_json()["acknowledged"]] == [TOKENS[killer]["name"]]
     assert state(api) == "acknowledged"
     assert call(api, "GET", "/v1/accounts/demo/alerts", "nobody-knows-me").status_code == 401
+
+
+def test_the_button_takes_all_that_its_message_lists(api: Served) -> None:
+    """R6.3: a digest with alerts of two incidents has one button for all of them."""
+    desk, clock = api.world.app.alert_desk, api.world.clock
+
+    def tell(id_: str, severity: str, kind: str) -> None:
+        facts = {"alert_id": id_, "account": "demo", "kind": kind, "object": "account", "severity": severity}
+        facts |= {"summary": kind, "raised_at": clock.now().isoformat()}
+        desk.receive(validate(Alert, facts))
+        api.world.run()
+
+    def later(**time: float) -> None:
+        clock.set(clock.now() + timedelta(**time))
+        desk.check("demo")
+        api.world.run()
+
+    tell("w1", "warning", "stale_prices")
+    tell("w2", "warning", "max_margin_use")
+    later(hours=5)
+    tell("c1", "critical", "max_daily_loss")
+    later(minutes=15)  # everybody of the escalation is called
+    later(minutes=45)  # and all is told again
+    records = [decode_record(document) for document in api.world.store.query("alerts", [])]
+    [digest] = [r for r in records if set(r.covers) == {"c1", "w1", "w2"}]
+    assert len({s.incident for s in desk.read("demo").live()}) == 2
+    done = api.client.post(link(api, digest.alert.alert_id))
+    assert b"WARNING: max_margin_use" in done.data
+    state = {s.alert.kind: s.state.value for s in desk.read("demo").live()}
+    assert state == dict.fromkeys(("stale_prices", "max_margin_use", "max_daily_loss"), "acknowledged")

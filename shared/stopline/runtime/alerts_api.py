@@ -13,7 +13,8 @@ import flask
 
 from stopline.model.errors import Rejected
 from stopline.model.times import utc_text
-from stopline.rules.alerting.incidents import Standing
+from stopline.rules.alerting.delivery import AlertRecord
+from stopline.rules.alerting.incidents import Incidents, Standing
 from stopline.runtime.app import App
 from stopline.runtime.auth import Principal, Right
 from stopline.runtime.bodies import json_body, query
@@ -41,17 +42,19 @@ def by_link(request: flask.Request, app: App) -> Answer:
             raise Rejected("NO_LINKS", "links to acknowledge are not set up here")
         taken = links.read(query(request).get("t", ""), app.clock.now())
         record = app.alert_desk.delivered(taken.notice_id)
-        account, incident = record.alert.account, record.incident
+        account = record.alert.account
+        incidents = _incidents(record, app.alert_desk.read(account))
         if request.method != "POST":
-            return _page(200, "Acknowledge this alert?", _standing(app, account, incident), button=True)
+            return _page(200, "Acknowledge this alert?", _standing(app, account, incidents), button=True)
         reader = next((d for d in record.deliveries if d.to == taken.mark), None)
-        found = app.alert_desk.acknowledge(
-            account,
-            incident or taken.notice_id,
-            f"link:{taken.mark}",
-            shown=f"{reader.channel} {reader.hint}" if reader else "",
-            leave_out=taken.mark,
-        )
+        shown = f"{reader.channel} {reader.hint}" if reader else ""
+        found = [
+            s
+            for reference in incidents or [taken.notice_id]
+            for s in app.alert_desk.acknowledge(
+                account, reference, f"link:{taken.mark}", shown=shown, leave_out=taken.mark
+            )
+        ]
     except Rejected as refused:
         lines = [refused.detail, "Acknowledge with `stopline alerts ack`, or open a newer message."]
         return _page(410 if refused.reason == "LINK_EXPIRED" else 404, "This link does not work", lines)
@@ -97,9 +100,20 @@ def facts(s: Standing) -> dict[str, Any]:
     }
 
 
-def _standing(app: App, account: str | None, incident: str) -> list[str]:
+def _incidents(record: AlertRecord, known: Incidents) -> list[str]:
+    """Return the incidents that a message tells: its own, and those of what it lists as it still stands."""
+    told, covers = record.decided_at, set(record.covers)
+    found = [record.incident] if record.incident else []
+    for s in known.live():
+        since = s.first_told_at if s.critical else s.since  # not what began or became critical after it
+        if told and since and since <= told and covers & set(s.seen):
+            found.append(s.incident)
+    return list(dict.fromkeys(found))
+
+
+def _standing(app: App, account: str | None, incidents: list[str]) -> list[str]:
     """Return the alerts that a confirmation would take."""
-    live = [s for s in app.alert_desk.read(account).live() if s.incident == incident]
+    live = [s for s in app.alert_desk.read(account).live() if s.incident in incidents]
     lines = [_told(s) for s in live if s.state.value != "acknowledged"]
     return (
         [f"Account {account or 'operator'}", *lines]
