@@ -50,7 +50,9 @@ class Hours(Message):
         """Return when the hours that cover a moment end."""
         end = time.fromisoformat(self.end)
         day = local.date() if local.time() < end else local.date() + timedelta(days=1)
-        return datetime.combine(day, end, local.tzinfo)
+        return datetime.combine(day, end, local.tzinfo).replace(
+            fold=local.fold
+        )  # in the same one of two equal hours
 
 
 class Person(Message):

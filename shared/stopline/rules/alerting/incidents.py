@@ -15,6 +15,8 @@ from stopline.model.notices import Notice
 from stopline.model.settings.alerts import AlertSettings
 from stopline.model.wire import Message
 
+LATE = "(late)"  # marks what came behind newer news of its condition, in `beyond`
+
 
 class AlertState(StrEnum):
     PENDING = "pending"
@@ -40,6 +42,7 @@ class Standing(Message):
     told_current: DecimalText | None = None
     told_words: str = ""
     escalated: int = 0
+    told_late: bool = False  # a critical alert from before its last news was told
     rang: bool = False  # phones rang for it since it is critical
     rang_current: DecimalText | None = None
     acknowledged_by: str = ""
@@ -97,7 +100,7 @@ class Incidents(Message):
     standing: dict[str, Standing] = Field(default_factory=dict)
     # last minute's messages by kind
     recent: dict[str, tuple[AwareDatetime, ...]] = Field(default_factory=dict)
-    # critical ones over KNOWN, still to be told: key -> id
+    # critical ones over KNOWN, and late ones, still to be told: key, or KIND|LATE|id -> id
     beyond: dict[str, str] = Field(default_factory=dict)
     unlisted: int = 0  # and over LISTED
     digest_at: AwareDatetime | None = None

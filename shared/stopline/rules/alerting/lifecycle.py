@@ -16,8 +16,17 @@ from stopline.model.ids import digest
 from stopline.model.messages import Alert, Severity
 from stopline.model.notices import Notice
 from stopline.model.settings.alerts import AlertSettings
-from stopline.rules.alerting.incidents import AlertState, Decision, Incidents, Manner, Standing, key_of, words
-from stopline.rules.alerting.ringing import doubled, outgrown, rung
+from stopline.rules.alerting.incidents import (
+    LATE,
+    AlertState,
+    Decision,
+    Incidents,
+    Manner,
+    Standing,
+    key_of,
+    words,
+)
+from stopline.rules.alerting.ringing import doubled, marked, may_ring, outgrown, rung
 
 MINUTE = timedelta(minutes=1)
 SOON = timedelta(seconds=30)  # what is over the budget waits this long for others
@@ -48,7 +57,7 @@ def raised(before: Incidents, alert: Alert, manner: Manner, now: datetime) -> De
     if known is not None and alert.alert_id in known.seen:
         return None
     if known is not None and alert.raised_at < known.alert.raised_at:
-        return _late(before, key, known, alert, now)
+        return _late(before, key, known, alert, manner, now)
     if known is None and len(before.standing) >= KNOWN:
         before = _with_room(before, alert)
         if len(before.standing) >= KNOWN:
@@ -227,28 +236,48 @@ def _moved_until(fresh: Standing, settings: AlertSettings) -> datetime | None:
     return fresh.told_at + settings.ring_every
 
 
-def _late(before: Incidents, key: str, known: Standing, alert: Alert, now: datetime) -> Decision:
-    after = before.with_standing(
-        key, known.changed(now, seen=(*known.seen[1 - IDS :], alert.alert_id), count=known.count + 1)
-    )
+def _late(
+    before: Incidents, key: str, known: Standing, alert: Alert, manner: Manner, now: datetime
+) -> Decision:
+    """Tell a critical alert that is older than what is known: the first of a condition alone, others in a digest."""
+    known = known.changed(now, seen=(*known.seen[1 - IDS :], alert.alert_id), count=known.count + 1)
+    after = before.with_standing(key, known)
     if alert.severity is not Severity.CRITICAL or alert.resolved or known.told_severity is Severity.CRITICAL:
         return Decision(after, outcome="late")
-    note = "it came late, there is newer news"
-    notice = Notice(alert=alert, incident=known.incident, note=note, covers=(alert.alert_id,), decided_at=now)
-    return Decision(after, (notice,), "told")
+    if known.told_late:
+        at = now + max(SOON, manner.settings.ring_every)
+        return Decision(_in_digest(after, f"{alert.kind}|{LATE}|{alert.alert_id}", alert, at), outcome="held")
+    after = before.with_standing(key, known.model_copy(update={"told_late": True}))
+    paid = take_budget(after, alert.kind, manner.settings, now)
+    if paid is None:
+        return Decision(_in_digest(after, key, alert, now + SOON), outcome="held")
+    rings = may_ring(paid, known.incident, manner.settings, now)
+    notice = Notice(
+        alert=alert,
+        incident=known.incident,
+        note="it came late, there is newer news",
+        covers=(alert.alert_id,),
+        ring="usual" if rings else "quiet",
+        decided_at=now,
+    )
+    return Decision(marked(paid, known.incident, now) if rings else paid, (notice,), "told")
 
 
 def _beyond(before: Incidents, alert: Alert, now: datetime) -> Decision:
     """Note a critical alert for the next digest: more stand than can be followed. Warnings of that many are not told."""
     if alert.severity is not Severity.CRITICAL or alert.resolved:
         return Decision(before, outcome="counted")
-    key, room = key_of(alert), len(before.beyond) < LISTED
-    changed: dict[str, object] = {"digest_at": min(now + SOON, before.digest_at or now + SOON)}
-    if key in before.beyond or room:
+    return Decision(_in_digest(before, key_of(alert), alert, now + SOON), outcome="counted")
+
+
+def _in_digest(before: Incidents, key: str, alert: Alert, at: datetime) -> Incidents:
+    """Return the state in which a digest at a time, if not earlier, names a critical alert that nothing else follows."""
+    changed: dict[str, object] = {"digest_at": min(at, before.digest_at or at)}
+    if key in before.beyond or len(before.beyond) < LISTED:
         changed["beyond"] = {**before.beyond, key: alert.alert_id}
     else:
         changed["unlisted"] = before.unlisted + 1
-    return Decision(before.model_copy(update=changed), outcome="counted")
+    return before.model_copy(update=changed)
 
 
 def _with_room(before: Incidents, alert: Alert) -> Incidents:

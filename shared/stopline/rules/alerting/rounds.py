@@ -8,7 +8,7 @@ from stopline.model.ids import digest
 from stopline.model.messages import Alert, Severity
 from stopline.model.notices import Notice, Ring
 from stopline.model.settings.alerts import AlertSettings
-from stopline.rules.alerting.incidents import AlertState, Decision, Incidents, Manner, Standing
+from stopline.rules.alerting.incidents import LATE, AlertState, Decision, Incidents, Manner, Standing
 from stopline.rules.alerting.lifecycle import take_budget
 from stopline.rules.alerting.ringing import marked, may_ring, rung, waiting, with_ring
 
@@ -103,7 +103,8 @@ def _rung(
     for key, s in held.items():
         changed, told[key], _ = rung(before, s.told(now), settings, now)
         after = after if changed is before else changed
-    if before.beyond and may_ring(before, before.incident, settings, now):
+    unknown = any(not _is_late(key) for key in before.beyond)  # of a late one people know: the first was told
+    if unknown and may_ring(before, before.incident, settings, now):
         after = marked(before, before.incident, now)
     critical = bool(before.beyond) or any(s.critical and s.live for s in held.values())
     return after, told, "quiet" if critical and after is before else "usual"
@@ -117,7 +118,7 @@ def _digest_notice(before: Incidents, held: Sequence[Standing], now: datetime) -
         alert = only.alert.model_copy(update={"alert_id": id_})
         return Notice(alert=alert, incident=only.incident, note=still, covers=_ids(held), decided_at=now)
     more = len(before.beyond) + before.unlisted
-    counts = Counter([s.alert.kind for s in held] + [key.partition("|")[0] for key in before.beyond])
+    counts = Counter([s.alert.kind for s in held] + [_kind(key) for key in before.beyond])
     by_kind = ", ".join(f"{kind.replace('_', ' ')} {n}" for kind, n in counts.most_common(6))
     critical = sum(s.critical and s.live for s in held) + more
     severity = Severity.CRITICAL if critical else min((s.alert.severity for s in held), key=_RANK.__getitem__)
@@ -140,6 +141,16 @@ def _digest_notice(before: Incidents, held: Sequence[Standing], now: datetime) -
         more=before.unlisted,
         decided_at=now,
     )
+
+
+def _kind(key: str) -> str:
+    """Return the kind that a digest counts for one of `beyond`."""
+    kind = key.partition("|")[0]
+    return f"{kind} {LATE}" if _is_late(key) else kind
+
+
+def _is_late(key: str) -> bool:
+    return key.partition("|")[2].startswith(f"{LATE}|")
 
 
 def _ids(held: Sequence[Standing]) -> tuple[str, ...]:
