@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from stopline.model.settings.exits import parse_distance
+from stopline.rules.exits.asked import URGENT
 from stopline.rules.exits.plan import Plan
 from stopline.rules.exits.state import FRESH, ExitState, Reading
 from stopline.rules.exits.table import ExitTable, Seen, Watch
@@ -94,7 +95,10 @@ class Exits(RuleBasedStateMachine):
         before, self.state = self.state, step.state
         if step.exit:
             assert Decimal(0) <= step.exit.leave < self.held.quantity
-            assert before.asked is None or step.exit.leave < before.asked.leave
+            if before.asked and step.exit.leave == before.asked.leave:  # as much, more urgently
+                assert (step.exit.urgency, before.asked.rule in URGENT) == ("urgent", False)
+            else:
+                assert before.asked is None or step.exit.leave < before.asked.leave
         if step.stuck:
             assert before.asked
             assert self.now - before.asked.at >= STUCK
@@ -234,6 +238,8 @@ def by_history(
         for name, level in wishes:
             if level > stop:
                 stop, rule = level, name
+        if max(span) <= start - risk:
+            return n, "stop_loss", side * (start - risk)
         if max(span) <= stop:
             return n, rule, side * stop
         if "target" in some and min(span) >= start + part(some["target"], entry, risk):

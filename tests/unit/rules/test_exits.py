@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import pytest
 
-from stopline.rules.exits.state import FRESH, Asked
+from stopline.rules.exits.state import FRESH, Asked, ExitState, Held
 from stopline.rules.exits.trade_exits import STUCK, advance, levels_of
 
 from .exit_paths import START, held, plan, reading, walk
@@ -341,6 +341,118 @@ def test_without_auto_close_it_is_told_once_and_asked_when_switched_on() -> None
     assert step.exit
     assert step.state.asked
     assert not step.state.asked.advisory
+
+
+@pytest.mark.parametrize(
+    ("settings", "prices", "name"),
+    [
+        ({"stop_loss": "2%", "target": "5%"}, [105, 97.9], "target"),
+        (
+            {"stop_loss": "2%", "trail": {"by": "percent", "amount": "1%"}},
+            [103, 101.9, 97.9],
+            "trailing_stop",
+        ),
+    ],
+)
+def test_a_stop_loss_goes_over_a_normal_close_of_all_at_once(
+    settings: dict[str, Any], prices: list[float], name: str
+) -> None:
+    """R4.2, R4.5: and nothing goes over the stop loss."""
+    _, exits = walk(plan(**settings, excessive_loss="5%"), held(), [*prices, 90, 106], every=1)
+    assert [(e.rule, e.urgency, e.leave) for _, e in exits] == [
+        (name, "normal", 0),
+        ("stop_loss", "urgent", 0),
+    ]
+
+
+def test_before_the_close_goes_over_a_normal_close_of_all() -> None:
+    """R4.3: with and without a price."""
+    settings = plan(max_age_s=5, before_close_min=10)
+    both = [*due("max_age", 5), *due("before_close", 20)]
+    state, found = FRESH, []
+    for seconds in (4, 5, 19, 20, 21):
+        step = advance(settings, held(), state, None, both, START + timedelta(seconds=seconds))
+        state = step.state
+        found += [(seconds, step.exit.rule)] if step.exit else []
+    assert found == [(5, "max_age"), (20, "before_close")]
+
+
+def test_a_gap_through_the_stop_loss_is_a_stop_loss_whatever_else_it_went_through() -> None:
+    """R4.2: urgent, behind the timeout and behind a closer stop that moved."""
+    _, exits = walk(plan(stop_loss="2%", timeout_s=60), held(), [101, 101, 97], due=due("timeout", 60))
+    assert [(e.rule, e.urgency, e.level) for _, e in exits] == [("stop_loss", "urgent", 98)]
+    _, exits = walk(plan(stop_loss="2%", breakeven="1%"), held(), [101, 97])
+    assert [(e.rule, e.urgency, e.level) for _, e in exits] == [("stop_loss", "urgent", 98)]
+
+
+def test_an_advice_mutes_no_other_rule_and_itself_once_told() -> None:
+    """R5.5: auto_close off."""
+    settings = plan(stop_loss="2%", target="5%", excessive_loss="9%", max_age_s=300, auto_close=False)
+    prices = [105, 106, 97.9, 97, 90, 89, 106, 97, 90]
+    states, exits = walk(settings, held(), prices, due=due("max_age", 420))
+    rules_ = [(n, e.rule) for n, e in exits]
+    assert rules_ == [(0, "target"), (2, "stop_loss"), (4, "excessive_loss"), (6, "max_age")]
+    quiet = advance(settings, held(), states[-1], reading(80, 999), due("max_age", 420), START + STUCK * 10)
+    assert (quiet.exit, quiet.state) == (None, states[-1])
+
+
+# --- a spread that is closed leg by leg ---
+
+SPREAD = {
+    "stop_loss": "100%",
+    "target": "90%",
+    "trail": {"by": "percent", "amount": "20%", "activation": "10%"},
+    "scale_out": [{"at": "0.3R", "close": "33"}],
+}
+
+
+def sold(shape: str = "12:12", quantity: str = "12", entry: str = "1.5") -> Held:
+    return replace(held(entry=entry, side=-1, quantity=quantity), shape=shape)
+
+
+def scaled() -> ExitState:
+    """Return the state of a credit spread of which a third is being closed, its stop trailed to 1.2."""
+    states, [(_, found)] = walk(plan(**SPREAD), sold(), ["1.5", "1.0"])
+    assert (found.rule, found.leave, states[-1].stop) == ("scale_out", 9, Decimal("1.2"))
+    return states[-1]
+
+
+def test_what_a_spread_reached_waits_while_its_legs_are_closed_one_by_one() -> None:
+    """R4.1, R4.3: on the way nothing triggers on a price that means something else."""
+    settings, before = plan(**SPREAD), scaled()
+    odd = sold("9:12", entry="-0.8")
+    states, exits = walk(settings, odd, ["0.01", "50", "0.01"], before, every=1)
+    assert (exits, states[-1]) == ([], before)
+    assert levels_of(settings, odd, before) == (None, None)
+    states, exits = walk(settings, sold(quantity="9"), ["1.0", "1.21"], states[-1], every=1)
+    assert [(e.rule, e.leave) for _, e in exits] == [("trailing_stop", 0)]
+    assert (states[0].size, states[0].stop, states[0].stage) == (12, Decimal("1.2"), 1)
+
+
+def test_what_people_make_of_the_legs_begins_anew() -> None:
+    """R4.1: nothing was asked for."""
+    done = walk(plan(**SPREAD), sold(quantity="9"), ["1.0"], scaled())[0][-1]
+    assert (done.asked, done.stage) == (None, 1)
+    [state], exits = walk(plan(**SPREAD), sold("9:10", "10", "2"), ["2"], done)
+    assert (state.size, state.stop, state.stage, exits) == (10, 4, 0, [])
+
+
+def test_a_spread_that_stays_out_of_proportion_is_told_and_keeps_its_stop_loss() -> None:
+    """R4.5: nothing for a minute; then people are told, and what is left has its stop by its own entry."""
+    settings, state = plan(**{**SPREAD, "confirm": 2}), scaled()
+    odd = sold("9:12", entry="2")
+    told, found = [], []
+    for seconds in range(70, 280, 10):
+        price = "0.01" if seconds < 150 else "4"  # beyond every target, then at twice the entry
+        step = advance(
+            settings, odd, state, reading(price, seconds), (), START + timedelta(seconds=seconds + 60)
+        )
+        state = step.state
+        told += [seconds] if step.stuck else []
+        found += [(seconds, step.exit.rule, step.exit.urgency, step.exit.leave)] if step.exit else []
+    assert told == [120, 220]
+    assert found == [(160, "stop_loss", "urgent", 0)]
+    assert (state.stop, state.stage, state.size) == (Decimal("1.2"), 1, 12)
 
 
 def test_the_levels_that_people_see_are_the_ones_that_hold() -> None:

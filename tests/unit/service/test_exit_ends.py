@@ -57,9 +57,9 @@ class Day:
         attributes = {"account": what.account, "broker": "paper"}
         self.desk.publish("fills", what.model_dump(mode="json", exclude_none=True), attributes)
 
-    def enter(self) -> None:
+    def enter(self, units: int = 4) -> None:
         for number, (contract, side) in enumerate(((LONG, Side.BUY), (SHORT, Side.SELL))):
-            order = Order(f"o-{number}", "demo", contract, side, Decimal(4), "condors", group_id="G-1")
+            order = Order(f"o-{number}", "demo", contract, side, Decimal(units), "condors", group_id="G-1")
             self.broker.order(order, self.desk.clock.now())
         hand_out(self.broker, self.desk.clock, self.publish)
         self.desk.run()
@@ -127,3 +127,53 @@ def test_at_a_broker_that_never_recovers_people_are_told_and_stopline_keeps_send
     state = day.desk.app.closer.read("demo")
     assert state.open_requests
     assert max(sent.round for sent in state.sent.values()) > 3
+
+
+THIRD = {
+    "trades": {
+        "stop_loss": "100%",
+        "trail": {"by": "percent", "amount": "20%", "activation": "10%"},
+        "scale_out": [{"at": "0.3R", "close": "33"}, {"at": "2R", "close": "33"}],
+    }
+}
+
+
+@pytest.mark.parametrize("most", [None, Decimal(2)], ids=["at once", "in parts"])
+def test_a_spread_is_scaled_out_of_once_leg_by_leg_and_keeps_its_trailed_stop(most: Decimal | None) -> None:
+    """R4.1, R4.3: the short leg goes first, so the legs are out of proportion in between."""
+    day = Day(THIRD)
+    day.tick(3.0, 1.5)
+    day.enter(12)
+    day.tick(3.0, 1.5)
+    day.broker.misbehaviour = Misbehaviour(most=most)
+    for _ in range(7):
+        day.tick(2.4, 1.5)
+    assert day.held() == [-9, 9]
+    [state] = day.desk.app.risk_states.read("demo").exits.trades.values()
+    assert (state.stage, state.size, state.rule, state.stop) == (1, 12, "trailing_stop", Decimal("1.08"))
+    for _ in range(7):
+        day.tick(3.5, 1.5)
+    asked = day.desk.app.closer.read("demo").asked.values()
+    assert [a.request.rule for a in asked if a.request.rule != "trailing_stop"] == ["scale_out"]
+    assert day.is_flat()
+
+
+def test_a_spread_that_stays_out_of_proportion_is_told_and_its_rest_has_its_stop_loss() -> None:
+    """R4.5: the broker refuses everything once the short leg is smaller."""
+    day = Day(THIRD)
+    day.tick(3.0, 1.5)
+    day.enter(12)
+    day.tick(3.0, 1.5)
+    day.broker.misbehaviour = Misbehaviour(most=Decimal(2))
+    for _ in range(2):
+        day.tick(2.4, 1.5)
+    day.broker.misbehaviour = Misbehaviour(reject=10**6)
+    for _ in range(9):
+        day.tick(2.4, 1.5)
+    short, long = day.held()
+    assert -short < long
+    assert {"exit_stuck", "closing_stuck"} <= day.critical()
+    for _ in range(2):
+        day.tick(9.0, 1.5)
+    last = [a.request for a in day.desk.app.closer.read("demo").asked.values()]
+    assert ("stop_loss", 0, "urgent") in [(r.rule, r.leave, r.urgency) for r in last]

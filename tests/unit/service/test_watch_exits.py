@@ -256,6 +256,20 @@ def test_what_stays_open_is_told_and_asked_again_urgently() -> None:
     assert told["severity"] == "critical"
 
 
+def test_a_stop_loss_goes_over_a_target_that_waits_and_the_closing_becomes_urgent() -> None:
+    """R4.2, R4.5: the limit order of the target is not waited for longer than it lives; then it is market orders."""
+    world = bought({"target": "5%", "stop_loss": "2%"})
+    for price in (105, 106, 97, 96.5):
+        tick(world, SPY=price)
+    assert asked(world) == [("target", "0", "normal"), ("stop_loss", "0", "urgent")]
+    sent = {}
+    for _ in range(25):
+        tick(world, SPY=96.5)
+        world.instance()[0].closer.advance("demo")
+        sent |= {o["command_id"]: o for o in world.bus.bodies("orders") if o["action"] == "close"}
+    assert [(o["order_type"], o["quantity"]) for o in sent.values()] == [("LIMIT", "9"), ("MARKET", "9")]
+
+
 def test_a_trade_that_is_closed_is_forgotten_and_told_nothing() -> None:
     world = bought({"target": "5%"})
     tick(world, SPY=105)
@@ -275,6 +289,19 @@ def test_without_auto_close_people_are_told_and_nothing_is_asked() -> None:
     [told] = alerts(world, "exit")
     assert "auto_close is off" in told["action"]
     assert requests(world) == []
+
+
+def test_a_document_of_before_advice_was_counted_tells_nothing_twice() -> None:
+    """Stored state stays readable."""
+    world = bought({"stop_loss": "2%", "target": "5%", "auto_close": False})
+    for price in (97, 96):
+        tick(world, SPY=price)
+    data = {**RiskCodec().encode(risk(world)), "account": "demo"}
+    body = orjson.loads(data["state"])
+    for item in body["exits"]["trades"].values():
+        del item["told"]
+    again = RiskCodec().decode({**data, "state": orjson.dumps(body).decode()})
+    assert [s.told for s in again.exits.trades.values()] == [("stop_loss",)]
 
 
 def test_a_strategy_whose_mtm_falls_back_is_closed_and_stopped_until_a_person_resumes_it() -> None:

@@ -70,6 +70,7 @@ class ExitState:
     counted_at: datetime | None = None
     bars: Bars | None = None
     asked: Asked | None = None
+    told: tuple[str, ...] = ()  # rules that people were told of while nothing is closed for them
 
 
 FRESH = ExitState()

@@ -93,7 +93,7 @@ class ExitTable:
 
     def _needs_price(self, row: int) -> bool:
         asked = self._states[row].asked
-        return self.watched[row].plan.watches_price and not (asked and not asked.leave)
+        return self.watched[row].plan.watches_price and not (asked and not asked.leave and not asked.advisory)
 
     def _reading(self, w: Watch, marks: Mapping[str, Seen], now: datetime) -> Reading | None:
         """Return a trade's price exactly, or None where a leg's is unknown or too old."""

@@ -62,6 +62,7 @@ def _trade(s: ExitState) -> dict[str, Any]:
         "bars": _bars(s.bars),
         "asked": s.asked
         and [s.asked.rule, utc_text(s.asked.at), _text(s.asked.leave), s.asked.advisory, s.asked.stuck],
+        "told": list(s.told),
     }
     return {name: value for name, value in facts.items() if value}
 
@@ -82,6 +83,7 @@ def _read_trade(item: Mapping[str, Any]) -> ExitState:
         bars=_read_bars(item.get("bars")),
         asked=asked
         and Asked(asked[0], datetime.fromisoformat(asked[1]), Decimal(asked[2]), asked[3], asked[4]),
+        told=tuple(item.get("told", asked[:1] if asked and asked[3] else ())),
     )
 
 
