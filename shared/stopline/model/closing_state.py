@@ -28,8 +28,9 @@ class Asked(Message):
     `confirmed_at`: the moment of the brokers' statements, later than `ended_at`, that agree with what the fills have
     proven; `confirmed_by` names them.
 
-    Of a trade: `units` had to go of each position when it was asked for, and `done` were executed by commands that are
-    no longer kept and did not name the trade's group.
+    Of a trade: `units` had to go of each position when it was asked for, the trade had `opened` so many by then (what it
+    opens later has to go as well), and `done` were executed by commands that are no longer kept and did not name the
+    trade's group.
     """
 
     request: CloseRequest
@@ -40,6 +41,7 @@ class Asked(Message):
     confirmed_by: Text = ""
     waits: Text = ""
     units: dict[str, DecimalText] = Field(default_factory=dict)
+    opened: dict[str, DecimalText] = Field(default_factory=dict)
     done: dict[str, DecimalText] = Field(default_factory=dict)
 
 

@@ -185,6 +185,21 @@ def test_a_trade_that_shares_its_position_is_not_closed_twice_when_fills_count_f
     assert desk.book.net_quantity("SPY") == 5 - total
 
 
+def test_a_late_fill_of_the_opening_is_closed_with_the_trade() -> None:
+    """R4.5: what was asked to be closed wholly is closed wholly, also where the broker tells of its opening in parts."""
+    desk = Desk(trade(1, 3, 100, order_id="A"), trade(2, 2, 100, order_id="B"))
+    newest = desk.book.open_trades()[-1]
+    [command] = desk.ask(strategy="default", trade_id=newest.trade_id)
+    desk.fills.append(trade(3, 6, 100, order_id="B"))
+    desk.execute(command)
+    [again] = desk.wait(1)
+    assert desk.status() is RequestStatus.CLOSING
+    desk.execute(again)
+    assert desk.wait(1) == []
+    assert desk.status() is RequestStatus.CLOSED
+    assert (command.quantity, again.quantity, desk.book.net_quantity("SPY")) == (2, 6, 3)
+
+
 def test_a_trade_that_nobody_knows_is_refused_aloud() -> None:
     desk = Desk(trade(1, 3, 100))
     assert desk.ask(strategy="default", trade_id="T-x") == []

@@ -378,3 +378,19 @@ def test_a_distance_reads_as_it_is_written() -> None:
 def test_what_is_no_distance_is_refused(text: object) -> None:
     with pytest.raises(ValueError, match="must be|decimal"):
         parse_distance(text)
+
+
+@pytest.mark.parametrize("wing", [Decimal(cents) / 100 for cents in range(137, 257, 6)])
+def test_legs_that_cancel_out_reach_a_stop_at_zero(wing: Decimal) -> None:
+    """R4.2: what float64 loses of a sum of prices is not measured by the sum."""
+    body = Decimal("3.13")
+    weights = (("LOW", Decimal(1)), ("BODY", Decimal(-2)), ("HIGH", Decimal(1)))
+    watch = Watch(held("1.00"), plan(stop_loss="100%"), (), weights)
+    table = ExitTable([watch], {}, START)
+    for second, value in ((1, Decimal(1)), (2, Decimal(0))):
+        now = START + timedelta(seconds=second)
+        prices = {"LOW": value + wing, "BODY": body, "HIGH": 2 * body - wing}
+        marks = {symbol: Seen(float(price), now.timestamp()) for symbol, price in prices.items()}
+        changed, _ = table.steps(marks, now)
+        table.sync({w.held.trade_id: step.state for w, step in changed}, now)
+    assert [step.exit and step.exit.rule for _, step in changed] == ["stop_loss"]

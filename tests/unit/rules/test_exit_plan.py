@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import MISSING, fields
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -52,6 +53,31 @@ def test_off_switches_off_what_would_be_inherited() -> None:
     )
     assert plan_of(made, "x", "T-1").is_empty
     assert not plan_of(made, "x").is_empty
+
+
+@pytest.mark.parametrize("off", ["off", False])  # YAML reads off as false
+def test_every_exit_can_be_switched_off(off: object) -> None:
+    """As docs/exits.md says: of a list of steps too."""
+    inherited = {
+        "stop_loss": "5%",
+        "target": "9%",
+        "breakeven": "2%",
+        "breakeven_offset": "1%",
+        "trail": {"by": "percent", "amount": "1%"},
+        "lock_in": [{"at": "5%", "keep": "2%"}],
+        "scale_out": [{"at": "5%", "close": "50"}],
+        "excessive_loss": "9%",
+        "max_age_s": 60,
+        "timeout_s": 60,
+        "exit_at": "15:45",
+        "before_close_min": 10,
+        "health_below": 50,
+    }
+    made = settings(trades=inherited, single={"T-1": dict.fromkeys(inherited, off)})
+    was, plan = plan_of(made, "x"), plan_of(made, "x", "T-1")
+    bare = {f.name: f.default for f in fields(plan) if f.default is not MISSING}
+    assert {name for name, default in bare.items() if getattr(plan, name) != default} == set()
+    assert {name for name, default in bare.items() if getattr(was, name) == default} == set()
 
 
 def test_by_default_nothing_is_closed_and_what_is_set_is_closed() -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import time
 from decimal import Decimal
 from enum import StrEnum
+from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
@@ -127,6 +128,10 @@ class ScaleStep(Message):
     close: Percent
 
 
+LockSteps = Annotated[tuple[LockStep, ...], Field(max_length=10)]
+ScaleSteps = Annotated[tuple[ScaleStep, ...], Field(max_length=10)]
+
+
 class TradeExits(Message):
     """Exits of trades; docs/exits.md explains each. Distances are from the trade's entry price."""
 
@@ -134,10 +139,10 @@ class TradeExits(Message):
     stop_loss: DistanceText | Off | None = None
     target: DistanceText | Off | None = None
     breakeven: DistanceText | Off | None = None
-    breakeven_offset: DistanceText | None = None
+    breakeven_offset: DistanceText | Off | None = None
     trail: Trail | Off | None = None
-    lock_in: tuple[LockStep, ...] | None = Field(default=None, max_length=10)
-    scale_out: tuple[ScaleStep, ...] | None = Field(default=None, max_length=10)
+    lock_in: LockSteps | Off | None = None
+    scale_out: ScaleSteps | Off | None = None
     excessive_loss: DistanceText | Off | None = None
     max_age_s: Seconds | Off | None = None
     timeout_s: Seconds | Off | None = None
@@ -151,16 +156,17 @@ class TradeExits(Message):
 
     @model_validator(mode="after")
     def _is_sound(self) -> Self:
-        check_scale(self.scale_out)
+        if isinstance(self.scale_out, tuple):
+            check_scale(self.scale_out)
         return self
 
 
-def check_scale(steps: tuple[ScaleStep, ...] | None) -> None:
+def check_scale(steps: tuple[ScaleStep, ...]) -> None:
     """Refuse (ValueError) a plan that closes more than there is, or whose later steps come first."""
-    total = sum((step.close for step in steps or ()), ZERO)
+    total = sum((step.close for step in steps), ZERO)
     if total > 100:
         raise ValueError(f"scale_out: the steps close {total} %, more than all of it")
-    for one, other in zip(steps or (), (steps or ())[1:], strict=False):
+    for one, other in pairwise(steps):
         if one.at.unit is other.at.unit and one.at.value >= other.at.value:
             raise ValueError(f"scale_out: {other.at} must lie beyond {one.at}")
 

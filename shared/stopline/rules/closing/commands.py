@@ -26,6 +26,7 @@ from stopline.rules.closing.targets import (
     HALT,
     Wanted,
     in_closing_order,
+    opened,
     sellable,
     too_much,
     trade_legs,
@@ -97,8 +98,12 @@ class _Round:
         """Take requests, each once for ever."""
         for request in new:
             if request.request_id not in self._asked:
-                units = too_much(self._s.book, request) if request.trade_id else {}
-                self._asked[request.request_id] = Asked(request=request, since=self._s.now, units=units)
+                self._asked[request.request_id] = Asked(
+                    request=request,
+                    since=self._s.now,
+                    units=too_much(self._s.book, request),
+                    opened=opened(self._s.book, request),
+                )
         for id_, asked in self._asked.items():
             trade_id = asked.request.trade_id
             if (

@@ -7,6 +7,7 @@ from decimal import ROUND_FLOOR, Decimal
 
 from stopline.ledger.book import Book
 from stopline.ledger.position import Position
+from stopline.ledger.trade import Trade
 from stopline.model.closing import URGENCIES, CloseRequest, Urgency
 from stopline.model.closing_state import Asked, Sent
 from stopline.model.decimals import EXACT_QUANTIZE, ZERO, divide
@@ -29,7 +30,7 @@ class HeldLeg:
 
 def trade_legs(book: Book, trade_id: str) -> list[HeldLeg] | None:
     """Return the open legs of a trade; empty when it is closed, None when the book knows no such trade."""
-    trade = next((t for t in book.trades() if t.trade_id == trade_id), None)
+    trade = _trade(book, trade_id)
     if trade is None:
         return None
     size = trade.quantity
@@ -43,6 +44,22 @@ def trade_legs(book: Book, trade_id: str) -> list[HeldLeg] | None:
         for leg in trade.legs
         if leg.is_open
     ]
+
+
+def _trade(book: Book, trade_id: str) -> Trade | None:
+    return next((t for t in book.trades() if t.trade_id == trade_id), None)
+
+
+def opened(book: Book, request: CloseRequest) -> dict[str, Decimal]:
+    """Return how many units of which positions the trade of a request ever opened: late fills of its opening add to
+    them, fills that close it change nothing.
+    """
+    trade = _trade(book, request.trade_id or "")
+    found: dict[str, Decimal] = {}
+    for leg in trade.legs if trade else ():
+        key = position_key(leg.strategy, leg.instrument.symbol)
+        found[key] = found.get(key, ZERO) + abs(leg.opened)
+    return found
 
 
 def too_much(book: Book, request: CloseRequest) -> dict[str, Decimal]:
@@ -103,10 +120,12 @@ def _parts(one: Asked, book: Book, positions: Mapping[str, Position], sent: Coll
         held = [(key, abs(p.quantity)) for key, p in positions.items() if _named(request, p)]
         return [(key, units - request.leave, None) for key, units in held if units > request.leave]
     groups = {leg.key: leg.group_id for leg in trade_legs(book, request.trade_id or "") or ()}
-    excess = too_much(book, request)
+    excess, ever = too_much(book, request), opened(book, request)
     for key in excess:
         if groups[key] is None or _is_astray(one, key, sent):
-            excess[key] = min(excess[key], one.units.get(key, ZERO) - executed(one, key, sent))
+            late = max(ever[key] - one.opened.get(key, ever[key]), ZERO)
+            asked = one.units.get(key, ZERO) + late
+            excess[key] = min(excess[key], asked - executed(one, key, sent))
     return [(key, units, groups[key]) for key, units in excess.items() if units > 0 and key in positions]
 
 

@@ -47,8 +47,8 @@ def stuck_alert(account: str, held: Held, asked: Asked, cause: str, now: datetim
         kind="exit_stuck",
         object=held.name,
         severity=Severity.CRITICAL,
-        summary=f"{held.name} ({held.strategy}) has {decimal_text(held.quantity)} open, {seconds} s after "
-        f"its {asked.rule.replace('_', ' ')} asked for {decimal_text(asked.leave)}"[:500],
+        summary=f"{held.name} ({held.strategy}) has {decimal_text(held.quantity)} open: {seconds} s were not enough for "
+        f"its {asked.rule.replace('_', ' ')}, which asked for {decimal_text(asked.leave)}"[:500],
         action="Stopline asked again, urgently. Look at the broker, and close by hand if it does not.",
         cause=cause,
         raised_at=now,

@@ -77,9 +77,9 @@ def _of_layer(exits: TradeExits, account: Account) -> Iterator[str]:
             f"exit_at: {exits.exit_at:%H:%M} in {account.time_zone} is outside the session of {calendar.name}"
             f" ({calendar.opens:%H:%M} to {calendar.closes:%H:%M} in {calendar.zone.key}): nothing is closed then"
         )
-    units = {step.at.unit for step in exits.scale_out or ()}
-    if len(units) > 1:
-        texts = ", ".join(str(step.at) for step in exits.scale_out or ())
+    steps = exits.scale_out if isinstance(exits.scale_out, tuple) else ()
+    if len({step.at.unit for step in steps}) > 1:
+        texts = ", ".join(str(step.at) for step in steps)
         yield f"scale_out: {texts} have no order that always holds: write all steps in one unit"
     yield from _crossed(plan_of(ExitSettings(trades=exits), ""))
 
@@ -100,7 +100,7 @@ def _of_plan(exits: TradeExits, plan: Plan) -> Iterator[str]:
     """Yield what is wrong with the whole of what a layer inherits and says."""
     if plan.counts_in_r and plan.stop_loss is None:
         yield f"stop_loss: {NO_R}"
-    if exits.breakeven_offset is not None and plan.breakeven is None:
+    if isinstance(exits.breakeven_offset, Distance) and plan.breakeven is None:
         yield "breakeven_offset: needs breakeven: how far in profit the stop goes there"
     yield from _crossed(plan)
 

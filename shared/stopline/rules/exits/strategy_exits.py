@@ -6,7 +6,7 @@ each reading needs newer prices of all positions than the last. A strategy that 
 resumes it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
@@ -61,7 +61,8 @@ class StrategyState:
     """What is remembered of a strategy. `base`: the P&L that its MTM counts from, since `session`.
 
     `last`: its last known P&L, which is the next session's base. `pending`: readings in a row that would change
-    something if they hold, up to the prices of `counted_at`.
+    something if they hold, up to the prices of `counted_at`. `counts`: whether fees and income are in `base` and
+    `last`; None: as the settings say, it was not remembered once.
     """
 
     session: date | None = None
@@ -73,6 +74,7 @@ class StrategyState:
     pending: tuple[Decimal, ...] = ()
     counted_at: datetime | None = None
     stopped: Stopped | None = None
+    counts: tuple[bool, bool] | None = None
 
 
 UNSEEN = StrategyState()
@@ -108,11 +110,12 @@ def advance_strategy(
     session: date,
     now: datetime,
     auto_close: bool = True,
+    waits: bool = False,
 ) -> StrategyStep:
     """Return what a valuation does to a strategy.
 
     `base`: what its MTM counts from where nothing is remembered of it; None: from now on. An MTM that is unknown
-    changes nothing and triggers nothing.
+    changes nothing and triggers nothing. `waits`: nothing of it can be closed before its market opens.
     """
     total = mtm.total
     stopped = state.stopped
@@ -120,7 +123,8 @@ def advance_strategy(
     if stopped and stopped.advisory and (auto_close or is_new):
         state = replace(state, stopped=None)  # it was switched on since, or it is another day: look again
     elif stopped:
-        late = not (stopped.advisory or stopped.stuck) and mtm.has_open and now - stopped.at >= STUCK
+        is_told = stopped.advisory or stopped.stuck or waits
+        late = not is_told and mtm.has_open and now - stopped.at >= STUCK
         if late:
             state = replace(state, stopped=replace(stopped, stuck=True))
         elif stopped.stuck and not mtm.has_open:
@@ -141,7 +145,7 @@ def _in_session(
         return replace(state, session=session, base=total if first is None else first, last=total)
     if settings.day == "session" and session != state.session:
         begins = total if state.last is None else state.last
-        return StrategyState(session=session, base=begins, last=total)
+        return StrategyState(session=session, base=begins, last=total, counts=state.counts)
     return replace(state, session=session, last=total)
 
 
@@ -210,4 +214,25 @@ def standing_stop(
 def resumed(state: StrategyState, mtm: Mtm) -> StrategyState:
     """Return the state of a strategy that a person let trade again: MTM and peak begin anew where it stands."""
     last = state.last if mtm.total is None else mtm.total
-    return StrategyState(session=state.session, base=state.base if last is None else last, last=last)
+    base = state.base if last is None else last
+    return StrategyState(session=state.session, base=base, last=last, counts=state.counts)
+
+
+def recounted(
+    state: StrategyState, settings: StrategyExits, mtm: Mtm, was: Callable[[StrategyExits], Mtm]
+) -> tuple[StrategyState, Mtm]:
+    """Return a state that counts fees and income as its settings do now, and the MTM to go on with.
+
+    A change of them holds from then on: what was paid before moves neither MTM nor peak nor stop. `was`: the MTM by
+    other settings. Where it is unknown what the change makes, the MTM is UNKNOWN until that is known.
+    """
+    counts = settings.fees, settings.income
+    if state.counts in (None, counts):
+        return replace(state, counts=counts), mtm
+    fees, income = state.counts
+    before = was(settings.model_copy(update={"fees": fees, "income": income})).realised
+    if mtm.realised is None or before is None:
+        return state, replace(mtm, realised=None)
+    more = EXACT.subtract(mtm.realised, before)
+    last = None if state.last is None else EXACT.add(state.last, more)
+    return replace(state, base=EXACT.add(state.base, more), last=last, counts=counts), mtm

@@ -17,7 +17,7 @@ from stopline.rules.exits.plan import Plan
 from stopline.rules.exits.state import FRESH, ExitState, Held, Reading
 from stopline.rules.exits.trade_exits import Band, Step, advance, band
 
-SLACK = 1e-9  # of a bound: more than what float64 loses of a sum of legs
+SLACK = 1e-9  # of a bound, or of a unit's legs at a price of 1: more than what float64 loses of a sum of legs
 
 Due = tuple[tuple[datetime, str], ...]
 
@@ -111,16 +111,20 @@ class ExitTable:
     def _set(self, row: int, state: ExitState, now: datetime, is_new: bool = False) -> None:
         w = self.watched[row]
         found = band(w.plan, w.held, state, w.due, now)
-        low, high = _bounds(found, w.held.side)
+        size = sum(abs(float(weight)) for _, weight in w.legs) if len(w.legs) > 1 else 0.0
+        low, high = _bounds(found, w.held.side, size)
         due = None if found.due is None else found.due.timestamp()
         age = w.plan.price_max_age.total_seconds()
         self._bands.set(row, low, high, due, found.watch or (is_new and w.plan.watches_price), age)
 
 
-def _bounds(found: Band, side: int) -> tuple[float | None, float | None]:
-    """Return a band as floats. A price at a bound is out of it, the best price itself is within."""
-    lows = [] if found.low is None else [float(found.low) + SLACK * abs(float(found.low))]
-    highs = [] if found.high is None else [float(found.high) - SLACK * abs(float(found.high))]
+def _bounds(found: Band, side: int, size: float) -> tuple[float | None, float | None]:
+    """Return a band as floats. A price at a bound is out of it, the best price itself is within. `size`: the legs of a
+    unit, for bounds near 0: their prices cancel out, what float64 loses of them does not. 0 for one leg, which loses
+    nothing.
+    """
+    lows = [] if found.low is None else [float(found.low) + SLACK * max(abs(float(found.low)), size)]
+    highs = [] if found.high is None else [float(found.high) - SLACK * max(abs(float(found.high)), size)]
     if found.best is not None and side > 0:
         highs.append(nextafter(float(found.best), inf))
     elif found.best is not None:

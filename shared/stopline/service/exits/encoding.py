@@ -123,6 +123,7 @@ def _strategy(s: StrategyState) -> dict[str, Any]:
             s.stopped.advisory,
             s.stopped.stuck,
         ],
+        "counts": s.counts,
     }
     return {name: value for name, value in facts.items() if value}
 
@@ -148,6 +149,7 @@ def _read_strategy(item: Mapping[str, Any]) -> StrategyState:
             stopped[4],
             stopped[5],
         ),
+        counts=tuple(item["counts"]) if "counts" in item else None,
     )
 
 

@@ -4,14 +4,17 @@ Everything that follows, requests to close too, is committed with the state that
 """
 
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from decimal import Decimal
+from functools import partial
+from math import nan
 
 from stopline.ledger.book import Book
 from stopline.model.account import Account
 from stopline.model.control import Standing, TradingState
-from stopline.model.instrument import Kind
+from stopline.model.instrument import Instrument, Kind
 from stopline.model.messages import Alert, Effect
 from stopline.model.scopes import strategy_scope
 from stopline.rules.exits.alerts import (
@@ -27,10 +30,17 @@ from stopline.rules.exits.alerts import (
 from stopline.rules.exits.faults import lacks_r
 from stopline.rules.exits.plan import plan_of
 from stopline.rules.exits.state import FRESH
-from stopline.rules.exits.strategy_exits import UNSEEN, StrategyState, StrategyStep, advance_strategy, resumed
+from stopline.rules.exits.strategy_exits import (
+    UNSEEN,
+    StrategyState,
+    StrategyStep,
+    advance_strategy,
+    recounted,
+    resumed,
+)
 from stopline.rules.exits.subject import first_base, mtm_of, unwatched, watches
-from stopline.rules.exits.table import ExitTable, Seen, Watch
-from stopline.rules.exits.trade_exits import Step
+from stopline.rules.exits.table import NOTHING, ExitTable, Seen, Watch
+from stopline.rules.exits.trade_exits import STUCK, Step
 from stopline.rules.limits.figures import Rate, Valued
 from stopline.rules.limits.net_greeks import AccountGreeks
 from stopline.service.documents.outbox import CONTROLS_TOPIC
@@ -71,7 +81,7 @@ class _Desk:
     watched: list[Watch]
     table: ExitTable
     unwatched: list[str]  # names of trades that no exit can see
-    positive: frozenset[str]  # symbols whose price is above 0, or none
+    contracts: Mapping[str, Instrument]  # that are held, by symbol
     always: frozenset[str]  # symbols that trade around the clock
 
 
@@ -102,9 +112,7 @@ class ExitWatcher:
         """
         with self._lock:
             desk = self._desk(account, book, old, now)
-            seen = {
-                symbol: _seen(marks.get(symbol), symbol in desk.positive) for symbol in desk.table.symbols
-            }
+            seen = {s: _seen(marks.get(s), desk.contracts.get(s)) for s in desk.table.symbols}
             changed, stale = desk.table.steps(seen, now)
 
         def checkup() -> Checkup:
@@ -114,6 +122,8 @@ class ExitWatcher:
         ids = (w.held.trade_id for w in desk.table.watched)
         trades = {id_: old.trades[id_] for id_ in ids if id_ in old.trades}
         for w, step in changed:
+            if step.stuck and _waits(account, [desk.contracts.get(s) for s, _ in w.legs], marks, now):
+                step = _postponed(step, now)
             trades[w.held.trade_id] = step.state
             _tell_trade(account.account, w, step, cause, now, news)
         strategies, unknown = self._strategies(
@@ -133,15 +143,15 @@ class ExitWatcher:
         if desk is None or desk.book is not book or desk.account != account:
             watched = watches(account, book.open_trades())
             table = ExitTable([w for w in watched if not w.plan.is_empty], old.trades, now)
-            held = [p.instrument for p in book.open_positions()]
+            held = {p.instrument.symbol: p.instrument for p in book.open_positions()}
             desk = self._desks[account.account] = _Desk(
                 account,
                 book,
                 watched,
                 table,
                 _unwatched(account, book, watched, old),
-                frozenset(i.symbol for i in held if i.kind is not Kind.OPTION),
-                frozenset(i.symbol for i in held if account.sessions_of(i).every_day),
+                held,
+                frozenset(s for s, i in held.items() if account.sessions_of(i).every_day),
             )
         else:
             desk.table.sync(old.trades, now)
@@ -172,15 +182,17 @@ class ExitWatcher:
         seen = {v.position.instrument.symbol for v in positions}
         times = {symbol: marks[symbol].as_of for symbol in seen if symbol in marks}
         for name, some in settings.items():
-            state = old.strategies.get(name, UNSEEN)
-            mtm = mtm_of(name, some, book, positions, times, rate)
+            of = partial(mtm_of, name, book=book, positions=positions, seen=times, rate=rate)
+            state, mtm = recounted(old.strategies.get(name, UNSEEN), some, of(some), of)
             if look and self._is_resumed(account.account, name, state):
                 state = resumed(state, mtm)
             base = None
             if state.session is None:
                 base = first_base(name, some, book, account.sessions.session_start(session), rate)
             switch = plan_of(account.exits, name).auto_close
-            step = advance_strategy(some, state, mtm, base, session, now, switch)
+            held = [v.position.instrument for v in positions if v.position.strategy == name]
+            waits = state.stopped is not None and _waits(account, held, marks, now)
+            step = advance_strategy(some, state, mtm, base, session, now, switch, waits)
             result[name] = step.state
             if mtm.total is None and (step.state.stopped is None or step.state.stopped.advisory):
                 unknown.add(name)
@@ -215,11 +227,29 @@ def _unwatched(account: Account, book: Book, watched: Sequence[Watch], old: Acco
     return found
 
 
-def _seen(mark: Mark | None, positive: bool) -> Seen:
+def _seen(mark: Mark | None, contract: Instrument | None) -> Seen:
     if mark is None:
-        return Seen(float("nan"), float("-inf"))
-    price = mark.quote.mark
-    return Seen(price if price > 0 or not positive else float("nan"), mark.as_of.timestamp())
+        return NOTHING
+    price, at = mark.quote.mark, mark.as_of.timestamp()
+    is_possible = price > 0 or contract is None or (price <= 0 and contract.allows_price(Decimal(price)))
+    return Seen(price if is_possible else nan, at)
+
+
+def _waits(
+    account: Account, held: Iterable[Instrument | None], marks: Mapping[str, Mark], now: datetime
+) -> bool:
+    """Tell whether the closing of contracts waits for their market to open, or did within the last minute."""
+    if account.sessions.awaits_prices(now, STUCK):
+        return False
+    is_open, oldest = account.sessions.is_open(now), now - timedelta(seconds=account.price_max_age_s)
+    fresh = () if is_open else {symbol for symbol, mark in marks.items() if mark.as_of >= oldest}
+    return all(c is not None and c.kind in (Kind.EQUITY, Kind.OPTION) and c.symbol not in fresh for c in held)
+
+
+def _postponed(step: Step, now: datetime) -> Step:
+    """Return a step whose close has its minute from now on, and is not called stuck."""
+    assert step.state.asked
+    return Step(replace(step.state, asked=replace(step.state.asked, at=now, stuck=False)))
 
 
 def _tell_trade(account: str, w: Watch, step: Step, cause: str, now: datetime, news: ExitNews) -> None:
