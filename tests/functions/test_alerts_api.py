@@ -133,10 +133,16 @@ def test_the_api_lists_and_acknowledges_by_right(api: Served) -> None:
     assert call(api, "GET", "/v1/accounts/other/alerts", viewer).status_code == 404
     for body in ({}, {"reference": ""}, {"reference": 1}, {"reference": "x", "y": 1}, []):
         assert call(api, "POST", "/v1/accounts/demo/alerts/ack", killer, body).status_code == 400
+    for unknown_id in ("ffffffff", "#", "#ffff"):
+        answer = call(api, "POST", "/v1/accounts/demo/alerts/ack", killer, {"reference": unknown_id})
+        assert (answer.status_code, answer.get_json()["title"]) == (404, "UNKNOWN_ALERT")
+        assert "nothing that stands is named by" in answer.get_json()["detail"]
     assert state(api) == "firing"
-    done = call(api, "POST", "/v1/accounts/demo/alerts/ack", killer, {"reference": "1f2e"})
+    done = call(api, "POST", "/v1/accounts/demo/alerts/ack", killer, {"reference": "#1f2e"})
     assert [a["acknowledged_by"] for a in done.get_json()["acknowledged"]] == [TOKENS[killer]["name"]]
     assert state(api) == "acknowledged"
+    again = call(api, "POST", "/v1/accounts/demo/alerts/ack", killer, {"reference": "1f2e"})
+    assert (again.status_code, again.get_json()["acknowledged"]) == (200, [])  # it is taken
     assert call(api, "GET", "/v1/accounts/demo/alerts", "nobody-knows-me").status_code == 401
 
 

@@ -71,16 +71,17 @@ def ack(ctx: click.Context, account: str, reference: str | None, every: bool) ->
     if every == bool(reference):
         raise click.UsageError("name an alert, or say --all")
     app = app_of(ctx)
-    name, start = _account(app, account), (reference or "").lstrip("#")
-    taken = app.alert_desk.acknowledge(name, start, actor())
+    name = _account(app, account)
+    taken = app.alert_desk.acknowledge(name, reference or "", actor())
     if not taken:
-        has = next(
-            (s for k, s in app.alert_desk.read(name).standing.items() if s.live and s.is_named(k, start)),
-            None,
-        )
-        if has is not None and start:
+        has = next(iter(app.alert_desk.named(name, reference or "")), None)
+        if has is not None:
             at = minute_text(has.acknowledged_at or has.since, _zone(app, name))
             raise Failure(f"{has.acknowledged_by} has it since {at}: {has.alert.summary}")
+        if reference:
+            raise BadInput(
+                f"nothing that stands is named by {reference!r}: `stopline alerts list {account}` shows what stands"
+            )
         raise Failure(f"nothing to acknowledge: `stopline alerts list {account}` shows what stands")
     for s in taken:
         click.echo(f"acknowledged {s.alert.alert_id[:8]}: {s.alert.summary}")

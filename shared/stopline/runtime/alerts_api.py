@@ -14,7 +14,7 @@ import flask
 from stopline.model.errors import Rejected
 from stopline.model.times import utc_text
 from stopline.rules.alerting.delivery import AlertRecord
-from stopline.rules.alerting.incidents import Incidents, Standing
+from stopline.rules.alerting.incidents import Standing
 from stopline.runtime.app import App
 from stopline.runtime.auth import Principal, Right
 from stopline.runtime.bodies import json_body, query
@@ -43,18 +43,17 @@ def by_link(request: flask.Request, app: App) -> Answer:
         taken = links.read(query(request).get("t", ""), app.clock.now())
         record = app.alert_desk.delivered(taken.notice_id)
         account = record.alert.account
-        incidents = _incidents(record, app.alert_desk.read(account))
         if request.method != "POST":
-            return _page(200, "Acknowledge this alert?", _standing(app, account, incidents), button=True)
+            return _page(200, "Acknowledge this alert?", _standing(app, record), button=True)
         reader = next((d for d in record.deliveries if d.to == taken.mark), None)
-        shown = f"{reader.channel} {reader.hint}" if reader else ""
-        found = [
-            s
-            for reference in incidents or [taken.notice_id]
-            for s in app.alert_desk.acknowledge(
-                account, reference, f"link:{taken.mark}", shown=shown, leave_out=taken.mark
-            )
-        ]
+        found = app.alert_desk.acknowledge(
+            account,
+            record.incident or taken.notice_id,
+            f"link:{taken.mark}",
+            shown=f"{reader.channel} {reader.hint}" if reader else "",
+            leave_out=taken.mark,
+            message=record,
+        )
     except Rejected as refused:
         lines = [refused.detail, "Acknowledge with `stopline alerts ack`, or open a newer message."]
         return _page(410 if refused.reason == "LINK_EXPIRED" else 404, "This link does not work", lines)
@@ -69,7 +68,7 @@ def listed(request: flask.Request, app: App, principal: Principal, account: str)
 
 
 def taken(request: flask.Request, app: App, principal: Principal, account: str) -> Answer:
-    """Acknowledge alerts of an account for a caller."""
+    """Acknowledge alerts of an account for a caller; 404 where the reference names nothing that stands."""
     body = json_body(request, MAX_BODY)
     reference = body.get("reference")
     if not isinstance(reference, str) or not reference or set(body) != {"reference"}:
@@ -77,6 +76,9 @@ def taken(request: flask.Request, app: App, principal: Principal, account: str) 
             "BAD_MESSAGE", 'the body is {"reference": ...}: the start of an alert\'s id, or of its kind'
         )
     found = app.alert_desk.acknowledge(account, reference, principal.name)
+    if not found and not app.alert_desk.named(account, reference):
+        detail = f"nothing that stands is named by {reference[:64]!r}: no alert or message of {account} that is not over"
+        return problem(404, "UNKNOWN_ALERT", detail)
     return answer(200, {"acknowledged": [facts(s) for s in found]})
 
 
@@ -100,20 +102,10 @@ def facts(s: Standing) -> dict[str, Any]:
     }
 
 
-def _incidents(record: AlertRecord, known: Incidents) -> list[str]:
-    """Return the incidents that a message tells: its own, and those of what it lists as it still stands."""
-    told, covers = record.decided_at, set(record.covers)
-    found = [record.incident] if record.incident else []
-    for s in known.live():
-        since = s.first_told_at if s.critical else s.since  # not what began or became critical after it
-        if told and since and since <= told and covers & set(s.seen):
-            found.append(s.incident)
-    return list(dict.fromkeys(found))
-
-
-def _standing(app: App, account: str | None, incidents: list[str]) -> list[str]:
+def _standing(app: App, message: AlertRecord) -> list[str]:
     """Return the alerts that a confirmation would take."""
-    live = [s for s in app.alert_desk.read(account).live() if s.incident in incidents]
+    account = message.alert.account
+    live = app.alert_desk.named(account, message.incident or message.alert.alert_id, message)
     lines = [_told(s) for s in live if s.state.value != "acknowledged"]
     return (
         [f"Account {account or 'operator'}", *lines]

@@ -102,6 +102,8 @@ def test_what_stands_is_listed_and_acknowledged_by_the_id_of_the_message(
     [
         (["ack", "demo"], 2, "name an alert, or say --all"),
         (["ack", "demo", "x", "--all"], 2, "name an alert, or say --all"),
+        (["ack", "demo", "#1f2e3d4c"], 2, "nothing that stands is named by '#1f2e3d4c'"),
+        (["ack", "demo", "#"], 2, "nothing that stands is named by '#'"),
         (["list", "ghost"], 2, "there is no account 'ghost'"),
         (["routes", "demo", "--at", "noon"], 2, "RFC 3339"),
         (["routes", "demo", "--kind", "[]"], 2, "kind: must be a lower-case name"),

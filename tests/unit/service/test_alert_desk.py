@@ -118,6 +118,114 @@ def test_the_others_who_were_called_hear_who_has_it() -> None:
     assert "sms ...0100 has it: Loss of the day" in one.channels["sms"].sent[-1].alert.summary
 
 
+BOB = {"people": [{"name": "bob", "recipients": {"sms": ["+14155550122"]}}], "escalate_to": ["bob"]}
+
+
+def ids_read(embedded: Embedded, kind: str = "") -> list[str]:
+    """Return the short ids of the messages that people read last, by any channel."""
+    found = [m for c in embedded.channels.values() for m in c.sent if not kind or m.alert.kind == kind]
+    return [f"#{m.alert.alert_id[:8]}" for m in found]
+
+
+def test_the_id_of_an_escalation_is_acknowledged_as_bob_reads_it() -> None:
+    """R6.3: with its `#`, with spaces around it, and never by the name of another account."""
+    one = world(**BOB)
+    raise_alert(one, "a1")
+    one.run()
+    sweep(one, 2)
+    (to_bob,) = (m for m in one.channels["sms"].sent if m.address == "+14155550122")
+    id_ = f"#{to_bob.alert.alert_id[:8]}"
+    assert id_ in to_bob.text
+    desk = one.app.alert_desk
+    assert desk.acknowledge(None, id_, "bob") == ()
+    for nothing in ("#", " ", " # ", "#ffffffff"):  # none of these means everything
+        assert (desk.acknowledge("demo", nothing, "bob"), desk.named("demo", nothing)) == ((), ())
+    assert [s.alert.alert_id for s in desk.named("demo", id_)] == ["a1"]
+    assert [s.alert.alert_id for s in desk.acknowledge("demo", f" {id_} ", "bob")] == ["a1"]
+    assert desk.acknowledge("demo", id_, "bob") == ()
+    assert [s.acknowledged_by for s in desk.named("demo", id_)] == ["bob"]
+
+
+def test_the_id_of_a_digest_takes_all_that_it_told() -> None:
+    """R6.3: of several incidents too; what began later in an incident of its own stays."""
+    one = world(per_minute=1, quiet={"start": "09:00", "end": "10:30"})
+    raise_alert(one, "w1", "warning", kind="max_exposure")
+    one.run()
+    sweep(one, 15)  # another incident
+    raise_alert(one, "w2", "warning", kind="max_drawdown")
+    one.run()
+    sweep(one, 15)
+    assert {s.incident for s in one.app.alert_desk.read("demo").live()} != {""}
+    assert len({s.incident for s in one.app.alert_desk.read("demo").live()}) == 2
+    (id_,) = ids_read(one, "digest")
+    sweep(one, 15)
+    raise_alert(one, "w3", "warning", kind="stale_prices")
+    one.run()
+    taken = one.app.alert_desk.acknowledge("demo", id_, "ann")
+    assert sorted(s.alert.alert_id for s in taken) == ["w1", "w2"]
+
+
+def test_the_id_of_an_hourly_repetition_and_of_a_late_ring_are_acknowledged() -> None:
+    """R6.3"""
+    one = world(escalate_after_s=[])
+    raise_alert(one, "a1")
+    one.run()
+    sweep(one, 61)
+    assert one.channels["sms"].sent[-1].alert.alert_id != "a1"
+    assert len(one.app.alert_desk.acknowledge("demo", ids_read(one)[0], "ann")) == 1
+    two = world(escalate_after_s=[])
+    raise_alert(two, "a1")
+    raise_alert(two, "a2", kind="max_exposure")
+    two.run()
+    sweep(two, 6)
+    ring = two.channels["sms"].sent[-1].alert.alert_id
+    assert ring not in ("a1", "a2")
+    assert len(two.app.alert_desk.acknowledge("demo", ring[:8], "ann")) == 2
+
+
+def test_an_id_older_than_the_last_alerts_of_its_condition_is_acknowledged() -> None:
+    """R6.3: eleven moves later the first message is still on the phone."""
+    one = world()
+    for number in range(12):
+        figure = {"current": str(3 + number), "limit": "3", "unit": "%"}
+        raise_alert(one, f"move-{number}-of-it", figure=figure)
+        one.run()
+        sweep(one, 6)
+    assert "move-0-of-it" not in one.app.alert_desk.read("demo").live()[0].seen
+    assert len(one.app.alert_desk.acknowledge("demo", "#move-0-o", "ann")) == 1
+
+
+def test_an_old_message_does_not_take_a_later_onset() -> None:
+    """R6.3: bob's message of this morning names what is over; what begins anew is nobody's."""
+    one = world(**BOB)
+    raise_alert(one, "a1")
+    one.run()
+    sweep(one, 2)
+    id_ = next(m.alert.alert_id for m in one.channels["sms"].sent if m.address == "+14155550122")[:8]
+    raise_alert(one, "a2", "info", resolved=True)
+    one.run()
+    sweep(one, 60)
+    raise_alert(one, "a3")
+    one.run()
+    assert one.app.alert_desk.acknowledge("demo", id_, "bob") == ()
+
+
+def test_the_link_of_a_merged_escalation_takes_both() -> None:
+    """R6.3: two criticals of two incidents in one message."""
+    one = world(**BOB)
+    raise_alert(one, "w1", "warning", kind="max_margin_use")
+    one.run()
+    sweep(one, 15)
+    raise_alert(one, "c1")
+    raise_alert(one, "c2", kind="max_margin_use")
+    one.run()
+    sweep(one, 2)
+    (to_bob,) = (m for m in one.channels["sms"].sent if m.address == "+14155550122")
+    record = one.app.alert_desk.delivered(to_bob.alert.alert_id)
+    taken = one.app.alert_desk.acknowledge("demo", record.incident, "link", message=record)
+    assert sorted(s.alert.alert_id for s in taken) == ["c1", "c2"]
+
+
 def test_who_stops_the_account_by_hand_has_taken_what_stands() -> None:
     """R6.3: the kill is told to all, and nobody is called for it or for the breach behind it."""
     one = world()

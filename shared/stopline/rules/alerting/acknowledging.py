@@ -1,27 +1,51 @@
 """Somebody has taken what stands: escalation ends, and the others who were called hear of it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from stopline.model.ids import digest
 from stopline.model.messages import Alert, Severity
 from stopline.model.notices import Notice
+from stopline.rules.alerting.delivery import AlertRecord
 from stopline.rules.alerting.incidents import AlertState, Decision, Incidents, Manner, Standing, key_of
 
 TAKEN = "acknowledged"  # the kind of what the others hear
 _OPEN = (AlertState.FIRING, AlertState.PENDING)
 
 
+def named(
+    before: Incidents, reference: str, messages: Sequence[AlertRecord] = ()
+) -> tuple[tuple[str, Standing], ...]:
+    """Return what a reference names of what stands, with its keys.
+
+    `reference`: the start of an alert's or incident's id, or of a condition's key; empty: everything that stands.
+    `messages`: those whose ids begin with it. One names its incident and what it told, and no later onset of that:
+    an id of an escalation, a digest or a repetition is no condition's own.
+    """
+    return tuple(
+        (key, s)
+        for key, s in before.standing.items()
+        if s.live and (s.is_named(key, reference) or any(_is_told_by(s, message) for message in messages))
+    )
+
+
+def _is_told_by(s: Standing, message: AlertRecord) -> bool:
+    told_at = message.decided_at or message.alert.raised_at
+    if message.incident and s.incident == message.incident:
+        return True
+    since = s.first_told_at if s.critical else s.since  # not what began or became critical after it
+    return since is not None and since <= told_at and not set(s.seen).isdisjoint(message.covers)
+
+
 def acknowledged(
-    before: Incidents, reference: str, who: str, now: datetime
+    before: Incidents, reference: str, who: str, now: datetime, messages: Sequence[AlertRecord] = ()
 ) -> tuple[Incidents, tuple[Standing, ...]]:
     """Return the state in which somebody has taken what stands, and what that was.
 
-    `reference`: the start of an alert's or incident's id, or of a condition's key; empty: everything that stands.
-    A person who acknowledges one alert of an incident has taken what is known of that incident.
+    `reference` and `messages` as of `named`. A person who acknowledges one alert of an incident has taken what is known of
+    that incident.
     """
-    named = [s for key, s in before.standing.items() if s.live and s.is_named(key, reference)]
-    incidents = {s.incident for s in named}
+    incidents = {s.incident for _, s in named(before, reference, messages)}
     return _taken(before, (k for k, s in before.standing.items() if s.incident in incidents), who, now)
 
 

@@ -18,7 +18,7 @@ from stopline.model.settings.operator import OperatorAlerts
 from stopline.model.settings.recipients import Recipients
 from stopline.model.wire import canonical, validate
 from stopline.ports import Bus, Clock, Data, Outgoing, Path, Store, Where
-from stopline.rules.alerting.acknowledging import TAKEN, acknowledged, others_told, taken_by_act
+from stopline.rules.alerting.acknowledging import TAKEN, acknowledged, named, others_told, taken_by_act
 from stopline.rules.alerting.audience import USUAL, reaches_somebody
 from stopline.rules.alerting.channel_health import FAILED, Failing
 from stopline.rules.alerting.delivery import AlertRecord
@@ -35,6 +35,9 @@ from stopline.service.history.rows import audit_row, history_effect, table_row
 
 COLLECTION = "incidents"
 NOTICES_TOPIC = "notices"  # carried out by the function that has the channels: see App
+LEAST = 4  # characters of an id that name a message
+REFERRED = 200  # messages that a reference may name
+LAST_CHARACTER = "\uf8ff"  # behind every character of an id
 OPERATOR = "@operator"  # the name of the document of what belongs to no account
 
 
@@ -132,21 +135,32 @@ class AlertDesk:
         return {s.alert.object: s.since for s in live if s.alert.kind == FAILED}
 
     def acknowledge(
-        self, account: str | None, reference: str, who: str, *, shown: str = "", leave_out: str = ""
+        self,
+        account: str | None,
+        reference: str,
+        who: str,
+        *,
+        shown: str = "",
+        leave_out: str = "",
+        message: AlertRecord | None = None,
     ) -> tuple[Standing, ...]:
         """Note that somebody has taken what stands; return what that was. Escalation ends with it, and the others who
         were called hear of it.
 
-        `reference` is the start of an alert's id, of an incident's or of a kind; empty means all of the account.
-        `shown`: what people read for `who`; `leave_out`: the mark of the address that it came from.
+        `reference` is the start of an incident's id, of a kind, or of the id of any message (with its `#` or without);
+        empty means all of the account. `shown`: what people read for `who`; `leave_out`: the mark of the address that
+        it came from; `message`: the one that it came with.
         """
         taken: tuple[Standing, ...] = ()
+        start, messages = self._referred(account, reference, message)
+        if reference and not start:
+            return taken
         known, manner = self._account(account)
 
         def decide(state: Incidents | None, attempt: int) -> Change[Incidents] | None:
             nonlocal taken
             now = self._clock.now()
-            after, taken = acknowledged(state or Incidents(account=account), reference, who, now)
+            after, taken = acknowledged(state or Incidents(account=account), start, who, now, messages)
             if not taken:
                 return None
             after, others = others_told(after, taken, shown or who, manner, now, leave_out=leave_out)
@@ -156,6 +170,25 @@ class AlertDesk:
 
         self._documents.change(name_of(account), decide)
         return taken
+
+    def named(
+        self, account: str | None, reference: str, message: AlertRecord | None = None
+    ) -> tuple[Standing, ...]:
+        """Return what a reference names of what stands, whether somebody has taken it or not."""
+        start, messages = self._referred(account, reference, message)
+        return tuple(s for _, s in named(self.read(account), start, messages)) if start else ()
+
+    def _referred(
+        self, account: str | None, reference: str, message: AlertRecord | None
+    ) -> tuple[str, tuple[AlertRecord, ...]]:
+        """Return a reference as ids are written, and the account's messages whose ids begin with it."""
+        start = reference.strip().lstrip("#")
+        found = [message] if message else []
+        if len(start) >= LEAST:
+            where = [Where("alert_id", ">=", start), Where("alert_id", "<", start + LAST_CHARACTER)]
+            documents = self._store.query(NOTICES, where, ["alert_id"], limit=REFERRED)
+            found += [r for d in documents if (r := decode_record(d)).alert.account == account]
+        return start, tuple(found)
 
     def delivered(self, notice_id: str) -> AlertRecord:
         """Return the record of a message that went out. Raises Rejected when there is none."""

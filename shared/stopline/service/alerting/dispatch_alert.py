@@ -355,6 +355,7 @@ def fresh_fields(notice: Notice, now: datetime) -> Data:
     """Return the document of a notice of which nothing was sent yet, under a lease."""
     alert = notice.alert
     return {
+        "alert_id": alert.alert_id,
         "account": alert.account,
         "severity": alert.severity.value,
         "kind": alert.kind,
