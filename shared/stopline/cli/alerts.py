@@ -14,7 +14,7 @@ from stopline.model.ids import digest
 from stopline.model.messages import Alert, Severity
 from stopline.model.notices import Notice
 from stopline.model.settings.alerts import AlertSettings
-from stopline.model.times import utc_text
+from stopline.model.times import parse_utc, utc_text
 from stopline.model.wire import canonical
 from stopline.ports import Outgoing
 from stopline.rules.alerting.audience import audience
@@ -85,6 +85,50 @@ def ack(ctx: click.Context, account: str, reference: str | None, every: bool) ->
         raise Failure(f"nothing to acknowledge: `stopline alerts list {account}` shows what stands")
     for s in taken:
         click.echo(f"acknowledged {s.alert.alert_id[:8]}: {s.alert.summary}")
+
+
+@alerts.command()
+@click.argument("account")
+@click.argument("reference")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def show(ctx: click.Context, account: str, reference: str, as_json: bool) -> None:
+    """Show what became of the messages of ACCOUNT whose id begins with REFERENCE, address by address.
+
+    `provider_says` is the provider's word when it took the message: it does not prove that anybody has read it.
+    """
+    app = app_of(ctx)
+    name = _account(app, account)
+    zone = _zone(app, name)
+    found: list[dict[str, Any]] = []
+    for record in app.alert_desk.messages(name, reference):
+        for d in record.deliveries:
+            found.append(
+                {
+                    "id": record.alert.alert_id,
+                    "summary": record.alert.summary,
+                    "channel": d.channel,
+                    "address": d.hint,
+                    "status": d.status.value,
+                    "provider_says": d.provider_status,
+                    "provider_id": d.provider_id,
+                    "tries": d.attempts,
+                    "at": utc_text(d.at) if d.at else None,
+                    "error": d.error,
+                }
+            )
+    if not found:
+        raise BadInput(f"no message of {account} has an id that begins with {reference!r}")
+    if as_json:
+        print_json(found)
+        return
+    heads = ("id", "channel", "address", "status", "provider_says", "provider_id", "tries", "at", "error")
+    rows = []
+    for f in found:
+        at = minute_text(parse_utc(f["at"]), zone) if f["at"] else ""
+        shown = f | {"id": f["id"][:8], "at": at}
+        rows.append([shown[head] for head in heads])
+    console().print(table("messages", heads, rows))
 
 
 @alerts.command()
@@ -210,11 +254,11 @@ def _told(app: App, alert: Alert, stage: int, now: datetime) -> list[dict[str, s
     with_calls, without = (
         audience(notice, account, app.ports.operator, duty=duty, voice=voice) for voice in (True, False)
     )
-    planned = plan(AlertRecord.of(notice), without)
+    planned = plan(AlertRecord.of(notice), with_calls)
     return [
         {
             "channel": d.channel,
-            "address": hint(d.channel, without.address(d.key) or ""),
+            "address": hint(d.channel, with_calls.address(d.key) or ""),
             "note": d.note,
             "if_it_fails": " or ".join(
                 dict.fromkeys(
@@ -246,8 +290,6 @@ def _account(app: App, name: str) -> str | None:
 
 
 def _moment(text: str) -> datetime:
-    from stopline.model.times import parse_utc
-
     try:
         return parse_utc(text)
     except ValueError as problem:

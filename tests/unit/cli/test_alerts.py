@@ -97,6 +97,20 @@ def test_what_stands_is_listed_and_acknowledged_by_the_id_of_the_message(
     )
 
 
+def test_what_became_of_a_message_is_shown_address_by_address(stopline: Stopline, world: Embedded) -> None:
+    """R6.1: whether the provider took it, and its word."""
+    breach(world)
+    found = json.loads(stopline("alerts", "show", "demo", "#1f2e3d4c", "--json").stdout)
+    assert [(f["channel"], f["address"], f["status"], f["provider_says"]) for f in found] == [
+        ("sms", "...0100", "SENT", "recorded"),
+        ("email", "a...@example.com", "SENT", "recorded"),
+    ]
+    shown = stopline("alerts", "show", "demo", "1f2e3d4c").stdout
+    assert "recorded" in shown
+    assert "2026-11-20 10:00 EST" in " ".join(shown.split())
+    assert stopline("alerts", "show", "operator", "1f2e3d4c").exit_code == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
@@ -104,6 +118,7 @@ def test_what_stands_is_listed_and_acknowledged_by_the_id_of_the_message(
         (["ack", "demo", "x", "--all"], 2, "name an alert, or say --all"),
         (["ack", "demo", "#1f2e3d4c"], 2, "nothing that stands is named by '#1f2e3d4c'"),
         (["ack", "demo", "#"], 2, "nothing that stands is named by '#'"),
+        (["show", "demo", "#1f2e3d4c"], 2, "no message of demo has an id that begins with '#1f2e3d4c'"),
         (["list", "ghost"], 2, "there is no account 'ghost'"),
         (["routes", "demo", "--at", "noon"], 2, "RFC 3339"),
         (["routes", "demo", "--kind", "[]"], 2, "kind: must be a lower-case name"),

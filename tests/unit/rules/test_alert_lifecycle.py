@@ -15,8 +15,8 @@ from stopline.model.settings.alerts import AlertSettings
 from stopline.model.wire import validate
 from stopline.rules.alerting.acknowledging import acknowledged, others_told
 from stopline.rules.alerting.incidents import AlertState, Incidents, Manner
-from stopline.rules.alerting.lifecycle import KNOWN, LISTED, raised
-from stopline.rules.alerting.rounds import checked
+from stopline.rules.alerting.lifecycle import IDS, KNOWN, LISTED, raised
+from stopline.rules.alerting.rounds import COVERED, checked
 
 NOW = datetime(2026, 11, 20, 15, 2, tzinfo=UTC)  # 10:02 in New York
 NEW_YORK = "America/New_York"
@@ -551,3 +551,40 @@ def test_every_critical_condition_is_told_and_messages_are_bounded(
 def _is_critical(one: Account, key: str) -> bool:
     known = one.state.standing.get(key)
     return known is not None and known.critical and known.state is not AlertState.RESOLVED
+
+
+def test_a_digest_covers_the_latest_alert_of_each_of_a_hundred_conditions() -> None:
+    """R6.3: an account that has eight alerts of each loses none of them."""
+    one = Account(per_minute=1)
+    for turn in range(IDS):
+        for number in range(KNOWN):
+            one.alert(kind="max_position_value", object=f"S{number}", current=str(3 * 2**turn))
+    one.wait(60)
+    covered = {id_ for notice in one.told for id_ in notice.covers}
+    assert len(one.state.standing) == KNOWN
+    assert all(set(s.seen) <= covered for s in one.state.standing.values())
+
+
+def test_what_a_notice_covers_begins_with_the_latest_alert_of_each_condition() -> None:
+    """R6.3: what does not fit is the older alerts of a condition, never the condition."""
+    one = Account(quiet={"start": "09:00", "end": "10:30"})
+    for turn in range(2):
+        for number in range(3):
+            one.alert("warning", kind="max_exposure", object=f"S{number}", current=str(1 + turn))
+    (notice,) = one.wait(1800)
+    assert notice.covers == ("a4", "a5", "a6", "a1", "a2", "a3")
+    assert COVERED + LISTED <= 2000  # as a notice takes them
+
+
+def test_the_untold_end_of_a_critical_condition_keeps_its_place() -> None:
+    """R6.3: people were woken by it and have not heard that it is over; a hundred others stand."""
+    one = Account(per_minute=1, ring_every_s=60)
+    one.alert(kind="max_exposure", object="first")
+    one.alert("info", kind="max_exposure", object="first", resolved=True)  # over its budget: it waits
+    first = one.state.standing["max_exposure|first"]
+    assert (first.live, first.untold, first.wakes) == (False, True, True)
+    for number in range(KNOWN):
+        one.alert("warning", kind="stale_prices", object=f"S{number}")
+    one.alert("warning", kind="stale_prices", object="more")
+    assert "max_exposure|first" in one.state.standing
+    assert any("a2" in notice.covers for notice in one.wait(120))

@@ -19,7 +19,7 @@ from stopline.rules.alerting.delivery import (
     hint,
     plan,
 )
-from stopline.rules.alerting.routing import channels_for, deliveries
+from stopline.rules.alerting.routing import EVERY, ROUTES, Routes, channels_for, deliveries
 
 NOW = datetime(2026, 11, 20, 15, 2, 11, tzinfo=UTC)
 HOOK = "https://discord.com/api/webhooks/1000000000000000001/a-secret-token"
@@ -135,6 +135,37 @@ def test_a_dead_sms_of_a_critical_alert_becomes_a_call() -> None:
     record = fall_over(settle(record, "sms", DeliveryStatus.REFUSED), people)
     assert channels(record) == ["email", "voice"]
     assert record.deliveries[-1].note == "sms failed"
+
+
+CALLED = Recipients(voice=("+14155550100",))
+
+
+@pytest.mark.parametrize("routes", [ROUTES, EVERY])
+def test_whoever_has_a_number_to_call_and_nothing_else_is_called_when_it_is_critical(routes: Routes) -> None:
+    """R6.3: an account's own people, the next person of an escalation, and the operator."""
+
+    def told(
+        severity: str, account: str | None = "demo", *, own: Recipients = CALLED, voice: bool = True
+    ) -> list[str]:
+        people = People(
+            own if account else NOBODY, OPERATOR if account else CALLED, routes=routes, voice=voice
+        )
+        return channels(plan(AlertRecord(alert=alert(severity, account)), people))
+
+    assert told("critical") == ["voice"]
+    assert told("critical", None) == ["operator voice"]
+    assert told("critical", voice=False) == ["operator sms", "operator email"]
+    assert "voice" not in told("warning")  # nobody is called at night for that: the operator has it
+    assert told("critical", own=CALLED.model_copy(update={"email": ("a@example.com",)})) == ["email"]
+
+
+def test_a_call_is_the_last_way_to_tell_what_is_critical() -> None:
+    """R6.3: the mail server is down, and there is a number that was never tried."""
+    own = CALLED.model_copy(update={"email": ("a@example.com",)})
+    for severity, way in (("critical", ["voice"]), ("warning", ["operator email"])):
+        people = People(own, OPERATOR, voice=True)
+        record = plan(AlertRecord(alert=alert(severity)), people)
+        assert channels(fall_over(settle(record, "email", DeliveryStatus.DEAD), people)) == way
 
 
 def test_two_dead_addresses_of_a_channel_wake_one_other_channel_only() -> None:

@@ -251,3 +251,22 @@ def test_no_alert_can_break_a_channel(
     assert not [part for part in said if len(part)]
     for shown_text in (text, email_parts(one, NEW_YORK)[1], chat["text"], payload["content"]):
         assert "://" not in shown_text  # no phone makes a link of it
+
+
+@pytest.mark.parametrize("others", [1, 3])
+def test_an_escalation_of_several_names_the_first_and_counts_the_rest(others: int) -> None:
+    """R6.3: nothing is said twice, by SMS or by call."""
+    one = CASES["breach"][0].model_copy(
+        update={"kind": "max_daily_loss", "summary": "Loss is 3.2%, limit 3%", "figure": None}
+    )
+    rest = [f"CRITICAL Margin {number} is 101%, limit 100%" for number in range(others)]
+    around = Around(lines=("CRITICAL Loss is 3.2%, limit 3%", *rest))
+    text = sms_text(one, NEW_YORK, around)
+    assert text.count("Loss is 3.2%") == 1
+    assert f"And {others} more: CRITICAL Margin 0 is 101%, limit 100%." in text
+    long = one.model_copy(update={"summary": "Loss is 3.2%, limit 3% " + "x" * 70})
+    assert f"And {others} more" in sms_text(long, NEW_YORK, around)
+    assert septets(sms_text(long, NEW_YORK, around)) <= 306
+    spoken = call_twiml(one, NEW_YORK, around)
+    assert spoken.count("Loss is 3.2%") == 2  # all of it is said twice
+    assert f"And {others} more. CRITICAL Margin 0 is 101%" in spoken

@@ -146,6 +146,18 @@ def test_the_id_of_an_escalation_is_acknowledged_as_bob_reads_it() -> None:
     assert [s.acknowledged_by for s in desk.named("demo", id_)] == ["bob"]
 
 
+@pytest.mark.parametrize("reference", ["x" * 129, "a\ud800bc", "abc", "#abc"])
+def test_what_cannot_be_an_id_is_not_looked_up(reference: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """R6.3: a store refuses a key that is too long or no text."""
+    one = world()
+    raise_alert(one, "a1")
+    one.run()
+    asked: list[object] = []
+    monkeypatch.setattr(one.store, "query", lambda *args, **_: asked.append(args) or [])
+    assert one.app.alert_desk.acknowledge("demo", reference, "bob") == ()
+    assert asked == []
+
+
 def test_the_id_of_a_digest_takes_all_that_it_told() -> None:
     """R6.3: of several incidents too; what began later in an incident of its own stays."""
     one = world(per_minute=1, quiet={"start": "09:00", "end": "10:30"})

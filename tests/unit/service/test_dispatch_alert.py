@@ -31,6 +31,7 @@ from stopline.ports import (
     Version,
     Write,
 )
+from stopline.rules.alerting.delivery import DeliveryRecord
 from stopline.rules.alerting.texts import ALONE, Around
 from stopline.service.accounts.reader import account_path
 from stopline.service.alerting.dispatch_alert import LEASE, RETRY_UNDELIVERED, AlertDispatcher
@@ -186,6 +187,16 @@ def test_a_critical_alert_goes_out_on_every_channel_and_is_on_record() -> None:
         1,
         "sms-1",
     )
+
+
+def test_what_the_provider_said_when_it_took_a_message_is_on_record() -> None:
+    """R6.1: its id and its word, in the stored record and in the row of the history; older records have none."""
+    desk = Desk()
+    desk.dispatcher.deliver(notice())
+    stored = json.loads(desk.document()["state"])["deliveries"]
+    assert {(d["status"], d["provider_status"]) for d in stored} == {("SENT", "recorded")}
+    del stored[0]["provider_status"]
+    assert validate(DeliveryRecord, stored[0]).provider_status == ""
 
 
 def test_the_history_gets_one_row_of_each_settled_alert() -> None:

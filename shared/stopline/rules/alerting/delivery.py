@@ -48,6 +48,7 @@ class DeliveryRecord(Message):
     status: DeliveryStatus = DeliveryStatus.PENDING
     attempts: int = 0
     provider_id: str = ""
+    provider_status: str = ""  # its word when it took the message, which is not that it arrived
     error: str = ""
     at: UtcText | None = None
     not_before: UtcText | None = None
@@ -61,9 +62,10 @@ class DeliveryRecord(Message):
     def failed(self) -> bool:
         return self.status in (DeliveryStatus.REFUSED, DeliveryStatus.DEAD)
 
-    def sent(self, provider_id: str, at: datetime) -> "DeliveryRecord":
-        """Return it as taken by the provider."""
-        return self._tried(at, status=DeliveryStatus.SENT, provider_id=provider_id[:200], error="")
+    def sent(self, provider_id: str, at: datetime, provider_status: str = "") -> "DeliveryRecord":
+        """Return it as taken by the provider, with its id and its word."""
+        said = {"provider_id": provider_id[:200], "provider_status": provider_status[:200]}
+        return self._tried(at, status=DeliveryStatus.SENT, error="", **said)
 
     def refused(self, error: str, at: datetime) -> "DeliveryRecord":
         """Return it as refused for good."""
@@ -171,7 +173,8 @@ class People:
 def plan(record: AlertRecord, people: People) -> AlertRecord:
     """Return the record with every routed delivery; what is pending to a removed address is given up."""
     alert = record.alert
-    routed = [people.record(d) for d in deliveries(alert, people.own, people.operator, people.routes)]
+    planned = deliveries(alert, people.own, people.operator, people.routes, people.voice)
+    routed = [people.record(d) for d in planned]
     if not people.known:
         routed = [d.model_copy(update={"note": f"there is no account {alert.account}"}) for d in routed]
     known = {d.key for d in record.deliveries}
@@ -208,9 +211,10 @@ def _replacements(
     record: AlertRecord, people: People, failed: DeliveryRecord, side: list[DeliveryRecord]
 ) -> list[DeliveryRecord]:
     recipients = people.operator if failed.for_operator else people.own
-    urgent = record.alert.severity is Severity.CRITICAL and failed.channel == SMS
-    first = VOICE if people.voice and urgent else ""
-    channel = next_channel(recipients, {d.channel for d in side}, first)
+    calls = people.voice and record.alert.severity is Severity.CRITICAL
+    first = VOICE if calls and failed.channel == SMS else ""
+    lost = all(d.failed for d in side)  # nobody of them is told otherwise
+    channel = next_channel(recipients, {d.channel for d in side}, first, calls=calls and lost)
     known = {d.key for d in record.deliveries}
     if channel is not None:
         others = [Delivery(channel, a, f"{failed.channel} failed") for a in addresses(recipients, channel)]
@@ -219,7 +223,7 @@ def _replacements(
     else:
         note = f"{record.alert.account} could not be reached"
         to_operator = record.alert.model_copy(update={"account": None})
-        routed = deliveries(to_operator, Recipients(), people.operator, people.routes)
+        routed = deliveries(to_operator, Recipients(), people.operator, people.routes, people.voice)
         others = [d._replace(note=note) for d in routed]
     return [r for r in map(people.record, others) if r.key not in known]
 

@@ -9,11 +9,12 @@ from stopline.model.messages import Alert, Severity
 from stopline.model.notices import Notice, Ring
 from stopline.model.settings.alerts import AlertSettings
 from stopline.rules.alerting.incidents import LATE, AlertState, Decision, Incidents, Manner, Standing
-from stopline.rules.alerting.lifecycle import take_budget
+from stopline.rules.alerting.lifecycle import IDS, take_budget
 from stopline.rules.alerting.ringing import marked, may_ring, rung, waiting, with_ring
 
 FORGET = timedelta(hours=24)  # a condition that ended, and a warning of which nobody heard more
 LINES = 20  # single alerts that a digest names
+COVERED = 900  # ids of what is followed (KNOWN conditions, IDS each); LISTED more fit into a notice
 _RANK = {Severity.CRITICAL: 0, Severity.WARNING: 1, Severity.INFO: 2}
 
 
@@ -154,8 +155,8 @@ def _is_late(key: str) -> bool:
 
 
 def _ids(held: Sequence[Standing]) -> tuple[str, ...]:
-    """Return the ids of all alerts that a message tells, the last ones of each condition."""
-    return tuple(id_ for s in held for id_ in s.seen)[:500]
+    """Return the ids of all alerts that a message tells: the latest of each condition first, then those before."""
+    return tuple(s.seen[-back] for back in range(1, IDS + 1) for s in held if back <= len(s.seen))[:COVERED]
 
 
 def _line(s: Standing) -> str:

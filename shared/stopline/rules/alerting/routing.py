@@ -46,33 +46,43 @@ def addresses(recipients: Recipients, channel: str) -> tuple[str, ...]:
     }.get(channel, ())
 
 
-def next_channel(recipients: Recipients, tried: Collection[str], first: str = "") -> str | None:
-    """Return the first channel with an address that was not tried, or None; `first` comes before the others."""
-    order = (first, *FALLBACK) if first else FALLBACK
+def next_channel(
+    recipients: Recipients, tried: Collection[str], first: str = "", *, calls: bool = False
+) -> str | None:
+    """Return the first channel with an address that was not tried, or None; `first` comes before the others, and where
+    it `calls` a call after them.
+    """
+    order = (*((first,) if first else ()), *FALLBACK, *((VOICE,) if calls else ()))
     return next((c for c in order if c not in tried and addresses(recipients, c)), None)
 
 
 def deliveries(
-    alert: Alert, recipients: Recipients, operator_recipients: Recipients, routes: Routes = ROUTES
+    alert: Alert,
+    recipients: Recipients,
+    operator_recipients: Recipients,
+    routes: Routes = ROUTES,
+    voice: bool = False,
 ) -> list[Delivery]:
     """Return the messages that tell an alert.
 
     It goes to the account's addresses on the channels of its severity; without any there, to another channel
     of the account; without any at all, to the operator. An alert of no account is the operator's. The list is
-    empty only when the operator has no address either.
+    empty only when the operator has no address either. `voice`: people can be called, and are where it is critical and
+    nothing else is known of them.
     """
     if alert.account is None:
-        return _to(operator_recipients, alert.severity, routes, "")
+        return _to(operator_recipients, alert.severity, routes, "", voice)
     account = alert.account
-    own = _to(recipients, alert.severity, routes, f"{account} has no address on the usual channels")
+    own = _to(recipients, alert.severity, routes, f"{account} has no address on the usual channels", voice)
     if own:
         return own
     note = f"{account} has no address to tell"
-    return [d._replace(note=note) for d in _to(operator_recipients, alert.severity, routes, note)]
+    return [d._replace(note=note) for d in _to(operator_recipients, alert.severity, routes, note, voice)]
 
 
-def _to(recipients: Recipients, severity: Severity, routes: Routes, note: str) -> list[Delivery]:
+def _to(recipients: Recipients, severity: Severity, routes: Routes, note: str, voice: bool) -> list[Delivery]:
     """List the routed addresses, else those of one other channel with the note."""
     routed = [Delivery(c, a) for c in routes[severity] for a in addresses(recipients, c)]
-    other = None if routed else next_channel(recipients, ())
+    calls = voice and severity is Severity.CRITICAL
+    other = None if routed else next_channel(recipients, (), calls=calls)
     return [Delivery(other, a, note) for a in addresses(recipients, other)] if other else routed

@@ -39,6 +39,7 @@ from stopline.rules.alerting.text_parts import (
 
 TELEGRAM = 4096  # UTF-16 units of a message
 TAKE = "Acknowledge"
+DIGESTS = frozenset({"digest", "caught_up"})  # kinds of which the lines are all that is told
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +68,11 @@ def sms_text(alert: Alert, zone: str, around: Around = ALONE) -> str:
     head = gsm(f"{status_word(alert)} {owner_of(alert)}: ")
     body = gsm(sentence(statement(alert)))
     figure = gsm(f" {sentence(news)}") if (news := news_of(alert)) else ""
-    worst = f"First: {around.lines[0]}" if around.lines else alert.action  # a digest's action is for a desk
+    worst = _others(alert, around) or alert.action  # a digest's action is for a desk
     action = gsm(f" {sentence(worst)}") if one_line(worst) else ""
-    clause = (
-        gsm(f" {sentence(CLAUSE.split(one_line(worst), maxsplit=1)[0])}")
-        if action and not around.lines
-        else ""
-    )
+    clause = gsm(f" {sentence(CLAUSE.split(one_line(worst), maxsplit=1)[0])}") if action else ""
+    if around.lines and not _merged(alert, around):
+        clause = ""  # its summary counts them
     id_ = f" #{short_id(alert)}"
     if around.ack_url and septets(around.ack_url) <= TWO_SMS // 2:
         id_ += f" Got it: {around.ack_url}"
@@ -87,12 +86,28 @@ def sms_text(alert: Alert, zone: str, around: Around = ALONE) -> str:
     return head + cut(body, fixed - septets(action), septets) + figure + action + clock + id_
 
 
+def _merged(alert: Alert, around: Around) -> int:
+    """Return how many others come with an alert that is told by itself too, as in an escalation; 0 for a digest."""
+    return 0 if alert.kind in DIGESTS else max(len(around.lines) - 1, 0)
+
+
+def _others(alert: Alert, around: Around) -> str:
+    """Return what an SMS says of the lines: of a digest the first, beside an alert of its own how many and the next."""
+    if not around.lines:
+        return ""
+    others = _merged(alert, around)
+    return f"And {others} more: {around.lines[1]}" if others else f"First: {around.lines[0]}"
+
+
 def call_twiml(alert: Alert, zone: str, around: Around = ALONE) -> str:
     """Return what a called person hears, twice, as TwiML; of a digest the worst three."""
     spoken = f"Stopline. {status_word(alert).capitalize()} alert for {owner_of(alert)}. {sentence(statement(alert))}"
     if news := news_of(alert):
         spoken += f" {sentence(news)}"
-    for line in around.lines[:3]:
+    told = _merged(alert, around)
+    if told:
+        spoken += f" And {told} more."
+    for line in around.lines[1:3] if told else around.lines[:3]:
         spoken += f" {sentence(line)}"
     if one_line(alert.action) and not around.lines:
         spoken += f" {sentence(alert.action)}"

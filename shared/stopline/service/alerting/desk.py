@@ -36,6 +36,7 @@ from stopline.service.history.rows import audit_row, history_effect, table_row
 COLLECTION = "incidents"
 NOTICES_TOPIC = "notices"  # carried out by the function that has the channels: see App
 LEAST = 4  # characters of an id that name a message
+MOST = 128  # as ids are long
 REFERRED = 200  # messages that a reference may name
 LAST_CHARACTER = "\uf8ff"  # behind every character of an id
 OPERATOR = "@operator"  # the name of the document of what belongs to no account
@@ -182,13 +183,17 @@ class AlertDesk:
         self, account: str | None, reference: str, message: AlertRecord | None
     ) -> tuple[str, tuple[AlertRecord, ...]]:
         """Return a reference as ids are written, and the account's messages whose ids begin with it."""
+        found = self.messages(account, reference)
+        return reference.strip().lstrip("#"), (message, *found) if message else found
+
+    def messages(self, account: str | None, reference: str) -> tuple[AlertRecord, ...]:
+        """Return the messages of an account whose ids begin with four characters or more, with `#` or without."""
         start = reference.strip().lstrip("#")
-        found = [message] if message else []
-        if len(start) >= LEAST:
-            where = [Where("alert_id", ">=", start), Where("alert_id", "<", start + LAST_CHARACTER)]
-            documents = self._store.query(NOTICES, where, ["alert_id"], limit=REFERRED)
-            found += [r for d in documents if (r := decode_record(d)).alert.account == account]
-        return start, tuple(found)
+        if not (LEAST <= len(start) <= MOST and start.isascii()):  # no id: a store may refuse to look for it
+            return ()
+        where = [Where("alert_id", ">=", start), Where("alert_id", "<", start + LAST_CHARACTER)]
+        documents = self._store.query(NOTICES, where, ["alert_id"], limit=REFERRED)
+        return tuple(r for d in documents if (r := decode_record(d)).alert.account == account)
 
     def delivered(self, notice_id: str) -> AlertRecord:
         """Return the record of a message that went out. Raises Rejected when there is none."""

@@ -261,7 +261,7 @@ class AlertDispatcher:
             fault = f"{type(problem).__name__} at {_where(problem)}"
             _log.error("alert %s: %s raised %s", alert.alert_id, due.channel, fault)
             return due.put_off(fault, self._clock.now(), None)
-        return due.sent(receipt.provider_id, self._clock.now())
+        return due.sent(receipt.provider_id, self._clock.now(), receipt.status)
 
     def _around(self, record: AlertRecord, due: DeliveryRecord) -> Around:
         """Return what the message carries beside the alert; what is critical can be acknowledged from it."""
