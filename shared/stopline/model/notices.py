@@ -5,7 +5,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field
 
 from stopline.model.ids import Id, Name
-from stopline.model.messages import Alert
+from stopline.model.messages import Alert, Severity
 from stopline.model.text import Text
 from stopline.model.times import UtcText
 from stopline.model.wire import Message
@@ -17,12 +17,19 @@ NOTICE_TYPE: Final = "stopline.notice.v1"
 CHECK_TYPE: Final = "stopline.alert_check.v1"
 
 
+class Part(Message):
+    """What routes look at in an alert that comes in a message with others."""
+
+    severity: Severity
+    kind: Name
+
+
 class Notice(Message):
     """One alert that people are told of now, or several in one.
 
     `stage` 0 goes to those whom the routes name, 1 and more to the next person. `lines` are the single alerts of a
-    digest, the worst first; `covers` their ids, `more` how many it counts without naming them. `leave_out`: the mark
-    of an address that knows already.
+    digest, the worst first; `covers` their ids, `more` how many it counts without naming them. `parts`: what
+    it tells of, for the routes; none: the alert alone. `leave_out`: the mark of an address that knows already.
     """
 
     type: Literal["stopline.notice.v1"] = NOTICE_TYPE
@@ -33,6 +40,7 @@ class Notice(Message):
     lines: tuple[Text, ...] = Field(default=(), max_length=20)
     covers: tuple[Id, ...] = Field(default=(), max_length=2000)
     more: Annotated[int, Field(ge=0)] = 0
+    parts: tuple[Part, ...] = Field(default=(), max_length=2000)
     decided_at: UtcText | None = None
     ring: Ring = "usual"
     leave_out: str = Field(default="", max_length=64)

@@ -1,19 +1,35 @@
 """Whom a notice goes to: the routes of the account, by severity, kind and hour; then the next person, one by one."""
 
+from collections.abc import Collection, Sequence
 from zoneinfo import ZoneInfo
 
 from stopline.model.account import Account
-from stopline.model.messages import Alert
-from stopline.model.notices import Notice
+from stopline.model.messages import Alert, Severity
+from stopline.model.notices import Notice, Part, Ring
 from stopline.model.settings.alerts import AlertSettings, Route
 from stopline.model.settings.operator import OperatorAlerts
 from stopline.model.settings.recipients import Recipients
 from stopline.rules.alerting.acknowledging import TAKEN
 from stopline.rules.alerting.channel_health import FAILED
 from stopline.rules.alerting.delivery import People, mark
-from stopline.rules.alerting.routing import EMAIL, EVERY, PHONES, ROUTES, SMS, Routes, addresses
+from stopline.rules.alerting.routing import (
+    APPRISE,
+    DISCORD,
+    EMAIL,
+    EVERY,
+    PHONES,
+    ROUTES,
+    SMS,
+    TELEGRAM,
+    VOICE,
+    Routes,
+    addresses,
+    next_channel,
+)
 
 USUAL = OperatorAlerts()
+_WORST_FIRST = (Severity.CRITICAL, Severity.WARNING, Severity.INFO)
+_CHANNELS = (SMS, VOICE, EMAIL, DISCORD, TELEGRAM, APPRISE)  # the most urgent first
 
 
 def audience(
@@ -40,10 +56,6 @@ def audience(
         own, chosen = _addressed(
             notice, account.alerting, account.time_zone, account.recipients, behind, routes
         )
-    if notice.ring == "quiet":
-        chosen = {s: tuple(c for c in names if c not in PHONES) or names for s, names in chosen.items()}
-    elif notice.ring == "phone":
-        chosen = {s: tuple(c for c in names if c in PHONES) for s, names in chosen.items()}
     if left_out := notice.leave_out or _itself(notice.alert):
         own, behind = (_without(r, left_out) for r in (own, behind))
     return People(own, behind, known, chosen, voice)
@@ -64,6 +76,19 @@ def next_person(settings: AlertSettings, operator: Recipients, stage: int) -> Re
     return settings.person(names[stage - 1]) if stage <= len(names) else operator
 
 
+def routed(notice: Notice, settings: AlertSettings, zone: str) -> dict[int, Severity]:
+    """Return by which routes a notice goes, as their places, with the worst that goes there; -1: no route fits, the
+    account's own people.
+    """
+    alert, found = notice.alert, dict[int, Severity]()
+    local = (notice.decided_at or alert.raised_at).astimezone(ZoneInfo(zone))
+    for part in notice.parts or (Part(severity=alert.severity, kind=alert.kind),):
+        fits = (n for n, r in enumerate(settings.routes) if r.fits(part.severity, part.kind, local))
+        place = next(fits, -1)
+        found[place] = min(found.get(place, part.severity), part.severity, key=_WORST_FIRST.index)
+    return found
+
+
 def _addressed(
     notice: Notice,
     settings: AlertSettings,
@@ -73,25 +98,38 @@ def _addressed(
     routes: Routes,
 ) -> tuple[Recipients, Routes]:
     """Return the addresses of a notice and its channels, by severity."""
-    alert = notice.alert
+    severity, ring = notice.alert.severity, notice.ring
     if notice.stage:
-        return next_person(settings, operator, notice.stage), EVERY
-    route = _route(notice, settings, zone)
-    if route is None:
-        return everybody, _to_others(everybody, alert.kind, routes)
-    return _people(settings, route, everybody), {alert.severity: tuple(route.channels)}
+        return next_person(settings, operator, notice.stage), {s: _ringing(c, ring) for s, c in EVERY.items()}
+    usual = _to_others(everybody, notice.alert.kind, routes)
+    places = routed(notice, settings, zone)
+    ways = [
+        (_people(settings, settings.routes[n], everybody), _ringing(settings.routes[n].channels, ring))
+        if n >= 0
+        else (everybody, _ringing(usual[severity if len(places) == 1 else worst], ring))
+        for n, worst in places.items()
+    ]
+    if len(ways) == 1:
+        [(people, names)] = ways
+        return people, {severity: names}
+    reached = [_by(people, names, ring) for people, names in ways]
+    own = _joined(reached)
+    names = {c for c in _CHANNELS if getattr(own, c)} or {c for _, names in ways for c in names}
+    return own, {severity: tuple(c for c in _CHANNELS if c in names)}
 
 
 def _on_duty(notice: Notice, operator: Recipients, duty: OperatorAlerts) -> Recipients:
-    """Return who the operator is for a notice: the people of the route that fits, else everybody."""
-    route = _route(notice, duty, duty.time_zone)
-    return _people(duty, route, operator) if route else operator
+    """Return who the operator is for a notice: the people of the routes that fit, else everybody."""
+    places = routed(notice, duty, duty.time_zone)
+    return _joined([_people(duty, duty.routes[n], operator) if n >= 0 else operator for n in places])
 
 
-def _route(notice: Notice, settings: AlertSettings, zone: str) -> Route | None:
-    alert = notice.alert
-    local = (notice.decided_at or alert.raised_at).astimezone(ZoneInfo(zone))
-    return next((r for r in settings.routes if r.fits(alert.severity, alert.kind, local)), None)
+def _ringing(names: Sequence[str], ring: Ring) -> tuple[str, ...]:
+    """Return the channels of a way that a notice may use."""
+    if ring == "phone":
+        return tuple(c for c in names if c in PHONES)
+    quiet = tuple(c for c in names if c not in PHONES) if ring == "quiet" else ()
+    return quiet or tuple(names)
 
 
 def _people(settings: AlertSettings, route: Route, everybody: Recipients) -> Recipients:
@@ -100,6 +138,23 @@ def _people(settings: AlertSettings, route: Route, everybody: Recipients) -> Rec
     for name in route.people:
         found = found.joined(settings.person(name))
     return found
+
+
+def _by(people: Recipients, names: Collection[str], ring: Ring) -> Recipients:
+    """Return the addresses of these channels alone: each way of a message that goes several keeps its own."""
+    found = {c: addresses(people, c) for c in names}
+    if not any(found.values()) and ring != "phone" and (other := next_channel(people, ())):
+        found = {other: addresses(people, other)}
+    return Recipients().model_copy(update=found)
+
+
+def _joined(several: Sequence[Recipients]) -> Recipients:
+    """Return all addresses, however many: each once."""
+    every = {
+        name: tuple(dict.fromkeys(a for r in several for a in getattr(r, name)))
+        for name in Recipients.model_fields
+    }
+    return Recipients().model_copy(update=every)
 
 
 def _to_others(own: Recipients, kind: str, routes: Routes) -> Routes:

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from stopline.model.ids import digest
 from stopline.model.messages import Alert, Severity
-from stopline.model.notices import Notice, Ring
+from stopline.model.notices import Notice, Part, Ring
 from stopline.model.settings.recipients import Recipients
 from stopline.model.times import UtcText
 from stopline.model.wire import Message
@@ -93,6 +93,7 @@ class AlertRecord(Message):
     lines: tuple[str, ...] = ()
     covers: tuple[str, ...] = ()
     more: int = 0
+    parts: tuple[Part, ...] = ()
     decided_at: UtcText | None = None
     ring: Ring = "usual"
     leave_out: str = ""

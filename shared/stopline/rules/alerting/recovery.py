@@ -7,10 +7,10 @@ from zoneinfo import ZoneInfo
 
 from stopline.model.ids import digest
 from stopline.model.messages import Alert, Severity
-from stopline.model.notices import Notice
+from stopline.model.notices import Notice, Part
 from stopline.rules.alerting.delivery import AlertRecord
 
-LINES, IDS = 20, 2000  # as `Notice` takes them
+LINES, IDS, PARTS = 20, 2000, 2000  # as `Notice` takes them
 _RANK = {Severity.CRITICAL: 0, Severity.WARNING: 1, Severity.INFO: 2}
 
 
@@ -29,6 +29,7 @@ def caught_up(records: Sequence[AlertRecord], zone: str, now: datetime) -> Notic
     first = min(r.alert.raised_at for r in ranked)
     since = f"{first.astimezone(ZoneInfo(zone)):%H:%M}"
     lines = [line for r in ranked for line in (r.lines or (_line(r, zone),))]
+    parts = [p for r in ranked for p in (r.parts or (Part(severity=r.alert.severity, kind=r.alert.kind),))]
     worst = standing[0] if standing else ranked[0]
     alert = Alert(
         alert_id=digest("caught_up", *sorted(r.alert.alert_id for r in ranked)),
@@ -48,6 +49,7 @@ def caught_up(records: Sequence[AlertRecord], zone: str, now: datetime) -> Notic
         lines=tuple(line[:200] for line in lines[:LINES]),
         covers=tuple(covers[:IDS]),
         more=sum(r.more for r in ranked) + max(len(covers) - IDS, 0),
+        parts=tuple(dict.fromkeys(parts))[:PARTS],
         decided_at=now,
         ring="quiet" if all(r.ring == "quiet" for r in standing) and standing else "usual",
     )

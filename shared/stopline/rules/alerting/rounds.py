@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from stopline.model.ids import digest
 from stopline.model.messages import Alert, Severity
-from stopline.model.notices import Notice, Ring
+from stopline.model.notices import Notice, Part, Ring
 from stopline.model.settings.alerts import AlertSettings
 from stopline.rules.alerting.incidents import LATE, AlertState, Decision, Incidents, Manner, Standing
 from stopline.rules.alerting.lifecycle import IDS, take_budget
@@ -134,12 +134,15 @@ def _digest_notice(before: Incidents, held: Sequence[Standing], now: datetime) -
         resolved=all(s.alert.resolved for s in held) and not more,
     )
     lines = tuple(_line(s) for s in held[:LINES])
+    parts = [Part(severity=s.alert.severity, kind=s.alert.kind) for s in held]
+    parts += [Part(severity=Severity.CRITICAL, kind=key.partition("|")[0]) for key in before.beyond]
     return Notice(
         alert=alert,
         incident=before.incident,
         lines=lines,
         covers=(*_ids(held), *before.beyond.values()),
         more=before.unlisted,
+        parts=tuple(dict.fromkeys(parts)),
         decided_at=now,
     )
 

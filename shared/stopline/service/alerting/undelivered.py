@@ -27,7 +27,7 @@ from stopline.ports import (
     Update,
     Where,
 )
-from stopline.rules.alerting.audience import USUAL
+from stopline.rules.alerting.audience import USUAL, routed
 from stopline.rules.alerting.delivery import AlertRecord
 from stopline.rules.alerting.recovery import caught_up
 from stopline.service.accounts.reader import AccountReader
@@ -35,6 +35,8 @@ from stopline.service.alerting.dispatch_alert import RETRY_UNDELIVERED, fresh_fi
 from stopline.service.alerting.records import COLLECTION, AlertStatus, decode_record
 
 TOGETHER = 100  # in one commit
+
+_Group = tuple[str | None, int, tuple[int, ...]]
 
 
 def republish_due(
@@ -51,7 +53,7 @@ def republish_due(
     """
     now, accounts = clock.now(), accounts or AccountReader(store, clock)
     where = [Where("due_at", "<=", now + RETRY_UNDELIVERED)]
-    groups: dict[tuple[str | None, int] | str, list[tuple[Document, AlertRecord]]] = defaultdict(list)
+    groups: dict[_Group | str, list[tuple[Document, AlertRecord]]] = defaultdict(list)
     for document in store.query(COLLECTION, where, ["due_at"], limit):
         record = decode_record(document)
         unheard = document.data["status"] == AlertStatus.UNDELIVERED
@@ -68,11 +70,15 @@ def republish_due(
     return len(bodies)
 
 
-def _people(record: AlertRecord, accounts: AccountReader, duty: OperatorAlerts) -> tuple[str | None, int]:
-    """Return what alerts for the same people have in common: behind the last person of an escalation is the operator."""
+def _people(record: AlertRecord, accounts: AccountReader, duty: OperatorAlerts) -> _Group:
+    """Return what alerts for the same people have in common: account, stage (behind the last person of an escalation is
+    the operator) and routes.
+    """
     account = _known(accounts, record.alert.account)
-    people = len((account.alerting if account else duty).escalate_to)
-    return record.alert.account, min(record.stage, people + 1)
+    settings, zone = (account.alerting, account.time_zone) if account else (duty, duty.time_zone)
+    stage = min(record.stage, len(settings.escalate_to) + 1)
+    places = () if stage else tuple(sorted(routed(record.notice(), settings, zone)))
+    return record.alert.account, stage, places
 
 
 def _one(
