@@ -114,8 +114,8 @@ def _addressed(
         return people, {severity: names}
     reached = [_by(people, names, ring) for people, names in ways]
     own = _joined(reached)
-    names = {c for c in _CHANNELS if getattr(own, c)} or {c for _, names in ways for c in names}
-    return own, {severity: tuple(c for c in _CHANNELS if c in names)}
+    used = {c for c in _CHANNELS if getattr(own, c)} or {c for _, names in ways for c in names}
+    return own, {severity: tuple(c for c in _CHANNELS if c in used)}
 
 
 def _on_duty(notice: Notice, operator: Recipients, duty: OperatorAlerts) -> Recipients:
