@@ -12,10 +12,11 @@ from stopline.model.settings.alerts import AlertSettings
 from stopline.model.wire import validate
 from stopline.rules.alerting.ack_links import AckLinks
 from stopline.rules.alerting.acknowledging import acknowledged, others_told
+from stopline.rules.alerting.around import ALONE, Around
 from stopline.rules.alerting.incidents import Incidents, Manner
 from stopline.rules.alerting.lifecycle import raised
 from stopline.rules.alerting.rounds import checked
-from stopline.rules.alerting.texts import ALONE, Around, noted
+from stopline.rules.alerting.texts import noted
 from stopline.rules.exits.alerts import exit_alert
 from stopline.rules.exits.state import Exit, Held
 from stopline.rules.limits.limit import Level

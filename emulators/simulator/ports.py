@@ -19,7 +19,7 @@ from stopline.ports import (
     Where,
     Write,
 )
-from stopline.rules.alerting.texts import ALONE, Around
+from stopline.rules.alerting.around import ALONE, Around
 
 
 class SimStore:

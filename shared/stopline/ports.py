@@ -7,7 +7,7 @@ from typing import Any, Final, Literal, Protocol
 
 from stopline.model.errors import StoplineError, Transient
 from stopline.model.messages import Alert, HistoryRow
-from stopline.rules.alerting.texts import ALONE, Around
+from stopline.rules.alerting.around import ALONE, Around
 
 # --- store
 # -------------------------------------------------------------------------------------------------------

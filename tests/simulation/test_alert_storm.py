@@ -16,7 +16,7 @@ from stopline.model.messages import Alert
 from stopline.model.settings.recipients import Recipients
 from stopline.model.wire import validate
 from stopline.ports import ChannelBusy, Receipt
-from stopline.rules.alerting.texts import ALONE, Around
+from stopline.rules.alerting.around import ALONE, Around
 from stopline.runtime.embedded import Embedded
 
 NOW = datetime(2026, 11, 20, 15, 2, tzinfo=UTC)

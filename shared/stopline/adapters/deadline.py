@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from stopline.model.messages import Alert
 from stopline.ports import Channel, ChannelBusy, Receipt
-from stopline.rules.alerting.texts import ALONE, Around
+from stopline.rules.alerting.around import ALONE, Around
 
 SEND_S = 10.0  # one message, all in all; `service/alerting/dispatch_alert.py` says what must be longer
 READ_S = 5.0  # one connect and one read of it

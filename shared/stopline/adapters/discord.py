@@ -8,7 +8,8 @@ from typing import Any
 from stopline.adapters.deadline import READ_S
 from stopline.model.messages import Alert
 from stopline.ports import ChannelBusy, ChannelRefused, Receipt
-from stopline.rules.alerting.texts import ALONE, Around, discord_payload
+from stopline.rules.alerting.around import ALONE, Around
+from stopline.rules.alerting.texts import discord_payload
 
 _WEBHOOK = re.compile(
     r"https://(?:discord\.com|discordapp\.com)(/api/webhooks/[0-9]{5,32}/[A-Za-z0-9_-]{10,100})"

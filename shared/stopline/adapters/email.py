@@ -12,7 +12,8 @@ from stopline.adapters.deadline import READ_S
 from stopline.model.ids import digest
 from stopline.model.messages import Alert, Severity
 from stopline.ports import ChannelBusy, ChannelRefused, Receipt
-from stopline.rules.alerting.texts import ALONE, Around, email_parts
+from stopline.rules.alerting.around import ALONE, Around
+from stopline.rules.alerting.texts import email_parts
 
 Tls = Literal["auto", "starttls", "implicit", "none"]
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from stopline.model.messages import Alert
 from stopline.ports import Receipt
-from stopline.rules.alerting.texts import ALONE, Around, sms_text
+from stopline.rules.alerting.around import ALONE, Around
+from stopline.rules.alerting.texts import sms_text
 
 _KEPT = 10_000
 

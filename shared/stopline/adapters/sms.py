@@ -7,7 +7,8 @@ from typing import Any
 from stopline.adapters.deadline import READ_S
 from stopline.model.messages import Alert
 from stopline.ports import ChannelBusy, ChannelRefused, Receipt
-from stopline.rules.alerting.texts import ALONE, Around, call_twiml, sms_text
+from stopline.rules.alerting.around import ALONE, Around
+from stopline.rules.alerting.texts import call_twiml, sms_text
 
 # Twilio's client writes eight lines for each message at INFO.
 _QUIET = logging.getLogger("stopline.twilio")

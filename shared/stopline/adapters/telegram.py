@@ -9,7 +9,8 @@ from stopline.adapters.deadline import READ_S
 from stopline.adapters.discord import json_object, seconds
 from stopline.model.messages import Alert
 from stopline.ports import ChannelBusy, ChannelRefused, Receipt
-from stopline.rules.alerting.texts import ALONE, Around, telegram_payload
+from stopline.rules.alerting.around import ALONE, Around
+from stopline.rules.alerting.texts import telegram_payload
 
 _TOKEN = re.compile(r"[0-9]{5,20}:[A-Za-z0-9_-]{20,100}")
 _UNKNOWN = "it may have been sent"

@@ -21,9 +21,9 @@ from stopline.model.messages import Alert, Severity
 from stopline.model.settings.alerts import CHANNELS
 from stopline.model.settings.recipients import Recipients
 from stopline.ports import ChannelBusy, Receipt
+from stopline.rules.alerting.around import ALONE, Around
 from stopline.rules.alerting.delivery import AlertRecord, DeliveryRecord
 from stopline.rules.alerting.routing import ROUTES
-from stopline.rules.alerting.texts import ALONE, Around
 from stopline.runtime.envelope import Envelope
 from stopline.runtime.google import channels
 from stopline.runtime.handlers import receive

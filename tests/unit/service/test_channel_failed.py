@@ -12,7 +12,7 @@ from stopline.adapters.outbox_channel import RecordingChannel
 from stopline.model.messages import Alert
 from stopline.model.settings.recipients import Recipients
 from stopline.ports import ChannelBusy, ChannelRefused, Path, Receipt, StoplineError
-from stopline.rules.alerting.texts import ALONE, Around
+from stopline.rules.alerting.around import ALONE, Around
 from stopline.runtime.embedded import Embedded
 
 from .test_alert_desk import raise_alert, sweep, world

@@ -31,8 +31,8 @@ from stopline.ports import (
     Version,
     Write,
 )
+from stopline.rules.alerting.around import ALONE, Around
 from stopline.rules.alerting.delivery import DeliveryRecord
-from stopline.rules.alerting.texts import ALONE, Around
 from stopline.service.accounts.reader import account_path
 from stopline.service.alerting.dispatch_alert import LEASE, RETRY_UNDELIVERED, AlertDispatcher
 from stopline.service.alerting.undelivered import republish_due

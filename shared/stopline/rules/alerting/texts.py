@@ -4,10 +4,10 @@ Every text says in this order: how bad and whose, what happened, how much agains
 did, what to do, when (in the account's time zone), and the short id to ask about it.
 """
 
-from dataclasses import dataclass
 from html import escape
 
 from stopline.model.messages import Alert
+from stopline.rules.alerting.around import ALONE, Around
 from stopline.rules.alerting.mail_chart import chart_of
 from stopline.rules.alerting.mail_html import mail_html
 from stopline.rules.alerting.text_parts import (
@@ -40,18 +40,6 @@ from stopline.rules.alerting.text_parts import (
 TELEGRAM = 4096  # UTF-16 units of a message
 TAKE = "Acknowledge"
 DIGESTS = frozenset({"digest", "caught_up"})  # kinds of which the lines are all that is told
-
-
-@dataclass(frozen=True, slots=True)
-class Around:
-    """What a message carries beside its alert: how to acknowledge it, and the single alerts of a digest."""
-
-    ack_url: str = ""
-    lines: tuple[str, ...] = ()
-    incident: str = ""
-
-
-ALONE = Around()
 
 
 def noted(alert: Alert, *notes: str) -> Alert:

@@ -40,11 +40,12 @@ from stopline.ports import (
     Version,
 )
 from stopline.rules.alerting.ack_links import AckLinks
+from stopline.rules.alerting.around import Around
 from stopline.rules.alerting.audience import USUAL, audience
 from stopline.rules.alerting.channel_health import Failing, channel_alerts, owner
 from stopline.rules.alerting.delivery import AlertRecord, DeliveryRecord, People, fall_over, plan
 from stopline.rules.alerting.routing import ROUTES, Routes
-from stopline.rules.alerting.texts import Around, noted
+from stopline.rules.alerting.texts import noted
 from stopline.service.accounts.reader import AccountReader
 from stopline.service.alerting.records import (
     COLLECTION,
