@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import pytest
 
+from stopline.rules.exits.plan import Plan
 from stopline.rules.exits.state import FRESH, Asked, ExitState, Held
 from stopline.rules.exits.trade_exits import STUCK, advance, levels_of
 
@@ -18,6 +19,10 @@ from .exit_paths import START, held, plan, reading, walk
 def rules(settings: dict[str, Any], prices: list[Any], **trade: Any) -> list[tuple[int, str]]:
     _, exits = walk(plan(**settings), held(**trade), prices)
     return [(number, found.rule) for number, found in exits]
+
+
+def rules_of(the_plan: Plan, state: ExitState, prices: list[Any]) -> list[tuple[int, str]]:
+    return [(number, found.rule) for number, found in walk(the_plan, held(), prices, state)[1]]
 
 
 # --- stop and target ---
@@ -127,6 +132,51 @@ def test_a_stop_by_the_average_true_range_is_fixed_when_it_is_known() -> None:
     assert [s.stop for s in states] == [None, None, None, 99, 99, 99]  # the ranges of two bars: 0 and 1
     assert states[-1].bars
     assert states[-1].bars.atr > 1
+
+
+@pytest.mark.parametrize(("before", "stop"), [("3atr", Decimal(97)), ("2%", Decimal(98))])
+def test_a_tighter_stop_by_the_range_tightens_and_r_stays(before: str, stop: Decimal) -> None:
+    """R4.1, R4.7: `1atr` is of the range that was fixed, whatever the bars have become; R is the way to the first stop."""
+    trail = {"by": "atr", "amount": "9atr", "activation": "90%"}
+    some = {"trail": trail, "atr_bar_s": 60, "atr_bars": 2}
+    wide = walk(plan(stop_loss=before, **some), held(), [100, 102, 100, 100], every=30)[0][-1]
+    assert wide.stop == stop
+    tight, _ = walk(plan(stop_loss="1atr", **some), held(), [100, 109] * 5, wide, every=30)
+    assert [tight[0].stop, tight[-1].stop] == [99, 99]
+    assert tight[-1].bars
+    assert tight[-1].bars.atr > 2
+    assert tight[-1].risk == wide.risk == 100 - stop
+
+
+def test_a_range_that_was_not_noted_follows_from_r() -> None:
+    """Stored state stays readable: nothing moves by itself, and a tighter setting holds from then on."""
+    some = {"atr_bar_s": 60, "atr_bars": 2}
+    wide = walk(plan(stop_loss="3atr", **some), held(), [100, 102, 100, 100], every=30)[0][-1]
+    same = walk(plan(stop_loss="3atr", **some), held(), [101], replace(wide, atr=Decimal(0)))[0][-1]
+    assert (same.stop, same.atr) == (wide.stop, wide.atr) == (97, 1)
+    assert walk(plan(stop_loss="1atr", **some), held(), [101], same)[0][-1].stop == 99
+
+
+def test_r_is_the_way_to_the_first_stop_whatever_the_stop_becomes() -> None:
+    """R4.3: a stop that was tightened since does not bring `2R` nearer."""
+    first = walk(plan(stop_loss="3", target="2R"), held(), [100])[0][-1]
+    assert rules_of(plan(stop_loss="1", target="2R"), first, [102, 105.9, 106]) == [(2, "target")]
+
+
+@pytest.mark.parametrize(
+    "some",
+    [
+        {"stop_loss": "50%"},
+        {"target": "50%"},
+        {"excessive_loss": "50%"},
+        {"trail": {"by": "percent", "amount": "10%", "activation": "0"}},
+        {"scale_out": [{"at": "10%", "close": "50"}]},
+    ],
+)
+def test_a_percentage_of_an_entry_at_zero_is_unknown_and_closes_nothing(some: dict[str, Any]) -> None:
+    """I7: a spread that was opened for nothing. Points go on."""
+    assert rules(some, [0, 0], entry="0") == []
+    assert rules({**some, "stop_loss": "1"}, [0, -1], entry="0") == [(1, "stop_loss")]
 
 
 @pytest.mark.parametrize("side", [1, -1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -162,6 +163,33 @@ def test_r_rules_that_nothing_can_count_are_told_when_the_trade_is_seen() -> Non
         "Exits on price are paused, SPY (rules in R never trigger: stop_loss is needed to count in R: "
         "R is the way from the entry to it)"
     )
+
+
+def test_a_spread_opened_for_nothing_is_not_closed_by_a_percentage_and_people_are_told() -> None:
+    """I7: half of an entry at 0 is no distance."""
+    world = opened({"trades": {"stop_loss": "50%", "target": "50%"}})
+    fills = [trade(0, -5, "2.00", instrument=PUT), trade(1, 5, "2.00", instrument=LOWER)]
+    book(world, *(f.model_copy(update={"group_id": "G-1"}) for f in fills))
+    for _ in range(3):
+        tick(world, **{PUT.symbol: (1.9, 2.1), LOWER.symbol: (1.9, 2.1)})
+    assert requests(world) == []
+    [told] = alerts(world, "exits_paused")
+    assert "never triggers: stop_loss, target in percent of an entry at 0" in told["summary"]
+
+
+def test_a_document_that_did_not_note_the_range_of_a_stop_is_read() -> None:
+    """Stored state stays readable: it had R alone."""
+    world = bought({"stop_loss": "3atr", "atr_bar_s": 2, "atr_bars": 2})
+    for price in (100, 101, 100, 101, 100, 101):
+        tick(world, SPY=price)
+    data = {**RiskCodec().encode(risk(world)), "account": "demo"}
+    body = orjson.loads(data["state"])
+    [item] = body["exits"]["trades"].values()
+    [new] = risk(world).exits.trades.values()
+    assert item.pop("atr") == [str(new.atr)]
+    [old] = RiskCodec().decode({**data, "state": orjson.dumps(body).decode()}).exits.trades.values()
+    assert new.risk
+    assert old == replace(new, atr=Decimal(0))
 
 
 def test_a_strategy_without_prices_is_told_once_an_episode_and_its_mtm_is_unknown() -> None:
@@ -411,6 +439,19 @@ def test_the_health_of_a_trade_is_told_when_it_degrades() -> None:
     [shown] = risk(world).shown["exits"]["trades"].values()
     assert shown["health"] < 50
     assert shown["health_unknown"] == []
+
+
+def test_a_health_at_its_limit_is_not_told_to_and_fro() -> None:
+    """R4.4: it has recovered when it is 5 above its limit."""
+    world = bought({"stop_loss": "2%", "health_below": 50})
+    scores = []
+    for middle in (98.1, 98.45, 98.3, 98.45, 98.7):
+        tick(world, SPY=(middle - 0.05, middle + 0.05))
+        sweep(world, cause=str(middle))
+        [shown] = risk(world).shown["exits"]["trades"].values()
+        scores.append(shown["health"])
+    assert scores[0] < 50 < scores[1] < 55 < scores[-1]
+    assert [a["resolved"] for a in alerts(world, "health_degraded")] == [False, True]
 
 
 def test_a_document_of_before_there_were_exits_is_read() -> None:

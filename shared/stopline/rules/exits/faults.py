@@ -53,6 +53,23 @@ def lacks_r(plan: Plan, held: Held, state: ExitState = FRESH) -> str | None:
     return f"{stop} is not on the losing side of the entry {decimal_text(held.entry)}, so there is no R to count in"
 
 
+def lacks_entry(plan: Plan, held: Held) -> str | None:
+    """Return which rules of a trade that was opened at 0 never trigger, because they count in percent of its entry."""
+    trail = plan.trail
+    said = [
+        ("stop_loss", plan.stop_loss),
+        ("target", plan.target),
+        ("breakeven", plan.breakeven),
+        ("excessive_loss", plan.excessive_loss),
+        ("trail", trail.activation if trail else None),
+        ("trail", trail.amount if trail and trail.by == "step" else None),
+        *(("lock_in", distance) for step in plan.lock_in for distance in (step.at, step.keep)),
+        *(("scale_out", step.at) for step in plan.scale_out),
+    ]
+    names = dict.fromkeys(name for name, d in said if d is not None and d.unit is Unit.PERCENT)
+    return None if held.entry or not names else f"{', '.join(names)} in percent of an entry at 0"
+
+
 def _layers(settings: ExitSettings) -> Iterator[tuple[str, TradeExits, Plan | None]]:
     """Yield where trade exits are written, and the plan that they lead to where that is known."""
     yield "exits.trades", settings.trades, plan_of(settings, "")

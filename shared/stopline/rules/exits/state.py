@@ -54,7 +54,8 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class ExitState:
-    """What is remembered of a trade. Prices are real ones. `size` is the most units it ever had; `risk` one R;
+    """What is remembered of a trade. Prices are real ones. `size` is the most units it ever had; `risk` one R; `atr`
+    the range that a stop by ATR counts in, 0 where a document of before it was noted has R alone;
     `pending` the readings in a row, up to the newest at `counted_at`, that would change something if they hold.
     """
 
@@ -64,6 +65,7 @@ class ExitState:
     rule: str = ""  # that the stop is from
     best: Decimal | None = None
     risk: Decimal | None = None
+    atr: Decimal | None = None
     is_even: bool = False
     stage: int = 0
     pending: tuple[Decimal, ...] = ()

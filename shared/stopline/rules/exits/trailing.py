@@ -40,7 +40,9 @@ def part(whole: Decimal, percent: Decimal) -> Decimal:
     return EXACT.multiply(abs(whole), EXACT.multiply(percent, CENT))
 
 
-def _percent(ride: Ride, amount: Distance) -> Decimal:
+def _percent(ride: Ride, amount: Distance) -> Decimal | None:
+    if not ride.best:
+        return None  # a percentage of a price of 0
     return EXACT.subtract(ride.best, part(ride.best, amount.value))
 
 

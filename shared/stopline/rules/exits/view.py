@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from decimal import ROUND_CEILING, Decimal
 
 from stopline.model.closing import Urgency
-from stopline.model.decimals import EXACT, ROUNDED, ZERO, decimal_text
+from stopline.model.decimals import EXACT, ROUNDED, ZERO, decimal_text, divide
 from stopline.model.settings.exits import Distance, Unit
 from stopline.rules.exits.plan import Plan
 from stopline.rules.exits.state import Exit, ExitState, Held, Reading
@@ -129,6 +129,7 @@ class View:
 
     def settled(self, state: ExitState, worst: Decimal | None = None) -> ExitState:
         """Return the state with best price, R and stop moved as far as a confirmed price allows."""
+        state = self._fixed(state)
         first = self._first_stop(state)
         if state.risk is None and first is not None and first < self.entry:
             state = replace(state, risk=EXACT.subtract(self.entry, first))  # before levels that count in R
@@ -213,13 +214,26 @@ class View:
         return Exit(rule, ZERO, urgency, reason, price, real)
 
     def _first_stop(self, state: ExitState) -> Decimal | None:
-        """Return where the stop loss is. By ATR it is fixed when it is first known: R says how far."""
+        """Return where the stop loss is. One by ATR counts in the range as it was when it was first known."""
         distance = self.plan.stop_loss
         if distance is None:
             return None
-        if distance.unit is Unit.ATR and state.risk is not None:
-            return EXACT.subtract(self.entry, state.risk)
-        return self._down(distance, state)
+        if distance.unit is not Unit.ATR:
+            return self._down(distance, state)
+        fixed = state.atr or self._atr(state)
+        return None if fixed is None else EXACT.subtract(self.entry, EXACT.multiply(distance.value, fixed))
+
+    def _fixed(self, state: ExitState) -> ExitState:
+        """Return the state with the range that a stop by ATR counts in, once it is known. A document that did not say it
+        has R, which was that stop.
+        """
+        stop = self.plan.stop_loss
+        if state.atr or stop is None or stop.unit is not Unit.ATR:
+            return state
+        if state.atr is not None and state.risk is not None and stop.value:
+            return replace(state, atr=divide(state.risk, stop.value))
+        known = self._atr(state)
+        return state if known is None else replace(state, atr=known)
 
     def up(self, distance: Distance, state: ExitState) -> Decimal | None:
         span = self._span(distance, state)
@@ -234,10 +248,12 @@ class View:
         return EXACT.subtract(self.entry, span)
 
     def _span(self, distance: Distance, state: ExitState) -> Decimal | None:
-        """Return a distance in points; of `@` the oriented price itself; None while R or ATR is unknown."""
+        """Return a distance in points; of `@` the oriented price itself; None while R or ATR is unknown, and in percent of
+        an entry at 0.
+        """
         match distance.unit:
             case Unit.PERCENT:
-                return part(self.entry, distance.value)
+                return part(self.entry, distance.value) if self.entry else None
             case Unit.POINTS:
                 return distance.value
             case Unit.PRICE:

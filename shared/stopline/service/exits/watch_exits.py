@@ -27,7 +27,7 @@ from stopline.rules.exits.alerts import (
     strategy_stuck_alert,
     stuck_alert,
 )
-from stopline.rules.exits.faults import lacks_r
+from stopline.rules.exits.faults import lacks_entry, lacks_r
 from stopline.rules.exits.plan import plan_of
 from stopline.rules.exits.state import FRESH
 from stopline.rules.exits.strategy_exits import (
@@ -224,6 +224,8 @@ def _unwatched(account: Account, book: Book, watched: Sequence[Watch], old: Acco
     for w in watched:
         why = lacks_r(w.plan, w.held, old.trades.get(w.held.trade_id, FRESH))
         found += [f"{w.held.name} (rules in R never trigger: stop_loss {why})"] if why else []
+        what = lacks_entry(w.plan, w.held)
+        found += [f"{w.held.name} (never triggers: {what})"] if what else []
     return found
 
 
