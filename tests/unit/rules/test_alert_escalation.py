@@ -102,6 +102,20 @@ def test_what_comes_back_after_somebody_took_it_or_long_after_begins_anew() -> N
         assert [stage for _, stage in calls(one.wait(60))] == [1]
 
 
+def test_what_was_a_warning_for_long_in_between_begins_anew() -> None:
+    """R6.3: ten minutes count from when it was critical, not from its last news."""
+    one = on_call(2)
+    one.alert(current="3.1")
+    for current in ("2.9", "2.5", "2.1", "2.5"):
+        one.wait(60)
+        one.alert("warning", current=current)
+        one.wait(240)
+    one.alert(current="3.2")
+    assert len({n.incident for n in one.told}) == 1
+    assert calls(one.wait(60)) == []
+    assert calls(one.wait(60)) == [(22, 1)]
+
+
 def test_a_warning_that_people_knew_of_gives_them_the_whole_time_when_it_becomes_critical() -> None:
     """R6.3: escalation counts from when they were told that it is critical."""
     one = on_call(1)

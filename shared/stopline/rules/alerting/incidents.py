@@ -37,6 +37,7 @@ class Standing(Message):
     untold: bool = False
     silenced_by: str = ""
     first_told_at: AwareDatetime | None = None  # as critical: escalation counts from here
+    eased_at: AwareDatetime | None = None  # when it was critical last, if it is not now
     told_at: AwareDatetime | None = None
     told_severity: Severity | None = None
     told_current: DecimalText | None = None

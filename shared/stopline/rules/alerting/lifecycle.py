@@ -111,6 +111,8 @@ def _next(known: Standing | None, alert: Alert, incident: str, now: datetime) ->
         seen=(*known.seen[1 - IDS :], alert.alert_id),
         count=known.count + 1,
     )
+    if known.critical and known.live and not (fresh.critical and fresh.live):
+        return fresh.model_copy(update={"eased_at": now})
     if fresh.critical and not known.critical and fresh.live:  # worse than what somebody may have taken
         fresh = fresh.model_copy(update={"incident": incident})
         return _anew(fresh, now, rang=False, rang_current=None, **_called(known, fresh, now))
@@ -128,8 +130,9 @@ def _anew(s: Standing, now: datetime, **changes: object) -> Standing:
 
 def _called(known: Standing | None, fresh: Standing, now: datetime) -> dict[str, object]:
     """Return how far escalation is for what becomes critical again: one that comes and goes gets to the next person."""
-    same = known is not None and fresh.critical and known.incident == fresh.incident
-    if known is None or not same or known.acknowledged_by or now - known.changed_at > STORY:
+    if known is None or not fresh.critical or known.incident != fresh.incident or known.acknowledged_by:
+        return {}
+    if known.eased_at is None or now - known.eased_at > STORY:
         return {}
     return {"first_told_at": known.first_told_at, "escalated": known.escalated}
 
