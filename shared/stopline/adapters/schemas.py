@@ -156,6 +156,8 @@ TABLES: Final[Mapping[str, Mapping[str, str]]] = {
         "error": "STRING",
         "spread": "NUMERIC",
         "iv": "NUMERIC",
+        "market": "STRING",
+        "quote_age_s": "NUMERIC",
         "epoch": "INT64",
         "reason": "STRING",
         "requests": "STRING",

@@ -49,7 +49,7 @@ class SentLeg(Message):
     """One position in a command: how much was asked for, at which prices, and what the fills say.
 
     `mark` is the middle of the quote when the command was made; it, `bid`, `ask` and `iv` are None where there was no
-    usable price. `worth`: sum of quantity x price of the fills, in points.
+    usable price; `quoted_at` says of when that price was. `worth`: sum of quantity x price of the fills, in points.
     """
 
     key: str
@@ -60,6 +60,7 @@ class SentLeg(Message):
     ask: DecimalText | None = None
     mark: DecimalText | None = None
     iv: DecimalText | None = None
+    quoted_at: UtcText | None = None
     filled: DecimalText = ZERO
     worth: DecimalText = ZERO
     fees: DecimalText = ZERO
@@ -72,7 +73,8 @@ class SentLeg(Message):
 class Sent(Message):
     """A close command that went out. `status` is the broker's last word (None: none yet), `ended_at` when it was over.
 
-    `logged`: fills that its row of the execution log knows; -1 before there is one.
+    `trading`: whether the account's market was open then; None: not noted. `logged`: fills that its row of
+    the execution log knows; -1 before there is one.
     """
 
     command_id: Id
@@ -86,6 +88,7 @@ class Sent(Message):
     limit_price: DecimalText | None = None
     group_id: Id | None = None
     reason: Text = ""
+    trading: bool | None = None
     issued_at: UtcText
     expires_at: UtcText
     status: ReportStatus | None = None

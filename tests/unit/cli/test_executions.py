@@ -27,6 +27,7 @@ def world() -> World:
     app, _ = made.instance()
     app.recorder.record([trade(1, 10, 100, instrument=SPY)], "m-1")
     app.marker.mark(PriceBatch("feed", made.clock.now(), {"SPY": Quote(100, 99.9, 100.1, 0.2)}, ()))
+    made.wait(7)
     facts = {
         "request_id": "r",
         "account": "demo",
@@ -58,6 +59,7 @@ def test_the_log_has_requested_against_filled(world: World) -> None:
     assert (row["requested_price"], row["filled_price"]) == ("100", "99.8")
     assert (row["slippage_money"], row["slippage_bps"]) == ("2", "20")
     assert (row["delay_s"], row["retries"], row["fees"]) == ("1", 0, "0.05")
+    assert (row["market"], row["quote_age_s"]) == ("open", "7")
     assert (row["order_type"], row["limit_price"], row["spread"], row["iv"]) == ("MARKET", None, "0.2", "0.2")
     assert (row["filled_pct"], row["broker"], row["side"], row["error"]) == ("100", "paper", "SELL", "")
     shown = run(world, "demo").stdout

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from hypothesis import given
@@ -81,6 +81,20 @@ def test_short_legs_are_bought_back_before_long_ones_are_sold() -> None:
     whole = [*half, trade(4, 1, 9, instrument=option(6000))]
     closing, commands = advance("demo", closing, 1, book_of(whole), at(4))
     assert closes(commands) == [("SPXW261118P05990000", "SELL", 1)]
+
+
+def test_a_long_leg_that_expires_before_the_short_one_does_not_free_its_cover() -> None:
+    """R4.5: of two long legs only the later one covers, so it waits, however many of the other are held."""
+    early, late = date(2026, 11, 18), date(2026, 12, 18)
+    legs = [(-2, 6000, late, "a"), (2, 5990, late, "a"), (2, 5980, early, "b")]  # b is looked at last
+    fills = [
+        trade(n, quantity, 9, instrument=option(strike, expiry=end), strategy=strategy)
+        for n, (quantity, strike, end, strategy) in enumerate(legs, 1)
+    ]
+    _, commands = advance("demo", None, 1, book_of(fills), NOON)
+    assert {symbol for symbol, side, _ in closes(commands) if side == "SELL"} == {
+        option(5980, expiry=early).symbol
+    }
 
 
 def test_every_close_is_reduce_only_names_its_position_and_expires() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -125,6 +126,14 @@ def test_the_second_reading_confirms_and_the_same_prices_are_no_second_reading()
     again = advance_strategy(made, once.state, mtm(-600, 1), Decimal(0), TODAY, START)
     assert (again.exit, again.state) == (None, once.state)
     assert advance_strategy(made, once.state, mtm(-601, 2), Decimal(0), TODAY, START).exit
+
+
+def test_every_position_must_have_a_newer_price_to_confirm() -> None:
+    """R4.1: one bad quote beside good ones is not two readings."""
+    made = settings(confirm=2, max_loss="500")
+    once = advance_strategy(made, UNSEEN, mtm(-600, 1), Decimal(0), TODAY, START)
+    half = replace(mtm(-601, 1), newest=START + timedelta(seconds=2))
+    assert advance_strategy(made, once.state, half, Decimal(0), TODAY, START).exit is None
 
 
 def test_what_is_realised_needs_no_second_reading() -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import orjson
 import pytest
 
+from stopline.model.control import Standing
 from stopline.model.instrument import Instrument, Kind
+from stopline.service.evaluation.evaluate import Evaluator
 from stopline.service.evaluation.risk_state import RiskCodec
 from stopline.service.exits.desk import ExitPatch
+from stopline.service.exits.watch_exits import ExitWatcher
+from stopline.service.prices.mark_prices import PriceMarker
 
 from ..make import trade
 from .test_watch_exits import alerts, asked, book, bought, opened, requests, risk, sweep, tick
@@ -125,3 +129,20 @@ def test_what_trades_around_the_clock_is_stuck_on_a_saturday_too() -> None:
     world.wait(61)
     sweep(world, cause="a minute later")
     assert len(alerts(world, "exit_stuck")) == 1
+
+
+def test_that_trading_was_active_before_the_stop_is_no_resume() -> None:
+    """R4.1: the pause is carried out after the commit that asks for it; only what a person says later counts."""
+    world = opened({"strategies": {"s": {"max_loss": "50", "confirm": 1}}})
+    book(world, trade(0, 10, 100, strategy="s"))
+    tick(world, SPY=90)
+    stopped = risk(world).exits.strategies["s"].stopped
+    assert stopped
+    for seconds, is_stopped in ((-1, True), (0, True), (1, False)):
+        since = stopped.at + timedelta(seconds=seconds)
+        app, _ = world.instance()
+        watcher = ExitWatcher(lambda scope, since=since: Standing(scope=scope, since=since))  # type: ignore[misc]
+        app.desk.refresh()
+        marker = PriceMarker(world.clock, app.desk, Evaluator(app.risk_states, watcher), app.factors)
+        marker.evaluate({"demo"}, world.clock.now(), f"sweep {seconds}", force=True)
+        assert (risk(world).exits.strategies["s"].stopped is not None) is is_stopped

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal, localcontext
 from typing import Any
 
@@ -89,18 +89,24 @@ def facts(account: str, sent: Sent, leg: SentLeg, now: datetime) -> dict[str, An
             "slippage_bps": found.bps if found else None,
             "fees": leg.fees,
             "currency": leg.instrument.currency,
-            "delay_s": Decimal(str(delay.total_seconds())) if delay is not None else None,
+            "delay_s": _seconds(delay) if delay is not None else None,
             "retries": sent.round - 1,
             "status": outcome(sent, leg),
             "error": sent.error,
             "spread": spread,
             "iv": leg.iv,
+            "market": None if sent.trading is None else "open" if sent.trading else "closed",
+            "quote_age_s": _seconds(sent.issued_at - leg.quoted_at) if leg.quoted_at else None,
             "epoch": sent.epoch,
             "reason": sent.reason,
             "requests": " ".join(sent.requests),
             "issued_at": sent.issued_at,
             "ended_at": sent.ended_at or now,
         }
+
+
+def _seconds(span: timedelta) -> Decimal:
+    return Decimal(str(span.total_seconds()))
 
 
 def outcome(sent: Sent, leg: SentLeg) -> str:

@@ -36,9 +36,9 @@ NOTHING = Stated()
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What a closing is worked out from. `quotes` are those young enough to trade by, `trading` tells whether the
-    account's market is open, `halted` whether the trading state says that a position must go; `whole`: all of them.
-    `increments`: the ticks that the account knows.
+    """What a closing is worked out from. `quotes` are those young enough to trade by, of the moments
+    `quoted_at`; `trading` tells whether the account's market is open, `halted` whether the trading state says that a
+    position must go; `whole`: all of them. `increments`: the ticks that the account knows.
     """
 
     book: Book
@@ -52,6 +52,7 @@ class Situation:
     halting: bool = False
     stated: Stated = NOTHING
     increments: Mapping[str, Increments] = field(default_factory=dict)
+    quoted_at: Mapping[str, datetime] = field(default_factory=dict)
 
 
 def command_of(s: Situation, account: str, id_: str, action: CommandAction, reason: str) -> Command:
@@ -73,7 +74,7 @@ def close_order(
     """Return a plain close command with the order for what is wanted, and what is remembered of it. `retry`: how many
     commands have failed; without a usable price it goes to the market.
     """
-    legs = tuple(_leg(one, s.quotes) for one in group)
+    legs = tuple(_leg(one, s) for one in group)
     units = Decimal(reduce(gcd, (int(leg.quantity) for leg in legs))) if len(legs) > 1 else legs[0].quantity
     limit = None if at_market else _limit(s, legs, units, retry)
     groups = {one.group_id for one in group}
@@ -104,14 +105,16 @@ def close_order(
         limit_price=limit,
         group_id=command.group_id,
         reason=command.reason,
+        trading=s.trading,
         issued_at=command.issued_at,
         expires_at=command.expires_at,
     )
     return command, sent
 
 
-def _leg(one: Wanted, quotes: Mapping[str, Quote]) -> SentLeg:
-    quote = quotes.get(one.position.instrument.symbol)
+def _leg(one: Wanted, s: Situation) -> SentLeg:
+    symbol = one.position.instrument.symbol
+    quote = s.quotes.get(symbol)
     return SentLeg(
         key=one.position.key,
         instrument=one.position.instrument,
@@ -121,6 +124,7 @@ def _leg(one: Wanted, quotes: Mapping[str, Quote]) -> SentLeg:
         ask=to_decimal(quote.ask) if quote else None,
         mark=to_decimal(quote.mark) if quote else None,
         iv=to_decimal(quote.iv) if quote else None,
+        quoted_at=s.quoted_at.get(symbol) if quote else None,
     )
 
 

@@ -21,7 +21,6 @@ from stopline.model.control import (
 from stopline.model.errors import Transient
 from stopline.model.ids import digest
 from stopline.model.messages import Alert, Command, Effect, ExecutionReport, HistoryRow, Sweep, SweepKind
-from stopline.model.prices import Quote
 from stopline.model.settings.closing import ClosingSettings
 from stopline.model.times import utc_text
 from stopline.model.wire import validate
@@ -35,7 +34,7 @@ from stopline.service.closing.executions import log_executions, with_executions
 from stopline.service.documents.aggregate import Aggregates, Change
 from stopline.service.fills.books import FillLog
 from stopline.service.history.rows import audit_row
-from stopline.service.prices.marks import MarkTable
+from stopline.service.prices.marks import Mark, MarkTable
 from stopline.service.reconciliation.reconciliations import Reconciliation
 from stopline.service.trading.controls import both
 
@@ -145,7 +144,7 @@ class Closer:
             return None
         book = self._books.read(account) or Book(account)
         settings = self._accounts.get(account)
-        quotes = self._quotes(settings)
+        marks = self._fresh(settings)
 
         def decide(state: ClosingState | None, attempt: int) -> Change[ClosingState] | None:
             nonlocal book, held
@@ -159,7 +158,7 @@ class Closer:
             held = both(
                 self._controls, account
             )  # as late as can be: nothing is closed for a halt that was resumed meanwhile
-            step = advance(before, self._situation(settings, book, quotes, *held), new)
+            step = advance(before, self._situation(settings, book, marks, *held), new)
             return self._changed(state, step, settings)
 
         state = self._documents.change(account, decide)
@@ -169,7 +168,7 @@ class Closer:
         self,
         account: Account | None,
         book: Book,
-        quotes: Mapping[str, Quote],
+        marks: Mapping[str, Mark],
         everywhere: Control,
         own: Control,
     ) -> Situation:
@@ -185,7 +184,8 @@ class Closer:
             settings=account.closing if account else ClosingSettings(),
             now=now,
             epoch=everywhere.epoch + own.epoch,
-            quotes=quotes,
+            quotes={symbol: mark.quote for symbol, mark in marks.items()},
+            quoted_at={symbol: mark.as_of for symbol, mark in marks.items()},
             trading=account is None or account.sessions.is_open(now),
             halted=halted,
             whole=_flattens(everywhere) or _flattens(own),
@@ -207,14 +207,14 @@ class Closer:
         by = ", ".join(f"{broker} {one.statement_id}" for broker, one in told.items() if one)
         return Stated(min(complete, default=None), by[:300], denied)
 
-    def _quotes(self, account: Account | None) -> Mapping[str, Quote]:
+    def _fresh(self, account: Account | None) -> Mapping[str, Mark]:
         """Return the prices that are young enough to trade by. Without any a halt closes at the market all the same."""
         try:
             self._marks.refresh()
         except Transient:
             return {}
         oldest = self._clock.now() - timedelta(seconds=account.price_max_age_s if account else 60)
-        return {symbol: mark.quote for symbol, mark in self._marks.marks.items() if mark.as_of >= oldest}
+        return {symbol: mark for symbol, mark in self._marks.marks.items() if mark.as_of >= oldest}
 
     def _changed(
         self, stored: ClosingState | None, step: Step, account: Account | None
