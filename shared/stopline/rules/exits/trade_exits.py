@@ -79,9 +79,7 @@ def _followed(plan: Plan, held: Held, state: ExitState) -> ExitState:
     if state.shape != held.shape:
         if is_closing(state):
             return state  # our own fills, leg by leg: what was reached waits for the full proportion
-        state = ExitState(
-            shape=held.shape
-        )  # legged in or out of: what was reached does not count for these legs
+        state = ExitState(shape=held.shape)  # legged in or out of by people: what was reached does not count
     return replace(state, size=held.quantity) if held.quantity > state.size else state
 
 
