@@ -231,6 +231,26 @@ def test_requests_that_overlap_sum_to_no_more_than_the_position() -> None:
     assert (again.quantity, again.epoch) == (5, 2)
 
 
+def test_two_exits_of_one_trade_leave_the_other_trade_of_the_position_alone() -> None:
+    """Issue 7.3, R4.5: a stop goes over a target that is out already, and both mean the same 5 units."""
+    desk = Desk(
+        trade(1, 5, 100, group_id="A", instrument=equity()),
+        trade(2, 5, 100, group_id="B", instrument=equity()),
+    )
+    older, newer = desk.book.open_trades()
+    commands = desk.ask("R-1", trade_id=older.trade_id, strategy="default", rule="target", urgency="normal")
+    commands += desk.ask("R-2", trade_id=older.trade_id, strategy="default", urgency="urgent")
+    assert sum(c.quantity or Decimal(0) for c in commands) == 5
+    for command in commands:
+        desk.execute(command)
+    assert desk.wait(1) == []
+    assert desk.wait(300) == []
+    assert [(t.trade_id, t.legs[0].quantity) for t in desk.book.open_trades()] == [(newer.trade_id, 5)]
+    assert (desk.status("R-1"), desk.status("R-2")) == (RequestStatus.CLOSED, RequestStatus.CLOSED)
+    commands = desk.ask("R-3", trade_id=newer.trade_id, strategy="default")
+    assert sum(c.quantity or Decimal(0) for c in commands) == 5
+
+
 @pytest.mark.parametrize("first", ["strategy", "position"])
 def test_a_trade_of_what_is_closed_already_sells_no_more_than_is_held(first: str) -> None:
     """Issue 7.3, R5.1: the trade's units are within the strategy's, however much of them is out already."""

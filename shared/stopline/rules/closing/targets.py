@@ -91,6 +91,9 @@ def wanted(
     """
     positions = {position.key: position for position in book.open_positions()}
     found = {key: Wanted(p, abs(p.quantity), HALT, (), HALTED) for key, p in positions.items() if halted(p)}
+    of_trades: dict[
+        tuple[str, str], Decimal
+    ] = {}  # by position and trade: the most that a request wants of it
     for one in asked:
         request = one.request
         for key, units, group_id in _parts(one, book, positions, sent):
@@ -98,7 +101,11 @@ def wanted(
             if before is None:
                 reason = f"{request.rule}: {request.reason}"[:500]
                 before = Wanted(positions[key], ZERO, request.urgency, (), reason, group_id)
-            both = before.units + units if request.scope == "trade" else max(before.units, units)
+            both = max(before.units, units)
+            if request.scope == "trade":
+                mine = of_trades.get((key, request.trade_id or ""), ZERO)
+                of_trades[key, request.trade_id or ""] = max(mine, units)
+                both = before.units + max(units - mine, ZERO)
             found[key] = Wanted(
                 before.position,
                 min(both, abs(before.position.quantity)),
