@@ -59,7 +59,7 @@ def test_every_other_query_of_the_services_is_on_one_field() -> None:
             continue
         tree = ast.parse(path.read_text(encoding="utf-8"))
         lists = [node for node in ast.walk(tree) if isinstance(node, ast.List)]
-        several = [node for node in lists if sum(map(_is_where, node.elts)) > 1]
+        several = [node for node in lists if len(set(map(_field, filter(_is_where, node.elts)))) > 1]
         appended = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and _appends_where(node)]
         assert len(several) == known.get(path.name, 0), f"{path.name} has a query on several fields"
         assert len(appended) <= known.get(path.name, 0), f"{path.name} adds a condition to a query"
@@ -67,6 +67,12 @@ def test_every_other_query_of_the_services_is_on_one_field() -> None:
 
 def _is_where(node: ast.expr) -> bool:
     return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Where"
+
+
+def _field(where: ast.expr) -> str:
+    """Return the field of a condition: two on one are a range, which needs no index of ours either."""
+    assert isinstance(where, ast.Call)
+    return ast.unparse(where.args[0])
 
 
 def _appends_where(node: ast.Call) -> bool:

@@ -23,13 +23,13 @@ def exit_bug(make: Any) -> Any:
 @exit_bug
 def a_stop_gives_way() -> Iterator[None]:
     """A little more room each time somebody looks."""
-    original = exits._View.settled
+    original = exits.View.settled
 
     def roomy(self: Any, state: Any, *more: Any) -> Any:
         found = original(self, state, *more)
         return found if found.stop is None else replace(found, stop=found.stop - self.held.side)
 
-    with patch.object(exits._View, "settled", roomy):
+    with patch.object(exits.View, "settled", roomy):
         yield
 
 
