@@ -286,6 +286,18 @@ def test_a_working_order_that_takes_the_long_leg_away_counts() -> None:
     )
 
 
+def test_an_entry_and_its_opposite_that_both_work_hide_nothing() -> None:
+    """Domain 2.5: one of them may be filled alone. A put that is sold naked counts, whatever else buys it."""
+    marks = {option(strike).symbol: "5" for strike in (6000, 5980, 5970)}
+    asked = (leg(option(5980), -1, "5"), leg(option(5970), 1, "3"))
+    short = {**working("SELL", 1, option(6000)), "limit_price": "5"}
+    long = {**working("BUY", 1, option(6000)), "limit_price": "5"}
+    at_risk = desk([], marks)
+    alone = codes(check(order(*asked, stop="4", working=[short]), at_risk))
+    assert "max_symbol_exposure" in alone
+    assert alone <= codes(check(order(*asked, stop="4", working=[short, long]), at_risk))
+
+
 def test_working_orders_that_must_be_known_and_are_not_refuse_what_adds() -> None:
     """R2.6: fail closed for what adds, open for what reduces."""
     blind = replace(desk(held_long(5)), silent=("paper",))
@@ -389,6 +401,18 @@ def test_closing_the_long_leg_of_a_spread_reduces_nothing() -> None:
     assert not check(order(leg(option(5990), -1)), at_risk).approved
     assert check(order(leg(option(6000), 1)), at_risk).approved
     assert check(order(leg(option(6000), 1), leg(option(5990), -1), quantity=2), at_risk).approved
+
+
+@pytest.mark.parametrize("right", ["C", "P"])
+def test_closing_the_later_leg_of_a_calendar_reduces_nothing(right: str) -> None:
+    """Domain 4.12: it covers the short one of an earlier expiry. The short one may go, and both together."""
+    near, far = option(6000, right), option(6000, right, date(2026, 12, 18))
+    marks = {near.symbol: "5", far.symbol: "9"}
+    calendar = [trade(1, -1, "5", instrument=near), trade(2, 1, "9", instrument=far)]
+    at_risk = desk(calendar, marks, Effective(TradingState.HALTED, 1, Decimal(0), False))
+    assert not check(order(leg(far, -1)), at_risk).approved
+    assert check(order(leg(near, 1)), at_risk).approved
+    assert check(order(leg(near, 1), leg(far, -1)), at_risk).approved
 
 
 def test_selling_shares_that_cover_a_call_reduces_nothing() -> None:

@@ -291,6 +291,15 @@ def test_a_breaker_lifts_what_it_holds_and_nothing_else(world: World) -> None:
     assert ask(app, "release", "b-4", actor="breaker:stale_data").state is ACTIVE
 
 
+def test_a_breaker_that_has_halted_takes_nothing_back(world: World) -> None:
+    """R5.2: a value that swings round the threshold pauses anew and is good again; only people lift the halt."""
+    app, _ = world.instance()
+    ask(app, "pause", "b-1", actor="breaker:emergency_daily_loss", hold_people=2)
+    ask(app, "kill", "b-2", actor="breaker:emergency_daily_loss", hold_people=2)
+    ask(app, "pause", "b-3", actor="breaker:emergency_daily_loss", hold_people=2)
+    assert ask(app, "release", "b-4", actor="breaker:emergency_daily_loss").state is HALTED
+
+
 def test_a_money_breaker_reopens_at_a_quarter_until_a_person_says_so_again(world: World) -> None:
     """R5.2 with its fix, R3.3: half-open is entered and left by people, never by a timer."""
     from decimal import Decimal

@@ -346,8 +346,9 @@ def _stopped(f: Figures, order: Order, lost: Decimal | None) -> Figures:
 
 
 def _worst_cases(order: Order, desk: Desk) -> list[tuple[WorkingOrder, ...]]:
-    """Return which working orders may be filled before the order: none, those that add, those that go the order's way
-    (with a close that works already it may pass zero), and all (a close may take the long leg of a spread away).
+    """Return which working orders may be filled before the order: none, those that add (all, and those of each side: of an
+    entry and its opposite one may be filled alone), those that go the order's way (with a close that works already it
+    may pass zero), and all (a close may take the long leg of a spread away).
     """
     held = {v.position.key: v.position.quantity for v in desk.figures.positions}
     ways = {position_key(order.strategy, leg.instrument.symbol): leg.signed > 0 for leg in order.legs}
@@ -360,7 +361,9 @@ def _worst_cases(order: Order, desk: Desk) -> list[tuple[WorkingOrder, ...]]:
         return adds(working) if way is None else way is (working.signed > 0)
 
     every = order.working
-    cases = [(), tuple(filter(adds, every)), tuple(filter(goes_along, every)), every]
+    more = tuple(filter(adds, every))
+    sides = [tuple(w for w in more if (w.signed > 0) is buys) for buys in (True, False)]
+    cases = [(), more, *sides, tuple(filter(goes_along, every)), every]
     return list(dict.fromkeys(cases))
 
 

@@ -46,15 +46,23 @@ def _left(position: Position | None, working: Sequence[WorkingOrder]) -> Decimal
 
 
 def _gets_no_worse(positions: Iterable[Position], changes: Mapping[str, Decimal], underlying: str) -> bool:
+    """Judge the options of each expiry alone, and together with later ones, which are worth what they would pay then or
+    more: the long leg of a calendar covers its short one.
+    """
     group = [p for p in positions if p.instrument.underlying == underlying]
-    none: dict[str, Decimal] = {}
-    expiries = {p.instrument.expiry for p in group if p.instrument.kind is Kind.OPTION}
-    for expiry in expiries or {None}:
-        of_it = [p for p in group if p.instrument.kind is not Kind.OPTION or p.instrument.expiry == expiry]
-        before, after = _shape(of_it, none), _shape(of_it, changes)
-        if after.worst < before.worst or min(after.slope, ZERO) < min(before.slope, ZERO):
+    rest = [p for p in group if p.instrument.kind is not Kind.OPTION]
+    options = [(p.instrument.expiry, p) for p in group if p.instrument.expiry and p not in rest]
+    for expiry in {at for at, _ in options}:
+        alone = [p for at, p in options if at == expiry]
+        with_later = [p for at, p in options if at >= expiry]
+        if _is_worse([*rest, *alone], changes) or _is_worse([*rest, *with_later], changes):
             return False
-    return True
+    return bool(options) or not _is_worse(rest, changes)
+
+
+def _is_worse(group: Sequence[Position], changes: Mapping[str, Decimal]) -> bool:
+    before, after = _shape(group, {}), _shape(group, changes)
+    return after.worst < before.worst or min(after.slope, ZERO) < min(before.slope, ZERO)
 
 
 def _shape(group: Sequence[Position], changes: Mapping[str, Decimal]) -> Payoff:

@@ -55,10 +55,12 @@ def tighten(
 
 
 def release(before: Control, request: ControlRequest, now: datetime) -> Transition:
-    """Lift what the actor of the request holds; what others hold stays."""
+    """Lift what the actor of the request holds; what others hold stays, and so does a halt: a breaker halts when a second
+    reading has agreed, and then only people lift it, whatever later readings say.
+    """
     standing = before.standing(request.scope)
     key = holder(request.actor)
-    holds = {k: h for k, h in standing.holds.items() if k != key}
+    holds = {k: h for k, h in standing.holds.items() if k != key or h.state is TradingState.HALTED}
     return _moved(before, standing, holds, "release", request, now)
 
 
