@@ -13,7 +13,7 @@ from stopline.service.documents.outbox import CONTROLS_TOPIC
 DONE = {
     "pause": "Trading is reduce-only.",
     "kill": "A second reading agrees: orders are cancelled and positions closed.",
-    "release": "What this breaker held is lifted.",
+    "release": "Its pause is lifted. A halt of its own stays until people lift it.",
 }
 
 
