@@ -10,17 +10,18 @@ from typing import Any
 import exchange_calendars
 
 FIRST = "2010-01-01"
-# our name -> exchange-calendars name, evening roll, last date whose holidays are published
+# our name -> exchange-calendars name, evening roll, last date whose holidays are published, and the daily close
+# where the package has none: it lets a CME session last until the next begins, the exchange rests from 16:00 to 17:00
 MARKETS = {
-    "XNYS": ("XNYS", "", "2029-12-31"),
-    "XNSE": ("XBOM", "", "2026-12-31"),
-    "CMES": ("CMES", "17:00", "2029-12-31"),
-    "XLON": ("XLON", "", "2029-12-31"),
-    "XEUR": ("XEUR", "", "2029-12-31"),
+    "XNYS": ("XNYS", "", "2029-12-31", ""),
+    "XNSE": ("XBOM", "", "2026-12-31", ""),
+    "CMES": ("CMES", "17:00", "2029-12-31", "16:00"),
+    "XLON": ("XLON", "", "2029-12-31", ""),
+    "XEUR": ("XEUR", "", "2029-12-31", ""),
 }
 
 
-def facts(name: str, roll: str, last_date: str) -> dict[str, Any]:
+def facts(name: str, roll: str, last_date: str, close: str) -> dict[str, Any]:
     """Reduce one exchange calendar to zone, hours, weekday holidays and early closes."""
     source = exchange_calendars.get_calendar(name, start=FIRST, end=last_date)
     zone = source.tz
@@ -29,10 +30,11 @@ def facts(name: str, roll: str, last_date: str) -> dict[str, Any]:
     days = [date.fromordinal(n) for n in range(first.toordinal(), last.toordinal() + 1)]
     closes = {day.date(): close.tz_convert(zone).time() for day, close in source.closes.items()}
     opens = [open_.tz_convert(zone).time() for open_ in source.opens]
-    regular = max(set(closes.values()), key=list(closes.values()).count)
+    usual = max(set(closes.values()), key=list(closes.values()).count)
+    regular = time.fromisoformat(close) if close else usual
     return {
         "zone": str(zone),
-        "opens": "00:00" if roll else clock(max(set(opens), key=opens.count)),
+        "opens": roll or clock(max(set(opens), key=opens.count)),
         "closes": clock(regular),
         "roll": roll,
         "every_day": False,

@@ -22,7 +22,7 @@ class Calendar:
 
     A session is named by its date. It begins when the previous one ends: at `roll` on the day before for
     markets that roll in the evening, at local midnight otherwise. Regular trading is from `opens` to `closes`
-    local time.
+    local time; a market that rolls opens on the evening before.
     """
 
     name: str
@@ -72,8 +72,11 @@ class Calendar:
         return self.session_start(day)
 
     def open_of(self, session: date) -> datetime:
-        """Return the start of regular trading of a session in UTC."""
-        return datetime.combine(session, self.opens, self.zone).astimezone(UTC)
+        """Return the start of regular trading of a session in UTC: on the evening before (a Sunday for a Monday) where
+        the market rolls.
+        """
+        day = session if self.roll is None else session - timedelta(days=1)
+        return datetime.combine(day, self.opens, self.zone).astimezone(UTC)
 
     def close_of(self, session: date) -> datetime:
         """Return the end of regular trading of a session in UTC, early closes included."""
@@ -85,11 +88,8 @@ class Calendar:
         """Tell whether regular trading is on."""
         if self.every_day:
             return True
-        day = at.astimezone(self.zone).date()
-        if not self.is_session(day):
-            return False
-        opening = datetime.combine(day, self.opens, self.zone)
-        return opening <= at < self.close_of(day)
+        session = self.session_of(at)
+        return self.open_of(session) <= at < self.close_of(session)
 
     def awaits_prices(self, at: datetime, max_age: timedelta) -> bool:
         """Tell whether a price may be called missing: trading has been on for as long as one may be old. The first

@@ -150,9 +150,7 @@ class Replay:
         found: set[datetime] = set()
         for calendar in {a.calendar: a.sessions for a in self._accounts.values()}.values():
             day = start.astimezone(calendar.zone).date()
-            while (
-                opening := datetime.combine(day, calendar.opens, calendar.zone).astimezone(end.tzinfo)
-            ) < end:
+            while (opening := calendar.open_of(day)) < end:
                 if opening >= start and calendar.is_session(day):
                     found.add(opening)
                 day += timedelta(days=1)

@@ -127,6 +127,27 @@ def test_the_cme_session_begins_at_the_roll_of_the_day_before() -> None:
     assert calendar("CMES").session_start(date(2026, 11, 23)) == datetime(2026, 11, 20, 23, 0, tzinfo=UTC)
 
 
+@pytest.mark.parametrize(
+    ("at", "is_open"),
+    [
+        (datetime(2026, 11, 15, 16, 59, 59, tzinfo=CHICAGO), False),  # Sunday
+        (datetime(2026, 11, 15, 17, 0, tzinfo=CHICAGO), True),
+        (datetime(2026, 11, 17, 3, 0, tzinfo=CHICAGO), True),
+        (datetime(2026, 11, 17, 15, 59, 59, tzinfo=CHICAGO), True),
+        (datetime(2026, 11, 17, 16, 30, tzinfo=CHICAGO), False),  # the daily rest
+        (datetime(2026, 11, 17, 17, 0, tzinfo=CHICAGO), True),
+        (datetime(2026, 11, 20, 15, 59, tzinfo=CHICAGO), True),
+        (datetime(2026, 11, 20, 17, 0, tzinfo=CHICAGO), False),  # Friday evening
+        (datetime(2026, 11, 27, 12, 0, tzinfo=CHICAGO), False),  # the day after Thanksgiving
+        (datetime(2026, 12, 24, 17, 0, tzinfo=CHICAGO), False),  # Christmas Eve
+        (datetime(2026, 12, 27, 17, 0, tzinfo=CHICAGO), True),
+    ],
+)
+def test_the_cme_trades_through_the_night_and_rests_an_hour_a_day(at: datetime, is_open: bool) -> None:
+    """F36, R1.5: what is closed there must not be called stale, and what trades must not be left unwatched."""
+    assert calendar("CMES").is_open(at) == is_open
+
+
 @pytest.mark.parametrize("name", NAMES)
 @given(at=moments)
 @example(at=datetime(2026, 3, 8, 7, 0, tzinfo=UTC))

@@ -288,7 +288,7 @@ def test_the_clock_is_the_account_s(some: dict[str, Any], opened: str, expected:
 def test_a_futures_session_that_rolls_in_the_evening_ends_with_its_own_close() -> None:
     """R1.5."""
     [(at, _)] = deadlines(plan(before_close_min=30), local("2026-11-18T20:00"), calendar("CMES"), NEW_YORK)
-    assert at.astimezone(ZoneInfo("America/Chicago")).strftime("%F %H:%M") == "2026-11-19 16:30"
+    assert at.astimezone(ZoneInfo("America/Chicago")).strftime("%F %H:%M") == "2026-11-19 15:30"
 
 
 def test_deadlines_come_in_their_order() -> None:

@@ -105,8 +105,8 @@ def _before_close(minutes: int, calendar: Calendar) -> Iterator[str]:
     if calendar.every_day:
         yield f"before_close_min: calendar {calendar.name} never closes"
         return
-    last = datetime.combine(_WEEK[0], calendar.closes) - timedelta(minutes=minutes)
-    if not (minutes and last > datetime.combine(_WEEK[0], calendar.opens)) and calendar.roll is None:
+    last = calendar.close_of(_WEEK[0]) - timedelta(minutes=minutes)
+    if not (minutes and last > calendar.open_of(_WEEK[0])):
         yield (
             f"before_close_min: {minutes} min before {calendar.closes:%H:%M} is outside the session of"
             f" {calendar.name}: nothing is closed then"
@@ -150,10 +150,6 @@ def _unit(value: object, allowed: frozenset[Unit]) -> str | None:
 
 
 def _trades_at(at: time, zone: ZoneInfo, calendar: Calendar) -> bool:
-    """Tell whether there is trading at a time of day, in a week of winter or of summer time. A market that rolls in the
-    evening trades into the night.
-    """
-    if calendar.roll is not None:
-        return True
+    """Tell whether there is trading at a time of day, in a week of winter or of summer time."""
     moments = (datetime.combine(day + timedelta(days=n), at, zone) for day in _WEEK for n in range(5))
     return any(calendar.is_open(moment) for moment in moments)

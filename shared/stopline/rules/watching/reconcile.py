@@ -342,4 +342,4 @@ def overdue(account: Account, read_at: Mapping[str, datetime], now: datetime) ->
 
 def _opened(account: Account, now: datetime) -> datetime:
     sessions = account.sessions
-    return sessions.open_of(now.astimezone(sessions.zone).date())
+    return sessions.open_of(sessions.session_of(now))
