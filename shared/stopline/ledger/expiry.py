@@ -1,8 +1,9 @@
 """When an option ends, product by product: last trade, the price that settles it, the exercise decision.
 
-Sources: Cboe (SPX, SPXW, XSP, VIX, RUT), Nasdaq (NDX, NDXP), OCC (exercise decisions to 17:30 ET), NSE and BSE
-(index options in cash, share options by delivery, at the close), Deribit (08:00 UTC). What is not in the table is
-taken for an option on a share or fund that is settled by delivery.
+Sources: product specifications of Cboe (SPX, SPXW, XSP, VIX, RUT, RUTW, MRUT, DJX, OEX, XEO), Nasdaq (NDX, NDXP, XND), OCC
+(exercise decisions to 17:30 ET), NSE and BSE (index options in cash, share options by delivery, at the close), Deribit
+(08:00 UTC). Of SPX, NDX, RUT and DJX only the standard monthly options, of the third Friday, settle by opening prices;
+those of VIX always do. What is not in the table is taken for an option on a share or fund that is settled by delivery.
 """
 
 import re
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from functools import lru_cache
+from typing import NamedTuple
 
 from stopline.model.calendars import Calendar, calendar
 from stopline.model.instrument import Instrument
@@ -48,10 +50,11 @@ _NSE_SHARE = Product(Settlement.DELIVERY, "equity", "XNSE")
 _ABROAD = Product(Settlement.DELIVERY, "equity", american=True)
 _COIN = Product(Settlement.CASH, "equity")
 
+MONTHLY = ("SPX", "NDX", "RUT", "DJX")  # at the opening on the third Friday, at the close on every other day
 PRODUCTS = {
     **dict.fromkeys(("SPXW", "SPXPM", "XSP", "XSPW", "NDXP", "RUTW", "MRUT", "MRUTW", "XND", "XEO"), _PM),
     "OEX": Product(Settlement.CASH, calendar="XNYS", american=True),
-    **dict.fromkeys(("SPX", "NDX", "RUT", "DJX", "VIX", "VIXW"), _AM),
+    **dict.fromkeys((*MONTHLY, "VIX", "VIXW"), _AM),
     **dict.fromkeys(("SPY", "QQQ", "IWM", "DIA"), _LATE),
     **dict.fromkeys(
         ("NIFTY", "BANKNIFTY", "FINNIFTY", "MIDCPNIFTY", "NIFTYNXT50", "SENSEX", "BANKEX"), _NSE_INDEX
@@ -74,7 +77,22 @@ def root_of(contract: Instrument) -> str:
 
 def product_of(contract: Instrument) -> Product:
     """Return how an option ends."""
-    return _product(root_of(contract), contract.currency)
+    assert contract.expiry is not None
+    return _product(root_of(contract), contract.currency, contract.expiry)
+
+
+class Settles(NamedTuple):
+    """When and in what options settle, the earlier ones first: those of one underlying with the same may be set off."""
+
+    day: date
+    at_close: bool  # False: by the opening prices of the day
+    currency: str
+
+
+def settles(contract: Instrument) -> Settles:
+    """Return what an option must have in common with others of its underlying for one price to settle them all."""
+    assert contract.expiry is not None
+    return Settles(contract.expiry, not product_of(contract).at_open, contract.currency)
 
 
 def is_american(contract: Instrument, account_sessions: Calendar) -> bool:
@@ -85,13 +103,27 @@ def is_american(contract: Instrument, account_sessions: Calendar) -> bool:
     return not coin and product_of(contract).american
 
 
-def _product(root: str, currency: str) -> Product:
+def _product(root: str, currency: str, expiry: date) -> Product:
     known = PRODUCTS.get(root)
     if known is not None:
-        return known
+        return _PM if root in MONTHLY and not _is_monthly(expiry) else known
     if currency == "USD":
         return _SHARE
     return _NSE_SHARE if currency == "INR" else _ABROAD
+
+
+def _is_monthly(expiry: date) -> bool:
+    """Tell whether an expiry is that of the third Friday in New York, or of the session before where that is a holiday.
+    Symbols of before 2015 carry the Saturday.
+    """
+    sessions = calendar("XNYS")
+    first = expiry.replace(day=1)
+    friday = first + timedelta(days=(4 - first.weekday()) % 7 + 14)
+    return _session(expiry, sessions) == _session(friday, sessions)
+
+
+def _session(day: date, sessions: Calendar) -> date:
+    return day if sessions.is_session(day) else sessions.previous_session(day)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +150,12 @@ def expiry_clock(contract: Instrument, account_sessions: Calendar) -> ExpiryCloc
 @lru_cache(8192)
 def _clock(root: str, currency: str, expiry: date, market: str) -> ExpiryClock:
     coin = calendar(market).every_day and root not in PRODUCTS
-    product = _COIN if coin else _product(root, currency)
+    product = _COIN if coin else _product(root, currency, expiry)
     sessions = calendar(product.calendar or market)
     if sessions.every_day:
         moment = datetime.combine(expiry, _DAILY, UTC)
         return ExpiryClock(product.settlement, moment, moment, moment)
-    day = expiry if sessions.is_session(expiry) else sessions.previous_session(expiry)
+    day = _session(expiry, sessions)
     if product.at_open:
         opens = sessions.open_of(day)
         last = sessions.close_of(sessions.previous_session(day))

@@ -7,7 +7,7 @@ wider side.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal, localcontext
 from itertools import pairwise
 
@@ -54,8 +54,8 @@ def _value(leg: Leg, price: Decimal) -> Decimal:
 class Margin:
     """What legs on one underlying and expiry bind and can make, in money.
 
-    `margin`: by the model, before premiums: the worst expiry value, or the naked rule where the loss has no
-    bound. `max_loss`: the worst value with the premiums and fees (None: unbounded); `max_profit` likewise.
+    `margin`: by the model, before premiums: the worst expiry value, or the rule for what no leg covers; `rule` says
+    which. `max_loss`: the worst value with the premiums and fees (None: unbounded); `max_profit` likewise.
     `breakevens`: prices at expiry at which nothing is made or lost. `net_credit`: what was received less what was paid.
     """
 
@@ -81,10 +81,7 @@ def margin_of(
 ) -> Margin:
     """Return margin, max loss, max profit and breakevens of legs, each with its premium a unit.
 
-    A naked short call is margined by Reg T (Cboe margin manual): its premium + the greater of 20% of the
-    underlying less what it is out of the money, and 10% of the underlying (index: 15% and 10%). That needs `spot`
-    and the short calls' premiums, else the margin is None. The calls that stay naked are those of the lowest
-    strikes, so that it is rather too high than too low; the rest of the legs adds its own worst value.
+    `spot`, the price of the underlying, is for options that no other leg covers: see `model_margin`.
     """
     with localcontext(EXACT):
         shape = payoff(legs)
@@ -100,8 +97,7 @@ def margin_of(
         known = len(paid) == len(premiums)
         start = credit - fees
         values = [_total(legs, s) for s in sorted({ZERO, *(leg.strike for leg in legs)})]
-        margin = model_margin(shape, legs, premiums, spot, style)
-        rule = "payoff" if shape.slope >= 0 else f"payoff + naked call, {style}"
+        margin, rule = _margin(shape, legs, premiums, spot, style)
         return Margin(
             net_credit=credit,
             margin=margin,
@@ -121,36 +117,67 @@ def model_margin(
     spot: Decimal | None = None,
     style: str = "equity",
 ) -> Decimal | None:
-    """Return only the margin of `margin_of`, of legs whose payoff is known."""
+    """Return the margin of legs whose payoff is known: the worst value at expiry, but the rule for what is naked.
+
+    An option that no other leg covers binds, by Regulation T and Cboe's margin manual, its premium + the greater of
+    20% of the underlying less what it is out of the money, and 10% of the underlying (a put: of its strike); 15% and
+    10% on an index. Of naked calls and puts together the greater side counts, and of the other its premium. Without
+    `spot` or a premium a naked put binds its strike, and the margin of a naked call is None. The calls that stay naked
+    are those of the lowest strikes, the puts those of the highest, so that it is rather too high than too low; what
+    the other legs can lose is added.
+    """
     with localcontext(EXACT):
-        if shape.slope >= 0:
-            return -shape.worst
-        naked = _naked_calls(legs, premiums, shape.slope, spot, style)
-        return None if naked is None else naked - shape.worst
+        return _margin(shape, legs, premiums, spot, style)[0]
 
 
-def _naked_calls(
-    legs: Sequence[Leg],
-    premiums: Sequence[Decimal | None],
-    slope: Decimal,
-    spot: Decimal | None,
-    style: str,
-) -> Decimal | None:
-    if spot is None:
-        return None
+def _margin(
+    shape: Payoff, legs: Sequence[Leg], premiums: Sequence[Decimal | None], spot: Decimal | None, style: str
+) -> tuple[Decimal | None, str]:
+    """Return the margin and the name of its rule."""
+    priced = list(zip(legs, premiums, strict=True))
+    calls, puts = _naked(priced, "C"), _naked(priced, "P")
+    sides = "call and put" if calls and puts else "call" if calls else "put"
+    rule = f"payoff + naked {sides}, {style}"
+    if not (calls or puts):
+        return -shape.worst, "payoff"
+    if spot is None or any(premium is None for _, premium in (*calls, *puts)):
+        return (None, rule) if calls else (-shape.worst, "payoff")
+    covered = payoff([*legs, *(replace(leg, quantity=-leg.quantity) for leg, _ in (*calls, *puts))])
+    naked = max(_required(calls, spot, style) + _worth(puts), _required(puts, spot, style) + _worth(calls))
+    total = naked - covered.worst
+    return (total, rule) if calls or total < -shape.worst else (-shape.worst, "payoff")
+
+
+Priced = Sequence[tuple[Leg, Decimal | None]]
+"""Legs, each with its premium a unit."""
+
+
+def _naked(priced: Priced, right: str) -> list[tuple[Leg, Decimal | None]]:
+    """Return the short units of a right that no long ones cover, those first that are deepest in the money."""
+    ours = [(leg, premium) for leg, premium in priced if leg.right == right]
+    left = -sum((leg.quantity * leg.multiplier for leg, _ in ours), ZERO)
+    found = []
+    for leg, premium in sorted(ours, key=lambda pair: pair[0].strike, reverse=right == "P"):
+        if left > 0 and leg.quantity < 0:
+            units = min(left, -leg.quantity * leg.multiplier)
+            left -= units
+            found.append((Leg(right, leg.strike, -units, Decimal(1)), premium))
+    return found
+
+
+def _required(naked: Priced, spot: Decimal, style: str) -> Decimal:
     much, least = NAKED[style]
-    left, total = -slope, ZERO
-    short = [(leg, p) for leg, p in zip(legs, premiums, strict=True) if leg.right == "C" and leg.quantity < 0]
-    for leg, premium in sorted(short, key=lambda pair: pair[0].strike):
-        units = min(left, -leg.quantity * leg.multiplier)
-        left -= units
-        if premium is None:
-            return None
-        out = max(leg.strike - spot, ZERO)
-        total += units * (premium + max(much * spot - out, least * spot))
-        if not left:
-            break
+    total = _worth(naked)
+    for leg, _ in naked:
+        out = leg.strike - spot if leg.right == "C" else spot - leg.strike
+        floor = least * (spot if leg.right == "C" else leg.strike)
+        total -= leg.quantity * max(much * spot - max(out, ZERO), floor)
     return total
+
+
+def _worth(naked: Priced) -> Decimal:
+    """Return what buying naked units back costs."""
+    return -sum((leg.quantity * (premium or ZERO) for leg, premium in naked), ZERO)
 
 
 def _total(legs: Sequence[Leg], price: Decimal) -> Decimal:

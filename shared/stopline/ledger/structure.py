@@ -1,11 +1,11 @@
 """What traders call a set of legs: vertical, iron condor, calendar and so on, from its contracts and units."""
 
 from collections.abc import Sequence
-from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 from typing import NamedTuple
 
+from stopline.ledger.expiry import Settles, settles
 from stopline.model.instrument import Instrument, Kind
 
 Legs = Sequence[tuple[Instrument, Decimal]]
@@ -46,7 +46,7 @@ def structure_of(legs: Legs) -> Structure:
     if len(options) < len(legs):
         return _with_shares(legs)
     found: Structure | None = None
-    if len({o.expiry for o in options}) == 1:
+    if len({o.ends for o in options}) == 1:
         found = {2: _two, 3: _three, 4: _four}.get(len(options), _none)(sorted(options, key=_strike))
     elif len(options) == 2:
         found = _over_time(*options)
@@ -54,7 +54,7 @@ def structure_of(legs: Legs) -> Structure:
 
 
 class _Option(NamedTuple):
-    expiry: date | None
+    ends: Settles
     strike: Decimal
     right: str
     units: Decimal
@@ -63,7 +63,7 @@ class _Option(NamedTuple):
 def _option(contract: Instrument, units: Decimal) -> _Option:
     assert contract.strike is not None
     assert contract.right is not None
-    return _Option(contract.expiry, contract.strike, contract.right, units)
+    return _Option(settles(contract), contract.strike, contract.right, units)
 
 
 def _strike(option: _Option) -> tuple[Decimal, bool]:

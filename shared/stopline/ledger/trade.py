@@ -11,12 +11,13 @@ more was received at entry than paid. None is UNKNOWN, or no number (an unbounde
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal, localcontext
 from enum import StrEnum
 from functools import cached_property
 from math import gcd
 
+from stopline.ledger.expiry import Settles, settles
 from stopline.ledger.payoff import Leg, Margin, margin_of
 from stopline.ledger.structure import Structure, structure_of
 from stopline.ledger.trade_leg import MATCHED_WITHIN, TradeLeg
@@ -262,8 +263,8 @@ def _risk(legs: Sequence[TradeLeg], fees: Decimal, spot: Decimal | None, style: 
     sized = [leg for leg in legs if leg.most]
     if any(leg.instrument.kind not in _PAYING or leg.instrument.inverse for leg in sized) or not sized:
         return UNKNOWN_RISK
-    expiries = sorted({leg.instrument.expiry for leg in sized if leg.instrument.expiry})
-    results = [_margin(_alive(sized, expiry), fees, spot, style) for expiry in expiries[1:]]
+    ends = sorted({settles(leg.instrument) for leg in sized if leg.instrument.kind is Kind.OPTION})
+    results = [_margin(_alive(sized, end), fees, spot, style) for end in ends[1:]]
     now = _margin(sized, fees, spot, style)
     margins = [now.margin, *(later.margin for later in results)]
     known = [margin for margin in margins if margin is not None]
@@ -279,8 +280,9 @@ def _risk(legs: Sequence[TradeLeg], fees: Decimal, spot: Decimal | None, style: 
     return TradeRisk(margin, now.max_loss, now.max_profit, now.breakevens, unbounded, now.slope > 0)
 
 
-def _alive(legs: Sequence[TradeLeg], expiry: date) -> list[TradeLeg]:
-    return [leg for leg in legs if leg.instrument.expiry is None or leg.instrument.expiry >= expiry]
+def _alive(legs: Sequence[TradeLeg], end: Settles) -> list[TradeLeg]:
+    """Return the legs that are still there when options that settle at `end` do."""
+    return [leg for leg in legs if leg.instrument.kind is not Kind.OPTION or settles(leg.instrument) >= end]
 
 
 def _margin(legs: Sequence[TradeLeg], fees: Decimal, spot: Decimal | None, style: str) -> Margin:

@@ -45,6 +45,43 @@ def test_a_monthly_of_the_sp500_settles_at_the_opening_and_trades_until_the_day_
     assert clock(contract) == ("cash", "2026-11-19T21:00:00Z", opening, opening)
 
 
+@pytest.mark.parametrize("root", ["SPX", "NDX", "RUT", "DJX"])
+@pytest.mark.parametrize(
+    ("day", "at_open"),
+    [
+        pytest.param(date(2026, 11, 20), True, id="third Friday"),
+        pytest.param(date(2026, 6, 18), True, id="Thursday: Juneteenth is the third Friday"),
+        pytest.param(date(2026, 6, 19), True, id="the holiday itself, in symbols"),
+        pytest.param(date(2014, 6, 21), True, id="Saturday, as symbols were before 2015"),
+        pytest.param(date(2026, 11, 27), False, id="fourth Friday"),
+        pytest.param(date(2026, 11, 13), False, id="second Friday"),
+        pytest.param(date(2026, 11, 18), False, id="Wednesday"),
+        pytest.param(date(2026, 11, 19), False, id="Thursday before a third Friday"),
+        pytest.param(date(2026, 12, 31), False, id="end of month"),
+    ],
+)
+def test_only_the_standard_monthly_of_an_index_settles_at_the_opening(
+    root: str, day: date, at_open: bool
+) -> None:
+    """Issue 4.5: Cboe and Nasdaq specifications; what else carries the root settles at the close."""
+    contract = option(6000, expiry=day, root=root)
+    assert product_of(contract).at_open is at_open
+    clock = expiry_clock(contract, XNYS)
+    assert (clock.settles_at > clock.trades_until) is at_open
+
+
+@pytest.mark.parametrize("root", ["SPXW", "NDXP", "RUTW", "XSP", "MRUT", "XND"])
+def test_weekly_roots_settle_at_the_close_on_a_third_friday_too(root: str) -> None:
+    """Issue 4.5: Cboe and Nasdaq specifications."""
+    assert not product_of(option(6000, expiry=date(2026, 11, 20), root=root)).at_open
+
+
+@pytest.mark.parametrize("root", ["VIX", "VIXW"])
+def test_volatility_options_settle_at_the_opening_of_their_wednesday(root: str) -> None:
+    contract = option(20, expiry=date(2026, 11, 18), root=root)
+    assert clock(contract)[:3] == ("cash", "2026-11-17T21:00:00Z", "2026-11-18T14:30:00Z")
+
+
 def test_an_option_on_a_share_may_be_exercised_until_half_past_five() -> None:
     """Issue 4.5: the decision is after the close; 17:30 on early-close days too."""
     assert clock(option(200, expiry=date(2026, 11, 20), root="AAPL")) == (

@@ -124,3 +124,137 @@ def test_loss_profit_and_break_evens_are_those_of_the_grid(
     assert all(any(a < price < b for price in told) for a, b in crossed)
     if values[-1] * Fraction(found.slope) < 0:
         assert told[-1] > grid[-1][0]
+
+
+def naked_margin(
+    legs: list[tuple[int, str, str, str]], spot: str | None, style: str = "equity"
+) -> tuple[Decimal | None, str]:
+    """Return margin and rule of legs: units, right, strike, premium."""
+    found = margin_of(
+        [leg(units, right, strike) for units, right, strike, _ in legs],
+        [Decimal(premium) for *_, premium in legs],
+        spot=None if spot is None else Decimal(spot),
+        style=style,
+    )
+    return found.margin, found.rule
+
+
+@pytest.mark.parametrize(
+    ("legs", "spot", "style", "margin"),
+    [
+        pytest.param(
+            [(-1, "C", "90", "7.00"), (-1, "P", "90", "3.70")],
+            "92.63",
+            "equity",
+            "2922.60",
+            id="Cboe margin manual, short put and short call: the call's side and the put's premium",
+        ),
+        pytest.param(
+            [(-1, "C", "47", "2.10"), (-1, "P", "43", "1.20")],
+            "45",
+            "equity",
+            "1030",
+            id="tastytrade, margin requirements for a short strangle",
+        ),
+        pytest.param(
+            [(-100, "C", "100", "1.68")],
+            "97.73",
+            "equity",
+            172_760 + 16_800,
+            id="Cboe margin examples, short 100 calls; there the premium is taken off",
+        ),
+        pytest.param(
+            [(-100, "P", "100", "3.18")],
+            "97.73",
+            "equity",
+            195_460 + 31_800,
+            id="Cboe margin examples, short 100 puts in the money",
+        ),
+        pytest.param(
+            [(-1, "C", "120", "8.375")],
+            "128.5",
+            "equity",
+            "3407.50",
+            id="Cboe margin manual, short call in the money",
+        ),
+        pytest.param(
+            [(-1, "C", "60", "0.10")], "45", "equity", "460", id="far out: a tenth of the underlying"
+        ),
+        pytest.param([(-1, "P", "30", "0.10")], "45", "equity", "310", id="far out: a tenth of the strike"),
+        pytest.param([(-1, "C", "6100", "4")], "6000", "index", "80400", id="15 per cent of an index"),
+    ],
+)
+def test_what_no_leg_covers_binds_what_the_margin_manual_says(
+    legs: list[tuple[int, str, str, str]], spot: str, style: str, margin: str
+) -> None:
+    """Issue 4.4, domain 2.2: published examples of naked calls, puts, straddles and strangles."""
+    assert naked_margin(legs, spot, style)[0] == Decimal(margin)
+
+
+def test_two_naked_calls_bind_what_each_binds_alone() -> None:
+    """Domain 2.2: what the lower one loses up to the strike of the higher one is not added, in whatever order."""
+    low, high = (-1, "C", "6010", "9"), (-2, "C", "6100", "4")
+    alone = [naked_margin([one], "6000")[0] for one in (low, high)]
+    assert None not in alone
+    both = sum(one for one in alone if one is not None)
+    assert naked_margin([low, high], "6000")[0] == naked_margin([high, low], "6000")[0] == both
+
+
+def test_of_a_ratio_the_lowest_call_stays_naked_in_whatever_order_the_legs_are() -> None:
+    """Short 6000 and 6100, long 6050: the first is naked, and the others can lose nothing."""
+    legs = [(-1, "C", "6100", "4"), (1, "C", "6050", "6"), (-1, "C", "6000", "20")]
+    expected = 100 * (20 + Decimal("0.2") * 6000)
+    assert naked_margin(legs, "6000")[0] == naked_margin(legs[::-1], "6000")[0] == expected
+    wings = [(-1, "C", "6000", "20"), (-1, "C", "6050", "6"), (1, "C", "6100", "4")]
+    assert naked_margin(wings, "6000")[0] == naked_margin(wings[::-1], "6000")[0] == expected + 5000
+
+
+def test_of_a_put_ratio_the_highest_put_stays_naked() -> None:
+    wings = [(-1, "P", "6000", "20"), (-1, "P", "5950", "6"), (1, "P", "5900", "4")]
+    expected = 100 * (20 + Decimal("0.2") * 6000) + 5000
+    assert naked_margin(wings, "6000")[0] == naked_margin(wings[::-1], "6000")[0] == expected
+
+
+def test_a_naked_put_binds_its_strike_where_the_underlying_has_no_price() -> None:
+    assert naked_margin([(-1, "P", "6000", "9")], None) == (600_000, "payoff")
+    assert naked_margin([(-1, "P", "6000", "9"), (-1, "C", "6000", "9")], None)[0] is None
+    assert naked_margin([(-1, "P", "2", "1.9")], "0.5") == (200, "payoff"), "never more than it can lose"
+
+
+@pytest.mark.parametrize(
+    ("legs", "rule"),
+    [
+        ([(-1, "P", "43", "1"), (1, "P", "40", "1")], "payoff"),
+        ([(-1, "C", "47", "1")], "payoff + naked call, equity"),
+        ([(-1, "P", "43", "1")], "payoff + naked put, equity"),
+        ([(-1, "C", "47", "1"), (-1, "P", "43", "1")], "payoff + naked call and put, equity"),
+    ],
+)
+def test_the_rule_is_named(legs: list[tuple[int, str, str, str]], rule: str) -> None:
+    assert naked_margin(legs, "45")[1] == rule
+
+
+@given(legs_of_any_kind, st.integers(-3, -1), st.sampled_from("CP"), st.integers(1, 60))
+def test_one_more_naked_option_never_lowers_the_margin(
+    legs: list[Leg], units: int, right: str, strike: int
+) -> None:
+    """Issue 4.4: else an order could pass a limit by adding risk. The new option is the one deepest in the money."""
+    strikes = [one.strike for one in legs if one.right == right]
+    deep = min([*strikes, Decimal(strike)]) if right == "C" else max([*strikes, Decimal(strike)])
+    more = [*legs, leg(units, right, str(deep))]
+    before, after = (
+        margin_of(some, [Decimal(2)] * len(some), spot=Decimal(30)).margin for some in (legs, more)
+    )
+    assert before is not None
+    assert after is not None
+    assert after >= before >= 0
+
+
+@given(legs_of_any_kind, st.permutations(range(6)))
+def test_the_margin_does_not_depend_on_the_order_of_the_legs(legs: list[Leg], order: list[int]) -> None:
+    premiums = [Decimal(n) for n in range(len(legs))]
+    mixed = [n for n in order if n < len(legs)]
+    again = margin_of([legs[n] for n in mixed], [premiums[n] for n in mixed], spot=Decimal(30))
+    strikes = {(one.right, one.strike) for one in legs}
+    if len(strikes) == len(legs):  # of two at one strike any may be the naked one
+        assert again.margin == margin_of(legs, premiums, spot=Decimal(30)).margin

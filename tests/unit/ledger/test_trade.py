@@ -172,6 +172,24 @@ def test_a_long_calendar_can_lose_its_debit_and_a_short_one_is_naked() -> None:
     assert (short.loss_unbounded, short.max_loss, short.margin) == (True, None, None)
 
 
+def test_legs_that_settle_at_the_opening_and_at_the_close_are_no_vertical() -> None:
+    """Issue 4.4, domain 2.2: settlement time is part of what nets; SPX of the third Friday ends before SPXW."""
+    friday = date(2026, 11, 20)
+
+    def put(strike: int, root: str) -> Instrument:
+        return option(strike, expiry=friday, root=root).model_copy(update={"underlying": "SPXW"})
+
+    legs: list[Side] = [(put(6000, "SPXW"), -1, "9"), (put(5990, "SPX"), 1, "7")]
+    trade = only(opened(legs, group_id="G"))
+    assert trade.structure == "diagonal"
+    assert trade.risk().margin == 600000
+    later: list[Side] = [(put(6000, "SPX"), -1, "9"), (put(5990, "SPXW"), 1, "7")]
+    assert only(opened(later, group_id="G")).risk().margin == 1000, "the later leg outlives the short one"
+    assert only(opened([(put(6000, "SPXW"), -1, "9"), (put(5990, "SPXW"), 1, "7")])).structure == (
+        "put_credit_vertical"
+    )
+
+
 def test_what_a_future_can_lose_is_unknown() -> None:
     """Its price may fall below zero."""
     future = Instrument.model_validate({"symbol": "CLZ6", "kind": "future", "currency": "USD"})

@@ -139,7 +139,26 @@ def test_another_expiry_covers_nothing(expiries: tuple[date, date]) -> None:
     near, far = (option(6000, expiry=day) for day in expiries)
     book = booked([[fill("A", "SELL", 1, "9", at(0), near), fill("B", "BUY", 1, "30", at(0), far)]])
     prices = {f"default:{near.symbol}": D(9), f"default:{far.symbol}": D(30)}
-    assert levels(book, prices).margin == 600000
+    assert levels(book, prices).margin == 100 * (9 + D("0.15") * 6100 - 100)
+
+
+def test_what_settles_at_the_opening_is_not_covered_by_what_settles_at_the_close() -> None:
+    """Issue 4.4, domain 2.2: a short SPX put of the third Friday ends hours before the long SPXW one."""
+    friday = date(2026, 11, 20)
+    morning, evening = (
+        option(6000, expiry=friday, root=root).model_copy(update={"underlying": "SPXW"})
+        for root in ("SPX", "SPXW")
+    )
+    prices = {f"default:{morning.symbol}": D(9), f"default:{evening.symbol}": D(9)}
+    naked = 100 * (9 + D("0.15") * 6100 - 100)
+    for short, long in ((morning, evening), (evening, morning)):
+        book = booked([[fill("A", "SELL", 1, "9", at(0), short), fill("B", "BUY", 1, "9", at(0), long)]])
+        assert levels(book, prices).margin == naked
+    weekly = option(6000, expiry=date(2026, 11, 19), root="SPX").model_copy(update={"underlying": "SPXW"})
+    same = option(5990, expiry=date(2026, 11, 19))
+    prices = {f"default:{weekly.symbol}": D(9), f"default:{same.symbol}": D(7)}
+    book = booked([[fill("A", "SELL", 1, "9", at(0), weekly), fill("B", "BUY", 1, "7", at(0), same)]])
+    assert levels(book, prices).margin == 1000
 
 
 @given(tagged_fills())

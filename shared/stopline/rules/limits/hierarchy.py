@@ -1,18 +1,17 @@
 """What an account's trades come to at every level: account > underlying > strategy > trade.
 
 Every level has its own figures: P&L, margin, exposure, share of the exposure, Greeks. Margin and exposure are not sums of
-what is below: legs of one underlying and expiry cover one another at the level at which they are looked at together.
+what is below: legs of one underlying and settlement cover one another at the level at which they are looked at together.
 Counted are the open trades and those closed within a day. Money is in the account's currency; P&L is positive when
 made, fees when paid, margin and exposure are positive. None is UNKNOWN and spreads.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
 from decimal import Decimal, localcontext
 from typing import NamedTuple
 
-from stopline.ledger.expiry import product_of
+from stopline.ledger.expiry import Settles, product_of, settles
 from stopline.ledger.lifecycle import SpotOf
 from stopline.ledger.payoff import Leg, margin_of
 from stopline.ledger.position import Position
@@ -115,16 +114,14 @@ def _valued(leg: TradeLeg, mark_of: MarkOf) -> Valued:
 
 
 def _margin(valued: Sequence[Valued], marks: Marks) -> Decimal | None:
-    """Return what the options bind, expiry by expiry; shares held cover calls of the first one."""
-    expiries: dict[tuple[date, str], list[Valued]] = {}
+    """Return what the options bind, settlement by settlement; shares held cover calls of the first one."""
+    settlements: dict[Settles, list[Valued]] = {}
     for v in valued:
-        contract = v.position.instrument
-        if contract.kind is Kind.OPTION:
-            assert contract.expiry is not None
-            expiries.setdefault((contract.expiry, contract.currency), []).append(v)
+        if v.position.instrument.kind is Kind.OPTION:
+            settlements.setdefault(settles(v.position.instrument), []).append(v)
     cover = [v for v in valued if v.position.instrument.kind is Kind.EQUITY and v.position.quantity > 0]
     amounts = []
-    for (_, currency), legs in sorted(expiries.items()):
+    for end, legs in sorted(settlements.items()):
         contract = legs[0].position.instrument
         found = margin_of(
             [*map(_leg, legs), *map(_leg, cover)],
@@ -132,7 +129,7 @@ def _margin(valued: Sequence[Valued], marks: Marks) -> Decimal | None:
             spot=marks.spot_of(contract.underlying),
             style=product_of(contract).style,
         )
-        amounts.append(_converted(found.margin, currency, marks.rate))
+        amounts.append(_converted(found.margin, end.currency, marks.rate))
         cover = []
     return add(amounts)
 
