@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -154,3 +157,131 @@ def test_what_is_wrong_is_said_in_one_line(
     assert "--direct" in stopline("kill", "demo").stderr
     monkeypatch.setenv("KILL_SWITCH", "http://127.0.0.1:9")
     assert "does not answer" in stopline("status").stderr
+
+
+Answer = tuple[str, str, bytes]  # status line, header of the place it sends on to, body
+PORTAL = b"<html><title>Welcome to the airport</title>" + b"x" * 5000
+OTHERS: dict[str, Answer] = {
+    "401 UNAUTHENTICATED: who": ("401 X", "", b'{"title": "UNAUTHENTICATED", "detail": "who"}'),
+    "403 FORBIDDEN: no": ("403 X", "", b'{"title": "FORBIDDEN", "detail": "no"}'),
+    "404 NOT_STOPLINE: <html><title>Welcome": ("404 X", "", PORTAL),
+    "400 NOT_STOPLINE: <html><title>Welcome": ("400 X", "", PORTAL),
+    "500 NOT_STOPLINE: an empty answer": ("500 X", "", b""),
+    "503 UNAVAILABLE: the outcome": ("503 X", "", b'{"title": "UNAVAILABLE", "detail": "the outcome"}'),
+    "200 NOT_STOPLINE: <html><title>Welcome": ("200 OK", "", PORTAL),
+    '200 NOT_STOPLINE: {"scope": "acc': ("200 OK", "", b'{"scope": "acc'),
+    "200 NOT_STOPLINE: [1]": ("200 OK", "", b"[1]"),
+    "200 : that is no answer": ("200 OK", "", b'{"scope": "account:demo"}'),
+    "302 NOT_STOPLINE: sends on to http://localhost:9/login": ("302 X", "http://localhost:9/login", b""),
+    "307 NOT_STOPLINE: sends on to": ("307 X", "/kill", b""),
+}
+
+
+@pytest.fixture
+def other(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Answer], list[str]]]:
+    """Something else where the kill switch should be: it answers everything alike, and keeps the paths."""
+    answer: list[Answer] = []
+    asked: list[str] = []
+
+    def app(environ: dict[str, Any], start: Callable[..., Any]) -> list[bytes]:
+        asked.append(environ["PATH_INFO"])
+        status, place, body = answer[0]
+        start(status, [("Content-Length", str(len(body))), *([("Location", place)] if place else [])])
+        return [body]
+
+    server = make_server("127.0.0.1", 0, app)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    monkeypatch.setenv("KILL_SWITCH", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setenv("STOPLINE_TOKEN", "t")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+    def answers(given: Answer) -> list[str]:
+        answer[:] = [given]
+        return asked
+
+    yield answers
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.parametrize("said", OTHERS)
+@pytest.mark.parametrize("word", ["kill", "pause"])
+def test_whatever_else_answers_it_is_not_known_to_be_stopped(
+    other: Callable[[Answer], list[str]], said: str, word: str
+) -> None:
+    """R5.1: what was answered, that the same again is safe, and the way past; and no token is sent on to anywhere."""
+    asked = other(OTHERS[said])
+    result = CliRunner().invoke(main, [word, "demo", "--request-id", "k-0"])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert f"NOT KNOWN TO BE STOPPED: {said}" in result.stderr.replace(
+        "the kill switch does not answer: ", ""
+    )
+    assert f"`stopline {word} account:demo --reason 'by hand' --request-id k-0`" in result.stderr
+    assert f"`stopline {word} account:demo --reason 'by hand' --direct`" in result.stderr
+    assert "docs/kill-switch.md" in result.stderr
+    assert set(asked) == {f"/{word}"}
+
+
+def test_an_answer_that_is_cut_off_or_never_comes_is_not_known_to_be_stopped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """R5.1: and it says so before it asks again."""
+    monkeypatch.setattr("stopline.cli.switch.TIMEOUT_S", 0.05)
+    monkeypatch.setenv("STOPLINE_TOKEN", "t")
+    for sent in (b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", b"HTTP/1.1 20", b"junk\r\n\r\n"):
+        for hangs in (False, True):
+            with socket.create_server(("127.0.0.1", 0)) as listening:
+                monkeypatch.setenv("KILL_SWITCH", f"http://127.0.0.1:{listening.getsockname()[1]}")
+                thread = threading.Thread(target=_answer_twice, args=(listening, sent, hangs))
+                thread.start()
+                result = CliRunner().invoke(main, ["kill", "demo"])
+                thread.join()
+            assert (result.exit_code, result.stdout) == (1, ""), sent
+            assert "NOT KNOWN TO BE STOPPED" in result.stderr, sent
+
+
+def _answer_twice(listening: socket.socket, sent: bytes, hangs: bool) -> None:
+    listening.settimeout(0.2)
+    with contextlib.ExitStack() as kept, contextlib.suppress(OSError):
+        for _ in range(2):
+            taken = kept.enter_context(listening.accept()[0])
+            taken.recv(4096)
+            taken.sendall(sent)
+            if not hangs:
+                taken.close()
+        taken.recv(1)  # until nobody waits for an answer any more
+
+
+def test_an_id_of_before_says_what_holds_now(switch: Served, stopline: Stopline) -> None:
+    """R5.1: it was carried out once and changes nothing; that is no stop."""
+    lines(stopline("kill", "demo", "--request-id", "k-0"))
+    switch.world.clock.set(switch.world.clock.now() + timedelta(seconds=61))
+    lines(stopline("resume", "demo", "--reason", "calm", "--confirm", "RESUME account:demo"))
+    for more in ([], ["--json"]):
+        again = stopline("kill", "demo", "--request-id", "k-0", *more)
+        assert again.exit_code == 1
+        assert "stored: yes" not in again.stdout
+        assert "ACTIVE" in again.stdout
+        assert "NOT STOPPED: account:demo is ACTIVE. An id counts once" in again.stderr
+    lines(stopline("pause", "demo"))
+    assert "is REDUCING" in stopline("kill", "demo", "--request-id", "k-0").stderr
+    assert lines(stopline("kill", "demo"))[0].startswith("account:demo is HALTED")
+
+
+def test_a_lock_of_everything_is_refused_before_it_is_sent(switch: Served, stopline: Stopline) -> None:
+    result = stopline("kill", "--lock")
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert "NOT STOPPED: --lock ends with an account's session" in result.stderr
+    assert switch.world.app.trading.read("global").epoch == 0
+    assert lines(stopline("kill", "demo", "--lock"))[0].startswith("account:demo is HALTED")
+
+
+def test_a_token_that_no_header_may_hold_is_not_shown(
+    switch: Served, stopline: Stopline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STOPLINE_TOKEN", "secret\nX: y")
+    result = stopline("kill", "demo")
+    assert (result.exit_code, "secret" in result.stderr) == (2, False)
+    assert "NOT STOPPED: STOPLINE_TOKEN" in result.stderr

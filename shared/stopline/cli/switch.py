@@ -2,18 +2,17 @@
 
 import json
 import os
-import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
 
+from stopline.adapters import bearer
 from stopline.cli.failures import BadInput, Failure
 from stopline.model.scopes import GLOBAL
 from stopline.model.urls import check_token_url
-from stopline.model.wire import canonical
+from stopline.ports import Unavailable
 
 TIMEOUT_S = 20.0  # the kill switch answers within its own budget of seconds
 TRIES = 2
@@ -44,21 +43,20 @@ def over_http() -> Ask:
 
     def ask(name: str, body: Mapping[str, Any] | None, scope: str) -> tuple[int, dict[str, Any]]:
         query = "" if body is not None else f"?{urllib.parse.urlencode({'scope': scope})}"
-        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-        data = canonical(dict(body)) if body is not None else None
-        request = urllib.request.Request(f"{base}/{name}{query}", data, headers)  # noqa: S310 - see check_token_url
         why = ""
         for _ in range(TRIES):  # the same request_id: it counts once
+            if why:
+                click.echo(f"{why}: asking again", err=True)
             try:
-                with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310  # nosec B310
-                    return answer.status, _object(answer.read())
-            except urllib.error.HTTPError as refused:
-                found = refused.code, _object(refused.read())
-                if refused.code < 500:
-                    return found
-                why = f"{refused.code} {found[1].get('detail', '')}".strip()
-            except OSError as failed:
+                code, answer = bearer.ask(f"{base}/{name}{query}", token, body, TIMEOUT_S)
+            except Unavailable as failed:
                 why = str(failed)
+                continue
+            except ValueError as problem:
+                raise BadInput(f"STOPLINE_TOKEN: {problem}") from None
+            if code < 500:
+                return code, answer
+            why = said(code, answer)
         raise Unreached(why)
 
     return ask
@@ -79,19 +77,18 @@ def directly(ctx: click.Context) -> Ask:
             answer = status(app, principal, scope) if asked is None else change(app, principal, name, asked)
         except Transient as problem:
             raise Unreached(problem) from problem
-        return answer[1], _object(answer[0])
+        facts: dict[str, Any] = json.loads(answer[0])
+        return answer[1], facts
 
     return ask
+
+
+def said(code: int, answer: Mapping[str, Any]) -> str:
+    """Return what was answered, for a person."""
+    detail = answer.get("detail", "that is no answer of the kill switch")
+    return " ".join(f"{code} {answer.get('title', '')}: {detail}".split())
 
 
 def full_scope(text: str) -> str:
     """Return the scope that a person means: a name alone is an account's."""
     return text if text == GLOBAL or ":" in text else f"account:{text.lower()}"
-
-
-def _object(raw: bytes) -> dict[str, Any]:
-    try:
-        value = json.loads(raw or b"{}")
-    except ValueError:
-        return {"title": "NOT_STOPLINE", "detail": raw[:200].decode("utf-8", "replace")}
-    return value if isinstance(value, dict) else {}

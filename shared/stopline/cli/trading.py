@@ -8,13 +8,23 @@ from typing import Any
 
 import click
 
-from stopline.cli.failures import BadInput, Failure
+from stopline.adapters import bearer
+from stopline.cli.failures import BadInput, Failure, as_failure
 from stopline.cli.show import print_json
-from stopline.cli.switch import Ask, Unreached, directly, full_scope, over_http
+from stopline.cli.switch import Ask, directly, full_scope, over_http, said
 from stopline.model.scopes import GLOBAL
 from stopline.model.times import parse_utc, utc_text
 
 SHOWN = 10  # accounts that a kill of everything shows one by one
+UNPERSISTED = "published, not persisted"  # the delivery of a kill whose state could not be stored
+STOPPED = {"kill": ("HALTED",), "pause": ("HALTED", "REDUCING")}
+STANDING = {"scope", "state", "previous", "epoch", "size"}  # what every answer of the kill switch says
+MORE = {
+    "kill": {"delivery", "closing", "counts"},
+    "pause": {"delivery", "closing", "counts"},
+    "resume": {"pending"},
+    "status": {"holds", "pending"},
+}
 DIRECT = "Past the kill switch, by this terminal's own credentials for the project."
 
 Command = Callable[..., Any]
@@ -35,7 +45,11 @@ def _stops(command: Command) -> Command:
     for add in (
         click.option("--request-id", help="The same again counts once (default: a new one)."),
         click.option("--direct", is_flag=True, help=DIRECT),
-        click.option("--lock", is_flag=True, help="Nobody resumes before the account's next session."),
+        click.option(
+            "--lock",
+            is_flag=True,
+            help="Nobody resumes before the account's next session; not for the whole, which has none.",
+        ),
         click.option(
             "--reason", default="by hand", show_default=True, help="For the record, and for others."
         ),
@@ -148,24 +162,44 @@ def _stop(
     request_id: str | None,
     as_json: bool,
 ) -> None:
-    """Ask for a kill or a pause, and say what was stored, who was told, and what is open."""
+    """Ask for a kill or a pause. Raises Failure or BadInput where it is not known that it holds."""
     id_ = request_id or _new_id(action)
     body = {"request_id": id_, "scope": scope, "reason": reason, **more, **({"lock": True} if lock else {})}
+    if lock and scope == GLOBAL:
+        raise BadInput(
+            f"NOT STOPPED: --lock ends with an account's session, and the whole has none: `stopline {action} ACCOUNT "
+            f"--lock`, or `stopline {action}` without it"
+        )
     try:
         ask = directly(ctx) if direct else over_http()
         answer = _asked(ask, action, body, scope)
-    except Unreached as problem:
-        raise Failure(_second_path(action, body, direct, problem.message)) from None
+    except Exception as problem:  # noqa: BLE001 - whatever it is: whoever pulls the switch must hear that it did not work
+        told = as_failure(problem)
+        if isinstance(told, BadInput):
+            raise BadInput(f"NOT STOPPED: {told.message}") from None
+        raise Failure(_second_path(action, body, direct, told.message)) from None
     if as_json:
         print_json(answer)
-        return
-    if answer["delivery"] == "published, not persisted":
-        click.echo(f"{scope}: the adapters are told to halt and cancel, request {id_}")
+    else:
+        _tell(ask, answer, id_)
+    if answer["delivery"] != UNPERSISTED and answer["state"] not in STOPPED[action]:
+        raise Failure(
+            f"NOT STOPPED: {scope} is {answer['state']}. An id counts once, and {id_} was carried out before: "
+            f"`stopline {action} {scope}` without --request-id"
+        )
+
+
+def _tell(ask: Ask, answer: Mapping[str, Any], id_: str) -> None:
+    """Say what was stored, who was told, and what is open."""
+    if answer["delivery"] == UNPERSISTED:
+        click.echo(f"{answer['scope']}: the adapters are told to halt and cancel, request {id_}")
         click.echo(
             "NOT stored yet: the state cannot be written now, and is as soon as it can. Closing begins then."
         )
         return
     click.echo(_standing(answer))
+    if answer["state"] == "ACTIVE":
+        return
     click.echo(f"stored: yes, request {id_}")
     late = "the state is stored, the commands follow with the next sweep"
     click.echo(f"told: {'yes' if answer['delivery'] == 'published' else late}")
@@ -178,9 +212,10 @@ def _show_open(ask: Ask, answer: Mapping[str, Any]) -> None:
     for account, how_far in list(told.items())[:SHOWN]:
         try:
             code, facts = ask("status", None, f"account:{account}" if scope == GLOBAL else scope)
-        except Unreached:
+        except Exception:  # noqa: BLE001 - the stop itself is stored
             code, facts = 0, {}
-        left = f"{facts['open_positions']} positions open" if code == 200 else "what is open is unknown"
+        known = code == 200 and "open_positions" in facts
+        left = f"{facts['open_positions']} positions open" if known else "what is open is unknown"
         click.echo(f"{account}: {how_far}, {left}")
     if len(told) > SHOWN:
         click.echo(f"and {len(told) - SHOWN} more accounts: {answer['counts']}")
@@ -191,10 +226,11 @@ def _show_open(ask: Ask, answer: Mapping[str, Any]) -> None:
 def _asked(ask: Ask, name: str, body: Mapping[str, Any] | None, scope: str) -> dict[str, Any]:
     """Return the answer of the kill switch. Raises Failure or BadInput that say why there is none."""
     code, answer = ask(name, body, scope)
-    if code in (200, 202) and "scope" in answer:
+    fields = {"scope", "delivery"} if answer.get("delivery") == UNPERSISTED else STANDING | MORE[name]
+    if code in (200, 202) and fields <= answer.keys() and answer["scope"] == scope:
         return answer
-    text = f"{code} {answer.get('title', '')}: {answer.get('detail', 'that is no answer of the kill switch')}"
-    raise BadInput(text) if code == 400 else Failure(text)
+    is_ours = code == 400 and answer.get("title") != bearer.FOREIGN
+    raise BadInput(said(code, answer)) if is_ours else Failure(said(code, answer))
 
 
 def _second_path(action: str, body: Mapping[str, Any], direct: bool, problem: str) -> str:
@@ -208,8 +244,9 @@ def _second_path(action: str, body: Mapping[str, Any], direct: bool, problem: st
     again = f"{same} --request-id {body['request_id']}{' --direct' if direct else ''}"
     past = "" if direct else f"; past it, with credentials for the project: `{same} --direct`"
     return (
-        f"NOT KNOWN TO BE STOPPED: {problem}. The same again is safe: `{again}`{past}. "
-        "Adapters that get no lease add no risk after a minute. At the broker: cancel all orders and close"
+        f"NOT KNOWN TO BE STOPPED: {problem[:300]}. The same again is safe: `{again}`{past}. "
+        "Adapters that get no lease add no risk after a minute. At the broker: cancel all orders and close. "
+        "docs/kill-switch.md has more"
     )
 
 

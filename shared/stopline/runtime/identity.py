@@ -1,9 +1,11 @@
 """Google's ID tokens: whose e-mail a token proves. Imported when the first one comes: the kill switch starts without."""
 
 import json
+import logging
 import urllib.request
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from http.client import HTTPException
 from typing import Any
 
 from stopline.model.errors import Transient
@@ -13,7 +15,10 @@ from stopline.runtime.auth import NotAdmitted, Unauthenticated
 CERTIFICATES = "https://www.googleapis.com/oauth2/v1/certs"
 ISSUERS = {"accounts.google.com", "https://accounts.google.com"}
 KEPT = timedelta(hours=1)  # Google turns its keys in days, and publishes the next one before it is used
+TRIED = timedelta(minutes=1)  # how long nobody waits for Google again, after it did not answer
 SKEW_S = 10
+
+log = logging.getLogger("stopline")
 
 Certificates = Callable[[], Mapping[str, str]]
 """Google's certificates in PEM, by key id. Raises Transient when they cannot be had."""
@@ -27,6 +32,7 @@ class GoogleIdentity:
         self._clock = clock
         self._certificates = certificates or fetch_certificates
         self._kept: tuple[datetime, Mapping[str, str]] | None = None
+        self._tried = datetime.min.replace(tzinfo=UTC)
 
     def email(self, token: str) -> str:
         """Return the e-mail address that a token proves. Raises Unauthenticated for a token that is not valid here,
@@ -49,17 +55,52 @@ class GoogleIdentity:
         return email.lower()
 
     def _current(self) -> Mapping[str, str]:
+        """Return the certificates that hold now: Google's of this hour, or those that were had last, where it does not
+        answer. Each holds to its own end and no longer; a key that none of them names proves nothing.
+        """
         now = self._clock.now()
-        if self._kept is None or not timedelta(0) <= now - self._kept[0] < KEPT:
-            self._kept = (now, self._certificates())
-        return self._kept[1]
+        age = now - self._kept[0] if self._kept else KEPT
+        usable = _in_force(self._kept[1], now) if self._kept else {}
+        if usable and (timedelta(0) <= age < KEPT or timedelta(0) <= now - self._tried < TRIED):
+            return usable
+        self._tried = now  # before: whoever comes while this waits goes by what is kept
+        try:
+            found = self._certificates()
+        except Transient:
+            if not usable:
+                raise
+            log.exception("Google's certificates cannot be had: those that are kept go on to their own end")
+            return usable
+        self._kept = (now, found)
+        return _in_force(found, now)
+
+
+def _in_force(certificates: Mapping[str, str], now: datetime) -> dict[str, str]:
+    """Return the certificates that have not come to their own end. One that cannot be read is left out."""
+    from cryptography import x509
+
+    found = {}
+    for key_id, pem in certificates.items():
+        try:
+            ends = x509.load_pem_x509_certificate(pem.encode()).not_valid_after_utc
+        except ValueError:
+            log.exception("a certificate of Google's cannot be read", extra={"key_id": key_id})
+            continue
+        if now < ends:
+            found[key_id] = pem
+    return found
 
 
 def fetch_certificates() -> Mapping[str, str]:
     """Return Google's certificates of today."""
     try:
         with urllib.request.urlopen(CERTIFICATES, timeout=5) as answer:  # nosec B310
-            found: dict[str, str] = json.loads(answer.read())
-            return found
-    except (OSError, ValueError) as problem:
+            return _texts(json.loads(answer.read()))
+    except (OSError, HTTPException, ValueError) as problem:
         raise Transient(f"Google's certificates cannot be had: {problem}") from problem
+
+
+def _texts(value: object) -> dict[str, str]:
+    if not isinstance(value, dict) or not all(isinstance(pem, str) for pem in value.values()):
+        raise ValueError("that is no page of certificates")
+    return value

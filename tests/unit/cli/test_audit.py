@@ -97,6 +97,43 @@ def test_an_export_that_lacks_or_changes_a_row_is_found(desk: Embedded, tmp_path
     assert run(desk, "--export", str(path), "--offline")[1]["faults"] == ["account:demo: row 2 was altered"]
 
 
+def cut_off(desk: Embedded, rows: int) -> None:
+    """Take the last rows of the account's chain out of the store, and set back the end that its control knows of."""
+    control = desk.store.get(StorePath("controls", document_id("account:demo")))
+    last = desk.store.get(kept(desk, 3 - rows)) if rows < 3 else None
+    assert control is not None
+    state = json.loads(control.data["state"])
+    state |= {"chain_seq": 3 - rows, "chain_hash": json.loads(last.data["row"])["hash"] if last else ""}
+    desk.store.commit([Delete(kept(desk, seq)) for seq in range(4 - rows, 4)])
+    desk.store.commit([Put(control.path, {**control.data, "state": json.dumps(state)})])
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3])
+def test_a_store_whose_end_was_cut_off_is_found_by_the_export(
+    desk: Embedded, tmp_path: Path, rows: int
+) -> None:
+    """F57: who can write the store can set back its ends too; what BigQuery has, they cannot take back."""
+    path = tmp_path / "audit.json"
+    exported(desk, path)
+    cut_off(desk, rows)
+    assert run(desk)[0] == 0, "alone it is a shorter chain that is whole"
+    code, facts = run(desk, "--export", str(path))
+    assert code == 1
+    assert facts["faults"] == [
+        f"account:demo: row {seq} is in the export, and not in the store" for seq in range(4 - rows, 4)
+    ]
+
+
+def test_with_an_export_the_store_is_checked_too(desk: Embedded, tmp_path: Path) -> None:
+    path = tmp_path / "audit.json"
+    exported(desk, path)
+    document = desk.store.get(kept(desk, 2))
+    assert document is not None
+    row = document.data["row"].replace('"actor":"ann"', '"actor":"bob"')  # its hash as it was
+    desk.store.commit([Put(document.path, {**document.data, "row": row})])
+    assert run(desk, "--export", str(path))[1]["faults"] == ["in the store: account:demo: row 2 was altered"]
+
+
 @pytest.mark.parametrize(
     ("text", "word"),
     [

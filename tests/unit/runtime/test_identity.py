@@ -27,21 +27,20 @@ ADA = Principal(name="ada", rights=("kill",), accounts=("demo",))
 PRINCIPALS: Mapping[str, object] = {"ada@example.com": ADA}
 
 
-def keys() -> tuple[crypt.RSASigner, str]:
+def keys(ends: datetime = NOON + timedelta(days=1), key_id: str = "key-1") -> tuple[crypt.RSASigner, str]:
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
-    now = datetime.now(UTC)
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
+        .not_valid_before(NOON - timedelta(days=1))
+        .not_valid_after(ends)
         .sign(key, hashes.SHA256())
     )
-    return crypt.RSASigner(key, "key-1"), certificate.public_bytes(serialization.Encoding.PEM).decode()
+    return crypt.RSASigner(key, key_id), certificate.public_bytes(serialization.Encoding.PEM).decode()
 
 
 SIGNER, PEM = keys()
@@ -158,3 +157,71 @@ def test_keys_that_cannot_be_had_are_an_outage_and_no_refusal() -> None:
     google = GoogleIdentity(AUDIENCE, ManualClock(NOON), certificates)
     with pytest.raises(Transient):
         authenticate(f"Bearer {token()}", PRINCIPALS, google.email)
+
+
+class Google:
+    """Its certificates, or none at all."""
+
+    def __init__(self, **certificates: str) -> None:
+        self.certificates = certificates
+        self.down = False
+        self.asked = 0
+
+    def __call__(self) -> Mapping[str, str]:
+        self.asked += 1
+        if self.down:
+            raise Transient("no network")
+        return {name.replace("_", "-"): pem for name, pem in self.certificates.items()}
+
+
+def test_kept_certificates_go_on_while_google_does_not_answer(caplog: pytest.LogCaptureFixture) -> None:
+    """R5.1, fail table: whoever may kill still may, loudly, and waits for Google once a minute at most."""
+    clock, google = ManualClock(NOON), Google(key_1=PEM)
+    reads = GoogleIdentity(AUDIENCE, clock, google)
+    assert reads.email(token()) == "ada@example.com"
+    google.down = True
+    for minutes in (60, 60.5, 61, 120):
+        clock.set(NOON + timedelta(minutes=minutes))
+        assert reads.email(token()) == "ada@example.com"
+    assert google.asked == 1 + 3
+    assert caplog.text.count("cannot be had: those that are kept go on") == 3
+    google.down = False
+    clock.set(NOON + timedelta(minutes=121))
+    assert reads.email(token()) == "ada@example.com"
+    clock.set(NOON + timedelta(minutes=180))
+    assert reads.email(token()) == "ada@example.com"
+    assert google.asked == 5, "an hour again"
+
+
+def test_a_kept_certificate_holds_to_its_own_end_and_no_longer() -> None:
+    """B62: and while another one still holds, the one that has ended proves nothing."""
+    signer, short = keys(NOON + timedelta(hours=3))
+    clock, google = ManualClock(NOON), Google(key_1=short, key_2=PEM)
+    reads = GoogleIdentity(AUDIENCE, clock, google)
+    assert reads.email(token(signer)) == "ada@example.com"
+    google.down = True
+    clock.set(NOON + timedelta(hours=3))
+    with pytest.raises(Unauthenticated):
+        reads.email(token(signer))
+    clock.set(NOON + timedelta(days=1))
+    with pytest.raises(Transient):
+        reads.email(token(signer))
+
+
+def test_a_key_that_no_kept_certificate_names_proves_nothing() -> None:
+    """B62: fail closed, whether Google answers or not."""
+    clock, google = ManualClock(NOON), Google(key_1=PEM)
+    reads = GoogleIdentity(AUDIENCE, clock, google)
+    reads.email(token())
+    unknown, _ = keys(key_id="key-9")
+    google.down = True
+    clock.set(NOON + timedelta(hours=2))
+    with pytest.raises(Unauthenticated):
+        reads.email(token(unknown))
+
+
+def test_a_certificate_that_cannot_be_read_leaves_the_others() -> None:
+    reads = GoogleIdentity(AUDIENCE, ManualClock(NOON), Google(key_0="junk", key_1=PEM))
+    assert reads.email(token()) == "ada@example.com"
+    with pytest.raises(Unauthenticated):
+        GoogleIdentity(AUDIENCE, ManualClock(NOON), Google(key_1="junk")).email(token())

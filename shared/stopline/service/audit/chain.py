@@ -83,25 +83,36 @@ def stored_faults(store: Store) -> tuple[int, list[str]]:
 
 
 def exported_faults(store: Store | None, rows: Iterable[Mapping[str, Any]]) -> tuple[int, list[str]]:
-    """Check exported rows, as the view `audit_latest` has them; with a store also that none is missing at the end.
+    """Check exported rows, as the view `audit_latest` has them; with a store also that each has every row of the other, and
+    that the store's chains are whole.
 
     Rows without a chain (changes of accounts, quarantine) are passed over. A chain's last rows may be on their way to
-    BigQuery: the end is held against the store's copy of the same row.
+    BigQuery: its end in the export is held against the store's copy of the same row. A row is stored before it is
+    exported, so one that only the export has was removed from the store, with the end that the control knew of.
     """
     chained = [dict(row) for row in rows if row.get("chain")]
     found = _faults(chained, {})
     if store is not None:
-        for document in store.query(COLLECTION):
-            kept = orjson.loads(document.data["row"])
-            ours = [r for r in chained if (r["chain"], int(r["seq"])) == (kept["chain"], kept["seq"])]
-            if not ours:
-                found.append(f"{kept['chain']}: row {kept['seq']} is not in the export")
-            found += [
-                f"{kept['chain']}: row {kept['seq']} is not the store's"
-                for r in ours
-                if r["hash"] != kept["hash"]
-            ]
+        stored = [orjson.loads(document.data["row"]) for document in store.query(COLLECTION)]
+        ours, theirs = _hashes(stored), _hashes(chained)
+        for chain, seq in sorted(ours.keys() | theirs.keys()):
+            place = (chain, seq)
+            if place not in theirs:
+                found.append(f"{chain}: row {seq} is not in the export")
+            elif place not in ours:
+                found.append(f"{chain}: row {seq} is in the export, and not in the store")
+            elif ours[place] != theirs[place]:
+                found.append(f"{chain}: row {seq} is not the store's")
+        found += [f"in the store: {fault}" for fault in stored_faults(store)[1]]
     return len(chained), found
+
+
+def _hashes(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, int], set[str]]:
+    """Return the hashes of the rows at each place of a chain: one each, where nobody put in a second."""
+    found: dict[tuple[str, int], set[str]] = defaultdict(set)
+    for row in rows:
+        found[str(row["chain"]), int(row["seq"])].add(row["hash"])
+    return found
 
 
 def _faults(rows: list[dict[str, Any]], heads: Mapping[str, Head]) -> list[str]:
