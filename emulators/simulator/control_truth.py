@@ -13,7 +13,6 @@ from stopline.model.control import account_scope
 from stopline.model.messages import Command
 from stopline.model.scopes import GLOBAL, strategy_scope, underlying_scope
 from stopline.ports import Create, Delete, Write
-from stopline.service.trading.emergency_halt import halt_id
 
 RANK = {"ACTIVE": 0, "REDUCING": 1, "HALTED": 2}
 A_MINUTE = timedelta(seconds=60)
@@ -184,8 +183,7 @@ class ControlTruth:
 
     def is_stored(self, scope: str, halt: str) -> bool:
         """Tell whether the kill of a halt has been stored."""
-        document = self.documents.get(self._document(scope), {"seen": {}})
-        return any(halt_id(scope, request_id) == halt for request_id in document["seen"])
+        return self.remembers(scope, halt)
 
     def remembers(self, scope: str, request_id: str) -> bool:
         """Tell whether a request is known to have been carried out."""

@@ -25,6 +25,9 @@ from stopline.model.instrument import Instrument
 from stopline.model.lease import Lease
 from stopline.model.messages import Command
 from stopline.model.wire import canonical, validate
+from stopline.ports import Outgoing
+from stopline.runtime.envelope import Envelope
+from stopline.runtime.handlers import receive
 from stopline.service.trading.emergency_halt import halt_unpersisted
 
 from .conftest import NOON, Served, open_accounts, raw_fill
@@ -267,23 +270,32 @@ def kill_request(id_: str = "k", scope: str = "account:demo") -> ControlRequest:
     return ControlRequest.model_validate(facts)
 
 
-def halt_message(served: Served, request: ControlRequest) -> bytes:
-    sent: list[bytes] = []
+def second_path(served: Served, request: ControlRequest) -> tuple[bytes, Callable[[], None]]:
+    """Return what adapters get of a kill that could not be stored, and what lets the sweep store it."""
+    sent: dict[str, Outgoing] = {}
     bus = MemoryBus()
-    bus.subscribe("orders", lambda message, id_, attempt: sent.append(message.data))
-    halt_unpersisted(bus, served.world.clock, request)
+    for topic in ("orders", "sweeps"):
+        bus.subscribe(topic, lambda message, id_, attempt: sent.update({message.topic: message}))
+    halt_unpersisted(bus, request, served.world.clock.now())
     bus.run()
-    return sent[0]
+    journal = sent["sweeps"]
+    envelope = Envelope(journal.data, "m-1", journal.attributes)
+    return sent["orders"].data, lambda: receive(served.world.app, "sweeps", envelope)
+
+
+def halt_message(served: Served, request: ControlRequest) -> bytes:
+    return second_path(served, request)[0]
 
 
 def test_a_halt_that_was_not_stored_holds_until_it_is(api: Served) -> None:
     """F41: through leases that do not know of it yet."""
     client = client_of(api)
     client.renew()
-    assert client.take(halt_message(api, kill_request())).halt is not None
+    halt, store = second_path(api, kill_request())
+    assert client.take(halt).halt is not None
     assert client.renew(), "Firestore is back, the kill is not stored yet"
     assert client.refusal(order()) == "account:demo is HALTED"
-    api.world.app.trading.set(kill_request())
+    store()
     client.renew()
     assert client.halts == {}
     assert client.refusal(order()) == "account:demo is HALTED"
@@ -293,7 +305,8 @@ def test_another_kill_does_not_end_a_halt_that_was_not_stored(api: Served) -> No
     """F41: a strategy's halt outlives the halt of its account, which people lift before the strategy's is stored."""
     client = client_of(api)
     strategy = kill_request("k-1", "strategy:demo:core")
-    client.take(halt_message(api, strategy))
+    halt, store = second_path(api, strategy)
+    client.take(halt)
     api.world.app.trading.set(kill_request("k-2"))
     assert client.renew()
     wait(api, 61)
@@ -303,20 +316,76 @@ def test_another_kill_does_not_end_a_halt_that_was_not_stored(api: Served) -> No
     assert client.renew()
     assert client.refusal(order()) == "strategy:demo:core is HALTED"
     assert client.refusal(order(strategy="other")) is None
-    api.world.app.trading.set(strategy)
+    store()
     client.renew()
     assert client.halts == {}
+
+
+@pytest.mark.parametrize(
+    "before",
+    [{}, {"reason": "another"}, {"scope": "strategy:demo:core"}, {"action": "pause", "flatten": True}],
+    ids=str,
+)
+def test_a_kill_under_a_used_id_that_could_not_be_stored_holds_all_the_same(
+    api: Served, before: dict[str, Any]
+) -> None:
+    """F41: an id that was used before, resumed or for something else, must not let a lease, or the sweep, believe that the
+    kill is stored.
+    """
+    client, scope = client_of(api), str(before.get("scope", "account:demo"))
+    trading = api.world.app.trading
+    first = kill_request().model_copy(update=before)
+    trading.set(first)
+    wait(api, 61)
+    act(api, "resume", "r", scope=scope, expected_epoch=1, confirm=f"RESUME {scope}")
+    wait(api, 600)
+    halt, store = second_path(api, kill_request())
+    client.take(halt)
+    api.world.sweep()
+    api.world.run()
+    assert client.renew(), "Firestore is back, the kill is not stored yet"
+    assert client.refusal(order()) == "account:demo is HALTED"
+    store()
+    assert trading.standing("account:demo").state is TradingState.HALTED
+    epoch = trading.standing("account:demo").epoch
+    store()
+    assert trading.standing("account:demo").epoch == epoch
+    client.renew()
+    assert client.halts == {}
+    assert client.refusal(order()) == "account:demo is HALTED"
+
+
+def test_a_kill_that_was_stored_by_the_first_path_meanwhile_is_not_stored_again_after_its_resume(
+    api: Served,
+) -> None:
+    """F41: its message of the second path may come as late as it likes."""
+    client, trading = client_of(api), api.world.app.trading
+    halt, store = second_path(api, kill_request())
+    client.take(halt)
+    trading.set(kill_request())
+    wait(api, 61)
+    act(api, "resume", "r", expected_epoch=1, confirm="RESUME account:demo")
+    store()
+    assert (trading.standing("account:demo").state, trading.standing("account:demo").epoch) == (
+        TradingState.ACTIVE,
+        2,
+    )
+    api.world.sweep()
+    api.world.run()
+    client.renew()
+    assert (client.halts, client.refusal(order())) == ({}, None)
 
 
 def test_a_restarted_adapter_still_knows_a_halt_that_was_not_stored(api: Served, tmp_path: Path) -> None:
     """F41: `kept_in`; the lease that says that it is stored ends it, and empties the file."""
     kept = tmp_path / "halts.json"
-    client_of(api, kept_in=kept).take(halt_message(api, kill_request()))
+    halt, store = second_path(api, kill_request())
+    client_of(api, kept_in=kept).take(halt)
     again = client_of(api, kept_in=kept)
     assert again.renew(), "Firestore is back, the kill is not stored yet"
     assert again.refusal(order()) == "account:demo is HALTED"
     assert again.refusal(order(10, 5)) is not None
-    api.world.app.trading.set(kill_request())
+    store()
     assert again.renew()
     assert again.halts == {}
     assert client_of(api, kept_in=kept).halts == {}

@@ -502,6 +502,35 @@ def test_a_kill_with_the_store_down_takes_the_second_path(switch: Served, scope:
     assert status(switch, scope).get_json()["epoch"] == 1
 
 
+def test_a_lock_of_the_second_path_runs_from_when_it_was_asked_for(switch: Served) -> None:
+    """F41: stored after the session's end it locks nobody out of the next one; the halt holds."""
+    switch.outage()
+    assert call(switch, lock=True).status_code == 202
+    switch.store.fault = None
+    wait(switch, 86_400)
+    switch.world.run()
+    [hold] = status(switch).get_json()["holds"].values()
+    assert (hold["state"], hold["locked_until"]) == ("HALTED", "2026-11-19T05:00:00Z")
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ({"scope": "global", "lock": True}, "BAD_LOCK"),
+        ({"until": "2026-11-18T18:00:00Z"}, "BAD_UNTIL"),
+    ],
+)
+def test_what_can_never_be_stored_is_told_to_no_adapter(
+    switch: Served, more: dict[str, Any], reason: str
+) -> None:
+    """F41: its halt would hold for ever."""
+    switch.world.run()
+    switch.outage()
+    answer = call(switch, **more)
+    assert (answer.status_code, answer.get_json()["title"]) == (400, reason)
+    assert switch.world.run() == 0
+
+
 def test_with_the_store_and_pubsub_down_nothing_is_claimed(switch: Served) -> None:
     """F42: 503; the adapters' leases run out."""
     switch.outage()

@@ -126,6 +126,9 @@ def resume(
         "expected_epoch": seen["epoch"] if expected_epoch is None else expected_epoch,
         "confirm": confirm,
     }
+    quiet = [hold["request_id"] for hold in seen["holds"].values() if hold.get("quiet")]
+    if quiet and expected_epoch is None:  # who names an epoch of before has seen what it was then
+        body["lifts"] = quiet
     answer = _asked(ask, "resume", body, scope)
     if as_json:
         print_json(answer)

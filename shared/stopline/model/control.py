@@ -17,6 +17,7 @@ from stopline.model.times import UtcText
 from stopline.model.wire import Message
 
 ONE = Decimal(1)
+REMEMBERED = 200  # requests that a document remembers for idempotency
 PERSON = "person"  # the key of what people hold; limits and breakers hold under their own names
 
 
@@ -75,7 +76,8 @@ class Hold(Message):
     """One reason why a scope may not trade freely. A scope's state is the strictest of its holds.
 
     `until`: lifted then by itself, or by `people` before. `locked_until`: lifted by nobody before. `reopen`: the share
-    of the usual size that trading goes on with when it is lifted (half-open), until a person lifts that too.
+    of the usual size that trading goes on with when it is lifted (half-open), until a person lifts that too. `quiet`: it
+    came under an epoch that had begun before: who has seen that epoch may not have seen it.
     """
 
     state: TradingState
@@ -89,6 +91,7 @@ class Hold(Message):
     locked_until: UtcText | None = None
     people: int = 1
     reopen: DecimalText = ONE
+    quiet: bool = False
 
 
 class PendingResume(Message):
@@ -160,9 +163,10 @@ class ControlRequest(Message):
     """A wish to change the trading state. `request_id` makes it idempotent; the same id with other content is
     refused.
 
-    `release` lifts what the same actor holds, and nothing else; it is for limits and breakers. `until` is for a pause:
-    it ends then by itself. `lock`: nobody resumes before the account's next session. `confirm`: a resume must say
-    `RESUME <scope>`. `hold_people` and `reopen`: see Hold.
+    `release` lifts what the same actor holds, and nothing else; it is for limits and breakers. `releases`: the request
+    whose hold it takes back, and no later one's (None: any). `until` is for a pause: it ends then by itself. `lock`: nobody
+    resumes before the account's next session. `confirm`: a resume must say `RESUME <scope>`. `lifts`: requests whose holds
+    the resume has seen, besides those of its epoch's beginning. `hold_people` and `reopen`: see Hold.
     """
 
     request_id: Id
@@ -177,6 +181,8 @@ class ControlRequest(Message):
     lock: bool = False
     hold_people: int = Field(default=1, ge=1, le=2)
     reopen: DecimalText = ONE
+    releases: Id | None = None
+    lifts: tuple[Id, ...] = Field(default=(), max_length=200)
 
     def content(self) -> dict[str, Any]:
         """Return what makes it this request: fields that later versions add count only where they are used."""

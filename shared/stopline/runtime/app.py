@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from stopline.model.closing import CLOSINGS_TOPIC, REDUCTIONS_TOPIC
+from stopline.model.control import account_scope
 from stopline.model.messages import Effect
 from stopline.model.settings.operator import OperatorAlerts
 from stopline.model.settings.recipients import Recipients
@@ -21,6 +22,7 @@ from stopline.service.fills.quarantine import Quarantine
 if TYPE_CHECKING:
     from stopline.model.scopes import Scope
     from stopline.rules.alerting.ack_links import AckLinks
+    from stopline.rules.trading.breakers import Tripped
     from stopline.service.accounts.settings import AccountSettings
     from stopline.service.accounts.writer import AccountWriter
     from stopline.service.alerting.desk import AlertDesk
@@ -184,6 +186,11 @@ class App(Documents):
         state = self.reconciliations.read(account)
         return [f"{symbol}: {why}" for symbol, why in state.blocked.items()] if state else []
 
+    def _lifted(self, account: str, tripped: Mapping[str, Tripped]) -> Collection[str]:
+        from stopline.service.trading.breaker_effects import lifted_of
+
+        return lifted_of(self.trading.read(account_scope(account)), tripped) if tripped else ()
+
     def _doubts(self, scope: Scope) -> list[str]:
         from stopline.service.trading.resume_checks import ResumeChecks
 
@@ -243,14 +250,20 @@ class App(Documents):
         from stopline.service.sweep.watch_health import HealthWatch
 
         return HealthWatch(
-            self.store, self.relay, self.clock, self.accounts, self.risk_states, self._open_breaks
+            self.store,
+            self.relay,
+            self.clock,
+            self.accounts,
+            self.risk_states,
+            self._open_breaks,
+            self._lifted,
         )
 
     @cached_property
     def activity_watch(self) -> ActivityWatch:
         from stopline.service.sweep.watch_activity import ActivityWatch
 
-        return ActivityWatch(self.store, self.relay, self.clock, self.risk_states)
+        return ActivityWatch(self.store, self.relay, self.clock, self.risk_states, self._lifted)
 
     @cached_property
     def desk(self) -> Desk:
@@ -307,7 +320,7 @@ class App(Documents):
         from stopline.service.evaluation.evaluate import Evaluator
         from stopline.service.exits.watch_exits import ExitWatcher
 
-        return Evaluator(self.risk_states, ExitWatcher(self.trading.standing))
+        return Evaluator(self.risk_states, ExitWatcher(self.trading.standing), self._lifted)
 
     @cached_property
     def marker(self) -> PriceMarker:

@@ -43,7 +43,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("stopline")
 MAX_BODY = 16 * 1024
-INTERNAL = {"action", "actor", "hold_people", "reopen"}  # follow from the path, the caller, or a breaker
+INTERNAL = {
+    "action",
+    "actor",
+    "hold_people",
+    "reopen",
+    "releases",
+}  # follow from the path, the caller, or a breaker
 SCOPE = "scope (global, account:NAME, strategy:ACCOUNT:NAME, underlying:ACCOUNT:SYMBOL)"
 RIGHTS: dict[str, Right] = {"kill": "kill", "pause": "kill", "resume": "resume"}
 
@@ -85,7 +91,7 @@ def change(app: App, principal: Principal, action: str, body: dict[str, Any]) ->
     facts = {**body, "action": action, "actor": principal.name}
     if action != "resume":
         facts = _with_defaults(facts, app.clock.now())
-    request = validate(ControlRequest, facts)
+    request, asked_at = validate(ControlRequest, facts), app.clock.now()
     pending = False
     try:
         _check_scope(app, access, RIGHTS[action], request.scope)
@@ -97,7 +103,7 @@ def change(app: App, principal: Principal, action: str, body: dict[str, Any]) ->
         if action != "kill" or not access.may("kill", request.scope):
             raise
         log.exception("kill switch: the state cannot be stored, the halt goes out all the same")
-        return _unpersisted(app, request)
+        return _unpersisted(app, request, asked_at)
     told: dict[str, str | None] = {}
     try:
         told = app.halts.advance(standing)
@@ -123,11 +129,11 @@ def _with_defaults(facts: dict[str, Any], now: datetime) -> dict[str, Any]:
     return {**reason, "request_id": digest("unnamed", content_hash(reason), f"{now:%Y-%m-%dT%H:%M}")}
 
 
-def _unpersisted(app: App, request: ControlRequest) -> Answer:
+def _unpersisted(app: App, request: ControlRequest, asked_at: datetime) -> Answer:
     """Take the second path of a kill: the adapters are told, the state follows when it can be stored."""
     from stopline.service.trading.emergency_halt import halt_unpersisted
 
-    halt_id = halt_unpersisted(app.ports.bus, app.clock, request)
+    halt_id = halt_unpersisted(app.ports.bus, request, asked_at)
     facts = {
         "scope": request.scope,
         "request_id": request.request_id,

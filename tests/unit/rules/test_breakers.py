@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -10,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stopline.model.control import account_scope
+from stopline.model.messages import Effect
 from stopline.model.settings.trading import TradingSettings
 from stopline.rules.trading.breakers import (
+    ACTIVITY_BREAKER,
     BREAKERS,
     HEALTH_BREAKERS,
     MONEY_BREAKERS,
@@ -36,14 +39,21 @@ def settings(**more: Any) -> TradingSettings:
     return TradingSettings.model_validate(more)
 
 
-def play(breaker: Breaker, values: list[Any], step: float = 10) -> tuple[list[str], dict[str, Tripped]]:
-    """Read values in turn; return what was wanted each time, and what stands at the end."""
+def play(
+    breaker: Breaker, values: list[Any], step: float = 10, lifted: Sequence[bool | None] = ()
+) -> tuple[list[str], dict[str, Tripped]]:
+    """Read values in turn; return what was wanted each time, and what stands at the end. `lifted`: whether the stop was
+    seen to be lifted at each; None: nobody looked.
+    """
     chosen = settings(breakers={breaker.name: {"threshold": "10"}})
     state: dict[str, Tripped] = {}
     wanted = []
     for number, value in enumerate(values):
         fact = None if value is None else Decimal(value)
-        state, moves = advance([breaker], chosen, state, {breaker.fact: fact}, at(number * step))
+        seen = lifted[number] if lifted else None
+        names = None if seen is None else [breaker.name] if seen else []
+        facts, now = {breaker.fact: fact}, at(number * step)
+        state, moves = advance([breaker], chosen, state, facts, now, "demo", str(number), names)
         wanted.append(",".join(m.action for m in moves))
     return wanted, state
 
@@ -69,9 +79,50 @@ def test_other_breakers_never_close_anything(breaker: Breaker) -> None:
 
 @pytest.mark.parametrize("breaker", MONEY_BREAKERS, ids=lambda b: b.name)
 def test_no_reading_lifts_a_money_breaker(breaker: Breaker) -> None:
-    """R5.2 (fix): a person does. It may trip again when it was clear in between."""
+    """R5.2 (fix): a person does. What swings round the threshold stays tripped, and neither pauses anew nor takes back."""
     tripped = ["pause", "kill"] if breaker.flatten else ["pause", ""]
-    assert play(breaker, [11, 11, 1, 1, 1, 11])[0] == [*tripped, "", "", "", "pause"]
+    wanted, state = play(breaker, [11, 11, 1, 1, 1, 11, 1, 11, 11])
+    assert wanted == [*tripped, *[""] * 7]
+    assert state[breaker.name].confirmed
+
+
+@pytest.mark.parametrize("breaker", [*MONEY_BREAKERS, ACTIVITY_BREAKER], ids=lambda b: b.name)
+def test_a_breaker_that_people_have_lifted_is_forgotten_where_its_value_is_clear(breaker: Breaker) -> None:
+    """R5.2: from then on it is like new."""
+    tripped = ["pause", "kill"] if breaker.flatten else ["pause", ""]
+    lifted = [False] * 3 + [True] * 3
+    wanted, state = play(breaker, [11, 11, 1, 1, 10, 11], lifted=lifted)
+    assert wanted == [*tripped, "", "", "", "pause"]
+    assert not state[breaker.name].lifted
+
+
+@pytest.mark.parametrize("breaker", ALL, ids=lambda b: b.name)
+def test_a_breaker_that_people_have_lifted_trips_again_where_its_value_is_clearly_worse(
+    breaker: Breaker,
+) -> None:
+    """R5.2: they have seen 13 of 10, and went on; a tenth of the limit beyond that is news, less is not."""
+    tripped = ["pause", "kill"] if breaker.flatten else ["pause", ""]
+    values = [11, 13, 13, "13.9", 12, 14, "14.1", "14.2"]
+    looked = [False, False, False, True, None, None, None, None]
+    assert play(breaker, values, lifted=looked)[0] == [*tripped, "", "", "", "", *tripped]
+
+
+def test_what_is_worse_already_when_the_resume_is_seen_trips_at_once() -> None:
+    """R5.2: between a resume and the next look a minute may pass."""
+    wanted, _ = play(BREAKERS["loss"], [11, 11, 14], lifted=[False, False, True])
+    assert wanted == ["pause", "", "pause"]
+
+
+def test_a_release_names_the_pause_that_it_takes_back() -> None:
+    """R5.2: and no other one."""
+    breaker = BREAKERS["emergency_drawdown"]
+    facts = {"drawdown": Decimal(31)}
+    state, [pause] = advance([breaker], DEFAULT, {}, facts, at(), "demo", "c-1")
+    assert state[breaker.name].request_id == pause.request_id
+    _, [release] = advance([breaker], DEFAULT, state, {"drawdown": Decimal(1)}, at(9), "demo", "c-2")
+    assert (release.action, release.releases) == ("release", pause.request_id)
+    body = breaker_effects("demo", [release], "c-2", at(9))[0].body
+    assert (body["releases"], body["request_id"] != pause.request_id) == (pause.request_id, True)
 
 
 @pytest.mark.parametrize("breaker", READINGS, ids=lambda b: b.name)
@@ -139,13 +190,19 @@ def test_money_reopens_at_a_quarter_and_drawdowns_take_two() -> None:
 def test_the_effects_of_a_move_have_ids_of_their_own() -> None:
     """I5: same cause, same ids; the account's scope; a kill says that it closes."""
     breaker = BREAKERS["emergency_daily_loss"]
-    _, [move] = advance([breaker], DEFAULT, {}, {"daily_loss": Decimal("15.5")}, at())
-    first, again = (breaker_effects("demo", [move], "c-1", at()) for _ in range(2))
-    assert first == again
+    facts = {"daily_loss": Decimal("15.5")}
+
+    def effects(cause: str) -> list[Effect]:
+        return breaker_effects(
+            "demo", advance([breaker], DEFAULT, {}, facts, at(), "demo", cause)[1], cause, at()
+        )
+
+    first = effects("c-1")
+    assert first == effects("c-1")
     request, alert = (e.body for e in first)
     assert (request["scope"], request["action"]) == (account_scope("demo"), "pause")
     assert alert["summary"] == "Breaker emergency daily loss: loss of the day is 15.5%, limit 15%"
-    assert {e.id for e in first}.isdisjoint(e.id for e in breaker_effects("demo", [move], "c-2", at()))
+    assert {e.id for e in first}.isdisjoint(e.id for e in effects("c-2"))
 
 
 # --- the reset matrix: what the requirements name, and how each stop ends (domain 2.4) ---

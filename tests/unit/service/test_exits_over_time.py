@@ -143,6 +143,8 @@ def test_that_trading_was_active_before_the_stop_is_no_resume() -> None:
         app, _ = world.instance()
         watcher = ExitWatcher(lambda scope, since=since: Standing(scope=scope, since=since))  # type: ignore[misc]
         app.desk.refresh()
-        marker = PriceMarker(world.clock, app.desk, Evaluator(app.risk_states, watcher), app.factors)
+        marker = PriceMarker(
+            world.clock, app.desk, Evaluator(app.risk_states, watcher, app._lifted), app.factors
+        )
         marker.evaluate({"demo"}, world.clock.now(), f"sweep {seconds}", force=True)
         assert (risk(world).exits.strategies["s"].stopped is not None) is is_stopped

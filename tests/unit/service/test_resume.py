@@ -28,7 +28,9 @@ def ask(app: App, action: str, id_: str, scope: str = DEMO, actor: str = "ann", 
     facts = {"request_id": id_, "scope": scope, "action": action, "actor": actor, "reason": "test"}
     if action == "resume":
         more.setdefault("confirm", f"RESUME {scope}")
-        more.setdefault("expected_epoch", app.trading.standing(scope).epoch)
+        seen = app.trading.standing(scope)
+        more.setdefault("expected_epoch", seen.epoch)
+        more.setdefault("lifts", [hold.request_id for hold in seen.holds.values()])
     return app.trading.set(ControlRequest.model_validate({**facts, **more}))
 
 
@@ -190,6 +192,34 @@ def test_the_same_stop_said_again_takes_the_first_approval_back(world: World, ac
     world.wait(60)
     first = ask(app, "resume", "r-3", "global", "ida")
     assert (first.state, first.pending.actor if first.pending else "") == (HALTED, "ida")
+
+
+@pytest.mark.parametrize("actor", ["bob", "limit:max_drawdown", "breaker:risk_critical"])
+def test_who_resumes_names_what_came_after_the_epoch_had_begun(world: World, actor: str) -> None:
+    """I6: a second stop of the same kind keeps the epoch; a resume that was written before it lifts nothing."""
+    app, _ = world.instance()
+    app.trading._people = 1
+    ask(app, "kill", "k", flatten=False)
+    again = ask(app, "kill", "k-2", actor=actor, flatten=False)
+    assert again.epoch == 1
+    world.wait(60)
+    with pytest.raises(Rejected) as found:
+        ask(app, "resume", "r", lifts=[], expected_epoch=1)
+    assert found.value.reason == "STALE_RESUME"
+    assert f"{actor} since" in found.value.detail
+    assert "k-2" in found.value.detail
+    assert refused(app, "r-2", lifts=["k"], expected_epoch=1) == "STALE_RESUME"
+    assert ask(app, "resume", "r-3", lifts=["k-2"], expected_epoch=1).state is ACTIVE
+
+
+def test_a_new_epoch_shows_all_that_holds(world: World) -> None:
+    """I6: who has seen it need not name what came before."""
+    app, _ = world.instance()
+    ask(app, "pause", "p-1")
+    ask(app, "pause", "p-2", actor="limit:max_position_value")
+    ask(app, "kill", "k")
+    world.wait(60)
+    assert ask(app, "resume", "r", lifts=[], expected_epoch=2).state is ACTIVE
 
 
 def test_a_person_is_not_two_by_writing_the_name_otherwise(world: World) -> None:

@@ -104,7 +104,7 @@ def _confirmed(
     return {
         name: before.get(name) or Reducing(one.since)
         for name, one in tripped.items()
-        if name in account.reductions and one.confirmed and BREAKERS[name].flatten
+        if name in account.reductions and one.confirmed and not one.good and BREAKERS[name].flatten
     }
 
 

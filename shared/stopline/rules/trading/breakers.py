@@ -2,22 +2,26 @@
 
 A first bad reading refuses what adds risk. Where a breaker flattens, a second reading must agree before it does; if the
 second is good the first is taken back. Money breakers are lifted by people, and trading goes on at a quarter of the size
-until a person lifts that too; only a losing streak cools down by time. UNKNOWN neither trips nor clears a breaker: data
-that are missing have breakers of their own.
+until a person lifts that too; only a losing streak cools down by time. What people lift stays tripped until they have,
+however good the value is by then. Once they have lifted it while the value is still bad, it trips again where the value goes
+`FURTHER` beyond the last one of before. UNKNOWN neither trips nor clears a breaker: data that are missing have breakers of
+their own.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 from stopline.model.calendars import Calendar
 from stopline.model.decimals import ZERO, decimal_text
+from stopline.model.ids import digest
 from stopline.model.settings.trading import TradingSettings
 from stopline.rules.limits.registry import LIMITS
 from stopline.rules.trading.reset import BY_A_PERSON, DRAWDOWN, GOOD_DATA, MONEY, Reset, ResetRule
 
 CLEAR_AT = Decimal("0.95")  # of the threshold: a breaker is clear only below it
+FURTHER = Decimal("0.1")  # of the threshold: so much worse than when people resumed trips it again
 CONFIRM_AFTER = timedelta(seconds=2)  # a second reading sooner than this is the first one again
 
 
@@ -86,21 +90,30 @@ BREAKERS: Mapping[str, Breaker] = {b.name: b for b in (*MONEY_BREAKERS, *HEALTH_
 
 @dataclass(frozen=True, slots=True)
 class Tripped:
-    """A breaker that is not clear: since when, whether a second reading has agreed, good readings in a row."""
+    """A breaker that is not clear: since when, whether a second reading has agreed, good readings in a row.
+
+    `request_id`: of the pause that it has asked for; empty: not known. `level`: the last value that was known to be read
+    while its stop held; None: none was. `lifted`: people have lifted the stop, and the value is bad all the same.
+    """
 
     since: datetime
     confirmed: bool
     good: int = 0
+    request_id: str = ""
+    level: Decimal | None = None
+    lifted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """What a breaker wants done: `pause`, `kill` (flatten) or `release` (of its own pause)."""
+    """What a breaker wants done: `pause`, `kill` (flatten) or `release` (of its own pause, `releases`)."""
 
     breaker: Breaker
     action: str
     current: Decimal
     threshold: Decimal
+    request_id: str = ""
+    releases: str = ""
 
     @property
     def reason(self) -> str:
@@ -118,9 +131,13 @@ def advance(
     before: Mapping[str, Tripped],
     facts: Mapping[str, Decimal | None],
     now: datetime,
+    account: str = "",
+    cause: str = "",
+    lifted: Collection[str] | None = None,
 ) -> tuple[dict[str, Tripped], list[Move]]:
     """Return which breakers are not clear after a reading, and what they want done. A fact of None, or none at all, is
-    UNKNOWN: the breaker stays as it is.
+    UNKNOWN: the breaker stays as it is. `cause` gives a move its id: the same cause, the same one. `lifted`: names of those
+    whose stop people have lifted; None: nobody has looked.
     """
     after: dict[str, Tripped] = {}
     moves: list[Move] = []
@@ -131,12 +148,27 @@ def advance(
             if known is not None and threshold is not None:
                 after[breaker.name] = known
             continue
+        if known is not None and lifted is not None:
+            known = _looked_at(known, breaker.name in lifted, value)
         standing, action = _read(breaker, known, value, threshold, now)
+        id_ = digest("breaker", account, breaker.name, action, cause)
+        if action == "pause" and standing is not None:
+            standing = replace(standing, request_id=id_)
         if standing is not None:
             after[breaker.name] = standing
         if action:
-            moves.append(Move(breaker, action, value, threshold))
+            releases = known.request_id if known is not None and action == "release" else ""
+            moves.append(Move(breaker, action, value, threshold, id_, releases))
     return after, moves
+
+
+def _looked_at(known: Tripped, lifted: bool, value: Decimal) -> Tripped:
+    """Return a breaker after a look at its stop: while that holds, the value is noted from which it may get worse."""
+    if not known.confirmed:
+        return known
+    if not lifted:
+        return replace(known, level=value, lifted=False)
+    return replace(known, level=value if known.level is None else known.level, lifted=True)
 
 
 def _read(
@@ -144,11 +176,12 @@ def _read(
 ) -> tuple[Tripped | None, str]:
     """Return what stands of one breaker after one reading, and what it wants done, if anything."""
     if value > threshold:
-        if known is None:
+        again = known is not None and known.lifted and value > (known.level or ZERO) + threshold * FURTHER
+        if known is None or again:
             return Tripped(now, confirmed=not breaker.flatten), "pause"
         if known.confirmed or now - known.since < CONFIRM_AFTER:
             return replace(known, good=0), ""
-        return Tripped(known.since, confirmed=True), "kill"
+        return replace(known, confirmed=True, good=0), "kill"
     if known is None:
         return None, ""
     if value > threshold * CLEAR_AT and threshold > ZERO:
@@ -158,7 +191,9 @@ def _read(
     good = known.good + 1
     if good < breaker.good_readings:
         return replace(known, good=good), ""
-    return None, "release" if breaker.rule.reset is Reset.READINGS else ""
+    if breaker.rule.reset is Reset.READINGS:
+        return None, "release"
+    return (None if known.lifted else replace(known, good=breaker.good_readings)), ""
 
 
 def threshold_of(breaker: Breaker, settings: TradingSettings) -> Decimal | None:

@@ -1,13 +1,13 @@
 """When trading may go on: a kill needs one word, a resume needs all of this.
 
-Who resumes has seen the epoch that holds, types `RESUME <scope>`, waits until trading has been stopped for a minute,
-and has prices and positions that can be trusted. The whole, and what a drawdown stopped, takes two people within ten
-minutes of each other. A lock is lifted by nobody before its time.
+Who resumes has seen the epoch that holds, names what came under it later, types `RESUME <scope>`, waits until trading has
+been stopped for a minute, and has prices and positions that can be trusted. The whole, and what a drawdown stopped, takes
+two people within ten minutes of each other. A lock is lifted by nobody before its time.
 """
 
 from datetime import datetime, timedelta
 
-from stopline.model.control import ControlRequest, Standing, is_due
+from stopline.model.control import ControlRequest, Standing, TradingState, is_due
 from stopline.model.errors import Rejected
 from stopline.model.scopes import GLOBAL
 from stopline.model.times import utc_text
@@ -38,6 +38,17 @@ def refusal(standing: Standing, request: ControlRequest, now: datetime) -> Rejec
             "STALE_RESUME",
             f"{scope} is at epoch {standing.epoch}, the resume was made for {request.expected_epoch}: "
             "something has changed since, read /status",
+        )
+    stops = [h for h in standing.holds.values() if h.state is not TradingState.ACTIVE]
+    unseen = [h for h in stops if h.quiet and h.request_id not in request.lifts]
+    if unseen:
+        also = "; ".join(
+            f"{h.actor} since {utc_text(h.since)}: {h.reason[:80]} ({h.request_id})" for h in unseen[:3]
+        )
+        return Rejected(
+            "STALE_RESUME",
+            f"after epoch {standing.epoch} had begun {scope} was also stopped by {also}: read /status, and name in "
+            '"lifts" the request_id of each hold that you lift',
         )
     locks = [h.locked_until for h in standing.holds.values() if h.locked_until and now < h.locked_until]
     if locks:

@@ -55,20 +55,28 @@ def tighten(
 
 
 def release(before: Control, request: ControlRequest, now: datetime) -> Transition:
-    """Lift what the actor of the request holds; what others hold stays, and so does a halt: a breaker halts when a second
-    reading has agreed, and then only people lift it, whatever later readings say.
+    """Lift what the actor of the request holds, where it is what the request names; what others hold stays, and so does a
+    halt: a breaker halts when a second reading has agreed, and then only people lift it, whatever later readings say.
     """
     standing = before.standing(request.scope)
     key = holder(request.actor)
-    holds = {k: h for k, h in standing.holds.items() if k != key or h.state is TradingState.HALTED}
+    held = standing.holds.get(key)
+    meant = held is not None and request.releases in (None, held.request_id)
+    lifted = meant and held is not None and held.state is not TradingState.HALTED
+    holds = {k: h for k, h in standing.holds.items() if k != key or not lifted}
     return _moved(before, standing, holds, "release", request, now)
 
 
 def resume(before: Control, request: ControlRequest, now: datetime) -> Transition:
-    """Lift everything that is held in the scope. Where a money breaker was among it, trading goes on half-open."""
+    """Lift everything that stops the scope. Where a money breaker was among it, trading goes on half-open, and where it was
+    half-open before it stays so: that is lifted by a resume of its own, when nothing else is held.
+    """
     standing = before.standing(request.scope)
-    size = min((h.reopen for h in standing.holds.values()), default=ONE)
-    holds = {HALF_OPEN: _half_open(size, request, now)} if size < ONE else {}
+    stops = [h for key, h in standing.holds.items() if key != HALF_OPEN]
+    size = min((h.reopen for h in stops), default=ONE)
+    holds = {HALF_OPEN: standing.holds[HALF_OPEN]} if stops and HALF_OPEN in standing.holds else {}
+    if size < ONE:
+        holds = _with_half_open(holds, _half_open(size, request, now))
     return _moved(before, standing, holds, "resume", request, now)
 
 
@@ -109,7 +117,7 @@ def lapse(before: Control, scope: str, key: str, now: datetime) -> tuple[Transit
     holds = {k: h for k, h in standing.holds.items() if k != key}
     if ended.reopen < ONE:
         again = None if ended.until is None else now + (ended.until - ended.since)
-        holds[HALF_OPEN] = _half_open(ended.reopen, request, now, again)
+        holds = _with_half_open(holds, _half_open(ended.reopen, request, now, again))
     return _moved(before, standing, holds, "lapse", request, now), request
 
 
@@ -130,14 +138,20 @@ def _half_open(size: Decimal, request: ControlRequest, now: datetime, until: dat
     )
 
 
+def _with_half_open(holds: dict[str, Hold], half: Hold) -> dict[str, Hold]:
+    held = holds.get(HALF_OPEN)
+    return {**holds, HALF_OPEN: _stricter(held, half) if held else half}
+
+
 def _stricter(old: Hold, new: Hold) -> Hold:
-    """Join two holds of one actor: the stricter of each part; no end is later than any end. `since` is when it was last
-    said: from then on it holds for its minute.
+    """Join two holds of one actor: the stricter of each part, the smaller size; no end is later than any end. `since` is
+    when it was last said: from then on it holds for its minute.
     """
     both = (old.until, new.until)
     return new.model_copy(
         update={
             "state": max(old.state, new.state, key=lambda s: s.rank),
+            "size": min(old.size, new.size),
             "flatten": old.flatten or new.flatten,
             "until": None if None in both else max(u for u in both if u),
             "locked_until": max((u for u in (old.locked_until, new.locked_until) if u), default=None),
@@ -162,7 +176,11 @@ def _moved(
         size == standing.size or state is not TradingState.ACTIVE
     )  # the size matters where trading goes on
     if sized and (state, flatten) == (standing.state, standing.flatten):
-        repeated = standing.model_copy(update={"holds": holds, "size": size})
+        told = {
+            k: h if h == standing.holds.get(k) else h.model_copy(update={"quiet": True})
+            for k, h in holds.items()
+        }
+        repeated = standing.model_copy(update={"holds": told, "size": size})
         return Transition(_put(before, repeated), f"{event}_repeated", False)
     epoch = before.epoch + 1
     after = standing.model_copy(
@@ -176,7 +194,7 @@ def _moved(
             "reason": request.reason,
             "request_id": request.request_id,
             "since": now,
-            "holds": holds,
+            "holds": {k: h.model_copy(update={"quiet": False}) for k, h in holds.items()},
             "pending": None,
         }
     )

@@ -38,7 +38,7 @@ S = TypeVar("S")
 TRIES = 12
 _CACHED = 2_000
 
-WRITER = 1
+WRITER = 2
 """The version of what this code keeps in state documents. To be raised with a field that an older version would lose or not
 understand: from the first document written by the newer one on, the older one leaves that document alone.
 """

@@ -2,7 +2,7 @@
 commit.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -42,7 +42,7 @@ from stopline.service.exits.watch_exits import ExitNews, ExitWatcher
 from stopline.service.history.rows import history_effect, table_row
 from stopline.service.prices.market import market_of
 from stopline.service.prices.marks import Mark, is_usable
-from stopline.service.trading.breaker_effects import breaker_effects
+from stopline.service.trading.breaker_effects import Lifted, breaker_effects
 
 SNAPSHOT_EVERY = timedelta(seconds=60)
 
@@ -129,9 +129,10 @@ class Evaluator:
     interval.
     """
 
-    def __init__(self, states: Aggregates[RiskState], exits: ExitWatcher) -> None:
+    def __init__(self, states: Aggregates[RiskState], exits: ExitWatcher, lifted: Lifted) -> None:
         self._states = states
         self._exits = exits
+        self._lifted = lifted
 
     def has_valued(self, account: str, revision: int) -> bool:
         """Tell whether an evaluation of a book's revision, or of a later one, stands."""
@@ -168,6 +169,9 @@ class Evaluator:
                 account, book, positions, marks, rate, greeks, old.exits, now, cause, force
             )
 
+        def lifted(old: RiskState) -> Collection[str] | None:
+            return self._lifted(account.account, old.breakers) if force else None
+
         def decide(before: RiskState | None, attempt: int) -> Change[RiskState] | None:
             return _decide(
                 account,
@@ -184,6 +188,7 @@ class Evaluator:
                 index,
                 spot,
                 watch_exits,
+                lifted,
             )
 
         known = self._states.peek(account.account)
@@ -210,6 +215,7 @@ def _decide(
     index: Index | None,
     spot: SpotOf,
     watch_exits: Callable[[RiskState, str], ExitNews],
+    lifted: Callable[[RiskState], Collection[str] | None],
 ) -> Change[RiskState] | None:
     old = before or RiskState(account.account, now, -1)
     if _is_behind(book, prices_at, old):
@@ -229,7 +235,10 @@ def _decide(
         alerts.append(about_data)
     levels, reached = followed_levels(account.account, account.levels, spot, old.levels, cause, now)
     alerts += reached
-    tripped, moves = advance(MONEY_BREAKERS, account.trading, old.breakers, money_facts(numbers, read), now)
+    facts = money_facts(numbers, read)
+    tripped, moves = advance(
+        MONEY_BREAKERS, account.trading, old.breakers, facts, now, account.account, cause, lifted(old)
+    )
     reductions = watch_reductions(account, read, tripped, moves, old.reducing, numbers.equity, cause, now)
     exits = watch_exits(old, cause)
     alerts += exits.alerts

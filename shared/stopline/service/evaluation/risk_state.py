@@ -167,15 +167,34 @@ def risk_states(store: Store, relay: Relay, clock: Clock) -> Aggregates[RiskStat
 
 def encode_breakers(breakers: Mapping[str, Tripped]) -> dict[str, list[Any]]:
     """Write breakers that are not clear as plain data."""
-    return {name: [utc_text(t.since), t.confirmed, t.good] for name, t in sorted(breakers.items())}
+    return {
+        name: [
+            utc_text(t.since),
+            t.confirmed,
+            t.good,
+            t.request_id,
+            None if t.level is None else decimal_text(t.level),
+            t.lifted,
+        ]
+        for name, t in sorted(breakers.items())
+    }
 
 
 def decode_breakers(data: Mapping[str, list[Any]]) -> dict[str, Tripped]:
-    """Read what `encode_breakers` wrote."""
-    return {
-        name: Tripped(datetime.fromisoformat(since), confirmed, good)
-        for name, (since, confirmed, good) in data.items()
-    }
+    """Read what `encode_breakers` wrote; of before there were requests and levels they have none."""
+    return {name: _tripped(*item) for name, item in data.items()}
+
+
+def _tripped(
+    since: str,
+    confirmed: bool,
+    good: int,
+    request_id: str = "",
+    level: str | None = None,
+    lifted: bool = False,
+) -> Tripped:
+    at, number = datetime.fromisoformat(since), None if level is None else Decimal(level)
+    return Tripped(at, confirmed, good, request_id, number, lifted)
 
 
 def encode_reducing(standing: Mapping[str, Reducing]) -> dict[str, list[str | None]]:

@@ -26,7 +26,7 @@ from stopline.service.evaluation.risk_state import RiskState, decode_breakers, e
 from stopline.service.fills.books import FILLS, read_fill
 from stopline.service.prices.mark_prices import Desk
 from stopline.service.prices.marks import Mark
-from stopline.service.trading.breaker_effects import breaker_effects
+from stopline.service.trading.breaker_effects import Lifted, breaker_effects
 
 WINDOW = timedelta(seconds=150)  # two rounds of the sweep and a half: no minute is missed
 MOST = 5000  # fills of all accounts in one look
@@ -58,7 +58,7 @@ class ActivityCodec:
         }
         return {
             "account": state.account,
-            "is_unusual": bool(state.standing),
+            "is_unusual": bool(state.standing or state.breakers),  # to be looked at again
             "state": orjson.dumps(body).decode(),
         }
 
@@ -74,10 +74,13 @@ class ActivityCodec:
 class ActivityWatch:
     """Looks once a sweep. `activity/{account}` is written when sizes are learned, or something begins or ends."""
 
-    def __init__(self, store: Store, relay: Relay, clock: Clock, risk: Aggregates[RiskState]) -> None:
+    def __init__(
+        self, store: Store, relay: Relay, clock: Clock, risk: Aggregates[RiskState], lifted: Lifted
+    ) -> None:
         self._store = store
         self._documents = Aggregates(store, relay, clock, ActivityCodec())
         self._risk = risk
+        self._lifted = lifted
         self._revisions: dict[str, int] = {}  # of the books when we last looked
 
     def check(self, desk: Desk, now: datetime, cause: str) -> dict[str, str]:
@@ -117,8 +120,16 @@ class ActivityWatch:
             found = {f.detector: f for f in findings(seen, usual, samples, account.capital, settings)}
             standing: dict[str, datetime] = {d: before.standing.get(d, now) for d in found}
             stops = Decimal(sum(detector in settings.pauses for detector in found))
+            mark, lifted = f"{cause}.{before.revision + 1}", self._lifted(name, before.breakers)
             breakers, moves = advance(
-                [ACTIVITY_BREAKER], account.trading, before.breakers, {"unusual": stops}, now
+                [ACTIVITY_BREAKER],
+                account.trading,
+                before.breakers,
+                {"unusual": stops},
+                now,
+                name,
+                mark,
+                lifted,
             )
             after = Activity(name, usual, standing, breakers, before.revision + 1)
             if (after.usual, after.standing, after.breakers) == (
@@ -127,7 +138,6 @@ class ActivityWatch:
                 before.breakers,
             ):
                 return None
-            mark = f"{cause}.{after.revision}"
             begun = [f for detector, f in found.items() if detector not in before.standing]
             over = [detector for detector in before.standing if detector not in found]
             alerts = [_begun(name, f, f.detector in settings.pauses, mark, now) for f in begun]

@@ -17,7 +17,7 @@ from stopline.service.accounts.reader import AccountReader
 from stopline.service.documents.aggregate import Aggregates, Change
 from stopline.service.documents.outbox import Relay
 from stopline.service.evaluation.risk_state import RiskState, decode_breakers, encode_breakers
-from stopline.service.trading.breaker_effects import breaker_effects
+from stopline.service.trading.breaker_effects import Lifted, breaker_effects
 from stopline.service.trading.leases import adapter_facts
 
 Breaks = Callable[[str], Sequence[str]]
@@ -58,12 +58,14 @@ class HealthWatch:
         accounts: AccountReader,
         risk: Aggregates[RiskState],
         breaks: Breaks,
+        lifted: Lifted,
     ) -> None:
         self._store = store
         self._documents = Aggregates(store, relay, clock, HealthCodec())
         self._accounts = accounts
         self._risk = risk
         self._breaks = breaks
+        self._lifted = lifted
 
     def check(
         self, known: Mapping[str, Account], books: Mapping[str, Book], now: datetime, cause: str
@@ -101,11 +103,14 @@ class HealthWatch:
 
         def decide(health: Health | None, attempt: int) -> Change[Health] | None:
             before = health or Health(name)
-            breakers, moves = advance(HEALTH_BREAKERS, account.trading, before.breakers, facts, now)
+            revision = before.revision + 1
+            mark, lifted = f"{cause}.{revision}", self._lifted(name, before.breakers)
+            breakers, moves = advance(
+                HEALTH_BREAKERS, account.trading, before.breakers, facts, now, name, mark, lifted
+            )
             if breakers == before.breakers:
                 return None
-            revision = before.revision + 1
-            effects = breaker_effects(name, moves, f"{cause}.{revision}", now)
+            effects = breaker_effects(name, moves, mark, now)
             return Change(Health(name, breakers, revision), effects)
 
         self._documents.change(name, decide)

@@ -1,14 +1,17 @@
-"""What breakers want done, as effects: a change of the trading state, and who is told."""
+"""What breakers want done, as effects: a change of the trading state, and who is told. And what became of their stops."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 
-from stopline.model.control import account_scope
+from stopline.model.control import REMEMBERED, Control, account_scope
 from stopline.model.ids import digest
 from stopline.model.messages import Alert, Effect, Figure, Severity
-from stopline.rules.trading.breakers import Move
+from stopline.rules.trading.breakers import Move, Tripped
 from stopline.rules.trading.reset import Reset
 from stopline.service.documents.outbox import CONTROLS_TOPIC
+
+Lifted = Callable[[str, Mapping[str, Tripped]], Collection[str]]
+"""Return which of an account's breakers, as they were tripped, have had their stop lifted by people."""
 
 DONE = {
     "pause": "Trading is reduce-only.",
@@ -17,21 +20,33 @@ DONE = {
 }
 
 
+def lifted_of(control: Control, tripped: Mapping[str, Tripped]) -> set[str]:
+    """Return the breakers whose stop was carried out and holds no more. One that is on its way is not lifted: the requests
+    that the document remembers say so, as far back as they go.
+    """
+    found = set()
+    for name, one in tripped.items():
+        known = not one.request_id or one.request_id in control.seen or len(control.seen) >= REMEMBERED
+        if known and f"breaker:{name}" not in control.holds:
+            found.add(name)
+    return found
+
+
 def breaker_effects(account: str, moves: Sequence[Move], cause: str, now: datetime) -> list[Effect]:
     """Return the effects of moves: the same cause gives the same ones."""
     effects = []
     for move in moves:
         name = move.breaker.name
-        id_ = digest("breaker", account, name, move.action, cause)
         body = {
-            "request_id": id_,
+            "request_id": move.request_id,
             "scope": account_scope(account),
             "action": move.action,
             "flatten": move.action == "kill",
             "actor": f"breaker:{name}",
             "reason": move.reason,
+            **({"releases": move.releases} if move.releases else {}),
         }
-        effects.append(Effect(id_, CONTROLS_TOPIC, account, body))
+        effects.append(Effect(move.request_id, CONTROLS_TOPIC, account, body))
         alert = Alert(
             alert_id=digest("breaker_alert", account, name, move.action, cause),
             account=account,

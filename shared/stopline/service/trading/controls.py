@@ -1,12 +1,14 @@
 """The trading state: set it (persist first, then publish), and read which state holds for an account."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import orjson
 
 from stopline.model.control import (
     GLOBAL,
+    REMEMBERED,
     Control,
     ControlRequest,
     Effective,
@@ -18,8 +20,7 @@ from stopline.model.control import (
     effective_for,
 )
 from stopline.model.errors import Rejected
-from stopline.model.ids import digest
-from stopline.model.messages import Alert, Effect, Severity
+from stopline.model.messages import Effect
 from stopline.model.scopes import Scope, parse_scope, scope_account, scope_of
 from stopline.model.wire import canonical, content_hash, validate
 from stopline.ports import Clock, Create, Data, Store, Where
@@ -39,8 +40,9 @@ from stopline.service.accounts.reader import AccountReader
 from stopline.service.audit.chain import Link, linked
 from stopline.service.documents.aggregate import Aggregates, Change
 from stopline.service.documents.outbox import Relay, Unpublished
+from stopline.service.trading.state_alerts import asked_alert, state_alert
 
-REMEMBERED = 200  # requests a control document remembers for idempotency
+BAD_UNTIL = "`until` is for a pause, and must be in the future"
 PEOPLE = 2  # who must agree to resume the whole, or what a drawdown stopped
 
 TIMED = {Reset.SESSION, Reset.WEEK, Reset.MONTH, Reset.TIME}  # what ends by itself
@@ -130,11 +132,7 @@ class TradingStates:
         resume is on record), Unpublished when the state stands and its messages are due, Unavailable when the outcome
         is unknown: ask again.
         """
-        scope = parse_scope(request.scope)
-        if scope is None:
-            raise Rejected(
-                "UNKNOWN_SCOPE", f"{request.scope} is not global, account:, strategy: or underlying:"
-            )
+        scope = check(request)
         hashed = content_hash(request.content())
         doubts: list[str] | None = None
         refused: Rejected | None = None
@@ -173,6 +171,30 @@ class TradingStates:
             raise refused
         if control is None:
             raise Rejected("NO_CONTROL", f"scope {request.scope} has no state")
+        return control.standing(request.scope)
+
+    def store_halt(self, request: ControlRequest, halt: str, asked_at: datetime) -> Standing:
+        """Store a kill of the second path: people were told that it holds, so it is carried out, whatever its id was used
+        for before. Only where the same kill has been carried out since it was asked for nothing is left to do. `halt`: what
+        adapters know it by; once that is remembered, the state counts. Raises like `set`.
+        """
+        scope = check(request)
+        hashed = content_hash(request.content())
+
+        def decide(control: Control | None, attempt: int) -> Change[Control] | None:
+            before = control or Control(scope=scope.document)
+            if halt in before.seen:
+                return None
+            now, seen = self._clock.now(), before.seen.get(request.request_id)
+            if seen is not None and seen.hash == hashed and seen.at >= asked_at:
+                return Change(_remembered(before, halt, hashed, now))
+            asked = request if seen is None else request.model_copy(update={"request_id": halt})
+            moved = tighten(before, asked, now, self._lock(asked, scope, asked_at))
+            moved = _remember(moved, asked, hashed, now)
+            moved = replace(moved, control=_remembered(moved.control, halt, hashed, now))
+            return _change(before, moved, asked, now)
+
+        control = self._documents.change(scope.document, decide) or Control(scope=scope.document)
         return control.standing(request.scope)
 
     def carry_out(self, effect: Effect) -> Standing:
@@ -229,8 +251,8 @@ class TradingStates:
                 if alone or is_second(standing, now):
                     return resume(before, request, now)
                 return ask_to_resume(before, request, now)
-        if request.until is not None and (request.action != "pause" or request.until <= now):
-            raise Rejected("BAD_UNTIL", "`until` is for a pause, and must be in the future")
+        if request.until is not None and request.until <= now:
+            raise Rejected("BAD_UNTIL", BAD_UNTIL)
         return tighten(before, self._with_end(request, scope, now), now, self._lock(request, scope, now))
 
     def _with_end(self, request: ControlRequest, scope: Scope, now: datetime) -> ControlRequest:
@@ -254,9 +276,21 @@ class TradingStates:
     def _lock(self, request: ControlRequest, scope: Scope, now: datetime) -> datetime | None:
         if not request.lock:
             return None
-        if not scope.account:
-            raise Rejected("BAD_LOCK", "a lock ends with an account's session: the whole has none")
         return self._accounts.require(scope.account).sessions.next_start(now)
+
+
+def check(request: ControlRequest) -> Scope:
+    """Return the scope of a request. Raises Rejected for what can never be carried out, whatever is stored: the second path
+    of a kill must not tell it to anybody.
+    """
+    scope = parse_scope(request.scope)
+    if scope is None:
+        raise Rejected("UNKNOWN_SCOPE", f"{request.scope} is not global, account:, strategy: or underlying:")
+    if request.until is not None and request.action == "kill":
+        raise Rejected("BAD_UNTIL", BAD_UNTIL)
+    if request.lock and not scope.account:
+        raise Rejected("BAD_LOCK", "a lock ends with an account's session: the whole has none")
+    return scope
 
 
 def _doubtful(request: ControlRequest, doubts: Sequence[str]) -> Rejected | None:
@@ -271,11 +305,14 @@ def _refused(before: Control) -> Transition:
 
 
 def _remember(moved: Transition, request: ControlRequest, hashed: str, now: datetime) -> Transition:
-    control = moved.control
-    seen = {**control.seen, request.request_id: Seen(hash=hashed, epoch=control.epoch, at=now)}
+    return replace(moved, control=_remembered(moved.control, request.request_id, hashed, now))
+
+
+def _remembered(control: Control, id_: str, hashed: str, now: datetime) -> Control:
+    seen = {**control.seen, id_: Seen(hash=hashed, epoch=control.epoch, at=now)}
     while len(seen) > REMEMBERED:
         seen.pop(next(iter(seen)))
-    return Transition(control.model_copy(update={"seen": seen}), moved.event, moved.changed)
+    return control.model_copy(update={"seen": seen})
 
 
 def _change(before: Control, moved: Transition, request: ControlRequest, now: datetime) -> Change[Control]:
@@ -292,86 +329,7 @@ def _change(before: Control, moved: Transition, request: ControlRequest, now: da
         detail=request.content(),
     )
     after, effect, create = linked(moved.control, link)
-    alerts = [_alert(new, moved.control.epoch, now)] if moved.changed else []
+    alerts = [state_alert(new, moved.control.epoch, now)] if moved.changed else []
     if moved.event == "resume_asked":
-        alerts = [_asked_alert(new, request, now)]
+        alerts = [asked_alert(new, request, now)]
     return Change(after, [effect, *alerts], [create])
-
-
-def _alert(after: Standing, epoch: int, now: datetime) -> Effect:
-    half = after.state is TradingState.ACTIVE and after.size < 1
-    texts = {
-        TradingState.HALTED: ("Trading halted for {0}", Severity.CRITICAL),
-        TradingState.REDUCING: ("Trading is reduce-only for {0}", Severity.CRITICAL),
-        TradingState.ACTIVE: ("Trading resumed for {0}", Severity.WARNING),
-    }
-    text, severity = texts[after.state]
-    did = {
-        TradingState.HALTED: "Working orders are cancelled and open positions closed."
-        if after.flatten
-        else "Working orders are cancelled, nothing new is let through.",
-        TradingState.REDUCING: "Only what reduces risk is let through.",
-        TradingState.ACTIVE: f"Half-open: at {after.size:.0%} of the usual size until a person resumes again."
-        if half
-        else "Limits are watched as before.",
-    }[after.state]
-    return _told(
-        digest("control_alert", after.scope, str(epoch)),
-        after,
-        now,
-        kind="trading_state",
-        severity=Severity.INFO if after.actor.startswith("limit:") else severity,  # the breach has told it
-        summary=f"{text.format(_whose(after.scope))} by {after.actor}: {after.reason}"[:500],
-        action=did,
-        cause=after.request_id,
-        resolved=after.state is TradingState.ACTIVE,
-    )
-
-
-def _asked_alert(standing: Standing, request: ControlRequest, now: datetime) -> Effect:
-    return _told(
-        digest("resume_asked", standing.scope, request.request_id),
-        standing,
-        now,
-        kind="resume_asked",
-        severity=Severity.WARNING,
-        summary=f"{request.actor} asks to resume {_whose(standing.scope)}: {request.reason}"[:500],
-        action="A second person must resume within 10 minutes. Nothing is loosened yet.",
-        cause=request.request_id,
-        resolved=False,
-    )
-
-
-def _told(
-    id_: str,
-    standing: Standing,
-    now: datetime,
-    *,
-    kind: str,
-    severity: Severity,
-    summary: str,
-    action: str,
-    cause: str,
-    resolved: bool,
-) -> Effect:
-    account = scope_account(standing.scope)
-    alert = Alert(
-        alert_id=id_,
-        account=account or None,
-        kind=kind,
-        object=standing.scope,
-        severity=severity,
-        summary=summary,
-        action=action,
-        cause=cause,
-        raised_at=now,
-        resolved=resolved,
-    )
-    return Effect(id_, "alerts", account, alert.model_dump(mode="json"))
-
-
-def _whose(text: str) -> str:
-    scope = scope_of(text)
-    if scope.is_part:
-        return f"{scope.kind} {scope.name} of account {scope.account}"
-    return f"account {scope.account}" if scope.account else "all accounts"

@@ -1,31 +1,43 @@
 """The second path of a kill, for when the state cannot be stored: told to the adapters at once, stored later."""
 
-from stopline.model.control import ControlRequest
+from collections.abc import Mapping
+from datetime import datetime
+
+from stopline.model.control import ControlRequest, Standing
 from stopline.model.ids import digest
 from stopline.model.messages import ControlMessage, Halt
 from stopline.model.scopes import scope_account
-from stopline.model.wire import canonical
-from stopline.ports import Bus, Clock, Outgoing
+from stopline.model.times import parse_utc, utc_text
+from stopline.model.wire import canonical, content_hash
+from stopline.ports import Bus, Outgoing
+from stopline.service.trading.controls import TradingStates, check
+
+MINUTE = "%Y-%m-%dT%H:%M"
 
 
-def halt_id(scope: str, request_id: str) -> str:
-    """Return the id of the halt that stands for a kill."""
-    return digest("halt", scope, request_id)
+def halt_id(request: ControlRequest, asked_at: datetime) -> str:
+    """Return the id of the halt that stands for a kill: of this scope, with this content, asked for in this minute. A stop
+    holds for a minute: the same request in another one may be a new wish, and is told and stored as one.
+    """
+    hashed = content_hash(request.content())
+    return digest("halt", request.scope, request.request_id, hashed, format(asked_at, MINUTE))
 
 
-def halt_unpersisted(bus: Bus, clock: Clock, request: ControlRequest) -> str:
-    """Publish a kill that could not be stored; return the id of the halt. Raises Unavailable: nobody was told.
+def halt_unpersisted(bus: Bus, request: ControlRequest, asked_at: datetime) -> str:
+    """Publish a kill that could not be stored; return the id of the halt. Raises Unavailable: nobody was told; Rejected
+    where it never can be stored. `asked_at`: before it was tried to store it.
 
     Adapters get it on `orders` and halt themselves. The same request goes to `sweeps`, from where it is stored as soon as
-    the state can be written: Pub/Sub keeps it until then. The same request again, by whichever path, counts once.
+    the state can be written: Pub/Sub keeps it until then. The halt and the time go with it as attributes, which a sweep of
+    before them leaves alone.
     """
-    now = clock.now()
+    check(request)
     halt = Halt(
-        halt_id=halt_id(request.scope, request.request_id),
+        halt_id=halt_id(request, asked_at),
         scope=request.scope,
         actor=request.actor,
         reason=request.reason,
-        issued_at=now,
+        issued_at=asked_at,
     )
     account = scope_account(request.scope)
     attributes = {"type": halt.type, **({"account": account} if account else {})}
@@ -33,7 +45,23 @@ def halt_unpersisted(bus: Bus, clock: Clock, request: ControlRequest) -> str:
     bus.publish(
         [
             Outgoing("orders", canonical(halt.model_dump(mode="json")), attributes, account),
-            Outgoing("sweeps", canonical(journal.model_dump(mode="json")), {"type": journal.type}),
+            Outgoing(
+                "sweeps",
+                canonical(journal.model_dump(mode="json")),
+                {"type": journal.type, "halt_id": halt.halt_id, "asked_at": utc_text(asked_at)},
+            ),
         ]
     )
     return halt.halt_id
+
+
+def persist_halt(
+    trading: TradingStates, message: ControlMessage, attributes: Mapping[str, str], published_at: datetime
+) -> Standing:
+    """Store what `halt_unpersisted` published. A message of before halts were its attributes is of an id that follows from
+    the request. Raises like `TradingStates.set`.
+    """
+    request = message.request
+    halt = attributes.get("halt_id") or digest("halt", request.scope, request.request_id)
+    asked = attributes.get("asked_at")
+    return trading.store_halt(request, halt, parse_utc(asked) if asked else published_at)

@@ -15,7 +15,6 @@ from stopline.ports import Clock, Data, Path, Put, Store, Where
 from stopline.service.documents.aggregate import Aggregates
 from stopline.service.sweep.heartbeat import HEARTBEAT, why_unwatched
 from stopline.service.trading.controls import both
-from stopline.service.trading.emergency_halt import halt_id
 
 COLLECTION = "leases"
 
@@ -53,18 +52,12 @@ class Leases:
             ),
             auto_trading=account.trading.auto_trading,
             strategies=account.trading.strategies,
-            stored=_stored(request.halts, (everywhere, own)) if request.halts else (),
+            stored=tuple(h for h in request.halts if h in everywhere.seen or h in own.seen),
             granted_at=now,
             expires_at=now + timedelta(seconds=VALID_S),
         )
         self._store.commit([Put(_path(name, request.adapter), _fields(lease, request))])
         return lease
-
-
-def _stored(halts: Sequence[str], controls: Sequence[Control]) -> tuple[str, ...]:
-    """Return those halts whose kills were carried out. A request says so for the last 200 of its document."""
-    known = {halt_id(s, id_) for c in controls for s in (c.scope, *c.parts) for id_ in c.seen}
-    return tuple(halt for halt in halts if halt in known)
 
 
 def adapter_facts(store: Store, now: datetime) -> dict[str, dict[str, Decimal | None]]:

@@ -1,0 +1,89 @@
+"""What people are told of a trading state: that it changed, and that one of two wants to resume."""
+
+from datetime import datetime
+
+from stopline.model.control import ControlRequest, Standing, TradingState
+from stopline.model.ids import digest
+from stopline.model.messages import Alert, Effect, Severity
+from stopline.model.scopes import scope_account, scope_of
+
+
+def state_alert(after: Standing, epoch: int, now: datetime) -> Effect:
+    """Return what is told of a scope that stands elsewhere since the document's `epoch`."""
+    half = after.state is TradingState.ACTIVE and after.size < 1
+    texts = {
+        TradingState.HALTED: ("Trading halted for {0}", Severity.CRITICAL),
+        TradingState.REDUCING: ("Trading is reduce-only for {0}", Severity.CRITICAL),
+        TradingState.ACTIVE: ("Trading resumed for {0}", Severity.WARNING),
+    }
+    text, severity = texts[after.state]
+    did = {
+        TradingState.HALTED: "Working orders are cancelled and open positions closed."
+        if after.flatten
+        else "Working orders are cancelled, nothing new is let through.",
+        TradingState.REDUCING: "Only what reduces risk is let through.",
+        TradingState.ACTIVE: f"Half-open: at {after.size:.0%} of the usual size until a person resumes again."
+        if half
+        else "Limits are watched as before.",
+    }[after.state]
+    return _told(
+        digest("control_alert", after.scope, str(epoch)),
+        after,
+        now,
+        kind="trading_state",
+        severity=Severity.INFO if after.actor.startswith("limit:") else severity,  # the breach has told it
+        summary=f"{text.format(_whose(after.scope))} by {after.actor}: {after.reason}"[:500],
+        action=did,
+        cause=after.request_id,
+        resolved=after.state is TradingState.ACTIVE,
+    )
+
+
+def asked_alert(standing: Standing, request: ControlRequest, now: datetime) -> Effect:
+    """Return what is told of the first of two people who want to resume."""
+    return _told(
+        digest("resume_asked", standing.scope, request.request_id),
+        standing,
+        now,
+        kind="resume_asked",
+        severity=Severity.WARNING,
+        summary=f"{request.actor} asks to resume {_whose(standing.scope)}: {request.reason}"[:500],
+        action="A second person must resume within 10 minutes. Nothing is loosened yet.",
+        cause=request.request_id,
+        resolved=False,
+    )
+
+
+def _told(
+    id_: str,
+    standing: Standing,
+    now: datetime,
+    *,
+    kind: str,
+    severity: Severity,
+    summary: str,
+    action: str,
+    cause: str,
+    resolved: bool,
+) -> Effect:
+    account = scope_account(standing.scope)
+    alert = Alert(
+        alert_id=id_,
+        account=account or None,
+        kind=kind,
+        object=standing.scope,
+        severity=severity,
+        summary=summary,
+        action=action,
+        cause=cause,
+        raised_at=now,
+        resolved=resolved,
+    )
+    return Effect(id_, "alerts", account, alert.model_dump(mode="json"))
+
+
+def _whose(text: str) -> str:
+    scope = scope_of(text)
+    if scope.is_part:
+        return f"{scope.kind} {scope.name} of account {scope.account}"
+    return f"account {scope.account}" if scope.account else "all accounts"

@@ -1,0 +1,121 @@
+"""Breakers over an afternoon: what tripped stays so until people lift it, and is ready again when they have."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import orjson
+import pytest
+
+from stopline.model.control import ControlRequest, TradingState
+from stopline.model.messages import Sweep, SweepKind
+from stopline.ports import Path, Put
+from stopline.runtime.app import App
+from stopline.service.trading.breaker_effects import lifted_of
+
+from ..make import account, trade
+from .test_evaluate import prices, risk
+from .world import World
+
+DEMO, NAME = "account:demo", "emergency_daily_loss"
+HOLD = f"breaker:{NAME}"
+REDUCES: dict[str, Any] = {"reductions": {NAME: {"by": "heat", "to": "100"}}}
+BAD, WORSE, CLEAR = 84.0, 81.9, 99.0  # of 100: 16 %, 18.1 % and 1 % of the equity lost
+
+
+def holding(**settings: Any) -> tuple[World, App]:
+    world = World()
+    world.open_account(account(**settings))
+    app, _ = world.instance()
+    app.trading._people = 1
+    app.recorder.record([trade(-1, 1000, 100)], "m-1")
+    return world, app
+
+
+def read(world: World, app: App, price: float, sweep: bool = False, seconds: float = 5) -> str:
+    """Let a price come, and maybe the sweep; return how the breaker holds the account."""
+    now = world.wait(seconds)
+    prices(app, now, SPY=price)
+    if sweep:
+        app.sweeper.run(Sweep(kind=SweepKind.RISK), now, f"s{now.timestamp()}")
+    hold = app.trading.standing(DEMO).holds.get(HOLD)
+    return hold.state.value if hold else ""
+
+
+def resume(world: World, app: App) -> None:
+    seen = app.trading.standing(DEMO)
+    facts = {
+        "request_id": f"r-{seen.epoch}",
+        "scope": DEMO,
+        "action": "resume",
+        "actor": "ann",
+        "reason": "reviewed",
+        "confirm": f"RESUME {DEMO}",
+        "expected_epoch": seen.epoch,
+        "lifts": [hold.request_id for hold in seen.holds.values()],
+    }
+    assert app.trading.set(ControlRequest.model_validate(facts)).state is TradingState.ACTIVE
+
+
+def test_a_breaker_that_reduces_stays_tripped_while_its_value_swings() -> None:
+    """R5.2, R5.3: it halts nothing, so that nothing but its memory keeps a later reading from lifting what was confirmed."""
+    world, app = holding(**REDUCES)
+    assert [read(world, app, p) for p in (BAD, BAD)] == ["REDUCING"] * 2
+    swing = (CLEAR, BAD, CLEAR, BAD, BAD, CLEAR)
+    assert [read(world, app, p, sweep=n % 2 == 0) for n, p in enumerate(swing)] == ["REDUCING"] * 6
+    told = [a for a in world.bus.bodies("alerts") if a["kind"] == "breaker" and a["object"] == NAME]
+    assert len(told) == 1
+    assert risk(world).breakers[NAME].confirmed
+
+
+def test_what_people_lift_trips_again_where_it_gets_clearly_worse() -> None:
+    """R5.2: and closes when a second reading agrees, as the first time."""
+    world, app = holding()
+    assert [read(world, app, p) for p in (BAD, BAD)] == ["REDUCING", "HALTED"]
+    read(world, app, BAD, sweep=True, seconds=61)
+    resume(world, app)
+    assert [read(world, app, p, sweep=True) for p in (BAD, 83.0)] == ["", ""]
+    assert [read(world, app, p) for p in (WORSE, WORSE)] == ["REDUCING", "HALTED"]
+
+
+def test_what_people_lift_is_ready_again_where_it_is_clear() -> None:
+    """R5.2: from then on the first bad reading counts."""
+    world, app = holding()
+    assert [read(world, app, p) for p in (BAD, BAD)] == ["REDUCING", "HALTED"]
+    assert read(world, app, CLEAR, sweep=True, seconds=61) == "HALTED"
+    resume(world, app)
+    assert read(world, app, CLEAR, sweep=True) == ""
+    assert NAME not in risk(world).breakers
+    assert read(world, app, BAD) == "REDUCING"
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_what_was_stored_before_there_were_levels_goes_on(held: bool) -> None:
+    """Documents of the version before: a confirmed breaker stays so while its stop holds."""
+    world, app = holding()
+    assert [read(world, app, p) for p in (BAD, BAD)] == ["REDUCING", "HALTED"]
+    document = world.document("risk", "demo")
+    assert document is not None
+    body = orjson.loads(document["state"])
+    body["breakers"] = {name: item[:3] for name, item in body["breakers"].items()}
+    world.shared.commit([Put(Path("risk", "demo"), {**document, "state": orjson.dumps(body).decode()})])
+    again, _ = world.instance()
+    if not held:
+        world.wait(61)
+        again.trading._people = 1
+        resume(world, again)
+    read(world, again, BAD, sweep=True)
+    found = risk(world).breakers[NAME]
+    assert (found.confirmed, found.lifted, found.level) == (True, not held, Decimal(16))
+
+
+def test_a_stop_that_is_on_its_way_is_not_one_that_people_have_lifted() -> None:
+    """F40: the control document knows the request of neither."""
+    world, app = holding()
+    read(world, app, BAD)
+    tripped = risk(world).breakers
+    control = app.trading.read(DEMO)
+    assert lifted_of(control, tripped) == set()
+    assert lifted_of(control.model_copy(update={"holds": {}}), tripped) == tripped.keys()
+    assert lifted_of(control.model_copy(update={"holds": {}, "seen": {}}), tripped) == set()
