@@ -15,7 +15,16 @@ from stopline.ledger.position import fold
 from stopline.model.decimals import decimal_text, parse_decimal
 from stopline.model.instrument import Instrument
 from stopline.rules.limits.figures import DayStart, Figures, Valued, settling
-from stopline.rules.limits.registry import LIMITS, Action, Level, Reading, check_overrides, level_of, readings
+from stopline.rules.limits.registry import (
+    LIMITS,
+    Action,
+    Level,
+    Reading,
+    Unit,
+    check_overrides,
+    level_of,
+    readings,
+)
 
 from ..make import NOON, account, at, equity, option, trade
 
@@ -38,7 +47,7 @@ def figures_of(
         positions=(),
         realised_day=Decimal(0),
         unrealised=Decimal(0),
-        total=Decimal(0),
+        total=None if pnl_day is None else (start or Decimal(0)) + pnl_day,
         equity=equity_now,
         day_start=None if start is None else DayStart(session, start, "test"),
         pnl_day=pnl_day,
@@ -53,6 +62,27 @@ def one(found: list[Reading], name: str, object_: str = "account") -> Reading:
 
 
 # --- levels ---
+
+
+@pytest.mark.parametrize(
+    ("limit", "inclusive", "counts", "levels"),
+    [
+        (1, False, [2, 1, 0], [Level.BREACH, Level.WARN, Level.OK]),
+        (2, False, [3, 2, 1], [Level.BREACH, Level.WARN, Level.OK]),
+        (5, False, [6, 5, 4, 3], [Level.BREACH, Level.WARN, Level.WARN, Level.OK]),
+        (3, True, [3, 2, 0], [Level.BREACH, Level.OK, Level.OK]),
+        (100, False, [101, 100, 80, 79], [Level.BREACH, Level.WARN, Level.WARN, Level.OK]),
+    ],
+)
+def test_a_count_leaves_a_breach_as_soon_as_it_is_within_its_limit(
+    limit: int, inclusive: bool, counts: list[int], levels: list[Level]
+) -> None:
+    """R2.2, R2.5: nobody must close the fifth of five allowed positions to clear the breach of the sixth."""
+    before, found = Level.OK, []
+    for count in counts:
+        before = level_of(Decimal(count), Decimal(limit), inclusive, before, Unit.COUNT)
+        found.append(before)
+    assert found == levels
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,13 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from stopline.ledger.book import Book
+from stopline.ledger.days import KEPT_SESSIONS
 from stopline.model.account import Account
 from stopline.model.decimals import EXACT, ZERO, divide
 from stopline.model.instrument import Kind
+from stopline.rules.limits.flows import follow_flows
 from stopline.rules.limits.net_greeks import AccountGreeks
+from stopline.rules.limits.streak import streak_after
 from stopline.rules.limits.track import (
     NEW,
     DayStart,
@@ -22,7 +25,6 @@ from stopline.rules.limits.track import (
     period_start,
     recent,
     sampled,
-    streak_after,
 )
 from stopline.rules.orders.open_risk import OpenRisk, Rate, Valued, add, converted, exposure, open_risks
 
@@ -79,12 +81,16 @@ class Figures:
 
     @property
     def day_start_equity(self) -> Decimal | None:
-        """Equity when the session began: what the daily loss is a percentage of."""
-        return self.equity_at(self.day_start.total) if self.day_start else None
+        """Equity when the session began, with the flows since: what the daily loss is a percentage of."""
+        return self.equity_at(self.day_start.basis) if self.day_start else None
 
     def equity_at(self, total: Decimal | None) -> Decimal | None:
         """Return the equity with another P&L since the start, at today's deposits and withdrawals."""
         return add([self.account.capital, self.flows, total])
+
+    def made_since(self, basis: Decimal | None) -> Decimal | None:
+        """Return the P&L since it stood at a number; None without one of them."""
+        return None if self.total is None or basis is None else EXACT.subtract(self.total, basis)
 
     @property
     def gross_exposure(self) -> Decimal | None:
@@ -148,9 +154,12 @@ def figures(
     total = add([realised, unrealised])
     flows = add(converted(day.flow, currency, rate) for currency, day in book.totals.items())
     sessions = account.sessions
-    start = period_start(sessions, session, book, realised, realised_day, day_start, last_total)
     risks = open_risks(positions, rate, account.risk.margin_rates, market.spots)
     strategies = _strategies(book, positions, rate)
+    paid_in = {currency: day.flow for currency, day in book.totals.items()}
+    own = account.risk.strategy_capital
+    track, day_start = follow_flows(track, day_start, paid_in, account.capital, rate, total, strategies, own)
+    start = period_start(sessions, session, book, realised, realised_day, day_start, last_total)
 
     def since(period: str, stored: DayStart | None) -> DayStart | None:
         first = first_session(sessions, session, period)
@@ -164,9 +173,9 @@ def figures(
         peaks(track, total, start, strategies, account.risk.peaks_since),
         week=since("week", track.week),
         month=since("month", track.month),
-        samples=sampled(track.samples, now, total),
+        samples=sampled(track.samples, now, total, _born(book, account)),
         recent=recent(track.recent, now, total),
-        streak=streak_after(track.streak, book.positions.values()),
+        streak=streak_after(track.streak, book.trades(), rate, now),
     )
     return Figures(
         account=account,
@@ -204,6 +213,12 @@ def settling(positions: Sequence[Valued], now: datetime) -> frozenset[str]:
         and v.position.instrument.kind is Kind.OPTION
         and abs(now - v.position.last[0]) < SETTLING
     )
+
+
+def _born(book: Book, account: Account) -> datetime | None:
+    """Return when the account's first session began; None where it has none, or it is too long ago to be known."""
+    known = {session for session, _ in book.days}
+    return account.sessions.session_start(min(known)) if 0 < len(known) < KEPT_SESSIONS else None
 
 
 def _realised_since(book: Book, first: date, rate: Rate) -> Decimal | None:

@@ -129,16 +129,21 @@ def by_profile(
     return {profile: None if text is None else Decimal(text) for profile, text in numbers.items()}
 
 
-def level_of(current: Decimal | None, threshold: Decimal, inclusive: bool, before: Level) -> Level:
-    """Return the level of a number against its limit, staying at a level until the number is clear of it."""
+def level_of(
+    current: Decimal | None, threshold: Decimal, inclusive: bool, before: Level, unit: Unit = Unit.PERCENT
+) -> Level:
+    """Return the level of a number against its limit, staying at a level until the number is clear of it. A count has no
+    such band: it moves by whole ones when somebody trades, and of a limit of 5 the fifth is allowed.
+    """
+    band = Decimal(0) if unit is Unit.COUNT else CLEAR_BELOW
     if current is None:
         return Level.UNKNOWN
     if current > threshold or (inclusive and current == threshold):
         return Level.BREACH
-    if before is Level.BREACH and current > threshold * (1 - CLEAR_BELOW):
+    if before is Level.BREACH and current > threshold * (1 - band):
         return Level.BREACH
     if current >= threshold * WARN_AT:
         return Level.WARN
-    if before in (Level.WARN, Level.BREACH) and current > threshold * (WARN_AT - CLEAR_BELOW):
+    if before in (Level.WARN, Level.BREACH) and current > threshold * (WARN_AT - band):
         return Level.WARN
     return Level.OK

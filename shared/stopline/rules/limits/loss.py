@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from datetime import timedelta
 from decimal import Decimal
 
-from stopline.model.decimals import EXACT, ZERO
+from stopline.model.decimals import ZERO
 from stopline.model.instrument import Kind
 from stopline.model.messages import Severity
 from stopline.model.settings.limit_override import Action
@@ -20,25 +20,19 @@ from stopline.rules.trading.reset import DRAWDOWN, MONEY, QUARTER, Reset, ResetR
 Measured = Callable[[Figures], Iterable[Measure]]
 
 
-def _lost(f: Figures, since: Decimal | None) -> Decimal | None:
-    """Return what was lost since the P&L stood at a number: 0 or above, None without one of them."""
-    if f.total is None or since is None:
-        return None
-    return max(EXACT.subtract(since, f.total), ZERO)
+def _lost_share(f: Figures, basis: Decimal | None) -> Measure:
+    """Measure what was lost since the P&L stood at a number, in percent of the equity then: 0 or above."""
+    made = f.made_since(basis)
+    base = None if basis is None else f.equity_at(basis)
+    return Measure(ACCOUNT, share(None if made is None else max(-made, ZERO), base))
 
 
-def _lost_share(f: Figures, since: Decimal | None) -> Measure:
-    base = None if since is None else f.equity_at(since)
-    return Measure(ACCOUNT, share(_lost(f, since), base))
-
-
-def _total(start: DayStart | None) -> Decimal | None:
-    return start.total if start else None
+def _basis(start: DayStart | None) -> Decimal | None:
+    return start.basis if start else None
 
 
 def _daily_loss(f: Figures) -> Iterable[Measure]:
-    loss = None if f.pnl_day is None else max(-f.pnl_day, ZERO)
-    return [Measure(ACCOUNT, share(loss, f.day_start_equity))]
+    return [_lost_share(f, _basis(f.day_start))]
 
 
 def _daily_loss_money(f: Figures) -> Iterable[Measure]:
@@ -46,16 +40,16 @@ def _daily_loss_money(f: Figures) -> Iterable[Measure]:
 
 
 def _daily_profit(f: Figures) -> Iterable[Measure]:
-    made = None if f.pnl_day is None else max(f.pnl_day, ZERO)
-    return [Measure(ACCOUNT, share(made, f.day_start_equity))]
+    made = f.made_since(_basis(f.day_start))
+    return [Measure(ACCOUNT, share(None if made is None else max(made, ZERO), f.day_start_equity))]
 
 
 def _weekly_loss(f: Figures) -> Iterable[Measure]:
-    return [_lost_share(f, _total(f.track.week))]
+    return [_lost_share(f, _basis(f.track.week))]
 
 
 def _monthly_loss(f: Figures) -> Iterable[Measure]:
-    return [_lost_share(f, _total(f.track.month))]
+    return [_lost_share(f, _basis(f.track.month))]
 
 
 def _rolling(window: timedelta) -> Measured:
@@ -77,7 +71,8 @@ def _strategy_drawdowns(f: Figures) -> Iterable[Measure]:
 
 
 def _streak(f: Figures) -> Iterable[Measure]:
-    return [Measure(ACCOUNT, Decimal(f.track.streak.losses) if f.track.streak else None)]
+    losses = f.track.streak.losses if f.track.streak else None
+    return [Measure(ACCOUNT, None if losses is None else Decimal(losses))]
 
 
 def _position_losses(f: Figures) -> Iterable[Measure]:
@@ -202,7 +197,7 @@ LOSS_LIMITS = (
     Limit(
         "max_consecutive_losses",
         Unit.COUNT,
-        "losing trades in a row: one strategy in one underlying, from flat to flat",
+        "closed trades in a row that have lost, in the order of their closing",
         Scope.ACCOUNT,
         by_profile("3", "3", "2"),
         _streak,

@@ -113,7 +113,7 @@ def readings(f: Figures, previous: Mapping[str, Level]) -> list[Reading]:
     for limit, threshold, action in in_force(f.account):
         for measure in limit.measure(f):
             before = previous.get(f"{limit.name}|{measure.object}", Level.OK)
-            level = level_of(measure.current, threshold, limit.inclusive, before)
+            level = level_of(measure.current, threshold, limit.inclusive, before, limit.unit)
             if measure.settling and level is not Level.UNKNOWN and level.rank > before.rank:
                 level = before
             result.append(

@@ -1,18 +1,19 @@
 """What an account's risk document remembers to judge losses by: starts of periods, peaks, a losing streak.
 
-All amounts are P&L since the account began (realised + unrealised - fees), in its currency, so deposits and
-withdrawals change none of them. What is UNKNOWN leaves what is remembered as it is.
+All amounts are P&L since the account began (realised + unrealised - fees), in its currency; after a deposit or withdrawal
+the P&L that losses are measured from so that no percentage moves (`flows.py`). What is UNKNOWN leaves what is remembered
+as it is.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from stopline.ledger.book import Book
-from stopline.ledger.position import Position
 from stopline.model.calendars import Calendar
 from stopline.model.decimals import EXACT, ZERO
+from stopline.rules.limits.streak import Streak
 
 HOURLY_FOR = timedelta(hours=25)  # samples of the rolling guards: one an hour, after that one in six hours
 SPARSE = timedelta(hours=6)
@@ -25,12 +26,18 @@ HOLDS = 3  # complete valuations in a row that a peak must hold: one bad price m
 @dataclass(frozen=True, slots=True)
 class DayStart:
     """The P&L since the account began, as it stood when a period's first session began, and where that number
-    is from.
+    is from. `moved`: what flows since have added to it where percentages are of it.
     """
 
     session: date
     total: Decimal
     source: str
+    moved: Decimal = ZERO
+
+    @property
+    def basis(self) -> Decimal:
+        """The P&L that percentages of the period are measured from."""
+        return EXACT.add(self.total, self.moved)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +56,10 @@ class Peak:
 
 
 @dataclass(frozen=True, slots=True)
-class Streak:
-    """Losing trades in a row. A trade is what one strategy did in one underlying from flat to flat.
-
-    `ended`: by strategy and underlying, the fill that opened the last finished trade, and the P&L after it.
-    """
-
-    losses: int = 0
-    ended: Mapping[str, tuple[str, Decimal]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class Track:
     """`peak` is of every valuation, `day_peak` of those at which sessions began; `samples` are (moment, P&L),
-    oldest first. `streak` is None in a document by a version that counted none.
+    oldest first. `streak` is None in a document by a version that counted none. `flows`: deposits less withdrawals by
+    currency at the last complete valuation; None: there was none.
     """
 
     week: DayStart | None = None
@@ -74,6 +71,7 @@ class Track:
     streak: Streak | None = field(default_factory=Streak)
     peaks_since: datetime | None = None
     recent: tuple[tuple[datetime, Decimal], ...] = ()  # like `samples`, of the last minutes
+    flows: Mapping[str, Decimal] | None = None
 
     def base(self, now: datetime, window: timedelta) -> Decimal | None:
         """Return the P&L when a rolling window began: the newest sample that is old enough, else the first one."""
@@ -109,7 +107,8 @@ def period_start(
         if realised is None or realised_since is None:
             return None
         exact = EXACT.subtract(realised, realised_since)  # each time: a late fill may restate an earlier day
-        return DayStart(first, exact, "ledger: nothing was held over the start")
+        flown = stored.moved if stored is not None and stored.session == first else ZERO
+        return DayStart(first, exact, "ledger: nothing was held over the start", flown)
     if stored is not None and stored.session == first:
         return stored
     fresh = sessions.session_start(sessions.previous_session(first))
@@ -148,7 +147,7 @@ def peaks(
     return replace(
         before,
         peak=before.peak.after(total),
-        day_peak=max(before.day_peak, day_start.total) if day_start else before.day_peak,
+        day_peak=max(before.day_peak, day_start.basis) if day_start else before.day_peak,
         strategies={
             **before.strategies,
             **{name: before.strategies.get(name, Peak()).after(pnl) for name, pnl in strategies.items()},
@@ -157,11 +156,18 @@ def peaks(
 
 
 def sampled(
-    samples: tuple[tuple[datetime, Decimal], ...], now: datetime, total: Decimal | None
+    samples: tuple[tuple[datetime, Decimal], ...],
+    now: datetime,
+    total: Decimal | None,
+    born: datetime | None = None,
 ) -> tuple[tuple[datetime, Decimal], ...]:
-    """Return the samples with this valuation, if an hour has passed, and without what no window needs."""
+    """Return the samples with this valuation, if an hour has passed, and without what no window needs. `born`: when the
+    account's first session began, where that is known: one that is younger than a day has begun with a P&L of 0.
+    """
     if total is None or (samples and now - samples[-1][0] < timedelta(hours=1)):
         return samples
+    if not samples and born is not None and now - timedelta(days=1) <= born < now:
+        samples = ((born, ZERO),)
     kept: list[tuple[datetime, Decimal]] = []
     for at, value in samples:
         if kept and now - at > HOURLY_FOR and at - kept[-1][0] < SPARSE:
@@ -179,32 +185,3 @@ def recent(
     if total is None or (samples and now - samples[-1][0] < RECENT_EVERY):
         return samples
     return (*(sample for sample in samples if now - sample[0] <= RECENT_FOR), (now, total))
-
-
-def streak_after(before: Streak | None, positions: Iterable[Position]) -> Streak:
-    """Return the streak after the trades that have ended. Late fees of one that is counted change its P&L only."""
-    groups: dict[str, list[Position]] = {}
-    for position in positions:
-        groups.setdefault(f"{position.strategy}:{position.instrument.underlying}", []).append(position)
-    known = before or Streak()
-    losses, ended = known.losses, {key: known.ended[key] for key in groups if key in known.ended}
-    finished: list[tuple[tuple[datetime, str], str]] = [
-        (max(p.last for p in group if p.last), key)
-        for key, group in groups.items()
-        if all(p.is_flat for p in group) and any(p.last for p in group)
-    ]
-    for _, key in sorted(finished):
-        group = groups[key]
-        opened = max((p.cycle for p in group if p.cycle), default=None)
-        if opened is None:
-            continue
-        net = ZERO
-        for position in group:
-            net = EXACT.add(net, position.net)
-        last_opened, last_net = ended.get(key, ("", ZERO))
-        ended[key] = (opened[1], net)
-        if before is None or opened[1] == last_opened:
-            continue
-        made = EXACT.subtract(net, last_net)
-        losses = losses + 1 if made < 0 else 0 if made > 0 else losses
-    return Streak(losses, ended)

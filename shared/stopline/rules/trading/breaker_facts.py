@@ -18,13 +18,12 @@ def money_facts(f: Figures, read: Sequence[Reading]) -> Mapping[str, Decimal | N
     as the limit of that name reads it, and the number of open positions.
     """
     paid_in = add([f.account.capital, f.flows])
+    made = f.made_since(f.day_start.basis if f.day_start else None)
     drawdowns = [r.current for r in read if r.limit.name == "max_drawdown"]
     return {
         "loss": _percent(None if f.total is None else max(EXACT.minus(f.total), ZERO), paid_in),
         "profit": _percent(None if f.total is None else max(f.total, ZERO), paid_in),
-        "daily_loss": _percent(
-            None if f.pnl_day is None else max(EXACT.minus(f.pnl_day), ZERO), f.day_start_equity
-        ),
+        "daily_loss": _percent(None if made is None else max(EXACT.minus(made), ZERO), f.day_start_equity),
         "drawdown": drawdowns[0] if drawdowns else None,
         "positions": Decimal(len(f.positions)),
     }

@@ -219,10 +219,6 @@ def _blind(body: Any, as_of: datetime) -> dict[str, datetime]:
     return {symbol: datetime.fromisoformat(at) for symbol, at in known.items()}
 
 
-def _day_start(start: DayStart | None) -> list[str] | None:
-    return [start.session.isoformat(), decimal_text(start.total), start.source] if start else None
-
-
 def _seen(trade: TradeWatch) -> list[str | bool | None]:
     numbers = (trade.low, trade.high, trade.vix_entry, trade.vix_exit)
     return [trade.told, *(None if x is None else decimal_text(x) for x in numbers)]

@@ -6,22 +6,28 @@ from typing import Any
 
 from stopline.model.decimals import decimal_text
 from stopline.model.times import utc_text
-from stopline.rules.limits.track import DayStart, Peak, Streak, Track
+from stopline.rules.limits.streak import Closed, Streak
+from stopline.rules.limits.track import DayStart, Peak, Track
 
 
 def encode_start(start: DayStart | None) -> list[str] | None:
     """Write the start of a period."""
-    return [start.session.isoformat(), decimal_text(start.total), start.source] if start else None
+    if start is None:
+        return None
+    flown = [decimal_text(start.moved)] if start.moved else []
+    return [start.session.isoformat(), decimal_text(start.total), start.source, *flown]
 
 
 def decode_start(item: list[str] | None) -> DayStart | None:
     """Read what `encode_start` wrote."""
-    return DayStart(date.fromisoformat(item[0]), Decimal(item[1]), item[2]) if item else None
+    if item is None:
+        return None
+    session, total, source, *flown = item
+    return DayStart(date.fromisoformat(session), Decimal(total), source, Decimal(flown[0] if flown else 0))
 
 
 def encode_track(track: Track) -> dict[str, Any]:
     """Write a track."""
-    streak = track.streak
     return {
         "week": encode_start(track.week),
         "month": encode_start(track.month),
@@ -30,11 +36,9 @@ def encode_track(track: Track) -> dict[str, Any]:
         "strategies": {name: _peak(peak) for name, peak in sorted(track.strategies.items())},
         "samples": [[utc_text(at), decimal_text(total)] for at, total in track.samples],
         "recent": [[utc_text(at), decimal_text(total)] for at, total in track.recent],
-        "streak": streak
-        and [
-            streak.losses,
-            {key: [fill, decimal_text(net)] for key, (fill, net) in sorted(streak.ended.items())},
-        ],
+        "streak": _streak(track.streak),
+        "flows": track.flows
+        and {currency: decimal_text(amount) for currency, amount in sorted(track.flows.items())},
         "peaks_since": utc_text(track.peaks_since) if track.peaks_since else None,
     }
 
@@ -54,6 +58,9 @@ def decode_track(item: dict[str, Any] | None) -> Track:
         recent=_samples(item.get("recent", [])),
         streak=_read_streak(item["streak"]),
         peaks_since=_moment(since) if since else None,
+        flows=None
+        if item.get("flows") is None
+        else {currency: Decimal(amount) for currency, amount in item["flows"].items()},
     )
 
 
@@ -69,10 +76,27 @@ def _read_peak(item: list[Any]) -> Peak:
     return Peak(Decimal(item[0]), tuple(Decimal(value) for value in item[1]))
 
 
-def _read_streak(item: list[Any] | None) -> Streak | None:
+def _streak(streak: Streak | None) -> dict[str, Any] | None:
+    if streak is None:
+        return None
+    return {
+        "earlier": streak.earlier,
+        "until": [utc_text(streak.until[0]), streak.until[1]] if streak.until else None,
+        "closed": [[utc_text(each.at), each.trade, each.sign] for each in streak.closed],
+    }
+
+
+def _read_streak(item: dict[str, Any] | list[Any] | None) -> Streak | None:
     if item is None:
         return None
-    return Streak(item[0], {key: (fill, Decimal(net)) for key, (fill, net) in item[1].items()})
+    if isinstance(item, list):  # of a version that counted by strategy and underlying
+        return Streak(item[0], None)
+    until = item["until"]
+    return Streak(
+        item["earlier"],
+        (_moment(until[0]), until[1]) if until else None,
+        tuple(Closed(_moment(at), trade, sign) for at, trade, sign in item["closed"]),
+    )
 
 
 def _moment(text: str) -> datetime:

@@ -1,0 +1,83 @@
+"""What deposits and withdrawals do to what losses are measured from: no percentage moves by one.
+
+Who has lost 2 % has lost 2 % after he pays in or takes out as well, and what is lost from then on is a percentage of the money
+that is there: returns are chained from flow to flow, as in a time-weighted return. Money amounts never change.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
+
+from stopline.model.decimals import EXACT, divide
+from stopline.rules.limits.track import DayStart, Peak, Track
+from stopline.rules.orders.open_risk import Rate, add, converted
+
+
+def moved(value: Decimal, total: Decimal, before: Decimal, after: Decimal) -> Decimal:
+    """Return the P&L that an earlier one counts for once flows have come, so that (value - total) is the same share of the
+    equity as before them: rounded to 12 decimals. `total` is the P&L now, `before` and `after` the money paid in. Where
+    nothing was left to lose, or nothing is now, the P&L itself.
+    """
+    held, holds, was = EXACT.add(before, total), EXACT.add(after, total), EXACT.add(before, value)
+    if held <= 0 or holds <= 0 or was <= 0:
+        return value
+    return EXACT.subtract(divide(EXACT.multiply(holds, was), held), after)
+
+
+def follow_flows(
+    track: Track,
+    start: DayStart | None,
+    paid_in: Mapping[str, Decimal],
+    capital: Decimal,
+    rate: Rate,
+    total: Decimal | None,
+    strategies: Mapping[str, Decimal | None],
+    with_own: Mapping[str, Decimal],
+) -> tuple[Track, DayStart | None]:
+    """Return what is remembered, and the start of the day, after the flows that came since the last complete valuation.
+
+    `paid_in`: deposits less withdrawals since the account began, by currency. `strategies`: the P&L of each;
+    `with_own`: those with a capital of their own, which no flow changes. While the P&L or a rate is UNKNOWN, nothing is.
+    """
+    flows = {currency: amount for currency, amount in sorted(paid_in.items()) if amount}
+    if total is None or flows == track.flows:
+        return track, start
+    noted = replace(track, flows=flows)
+    before, after = (_money(each, capital, rate) for each in (track.flows, flows))
+    if track.flows is None:
+        return noted, start
+    if before is None or after is None:
+        return track, start
+    was, is_ = before, after
+
+    def of(value: Decimal, now: Decimal) -> Decimal:
+        return moved(value, now, was, is_)
+
+    def peak(one: Peak, now: Decimal) -> Peak:
+        return Peak(of(one.top, now), tuple(of(value, now) for value in one.seen))
+
+    def begun(one: DayStart | None) -> DayStart | None:
+        return replace(one, moved=EXACT.subtract(of(one.basis, total), one.total)) if one else None
+
+    def sample(one: tuple[datetime, Decimal]) -> tuple[datetime, Decimal]:
+        return one[0], of(one[1], total)
+
+    def own(name: str, one: Peak) -> Peak:
+        now = strategies.get(name)
+        return one if name in with_own or now is None else peak(one, now)
+
+    noted = replace(
+        noted,
+        week=begun(track.week),
+        month=begun(track.month),
+        peak=peak(track.peak, total),
+        day_peak=of(track.day_peak, total),
+        strategies={name: own(name, one) for name, one in track.strategies.items()},
+        samples=tuple(map(sample, track.samples)),
+    )
+    return noted, begun(start)
+
+
+def _money(flows: Mapping[str, Decimal] | None, capital: Decimal, rate: Rate) -> Decimal | None:
+    return add([capital, *(converted(amount, currency, rate) for currency, amount in (flows or {}).items())])
