@@ -14,10 +14,13 @@ from hypothesis import strategies as st
 
 from stopline.ledger.book import Book
 from stopline.model.fill import Fill
+from stopline.model.instrument import Instrument
+from stopline.model.order import Order, OrderLeg
 from stopline.model.settings.limit_override import Action
 from stopline.rules.limits.figures import Figures, Market, Valued, figures
 from stopline.rules.limits.registry import LIMITS, Level, Reading, Scope, check_overrides, readings
 from stopline.rules.orders.open_risk import OpenRisk
+from stopline.rules.orders.risk import order_risk
 
 from ..make import NOON, account, at, equity, option, trade
 
@@ -78,11 +81,16 @@ def test_fifty_spreads_of_ten_wide_can_lose_forty_thousand() -> None:
 
 
 def test_a_naked_call_is_margined_by_regulation_t_and_unknown_without_the_underlying() -> None:
-    """R2.1: Cboe's rule: premium + the greater of 20 % less what it is out of the money, and 10 %."""
+    """R2.1: Cboe's rule: premium + the greater of 20 % (an index: 15 %) less what it is out of the money, and 10 %."""
     fills = [trade(1, -1, "5", instrument=option(6100, "C"))]
     mark = {fills[0].instrument.symbol: "4"}
     spot = Market(spots={"SPXW": Decimal(6000)})
-    assert numbers(fills, mark, spot).risks["SPXW"].margin == 100 * (4 + 1200 - 100)
+    assert numbers(fills, mark, spot).risks["SPXW"].margin == 100 * (4 + 900 - 100)
+    share = [trade(1, -1, "5", instrument=option(102, "C", root="SPY"))]
+    mark_of_share = {share[0].instrument.symbol: "4"}
+    assert numbers(share, mark_of_share, Market(spots={"SPY": Decimal(100)})).risks["SPY"].margin == 100 * (
+        4 + 20 - 2
+    )
     assert numbers(fills, mark).risks["SPXW"].margin is None
     assert read(numbers(fills, mark), "max_margin_use") == {"account": None}
 
@@ -100,6 +108,81 @@ def test_calls_covered_by_shares_bind_and_lose_nothing_more() -> None:
     half = numbers(covered(50), call, Market(spots={"SPY": Decimal(100)})).risks["SPY"]
     assert half.max_loss == 5_000 + 50 * 110
     assert half.margin == 2_500 + 50 * (2 + 10)  # 20 % less 10 out of the money, at least 10 %
+
+
+def exposures(*fills: Fill) -> Decimal | None:
+    return numbers(fills).risks["SPY"].exposure
+
+
+def test_what_covers_an_option_counts_once_with_it() -> None:
+    """R2.2, R2.6: a buy-write is its shares, half of one half and the calls that stay naked; a put that was sold against
+    short shares likewise; a collar is no more than its shares and what was paid for it.
+    """
+    december = date(2026, 12, 18)
+    call, put = option(110, "C", december, "SPY"), option(95, "P", december, "SPY")
+    assert exposures(*covered(100)) == 10_000
+    assert exposures(*covered(50)) == 5_000 + 50 * 110
+    assert exposures(shares(1, -100), trade(2, -1, "2", instrument=put)) == 10_000
+    assert exposures(shares(1, -40), trade(2, -1, "2", instrument=put)) == 4_000 + 60 * 95
+    collar = [shares(1, 100), trade(2, -1, "2", instrument=call), trade(3, 1, "3", instrument=put)]
+    assert exposures(*collar) == 10_000 + 100
+    both = [shares(1, 100), trade(2, -1, "2", instrument=call), trade(3, -1, "3", instrument=put)]
+    assert exposures(*both) == 10_000 + 9_500, "shares cover the call of a strangle, not its put"
+
+
+@given(
+    st.integers(-300, 300),
+    st.lists(
+        st.tuples(st.integers(90, 110), st.sampled_from(["C", "P"]), st.integers(-3, 3).filter(bool)),
+        min_size=1,
+        max_size=4,
+        unique_by=lambda leg: leg[:2],
+    ),
+)
+def test_exposure_is_at_least_what_shares_and_options_lose_together_where_a_short_call_costs_up_to_its_strike(
+    held: int, legs: list[tuple[int, str, int]]
+) -> None:
+    """R2.2: the oracle prices every point of the payoff; what is not covered is never left out."""
+    december = date(2026, 12, 18)
+    fills = [
+        trade(n, units, "0", instrument=option(strike, right, december, "SPY"))
+        for n, (strike, right, units) in enumerate(legs, 2)
+    ]
+    fills += [shares(1, held)] if held else []
+
+    def made(price: int) -> int:
+        options = sum(
+            100 * units * max(price - strike if right == "C" else strike - price, 0)
+            for strike, right, units in legs
+        )
+        return options + held * (price - 100)
+
+    found = exposures(*fills)
+    assert found is not None
+    assert found >= -min(made(price) for price in range(181))
+
+
+def test_options_that_settle_at_the_opening_cover_none_that_settle_at_the_close() -> None:
+    """Domain 2.2: SPX of the third Friday ends before SPXW of that day; one's long put is gone when the other's short is."""
+    friday = date(2026, 11, 20)
+
+    def put(strike: int, root: str) -> Instrument:
+        return option(strike, expiry=friday, root=root).model_copy(update={"underlying": "SPX"})
+
+    apart = [trade(1, -1, "9", instrument=put(6000, "SPXW")), trade(2, 1, "7", instrument=put(5990, "SPX"))]
+    together = [
+        trade(1, -1, "9", instrument=put(6000, "SPXW")),
+        trade(2, 1, "7", instrument=put(5990, "SPXW")),
+    ]
+    assert numbers(together).risks["SPX"].exposure == 1000
+    assert numbers(apart).risks["SPX"].exposure == 600_000 + 700
+    order = Order(
+        legs=(
+            OrderLeg(instrument=put(6000, "SPXW"), side="SELL"),
+            OrderLeg(instrument=put(5990, "SPX"), side="BUY"),
+        )
+    )
+    assert order_risk(order, [Decimal(9), Decimal(7)]).loss is None
 
 
 def test_margin_is_by_kind_at_the_account_s_rates() -> None:

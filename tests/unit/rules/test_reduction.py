@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from decimal import Decimal
 
 from hypothesis import given
@@ -55,6 +56,23 @@ def test_a_spread_binds_its_width_and_goes_down_to_what_the_target_allows() -> N
         (PUT_5990, "SELL", 6),
     ]
     assert step.cost == Decimal("0.1") * 100 * 6 * 2  # half of each 0.20 spread, both legs
+
+
+def test_a_naked_index_call_binds_what_the_margin_limit_says_it_does() -> None:
+    """R2.1, issue 7.4: 15 % of an index, not the 20 % of a share."""
+    call = option(6100, "C")
+    quotes = QUOTES | {call.symbol: Quote(4, 3.9, 4.1), "SPXW": Quote(6000, 5999, 6001)}
+    assert plan([trade(1, -1, "5", instrument=call)], 0, quotes=quotes).before == 100 * (4 + 900 - 100)
+
+
+def test_what_settles_at_the_opening_covers_nothing_that_settles_at_the_close() -> None:
+    """Domain 2.2: SPX of the third Friday against SPXW of that day."""
+    friday = date(2026, 11, 20)
+    short = option(6000, expiry=friday)
+    long = option(5990, expiry=friday, root="SPX").model_copy(update={"underlying": "SPXW"})
+    quotes = {short.symbol: Quote(10, 9.9, 10.1), long.symbol: Quote(8, 7.9, 8.1)}
+    fills = [trade(1, -1, 10, instrument=short), trade(2, 1, 8, instrument=long)]
+    assert plan(fills, 0, Measure.EXPOSURE, quotes).before == 600_000
 
 
 def test_what_frees_most_for_its_cost_goes_first() -> None:

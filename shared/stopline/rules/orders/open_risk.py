@@ -1,15 +1,15 @@
 """What open positions can lose and bind, by underlying: exposure, open max loss and model margin.
 
-Options count with the worst payoff at expiry of all legs of an expiry: a spread once, at its width. None is
-UNKNOWN: a price, a rate or, for naked calls, the underlying's price is missing.
+Options count with the worst payoff at expiry of all legs that one price settles: a spread once, at its width; short ones
+that shares or futures cover not at all, beside what covers them. None is UNKNOWN: a price, a rate or, for naked calls, the underlying's price is missing.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from decimal import Decimal
 from functools import lru_cache
 
+from stopline.ledger.expiry import Settles, product_of, settles
 from stopline.ledger.payoff import Leg, Payoff, model_margin, payoff
 from stopline.ledger.position import Position
 from stopline.model.decimals import EXACT, ZERO, divide
@@ -36,7 +36,7 @@ class OpenRisk:
 
     `exposure`: shares, coins and futures with the size of their net value, options with their worst payoff and
     what was paid for them. `max_loss`: the same with the credits that were received taken off. `margin`: shares,
-    coins and futures by the account's rates, options by their worst payoff, naked calls by Regulation T.
+    coins and futures by the account's rates, options by `ledger/payoff.py`.
     """
 
     exposure: Decimal | None
@@ -82,14 +82,14 @@ def _open_risk(group: Sequence[Valued], rate: Rate, rates: MarginRates, spot: De
     value = add(converted(v.value, v.position.instrument.currency, rate) for v in linear)
     held = None if value is None else abs(value)
     bound = add(_linear_margin(v, rate, rates) for v in linear)
-    cover = sum((v.position.quantity * v.position.instrument.multiplier for v in linear), ZERO)
+    held_units = sum((v.position.quantity * v.position.instrument.multiplier for v in linear), ZERO)
+    cover = {"C": max(held_units, ZERO), "P": max(-held_units, ZERO)}
     exposures, losses, margins = [held], [held], [bound]
-    for (_, currency), legs in sorted(_by_expiry(group).items(), key=lambda item: str(item[0])):
-        exposure, loss, margin, covered = _options(legs, max(cover, ZERO), spot)
-        cover -= covered
-        exposures.append(converted(exposure, currency, rate))
-        losses.append(converted(loss, currency, rate))
-        margins.append(converted(margin, currency, rate))
+    for end, legs in sorted(_by_settlement(group).items()):
+        exposure, loss, margin = _options(legs, cover, spot)
+        exposures.append(converted(exposure, end.currency, rate))
+        losses.append(converted(loss, end.currency, rate))
+        margins.append(converted(margin, end.currency, rate))
     return OpenRisk(add(exposures), add(losses), add(margins))
 
 
@@ -98,13 +98,12 @@ def exposure(group: Sequence[Valued], rate: Rate) -> Decimal | None:
     return _open_risk(group, rate, MarginRates(), None).exposure
 
 
-def _by_expiry(group: Sequence[Valued]) -> dict[tuple[date | None, str], list[Valued]]:
-    expiries: dict[tuple[date | None, str], list[Valued]] = {}
+def _by_settlement(group: Sequence[Valued]) -> dict[Settles, list[Valued]]:
+    settlements: dict[Settles, list[Valued]] = {}
     for v in group:
-        contract = v.position.instrument
-        if contract.kind is Kind.OPTION:
-            expiries.setdefault((contract.expiry, contract.currency), []).append(v)
-    return expiries
+        if v.position.instrument.kind is Kind.OPTION:
+            settlements.setdefault(settles(v.position.instrument), []).append(v)
+    return settlements
 
 
 def _linear_margin(valued: Valued, rate: Rate, rates: MarginRates) -> Decimal | None:
@@ -117,25 +116,37 @@ def _linear_margin(valued: Valued, rate: Rate, rates: MarginRates) -> Decimal | 
 
 
 def _options(
-    group: Sequence[Valued], cover: Decimal, spot: Decimal | None
-) -> tuple[Decimal, Decimal, Decimal | None, Decimal]:
-    """Return exposure, max loss and margin of the legs of one expiry, and how many units of `cover` their short
-    calls took: calls that are covered by shares have no loss beyond that of the shares.
+    group: Sequence[Valued], cover: dict[str, Decimal], spot: Decimal | None
+) -> tuple[Decimal, Decimal, Decimal | None]:
+    """Return exposure, max loss and margin of the legs of one settlement. `cover`: units held that short calls may be met
+    with, and units short that short puts may; what the legs take of them is taken off.
     """
     legs = tuple(option_leg(v.position) for v in group)
+    premiums = [v.mark for v in group]
+    for right in ("C", "P"):
+        covered = _covered(legs, right, cover[right])
+        if covered is not None:
+            legs, premiums = (*legs, covered), [*premiums, ZERO]
+            cover[right] -= covered.quantity
     paid = add(v.position.cost for v in group) or ZERO  # below 0: a credit
     shape = shape_of(legs)
-    exposure = EXACT.add(_worst(shape, legs), max(paid, ZERO))  # a credit does not make it safer
-    covered = min(cover, max(-shape.slope, ZERO))
-    if covered:
-        lowest = min(leg.strike for leg in legs if leg.right == "C" and leg.quantity < 0)
-        legs = (*legs, Leg("C", lowest, covered, Decimal(1)))
-        shape = shape_of(legs)
     worst = _worst(shape, legs)
+    exposure = EXACT.add(worst, max(paid, ZERO))  # a credit does not make it safer
     loss = EXACT.add(worst, max(paid, ZERO) if shape.slope < 0 else paid)
-    premiums = [v.mark for v in group] + ([ZERO] if covered else [])
-    margin = model_margin(shape, legs, premiums, spot)
-    return exposure, max(loss, ZERO), margin, covered
+    margin = model_margin(shape, legs, premiums, spot, product_of(group[0].position.instrument).style)
+    return exposure, max(loss, ZERO), margin
+
+
+def _covered(legs: Sequence[Leg], right: str, units: Decimal) -> Leg | None:
+    """Return the option that so many units held (of puts: short) are to the short ones that no long one covers: bought at
+    the worst of their strikes, so that what stays naked is rather too much than too little.
+    """
+    ours = [leg for leg in legs if leg.right == right]
+    taken = min(units, -sum((leg.quantity * leg.multiplier for leg in ours), ZERO))
+    if taken <= 0:
+        return None
+    strikes = [leg.strike for leg in ours if leg.quantity < 0]
+    return Leg(right, min(strikes) if right == "C" else max(strikes), taken, Decimal(1))
 
 
 def option_leg(position: Position) -> Leg:

@@ -7,6 +7,7 @@ Neither reduces. Prices are not needed, so that closing is possible when data ar
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 
+from stopline.ledger.expiry import settles
 from stopline.ledger.payoff import Leg, Payoff
 from stopline.ledger.position import Position
 from stopline.model.decimals import ZERO
@@ -46,15 +47,15 @@ def _left(position: Position | None, working: Sequence[WorkingOrder]) -> Decimal
 
 
 def _gets_no_worse(positions: Iterable[Position], changes: Mapping[str, Decimal], underlying: str) -> bool:
-    """Judge the options of each expiry alone, and together with later ones, which are worth what they would pay then or
+    """Judge the options of each settlement alone, and together with later ones, which are worth what they would pay then or
     more: the long leg of a calendar covers its short one.
     """
     group = [p for p in positions if p.instrument.underlying == underlying]
     rest = [p for p in group if p.instrument.kind is not Kind.OPTION]
-    options = [(p.instrument.expiry, p) for p in group if p.instrument.expiry and p not in rest]
-    for expiry in {at for at, _ in options}:
-        alone = [p for at, p in options if at == expiry]
-        with_later = [p for at, p in options if at >= expiry]
+    options = [(settles(p.instrument), p) for p in group if p.instrument.kind is Kind.OPTION]
+    for end in {at for at, _ in options}:
+        alone = [p for at, p in options if at == end]
+        with_later = [p for at, p in options if at >= end]
         if _is_worse([*rest, *alone], changes) or _is_worse([*rest, *with_later], changes):
             return False
     return bool(options) or not _is_worse(rest, changes)

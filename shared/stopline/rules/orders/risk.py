@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from stopline.ledger.expiry import settles
 from stopline.ledger.payoff import margin_of
 from stopline.model.decimals import EXACT, ZERO, divide
 from stopline.model.instrument import Kind
@@ -74,8 +75,9 @@ def _quoted(order: Order, prices: Sequence[Decimal], price: Decimal) -> Decimal:
 
 def _is_all_options(order: Order) -> bool:
     contracts = [leg.instrument for leg in order.legs]
-    kinds = {contract.kind for contract in contracts}
-    return kinds == {Kind.OPTION} and len({(c.underlying, c.expiry) for c in contracts}) == 1
+    if {contract.kind for contract in contracts} != {Kind.OPTION}:
+        return False
+    return len({(contract.underlying, settles(contract)) for contract in contracts}) == 1
 
 
 def _bounds(order: Order, prices: Sequence[Decimal]) -> tuple[Decimal | None, Decimal | None]:

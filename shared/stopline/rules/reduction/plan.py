@@ -10,10 +10,10 @@ with an unknown part is unknown, so that no target is called reached.
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from decimal import ROUND_FLOOR, Decimal, localcontext
 from enum import StrEnum
 
+from stopline.ledger.expiry import Settles, product_of, settles
 from stopline.ledger.payoff import Leg, margin_of
 from stopline.ledger.trade import Trade
 from stopline.model.decimals import EXACT, EXACT_QUANTIZE, ZERO, divide
@@ -24,8 +24,8 @@ from stopline.rules.limits.figures import Rate, add
 
 Units = Mapping[str, tuple[Instrument, Decimal]]
 """Signed units by symbol, over all strategies."""
-Group = tuple[str, date | None, str]
-"""Underlying, expiry of options (None: everything else), currency: what is margined together."""
+Group = tuple[str, Settles | None, str]
+"""Underlying, settlement of options (None: everything else), currency: what is margined together."""
 
 
 class Measure(StrEnum):
@@ -260,7 +260,8 @@ class _Planner:
     def _options(self, held: Sequence[tuple[Instrument, Decimal]]) -> Decimal | None:
         legs = [Leg(c.right or "C", c.strike or ZERO, q, c.multiplier) for c, q in held]
         marks = [self._mark(c.symbol) for c, _ in held]
-        margin = margin_of(legs, marks, ZERO, self._mark(held[0][0].underlying))
+        contract = held[0][0]
+        margin = margin_of(legs, marks, ZERO, self._mark(contract.underlying), product_of(contract).style)
         if self._measure is Measure.MARGIN:
             return margin.margin
         if self._measure is Measure.EXPOSURE:
@@ -270,8 +271,8 @@ class _Planner:
 
 
 def _group(contract: Instrument) -> Group:
-    expiry = contract.expiry if contract.kind is Kind.OPTION else None
-    return contract.underlying, expiry, contract.currency
+    end = settles(contract) if contract.kind is Kind.OPTION else None
+    return contract.underlying, end, contract.currency
 
 
 def _worth(one: _Candidate) -> tuple[Decimal, str]:
