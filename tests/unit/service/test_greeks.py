@@ -271,3 +271,23 @@ def test_shares_are_counted_in_the_accounts_currency(world: World) -> None:
     state = app.risk_states.read("euro")
     assert state is not None
     assert state.shown["greeks"]["account"]["delta"] == "900"
+
+
+@pytest.mark.parametrize("known_by", ["its symbol", "a position", "the settings", "nothing"])
+def test_an_option_on_a_future_is_priced_off_its_forward(world: World, known_by: str) -> None:
+    """R2.10: the oracle is a tree whose asset yields the rate, as a future does: Black-76 with early exercise."""
+    underlying = "ESZ6" if known_by == "its symbol" else "CRUDE"
+    contract = option(6000, "C", EXPIRY, root="E3A").model_copy(update={"underlying": underlying})
+    future = Instrument.model_validate(
+        {"symbol": underlying, "kind": "future", "currency": "USD", "multiplier": "50"}
+    )
+    fills = [trade(-3, 1, "90", instrument=contract)]
+    if known_by == "a position":
+        fills.append(trade(-2, 1, "6000", instrument=future))
+    mark = tree_price(True, 6000, 6000, YEARS, 0.2, 0.08, 0.08, 1000)
+    quotes = {contract.symbol: Quote(mark), underlying: Quote(6000.0)}
+    more = {"futures": [underlying]} if known_by == "the settings" else {}
+    found = watched(quotes, fills, world, rate="0.08", **more).volatilities[f"default:{contract.symbol}"]
+    assert (abs(float(found) - 0.2) < 5e-4) == (known_by != "nothing"), "an unknown asset has a yield of 0"
+    named = watched(quotes, fills, world, rate="0.08", dividend_yields={underlying: "0"}, **more)
+    assert float(named.volatilities[f"default:{contract.symbol}"]) < 0.19, "what is named goes before"

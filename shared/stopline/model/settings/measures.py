@@ -31,8 +31,9 @@ class MeasureSettings(Message):
 
     `index`: beta-weighted delta is in its money; without one it is UNKNOWN. `volatility_index` moves the implied
     volatilities in historical scenarios and tells the regime. `rate` is the yearly interest rate for options (0.04 is
-    4 %), `dividend_yields` those of underlyings, by symbol (0.013 is 1.3 %), 0 where none is named. `window`: sessions of
-    history. `horizon`: sessions that VaR and ES look ahead. `paths`: simulated ones of a Monte Carlo figure beside the
+    4 %), `dividend_yields` those of underlyings, by symbol (0.013 is 1.3 %), 0 where none is named. `futures`: underlyings
+    that are futures, beside those that are held or look like one (`ESZ6`): options on them are priced by Black-76.
+    `window`: sessions of history. `horizon`: sessions that VaR and ES look ahead. `paths`: simulated ones of a Monte Carlo figure beside the
     others; 0: none. `days`: names of sessions that stress is played by, however long ago. `spike`: a move of the day is a
     volatility spike from so many daily deviations on. `exposure_warning`: told when the near stress (5 % of spot) would
     lose that much of equity.
@@ -44,6 +45,7 @@ class MeasureSettings(Message):
     dividend_yields: dict[Symbol, Annotated[DecimalText, _between("-0.1", "0.5")]] = Field(
         default_factory=dict, max_length=500
     )
+    futures: tuple[Symbol, ...] = Field(default=(), max_length=500)
     confidence: Annotated[DecimalText, _between("0.9", "0.995")] = Decimal("0.95")
     window: Annotated[int, Field(ge=20, le=500)] = 500
     horizon: Annotated[int, Field(ge=1, le=20)] = 1

@@ -1,15 +1,18 @@
 """The Greeks of accounts at the marks of the moment: one pass over the columns, then sums that people read."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import TypeVar
 
 import numpy as np
 
 from stopline.ledger.expiry import expiry_clock, is_american
 from stopline.model.account import Account
-from stopline.model.instrument import Instrument
+from stopline.model.decimals import ZERO
+from stopline.model.instrument import Instrument, Kind
 from stopline.model.prices import NAN, Quote
 from stopline.risk.border import to_decimal
 from stopline.risk.columns import Columns
@@ -51,10 +54,25 @@ def expiry_of(account: Account, contract: Instrument) -> datetime:
     return expiry_clock(contract, account.sessions).settles_at
 
 
-def dividend_yield(account: Account, contract: Instrument) -> float:
-    """Return the yearly dividend yield of a contract's underlying, by the account's settings; 0 where none is named."""
+_CONTRACT_CODE = re.compile(r"/?[A-Z0-9]{1,4}[FGHJKMNQUVXZ][0-9]{1,2}")  # ESZ6, 6EH27: root, month, year
+
+
+def dividend_yields(account: Account, positions: Sequence[Valued]) -> FloatArray:
+    """Return the yearly dividend yield of each position's underlying, shape (n,): by the account's settings, 0 where none is
+    named. A future has the rate for its yield: its price is a forward, and Black-Scholes becomes Black-76. A future is what
+    `measures.futures` names, what is held as one, and what has the symbol of one (`ESZ6`).
+    """
     known = account.measures.dividend_yields
-    return float(known[contract.underlying]) if contract.underlying in known else 0.0
+    futures = {v.position.instrument.symbol for v in positions if v.position.instrument.kind is Kind.FUTURE}
+    futures |= set(account.measures.futures)
+
+    def of(underlying: str) -> Decimal:
+        if underlying in known:
+            return known[underlying]
+        forward = underlying in futures or _CONTRACT_CODE.fullmatch(underlying) is not None
+        return account.measures.rate if forward else ZERO
+
+    return np.array([float(of(v.position.instrument.underlying)) for v in positions], dtype=np.float64)
 
 
 def option_terms(table: Columns, accounts: Mapping[str, Account]) -> Terms:
@@ -83,7 +101,7 @@ def net_greeks(
     spots = [each.quote(v.position.instrument.underlying) or _NOTHING for each, v in held]
     spot = np.array([quote.mark for quote in spots])
     rates = np.array([float(each.account.measures.rate) for each, _ in held])
-    yields = np.array([dividend_yield(each.account, v.position.instrument) for each, v in held])
+    yields = np.concatenate([dividend_yields(each.account, each.positions) for each in watched])
     volatility = volatilities(
         laid_out,
         rows,

@@ -12,7 +12,7 @@ from stopline.risk.columns import Columns
 from stopline.risk.net_greeks import Terms, years_left
 from stopline.risk.returns import FloatArray
 from stopline.risk.revaluation import Legs, option_pricer
-from stopline.service.prices.greeks import Watched, dividend_yield
+from stopline.service.prices.greeks import Watched, dividend_yields
 
 
 def book_of(
@@ -49,7 +49,7 @@ def book_of(
     spot = np.array(at, dtype=np.float64)
     places = np.array(underlying, dtype=np.int64)
     rate = float(each.account.measures.rate)
-    yields = np.array([dividend_yield(each.account, p.instrument) for p in positions])
+    yields = dividend_yields(each.account, each.positions)
     sigma = volatility.copy()
     factor = np.array([_rate(each, p.instrument.currency) for p in positions])
     unpaid = ~np.isfinite(factor)  # no exchange rate: as good as no price
