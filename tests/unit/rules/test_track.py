@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
@@ -26,7 +25,7 @@ from stopline.rules.limits.track import (
 )
 from stopline.service.evaluation.track_state import decode_start, decode_track, encode_track
 
-from ..make import NOON, account, at, fill, option, trade
+from ..make import NOON, account, at, fill, trade
 
 ACCOUNT = account()
 SESSIONS = ACCOUNT.sessions

@@ -13,6 +13,7 @@ import pytest
 
 from stopline.model.calendars import calendar
 from stopline.model.errors import Transient
+from stopline.model.instrument import Instrument
 from stopline.model.messages import SweepKind
 from stopline.model.times import utc_text
 from stopline.risk.factors import at_todays_volatility
@@ -283,7 +284,7 @@ def test_the_margin_of_a_naked_call_grows_with_the_underlying() -> None:
     for name, move in (("spot +10%", 0.1), ("spot -2%", -0.02)):
         spot = 6050 * (1 + move)
         premium = call(spot, 6300, YEARS, 0.2)
-        bound = premium + max(0.2 * spot - max(6300 - spot, 0), 0.1 * spot)
+        bound = premium + max(0.15 * spot - max(6300 - spot, 0), 0.1 * spot)
         expected = 30_000 + 0.5 * 50 * 605 * (1 + move) + 100 * bound
         assert float(by_name[name]["margin_after"]) == pytest.approx(expected, abs=0.5)
     assert all("margin_after" in one for one in by_name.values())
@@ -466,3 +467,30 @@ def test_a_size_by_volatility_takes_it_from_the_closes_whatever_the_profile() ->
     assert (facts["wanted"], facts["capped_by"]) == ("16", "max_position_value")
     [step, _] = facts["steps"]
     assert (step["name"], float(step["factor"])) == ("volatility", pytest.approx(0.5, abs=1e-4))
+
+
+def test_a_size_by_volatility_counts_an_option_by_its_delta_and_not_by_its_premium() -> None:
+    """R3.1: a put with 20 % implied moves like delta x 6,050 x 100, whose volatility is told as 20 % a year. What cancels
+    out, and what has no price, is refused with the reason.
+    """
+    desk = desk_with(history())
+    prices(desk, OPEN, **noon_prices())
+
+    def size(*legs: dict[str, Any]) -> dict[str, Any]:
+        order = {"legs": list(legs), "lot": "0.001", "quantity": "0.001"}
+        asked = {"order": order, "method": "risk_parity", "volatility": "0.2"}
+        return desk.app.order_sizer.size("demo", SizeRequest.model_validate(asked))
+
+    def leg(contract: Instrument, side: str) -> dict[str, Any]:
+        return {"instrument": contract.model_dump(mode="json"), "side": side}
+
+    delta = put(6050.5, 6000, YEARS, 0.2) - put(6049.5, 6000, YEARS, 0.2)
+    state = desk.app.risk_states.read("demo")
+    assert state is not None
+    expected = 0.005 * float(state.shown["equity"]) / (-delta * 6050 * 100 * 0.2 / math.sqrt(252))
+    assert float(size(leg(SHORT, "BUY"))["wanted"]) == pytest.approx(expected, abs=0.002)
+    dark = option(5800, expiry=SHORT.expiry or OPEN.date())
+    assert size(leg(dark, "BUY"))["reason"] == "an instrument has no usable price"
+    near = option(5999, expiry=SHORT.expiry or OPEN.date())
+    prices(desk, OPEN + timedelta(seconds=1), **{near.symbol: put(6050, 5999, YEARS, 0.2)})
+    assert "its legs cancel out" in size(leg(SHORT, "BUY"), leg(near, "SELL"))["reason"]

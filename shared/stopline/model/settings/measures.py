@@ -33,10 +33,10 @@ class MeasureSettings(Message):
     volatilities in historical scenarios and tells the regime. `rate` is the yearly interest rate for options (0.04 is
     4 %), `dividend_yields` those of underlyings, by symbol (0.013 is 1.3 %), 0 where none is named. `futures`: underlyings
     that are futures, beside those that are held or look like one (`ESZ6`): options on them are priced by Black-76.
-    `window`: sessions of history. `horizon`: sessions that VaR and ES look ahead. `paths`: simulated ones of a Monte Carlo figure beside the
-    others; 0: none. `days`: names of sessions that stress is played by, however long ago. `spike`: a move of the day is a
-    volatility spike from so many daily deviations on. `exposure_warning`: told when the near stress (5 % of spot) would
-    lose that much of equity.
+    `window`: sessions of history. `horizon`: sessions that VaR and ES look ahead. `paths`: simulated ones of a Monte Carlo
+    figure beside the others; 0: none. `days`: names of sessions that stress is played by, however long ago. `spike`: a move
+    of the day is a volatility spike from so many daily deviations on. `exposure_warning`: told when the near stress (5 % of
+    spot) would lose that much of equity.
     """
 
     index: Symbol | None = None

@@ -1,7 +1,7 @@
 """What deposits and withdrawals do to what losses are measured from: no percentage moves by one.
 
-Who has lost 2 % has lost 2 % after he pays in or takes out as well, and what is lost from then on is a percentage of the money
-that is there: returns are chained from flow to flow, as in a time-weighted return. Money amounts never change.
+Who has lost 2 % has lost 2 % after he pays in or takes out as well, and what is lost from then on is a percentage of the
+money that is there: returns are chained from flow to flow, as in a time-weighted return. Money amounts never change.
 """
 
 from collections.abc import Mapping

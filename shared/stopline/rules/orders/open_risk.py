@@ -1,7 +1,8 @@
 """What open positions can lose and bind, by underlying: exposure, open max loss and model margin.
 
 Options count with the worst payoff at expiry of all legs that one price settles: a spread once, at its width; short ones
-that shares or futures cover not at all, beside what covers them. None is UNKNOWN: a price, a rate or, for naked calls, the underlying's price is missing.
+that shares or futures cover not at all, beside what covers them. None is UNKNOWN: a price, a rate or, for naked calls, the
+underlying's price is missing.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from stopline.model.decimals import EXACT, ZERO, DecimalText, divide
 from stopline.model.errors import Rejected
+from stopline.model.instrument import Kind
 from stopline.model.order import Order
 from stopline.model.settings.sizing import Method, SizingSettings
 from stopline.model.wire import Message
@@ -16,6 +17,7 @@ from stopline.rules.limits.registry import in_force
 from stopline.rules.orders.pretrade import Desk, check, risk_of
 from stopline.rules.orders.risk import OrderRisk
 from stopline.service.orders.desk import OrderDesk, decision_facts, text
+from stopline.service.orders.exposure import moved_value
 
 HUNDRED = Decimal(100)
 Positive = Annotated[DecimalText, Field(gt=0)]
@@ -24,7 +26,7 @@ Positive = Annotated[DecimalText, Field(gt=0)]
 class SizeRequest(Message):
     """An order whose `quantity` is to be found, and what the methods need to know.
 
-    `win_rate` (0 to 1) and `payoff` (average win / average loss) are for `kelly`. `volatility`: of the instrument,
+    `win_rate` (0 to 1) and `payoff` (average win / average loss) are for `kelly`. `volatility`: of the underlying,
     yearly (0.2 is 20 %); without it the daily returns' is taken. `usual_volatility` is what the present one is compared
     with. `signal`: its strength, 1 is ordinary. `results`: P&L of the last trades, oldest first. `volume`: units of the
     least traded leg that change hands on an ordinary day.
@@ -118,6 +120,11 @@ def _base(
         if loss is None:
             return risk.fault
         return sizing.by_risk(equity, fraction, loss) if loss else "one unit can lose nothing"
+    if method == "risk_parity" and any(leg.instrument.kind is Kind.OPTION for leg in request.order.legs):
+        moves = moved_value(request.order, desk)  # a premium moves many times as much as what it is on
+        if isinstance(moves, str):
+            return moves
+        value = EXACT.multiply(moves, rate)
     if not value:
         return "one unit costs nothing: size it by its risk"
     if method == "fixed_amount":

@@ -1,17 +1,15 @@
 """The Greeks of accounts at the marks of the moment: one pass over the columns, then sums that people read."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from typing import TypeVar
 
 import numpy as np
 
 from stopline.ledger.expiry import expiry_clock, is_american
 from stopline.model.account import Account
-from stopline.model.decimals import ZERO
 from stopline.model.instrument import Instrument, Kind
 from stopline.model.prices import NAN, Quote
 from stopline.risk.border import to_decimal
@@ -57,22 +55,23 @@ def expiry_of(account: Account, contract: Instrument) -> datetime:
 _CONTRACT_CODE = re.compile(r"/?[A-Z0-9]{1,4}[FGHJKMNQUVXZ][0-9]{1,2}")  # ESZ6, 6EH27: root, month, year
 
 
-def dividend_yields(account: Account, positions: Sequence[Valued]) -> FloatArray:
-    """Return the yearly dividend yield of each position's underlying, shape (n,): by the account's settings, 0 where none is
-    named. A future has the rate for its yield: its price is a forward, and Black-Scholes becomes Black-76. A future is what
-    `measures.futures` names, what is held as one, and what has the symbol of one (`ESZ6`).
+def dividend_yield(account: Account, underlying: str, futures: Collection[str]) -> float:
+    """Return the yearly dividend yield of an underlying: by the account's settings, 0 where none is named. A future has the
+    rate for its yield: its price is a forward, and Black-Scholes becomes Black-76. A future is one of `futures`, what
+    `measures.futures` names, and what has the symbol of one (`ESZ6`).
     """
-    known = account.measures.dividend_yields
-    futures = {v.position.instrument.symbol for v in positions if v.position.instrument.kind is Kind.FUTURE}
-    futures |= set(account.measures.futures)
+    settings = account.measures
+    if underlying in settings.dividend_yields:
+        return float(settings.dividend_yields[underlying])
+    forward = underlying in futures or underlying in settings.futures
+    return float(settings.rate) if forward or _CONTRACT_CODE.fullmatch(underlying) else 0.0
 
-    def of(underlying: str) -> Decimal:
-        if underlying in known:
-            return known[underlying]
-        forward = underlying in futures or _CONTRACT_CODE.fullmatch(underlying) is not None
-        return account.measures.rate if forward else ZERO
 
-    return np.array([float(of(v.position.instrument.underlying)) for v in positions], dtype=np.float64)
+def dividend_yields(account: Account, positions: Sequence[Valued]) -> FloatArray:
+    """Return the dividend yield of each position's underlying, shape (n,); what is held as a future is one."""
+    held = [v.position.instrument for v in positions]
+    futures = {contract.symbol for contract in held if contract.kind is Kind.FUTURE}
+    return np.array([dividend_yield(account, contract.underlying, futures) for contract in held])
 
 
 def option_terms(table: Columns, accounts: Mapping[str, Account]) -> Terms:
