@@ -58,15 +58,29 @@ class Trade:
         return Status.OPEN if any(leg.lots for leg in self.legs) else Status.CLOSED
 
     @cached_property
+    def current(self) -> Sequence[TradeLeg]:
+        """The legs since the trade was last flat, where an id came back; of a closed one those of its last time."""
+        first, over = 0, self.legs[0].start[0]
+        for index, leg in enumerate(self.legs):
+            if over <= leg.start[0]:
+                first = index
+            if leg.lots:
+                break
+            over = max(over, leg.exit_at or leg.start[0])
+        return self.legs[first:]
+
+    @cached_property
     def structure(self) -> Structure:
-        """What the legs at their largest make."""
-        return structure_of(_sizes(self.legs, "most"))
+        """What the legs since it was last flat make, at their largest."""
+        return structure_of(_sizes(self.current, "most"))
 
     @cached_property
     def quantity(self) -> Decimal:
-        """Units of the spread: what all legs' sizes are multiples of. Of a single leg its size, unsigned."""
-        sizes = [abs(leg.most) for leg in self.legs if leg.instrument.kind is Kind.OPTION]
-        sizes = sizes or [abs(leg.most) for leg in self.legs]
+        """Units of the spread since it was last flat: what all legs' sizes are multiples of. Of a single leg its size,
+        unsigned.
+        """
+        sizes = [abs(leg.most) for leg in self.current if leg.instrument.kind is Kind.OPTION]
+        sizes = sizes or [abs(leg.most) for leg in self.current]
         if any(size != int(size) for size in sizes):
             return min(sizes)
         return Decimal(gcd(*map(int, sizes)))
@@ -74,6 +88,11 @@ class Trade:
     @property
     def entered_at(self) -> datetime:
         return self.legs[0].start[0]
+
+    @property
+    def opened_at(self) -> datetime:
+        """When it was opened since it was last flat: `entered_at`, unless its id came back."""
+        return self.current[0].start[0]
 
     @property
     def exited_at(self) -> datetime | None:

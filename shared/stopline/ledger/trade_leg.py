@@ -26,6 +26,7 @@ from stopline.model.fill import TRADES, Fill, FillKind
 from stopline.model.instrument import Instrument
 
 MATCHED_WITHIN = timedelta(seconds=5)  # legs of one spread without a common id are executed this close
+UNSPLIT = (Decimal(1), Decimal(1))
 KNOWN_FILLS = 24  # of a leg, so that a fee that comes later finds it without the fill log
 
 
@@ -36,7 +37,8 @@ class TradeLeg:
     `tag`: `group:ID`, `order:ID`, or empty. `start`: place of the first opening fill. Signed units: `opened` in
     all, `most` the most held at once, `first` within 5 s of the start. `entry_worth` and `exit_worth`: signed
     units x worth of their price, opened and closed. `exit_at`: when units were last closed; `ended`: by what,
-    where that was no trade (an assignment, an expiry).
+    where that was no trade (an assignment, an expiry). `split`: the splits since the start, one by the other: every
+    `split[1]` units became `split[0]`.
     """
 
     instrument: Instrument
@@ -56,6 +58,7 @@ class TradeLeg:
     exit_at: datetime | None = None
     ended: FillKind | None = None
     known: tuple[str, ...] = ()  # keys of its newest fills that are of no other leg
+    split: tuple[Decimal, Decimal] = UNSPLIT
 
     @property
     def quantity(self) -> Decimal:
@@ -104,6 +107,7 @@ class TradeLeg:
             self.exit_at,
             self.ended,
             self.known,
+            self.split,
         )
 
 
@@ -272,6 +276,7 @@ def _split(leg: TradeLeg, new: Decimal, old: Decimal) -> None:
         for lot in leg.lots
     )
     leg.realised += leg.cost - before
+    leg.split = (leg.split[0] * new, leg.split[1] * old)
     for name in ("opened", "most", "first"):
         setattr(leg, name, divide(getattr(leg, name) * new, old))
 

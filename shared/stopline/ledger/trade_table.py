@@ -14,7 +14,7 @@ from stopline.ledger.amend import Effective
 from stopline.ledger.position import Lot, Position
 from stopline.ledger.position_table import PositionTable
 from stopline.ledger.trade import CLOSED_KEPT, Trade, closed_before, group_legs
-from stopline.ledger.trade_leg import KNOWN_FILLS, TradeLeg, add_late_fee, fold_legs
+from stopline.ledger.trade_leg import KNOWN_FILLS, UNSPLIT, TradeLeg, add_late_fee, fold_legs
 from stopline.model.decimals import ZERO, decimal_text
 from stopline.model.fill import Fill, FillKind
 from stopline.model.instrument import Instrument
@@ -288,6 +288,8 @@ def _encode(leg: TradeLeg, position: Position | None) -> dict[str, Any]:
         item["ended"] = leg.ended.value
     if leg.known != usual.known:
         item["known"] = list(leg.known)
+    if leg.split != UNSPLIT:
+        item["split"] = [decimal_text(number) for number in leg.split]
     return item
 
 
@@ -309,6 +311,8 @@ def _decode(item: Mapping[str, Any], position: Position | None) -> TradeLeg:
     leg.exit_at = _moment(item["exit_at"]) if "exit_at" in item else None
     leg.ended = FillKind(item["ended"]) if "ended" in item else None
     leg.known = tuple(item.get("known", leg.known))
+    if "split" in item:
+        leg.split = (Decimal(item["split"][0]), Decimal(item["split"][1]))
     return leg
 
 

@@ -272,6 +272,23 @@ def test_an_id_that_comes_back_joins_its_trade_within_a_day_and_begins_another_a
     assert len(booked([fills(timedelta(days=1, seconds=1))]).trades()) == 2
 
 
+def test_units_structure_and_opening_are_those_since_the_trade_was_last_flat() -> None:
+    """R1.2, R4.1: a group that comes back the same day has not been open since the morning, nor with its sizes."""
+    morning = opened(LEG_SETS["single"], group_id="G")
+    morning = [f.model_copy(update={"quantity": Decimal(4)}) for f in morning]
+    over = fill("X", "SELL", 4, 3, at(600), instrument=option(6000), group_id="G")
+    noon = opened(LEG_SETS["put_credit_vertical"], base=3600, group_id="G", apart=0)
+    noon = [f.model_copy(update={"quantity": Decimal(9), "fill_id": f"{f.fill_id}-noon"}) for f in noon]
+    trade = only([*morning, over, *noon])
+    assert len(trade.legs) == 3
+    assert (trade.quantity, trade.structure.value, trade.opened_at) == (9, "put_credit_vertical", at(3600))
+    assert trade.entered_at == morning[0].executed_at
+    closed = only([*morning, over])
+    assert (closed.quantity, closed.opened_at) == (4, closed.entered_at)
+    rolled = fill("R", "BUY", 9, 3, at(3700), instrument=option(6000), group_id="G")
+    assert only([*morning, over, *noon, rolled]).opened_at == at(3600)  # its other leg is open
+
+
 def test_the_id_of_a_group_s_trade_does_not_hang_on_which_leg_came_first() -> None:
     """R1.2: legs of one order arrive in any order; what watches the trade must not lose it."""
     fills = opened(CONDOR, group_id="G")

@@ -298,6 +298,20 @@ def test_a_stock_split_changes_the_units_of_the_legs_not_their_cost() -> None:
     assert (leg.quantity, leg.opened, leg.entry_price, leg.cost) == (10, 10, 50, 500)
 
 
+def test_a_leg_knows_by_how_much_it_was_split_since_it_was_opened() -> None:
+    """R1.5, R4.1: 3 for 2 and 1 for 4 are 3 for 8, exactly, in the document too; a leg opened later knows nothing of it."""
+    splits = [
+        fill("S-1", "BUY", 3, 2, at(1), kind="SPLIT"),
+        fill("S-2", "BUY", 1, 4, at(2), kind="SPLIT"),
+    ]
+    later = fill("E-2", "BUY", 5, 100, at(3), order_id="O-2")
+    book = booked([[fill("E-1", "BUY", 8, 100, order_id="O-1"), *splits, later]])
+    assert [leg.split for leg in book.legs["default:SPY"]] == [(3, 8), (1, 1)]
+    again = decode_book(encode_book(book))
+    assert [leg.split for leg in again.legs["default:SPY"]] == [(3, 8), (1, 1)]
+    assert encode_book(book).count("split") == 1
+
+
 def test_a_fee_in_the_bought_coin_makes_the_leg_smaller() -> None:
     """R1.5: 2 coins bought at 100 less 0.1 coin fee."""
     coin = Instrument.model_validate({"symbol": "BTCUSD", "kind": "crypto", "currency": "USD", "base": "BTC"})
