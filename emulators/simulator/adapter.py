@@ -13,7 +13,7 @@ from emulators.simulator.venue import Ticket, Venue
 from emulators.simulator.world import Delivery, Instance, World
 from stopline.client import Client, Order
 from stopline.model.instrument import Instrument
-from stopline.model.messages import COMMAND_TYPE, Command, CommandAction
+from stopline.model.messages import COMMAND_TYPE, Command, CommandAction, Halt
 from stopline.model.working import Working, adding
 from stopline.ports import Bus
 
@@ -86,7 +86,7 @@ class SimAdapter:
         taken = self.client.take(data)
         if taken.halt is not None:
             self.halted[taken.halt.halt_id] = taken.halt.scope
-            self._cancel(None)
+            self._cancel(taken.halt)
         if taken.command is None:
             return
         self._obeyed(taken.command, before)
@@ -139,13 +139,13 @@ class SimAdapter:
             found.update(adding(self.venue.held(*key), orders))
         return found
 
-    def _cancel(self, command: Command | None, only: Collection[str] | None = None) -> None:
-        """Cancel what works, all of it or a part's; of that only some, where they are named."""
+    def _cancel(self, said: Command | Halt, only: Collection[str] | None = None) -> None:
+        """Cancel what works and is meant; of that only some, where they are named."""
 
         def meant(ticket: Ticket) -> bool:
             if only is not None and ticket.id not in only:
                 return False
-            return command is None or command.covers(ticket.strategy, ticket.instrument)
+            return said.covers(ticket.strategy, ticket.instrument)
 
         for ticket in self.venue.cancel([id_ for id_, t in self.venue.working.items() if meant(t)]):
             if ticket.expires_at is not None:
@@ -156,7 +156,8 @@ class SimAdapter:
         strategy, symbol = command.strategy or "default", command.instrument.symbol
         sign = 1 if command.side == "BUY" else -1
         working = self.venue.works(strategy, symbol, sign)
-        units = self.client.closable(command, self.venue.held(strategy, symbol), working)
+        works = [Working("", sign * working)]
+        units = self.client.closable(command, self.venue.held(strategy, symbol), works)
         status = "rejected"
         if units > 0:
             ticket = Ticket(

@@ -141,5 +141,8 @@ class SimClock:
     def now(self) -> datetime:
         return self._world.now + self._instance.skew
 
+    def ticks(self) -> float:
+        return self._world.now.timestamp()
+
     def pause(self, attempt: int) -> None:
         self._world.now += timedelta(milliseconds=1)

@@ -5,19 +5,17 @@ An adapter renews its lease every 20 s, asks `refusal` before each order, gives 
 docs/client.md shows a whole adapter.
 """
 
-import json
-import logging
 import threading
-import urllib.error
-import urllib.request
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from stopline.adapters import bearer
+from stopline.adapters.halt_file import HaltFile
 from stopline.model.control import TradingState
 from stopline.model.decimals import ZERO
 from stopline.model.errors import Rejected
@@ -28,9 +26,9 @@ from stopline.model.messages import HALT_TYPE, Command, CommandAction, Halt
 from stopline.model.scopes import GLOBAL, parse_scope, strategy_scope, underlying_scope
 from stopline.model.urls import check_token_url
 from stopline.model.wire import canonical, decode_object, validate
+from stopline.model.working import Working, same_side
 from stopline.ports import Bus, Clock, Outgoing
 
-log = logging.getLogger("stopline")
 REMEMBERED = 10_000  # command ids: far more than can be alive at once
 TIMEOUT_S = 5.0
 
@@ -41,7 +39,7 @@ Post = Callable[[str, Mapping[str, Any]], tuple[int, dict[str, Any]]]
 @dataclass(frozen=True, slots=True)
 class Order:
     """What must be known of an order. `held`: the position now, signed; `after`: when this order and all working ones of
-    its side are filled. `automatic`: a program's, not a person's.
+    its side are filled (`of` works it out). `automatic`: a program's, not a person's.
     """
 
     strategy: str
@@ -49,6 +47,13 @@ class Order:
     held: Decimal
     after: Decimal
     automatic: bool = True
+
+    @classmethod
+    def of(
+        cls, strategy: str, instrument: Instrument, held: Decimal, units: Decimal, working: Sequence[Working]
+    ) -> "Order":
+        """Return an order of `units`, signed, beside those that work for the same position."""
+        return cls(strategy, instrument, held, held + units + same_side(units, working))
 
     @property
     def reduces(self) -> bool:
@@ -63,6 +68,14 @@ class Taken:
     command: Command | None = None
     halt: Halt | None = None
     dropped: str = ""
+
+
+class Term(NamedTuple):
+    """How long a lease holds: by the clock, and by ticks, which nobody sets back."""
+
+    asked_at: datetime
+    until: datetime
+    last_tick: float
 
 
 @dataclass
@@ -86,18 +99,18 @@ class Client:
     kept_in: Path | None = None
 
     def __post_init__(self) -> None:
-        self._until: datetime | None = None
+        self._term: Term | None = None
         self._seen: OrderedDict[str, None] = OrderedDict()
         self._lock = threading.RLock()
-        self._kept = b"{}"
-        self._unreadable = ""
-        self._remember()
+        self._file = HaltFile(self.kept_in)
+        self.halts |= self._file.read()
 
     # --- the lease ---
 
     def renew(self, *, broker_ok: bool = True, errors: int = 0, latency_ms: int | None = None) -> bool:
         """Ask for a lease; tell how the broker does. False: not had, and the last one runs out by itself."""
         asked_at = self.clock.now()  # before the request: a slow answer must not make the lease longer
+        ticks = self.clock.ticks()
         request = LeaseRequest(
             adapter=self.adapter,
             broker_ok=broker_ok,
@@ -114,24 +127,29 @@ class Client:
             self.fault = f"the lease cannot be read: {refused.detail}"
             return False
         with self._lock:
-            if lease.epoch < self.epoch:
-                self.fault = f"the lease is of epoch {lease.epoch}, {self.epoch} holds"
+            if lease.account != self.account or lease.epoch < self.epoch:
+                self.fault = f"the lease is of epoch {lease.epoch} of {lease.account}, {self.epoch} holds"
                 return False  # overtaken on its way by what a later command has told
             self.epoch, self.lease = lease.epoch, lease
-            self._until = asked_at + min(lease.expires_at - lease.granted_at, timedelta(seconds=60))
+            span = min(lease.expires_at - lease.granted_at, timedelta(seconds=60))
+            self._term = Term(asked_at, asked_at + span, ticks + span.total_seconds())
             self.halts = {id_: halt for id_, halt in self.halts.items() if id_ not in lease.stored}
-            self._keep()
+            self._file.write(self.halts)
         return True
 
     def is_leased(self) -> bool:
-        """Tell whether the lease holds now."""
-        return self._until is not None and self.clock.now() < self._until and not self._unreadable
+        """Tell whether the lease holds now. A clock that was set back ends it."""
+        term = self._term
+        if term is None or self._file.fault:
+            return False
+        return term.asked_at <= self.clock.now() < term.until and self.clock.ticks() < term.last_tick
 
     def size(self, strategy: str, underlying: str) -> Decimal:
         """Return the share of the usual size that may be opened: 0 where nothing may."""
-        lease = self.lease
-        if lease is None or not self.is_leased() or self._halted(strategy, underlying):
-            return ZERO
+        with self._lock:
+            lease = self.lease
+            if lease is None or not self.is_leased() or self._halted(strategy, underlying):
+                return ZERO
         parts = {p.scope: p for p in lease.parts}
         mine = [parts.get(s) for s in _parts(self.account, strategy, underlying)]
         if lease.state is not TradingState.ACTIVE or any(
@@ -151,7 +169,8 @@ class Client:
         if halted:
             return f"{halted} is HALTED"
         if not self.is_leased() or self.lease is None:
-            return None if order.reduces else f"there is no lease: {self._unreadable or self.fault}"
+            why = self._file.fault or self.fault or "the last one has run out"
+            return None if order.reduces else f"there is no lease: {why}"
         if order.reduces:
             return None
         if self.size(strategy, underlying) == ZERO:
@@ -166,9 +185,10 @@ class Client:
         refusal.
         """
         answer = self._ask("check", order)
-        if answer is not None:
+        if answer is not None and isinstance(answer.get("approved"), bool):
             return answer
-        return {"approved": False, "largest": "0", "reasons": [{"code": "unknown", "detail": self.fault}]}
+        why = self.fault or "the answer is no decision"
+        return {"approved": False, "largest": "0", "reasons": [{"code": "unknown", "detail": why}]}
 
     # --- commands ---
 
@@ -189,7 +209,7 @@ class Client:
             if command.epoch < self.epoch:
                 return Taken(dropped=f"epoch {command.epoch} is over, {self.epoch} holds")
             if command.epoch > self.epoch:  # the state has changed and this lease does not know how: it ends
-                self.epoch, self._until = command.epoch, None
+                self.epoch, self._term = command.epoch, None
                 self.fault = f"epoch {command.epoch} holds: the lease must be renewed"
             if self.clock.now() >= command.expires_at:
                 return Taken(dropped="it has expired")
@@ -198,16 +218,23 @@ class Client:
                 self._seen.popitem(last=False)
         return Taken(command=command)
 
+    def failed(self, command: Command) -> None:
+        """Say that a command could not be carried out: the message that comes again is taken again."""
+        with self._lock:
+            self._seen.pop(command.command_id, None)
+
     @staticmethod
-    def closable(command: Command, held: Decimal, working: Decimal = ZERO) -> Decimal:
-        """Return how much of a close may be sent: never so much that the position passes zero. `held` is signed;
-        `working` is what orders of the same side may still execute.
+    def closable(command: Command, held: Decimal, working: Sequence[Working]) -> Decimal:
+        """Return how many units of a close may be sent, 0 or more: never so many that the position passes zero.
+
+        `held` and the units of `working`, the orders for the same position, are signed: above 0 long and bought. Those on
+        the side of the close may be filled before it, so they count; those that add do not. 0 for a close with `legs`.
         """
         if command.action is not CommandAction.CLOSE or command.quantity is None or not held:
             return ZERO
-        if (held > 0) is (command.side == "BUY"):
+        if command.side != ("SELL" if held > 0 else "BUY"):
             return ZERO  # it would add
-        return max(min(command.quantity, abs(held) - working), ZERO)
+        return max(min(command.quantity, abs(held) - abs(same_side(-held, working))), ZERO)
 
     # --- fills ---
 
@@ -226,30 +253,8 @@ class Client:
             return Taken(dropped=f"it is for {halt.scope}")
         with self._lock:
             self.halts[halt.halt_id] = halt
-            self._keep()
+            self._file.write(self.halts)
         return Taken(halt=halt)
-
-    def _keep(self) -> None:
-        """Write the halts for a restart. Where that fails it is tried again with each renewal."""
-        text = canonical({id_: halt.model_dump(mode="json") for id_, halt in self.halts.items()})
-        if self.kept_in is None or self._unreadable or text == self._kept:
-            return
-        try:
-            whole = self.kept_in.with_name(f"{self.kept_in.name}.new")
-            whole.write_bytes(text)
-            whole.replace(self.kept_in)
-            self._kept = text
-        except OSError:
-            log.exception("client: a halt cannot be kept, a restart now would forget it")
-
-    def _remember(self) -> None:
-        try:
-            if self.kept_in is not None and self.kept_in.exists():
-                self._kept = self.kept_in.read_bytes()
-                self.halts = {i: validate(Halt, halt) for i, halt in decode_object(self._kept).items()}
-        except (OSError, Rejected) as problem:
-            self._unreadable = f"{self.kept_in} cannot be read, a halt may hold: {problem}"
-            log.critical("client: %s", self._unreadable)
 
     def _halted(self, strategy: str, underlying: str) -> str | None:
         """Return the scope that is halted, by a halt that was not stored yet or by the last known lease."""
@@ -266,27 +271,24 @@ class Client:
         try:
             status, answer = self.post(f"/v1/accounts/{self.account}/{what}", body)
         except Exception as problem:  # noqa: BLE001 - whatever the reason: unknown is not allowed
-            self.fault = f"Stopline cannot be asked ({type(problem).__name__})"
+            self.fault = f"Stopline cannot be asked ({type(problem).__name__}: {problem})"
             return None
-        if status != 200:
-            self.fault = f"{status} {answer.get('title', '')}: {answer.get('detail', '')}"
-            return None
-        self.fault = ""
-        return answer
+        facts: Any = answer
+        if not isinstance(facts, dict):  # whatever a Post of somebody else's returns
+            facts = {"title": bearer.FOREIGN, "detail": repr(facts)[:200]}
+        elif status == 200:
+            self.fault = ""
+            return facts
+        self.fault = f"{status} {facts.get('title', '')}: {facts.get('detail', '')}"
+        return None
 
 
 def http(url: str, token: Callable[[], str]) -> Post:
-    """Return a Post over HTTP. `token` is asked each time: identity tokens expire."""
+    """Return a Post over HTTP. `token` is asked each time: identity tokens expire. No redirect gets it."""
     url = check_token_url(url)
 
     def post(path: str, body: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
-        headers = {"Authorization": f"Bearer {token()}", "Content-Type": "application/json"}
-        request = urllib.request.Request(f"{url}{path}", canonical(dict(body)), headers, method="POST")  # noqa: S310
-        try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310  # nosec B310
-                return answer.status, json.loads(answer.read())
-        except urllib.error.HTTPError as refused:
-            return refused.code, json.loads(refused.read() or b"{}")
+        return bearer.ask(f"{url}{path}", token(), body, TIMEOUT_S)
 
     return post
 

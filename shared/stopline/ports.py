@@ -226,5 +226,8 @@ class Clock(Protocol):
     def now(self) -> datetime:
         """The time, in UTC."""
 
+    def ticks(self) -> float:
+        """Seconds since some moment, which only grow, also where the clock is set back: for how long something holds."""
+
     def pause(self, attempt: int) -> None:
         """Wait before try `attempt` + 1 (0-based): exponential with full jitter, at most a second or so."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from datetime import UTC, datetime
@@ -175,12 +177,13 @@ class Request(NamedTuple):
         return self.path.strip("/").partition("?")[0]
 
 
-def request_of(block: Block) -> Request:
+def request_of(block: Block, id_: str = "k-1") -> Request:
+    """Read a curl line, with an id in the place of the one that the shell makes."""
     path = re.search(r'"\$KILL_SWITCH(/[^"]*)"', block.text)
     assert path is not None, f"{block} calls nothing"
     told = block.text.replace("$STOPLINE_TOKEN", TOKEN)
     headers = dict(header.split(": ", 1) for header in re.findall(r'-H "([^"]*)"', told))
-    body = re.search(r"-d '([^']*)'", block.text)
+    body = re.search(r"-d '([^']*)'", block.text.replace("'\"$ID\"'", id_))
     return Request(path[1], headers, body[1] if body else None)
 
 
@@ -192,15 +195,25 @@ def test_a_curl_body_is_a_request(block: Block) -> None:
         validate(ControlRequest, value)
 
 
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+@pytest.mark.parametrize("block", [block for block in CURLS if "request_id" in block.text], ids=str)
+def test_a_curl_pasted_twice_is_two_wishes(block: Block) -> None:
+    """R5.1: a kill of the same id as yesterday's would stop nothing."""
+    script = "\n".join(['curl() { echo; echo "${@: -1}"; }', block.text, block.text])
+    said = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True).stdout
+    first, second = [json.loads(text) for text in said.strip().split("\n\n")]
+    assert first.pop("request_id") != second.pop("request_id")
+    assert first == second
+
+
 def test_the_kill_switch_answers_what_its_page_says() -> None:
     """Every curl of the page, in its order, against the real handler: kill, closing fills, status, resume."""
     desk, commands = open_desk()
     answers = {
-        next(other for other in JSON if other.page == KILL_SWITCH and other.line > block.line): request_of(
-            block
-        )
+        answer: request_of(block, json.loads(answer.text)["request_id"])
         for block in CURLS
         if block.page == KILL_SWITCH
+        for answer in [other for other in JSON if other.page == KILL_SWITCH and other.line > block.line][:1]
     }
     assert [request.action for request in answers.values()] == ["kill", "status", "resume"]
     for block, request in answers.items():

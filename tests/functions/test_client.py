@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from decimal import Decimal
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from werkzeug.serving import make_server
 from werkzeug.test import TestResponse
 
 from stopline.adapters.clock import ManualClock
@@ -25,6 +27,7 @@ from stopline.model.instrument import Instrument
 from stopline.model.lease import Lease
 from stopline.model.messages import Command
 from stopline.model.wire import canonical, validate
+from stopline.model.working import Working
 from stopline.ports import Outgoing
 from stopline.runtime.envelope import Envelope
 from stopline.runtime.handlers import receive
@@ -183,6 +186,33 @@ def test_a_slow_answer_makes_no_lease_longer() -> None:
     assert client.is_leased()
     clock.set(NOON + timedelta(seconds=60))
     assert not client.is_leased()
+
+
+class Wall(ManualClock):
+    """A clock that may be set back, and ticks that are not."""
+
+    passed = 0.0
+
+    def ticks(self) -> float:
+        return self.passed
+
+
+@pytest.mark.parametrize("back", [5, 40, 90])
+def test_a_clock_that_is_set_back_makes_no_lease_longer(api: Served, back: int) -> None:
+    """F42: 60 s, as they pass; and not a moment of before it was asked for."""
+    client, clock = client_of(api), Wall(api.world.clock.now())
+    client.clock = clock
+    assert client.renew()
+    clock.set(clock.now() + timedelta(seconds=50 - back))
+    clock.passed = 50
+    assert client.is_leased() is (back <= 50)
+    clock.set(clock.now() + timedelta(seconds=9))
+    clock.passed = 59
+    assert client.is_leased() is (back <= 50)
+    clock.set(clock.now() + timedelta(seconds=1))
+    clock.passed = 60
+    assert not client.is_leased()
+    assert client.renew()
 
 
 def test_what_is_paused_or_halted_or_switched_off_is_refused(api: Served) -> None:
@@ -421,6 +451,60 @@ def test_a_halt_that_cannot_be_written_holds_all_the_same(
     assert client_of(api, kept_in=kept).halts == client.halts
 
 
+def test_two_clients_with_one_file_let_nothing_add_risk(api: Served, tmp_path: Path) -> None:
+    """F41: each would write over the halts of the other, and the next start forget one."""
+    kept = tmp_path / "halts.json"
+    one, two = client_of(api, kept_in=kept), client_of(api, kept_in=kept)
+    assert one.renew()
+    assert two.renew()
+    one.take(halt_message(api, kill_request("k-1", "strategy:demo:core")))
+    written = kept.read_bytes()
+    two.take(halt_message(api, kill_request("k-2", "strategy:demo:wings")))
+    assert kept.read_bytes() == written
+    assert "somebody else writes" in str(two.refusal(order(strategy="other")))
+    assert two.refusal(order(10, 5, strategy="other")) is None
+    assert one.refusal(order(strategy="other")) is None
+
+
+def test_what_could_not_be_carried_out_is_taken_again(api: Served) -> None:
+    """F06: its message comes again, and is no duplicate."""
+    client = client_of(api)
+    taken = client.take(command()).command
+    assert taken is not None
+    client.failed(taken)
+    assert client.take(command()).command == taken
+    assert client.take(command()).dropped == "it was carried out"
+
+
+@pytest.mark.parametrize(
+    ("status", "answer"),
+    [(200, []), (200, None), (200, {}), (200, {"approved": "yes"}), (502, None), ("200", {}), (204, "x")],
+)
+def test_whatever_else_answers_adds_no_risk(status: Any, answer: Any) -> None:
+    """Fail table: a portal, a proxy, a cut-off answer; nothing is raised in the middle of an order."""
+    client = Client("demo", "a", lambda path, body: (status, answer), ManualClock(NOON))
+    assert not client.renew()
+    assert client.refusal(order()) is not None
+    assert client.check({})["approved"] is False
+    assert client.refusal(order(10, 4)) is None
+
+
+def test_a_lease_of_another_account_is_none(api: Served) -> None:
+    def post(path: str, body: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
+        return 200, ask(api, dict(body), account="other").get_json()
+
+    client = Client("demo", "a", post, api.world.clock)
+    assert not client.renew()
+    assert "the lease is of epoch 0 of other" in str(client.refusal(order()))
+
+
+def test_a_lease_that_has_run_out_says_so(api: Served) -> None:
+    client = client_of(api)
+    client.renew()
+    wait(api, 60)
+    assert client.refusal(order()) == "there is no lease: the last one has run out"
+
+
 def test_a_lease_of_a_later_version_is_read(api: Served) -> None:
     """F47: what a field means that is not known here, nobody needs to know who did without it."""
     asked: list[Mapping[str, Any]] = []
@@ -439,17 +523,38 @@ quantities = st.integers(-20, 20).map(Decimal)
 
 
 @settings(max_examples=200)
-@given(quantities, st.sampled_from(["BUY", "SELL"]), st.integers(1, 30), st.integers(0, 20))
-def test_a_close_never_passes_zero(held: Decimal, side: str, quantity: int, working: int) -> None:
-    """F44: nor adds, whatever is working already on its side."""
+@given(
+    quantities,
+    st.sampled_from(["BUY", "SELL"]),
+    st.integers(1, 30),
+    st.lists(st.integers(-20, 20).filter(bool), max_size=4),
+    st.booleans(),
+)
+def test_a_close_never_passes_zero(
+    held: Decimal, side: str, quantity: int, units: list[int], one_of: bool
+) -> None:
+    """F44: nor adds, whatever is working already on its side; what works on the other side takes nothing from it."""
     made = validate(Command, json.loads(command(side=side, quantity=str(quantity))))
-    sent = Client.closable(made, held, Decimal(working))
     sign = 1 if side == "BUY" else -1
-    after = held + sign * (sent + min(Decimal(working), abs(held) if sent else Decimal(0)))
+    working = [Working(str(i), Decimal(u), "x" if one_of else "") for i, u in enumerate(units)]
+    sent = Client.closable(made, held, working)
+    same = [abs(u) for u in units if u * sign > 0]
+    works = (max(same, default=0) if one_of else sum(same)) if sent else 0
     assert 0 <= sent <= quantity
-    if sent:
-        assert abs(after) < abs(held)
-        assert after * held >= 0
+    after = held + sign * (sent + works)
+    assert after * held >= 0, "all of it filled, the position has not turned round"
+    if held * sign < 0:
+        room = abs(held) - (max(same, default=0) if one_of else sum(same))
+        assert sent == max(min(Decimal(quantity), room), 0)
+    else:
+        assert sent == 0, "it would add"
+
+
+def test_a_close_with_legs_is_not_one_of_a_position() -> None:
+    """Which leg would `held` be of?"""
+    leg = {"instrument": SPY.model_dump(mode="json"), "side": "SELL", "ratio": "1"}
+    made = validate(Command, json.loads(command()) | {"legs": [leg], "instrument": None, "side": None})
+    assert Client.closable(made, Decimal(10), []) == 0
 
 
 def test_a_fill_is_published_as_stopline_takes_it(api: Served) -> None:
@@ -476,6 +581,32 @@ def test_a_decision_that_cannot_be_had_is_a_refusal(api: Served) -> None:
 def test_a_token_goes_over_https_only() -> None:
     with pytest.raises(ValueError, match="https"):
         http("http://example.com", lambda: "t")
+
+
+def test_no_redirect_gets_the_token() -> None:
+    """The host that it names may be anybody's."""
+    seen: list[str] = []
+
+    def answer(environ: dict[str, Any], start: Callable[..., Any]) -> list[bytes]:
+        seen.append(environ["PATH_INFO"])
+        start(
+            "307 X",
+            [("Location", f"http://localhost:{server.server_port}/elsewhere"), ("Content-Length", "0")],
+        )
+        return []
+
+    server = make_server("127.0.0.1", 0, answer)
+    thread = threading.Thread(target=server.handle_request)
+    thread.start()
+    client = Client(
+        "demo", "a", http(f"http://127.0.0.1:{server.server_port}", lambda: "t"), ManualClock(NOON)
+    )
+    assert not client.renew()
+    thread.join()
+    server.server_close()
+    assert seen == ["/v1/accounts/demo/lease"]
+    assert "307" in client.fault
+    assert f"sends on to http://localhost:{server.server_port}/elsewhere" in client.fault
 
 
 # --- the page ---
@@ -505,9 +636,7 @@ class Broker:
         self.told.append(f"cancel {id_}")
         self.working = [order for order in self.working if order.id != id_]
 
-    def send(
-        self, strategy: str, instrument: Instrument, side: str, quantity: Decimal, id_: str = ""
-    ) -> None:
+    def send(self, strategy: str, instrument: Instrument, side: str, quantity: Decimal, **more: Any) -> None:
         self.told.append(f"{side} {quantity} {instrument.symbol}")
         signed = quantity if side == "BUY" else -quantity
         self.held[strategy, instrument.symbol] = self.position(strategy, instrument.symbol) + signed

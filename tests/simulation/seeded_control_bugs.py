@@ -9,7 +9,7 @@ from unittest.mock import patch
 import orjson
 from simulation.seeded_bugs import bug
 
-from stopline.client import Client
+from stopline.client import Client, Term
 from stopline.model.control import GLOBAL, Control, account_scope
 from stopline.model.messages import CommandAction
 from stopline.rules.trading import state as trading_state
@@ -47,6 +47,11 @@ def an_adapter_takes_commands_of_any_epoch() -> Iterator[None]:
         yield
 
 
+def _term(clock: Any, seconds: int) -> Term:
+    now = clock.now()
+    return Term(now, now + timedelta(seconds=seconds), clock.ticks() + seconds)
+
+
 @control_bug
 def an_adapter_believes_an_older_lease() -> Iterator[None]:
     """An answer that was overtaken by the kill."""
@@ -55,7 +60,7 @@ def an_adapter_believes_an_older_lease() -> Iterator[None]:
     def trusting(self: Any, **more: Any) -> bool:
         answer = original(self, **more)
         if not answer and "is of epoch" in self.fault:
-            self.epoch, self._until = self.lease.epoch, self.clock.now() + timedelta(seconds=60)
+            self.epoch, self._term = self.lease.epoch, _term(self.clock, 60)
         return answer
 
     with patch.object(Client, "renew", trusting):
@@ -68,10 +73,10 @@ def a_lease_is_good_for_ten_minutes() -> Iterator[None]:
     original = Client.renew
 
     def long(self: Any, **more: Any) -> bool:
-        asked_at = self.clock.now()
+        term = _term(self.clock, 600)
         answer = original(self, **more)
         if answer:
-            self._until = asked_at + timedelta(minutes=10)
+            self._term = term
         return answer
 
     with patch.object(Client, "renew", long):

@@ -14,6 +14,9 @@ class SystemClock:
     def now(self) -> datetime:
         return datetime.now(UTC)
 
+    def ticks(self) -> float:
+        return time.monotonic()
+
     def pause(self, attempt: int) -> None:
         time.sleep(random.uniform(0, min(1.0, 0.01 * 2**attempt)))  # noqa: S311 - jitter, not a secret
 
@@ -31,6 +34,9 @@ class ReplayClock(SystemClock):
     def now(self) -> datetime:
         return parse_utc(self._file.read_text("ascii"))
 
+    def ticks(self) -> float:
+        return self.now().timestamp()
+
     def set(self, moment: datetime) -> None:
         """Move the time, for every process that reads the file."""
         fresh = self._file.with_suffix(".new")
@@ -46,6 +52,9 @@ class ManualClock:
 
     def now(self) -> datetime:
         return self._moment
+
+    def ticks(self) -> float:
+        return self._moment.timestamp()
 
     def set(self, moment: datetime) -> None:
         """Move the time."""

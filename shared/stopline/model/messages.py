@@ -13,7 +13,7 @@ from stopline.model.control import ControlRequest
 from stopline.model.decimals import DecimalText
 from stopline.model.ids import Id, Name, Symbol
 from stopline.model.instrument import Instrument
-from stopline.model.scopes import ScopeText
+from stopline.model.scopes import ScopeText, scope_of
 from stopline.model.text import Text
 from stopline.model.times import UtcText
 from stopline.model.wire import Message
@@ -162,6 +162,12 @@ class Halt(Message):
     actor: Id
     reason: Text
     issued_at: UtcText
+
+    def covers(self, strategy: str, instrument: Instrument) -> bool:
+        """Tell whether it is for an order of one of its accounts."""
+        scope = scope_of(self.scope)
+        name = {"strategy": strategy, "underlying": instrument.underlying}.get(scope.kind)
+        return name is None or name == scope.name
 
 
 class ControlMessage(Message):

@@ -18,6 +18,23 @@ class Working(NamedTuple):
     reduce_only: bool = False
 
 
+def same_side(units: Decimal, working: Sequence[Working]) -> Decimal:
+    """Return what orders of the side of `units` may still execute, signed like it; those of the other side do not count.
+
+    Of orders of which one cancels the others the largest counts.
+    """
+    groups: dict[str, Decimal] = {}
+    alone = ZERO
+    for order in working:
+        if (order.units > 0) is not (units > 0):
+            continue
+        if order.one_of:
+            groups[order.one_of] = max(groups.get(order.one_of, ZERO), order.units, key=abs)
+        else:
+            alone += order.units
+    return alone + sum(groups.values(), ZERO)
+
+
 def adding(held: Decimal, working: Sequence[Working]) -> list[str]:
     """Return the ids of the orders that may add risk to a position of `held` units, signed, in the order given.
 
