@@ -19,9 +19,10 @@ class SimApi:
     ) -> None:
         self._world = world
         self._account = account
-        self.instances = [Instance(f"api-{n}", make, skew) for n, skew in enumerate(skews)]
-        for instance in self.instances:
-            instance.boot()
+        self.instances = world.instances["api"]
+        for number, skew in enumerate(skews):
+            self.instances.append(Instance(f"api-{number}", make, skew))
+            self.instances[-1].boot()
 
     def post(self, path: str, body: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
         """Answer by an instance that is free, sooner or later; one that dies answers nothing."""

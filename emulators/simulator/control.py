@@ -25,6 +25,7 @@ from stopline.model.messages import SweepKind
 from stopline.model.scopes import GLOBAL, parse_scope, strategy_scope, underlying_scope
 from stopline.model.wire import canonical, decode_object, validate
 from stopline.ports import Create, Document, Outgoing, Path, Put
+from stopline.rules.alerting.audience import USUAL
 from stopline.runtime.app import App, Ports
 from stopline.runtime.auth import Principal
 from stopline.runtime.envelope import Envelope
@@ -274,7 +275,10 @@ class ControlScenario:
     def _app(self, instance: Instance) -> App:
         world = self.world
         store = SlowStore if instance.name.startswith("api") else SimStore
-        app = App(Ports(store(world, instance), SimBus(world, instance), SimClock(world, instance)))
+        ports = Ports(
+            store(world, instance), SimBus(world, instance), SimClock(world, instance), operator_alerts=USUAL
+        )
+        app = App(ports)
         is_new = self._is_rolling and not instance.name.endswith("-1")
         return of_tomorrow(app) if is_new or self._is_rolled_out else app
 

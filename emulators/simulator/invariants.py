@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from fractions import Fraction
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -20,6 +21,8 @@ from stopline.service.documents.outbox import JOURNAL_TOPIC
 
 if TYPE_CHECKING:
     from emulators.simulator.scenario import Scenario
+
+MILLION = 10**6
 
 
 def on_commit(scenario: Scenario, writes: Sequence[Write]) -> None:
@@ -267,7 +270,7 @@ def _closings(scenario: Scenario) -> None:
 
 
 def naive_fold(fills: list[dict[str, Any]]) -> dict[tuple[str, str], tuple[Fraction, Fraction, Fraction]]:
-    """An independent first in, first out: (account, symbol) -> (quantity, realised gross, fees)."""
+    """An independent first in, first out, in whole millionths: (account, symbol) -> (quantity, realised gross, fees)."""
     groups: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     for fill in fills:
         if fill.get("ref") is None:
@@ -275,39 +278,47 @@ def naive_fold(fills: list[dict[str, Any]]) -> dict[tuple[str, str], tuple[Fract
     result = {}
     for key, group in groups.items():
         group.sort(
-            key=lambda f: (
-                datetime.fromisoformat(f["executed_at"]),
-                document_id(f["broker"], f["account"], f["fill_id"]),
-            )
+            key=lambda f: (_moment(f["executed_at"]), document_id(f["broker"], f["account"], f["fill_id"]))
         )
-        lots: list[list[Fraction]] = []
-        realised = fees = Fraction(0)
+        lots: list[list[int]] = []
+        realised = fees = 0
         for fill in group:
-            left = Fraction(fill["quantity"]) * (1 if fill["side"] == "BUY" else -1)
-            fees += Fraction(fill["fee"])
+            left = _millionths(fill["quantity"]) * (1 if fill["side"] == "BUY" else -1)
+            price = _millionths(fill["price"])
+            fees += fill["fee"]
             while left and lots and lots[0][0] * left < 0:
                 part = min(abs(left), abs(lots[0][0]))
                 sign = 1 if lots[0][0] > 0 else -1
-                realised += part * sign * (Fraction(fill["price"]) - lots[0][1])
+                realised += part * sign * (price - lots[0][1])
                 lots[0][0] -= part * sign
                 left += part * sign
                 if not lots[0][0]:
                     lots.pop(0)
             if left:
-                lots.append([left, Fraction(fill["price"])])
-        result[key] = (sum((lot[0] for lot in lots), Fraction(0)), realised, fees)
+                lots.append([left, price])
+        held = Fraction(sum(lot[0] for lot in lots), MILLION)
+        result[key] = (held, Fraction(realised, MILLION * MILLION), Fraction(fees, MILLION))
     return result
 
 
 def _standing(fill: dict[str, Any], fills: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return what is left of a fill after its bust, its last correction and its late fees."""
+    """Return what is left of a fill after its bust, its last correction and its late fees; its fee in millionths."""
     about = [f for f in fills if f.get("ref") == fill["fill_id"] and f["account"] == fill["account"]]
     if any(f["kind"] == "BUST" for f in about):
         return []
     corrections = [f for f in about if f["kind"] == "CORRECT"]
-    last = max(
-        corrections, key=lambda f: (datetime.fromisoformat(f["executed_at"]), f["fill_id"]), default=fill
-    )
-    late = sum(Fraction(f["fee"]) for f in about if f["kind"] == "FEE")
-    terms = {"quantity": last["quantity"], "price": last["price"], "fee": Fraction(last["fee"]) + late}
+    last = max(corrections, key=lambda f: (_moment(f["executed_at"]), f["fill_id"]), default=fill)
+    fees = [last["fee"], *(f["fee"] for f in about if f["kind"] == "FEE")]
+    terms = {"quantity": last["quantity"], "price": last["price"], "fee": sum(map(_millionths, fees))}
     return [{**fill, **terms}]
+
+
+_moment = lru_cache(maxsize=256)(datetime.fromisoformat)
+
+
+@lru_cache(maxsize=4096)
+def _millionths(text: str) -> int:
+    """Return a number of a message in millionths, exactly: what has more places is not played here."""
+    number = Fraction(text) * MILLION
+    assert number.denominator == 1, text
+    return number.numerator

@@ -18,6 +18,7 @@ from stopline.model.settings.recipients import Recipients
 from stopline.model.times import utc_text
 from stopline.model.wire import canonical, decode_object, validate
 from stopline.ports import Create, Outgoing, Unavailable
+from stopline.rules.alerting.audience import USUAL
 from stopline.runtime.app import App, Ports
 from stopline.runtime.envelope import Envelope
 from stopline.runtime.handlers import HANDLERS
@@ -194,6 +195,7 @@ class Scenario:
                 SimHistory(world, instance, facts.rows),
                 channels if instance.name.startswith("alerts") else {},
                 OPERATOR,
+                USUAL,
             )
         )
 
@@ -226,9 +228,9 @@ class Scenario:
         return handle
 
     def _flush(self, app: App) -> None:
-        faults = [fault for fault in app.sweeper.flush(app.clock.now()) if fault]
-        if faults:
-            raise Unavailable("; ".join(faults))
+        failed = app.flusher.flush(app.clock.now())
+        if failed:
+            raise Unavailable("; ".join(failed.values()))
 
     def _in_doubt(self, sent: int) -> None:
         """Note messages that went out in a delivery that died or failed: the record of one may be lost."""

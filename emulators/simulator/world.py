@@ -89,8 +89,18 @@ class Instance:
     lives: int = 0
 
     def boot(self) -> None:
+        self.take_apart()
         self.lives += 1
         self.app = self.make(self)
+
+    def take_apart(self) -> None:
+        """Forget what an app is made of: it and its parts know each other, and would wait for a search for garbage."""
+        if self.app is None:
+            return
+        parts = vars(self.app)
+        if "recorder" in parts:
+            vars(parts["recorder"]).clear()
+        parts.clear()
 
 
 @dataclass(slots=True, eq=False)
@@ -205,8 +215,7 @@ class World:
         """Break the rings of objects that a schedule leaves, so that it dies at once and no search for garbage is needed."""
         for instances in self.instances.values():
             for instance in instances:
-                if instance.app is not None:
-                    vars(instance.app).clear()
+                instance.take_apart()
         vars(self).clear()
 
     def calm(self) -> None:
@@ -275,10 +284,12 @@ class World:
             task.thread.switch(*begin)
         except Violated:
             raise
-        except Crash:
+        except Crash as crash:
+            _forget_frames(crash)
             task.instance.boot()
             self._again(task.delivery)
         except Exception as problem:  # noqa: BLE001 - as Pub/Sub: not acknowledged, whatever it was
+            _forget_frames(problem)
             self.trace.append(("- nack", task.delivery.id, problem))
             self._again(task.delivery)
         if task.thread.dead:
@@ -292,3 +303,10 @@ class World:
         wait = min(60.0, 2.0 ** min(delivery.attempts, 6)) * self.rng.random()
         delivery.not_before = self.now + timedelta(seconds=wait)
         self.pending.append(delivery)
+
+
+def _forget_frames(problem: BaseException | None) -> None:
+    """Let go of the frames that errors came through: they hold the errors, and all that a delivery was about."""
+    while problem is not None:
+        problem.__traceback__ = None
+        problem = problem.__context__

@@ -26,7 +26,7 @@ from stopline.service.evaluation import evaluate
 from stopline.service.fills import record_fill
 from stopline.service.fills.books import fill_create
 from stopline.service.prices.mark_prices import Desk
-from stopline.service.sweep.run_sweep import Sweeper
+from stopline.service.sweep.flush_outboxes import OutboxFlusher
 from stopline.service.trading import controls as controls_module
 
 BUGS: dict[str, Callable[[], Any]] = {}
@@ -200,13 +200,13 @@ def the_outbox_is_dropped_by_the_next_commit() -> Iterator[None]:
 def the_sweep_empties_outboxes_unpublished() -> Iterator[None]:
     """The flush clears first."""
 
-    def flush(self: Any, collection: str, now: Any) -> str | None:
+    def flush(self: Any, collection: str, now: Any) -> dict[str, str]:
         for document in self._store.query(collection):
             if document.data.get("outbox_at"):
                 self._store.commit([Update(document.path, outbox_fields((), now), document.version)])
-        return None
+        return {}
 
-    with patch.object(Sweeper, "_flush", flush):
+    with patch.object(OutboxFlusher, "_flush", flush):
         yield
 
 

@@ -42,13 +42,7 @@ def decode_object(raw: bytes, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
     if _depth(raw) > MAX_DEPTH:
         raise Rejected("TOO_DEEP", f"message is nested deeper than {MAX_DEPTH}")
     try:
-        value = json.loads(
-            text,
-            object_pairs_hook=_no_twins,
-            parse_constant=_no_constant,
-            parse_float=_finite,
-            parse_int=_whole,
-        )
+        value = _DECODER.decode(text)
     except (ValueError, RecursionError) as problem:
         raise Rejected("BAD_JSON", f"message is not JSON: {str(problem)[:120]}") from None
     if not isinstance(value, dict):
@@ -177,3 +171,8 @@ def _whole(text: str) -> int:
     if not -(2**63) <= value < 2**63:
         raise Rejected("TOO_LARGE_NUMBER", f"number {text[:20]}... is beyond a 64-bit integer")
     return value
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_no_twins, parse_constant=_no_constant, parse_float=_finite, parse_int=_whole
+)

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from stopline.service.reconciliation.reconcile import Reconciler
     from stopline.service.reconciliation.reconciliations import Reconciliation
     from stopline.service.report.report import Reporter
+    from stopline.service.sweep.flush_outboxes import OutboxFlusher
     from stopline.service.sweep.run_sweep import Sweeper
     from stopline.service.sweep.watch_activity import ActivityWatch
     from stopline.service.sweep.watch_health import HealthWatch
@@ -335,6 +336,12 @@ class App(Documents):
         return Watchdog(self.store, self.ports.bus, self.relay, self.clock, self.risk_states)
 
     @cached_property
+    def flusher(self) -> OutboxFlusher:
+        from stopline.service.sweep.flush_outboxes import OutboxFlusher
+
+        return OutboxFlusher(self.store, self.relay)
+
+    @cached_property
     def sweeper(self) -> Sweeper:
         from stopline.service.sweep.run_sweep import Sweeper
 
@@ -342,6 +349,7 @@ class App(Documents):
             self.store,
             self.ports.bus,
             self.relay,
+            self.flusher,
             self.clock,
             self.accounts,
             self.desk,

@@ -16,8 +16,8 @@ from stopline.model.prices import PriceBatch, Quote
 from stopline.ports import Path, Put
 from stopline.runtime.app import App
 from stopline.service.documents.outbox import Unpublished
+from stopline.service.sweep.flush_outboxes import OUTBOX_AGE
 from stopline.service.sweep.heartbeat import HEARTBEAT
-from stopline.service.sweep.run_sweep import OUTBOX_AGE
 
 from ..make import NOON, account, fill, trade
 from .world import World

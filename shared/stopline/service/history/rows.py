@@ -10,7 +10,7 @@ from typing import Any
 from stopline.model.decimals import decimal_text
 from stopline.model.fill import Fill
 from stopline.model.ids import digest
-from stopline.model.messages import Effect, History, HistoryRow
+from stopline.model.messages import HISTORY_TYPE, Effect, HistoryRow
 from stopline.model.times import utc_text
 from stopline.model.wire import canonical
 
@@ -19,9 +19,9 @@ UNCHAINED = ("chain", "seq", "previous_hash", "hash")  # columns that only rows 
 
 def history_effect(account: str, rows: Sequence[HistoryRow]) -> Effect:
     """Return the effect that sends rows to BigQuery; its id follows from the rows'."""
-    message = History(rows=tuple(rows))
-    id_ = digest("history", *(f"{row.table}/{row.event_id}" for row in rows))
-    return Effect(id_, "history", account, message.model_dump(mode="json"))
+    id_ = digest("history", *[f"{row.table}/{row.event_id}" for row in rows])
+    plain = [{"table": row.table, "event_id": row.event_id, "row": row.row} for row in rows]
+    return Effect(id_, "history", account, {"type": HISTORY_TYPE, "rows": plain})
 
 
 def fill_row(fill: Fill, session: date) -> HistoryRow:

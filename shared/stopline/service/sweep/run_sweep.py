@@ -4,25 +4,25 @@ lives.
 
 import logging
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from stopline.model.errors import Rejected, Transient
+from stopline.model.errors import Transient
 from stopline.model.ids import digest, document_id
 from stopline.model.messages import Alert, Effect, Severity, Sweep, SweepKind
-from stopline.model.scopes import scope_account
 from stopline.model.settings.operator import OperatorAlerts
 from stopline.model.times import utc_text
-from stopline.ports import Beacon, Bus, Clock, Conflict, Document, Path, Put, Store, Update, Where
+from stopline.ports import Beacon, Bus, Clock, Document, Path, Put, Store
 from stopline.rules.alerting.audience import USUAL
 from stopline.service.accounts.reader import AccountReader
 from stopline.service.alerting.desk import publish_checks
 from stopline.service.alerting.undelivered import republish_due
 from stopline.service.closing.close_book import Closer
-from stopline.service.documents.outbox import Relay, decode_outbox, outbox_fields
+from stopline.service.documents.outbox import Relay, outbox_fields
 from stopline.service.history.end_session import SessionEnder
 from stopline.service.measuring.measure_risk import RiskMeasurer
 from stopline.service.prices.mark_prices import Desk, PriceMarker
 from stopline.service.reconciliation.reconcile import Reconciler
+from stopline.service.sweep.flush_outboxes import OutboxFlusher, joined
 from stopline.service.sweep.heartbeat import HEARTBEAT, unwatched_after, unwatched_text
 from stopline.service.sweep.watch_activity import ActivityWatch
 from stopline.service.sweep.watch_health import HealthWatch
@@ -31,25 +31,6 @@ from stopline.service.trading.cancel_orders import OrderCanceller
 from stopline.service.trading.controls import TradingStates
 
 log = logging.getLogger("stopline")
-
-OUTBOX_COLLECTIONS = (
-    "books",
-    "risk",
-    "controls",
-    "closings",
-    "accounts",
-    "alerts",
-    "quarantine",
-    "heartbeats",
-    "sessions",
-    "incidents",
-    "statements",
-    "reconciliations",
-    "health",
-    "activity",
-    "journals",
-)
-OUTBOX_AGE = timedelta(seconds=30)
 
 
 class Sweeper:
@@ -60,6 +41,7 @@ class Sweeper:
         store: Store,
         bus: Bus,
         relay: Relay,
+        flusher: OutboxFlusher,
         clock: Clock,
         accounts: AccountReader,
         desk: Desk,
@@ -79,6 +61,7 @@ class Sweeper:
         self._store = store
         self._bus = bus
         self._relay = relay
+        self._flusher = flusher
         self._clock = clock
         self._accounts = accounts
         self._desk = desk
@@ -109,9 +92,9 @@ class Sweeper:
             self._closer.advance(sweep.account)  # the statement may prove or deny what was closed
             return
         faults: list[str | None] = []
-        failed = self.flush(now)  # by account; of none: the round's own
+        failed = self._flusher.flush(now)  # by account; of none: the round's own
         evaluated = self._evaluate_all(now, digest("sweep", sweep.kind.value, utc_text(scheduled_at)))
-        failed = _joined(failed, evaluated)
+        failed = joined(failed, evaluated)
         faults.append(failed.pop("", None))
         if sweep.kind in (SweepKind.SESSION_CLOSE, SweepKind.END_OF_DAY):
             self._ender.close(now)
@@ -130,15 +113,6 @@ class Sweeper:
         self._raise(problems)
         if self._beacon and sweep.kind is SweepKind.RISK:
             self._beacon.beat(ok=True)
-
-    def flush(self, now: datetime) -> dict[str, str]:
-        """Publish and empty every outbox that is older than it may be; return what could not be done, by account (empty:
-        of none).
-        """
-        failed: dict[str, str] = {}
-        for collection in OUTBOX_COLLECTIONS:
-            failed = _joined(failed, self._flush(collection, now))
-        return failed
 
     def _raise(self, faults: Sequence[str | None]) -> None:
         """Fail where a part of the round has failed, and show it outside."""
@@ -185,25 +159,8 @@ class Sweeper:
             except Exception as problem:
                 log.exception("sweep: an account cannot be evaluated", extra={"account": name})
                 failed[name] = f"{type(problem).__name__}: {problem}"
-        failed = _joined(failed, self._health.check(self._desk.accounts, self._desk.books, now, cause))
-        return _joined(failed, self._activity.check(self._desk, now, cause))
-
-    def _flush(self, collection: str, now: datetime) -> dict[str, str]:
-        """Publish outboxes that are older than they may be, and empty them by the version that was read."""
-        failed: dict[str, str] = {}
-        where = [Where("outbox_at", "<=", now - OUTBOX_AGE)]
-        for document in self._store.query(collection, where, ["outbox_at"], limit=200):
-            try:
-                self._relay.publish(decode_outbox(document.data))
-                self._store.commit([Update(document.path, outbox_fields((), now), document.version)])
-            except Conflict:
-                continue  # its writer was here: it takes care of the rest
-            except (
-                Transient,
-                Rejected,
-            ) as problem:  # one document's trouble must not keep the others waiting
-                failed[_account_of(document)] = f"{document.path}: {problem}"
-        return failed
+        failed = joined(failed, self._health.check(self._desk.accounts, self._desk.books, now, cause))
+        return joined(failed, self._activity.check(self._desk, now, cause))
 
     def _beat(self, sweep: Sweep, now: datetime, unwatched: Mapping[str, datetime]) -> None:
         """Record that the sweep got to its end; at the end of the day tell people that all is well."""
@@ -234,18 +191,3 @@ class Sweeper:
             raised_at=now,
         )
         return Effect(id_, "alerts", "", alert.model_dump(mode="json"))
-
-
-def _account_of(document: Document) -> str:
-    """Return whose document it is; empty where it is nobody's."""
-    if document.path.collection == "accounts":
-        return document.path.id
-    return str(document.data.get("account") or "") or scope_account(str(document.data.get("scope") or ""))
-
-
-def _joined(failed: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:
-    """Return what failed by account, with all that is told of each."""
-    return {
-        name: "; ".join(text for text in (failed.get(name), more.get(name)) if text)
-        for name in (*failed, *(name for name in more if name not in failed))
-    }

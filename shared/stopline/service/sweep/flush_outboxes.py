@@ -1,0 +1,79 @@
+"""Publish what outboxes hold for longer than they may: their writers died, or could not reach the bus."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from stopline.model.errors import Rejected, Transient
+from stopline.model.scopes import scope_account
+from stopline.ports import Conflict, Document, Store, Update, Where
+from stopline.service.documents.outbox import Relay, decode_outbox, outbox_fields
+
+OUTBOX_COLLECTIONS = (
+    "books",
+    "risk",
+    "controls",
+    "closings",
+    "accounts",
+    "alerts",
+    "quarantine",
+    "heartbeats",
+    "sessions",
+    "incidents",
+    "statements",
+    "reconciliations",
+    "health",
+    "activity",
+    "journals",
+)
+OUTBOX_AGE = timedelta(seconds=30)
+
+
+class OutboxFlusher:
+    """Publishes and empties the outboxes of all documents that are older than they may be."""
+
+    def __init__(self, store: Store, relay: Relay) -> None:
+        self._store = store
+        self._relay = relay
+
+    def flush(self, now: datetime) -> dict[str, str]:
+        """Publish and empty every outbox that is older than it may be; return what could not be done, by account (empty:
+        of none).
+        """
+        failed: dict[str, str] = {}
+        for collection in OUTBOX_COLLECTIONS:
+            more = self._flush(collection, now)
+            if more:
+                failed = joined(failed, more)
+        return failed
+
+    def _flush(self, collection: str, now: datetime) -> dict[str, str]:
+        """Publish outboxes that are older than they may be, and empty them by the version that was read."""
+        failed: dict[str, str] = {}
+        where = [Where("outbox_at", "<=", now - OUTBOX_AGE)]
+        for document in self._store.query(collection, where, ["outbox_at"], limit=200):
+            try:
+                self._relay.publish(decode_outbox(document.data))
+                self._store.commit([Update(document.path, outbox_fields((), now), document.version)])
+            except Conflict:
+                continue  # its writer was here: it takes care of the rest
+            except (
+                Transient,
+                Rejected,
+            ) as problem:  # one document's trouble must not keep the others waiting
+                failed[_account_of(document)] = f"{document.path}: {problem}"
+        return failed
+
+
+def joined(failed: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:
+    """Return what failed by account, with all that is told of each."""
+    return {
+        name: "; ".join(text for text in (failed.get(name), more.get(name)) if text)
+        for name in (*failed, *(name for name in more if name not in failed))
+    }
+
+
+def _account_of(document: Document) -> str:
+    """Return whose document it is; empty where it is nobody's."""
+    if document.path.collection == "accounts":
+        return document.path.id
+    return str(document.data.get("account") or "") or scope_account(str(document.data.get("scope") or ""))
