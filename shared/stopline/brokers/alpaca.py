@@ -44,6 +44,10 @@ WORKS = {
 }  # by status of the order
 LIFECYCLE = {"OPASN": FillKind.ASSIGN, "OPEXC": FillKind.EXERCISE, "OPEXP": FillKind.EXPIRE}
 FEES = {"FEE", "CFEE"}
+PAYMENTS = {
+    "CSD": FillKind.FLOW,
+    "CSW": FillKind.FLOW,
+}  # and DIV, DIVNRA, DIVROC ...: cash dividends and their taxes
 CLOSE = time(16)
 NEW_YORK = "America/New_York"
 
@@ -126,10 +130,9 @@ def _activity(row: Row, context: Context, causes: dict[str, FillKind]) -> Fill |
         return _fee(row, context)
     if kind in LIFECYCLE or kind in ("OPTRD", "OPCSH"):
         return _lifecycle(row, kind, context, causes)
-    raise Rejected(
-        "UNSUPPORTED",
-        f"activity {kind[:20]!a} is neither a fill nor a fee: book it as an event of the account",
-    )
+    if kind in PAYMENTS or kind.startswith("DIV"):
+        return _payment(row, PAYMENTS.get(kind, FillKind.DIVIDEND), context)
+    raise contracts.event_by_hand(f"activity {kind[:20]} of {row.text_or('symbol') or 'the account'}")
 
 
 def _fill_activity(row: Row, context: Context) -> Fill:
@@ -170,6 +173,26 @@ def _fee(row: Row, context: Context) -> Fill:
         fee_currency=asset,
         executed_at=_day(row),
         kind=FillKind.FEE,
+    )
+
+
+def _payment(row: Row, kind: FillKind, context: Context) -> Fill:
+    """Return a dividend, or a deposit or withdrawal. Cash in is positive there, and negative here."""
+    currency = row.text_or("currency") or context.word("currency", "USD")
+    symbol = row.text_or("symbol") if kind is FillKind.DIVIDEND else None
+    return context.fill(
+        row.text_or("account_id"),
+        fill_id=id_of(row.text("activity_type"), row.text("id")),
+        instrument=_instrument(symbol, row.text_or("asset_class"), context)
+        if symbol
+        else contracts.cash(currency),
+        side="BUY",
+        quantity="0",
+        price="0",
+        fee=number_text(-row.decimal("net_amount")),
+        fee_currency=currency,
+        executed_at=_day(row),
+        kind=kind,
     )
 
 

@@ -3,7 +3,8 @@ positions and orders of futures.
 
 No message names the account. Trade ids count by symbol, apart on spot, USD-M and COIN-M. A liquidation is execution
 type CALCULATED or an order named `autoclose-...`; auto-deleveraging is `adl_autoclose`, a delivery
-`settlement_autoclose-...`.
+`settlement_autoclose-...`. In hedge mode the long and the short bucket of a contract are positions of two strategies:
+`default-long`, `default-short`.
 """
 
 from collections.abc import Iterator
@@ -122,6 +123,7 @@ def parse(value: dict[str, Any], context: Context) -> list[Item]:
 
 
 def _spot(row: Row, context: Context) -> Fill | None:
+    row.one_of("X", WORKS)
     if not row.one_of("x", SPOT):
         return None
     base, quote = contracts.pair(row.text("s"), context, QUOTES)
@@ -139,6 +141,7 @@ def _spot(row: Row, context: Context) -> Fill | None:
 
 def _futures(message: Row, context: Context) -> Fill | None:
     row = message.row("o")
+    row.one_of("X", WORKS)
     kind = row.one_of("x", FUTURES)
     if kind is None:
         return None
@@ -167,6 +170,7 @@ def _futures(message: Row, context: Context) -> Fill | None:
         kind=kind,
         cause=cause,
         position_side=None if bucket == "BOTH" else bucket,
+        strategy=None if bucket == "BOTH" else f"{context.strategy}-{bucket.lower()}",
         **_execution(row),
     )
 

@@ -28,6 +28,15 @@ UNDERLYINGS = {
 _OCC = re.compile(r"([A-Z][A-Z0-9.]{0,5}) *([0-9]{2})([0-9]{2})([0-9]{2})([CP])([0-9]{8})")
 
 
+def event_by_hand(what: str) -> Rejected:
+    """Return the refusal of an event of an account or a contract that no dialect books."""
+    return Rejected(
+        "UNSUPPORTED",
+        f"{what[:160]} is not booked by itself. See what it did to positions and cash at the broker; then publish a "
+        "native fill of kind SPLIT, DIVIDEND or FLOW, or use `stopline adjust`",
+    )
+
+
 def equity(symbol: str, currency: str) -> Contract:
     """Return a share, fund or index share; `BRK B` and `BRK/B` are `BRK.B`."""
     return {"symbol": re.sub(r"[ /]", ".", symbol.strip()), "kind": "equity", "currency": currency}

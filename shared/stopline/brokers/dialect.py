@@ -54,6 +54,11 @@ class Context:
             raise Rejected("MISSING_ATTRIBUTE", f"{why}: attribute `{name}` must say it")
         return value
 
+    @property
+    def strategy(self) -> str:
+        """The strategy: attribute `strategy`, else `default`."""
+        return self.word("strategy", DEFAULT_STRATEGY)
+
     def zone(self, default: str | None) -> ZoneInfo | None:
         """Return the zone of times that do not name theirs: attribute `zone`, else the broker's."""
         name = self.get("zone", default)
@@ -104,7 +109,7 @@ class Context:
             {
                 "broker": self.broker,
                 "account": self.account(account),
-                "strategy": self.word("strategy", DEFAULT_STRATEGY),
+                "strategy": self.strategy,
                 **{name: value for name, value in facts.items() if value is not None},
             },
         )

@@ -2,6 +2,9 @@ r"""FIX execution reports (35=8): tag=value text with SOH or `|`, or a JSON obje
 
 FIX 4.4 says by ExecType (150) what a report is: F a trade, G its correction, H its cancel; FIX 4.2 says it by
 ExecTransType (20). Of a multi-leg order the legs count (442=2), not the total (442=3).
+
+ExecID (17) is unique on a day only, so it is ours together with the day: that of the trade (75), else of the report (60). A
+correction or cancel of an earlier day's trade carries 75; where it does not, the ledger looks for the trade on days before.
 """
 
 import re
@@ -14,7 +17,7 @@ from stopline.brokers.moments import from_text
 from stopline.brokers.row import Row, decimal_of, id_of, number_text
 from stopline.model.decimals import ZERO, divide
 from stopline.model.errors import Rejected
-from stopline.model.fill import Fill, FillKind
+from stopline.model.fill import ASSUMED, Fill, FillKind
 from stopline.model.wire import MAX_BYTES, decode_object
 
 SOH = "\x01"
@@ -120,6 +123,7 @@ def _report(row: Row, context: Context) -> Fill | None:
         group_id=id_of(row.text("37")) if row.text_or("442") == "2" else None,
         kind=kind,
         ref=None if kind is FillKind.TRADE else id_of(name, day, row.text("19")),
+        ref_day=None if kind is FillKind.TRADE or "75" in row else ASSUMED,
     )
 
 

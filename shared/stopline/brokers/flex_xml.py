@@ -11,7 +11,9 @@ MAX_ROWS = 100_000
 
 
 def read_flex(data: bytes) -> dict[str, Any]:
-    """Return the XML of a Flex statement as `{"trades": [...]}` with its open positions, if it has that section."""
+    """Return the XML of a Flex statement as `{"trades": [...]}` with its open positions and corporate actions, if it has
+    those sections.
+    """
     if len(data) > MAX_XML:
         raise Rejected("TOO_LARGE", f"message has {len(data)} bytes, the most is {MAX_XML}")
     found = _Flex()
@@ -25,14 +27,18 @@ def read_flex(data: bytes) -> dict[str, Any]:
         raise Rejected(
             "UNSUPPORTED", "the statement has option events and no Trades: add that section to the Flex query"
         )
-    return {"trades": found.trades, **found.positions()}
+    actions = {"corporate_actions": found.actions} if found.actions else {}
+    return {"trades": found.trades, **actions, **found.positions()}
 
 
 class _Flex:
-    """Collects the trades and open positions of a statement. Entities and document types are refused: they can explode."""
+    """Collects the trades, open positions and corporate actions of a statement. Entities and document types are refused:
+    they can explode.
+    """
 
     def __init__(self) -> None:
         self.trades: list[dict[str, str]] = []
+        self.actions: list[dict[str, str]] = []
         self.open: list[dict[str, str]] | None = None
         self.statements: list[dict[str, str]] = []
         self.is_flex = self.has_trades = False
@@ -48,9 +54,9 @@ class _Flex:
         elif name == "Trades":
             self.has_trades = True
         elif name == "Trade":
-            if len(self.trades) >= MAX_ROWS:
-                raise Rejected("TOO_LARGE", f"the statement has more than {MAX_ROWS} trades")
-            self.trades.append(dict(attributes))
+            self._add(self.trades, attributes)
+        elif name == "CorporateAction":
+            self._add(self.actions, attributes)
         elif name == "FlexStatement":
             self.statements.append(dict(attributes))
         elif name == "OpenPositions":
@@ -62,6 +68,11 @@ class _Flex:
             self.events += 1
         elif name == "TradeConfirm":
             raise Rejected("UNSUPPORTED", "trade confirmations have no execution level: use a Trades section")
+
+    def _add(self, rows: list[dict[str, str]], attributes: Mapping[str, str]) -> None:
+        if len(rows) >= MAX_ROWS:
+            raise Rejected("TOO_LARGE", f"the statement has more than {MAX_ROWS} rows of a section")
+        rows.append(dict(attributes))
 
     def positions(self) -> dict[str, Any]:
         """Return the open positions, with whose and of which day they are; nothing without that section."""

@@ -1,7 +1,8 @@
 """Interactive Brokers: executions, commission reports and open orders of TWS, trades of Flex statements, positions of both.
 
 An execution id ends with its revision: `...01.01` is the execution, `...01.02` corrects it. Both are known by
-what comes before. A combination is told as a BAG and by its legs: the legs count.
+what comes before. Each revision has a commission report of its own, and the last one counts. A combination is told as a
+BAG and by its legs: the legs count.
 """
 
 import re
@@ -19,7 +20,7 @@ from stopline.brokers.moments import from_text, local_time, rfc3339
 from stopline.brokers.row import Row, id_of, number_text
 from stopline.model.decimals import ZERO, divide
 from stopline.model.errors import Rejected
-from stopline.model.fill import Fill, FillKind
+from stopline.model.fill import TRADES, Fill, FillKind
 from stopline.model.statement import Statement
 from stopline.model.times import utc_text
 from stopline.model.wire import decode_object
@@ -61,11 +62,13 @@ def parse(value: dict[str, Any], context: Context) -> list[Item]:
     if "execution" in message:
         return each([message], lambda row: _execution(row, context))
     if "trades" in message:
+        actions = message.rows("corporate_actions") if "corporate_actions" in message else ()
         rows = list(message.rows("trades"))
         by_trade: dict[str, list[Row]] = {}
         for row in rows:
             by_trade.setdefault(str(row.value.get("tradeID")), []).append(row)
-        return each(rows, lambda row: _flex_trade(row, by_trade, context))
+        trades = each(rows, lambda row: _flex_trade(row, by_trade, context))
+        return trades + each(actions, _corporate_action)
     if "transactionType" in message:
         return each([message], lambda row: _flex_trade(row, {}, context))
     if "positions" in message:
@@ -102,9 +105,10 @@ def _execution(message: Row, context: Context) -> Fill | list[Fill] | None:
     if event == "fee":
         if fee is None:
             raise message.bad("commissionReport", "knows no commission yet")
-        id_ = id_of(row.text("execId"), "fee")
+        exec_id = id_of(row.text("execId"))
         paid = {"fee": number_text(fee), "fee_currency": currency, "quantity": "0", "price": "0"}
-        return context.fill(account, fill_id=id_, kind=FillKind.FEE, ref=known, **paid, **facts)
+        ref = exec_id if revision > 1 else known
+        return context.fill(account, fill_id=f"{exec_id}:fee", kind=FillKind.FEE, ref=ref, **paid, **facts)
     kind = FillKind.LIQUIDATION if row.decimal_or("liquidation") else FillKind.TRADE
     if revision > 1:
         kind = FillKind.CORRECT
@@ -130,10 +134,19 @@ def _commission(message: Row, exec_id: str) -> tuple[Decimal | None, str | None]
         raise Rejected(
             "CONTRADICTION", f"the commission report is of another execution than {exec_id[:60]!a}"
         )
-    told = report.value.get("commission")
-    if told in (None, "") or (isinstance(told, float) and told >= UNSET):
+    if not _is_set(report, "commission"):
         return None, None
     return report.decimal("commission"), report.text_or("currency")
+
+
+def _is_set(row: Row, field: str) -> bool:
+    """Tell whether a number is there and known: the largest double, as a number or a text, is neither."""
+    if field not in row:
+        return False
+    try:
+        return float(row.value[field]) < UNSET
+    except (TypeError, ValueError):
+        return True  # it is said elsewhere what is wrong with it
 
 
 def _revision(exec_id: str) -> tuple[str, int]:
@@ -177,7 +190,7 @@ def _instrument(contract: Row | None, context: Context) -> dict[str, Any]:
 # --- Flex ---
 
 
-def _flex_trade(row: Row, by_trade: Trades, context: Context) -> Fill | None:
+def _flex_trade(row: Row, by_trade: Trades, context: Context) -> Fill | list[Fill] | None:
     if row.one_of(
         "levelOfDetail", {"EXECUTION": False, "ORDER": True, "SYMBOL_SUMMARY": True, "CLOSED_LOT": True}
     ):
@@ -196,19 +209,29 @@ def _flex_trade(row: Row, by_trade: Trades, context: Context) -> Fill | None:
     elif kind is FillKind.CORRECT and ref is None:
         ref = _original(row, by_trade)
     fee, currency = _flex_fee(row)
-    return context.fill(
-        row.text("accountId"),
-        fill_id=id_,
-        instrument=context.instrument(row.text("symbol"), lambda: _flex_instrument(row, context)),
-        side=side,
-        quantity=number_text(abs(quantity)),
-        price=number_text(row.decimal("tradePrice")),
-        fee=None if kind is FillKind.BUST else number_text(fee),
-        fee_currency=None if kind is FillKind.BUST else currency,
-        executed_at=_flex_time(row, context),
-        order_id=id_of(row.text("ibOrderID")) if "ibOrderID" in row else None,
-        kind=kind,
-        ref=ref,
+    facts: dict[str, Any] = {
+        "instrument": context.instrument(row.text("symbol"), lambda: _flex_instrument(row, context)),
+        "side": side,
+        "executed_at": _flex_time(row, context),
+        "order_id": id_of(row.text("ibOrderID")) if "ibOrderID" in row else None,
+        "ref": ref,
+    }
+    paid = {"fee": number_text(fee), "fee_currency": currency} if kind in TRADES else {}
+    terms = {"quantity": number_text(abs(quantity)), "price": number_text(row.decimal("tradePrice"))}
+    fill = context.fill(row.text("accountId"), fill_id=id_, kind=kind, **terms, **paid, **facts)
+    if kind is not FillKind.CORRECT:
+        return fill
+    # What the rows of a trade charge adds up: its correction has the difference, or its cancellation pays back.
+    fee += sum((_flex_fee(other)[0] for other in _cancels(row, by_trade)), ZERO)
+    paid = {"fee": number_text(fee), "fee_currency": currency, "quantity": "0", "price": "0"}
+    more = context.fill(row.text("accountId"), fill_id=f"{id_}:fee", kind=FillKind.FEE, **paid, **facts)
+    return [fill, more] if fee else fill
+
+
+def _corporate_action(row: Row) -> None:
+    raise contracts.event_by_hand(
+        f"corporate action {row.text_or('type', '?')} of {row.text_or('symbol', '?')}"
+        f" ({row.text_or('actionDescription') or row.text_or('description', '')})"
     )
 
 
@@ -232,6 +255,17 @@ def _flex_id(row: Row) -> tuple[str, str | None]:
         return (id_of(row.text("ibExecID")), known) if revision > 1 else (known, None)
     name = "tradeID" if "tradeID" in row else "transactionID"
     return id_of({"tradeID": "trade", "transactionID": "transaction"}[name], row.text(name)), None
+
+
+def _cancels(row: Row, by_trade: Trades) -> list[Row]:
+    """Return the cancellations, of the same statement, of the trade that a row books again."""
+    trade = row.text_or("origTradeID") or row.text_or("tradeID")
+    rows = (other for rows in by_trade.values() for other in rows)
+    return [
+        r
+        for r in rows
+        if r is not row and r.text_or("origTradeID") == trade and _flex_kind(r) is FillKind.BUST
+    ]
 
 
 def _busted(row: Row, by_trade: Trades) -> str | None:
@@ -336,7 +370,7 @@ def _flex_position(row: Row, context: Context) -> Line | None:
 
 def _tws_position(row: Row, context: Context) -> Line:
     contract = _instrument(row.row("contract"), context)
-    cost = row.decimal("avgCost") if "avgCost" in row else None
+    cost = row.decimal("avgCost") if _is_set(row, "avgCost") else None
     size = Decimal(str(contract.get("multiplier", "1")))
     return Line(contract, row.decimal("position"), None if cost is None else divide(cost, size))
 
@@ -347,7 +381,7 @@ def _open(row: Row, context: Context) -> Iterator[Open]:
     """
     order, status = row.row("order"), row.row("orderStatus")
     if status.one_of("status", WORKS):
-        limited = order.text("orderType") in LIMITED and "lmtPrice" in order
+        limited = order.text("orderType") in LIMITED and _is_set(order, "lmtPrice")
         yield Open(
             id_of(order.text("permId")),
             _instrument(row.row("contract"), context),

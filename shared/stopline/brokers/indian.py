@@ -1,18 +1,20 @@
 """What Zerodha and Upstox have in common: trades of Indian exchanges, naive times of Kolkata, cumulative orders."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
-from typing import Any
+from itertools import accumulate
+from typing import Any, NamedTuple
 
 from stopline.brokers import contracts
+from stopline.brokers.cumulative import Execution, increments
 from stopline.brokers.dialect import Context, Item, each
 from stopline.brokers.moments import MONTHS, local_time
 from stopline.brokers.row import Row, id_of, number_text
 from stopline.model.decimals import ZERO
 from stopline.model.errors import Rejected
-from stopline.model.fill import Fill
+from stopline.model.fill import Fill, FillKind
 
 KOLKATA = "Asia/Kolkata"
 SIDES = {"BUY": "BUY", "SELL": "SELL"}
@@ -29,51 +31,113 @@ _SPACED = re.compile(r"([A-Z0-9&-]+) (?:" + _STRIKE + r" (CE|PE)|FUT) ([0-9]{2})
 _WEEKLY_MONTHS = {**{str(n): n for n in range(1, 10)}, "O": 10, "N": 11, "D": 12}
 
 
-def trades_of(
-    rows: Iterable[Row],
-    context: Context,
-    symbol_field: str,
-    segment: Callable[[Row], str],
-    time_fields: tuple[str, ...],
-) -> list[Item]:
+class Words(NamedTuple):
+    """Where one of the two brokers writes what both tell."""
+
+    symbol: str
+    segment: Callable[[Row], str]
+    times: tuple[str, ...]  # the first that is there counts
+
+
+def trades_of(rows: Iterable[Row], context: Context, words: Words) -> list[Item]:
     """Read trades: one execution each, known by exchange, day and the exchange's trade number."""
 
     def read(row: Row) -> Fill:
-        symbol, where = row.text(symbol_field), segment(row)
-        field = next((name for name in time_fields if name in row), time_fields[0])
-        executed_at = local_time(row, field, context.zone(KOLKATA))
-        exchange = row.text("exchange")
+        facts = _facts(row, context, words)
+        day = facts["executed_at"][:10].replace("-", "")
         return context.fill(
             row.text_or("user_id"),
-            fill_id=id_of(exchange, executed_at[:10].replace("-", ""), row.text("trade_id")),
-            instrument=context.instrument(symbol, lambda: instrument_of(symbol, where, context)),
-            side=row.one_of("transaction_type", SIDES, "UNKNOWN_SIDE"),
+            fill_id=id_of(row.text("exchange"), day, row.text("trade_id")),
             quantity=number_text(row.decimal("quantity")),
             price=number_text(row.decimal("average_price")),
-            executed_at=executed_at,
-            order_id=id_of(row.text("order_id")),
+            **facts,
         )
 
     return each(rows, read)
 
 
-def order_state(order: Row, statuses: Mapping[str, bool], trades: list[Item] | None) -> list[Item]:
-    """Return the items of a message about an order, with its trades where it carries them.
+def _facts(row: Row, context: Context, words: Words) -> dict[str, Any]:
+    """Return what a trade and an order tell alike."""
+    symbol, where = row.text(words.symbol), words.segment(row)
+    time = next((name for name in words.times if name in row), words.times[0])
+    return {
+        "instrument": context.instrument(symbol, lambda: instrument_of(symbol, where, context)),
+        "side": row.one_of("transaction_type", SIDES, "UNKNOWN_SIDE"),
+        "executed_at": local_time(row, time, context.zone(KOLKATA)),
+        "order_id": id_of(row.text("order_id")),
+    }
+
+
+def order_state(order: Row, statuses: Mapping[str, bool], context: Context, words: Words) -> list[Item]:
+    """Return the items of a message about an order: of its `trades`, where it carries them.
 
     An order says what is filled so far, by quantity and average. Without its trades nothing can be booked from
-    that, and with too few of them a person must know.
+    that, and with too few of them a person must know. A trade of another order among them is refused.
+
+    Where the trades cannot be had, `applied` lists what was published of the order before (quantity and price, the
+    oldest first, empty at first): then what is filled beyond it is booked as provisional. Trades with `applied` take
+    the place of that.
     """
     order.one_of("status", statuses)
     filled = order.decimal_or("filled_quantity")
-    if trades is None:
+    applied = _applied(order) if "applied" in order.value else None
+    if "trades" not in order:
         if filled <= 0:
             return []
-        raise _incomplete(order, f"says {filled} are filled so far, and not by which trades")
+        if applied is None:
+            raise _incomplete(order, f"says {filled} are filled so far, and not by which trades")
+        step = increments(filled, order.decimal_or("average_price"), applied)
+        return [] if step is None else each([order], lambda row: _provisional(row, *step, context, words))
+    trades = trades_of(order.rows("trades"), context, words)
+    trades = [_of_order(item, id_of(order.text("order_id"))) for item in trades]
     found = sum((item.fill.quantity for item in trades if item.fill), ZERO)
     if found < filled:
         told = _incomplete(order, f"says {filled} are filled so far, its trades are {found}")
         return [*trades, Item({k: v for k, v in order.value.items() if k != "trades"}, None, told)]
-    return trades
+    return trades + each([order], lambda row: _replaced(row, applied or [], context, words))
+
+
+def _applied(order: Row) -> list[Execution]:
+    applied = [(row.decimal("quantity"), row.decimal("price")) for row in order.rows("applied")]
+    if any(quantity <= 0 or price < 0 for quantity, price in applied):
+        raise order.bad("applied", "must be quantities above 0 and their prices")
+    return applied
+
+
+def _provisional(order: Row, quantity: Decimal, price: Decimal, context: Context, words: Words) -> Fill:
+    """Return what an order has filled more, known by how much it has filled with it."""
+    return context.fill(
+        order.text_or("user_id"),
+        fill_id=_provisional_id(order, order.decimal("filled_quantity")),
+        quantity=number_text(quantity),
+        price=number_text(price),
+        provisional=True,
+        **_facts(order, context, words),
+    )
+
+
+def _replaced(order: Row, applied: Sequence[Execution], context: Context, words: Words) -> list[Fill]:
+    """Return the busts of provisional fills whose trades are there."""
+    if not applied:
+        return []
+    facts = _facts(order, context, words) | {"quantity": "0", "price": "0", "kind": FillKind.BUST}
+    ids = [_provisional_id(order, cum) for cum in accumulate(quantity for quantity, _ in applied)]
+    return [
+        context.fill(order.text_or("user_id"), fill_id=f"{id_}:replaced", ref=id_, **facts) for id_ in ids
+    ]
+
+
+def _provisional_id(order: Row, cum: Decimal) -> str:
+    return id_of(f"{order.text('order_id')}#{number_text(cum)}")
+
+
+def _of_order(item: Item, order_id: str) -> Item:
+    if item.fill is None or item.fill.order_id == order_id:
+        return item
+    told = (
+        f"a trade of order {item.fill.order_id} is among the trades of order {order_id}: send it with its own"
+    )
+    return Item(item.raw, None, Rejected("CONTRADICTION", told))
 
 
 def _incomplete(order: Row, what: str) -> Rejected:

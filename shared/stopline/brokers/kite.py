@@ -11,7 +11,7 @@ from typing import Any
 
 from stopline.brokers.dialect import Context, Dialect, Item, of_any
 from stopline.brokers.holdings import Line, Open, statement_of
-from stopline.brokers.indian import SIDES, instrument_of, order_state, trades_of
+from stopline.brokers.indian import SIDES, Words, instrument_of, order_state, trades_of
 from stopline.brokers.moments import rfc3339
 from stopline.brokers.row import Row, id_of
 from stopline.model.errors import Rejected
@@ -35,23 +35,26 @@ STATUSES = dict.fromkeys(
     ],
     True,
 )
-TIMES = ("fill_timestamp", "exchange_timestamp")
+WORDS = Words(
+    "tradingsymbol",
+    lambda row: row.text("exchange"),
+    ("fill_timestamp", "exchange_timestamp", "order_timestamp"),
+)
 
 
 def parse(value: dict[str, Any], context: Context) -> list[Item]:
     """Read a trade, the answer to a request for trades (`data` or `trades`), or a postback with its `trades`."""
     message = Row(value, "message")
     if "trade_id" in message:
-        return _trades([message], context)
+        return trades_of([message], context, WORDS)
     if "positions" in message:
         return []
     if "order_id" in message and "status" in message:
         _check(message, context.secret)
-        trades = _trades(message.rows("trades"), context) if "trades" in message else None
-        return order_state(message, STATUSES, trades)
+        return order_state(message, STATUSES, context, WORDS)
     for field in ("trades", "data"):
         if field in message and message.text_or("status", "success") == "success":
-            return _trades(message.rows(field), context)
+            return trades_of(message.rows(field), context, WORDS)
     raise of_any(
         (
             "a trade (`trade_id`)",
@@ -60,10 +63,6 @@ def parse(value: dict[str, Any], context: Context) -> list[Item]:
             "`positions`",
         )
     )
-
-
-def _trades(rows: Any, context: Context) -> list[Item]:
-    return trades_of(rows, context, "tradingsymbol", lambda row: row.text("exchange"), TIMES)
 
 
 def checksum(order_id: str, order_timestamp: str, secret: str) -> str:

@@ -134,8 +134,8 @@ def _transaction(row: Row, context: Context) -> Fill | list[Fill] | None:
         return _trade(row, context)
     if kind == "Receive Deliver":
         return _delivery(row, context)
-    raise Rejected(
-        "UNSUPPORTED", f"a transaction of type {kind[:40]!a} is no fill: book it as an event of the account"
+    raise contracts.event_by_hand(
+        f"transaction {kind[:40]} ({row.text_or('transaction-sub-type') or 'no sub-type'})"
     )
 
 

@@ -7,7 +7,7 @@ for the order's trades, which are booked.
 from typing import Any
 
 from stopline.brokers.dialect import Context, Dialect, Item, of_any
-from stopline.brokers.indian import order_state, trades_of
+from stopline.brokers.indian import Words, order_state, trades_of
 from stopline.brokers.row import Row
 
 STATUSES = dict.fromkeys(
@@ -33,27 +33,21 @@ STATUSES = dict.fromkeys(
     True,
 )
 UPDATES = {"order": True, "gtt_order": False}
-TIMES = ("exchange_timestamp",)
 
 
 def parse(value: dict[str, Any], context: Context) -> list[Item]:
     """Read a trade, the answer to a request for trades, or an order update with its `trades`."""
     message = Row(value, "message")
     if "trade_id" in message:
-        return _trades([message], context)
+        return trades_of([message], context, WORDS)
     if "update_type" in message and not message.one_of("update_type", UPDATES):
         return []
     if "order_id" in message and "status" in message:
-        trades = _trades(message.rows("trades"), context) if "trades" in message else None
-        return order_state(message, STATUSES, trades)
+        return order_state(message, STATUSES, context, WORDS)
     for field in ("trades", "data"):
         if field in message and message.text_or("status", "success") == "success":
-            return _trades(message.rows(field), context)
+            return trades_of(message.rows(field), context, WORDS)
     raise of_any(("a trade (`trade_id`)", "trades (`trades`, `data`)", "an order update (`update_type`)"))
-
-
-def _trades(rows: Any, context: Context) -> list[Item]:
-    return trades_of(rows, context, "trading_symbol", _segment, TIMES)
 
 
 def _segment(row: Row) -> str:
@@ -62,4 +56,5 @@ def _segment(row: Row) -> str:
     return key.partition("|")[0] if "|" in key else row.text("exchange")
 
 
+WORDS = Words("trading_symbol", _segment, ("exchange_timestamp", "order_timestamp"))
 DIALECT = Dialect(parse)

@@ -46,6 +46,12 @@ def margin(file: Any, as_json: bool) -> None:
         for leg in asked.legs:
             if leg.strike <= 0 or not leg.quantity or leg.multiplier <= 0:
                 raise Rejected("BAD_LEG", "strike and multiplier must be above 0, and quantity must not be 0")
+            if leg.price is not None and leg.price < 0:
+                raise Rejected("BAD_LEG", f"price must be 0 or above, was {leg.price}")
+        if asked.spot is not None and asked.spot <= 0:
+            raise Rejected(
+                "BAD_SPOT", f"spot must be above 0, was {asked.spot}: leave it out if it is not known"
+            )
     except Rejected as refused:
         raise BadInput(one_line(f"{file_name(file)}: {refused.detail}")) from None
     legs = [Leg(leg.right, leg.strike, leg.quantity, leg.multiplier) for leg in asked.legs]

@@ -2,30 +2,37 @@
 
 An amendment names a fill by `ref`. A correction may name an earlier correction, a bust may name a correction
 (then the trade is gone) or another bust or fee (then that one is undone). The newest correction stands: the one
-behind most others, then the latest. The fees of a fill that is busted go with it. An amendment whose fill is not
-known does nothing until that fill comes.
+behind most others, then the latest. The fees of a fill that is busted go with it. A late fee adds to that of the fill or
+correction that it names, and the newest of these with a fee says it: a correction whose fee is 0 knows none. An
+amendment whose fill is not known does nothing until that fill comes.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from stopline.model.decimals import EXACT
-from stopline.model.fill import Fill, FillKind
+from stopline.model.fill import ASSUMED, Fill, FillKind
 from stopline.model.ids import document_id
 
 Find = Callable[[str], Fill | None]
 """Given a fill key, return the booked fill, or None."""
 
+_OF_A_DAY = re.compile(r"(.+?):([0-9]{8}):(.+)")
 _DEPTH = 64  # of amendments of amendments; a longer chain, or a ring, ends nowhere
 
 
 @dataclass(slots=True)
 class Effective:
-    """A fill as it stands, at the original's place, and the fees that came later in another currency."""
+    """A fill as it stands, at the original's place, and the fees that came later and are not in its own."""
 
     fill: Fill
     late_fees: list[Fill] = field(default_factory=list)
+
+
+_AMOUNTS = frozenset({FillKind.FUNDING, FillKind.DIVIDEND, FillKind.FLOW, FillKind.SPLIT})
+"""Kinds whose `fee` is no fee: the amount itself, or nothing."""
 
 
 def is_amendment(fill: Fill) -> bool:
@@ -49,6 +56,30 @@ def root_of(amendment: Fill, find: Find) -> tuple[str, Fill | None]:
             return key, found
         key = target_key(found)
     return key, None
+
+
+def on_its_day(amendment: Fill, booked: Iterable[Fill]) -> Fill:
+    """Return an amendment with `ref` on the day of the fill that it is about, given fills of its account.
+
+    Some brokers number executions anew each day and may not say of which day the one is that they cancel: FIX. It is
+    taken to be of the day of the report; where there is none of that number, of the last day before that has one, of
+    the same order and side. Without one the amendment is returned as it is, and waits.
+    """
+    named = _OF_A_DAY.fullmatch(amendment.ref or "")
+    if (amendment.model_extra or {}).get("ref_day") != ASSUMED or named is None:
+        return amendment
+    found = [
+        fill
+        for fill in booked
+        if (of := _OF_A_DAY.fullmatch(fill.fill_id)) is not None
+        and (of[1], of[3]) == (named[1], named[3])
+        and of[2] <= named[2]
+        and (fill.broker, fill.order_id, fill.side) == (amendment.broker, amendment.order_id, amendment.side)
+    ]
+    if not found:
+        return amendment
+    ref = max(found, key=lambda fill: fill.fill_id).fill_id
+    return amendment if ref == amendment.ref else _changed(amendment, {"ref": ref})
 
 
 def effective(events: Iterable[Fill]) -> list[Effective]:
@@ -79,14 +110,19 @@ def _amended(original: Fill, amendments: Iterable[Fill], known: Mapping[str, Fil
     corrections = [a for a in changes if a.kind is FillKind.CORRECT]
     if undone(original.key) or any(undone(correction.key) for correction in corrections):
         return None
+    revisions = [*sorted(corrections, key=lambda c: (_depth(c, known), c.order), reverse=True), original]
+    fees: dict[str, list[Fill]] = {revision.key: [] for revision in revisions}
+    for fee in changes:
+        if fee.kind is FillKind.FEE and not undone(fee.key):
+            fees.get(target_key(fee), fees[original.key]).append(fee)
+    told = next((one for one in revisions if one.fee or fees[one.key]), original)
     current = original
     if corrections:
-        last = max(corrections, key=lambda c: (_depth(c, known), c.order))
-        terms = {name: getattr(last, name) for name in ("side", "quantity", "price", "fee", "fee_currency")}
-        current = _changed(original, terms)
+        terms = {name: getattr(revisions[0], name) for name in ("side", "quantity", "price")}
+        current = _changed(original, {**terms, "fee": told.fee, "fee_currency": told.fee_currency})
     late = []
-    for fee in sorted((a for a in changes if a.kind is FillKind.FEE and not undone(a.key)), key=_order):
-        if fee.fee_currency == current.fee_currency:
+    for fee in sorted(fees[told.key], key=_order):
+        if fee.fee_currency == current.fee_currency and current.kind not in _AMOUNTS:
             current = _changed(current, {"fee": EXACT.add(current.fee, fee.fee)})
         else:
             late.append(fee)

@@ -132,7 +132,7 @@ class Book:
             revision=self.revision + 1,
             fills=self.fills + len(new),
             positions=PositionTable.of(self.positions).replaced(positions),
-            days=recent(ledger.days),
+            days=ledger.days,
             totals=ledger.totals,
             held=held,
             strategies=ledger.strategies,
@@ -161,9 +161,10 @@ class Book:
         return replace(self, revision=revision)
 
     def pruned(self, now: datetime) -> "Book":
-        """Return the book without positions that have been flat for a week, and trades that have been closed for a
-        day: the fill log still has them.
+        """Return the book without positions that have been flat for a week, trades that have been closed for a day, and
+        sessions of long ago: the fill log still has them.
         """
+        days = recent(self.days)
         legs = pruned(self.account, self.legs, now)
         table = PositionTable.of(self.positions)
         gone = {
@@ -171,9 +172,9 @@ class Book:
             for key in table
             if table.is_flat(key) and (last := table[key].last) is not None and now - last[0] >= FLAT_KEPT
         }
-        if not gone and legs is self.legs:
+        if not gone and legs is self.legs and len(days) == len(self.days):
             return self
-        return replace(self, positions=table.replaced({}, gone), legs=legs)
+        return replace(self, positions=table.replaced({}, gone), legs=legs, days=days)
 
 
 def _is_late(position: Position | None, fill: Fill, now: datetime) -> bool:
@@ -192,9 +193,11 @@ class _Group:
     amended: list[Fill] = field(default_factory=list)
 
     def add(self, amendment: Fill, root: Fill) -> None:
-        """Add an amendment of one of the position's fills."""
+        """Add an amendment of one of the position's fills. A fee that is timed before its fill may lie beyond the point
+        where the position is folded again from.
+        """
         plain = amendment.kind is FillKind.FEE and target_key(amendment) == root.key
-        if plain and amendment.fee_currency != root.instrument.base:
+        if plain and amendment.order > root.order and amendment.fee_currency != root.instrument.base:
             self.late_fees.append((amendment, root))
         else:
             self.amended.append(amendment)

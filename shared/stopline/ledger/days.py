@@ -1,6 +1,6 @@
 """What each session booked in each currency."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
@@ -111,7 +111,7 @@ def _sum(one: Day, other: Day) -> Day:
     )
 
 
-def recent(days: dict[tuple[date, str], Day]) -> dict[tuple[date, str], Day]:
+def recent(days: Mapping[tuple[date, str], Day]) -> Mapping[tuple[date, str], Day]:
     """Keep the last sessions; older ones stand in BigQuery and in the totals."""
     if len(days) <= KEPT_SESSIONS:
         return days

@@ -215,9 +215,10 @@ class Position:
     def add_late_fee(self, fee: Fill, of: Fill) -> Booked:
         """Fold a fee that came after its fill: it counts for the fill's moment."""
         with localcontext(EXACT):
-            moved = -fee.fee if _in_kind(fee.fee_currency, self.instrument) else ZERO
+            trade = of.kind in TRADES or of.kind is FillKind.ADJUST
+            moved = -fee.fee if trade and _in_kind(fee.fee_currency, self.instrument) else ZERO
             realised, oldest = self._exchange(moved, of.price, of) if moved else (ZERO, None)
-            return self._book_fee(fee, of.executed_at, of.price, realised, oldest)
+            return self._book_fee(fee, of.executed_at, of.price if trade else None, realised, oldest)
 
     def _apply_other(self, fill: Fill, place: tuple[datetime, str]) -> Booked:
         kind = fill.kind
@@ -283,7 +284,9 @@ class Position:
                 self.opened_at = fill.executed_at  # from flat, or flipped through zero
             elif self.method == AVERAGE:
                 _, _, first = lots.pop()
-                lots.append((self.quantity, self.average_price or price, first))
+                average = self.average_price
+                assert average is not None  # it may be 0
+                lots.append((self.quantity, average, first))
                 return realised, oldest
             lots.append((left, price, fill.order))
         elif not lots:

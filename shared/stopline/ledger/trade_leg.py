@@ -170,7 +170,11 @@ class _Folding:
             leg.known = (*leg.known, fill.key)[-KNOWN_FILLS:]
 
     def add_late_fee(self, fee: Fill, of: Fill) -> None:
-        """Fold a fee of the fill folded last that is in another currency than the fill's own."""
+        """Fold a fee of the fill folded last that is not in the fill's own. What comes for a payment is shared like it."""
+        if of.kind not in TRADES and of.kind is not FillKind.ADJUST:
+            if of.kind is not FillKind.FLOW:
+                _charge(self._held(), fee.fee_currency, fee.fee)
+            return
         contract = of.instrument
         in_kind = _in_kind(fee.fee_currency, contract)
         parts = self._exchange(-fee.fee, of) if in_kind else self.parts

@@ -23,6 +23,9 @@ MAX_EXTRAS = 16
 _SINCE_KINDS = {"kind": "TRADE", "ref": None, "provisional": False}
 _SINCE_INVERSE = {"inverse": False, "base": None}
 DEFAULT_STRATEGY = "default"
+ASSUMED = (
+    "assumed"  # extra `ref_day` of a fill: the day in its `ref` is that of the report, the broker names none
+)
 Place = tuple[datetime, str]  # in the fold: execution time, key
 Terms = tuple[Place, Decimal, Decimal, Decimal, bool, str]
 
@@ -35,8 +38,8 @@ class Side(StrEnum):
 class FillKind(StrEnum):
     """What happened. `TRADES` change a position by quantity and price; the rest change another fill, or money.
 
-    CORRECT replaces the fill `ref` by this quantity, price and fee at the original's place, BUST removes it,
-    FEE adds a fee that came later (to `ref`, or to the account without one); FUNDING, DIVIDEND, FLOW (a
+    CORRECT replaces the fill `ref` by this quantity, price and fee (0: the fee stays) at the original's place, BUST
+    removes it, FEE adds a fee that came later (to `ref`, or to the account without one); FUNDING, DIVIDEND, FLOW (a
     deposit or withdrawal: capital, never P&L), ADJUST and SPLIT stand for themselves. FEE, FUNDING, DIVIDEND and
     FLOW say the amount in `fee` (negative: received). A SPLIT turns every `price` units into `quantity` units.
     An ADJUST by hand is booked like a trade, or like a fee where its quantity is 0; a BUST of it takes it back.

@@ -69,6 +69,8 @@ def describe(problem: ValidationError) -> str:
     found: dict[str, list[str]] = {}
     for error in problem.errors(include_url=False, include_input=False, include_context=False):
         where = ".".join(str(part) for part in error["loc"] if not _is_type(part)) or "message"
+        if error["type"] == "too_short" and any(other.startswith(f"{where}.") for other in found):
+            continue  # items that are wrong are not counted: they have been named
         found.setdefault(where, []).append(_plain(error["msg"]))
     faults = []
     for where, texts in found.items():

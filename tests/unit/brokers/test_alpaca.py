@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from stopline.model.errors import Rejected
 from stopline.model.fill import Fill, FillKind
 
 from .samples import SAMPLES, changed, fills_of, refusal
@@ -168,9 +169,36 @@ def test_a_crypto_fee_is_in_units_of_the_coin() -> None:
     assert (fee.fee, fee.fee_currency, fee.instrument.symbol) == (Decimal("0.00025"), "ETH", "ETH-USD")
 
 
-@pytest.mark.parametrize("kind", ["DIV", "CSD", "JNLC", "SPLIT", "NEVER_HEARD_OF"])
-def test_any_other_activity_is_refused_and_not_dropped(kind: str) -> None:
+@pytest.mark.parametrize(
+    ("type_", "amount", "kind", "symbol"),
+    [
+        ("DIV", "1.02", FillKind.DIVIDEND, "T"),
+        ("DIVNRA", "-0.15", FillKind.DIVIDEND, "T"),
+        ("CSD", "5000", FillKind.FLOW, "USD"),
+        ("CSW", "-5000", FillKind.FLOW, "USD"),
+    ],
+)
+def test_dividends_and_deposits_are_money_that_came_or_went(
+    type_: str, amount: str, kind: FillKind, symbol: str
+) -> None:
+    """Issue 4.1; the documented dividend activity has the shares in `qty`, no money in `price`."""
+    row = {
+        "activity_type": type_, "id": "20190801011955195::5f596936", "date": "2019-08-01",
+        "net_amount": amount, "symbol": "T", "qty": "2", "per_share_amount": "0.51",
+    }  # fmt: skip
+    [paid] = read(row)
+    assert (paid.kind, paid.fee, paid.quantity) == (kind, -Decimal(amount), 0)
+    assert paid.instrument.symbol == symbol
+    assert paid.fill_id == f"{type_}:20190801011955195::5f596936"
+
+
+@pytest.mark.parametrize("kind", ["JNLC", "SPLIT", "SPIN", "MA", "NEVER_HEARD_OF"])
+def test_any_other_activity_is_refused_and_says_what_to_do(kind: str) -> None:
     assert refused({**ACTIVITY, "activity_type": kind}) == "UNSUPPORTED"
+    with pytest.raises(
+        Rejected, match=f"{kind} of .* kind SPLIT, DIVIDEND or FLOW, or use `stopline adjust`"
+    ):
+        read({**ACTIVITY, "activity_type": kind})
 
 
 def test_an_activity_that_is_not_executed_is_refused() -> None:

@@ -100,6 +100,26 @@ def test_what_the_exchange_does_by_force_is_told(
     assert (fill.model_extra or {}).get("cause") == cause
 
 
+@pytest.mark.parametrize("status", ["FILLED?", "", None, "PENDING", 7])
+@pytest.mark.parametrize(("message", "path"), [(SPOT, ("event",)), (FUTURES, ("o",))])
+def test_an_order_of_an_unknown_status_is_refused_whatever_was_executed(
+    message: dict[str, Any], path: tuple[str, ...], status: Any
+) -> None:
+    """Issue 4.6: the status of the order (X) is never guessed, nor that of the execution (x)."""
+    assert refused(changed(message, *path, "X", status)) in ("UNKNOWN_STATUS", "BAD_MESSAGE")
+    assert refused(changed(message, *path, "x", status)) in ("UNKNOWN_STATUS", "BAD_MESSAGE")
+    assert read(changed(message, *path, "X", "EXPIRED_IN_MATCH"))
+
+
+def test_hedge_mode_has_a_long_and_a_short_position_of_one_contract() -> None:
+    """Domain 3.3: a sale for the short bucket closes nothing of the long one."""
+    order = {**FUTURES["o"], "S": "BUY", "ps": "LONG"}
+    [long_] = read({**FUTURES, "o": order})
+    [short] = read({**FUTURES, "o": {**order, "S": "SELL", "ps": "SHORT", "t": 5}}, strategy="grid")
+    assert (long_.strategy, short.strategy) == ("default-long", "grid-short")
+    assert read(FUTURES)[0].strategy == "default"
+
+
 def test_two_liquidations_without_a_trade_id_are_two() -> None:
     order = {**FUTURES["o"], "x": "CALCULATED", "t": 0}
     [one], [two] = read({**FUTURES, "o": order}), read({**FUTURES, "o": {**order, "z": "0.02"}})

@@ -12,7 +12,7 @@ from stopline.service.fills.quarantine import COLLECTION
 
 from ..make import account
 from ..service.world import World
-from .test_fix import text
+from .test_fix import SHARE, text
 from .test_ibkr import ORIGINAL, statement
 
 
@@ -45,6 +45,47 @@ def test_text_of_a_broker_is_booked_once(world: World) -> None:
     assert book is not None
     assert reasons(world) == []
     assert [(p.key, p.quantity) for p in book.positions.values()] == [("default:SPY", -4)]
+
+
+def share(exec_id: str, at: str, state: str = "F", **tags: str) -> bytes:
+    return json.dumps({**SHARE, "17": exec_id, "60": at, "150": state} | tags).encode()
+
+
+@pytest.mark.parametrize("state", ["H", "G"])
+@pytest.mark.parametrize("told", [{}, {"75": "20261116"}])
+def test_a_cancel_or_correction_on_a_later_day_finds_its_trade(
+    world: World, state: str, told: dict[str, str]
+) -> None:
+    """Issue 4.2: ExecIDs are unique on a day only, and not every broker says of which day the trade was (75)."""
+    other = {"37": "ORD8", "31": "500"}
+    messages = [
+        share("EX122", "20261113-15:00:00", **other),  # the same number on an earlier day, of another order
+        share("EX122", "20261116-15:00:00"),
+        share("EX122", "20261117-15:00:00", **other),
+        share("EX7", "20261118-09:00:00", state, **{"32": "1", **told}),
+    ]
+    for number, message in enumerate([*messages, messages[3]]):
+        deliver(world, message, f"m-{number}", broker="fix")
+    book = world.book()
+    assert book is not None
+    assert reasons(world) == []
+    assert not book.held
+    [position] = book.positions.values()
+    left = [-4, -4] if state == "H" else [-4, -1, -4]
+    assert [lot.quantity for lot in position.lots] == left
+
+
+def test_a_cancel_of_the_same_day_before_its_trade_waits_for_it(world: World) -> None:
+    messages = [
+        share("EX122", "20261117-15:00:00", **{"37": "ORD8"}),
+        share("EX7", "20261118-10:00:00", "H"),
+        share("EX122", "20261118-09:00:00"),
+    ]
+    for number, message in enumerate(messages):
+        deliver(world, message, f"m-{number}", broker="fix")
+    book = world.book()
+    assert book is not None
+    assert (book.net_quantity("SPY"), dict(book.held)) == (-4, {})
 
 
 def test_xml_of_a_broker_is_booked(world: World) -> None:

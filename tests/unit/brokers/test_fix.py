@@ -49,6 +49,9 @@ def test_case_11_a_cancel_of_a_trade_names_what_may_not_be_known() -> None:
 def test_a_cancel_on_the_next_day_names_the_trade_s_date() -> None:
     late = {**SHARE, "150": "H", "17": "EX200", "60": "20261121-09:00:00", "75": "20261120"}
     assert read(late)[0].ref == "SPY:20261120:EX122"
+    assert "ref_day" not in (read(late)[0].model_extra or {})
+    [untold] = read({k: v for k, v in late.items() if k != "75"})
+    assert (untold.ref, untold.model_extra) == ("SPY:20261121:EX122", {"ref_day": "assumed"})
 
 
 def test_a_report_that_is_sent_again_is_the_same_fill() -> None:

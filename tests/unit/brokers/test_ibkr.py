@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from stopline.brokers import read as read_bytes
 from stopline.model.errors import Rejected
 from stopline.model.fill import Fill, FillKind
 
+from ..ledger.test_amend import booked
 from .samples import SAMPLES, changed, fills_of, refusal
 
 EXECUTION = SAMPLES["ibkr execution"].message
@@ -45,7 +47,9 @@ def test_case_10_two_revisions_are_one_execution_and_its_correction() -> None:
     assert (one.kind, two.kind, two.ref) == (FillKind.TRADE, FillKind.CORRECT, one.fill_id)
 
 
-@pytest.mark.parametrize("unset", [1.7976931348623157e308, None, ""])
+@pytest.mark.parametrize(
+    "unset", [1.7976931348623157e308, "1.7976931348623157E308", "1.7976931348623157e+308", None, ""]
+)
 def test_a_commission_that_is_not_known_yet_is_no_fee(unset: Any) -> None:
     [fill] = read(changed(EXECUTION, "commissionReport", "commission", unset))
     assert fill.fee == 0
@@ -197,9 +201,48 @@ def test_only_the_execution_level_counts() -> None:
 
 def test_a_trade_that_is_cancelled_and_booked_again_is_one_correction() -> None:
     """What IBKR really sends: the second booking has the trade id of the first and the next revision."""
-    first, second = flex(statement(ORIGINAL, CANCEL, AGAIN))
+    first, second, fee = flex(statement(ORIGINAL, CANCEL, AGAIN))
     assert (second.kind, second.ref, second.quantity) == (FillKind.CORRECT, first.fill_id, 1)
-    assert second.fee == Decimal("-0.3333")
+    assert (fee.kind, fee.ref, fee.fee, second.fee) == (FillKind.FEE, first.fill_id, Decimal("-0.3333"), 0)
+
+
+@pytest.mark.parametrize(
+    ("back", "again", "paid"),
+    [("0", "0.3333", "1.0333"), ("1.3666", "-1.0333", "1.0333"), ("0", "0", "1.3666")],
+)
+def test_what_the_rows_of_a_corrected_trade_charge_adds_up(back: str, again: str, paid: str) -> None:
+    """Issue 4.2: two contracts cost 1.3666, the one that is left 1.0333; also where the original came a day before."""
+    cancel = CANCEL.replace('ibCommission="0"', f'ibCommission="{back}" ibCommissionCurrency="USD"')
+    booked_again = AGAIN.replace("0.3333", again)
+    for statements in ([(ORIGINAL, cancel, booked_again)], [(ORIGINAL,), (cancel, booked_again)]):
+        fills = [fill for rows in statements for fill in flex(statement(*rows))]
+        book = booked([[one] for one in fills])
+        assert book.total("USD").fees == Decimal(paid)
+        assert book.net_quantity(fills[0].instrument.symbol) == 1
+
+
+def test_a_corrected_execution_costs_what_its_last_report_says_in_any_order() -> None:
+    """Issue 4.2, domain 3.2: each revision comes as details and as a report, or as both together."""
+
+    def told(revision: str, shares: int, fee: float, event: str) -> dict[str, Any]:
+        exec_id = f"0000e0d5.6580d36a.01.{revision}"
+        message = changed(changed(EXECUTION, "execution", "execId", exec_id), "execution", "shares", shares)
+        if event == "execDetails":
+            return {**message, "event": event, "commissionReport": None}
+        report = {**EXECUTION["commissionReport"], "execId": exec_id, "commission": fee}
+        return {**message, "event": event, "commissionReport": report}
+
+    for first in (("both",), ("execDetails", "commissionReport")):
+        for second in (("both",), ("execDetails", "commissionReport")):
+            fills = [read(told("01", 5, 3.25, event))[0] for event in first]
+            fills += [read(told("02", 4, 2.60, event))[0] for event in second]
+            for some in permutations(fills):
+                book = booked([[one] for one in some])
+                assert (book.total("USD").fees, book.net_quantity(fills[0].instrument.symbol)) == (
+                    Decimal("2.6"),
+                    -4,
+                )
+                assert [trade.fees for trade in book.trades()] == [Decimal("2.6")]
 
 
 def test_a_trade_that_is_cancelled_for_good_is_a_bust_of_its_execution() -> None:
@@ -258,6 +301,21 @@ def test_xml_that_is_no_statement_is_refused(data: bytes, reason: str) -> None:
     with pytest.raises(Rejected) as refusal_:
         read_bytes(data, {"broker": "ibkr"})
     assert refusal_.value.reason == reason
+
+
+def test_corporate_actions_of_a_statement_are_refused_and_say_what_to_do() -> None:
+    """Issue 4.6: the trades beside them are booked."""
+    action = (
+        '<CorporateActions><CorporateAction accountId="DU1234567" assetCategory="STK" symbol="NVDA" type="FS" '
+        'actionDescription="NVDA(US67066G1040) SPLIT 10 FOR 1" quantity="90" /></CorporateActions>'
+    )
+    items = read_bytes(statement(ORIGINAL, extra=action), {"broker": "ibkr", "account": "demo"})
+    assert [item.fill is not None for item in items] == [True, False]
+    assert items[1].refused is not None
+    assert items[1].refused.reason == "UNSUPPORTED"
+    assert "FS of NVDA" in items[1].refused.detail
+    assert "kind SPLIT" in items[1].refused.detail
+    assert items[1].raw["symbol"] == "NVDA"
 
 
 def test_an_empty_statement_has_no_fills_and_option_events_are_not_booked_twice() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -13,10 +14,17 @@ from stopline.brokers.kite import checksum
 from stopline.model.errors import Rejected
 from stopline.model.fill import Fill
 
+from ..ledger.test_amend import booked
 from .samples import SAMPLES, changed, fills_of, refusal
 
 POSTBACK = {**SAMPLES["kite postback"].message, "status": "COMPLETE", "filled_quantity": 3, "quantity": 3}
-KITE = {**SAMPLES["kite trade"].message, "exchange": "NSE", "tradingsymbol": "SBIN", "average_price": 470.05}
+KITE = {
+    **SAMPLES["kite trade"].message,
+    "exchange": "NSE",
+    "tradingsymbol": "SBIN",
+    "average_price": 470.05,
+    "order_id": POSTBACK["order_id"],
+}
 UPSTOX = SAMPLES["upstox trades"].message
 UPDATE = SAMPLES["upstox order"].message
 
@@ -60,6 +68,46 @@ def test_a_postback_with_too_few_trades_books_them_and_tells_a_person() -> None:
     items = parse({**POSTBACK, "trades": [KITE]}, {"broker": "kite", "account": "demo"})
     assert [item.refused and item.refused.reason for item in items] == [None, "CUMULATIVE"]
     assert "trades" not in items[1].raw
+
+
+def test_a_trade_of_another_order_is_refused_and_the_order_s_own_are_booked() -> None:
+    """Issue 4.6: nothing is guessed; the order is then short of a trade."""
+    other = {**KITE, "trade_id": "10000001", "quantity": 2, "order_id": "999"}
+    items = parse({**POSTBACK, "trades": [KITE, other]}, {"broker": "kite", "account": "demo"})
+    assert [item.refused and item.refused.reason for item in items] == [None, "CONTRADICTION", "CUMULATIVE"]
+    assert items[1].raw == other
+    foreign = {**UPSTOX["data"][0], "order_id": "999"}
+    message = {**UPDATE, "status": "complete", "filled_quantity": 1, "trades": [foreign]}
+    assert refused(message, "upstox") == "CONTRADICTION"
+
+
+def test_case_8_without_the_trades_what_is_not_published_yet_is_provisional() -> None:
+    """Domain 3.5 and 4b.8: cum 40 @ 10.00, then cum 100 @ 10.30 is 60 @ 10.50; a late cum 40 adds nothing."""
+    part = {**POSTBACK, "status": "UPDATE", "filled_quantity": 40, "average_price": 10.0, "applied": []}
+    whole = {**part, "status": "COMPLETE", "filled_quantity": 100, "average_price": 10.3}
+    first = {"quantity": "40", "price": "10"}
+    [one], [two] = read(part), read({**whole, "applied": [first]})
+    assert (one.quantity, one.price, one.provisional) == (40, 10, True)
+    assert (two.quantity, two.price, two.provisional) == (60, Decimal("10.5"), True)
+    assert [one.fill_id, two.fill_id] == [f"{POSTBACK['order_id']}#40", f"{POSTBACK['order_id']}#100"]
+    published = [first, {"quantity": "60", "price": "10.5"}]
+    assert read({**part, "applied": published}) == []
+    assert refused({**part, "average_price": 0}) == "CUMULATIVE"
+    assert refused({**part, "applied": [{"quantity": "0", "price": "1"}]}) == "BAD_MESSAGE"
+
+
+def test_case_8_trades_take_the_place_of_what_was_provisional() -> None:
+    """Domain 3.5: in any order of arrival the book has the trades alone."""
+    part = {**POSTBACK, "status": "UPDATE", "filled_quantity": 40, "average_price": 10.0, "applied": []}
+    trades = [{**KITE, "quantity": 100, "average_price": 10.31}]
+    applied = [{"quantity": "40", "price": "10"}]
+    whole = {**part, "status": "COMPLETE", "filled_quantity": 100, "applied": applied, "trades": trades}
+    provisional, final = read(part), read(whole)
+    assert [f.kind.value for f in final] == ["TRADE", "BUST"]
+    for some in permutations([*provisional, *final]):
+        book = booked([[one] for one in some])
+        [position] = book.positions.values()
+        assert (position.quantity, position.cost, dict(book.held)) == (100, Decimal("1031"), {})
 
 
 def test_a_postback_is_checked_where_the_secret_is_given() -> None:
@@ -148,7 +196,8 @@ def test_upstox_contracts_name_their_day(symbol: str, expected: str, expiry: str
 def test_a_cumulative_upstox_update_is_refused_whatever_its_average(average: float | None) -> None:
     message = {**UPDATE, "status": "complete", "filled_quantity": 1, "average_price": average}
     assert refused(message, "upstox") == "CUMULATIVE"
-    assert len(read({**message, "trades": [UPSTOX["data"][0]]}, "upstox")) == 1
+    trade = {**UPSTOX["data"][0], "order_id": UPDATE["order_id"]}
+    assert len(read({**message, "trades": [trade]}, "upstox")) == 1
 
 
 def test_a_gtt_order_is_no_fill() -> None:

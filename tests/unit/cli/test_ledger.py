@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,35 @@ def test_busts_count_and_what_is_about_nothing_is_named(tmp_path: Path) -> None:
     assert found["accounts"][0]["positions"][0]["quantity"] == "20"
     assert found["accounts"][0]["unmatched"] == ["B-E-77"]
     assert found["duplicates"] == 3
+
+
+def test_a_cancel_that_names_no_day_finds_its_fill_of_an_earlier_day(tmp_path: Path) -> None:
+    """Domain 3.7: as a FIX report is normalised that does not say of which day the trade was."""
+    fills = [
+        fill("SPY:20261116:EX1", executed_at=at(0), order_id="O"),
+        fill(
+            "SPY:20261118:EX9",
+            kind="BUST",
+            ref="SPY:20261118:EX1",
+            ref_day="assumed",
+            executed_at=at(99),
+            order_id="O",
+        ),
+    ]
+    for some in (fills, fills[::-1]):
+        found = json.loads(run(ledger, lines(tmp_path / "f.jsonl", some), "--json").output)
+        assert found["accounts"][0]["positions"][0]["quantity"] == "0"
+        assert found["accounts"][0]["unmatched"] == []
+
+
+def test_a_file_of_a_year_shows_all_its_sessions(tmp_path: Path) -> None:
+    """Issue 4.8: a book forgets sessions of long ago, a command over a file has nothing to forget."""
+    fills = [trade(n * 86400 * 3, 1 if n % 2 else -1, 100 + n) for n in range(120)]
+    found = json.loads(run(ledger, lines(tmp_path / "f.jsonl", fills), "--json").output)
+    [account] = found["accounts"]
+    days = {day["session"]: Decimal(day["realised"]) for day in account["days"]}
+    assert len(days) > 100
+    assert sum(days.values()) == Decimal(account["totals"]["USD"]["realised"])
 
 
 def test_standard_input() -> None:
@@ -157,3 +187,23 @@ def test_bad_legs_are_one_line_and_two(tmp_path: Path, text: str) -> None:
     result = run(main, "margin", str(tmp_path / "m.json"))
     assert result.exit_code == 2
     assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({"spot": "-5"}, "spot must be above 0, was -5"),
+        ({"spot": "0"}, "spot must be above 0, was 0"),
+        ({"legs": [leg(-1, "C", "100", "-2")]}, "price must be 0 or above, was -2"),
+        ({"legs": [{"right": "X"}]}, "legs.0.right: must be 'C' or 'P'"),
+        ({"legs": []}, "legs: must have at least 1 item"),
+    ],
+)
+def test_numbers_that_cannot_be_are_told_alone(tmp_path: Path, more: dict[str, Any], told: str) -> None:
+    """Issue 4.8; of a leg that is wrong it is not said besides that there is no leg."""
+    (tmp_path / "m.json").write_text(json.dumps({"legs": [leg(-1, "C", "100", "2")], **more}))
+    result = run(main, "margin", str(tmp_path / "m.json"))
+    assert result.exit_code == 2
+    assert told in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert "has 0" not in result.stderr or more == {"legs": []}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -103,16 +104,19 @@ def stories(draw: st.DrawFn) -> tuple[list[Fill], list[Fill]]:
             events.append(made)
             return made
 
-        def correct(ref: str, id_: str) -> dict[str, Any]:
+        def correct(ref: str, id_: str, told: dict[str, Any]) -> dict[str, Any]:
             terms = {"quantity": draw(quantities), "price": draw(prices), "fee": draw(fees)}
             made = make("CORRECT", ref, id_, side=draw(st.sampled_from(["BUY", "SELL"])), **terms)
-            return {n: getattr(made, n) for n in ("side", "quantity", "price", "fee", "fee_currency")}
+            if made.fee:  # else what was told before stays
+                told = {"fee": made.fee, "fee_currency": made.fee_currency}
+            return {**told, **{n: getattr(made, n) for n in ("side", "quantity", "price")}}
 
         result: dict[str, Any] | None = {}
         if "correct" in what:
-            result = correct(one.fill_id, f"C-{number}")
+            result = correct(one.fill_id, f"C-{number}", {})
         if what == "correct twice":
-            result = correct(f"C-{number}", f"CC-{number}")
+            told = {n: result[n] for n in ("fee", "fee_currency") if n in result}
+            result = correct(f"C-{number}", f"CC-{number}", told)
         if what.startswith("bust") or what.endswith(", bust"):
             make(
                 "BUST",
@@ -223,3 +227,88 @@ def test_deposits_are_no_profit_and_funding_is_no_fee(order: tuple[int, ...]) ->
     ]
     total = booked([[events[n]] for n in order]).total("USD")
     assert (total.flow, total.income, total.net) == (800, Decimal("2.5"), Decimal("2.5"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "terms", "sums"),
+    [
+        ("FLOW", {"fee": "-800", "quantity": "0", "price": "0"}, {"flow": 800, "income": 0}),
+        ("DIVIDEND", {"fee": "-50", "quantity": "0", "price": "0"}, {"flow": 0, "income": 50}),
+        ("FUNDING", {"fee": "7", "quantity": "0", "price": "0"}, {"flow": 0, "income": -7}),
+        ("SPLIT", {"quantity": "2", "price": "1"}, {"flow": 0, "income": 0}),
+    ],
+)
+@pytest.mark.parametrize("currency", ["USD", "EUR"])
+def test_a_late_fee_of_a_payment_or_split_is_a_fee_in_any_order_of_arrival(
+    kind: str, terms: dict[str, Any], sums: dict[str, int], currency: str
+) -> None:
+    """Issue 4.2: it is no part of the amount that was paid."""
+    open_ = trade(1, 10, 100)
+    event = fill("V", kind=kind, executed_at=at(2), **terms)
+    late = about("FEE", "V", "F", 3, fee="1.50", fee_currency=currency, quantity="0", price="0")
+    ends = [booked([[one] for one in some]) for some in permutations([open_, event, late])]
+    ends += [booked([[open_, event, late]]), booked([[open_], [event, late]])]
+    assert all(numbers(end) == numbers(ends[0]) for end in ends)
+    assert ends[0].total(currency).fees == Decimal("1.50")
+    assert {name: getattr(ends[0].total("USD"), name) for name in sums} == sums
+    [told] = {
+        (leg.fees, tuple(leg.other_fees.items())) for end in ends for t in end.trades() for leg in t.legs
+    }
+    in_trade = Decimal(0) if kind == "FLOW" else Decimal("1.50")
+    assert told == ((in_trade, ()) if currency == "USD" else (0, (("EUR", in_trade),) if in_trade else ()))
+
+
+@pytest.mark.parametrize("fee_at", [5, 10])
+def test_a_trade_keeps_a_late_fee_that_is_timed_before_its_fill(fee_at: int) -> None:
+    """Issue 4.2: a fill that comes late folds again from the last flat point, and the fee lies before it."""
+    first, last, late = trade(10, 10, 100), trade(20, 10, 101), trade(15, 10, 102)
+    fee = about("FEE", first.fill_id, "A-fee", fee_at, fee="3.25", quantity="0", price="0")
+    ends = [booked([[one] for one in some]) for some in permutations([first, fee, last, late])]
+    for end in ends:
+        assert numbers(end) == numbers(ends[0])
+        assert [t.fees for t in end.trades()] == [end.total("USD").fees] == [Decimal("3.25")]
+
+
+IBKR = "X.01"
+
+
+@pytest.mark.parametrize("original", ["inline", "late"])
+@pytest.mark.parametrize("corrected", ["inline", "late"])
+def test_the_fee_of_a_correction_replaces_that_of_what_it_corrects(original: str, corrected: str) -> None:
+    """Issue 4.2, domain 3.2: each revision of an execution has its own commission report, and the last one counts."""
+    told = {"inline": "3.25", "late": "0"}
+    one = fill(IBKR, executed_at=at(1), fee=told[original])
+    two = about("CORRECT", IBKR, f"{IBKR}.02", 1, quantity="12", fee=told[corrected])
+    events = [one, two]
+    if original == "late":
+        events.append(about("FEE", IBKR, f"{IBKR}.01:fee", 1, fee="3.25", quantity="0", price="0"))
+    if corrected == "late":
+        events.append(about("FEE", two.fill_id, f"{IBKR}.02:fee", 1, fee="3.90", quantity="0", price="0"))
+    expected = Decimal("3.25" if corrected == "inline" else "3.90")
+    for some in permutations(events):
+        end = booked([[event] for event in some])
+        assert end.total("USD").fees == expected
+        assert [t.fees for t in end.trades()] == [expected]
+        assert not end.held
+
+
+@pytest.mark.parametrize("inline", ["3.25", "1.25", "0"])
+def test_a_fee_stays_with_a_correction_that_knows_none(inline: str) -> None:
+    """Until the correction's own commission is known, the best that is known is the original's."""
+    one = fill(IBKR, executed_at=at(1), fee=inline)
+    events = [one, about("CORRECT", IBKR, "C", 1, quantity="12", fee="0")]
+    if late := Decimal("3.25") - one.fee:
+        events.append(about("FEE", IBKR, "F", 1, fee=str(late), quantity="0", price="0"))
+    for some in permutations(events):
+        assert booked([[event] for event in some]).total("USD").fees == Decimal("3.25")
+
+
+def test_busting_the_fee_of_a_correction_brings_the_one_before_it_back() -> None:
+    one, two = fill(IBKR, executed_at=at(1)), about("CORRECT", IBKR, "C", 1, quantity="12", fee="0")
+    fees_ = [
+        about("FEE", ref, f"F-{ref}", 1, fee=amount, quantity="0", price="0")
+        for ref, amount in ((IBKR, "3.25"), ("C", "3.90"))
+    ]
+    bust = about("BUST", "F-C", "B", 2, quantity="0", price="0")
+    for some in permutations([one, two, *fees_, bust]):
+        assert booked([[event] for event in some]).total("USD").fees == Decimal("3.25")

@@ -64,6 +64,16 @@ def test_an_average_that_does_not_come_out_even_loses_nothing() -> None:
     assert booked[2][1] == Decimal("-0.666666666667")
 
 
+def test_an_average_of_exactly_nothing_is_a_price() -> None:
+    """R1.4: crude oil at -5 and at 5 has cost nothing on average; that is not the last price."""
+    crude = Instrument.model_validate({"symbol": "CLK0", "kind": "future", "currency": "USD"})
+    bought = [trade(1, 10, "-5", instrument=crude), trade(2, 10, 5, instrument=crude)]
+    held, _ = fold(bought, "average")
+    assert [(lot.quantity, lot.price) for lot in held.lots] == [(20, 0)]
+    sold, _ = fold([*bought, trade(3, -10, 3, instrument=crude)], "average")
+    assert (sold.realised, sold.cost, [lot.price for lot in sold.lots]) == (30, 0, [0])
+
+
 def test_a_fee_in_the_traded_coin_reduces_what_was_received() -> None:
     """Domain 2.1: bought 1 BTC for 50,000, received 0.999; the fee is worth 50."""
     position, [(_, _, fee, _, _)] = fold(

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import partial
 
-from stopline.ledger.amend import is_amendment
+from stopline.ledger.amend import is_amendment, on_its_day
 from stopline.ledger.book import Book
 from stopline.ledger.days import Day
 from stopline.ledger.position import Position
@@ -183,6 +183,7 @@ class _Booking:
         """Book what is not booked yet. The fill log is asked first only where that is needed anyway."""
         book = book or Book(self._account.account, method=self._account.method)
         self.outcomes, self.repeated = {}, set()
+        self._fills = [self._on_its_day(fill) for fill in self._fills]
         new = self._fills
         if attempt > 0 or any(is_amendment(fill) or book.is_late(fill, self._now) for fill in new):
             new = self._unbooked()
@@ -208,6 +209,12 @@ class _Booking:
             out = {fill.key for fill in booked if fill.position_key in grown} or {fill.key for fill in booked}
             self.outcomes |= {f.key: Outcome(f, Result.REFUSED, refused) for f in booked if f.key in out}
             return self._fitting(before, [fill for fill in booked if fill.key not in out])
+
+    def _on_its_day(self, fill: Fill) -> Fill:
+        if not is_amendment(fill) or "ref_day" not in (fill.model_extra or {}):
+            return fill
+        booked = self._log.of(fill.account, fill.strategy, fill.instrument.symbol)
+        return on_its_day(fill, [*booked, *(f for f in self._fills if f.position_key == fill.position_key)])
 
     def _unbooked(self) -> list[Fill]:
         """Return the fills that the log does not have; note duplicates and refuse conflicting ones."""
