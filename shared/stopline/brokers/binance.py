@@ -123,8 +123,9 @@ def parse(value: dict[str, Any], context: Context) -> list[Item]:
 
 
 def _spot(row: Row, context: Context) -> Fill | None:
+    is_fill = row.one_of("x", SPOT)
     row.one_of("X", WORKS)
-    if not row.one_of("x", SPOT):
+    if not is_fill:
         return None
     base, quote = contracts.pair(row.text("s"), context, QUOTES)
     if row.decimal("t") < 0:
@@ -141,8 +142,8 @@ def _spot(row: Row, context: Context) -> Fill | None:
 
 def _futures(message: Row, context: Context) -> Fill | None:
     row = message.row("o")
-    row.one_of("X", WORKS)
     kind = row.one_of("x", FUTURES)
+    row.one_of("X", WORKS)
     if kind is None:
         return None
     symbol = row.text("s")
