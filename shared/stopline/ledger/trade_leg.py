@@ -1,12 +1,12 @@
 """The legs that trades are made of: the fills of one position, told apart by what they were opened under.
 
 A leg is what one position opened under one group id, else one order id, else since the leg was last flat; a
-closing fill closes the legs of its own group first, then all others in the lot order of the account. So legs
-are a fold of the same fills as their position, and nothing of them depends on the order of arrival.
+closing fill closes the leg that it names first (`ledger/leg_name.py`), then all others in the lot order of the
+account. So legs are a fold of the same fills as their position, and nothing of them depends on the order of arrival.
 
 Signs and money are those of `ledger/position.py`. Each leg keeps its own lots: `realised` is against the prices
 at which this leg was opened. Over the legs of a position, realised - cost of what is open is always the
-position's; realised alone is the position's too, unless a closing fill named a group that was not next in lot
+position's; realised alone is the position's too, unless a closing fill named a leg that was not next in lot
 order, or the account books average cost (legs then close first in, first out).
 
 A fee, and a payment such as funding, is shared pro rata among the legs that it touches, rounded to 12
@@ -20,6 +20,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal, localcontext
 
 from stopline.ledger.amend import Effective
+from stopline.ledger.leg_name import naming, tag_of
 from stopline.ledger.position import FIFO, HIFO, LIFO, Lot
 from stopline.model.decimals import EXACT, ZERO, divide
 from stopline.model.fill import TRADES, Fill, FillKind
@@ -135,13 +136,6 @@ def add_late_fee(legs: Sequence[TradeLeg], fee: Fill, of: Fill) -> list[TradeLeg
     return [charged if leg is owners[0] else leg for leg in legs]
 
 
-def tag_of(fill: Fill) -> str:
-    """Return what a fill opens its units under."""
-    if fill.group_id:
-        return f"group:{fill.group_id}"
-    return f"order:{fill.order_id}" if fill.order_id else ""
-
-
 Parts = list[tuple[TradeLeg, Decimal]]
 """Legs that a fill touches, with the units that it opened or closed of each."""
 
@@ -190,8 +184,9 @@ class _Folding:
             return parts
         held = self.open
         if held and held[0].lots[0].quantity.is_signed() is not left.is_signed():
-            own = f"group:{fill.group_id}"
-            for several in ([leg for leg in held if leg.tag == own], held):
+            named = naming(fill)
+            own = [leg for leg in held if named(leg.tag)] if named else []
+            for several in (own, held):
                 left = self._close(several, left, fill, parts)
             self.open = [leg for leg in held if leg.lots]
         if left:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from stopline.ledger.book import Book
 from stopline.ledger.encoding import decode_book, encode_book
+from stopline.ledger.leg_name import marked_id, name_of, naming, tag_of
 from stopline.ledger.position import METHODS
 from stopline.ledger.trade_leg import TradeLeg
 from stopline.model.fill import Fill
@@ -32,11 +33,15 @@ TAGS: list[dict[str, str]] = [
     {"order_id": "O-1"},
     {"order_id": "O-2"},
 ]
+MARKED = marked_id("order:O-2", "a close command")
+NAMING: list[dict[str, str]] = [{"group_id": "order:O-1"}, {"group_id": "order:"}, {"order_id": MARKED}]
 
 
 @st.composite
-def tagged_fills(draw: st.DrawFn, max_size: int = 12, tags: Sequence[dict[str, str]] = TAGS) -> list[Fill]:
-    """Return distinct fills of few positions, with and without ids of groups and orders."""
+def tagged_fills(
+    draw: st.DrawFn, max_size: int = 12, tags: Sequence[dict[str, str]] = (*TAGS, *NAMING)
+) -> list[Fill]:
+    """Return distinct fills of few positions, with and without ids of groups and orders, and names of orders' legs."""
     made = []
     for number in draw(st.permutations(range(draw(st.integers(1, max_size))))):
         made.append(
@@ -74,11 +79,13 @@ class NaiveLegs:
     def take(self, f: Fill) -> None:
         sign = 1 if f.side == "BUY" else -1
         tag = f"g{f.group_id}" if f.group_id else f"o{f.order_id}" if f.order_id else ""
+        tag = {"gorder:O-1": "oO-1", "gorder:": ""}.get(tag, tag)
+        names = "oO-2" if f.order_id == MARKED else tag if f.group_id else None
         worth = Fraction(f.price) * Fraction(f.instrument.multiplier)
         touched: list[NaiveLeg] = []
         for _ in range(int(Fraction(f.quantity) / UNIT)):
             if self.units and self.units[0][0] != sign:
-                own = [i for i, unit in enumerate(self.units) if f.group_id and unit[2].tag == tag]
+                own = [i for i, unit in enumerate(self.units) if unit[2].tag == names]
                 opened, entry, leg = self.units.pop(own[0] if own else 0)
                 leg.realised += opened * UNIT * (worth - entry)
             else:
@@ -116,7 +123,7 @@ def arrived(fills: list[Fill], data: st.DataObject) -> list[list[Fill]]:
 def test_legs_are_what_a_count_of_single_units_says_in_any_order_of_arrival(
     fills: list[Fill], data: st.DataObject
 ) -> None:
-    """R1.1 R1.2: realised, fees and sizes of each leg, groups closing their own first, else first in, first out."""
+    """R1.1 R1.2: realised, fees and sizes of each leg, what a close names going first, else first in, first out."""
     book = booked(arrived(fills, data))
     for key, truth in naive(fills).items():
         legs = book.legs[key]
@@ -271,6 +278,43 @@ def test_a_closing_fill_takes_the_lots_that_the_account_s_method_takes(method: s
     book = book.with_fills([sold], SESSION_OF, Log(), LATER)
     [closed] = [leg for leg in book.legs["default:SPY"] if not leg.lots]
     assert closed.entry_price == {"fifo": 100, "average": 100, "lifo": 110, "hifo": 120}[method]
+
+
+@pytest.mark.parametrize(
+    "close",
+    [
+        {"group_id": "order:O-2"},
+        {"order_id": marked_id("order:O-2", "x")},
+        {"group_id": marked_id("order:O-2", "x")},
+    ],
+    ids=["by its group", "by the end of its order", "by an order's id as group"],
+)
+def test_a_close_that_names_an_order_closes_what_that_order_opened(close: dict[str, str]) -> None:
+    """R4.5: the position realises by the account's lots, 100 of the first bought; the trade that goes is the named one."""
+    bought = [
+        fill(f"E-{n}", "BUY", 100, price, at(n), order_id=f"O-{n}") for n, price in ((1, 100), (2, 110))
+    ]
+    book = booked([[*bought, fill("E-3", "SELL", 100, 105, at(3), **close)]])
+    assert [leg.quantity for leg in book.legs["default:SPY"]] == [100, 0]
+    assert book.legs["default:SPY"][1].realised == -500
+    assert book.positions["default:SPY"].realised == 500
+    assert [t.status.value for t in book.trades()] == ["OPEN", "CLOSED"]
+
+
+def test_what_a_close_of_an_order_opens_is_no_leg_of_another_name() -> None:
+    """R4.5: a broker that fills 150 of 100 turns the position round; the rest is under the order's own tag."""
+    over = fill("E-2", "SELL", 150, 90, at(1), order_id="C-1", group_id="order:O-1")
+    legs = booked([[fill("E-1", "BUY", 100, 100, order_id="O-1"), over]]).legs["default:SPY"]
+    assert [(leg.tag, leg.quantity) for leg in legs] == [("order:O-1", 0), ("order:O-1", -50)]
+
+
+@pytest.mark.parametrize("tag", ["", "order:O-1", "group:G", f"order:{'x' * 128}", f"group:{'x' * 128}"])
+def test_every_leg_has_a_name_that_a_fill_can_carry(tag: str) -> None:
+    named = naming(fill("E-1", "SELL", group_id=name_of(tag)))
+    others = ["order:O-11", "group:order:O", f"order:{'x' * 127}y"]
+    assert named is not None
+    assert [other for other in (tag, *others) if named(other)] == [tag]
+    assert tag_of(fill("E-2", group_id=name_of(tag))) == tag or len(tag) > 128
 
 
 def test_funding_is_shared_among_the_trades_that_hold_the_instrument() -> None:

@@ -1,0 +1,59 @@
+"""Names of legs: what a fill opens its units under, and how an order that closes says which leg it is for.
+
+An order names its leg by the group id that its fills carry: the leg's own, else `order:ID` of the order that opened
+it. Where fills carry no group id, the end of the order's own id says the same: a mark of 8 digits.
+"""
+
+from collections.abc import Callable
+
+from stopline.model.fill import Fill
+from stopline.model.ids import digest
+
+_GROUP, _ORDER = "group:", "order:"
+_LONGEST = 128  # of an id
+_AT, _LENGTH = 23, 32  # where the mark begins in a marked id, and how long that is
+
+
+def tag_of(fill: Fill) -> str:
+    """Return what a fill opens its units under: `group:ID`, `order:ID`, or empty. A group id that is the name of an order's
+    leg means that leg.
+    """
+    group = fill.group_id
+    if group:
+        return ("" if group == _ORDER else group) if group.startswith(_ORDER) else f"{_GROUP}{group}"
+    return f"{_ORDER}{fill.order_id}" if fill.order_id else ""
+
+
+def name_of(tag: str) -> str:
+    """Return the group id by which fills close a leg first. No two legs that are open in one position share it."""
+    if tag.startswith(_GROUP):
+        return tag.removeprefix(_GROUP)
+    if len(tag) > _LONGEST:
+        return f"{_ORDER}#{digest(tag)}"
+    return tag or _ORDER
+
+
+def marked_id(name: str, *parts: str) -> str:
+    """Return the digest of an order's parts that ends with the mark of the leg that it is for: 32 characters."""
+    return digest(*parts)[:_AT] + _mark(name)
+
+
+def naming(fill: Fill) -> Callable[[str], bool] | None:
+    """Return what tells by a leg's tag whether a fill names that leg; None where it names none."""
+    group, marks = fill.group_id, {_end(fill.group_id), _end(fill.order_id)} - {""}
+    if not group and not marks:
+        return None
+
+    def names(tag: str) -> bool:
+        name = name_of(tag)
+        return name == group or (bool(marks) and _mark(name) in marks)
+
+    return names
+
+
+def _mark(name: str) -> str:
+    return f"-{digest('leg', name)[: _LENGTH - _AT - 1]}"
+
+
+def _end(id_: str | None) -> str:
+    return id_[_AT:] if id_ and len(id_) == _LENGTH and id_[_AT] == "-" else ""
