@@ -231,7 +231,7 @@ class PaperBroker:
                 Side(leg.side),
                 quantity,
                 None,
-                command.group_id,
+                command.group_of(leg.instrument.symbol),
                 command.expires_at,
                 command=True,
             )

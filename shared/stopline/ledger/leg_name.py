@@ -39,13 +39,12 @@ def marked_id(name: str, *parts: str) -> str:
 
 
 def naming(fill: Fill) -> Callable[[str], bool] | None:
-    """Return what tells by a leg's tag whether a fill names that leg; None where it names none."""
+    """Return what tells by a leg's name whether a fill names that leg; None where it names none."""
     group, marks = fill.group_id, {_end(fill.group_id), _end(fill.order_id)} - {""}
     if not group and not marks:
         return None
 
-    def names(tag: str) -> bool:
-        name = name_of(tag)
+    def names(name: str) -> bool:
         return name == group or (bool(marks) and _mark(name) in marks)
 
     return names

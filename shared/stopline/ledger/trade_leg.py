@@ -20,7 +20,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal, localcontext
 
 from stopline.ledger.amend import Effective
-from stopline.ledger.leg_name import naming, tag_of
+from stopline.ledger.leg_name import name_of, naming, tag_of
 from stopline.ledger.position import FIFO, HIFO, LIFO, Lot
 from stopline.model.decimals import EXACT, ZERO, divide
 from stopline.model.fill import TRADES, Fill, FillKind
@@ -185,7 +185,7 @@ class _Folding:
         held = self.open
         if held and held[0].lots[0].quantity.is_signed() is not left.is_signed():
             named = naming(fill)
-            own = [leg for leg in held if named(leg.tag)] if named else []
+            own = [leg for leg in held if named(name_of(leg.tag))] if named else []
             for several in (own, held):
                 left = self._close(several, left, fill, parts)
             self.open = [leg for leg in held if leg.lots]

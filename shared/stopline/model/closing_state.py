@@ -1,5 +1,6 @@
 """The closings of an account as they stand: what was asked for, and which commands are out. One document."""
 
+from decimal import Decimal
 from enum import StrEnum
 from typing import Literal
 
@@ -7,7 +8,7 @@ from pydantic import Field
 
 from stopline.model.closing import CloseRequest
 from stopline.model.control import Closing
-from stopline.model.decimals import ZERO, DecimalText
+from stopline.model.decimals import ZERO, DecimalText, divide
 from stopline.model.ids import Id, Name
 from stopline.model.instrument import Instrument
 from stopline.model.messages import FINAL, ReportStatus
@@ -20,6 +21,12 @@ class RequestStatus(StrEnum):
     CLOSING = "CLOSING"
     CLOSED = "CLOSED"  # the fills have proven it
     REFUSED = "REFUSED"  # what it names is not known
+    ASTRAY = "ASTRAY"  # its commands were executed, and the book counts that for other trades
+
+
+def part_key(key: str, trade_id: str | None) -> str:
+    """Return the key of what a command closes: a position, or what a trade has of it."""
+    return key if trade_id is None else f"{key} {trade_id}"
 
 
 class Asked(Message):
@@ -28,9 +35,9 @@ class Asked(Message):
     `confirmed_at`: the moment of the brokers' statements, later than `ended_at`, that agree with what the fills have
     proven; `confirmed_by` names them.
 
-    Of a trade: `units` had to go of each position when it was asked for, the trade had `opened` so many by then (what it
-    opens later has to go as well), and `done` were executed by commands that are no longer kept and did not name the
-    trade's group.
+    Of a trade: `units` had to go of each position when it was asked for, beside what commands that are kept had executed for
+    the trade by then; the trade had `opened` so many (what it opens later has to go as well), and `done` were executed by
+    commands that are no longer kept.
     """
 
     request: CloseRequest
@@ -46,7 +53,8 @@ class Asked(Message):
 
 
 class SentLeg(Message):
-    """One position in a command: how much was asked for, at which prices, and what the fills say.
+    """One position in a command: how much was asked for, at which prices, and what the fills say. Where it is what a trade
+    has of the position: `trade_id`, and the `group_id` by which fills name that.
 
     `mark` is the middle of the quote when the command was made; it, `bid`, `ask` and `iv` are None where there was no
     usable price; `quoted_at` says of when that price was. `worth`: sum of quantity x price of the fills, in points.
@@ -67,7 +75,14 @@ class SentLeg(Message):
     fills: int = 0
     first_fill_at: UtcText | None = None
     last_fill_at: UtcText | None = None
-    astray: bool = False  # a fill of it did not name the group of the command
+    trade_id: Id | None = None
+    group_id: Id | None = None
+    astray: bool = False  # a fill of it did not name the trade: the book may count it for another
+
+    @property
+    def part(self) -> str:
+        """The key of what the command closes of it."""
+        return part_key(self.key, self.trade_id)
 
 
 class Sent(Message):
@@ -114,6 +129,10 @@ class Sent(Message):
     def fills(self) -> int:
         return sum(leg.fills for leg in self.legs)
 
+    def told(self, leg: SentLeg) -> Decimal:
+        """Return how many units of a leg the broker says it has executed, 0 where it says nothing."""
+        return ZERO if self.reported is None else divide(self.reported * leg.quantity, self.units)
+
 
 class Tries(Message):
     """Commands for one position that did not close it, and when the next may go."""
@@ -135,7 +154,7 @@ class ClosingState(Message):
     sent: dict[str, Sent] = Field(
         default_factory=dict
     )  # by command id: those out, and those over for a short time
-    tries: dict[str, Tries] = Field(default_factory=dict)  # by position key
+    tries: dict[str, Tries] = Field(default_factory=dict)  # by position, or what a trade has of it
     told: dict[str, UtcText] = Field(default_factory=dict)  # what people were told, so that it is told once
     serial: int = 0  # of commands
     book_revision: int = 0  # of the book that it was worked out from: an older one has nothing to say
@@ -143,6 +162,11 @@ class ClosingState(Message):
     @property
     def open_requests(self) -> list[Asked]:
         return [asked for asked in self.asked.values() if asked.status is RequestStatus.CLOSING]
+
+    @property
+    def astray(self) -> list[Asked]:
+        """The requests that end when the book comes to show what was executed."""
+        return [asked for asked in self.asked.values() if asked.status is RequestStatus.ASTRAY]
 
     @property
     def unconfirmed(self) -> list[Asked]:

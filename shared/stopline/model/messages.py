@@ -102,11 +102,14 @@ class CommandAction(StrEnum):
 
 
 class CommandLeg(Message):
-    """One leg of a command that closes several positions as a unit: `ratio` units of it for each unit."""
+    """One leg of a command that closes several positions as a unit: `ratio` units of it for each unit. `group_id`, where
+    given, belongs into its fills, in place of the command's.
+    """
 
     instrument: Instrument
     side: Literal["BUY", "SELL"]
     ratio: DecimalText
+    group_id: Id | None = None
 
 
 class Command(Message):
@@ -118,7 +121,8 @@ class Command(Message):
     The adapter drops a command whose `epoch` is below the account's, whose `command_id` it has executed, or
     whose `expires_at` has passed; and it never lets a close pass through zero. With `legs` the close is one order of
     `quantity` units, all legs or none: `instrument` and `side` are None, and `limit_price` is what a unit may cost at
-    most (negative: must bring at least). `group_id`, where given, belongs into the fills.
+    most (negative: must bring at least). `group_id`, where given, belongs into the fills: by it
+    they are booked on the trade that is closed.
     """
 
     type: Literal["stopline.command.v1"] = COMMAND_TYPE
@@ -147,6 +151,11 @@ class Command(Message):
             and self.underlying in (None, instrument.underlying)
             and (self.instrument is None or self.instrument.symbol == instrument.symbol)
         )
+
+    def group_of(self, symbol: str) -> str | None:
+        """Return the group id that belongs into the fills of an instrument."""
+        own = (leg.group_id for leg in self.legs if leg.instrument.symbol == symbol and leg.group_id)
+        return next(own, self.group_id)
 
 
 class Halt(Message):

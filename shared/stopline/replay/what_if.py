@@ -137,7 +137,7 @@ class WhatIf(Replay):
         price: Decimal,
         now: datetime,
     ) -> None:
-        account = self._account_of(command.account)
+        account, group = self._account_of(command.account), command.group_of(instrument.symbol)
         body = {
             "type": "stopline.fill.v1",
             "fill_id": f"what-if-{command.command_id}-{number}",
@@ -150,7 +150,7 @@ class WhatIf(Replay):
             "quantity": decimal_text(units),
             "price": decimal_text(price),
             "executed_at": utc_text(now),
-            **({"group_id": command.group_id} if command.group_id else {}),
+            **({"group_id": group} if group else {}),
         }
         self.world.publish("fills", body, {"account": command.account, "broker": account.brokers[0]})
         self._published += 1

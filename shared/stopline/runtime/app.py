@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from stopline.service.audit.journal import Journals
     from stopline.service.closing.close_book import Closer
     from stopline.service.closing.reduce import Reducer
+    from stopline.service.closing.working_orders import WorkingOrders
     from stopline.service.evaluation.evaluate import Evaluator
     from stopline.service.exits.desk import ExitDesk
     from stopline.service.fills.record_fill import FillRecorder
@@ -147,8 +148,6 @@ class App(Documents):
 
     @cached_property
     def order_desk(self) -> OrderDesk:
-        from stopline.service.closing.working_orders import WorkingOrders
-        from stopline.service.fills.books import FillLog
         from stopline.service.orders.desk import OrderDesk
 
         return OrderDesk(
@@ -160,7 +159,7 @@ class App(Documents):
             self.trading,
             self.factors,
             self.reconciliations,
-            WorkingOrders(self.statements, self.closings, FillLog(self.store)),
+            self.working_orders,
         )
 
     @cached_property
@@ -214,7 +213,15 @@ class App(Documents):
             FillLog(self.store),
             self.clock,
             self._reconciliation,
+            self.working_orders,
         )
+
+    @cached_property
+    def working_orders(self) -> WorkingOrders:
+        from stopline.service.closing.working_orders import WorkingOrders
+        from stopline.service.fills.books import FillLog
+
+        return WorkingOrders(self.statements, self.closings, FillLog(self.store))
 
     @cached_property
     def reducer(self) -> Reducer:

@@ -313,7 +313,7 @@ def test_every_leg_has_a_name_that_a_fill_can_carry(tag: str) -> None:
     named = naming(fill("E-1", "SELL", group_id=name_of(tag)))
     others = ["order:O-11", "group:order:O", f"order:{'x' * 127}y"]
     assert named is not None
-    assert [other for other in (tag, *others) if named(other)] == [tag]
+    assert [other for other in (tag, *others) if named(name_of(other))] == [tag]
     assert tag_of(fill("E-2", group_id=name_of(tag))) == tag or len(tag) > 128
 
 

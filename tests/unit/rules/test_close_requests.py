@@ -187,10 +187,14 @@ def test_a_trade_that_shares_its_position_is_not_closed_twice_when_fills_count_f
 
 def test_a_late_fill_of_the_opening_is_closed_with_the_trade() -> None:
     """R4.5: what was asked to be closed wholly is closed wholly, also where the broker tells of its opening in parts."""
-    desk = Desk(trade(1, 3, 100, order_id="A"), trade(2, 2, 100, order_id="B"))
+    before = [at(seconds) for seconds in (-30, -20, -10)]
+    desk = Desk(
+        trade(1, 3, 100, order_id="A", executed_at=before[0]),
+        trade(2, 2, 100, order_id="B", executed_at=before[1]),
+    )
     newest = desk.book.open_trades()[-1]
     [command] = desk.ask(strategy="default", trade_id=newest.trade_id)
-    desk.fills.append(trade(3, 6, 100, order_id="B"))
+    desk.fills.append(trade(3, 6, 100, order_id="B", executed_at=before[2]))
     desk.execute(command)
     [again] = desk.wait(1)
     assert desk.status() is RequestStatus.CLOSING

@@ -87,6 +87,10 @@ def told() -> Iterator[Alert]:
     yield alerts.closed(asked(), LATER)
     yield alerts.closed(asked(leave="2"), LATER)
     yield alerts.refused(asked(), LATER)
+    units = {f"default:{SHORT.symbol}": Decimal(2)}
+    yield alerts.astray(asked(), units, "the broker's fills do not name the trade", LATER)[1]
+    position = next(p for p in BOOK.open_positions() if p.instrument == SHORT)
+    yield alerts.resting("demo", position, Decimal(100), Decimal(50), LATER)
     yield alerts.waiting(asked().model_copy(update={"waits": "the market is closed"}), LATER)
     yield alerts.halt_waiting("demo", HALT, ["no price of SPY"], LATER)
     yield alerts.denied("demo", HALT, "SPY: the broker holds 3, we none", LATER)

@@ -5,6 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from stopline.ledger.book import Book
+from stopline.ledger.position import Position
 from stopline.model.closing import CloseRequest
 from stopline.model.closing_state import Asked, Sent
 from stopline.model.control import Closing, account_scope
@@ -59,6 +60,38 @@ def refused(asked: Asked, now: datetime) -> Alert:
         "Nothing was sent. Look at the book, and close by hand what must go.",
         now,
         kind="closing_refused",
+    )
+
+
+def astray(asked: Asked, units: Mapping[str, Decimal], why: str, now: datetime) -> Told:
+    """The book does not show of a trade what was executed for it."""
+    request = asked.request
+    open_ = ", ".join(f"{decimal_text(count)} {key.partition(':')[2]}" for key, count in units.items())
+    alert = _about(
+        asked,
+        Severity.CRITICAL,
+        f"{_named(request)} still shows {open_} open that were executed for its {_rule(request)}: {why}",
+        "Nothing more is sent for it, and its stops do not trigger. Compare with the broker: if more must go, close the "
+        "position. Have the adapter copy group_id into the fills.",
+        now,
+        kind="closing_astray",
+    )
+    return f"astray:{request.trade_id}:{open_}", alert
+
+
+def resting(account: str, position: Position, units: Decimal, left: Decimal, now: datetime) -> Alert:
+    """Orders at a broker are cancelled so that a part of a position can go."""
+    symbol, rest = position.instrument.symbol, decimal_text(left)
+    return Alert(
+        alert_id=digest("resting_cancelled", account, position.key, str(now)),
+        account=account,
+        kind="resting_cancelled",
+        object=position.key,
+        severity=Severity.WARNING,
+        summary=f"A part of {symbol} ({position.strategy}) is closed, which leaves {rest}; orders that rest against it, of "
+        f"{decimal_text(units)}, are cancelled",
+        action=f"No stop of yours rests at the broker any more. Place one of {rest} anew if you rely on it.",
+        raised_at=now,
     )
 
 

@@ -1,8 +1,9 @@
 """What to send to close what has to go, and when to send it again. Level-triggered: from what is open, not from
 what was sent.
 
-Commands that are out for a position never sum to more than what has to go of it. Short units go first; long ones that
-cover them follow when the fills have bought those back, or go with them in one order where the broker takes a spread.
+Commands that are out for a position never sum to more than what has to go of it; each trade of it has its own. Short
+units go first; long ones that cover them follow when the fills have bought those back, or go with them in one order where
+the broker takes a spread.
 """
 
 from collections import defaultdict
@@ -11,6 +12,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal, localcontext
 
+from stopline.ledger.leg_name import marked_id
+from stopline.ledger.position import Position
 from stopline.model.closing import CloseRequest
 from stopline.model.closing_state import Asked, ClosingState, RequestStatus, Sent, Tries
 from stopline.model.control import CloseOrder, Closing, ClosingStatus
@@ -20,18 +23,10 @@ from stopline.model.instrument import Kind
 from stopline.model.messages import HALT_CANCEL_VALID, Alert, Command, CommandAction
 from stopline.rules.closing import alerts
 from stopline.rules.closing.collar import limit_price
+from stopline.rules.closing.of_trade import astray, begun, too_much, trade_legs, why_astray
 from stopline.rules.closing.order import Situation, close_order, command_of
 from stopline.rules.closing.sent import alive, ended
-from stopline.rules.closing.targets import (
-    HALT,
-    Wanted,
-    in_closing_order,
-    opened,
-    sellable,
-    too_much,
-    trade_legs,
-    wanted,
-)
+from stopline.rules.closing.targets import HALT, Wanted, in_closing_order, sellable, wanted
 
 MOST_LEGS = 4  # of one order; brokers take no more
 AS_ONE = 2  # tries of a spread as one order; then leg by leg
@@ -98,12 +93,8 @@ class _Round:
         """Take requests, each once for ever."""
         for request in new:
             if request.request_id not in self._asked:
-                self._asked[request.request_id] = Asked(
-                    request=request,
-                    since=self._s.now,
-                    units=too_much(self._s.book, request),
-                    opened=opened(self._s.book, request),
-                )
+                known, sent = self._asked.values(), self._sent.values()
+                self._asked[request.request_id] = begun(request, self._s.book, known, sent, self._s.now)
         for id_, asked in self._asked.items():
             trade_id = asked.request.trade_id
             if (
@@ -126,64 +117,89 @@ class _Round:
         done: set[str] = set()
         for group in self._as_one():
             self._send(group)
-            done |= {one.position.key for one in group}
+            done |= {one.part for one in group}
+        going = {one.position.key for one in self._found.values()}
         for one in in_closing_order(self._found):
-            key = one.position.key
-            if key in done:
+            if one.part in done:
                 continue
-            left = replace(one, units=one.units - self._alive(key))
-            if left.units <= 0 or self._is_too_early(key):
+            left = replace(one, units=self._missing(one))
+            if left.units <= 0 or self._is_too_early(one.part):
                 continue
             reason = self._waits(one)
             if reason:
-                waits[key] = reason
+                waits[one.part] = reason
                 continue
-            units = sellable(left, s.book, self._found, self._alive)
+            units = sellable(left, s.book, going, self._alive)
             if units > 0:
                 self._send([replace(left, units=units)])
         self._note_waits(waits)
         self._tell_stuck()
 
+    def _missing(self, one: Wanted) -> Decimal:
+        """Return how many units may be sent: of the part, and in all of its position, less what commands may execute."""
+        key = one.position.key
+        of_part = alive(self._sent.values(), key, one.part)
+        room = sum(each.units for each in self._found.values() if each.position.key == key) - self._alive(key)
+        return min(one.units - of_part, room)
+
     def _cancel_resting(self) -> None:
         """Before the first close of a whole position for a request, cancel what works there: a resting stop that fills
-        as well would turn the position round. A halt of the whole account has cancelled everything.
+        as well would turn the position round. A halt of the whole account has cancelled everything. Before a part of one
+        goes, cancel it where what is known to rest there is more than what will be left, and say so.
         """
+        parts: dict[str, list[Wanted]] = defaultdict(list)
         for one in in_closing_order(self._found):
-            key = one.position.key
-            fresh = one.requests and not any(
-                leg.key == key and set(one.requests) & set(sent.requests)
-                for sent in self._sent.values()
-                for leg in sent.legs
-            )
-            if not fresh or key in self._tries or self._alive(key) or one.units < abs(one.position.quantity):
+            parts[one.position.key].append(one)
+        for key, some in parts.items():
+            position, units = some[0].position, sum(one.units for one in some)
+            requests = dict.fromkeys(id_ for one in some for id_ in one.requests)
+            marks = [f"cancel:{key}:{id_}" for id_ in requests]
+            left = abs(position.quantity) - units
+            if not requests or self._alive(key):
                 continue
-            id_ = digest("cancel", self._account, str(self._s.epoch), key, *one.requests)
-            told = f"cancel:{id_}"
-            if told in self._told:
+            if left <= 0:
+                if all(mark in self._told for mark in marks):
+                    continue
+                self._told |= dict.fromkeys(marks, self._s.now)
+            elif not self._is_in_the_way(position, some, left):
                 continue
-            self._told[told] = self._s.now
-            command = self._command(id_, CommandAction.CANCEL_ALL, one.reason)
-            where = {"strategy": one.position.strategy, "instrument": one.position.instrument}
+            self._serial += 1
+            ids = "cancel", self._account, str(self._s.epoch), key, str(self._serial)
+            command = self._command(digest(*ids), CommandAction.CANCEL_ALL, some[0].reason)
+            where = {"strategy": position.strategy, "instrument": position.instrument}
             self._commands.append(command.model_copy(update=where))
+
+    def _is_in_the_way(self, position: Position, parts: Sequence[Wanted], left: Decimal) -> bool:
+        """Tell whether orders at the broker must be cancelled before parts of a position go, and tell people."""
+        mark = f"resting:{position.key}"
+        may_go = any(not self._is_too_early(one.part) and not self._waits(one) for one in parts)
+        resting = self._s.resting(position) if may_go else None
+        if resting is None or resting.units <= left:
+            return False
+        if mark in self._told and self._told[mark] >= resting.told_at:
+            return False  # cancelled since
+        self._told[mark] = self._s.now
+        self._alerts.append(alerts.resting(self._account, position, resting.units, left, self._s.now))
+        return True
 
     # --- when and how ---
 
     def _alive(self, key: str) -> Decimal:
         return alive(self._sent.values(), key)
 
-    def _is_too_early(self, key: str) -> bool:
-        tries = self._tries.get(key)
+    def _is_too_early(self, part: str) -> bool:
+        tries = self._tries.get(part)
         return tries is not None and self._s.now < tries.next_at
 
-    def _retry(self, key: str) -> int:
-        return self._tries[key].count if key in self._tries else 0
+    def _retry(self, part: str) -> int:
+        return self._tries[part].count if part in self._tries else 0
 
     def _is_market(self, one: Wanted) -> bool:
         if one.urgency == HALT:
             return self._s.settings.halt_order == "MARKET" or not self._s.halted(one.position)
         if self._s.settings.exit_order == "MARKET":
             return True
-        return one.urgency == "urgent" and self._retry(one.position.key) > 0
+        return one.urgency == "urgent" and self._retry(one.part) > 0
 
     def _waits(self, one: Wanted) -> str:
         """Say why nothing can be sent for a position now; empty when something can."""
@@ -200,21 +216,28 @@ class _Round:
         )
 
     def _as_one(self) -> Iterator[list[Wanted]]:
-        """Yield the spreads that go as one order: long and short options of a strategy, underlying and expiry."""
+        """Yield the spreads that go as one order: long and short options of a strategy, underlying and expiry, those of a
+        trade by themselves.
+        """
         if not self._s.settings.multi_leg:
             return
         groups = defaultdict(list)
         for one in in_closing_order(self._found):
             contract = one.position.instrument
             if contract.kind is Kind.OPTION:
-                groups[one.position.strategy, contract.underlying, contract.expiry].append(one)
+                scope = one.position.strategy, contract.underlying, contract.expiry, one.trade_id
+                groups[scope].append(one)
         for group in groups.values():
-            keys = [one.position.key for one in group]
+            parts = [one.part for one in group]
             sides = {one.position.quantity > 0 for one in group}
             whole = all(one.units == one.units.to_integral_value() for one in group)
             if len(sides) < 2 or len(group) > MOST_LEGS or not whole:
                 continue
-            if any(self._alive(key) or self._retry(key) >= AS_ONE or self._is_too_early(key) for key in keys):
+            if any(self._retry(part) >= AS_ONE or self._is_too_early(part) for part in parts):
+                continue
+            if any(alive(self._sent.values(), one.position.key, one.part) for one in group):
+                continue
+            if any(self._missing(one) < one.units for one in group):
                 continue
             if not any(self._waits(one) for one in group):
                 yield group
@@ -224,9 +247,11 @@ class _Round:
     def _send(self, group: Sequence[Wanted]) -> None:
         """Send one command for one position, or for the legs of a spread."""
         self._serial += 1
-        retry = max(self._retry(one.position.key) for one in group)
-        key, epoch = group[0].position.key, str(self._s.epoch)
-        id_ = digest("close_command", self._account, epoch, key, str(self._serial))
+        retry = max(self._retry(one.part) for one in group)
+        ids = "close_command", self._account, str(self._s.epoch), group[0].position.key, str(self._serial)
+        names = {one.group_id for one in group}
+        name = names.pop() if len(names) == 1 else None
+        id_ = digest(*ids) if name is None else marked_id(name, *ids)
         plain = self._command(id_, CommandAction.CLOSE, group[0].reason)
         at_market = any(self._is_market(one) for one in group)
         command, self._sent[id_] = close_order(self._s, plain, group, retry, at_market)
@@ -241,12 +266,18 @@ class _Round:
         """End what the book shows to be closed."""
         s = self._s
         for id_, asked in self._asked.items():
-            if asked.status is RequestStatus.CLOSING and not any(
-                id_ in w.requests for w in self._found.values()
-            ):
+            if asked.status in (RequestStatus.CLOSING, RequestStatus.ASTRAY) and self._is_done(asked):
                 update = {"status": RequestStatus.CLOSED, "ended_at": s.now, "waits": ""}
                 self._asked[id_] = asked.model_copy(update=update)
                 self._alerts.append(alerts.closed(self._asked[id_], s.now))
+            elif asked.status is RequestStatus.CLOSING and self._is_astray(asked):
+                why, units = (
+                    why_astray(asked, self._sent.values()),
+                    astray(asked, s.book, self._sent.values()),
+                )
+                update = {"status": RequestStatus.ASTRAY, "ended_at": s.now, "waits": why}
+                self._asked[id_] = asked.model_copy(update=update)
+                self._tell([alerts.astray(asked, units, why, s.now)])
             elif (
                 asked.status is RequestStatus.CLOSED
                 and asked.confirmed_at is None
@@ -258,6 +289,20 @@ class _Round:
             self._halt = self._proven(self._halt)
         self._tell(alerts.overfilled(self._account, self._sent.values(), s.now))
         self._tell(alerts.legs_alone(self._account, self._sent.values(), s.book, s.now))
+
+    def _is_done(self, asked: Asked) -> bool:
+        """Tell whether the book shows nothing open of what a request wants closed."""
+        if asked.request.trade_id is not None:
+            return not any(too_much(self._s.book, asked.request).values())
+        return not any(asked.request.request_id in one.requests for one in self._found.values())
+
+    def _is_astray(self, asked: Asked) -> bool:
+        """Tell whether a trade is open in the book although all that had to go of it was executed."""
+        request = asked.request
+        out = (leg for sent in self._sent.values() if sent.ended_at is None for leg in sent.legs)
+        if any(leg.trade_id == request.trade_id for leg in out):
+            return False
+        return not any(request.request_id in one.requests for one in self._found.values())
 
     def _proven(self, halt: Closing) -> Closing:
         s = self._s
@@ -289,10 +334,12 @@ class _Round:
     def _note_waits(self, waits: Mapping[str, str]) -> None:
         """Note why requests wait, and tell it once a request and reason, where nothing of it can be sent."""
         for id_, asked in self._asked.items():
+            if asked.status is not RequestStatus.CLOSING:
+                continue
             keys = [key for key, one in self._found.items() if id_ in one.requests]
             reasons = sorted({waits[key] for key in keys if key in waits})
             self._asked[id_] = asked.model_copy(update={"waits": "; ".join(reasons)[:500]})
-            if reasons and asked.status is RequestStatus.CLOSING:
+            if reasons:
                 self._tell([(f"waits:{id_}:{reasons[0]}", alerts.waiting(self._asked[id_], self._s.now))])
         reasons = sorted(
             {waits[key] for key, one in self._found.items() if key in waits and not one.requests}
@@ -307,10 +354,10 @@ class _Round:
         again = [sent for id_, sent in self._sent.items() if id_ in new and sent.round > STUCK]
         if again:
             errors = {
-                leg.key: self._tries[leg.key].error
+                leg.part: self._tries[leg.part].error
                 for sent in again
                 for leg in sent.legs
-                if leg.key in self._tries
+                if leg.part in self._tries
             }
             self._alerts.append(alerts.stuck(self._account, again, errors, self._serial, self._s.now))
 

@@ -6,6 +6,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal, localcontext
 from typing import Any
 
+from stopline.ledger.amend import effective
+from stopline.ledger.leg_name import naming
 from stopline.model.closing_state import Sent, SentLeg
 from stopline.model.decimals import EXACT, EXACT_QUANTIZE, ZERO, divide
 from stopline.model.fill import TRADES, Fill
@@ -38,15 +40,16 @@ def slippage(leg: SentLeg) -> Slippage | None:
 
 
 def with_fills(sent: Sent, fills: Iterable[Fill]) -> Sent:
-    """Return a command with what its fills say. They are those that name it, or the broker's order for it."""
+    """Return a command with what its fills say, as they stand. They are those that name it, or the broker's order for it."""
     names = {sent.command_id} | ({sent.order_id} if sent.order_id else set())
-    mine = [f for f in fills if f.kind in TRADES and f.order_id in names]
-    legs = tuple(_leg_with(leg, mine, sent.group_id) for leg in sent.legs)
+    stand = (step.fill for step in effective(fills))
+    mine = [f for f in stand if f.kind in TRADES and f.order_id in names]
+    legs = tuple(_leg_with(leg, mine) for leg in sent.legs)
     broker = next((f.broker for f in mine), sent.broker)
     return sent if legs == sent.legs else sent.model_copy(update={"legs": legs, "broker": broker})
 
 
-def _leg_with(leg: SentLeg, fills: Sequence[Fill], group_id: str | None) -> SentLeg:
+def _leg_with(leg: SentLeg, fills: Sequence[Fill]) -> SentLeg:
     mine = [f for f in fills if f.instrument.symbol == leg.instrument.symbol and f.side.value == leg.side]
     with localcontext(EXACT):
         return leg.model_copy(
@@ -56,10 +59,15 @@ def _leg_with(leg: SentLeg, fills: Sequence[Fill], group_id: str | None) -> Sent
                 "fees": sum((f.fee for f in mine), ZERO),
                 "fills": len(mine),
                 "first_fill_at": min((f.executed_at for f in mine), default=None),
-                "astray": any(f.group_id != group_id for f in mine) or (bool(mine) and group_id is None),
+                "astray": leg.group_id is not None and not all(_names(f, leg.group_id) for f in mine),
                 "last_fill_at": max((f.executed_at for f in mine), default=None),
             }
         )
+
+
+def _names(fill: Fill, group_id: str) -> bool:
+    named = naming(fill)
+    return named is not None and named(group_id)
 
 
 def facts(account: str, sent: Sent, leg: SentLeg, now: datetime) -> dict[str, Any]:

@@ -35,10 +35,19 @@ NOTHING = Stated()
 
 
 @dataclass(frozen=True, slots=True)
+class Resting:
+    """Units that orders of others at the brokers would take off a position, as told at a moment."""
+
+    units: Decimal
+    told_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Situation:
     """What a closing is worked out from. `quotes` are those young enough to trade by, of the moments
     `quoted_at`; `trading` tells whether the account's market is open, `halted` whether the trading state says that a
-    position must go; `whole`: all of them. `increments`: the ticks that the account knows.
+    position must go; `whole`: all of them. `increments`: the ticks that the account knows. `resting`: the known orders that
+    work against a position; None where nothing is known of any.
     """
 
     book: Book
@@ -53,6 +62,7 @@ class Situation:
     stated: Stated = NOTHING
     increments: Mapping[str, Increments] = field(default_factory=dict)
     quoted_at: Mapping[str, datetime] = field(default_factory=dict)
+    resting: Callable[[Position], Resting | None] = lambda _: None
 
 
 def command_of(s: Situation, account: str, id_: str, action: CommandAction, reason: str) -> Command:
@@ -77,19 +87,25 @@ def close_order(
     legs = tuple(_leg(one, s) for one in group)
     units = Decimal(reduce(gcd, (int(leg.quantity) for leg in legs))) if len(legs) > 1 else legs[0].quantity
     limit = None if at_market else _limit(s, legs, units, retry)
-    groups = {one.group_id for one in group}
+    names = {one.group_id for one in group}
+    name = next(iter(names)) if len(names) == 1 else None
     order = {
         "strategy": group[0].position.strategy,
         "quantity": units,
         "order_type": "MARKET" if limit is None else "LIMIT",
         "limit_price": limit,
-        "group_id": groups.pop() if len(groups) == 1 else None,
+        "group_id": name,
     }
     if len(legs) == 1:
         order |= {"instrument": legs[0].instrument, "side": legs[0].side}
     else:
         order["legs"] = tuple(
-            CommandLeg(instrument=leg.instrument, side=leg.side, ratio=EXACT.divide(leg.quantity, units))
+            CommandLeg(
+                instrument=leg.instrument,
+                side=leg.side,
+                ratio=EXACT.divide(leg.quantity, units),
+                group_id=None if name else leg.group_id,
+            )
             for leg in legs
         )
     command = plain.model_copy(update=order)
@@ -125,6 +141,8 @@ def _leg(one: Wanted, s: Situation) -> SentLeg:
         mark=to_decimal(quote.mark) if quote else None,
         iv=to_decimal(quote.iv) if quote else None,
         quoted_at=s.quoted_at.get(symbol) if quote else None,
+        trade_id=one.trade_id,
+        group_id=one.group_id,
     )
 
 

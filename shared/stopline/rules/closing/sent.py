@@ -36,16 +36,16 @@ def with_report(sent: Sent, report: ExecutionReport) -> Sent:
     )
 
 
-def alive(sent: Iterable[Sent], key: str) -> Decimal:
-    """Return how many units of a position commands may still execute, as far as is known."""
+def alive(sent: Iterable[Sent], key: str, part: str | None = None) -> Decimal:
+    """Return how many units of a position, or of a part of it, commands may still execute, as far as is known."""
     with localcontext(EXACT):
-        return sum((_left(one, key) for one in sent if one.ended_at is None), ZERO)
+        return sum((_left(one, key, part) for one in sent if one.ended_at is None), ZERO)
 
 
-def _left(sent: Sent, key: str) -> Decimal:
+def _left(sent: Sent, key: str, part: str | None = None) -> Decimal:
     total = ZERO
     for leg in sent.legs:
-        if leg.key == key:
+        if leg.key == key and part in (None, leg.part):
             most = leg.quantity
             if sent.is_final:  # the broker does nothing more: what it executed may still be on its way
                 most = (sent.reported or ZERO) * leg.quantity / sent.units if sent.reported else ZERO
@@ -62,9 +62,9 @@ def ended(state: ClosingState, now: datetime) -> ClosingState:
             one = one.model_copy(update={"ended_at": now})
             for leg in one.legs:
                 if one.is_filled:
-                    tries.pop(leg.key, None)
+                    tries.pop(leg.part, None)
                 else:
-                    tries[leg.key] = Tries(
+                    tries[leg.part] = Tries(
                         count=one.round, next_at=one.issued_at + backoff(one.round), error=one.error
                     )
         if one.ended_at is None or now < one.ended_at + KEPT:
@@ -74,15 +74,13 @@ def ended(state: ClosingState, now: datetime) -> ClosingState:
 
 
 def _with_done(state: ClosingState, dropped: Iterable[Sent]) -> dict[str, Asked]:
-    """Keep with the requests what commands that are forgotten have executed and the book may count for another trade."""
+    """Keep with the requests of a trade what commands that are forgotten have executed for it."""
     asked = dict(state.asked)
-    for sent in dropped:
-        for id_ in sent.requests:
-            for leg in sent.legs:
-                if id_ in asked and leg.astray:
-                    done = asked[id_].done
-                    total = done.get(leg.key, ZERO) + leg.filled
-                    asked[id_] = asked[id_].model_copy(update={"done": {**done, leg.key: total}})
+    for leg in (leg for sent in dropped for leg in sent.legs if leg.trade_id and leg.filled):
+        for id_, one in asked.items():
+            if one.request.trade_id == leg.trade_id:
+                done = one.done.get(leg.key, ZERO) + leg.filled
+                asked[id_] = one.model_copy(update={"done": {**one.done, leg.key: done}})
     return asked
 
 

@@ -1,153 +1,118 @@
 """What has to go: which positions, how many units of each, how urgently; and which long units protect short ones."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import ROUND_FLOOR, Decimal
 
 from stopline.ledger.book import Book
 from stopline.ledger.position import Position
-from stopline.ledger.trade import Trade
 from stopline.model.closing import URGENCIES, CloseRequest, Urgency
-from stopline.model.closing_state import Asked, Sent
-from stopline.model.decimals import EXACT_QUANTIZE, ZERO, divide
-from stopline.model.ids import position_key
+from stopline.model.closing_state import Asked, Sent, part_key
+from stopline.model.decimals import EXACT_QUANTIZE, ZERO
 from stopline.model.instrument import Instrument, Kind
+from stopline.rules.closing.of_trade import astray, too_much, trade_legs
 
 HALT: Urgency = "now"
 HALTED = "trading halted"
 
 
 @dataclass(frozen=True, slots=True)
-class HeldLeg:
-    """What a trade holds of one position: signed units, and how many of them make one unit of the trade."""
-
-    key: str
-    quantity: Decimal
-    unit: Decimal
-    group_id: str | None = None
-
-
-def trade_legs(book: Book, trade_id: str) -> list[HeldLeg] | None:
-    """Return the open legs of a trade; empty when it is closed, None when the book knows no such trade."""
-    trade = _trade(book, trade_id)
-    if trade is None:
-        return None
-    size = trade.quantity
-    return [
-        HeldLeg(
-            key=position_key(leg.strategy, leg.instrument.symbol),
-            quantity=leg.quantity,
-            unit=divide(abs(leg.most), size) if size else Decimal(1),
-            group_id=leg.tag.removeprefix("group:") if leg.tag.startswith("group:") else None,
-        )
-        for leg in trade.legs
-        if leg.is_open
-    ]
-
-
-def _trade(book: Book, trade_id: str) -> Trade | None:
-    return next((t for t in book.trades() if t.trade_id == trade_id), None)
-
-
-def opened(book: Book, request: CloseRequest) -> dict[str, Decimal]:
-    """Return how many units of which positions the trade of a request ever opened: late fills of its opening add to
-    them, fills that close it change nothing.
-    """
-    trade = _trade(book, request.trade_id or "")
-    found: dict[str, Decimal] = {}
-    for leg in trade.legs if trade else ():
-        key = position_key(leg.strategy, leg.instrument.symbol)
-        found[key] = found.get(key, ZERO) + abs(leg.opened)
-    return found
-
-
-def too_much(book: Book, request: CloseRequest) -> dict[str, Decimal]:
-    """Return how many units of which positions a trade holds beyond what a request leaves of it."""
-    legs = trade_legs(book, request.trade_id or "") or []
-    excess: dict[str, Decimal] = {}
-    for leg in legs:
-        excess[leg.key] = excess.get(leg.key, ZERO) + max(abs(leg.quantity) - request.leave * leg.unit, ZERO)
-    return excess
-
-
-@dataclass(frozen=True, slots=True)
 class Wanted:
-    """So many units of a position have to go. `requests`: who asked for it; empty where only a halt does."""
+    """So many units of a position have to go. `requests`: who asked for it; empty where only a halt does. `trade_id`: they
+    are of that trade, and fills name it by `group_id`; None: whichever trades' are next in lot order.
+    """
 
     position: Position
     units: Decimal
     urgency: Urgency
     requests: tuple[str, ...]
     reason: str
+    trade_id: str | None = None
     group_id: str | None = None
+
+    @property
+    def part(self) -> str:
+        return part_key(self.position.key, self.trade_id)
+
+    def joined(self, units: Decimal, request: CloseRequest) -> "Wanted":
+        """Return what has to go when one more request wants so much of the same."""
+        return replace(
+            self,
+            units=max(self.units, units),
+            urgency=max(self.urgency, request.urgency, key=URGENCIES.index),
+            requests=(*self.requests, request.request_id),
+        )
 
 
 def wanted(
     book: Book, asked: Sequence[Asked], sent: Collection[Sent], halted: Callable[[Position], bool]
 ) -> dict[str, Wanted]:
-    """Return what has to go, by position key. Requests that overlap want the most that one of them does, trades of
-    one position their sum; never more than is held.
+    """Return what has to go, by its part key. Of each position that is the most that one request wants, of several trades
+    their sum; never more than is held. Where a whole position goes for more than its trades it goes as one; else what is of
+    a trade goes by itself, and the rest beside it.
     """
-    positions = {position.key: position for position in book.open_positions()}
-    found = {key: Wanted(p, abs(p.quantity), HALT, (), HALTED) for key, p in positions.items() if halted(p)}
-    of_trades: dict[
-        tuple[str, str], Decimal
-    ] = {}  # by position and trade: the most that a request wants of it
-    for one in asked:
-        request = one.request
-        for key, units, group_id in _parts(one, book, positions, sent):
-            before = found.get(key)
-            if before is None:
-                reason = f"{request.rule}: {request.reason}"[:500]
-                before = Wanted(positions[key], ZERO, request.urgency, (), reason, group_id)
-            both = max(before.units, units)
-            if request.scope == "trade":
-                mine = of_trades.get((key, request.trade_id or ""), ZERO)
-                of_trades[key, request.trade_id or ""] = max(mine, units)
-                both = before.units + max(units - mine, ZERO)
-            found[key] = Wanted(
-                before.position,
-                min(both, abs(before.position.quantity)),
-                max(before.urgency, request.urgency, key=URGENCIES.index),
-                (*before.requests, request.request_id),
-                before.reason,
-                before.group_id if before.group_id == group_id else None,
-            )
+    found: dict[str, Wanted] = {}
+    of_trades: dict[str, list[Wanted]] = {}
+    for one in _of_trades(book, asked, sent).values():
+        of_trades.setdefault(one.position.key, []).append(one)
+    for position in book.open_positions():
+        general = _general(position, asked, halted(position))
+        trades, held = of_trades.get(position.key, []), abs(position.quantity)
+        if general is not None and general.units >= held:
+            found[position.key] = _with_all(general, trades)
+            continue
+        for one in trades:
+            if one.units > 0:
+                found[one.part] = one if general is None else _with_all(one, [general])
+        left = ZERO if general is None else general.units - sum((one.units for one in trades), ZERO)
+        if general is not None and left > 0:
+            found[position.key] = replace(general, units=left)
     return found
 
 
-Part = tuple[str, Decimal, str | None]
-"""Position key, units that are too many, and the group of the trade that they are of."""
+def _general(position: Position, asked: Sequence[Asked], halted: bool) -> Wanted | None:
+    """Return what a halt, and requests of more than a trade, want of a position."""
+    held = abs(position.quantity)
+    found = Wanted(position, held, HALT, (), HALTED) if halted else None
+    for request in (one.request for one in asked):
+        if request.scope != "trade" and _named(request, position) and held > request.leave:
+            before = found or Wanted(position, ZERO, request.urgency, (), _reason(request))
+            found = before.joined(held - request.leave, request)
+    return found
 
 
-def _parts(one: Asked, book: Book, positions: Mapping[str, Position], sent: Collection[Sent]) -> list[Part]:
-    request = one.request
-    if request.scope != "trade":
-        held = [(key, abs(p.quantity)) for key, p in positions.items() if _named(request, p)]
-        return [(key, units - request.leave, None) for key, units in held if units > request.leave]
-    groups = {leg.key: leg.group_id for leg in trade_legs(book, request.trade_id or "") or ()}
-    excess, ever = too_much(book, request), opened(book, request)
-    for key in excess:
-        if groups[key] is None or _is_astray(one, key, sent):
-            late = max(ever[key] - one.opened.get(key, ever[key]), ZERO)
-            asked = one.units.get(key, ZERO) + late
-            excess[key] = min(excess[key], asked - executed(one, key, sent))
-    return [(key, units, groups[key]) for key, units in excess.items() if units > 0 and key in positions]
-
-
-def executed(one: Asked, key: str, sent: Iterable[Sent]) -> Decimal:
-    """Return how many units of a position the fills of a request's commands have closed."""
-    mine = (leg for s in sent if one.request.request_id in s.requests for leg in s.legs if leg.key == key)
-    return sum((leg.filled for leg in mine), one.done.get(key, ZERO))
-
-
-def _is_astray(one: Asked, key: str, sent: Iterable[Sent]) -> bool:
-    """Tell whether fills of a request came without the trade's group: the book may count them for another trade, and
-    what the trade still shows must not be closed once more.
+def _of_trades(book: Book, asked: Sequence[Asked], sent: Collection[Sent]) -> dict[str, Wanted]:
+    """Return what requests want of trades, by part key; 0 units where the book only does not show yet, or not for them, that
+    these are gone.
     """
-    mine = (leg for s in sent if one.request.request_id in s.requests for leg in s.legs if leg.key == key)
-    return key in one.done or any(leg.astray for leg in mine)
+    positions = {position.key: position for position in book.open_positions()}
+    found: dict[str, Wanted] = {}
+    for one in asked:
+        request = one.request
+        if request.scope != "trade":
+            continue
+        names = {leg.key: leg.group_id for leg in trade_legs(book, request.trade_id or "") or ()}
+        gone = astray(one, book, sent)
+        for key, units in too_much(book, request).items():
+            if units > 0 and key in positions:
+                part = part_key(key, request.trade_id)
+                before = found.get(part) or Wanted(
+                    positions[key], ZERO, request.urgency, (), _reason(request), request.trade_id, names[key]
+                )
+                found[part] = before.joined(units - gone.get(key, ZERO), request)
+    return found
+
+
+def _with_all(one: Wanted, others: Sequence[Wanted]) -> Wanted:
+    """Return what has to go with the requests and the urgency of others that mean it too."""
+    requests = (id_ for each in (one, *others) for id_ in each.requests)
+    urgency = max((each.urgency for each in (one, *others)), key=URGENCIES.index)
+    return replace(one, urgency=urgency, requests=tuple(dict.fromkeys(requests)))
+
+
+def _reason(request: CloseRequest) -> str:
+    return f"{request.rule}: {request.reason}"[:500]
 
 
 def _named(request: CloseRequest, position: Position) -> bool:
@@ -161,27 +126,26 @@ def _named(request: CloseRequest, position: Position) -> bool:
 
 def in_closing_order(found: Mapping[str, Wanted]) -> list[Wanted]:
     """Short positions first: a spread's long leg protects until its short leg is gone."""
-    return sorted(found.values(), key=lambda w: (w.position.quantity > 0, w.position.key))
+    return sorted(found.values(), key=lambda w: (w.position.quantity > 0, w.part))
 
 
 # --- cover ------------------------------------------------------------------------------------------------
 
 
-def sellable(
-    one: Wanted, book: Book, found: Mapping[str, Wanted], alive: Callable[[str], Decimal]
-) -> Decimal:
+def sellable(one: Wanted, book: Book, going: Container[str], alive: Callable[[str], Decimal]) -> Decimal:
     """Return how many of the wanted units may go now, so that no short unit that is to be closed loses its cover.
 
     Over all strategies of the account: long calls and what is held of the underlying cover short calls, long puts
     short puts, one unit another, where they expire no earlier. A long unit that a short one needs waits until
-    the fills have bought the short one back. Short units may always go. `alive`: units of a position in commands.
+    the fills have bought the short one back. Short units may always go. `going`: the positions of which something has to go;
+    `alive`: units of a position in commands.
     """
     position = one.position
     if position.quantity < 0:
         return one.units
     same = [p for p in book.open_positions() if _shares_cover(p.instrument, position.instrument)]
     shorts = [p for p in same if p.quantity < 0]
-    if not any(p.key in found for p in shorts):
+    if not any(p.key in going for p in shorts):
         return one.units
     room = [
         sum(

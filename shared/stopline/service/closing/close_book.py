@@ -3,7 +3,9 @@ fills prove it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from stopline.ledger.book import Book
 from stopline.ledger.position import Position
@@ -18,6 +20,7 @@ from stopline.model.control import (
     account_scope,
     effective_for,
 )
+from stopline.model.decimals import ZERO
 from stopline.model.errors import Transient
 from stopline.model.ids import digest
 from stopline.model.messages import Alert, Command, Effect, ExecutionReport, HistoryRow, Sweep, SweepKind
@@ -26,11 +29,12 @@ from stopline.model.times import utc_text
 from stopline.model.wire import validate
 from stopline.ports import Clock, Where
 from stopline.rules.closing.commands import Step, advance
-from stopline.rules.closing.order import Situation, Stated
+from stopline.rules.closing.order import Resting, Situation, Stated
 from stopline.rules.closing.sent import with_report
 from stopline.service.accounts.reader import AccountReader
 from stopline.service.audit.journal import row_effects
 from stopline.service.closing.executions import log_executions, with_executions
+from stopline.service.closing.working_orders import WorkingOrders
 from stopline.service.documents.aggregate import Aggregates, Change
 from stopline.service.fills.books import FillLog
 from stopline.service.history.rows import audit_row
@@ -56,6 +60,7 @@ class Closer:
         log: FillLog,
         clock: Clock,
         statements: Callable[[str], Reconciliation | None],
+        working: WorkingOrders,
     ) -> None:
         self._documents = documents
         self._controls = controls
@@ -65,6 +70,7 @@ class Closer:
         self._log = log
         self._clock = clock
         self._statements = statements
+        self._working = working
         self._looked_at: datetime | None = None
 
     def advance(self, account: str) -> Closing | None:
@@ -158,7 +164,11 @@ class Closer:
             held = both(
                 self._controls, account
             )  # as late as can be: nothing is closed for a halt that was resumed meanwhile
-            step = advance(before, self._situation(settings, book, marks, *held), new)
+            situation = self._situation(settings, book, marks, *held)
+            if settings is not None:
+                resting = partial(self._resting, settings, book, before)
+                situation = replace(situation, resting=resting)
+            step = advance(before, situation, new)
             return self._changed(state, step, settings)
 
         state = self._documents.change(account, decide)
@@ -193,6 +203,19 @@ class Closer:
             stated=self._stated(name, account, book),
             increments=account.increments if account else {},
         )
+
+    def _resting(
+        self, account: Account, book: Book, state: ClosingState, position: Position
+    ) -> Resting | None:
+        """Return what is known to rest against a position beside our own commands; a store that cannot be read keeps nothing
+        from being closed.
+        """
+        try:
+            orders, told_at = self._working.against(position, account, book, state, self._clock.now())
+        except Transient:
+            return None
+        units = sum((one.quantity for one in orders), ZERO)
+        return None if told_at is None else Resting(units, told_at)
 
     def _stated(self, name: str, account: Account | None, book: Book) -> Stated:
         """Return what the brokers' statements say: which speak against a flat book, and up to when all agree with it."""
@@ -244,7 +267,7 @@ def _flattens(standing: Standing) -> bool:
 
 def _is_active(state: ClosingState) -> bool:
     """Tell whether there is something to close, to wait for, to log or to confirm."""
-    return bool(state.open_requests or state.sent or state.unconfirmed)
+    return bool(state.open_requests or state.sent or state.astray or state.unconfirmed)
 
 
 def _command_effect(command: Command) -> Effect:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from stopline.ledger.book import Book
+from stopline.ledger.position import Position
 from stopline.model.account import Account
 from stopline.model.closing_state import ClosingState
 from stopline.model.decimals import EXACT, ZERO
@@ -47,6 +48,35 @@ class WorkingOrders:
 
     def of(self, account: Account, book: Book, now: datetime) -> Working:
         """Return what works for an account now. Raises Transient when the store cannot be read."""
+        lists, silent = self._lists(account, book, now)
+        closing = self._closings.read(account.account)
+        own, names = commands_out(closing) if closing else ((), set())
+        told_orders = (one for _, orders in lists for one in orders if one.order_id not in names)
+        return Working((*told_orders, *own), min((at for at, _ in lists), default=None), tuple(silent))
+
+    def against(
+        self, position: Position, account: Account, book: Book, closing: ClosingState, now: datetime
+    ) -> tuple[list[WorkingOrder], datetime | None]:
+        """Return the orders of others that would make a position smaller, and when the newest of the lists that count was
+        asked for; None without one. Raises Transient when the store cannot be read.
+        """
+        lists, _ = self._lists(account, book, now)
+        own = {name for sent in closing.sent.values() for name in (sent.command_id, sent.order_id)}
+        side = "SELL" if position.quantity > 0 else "BUY"
+        told = [
+            one
+            for _, orders in lists
+            for one in orders
+            if (one.strategy, one.instrument.symbol, one.side)
+            == (position.strategy, position.instrument.symbol, side)
+            and (one.order_id is None or one.order_id not in own)
+        ]
+        return told, max((at for at, _ in lists), default=None)
+
+    def _lists(
+        self, account: Account, book: Book, now: datetime
+    ) -> tuple[list[tuple[datetime, list[WorkingOrder]]], list[str]]:
+        """Return what is left of each broker's list that counts, with its moment, and the brokers without one."""
         lists, silent = [], []
         for broker in account.brokers:
             told = self._statements.read(statement_name(account.account, broker))
@@ -55,10 +85,7 @@ class WorkingOrders:
                 silent.append(broker)
             else:
                 lists.append((at, self._left(account.account, told.working or (), at, book)))
-        closing = self._closings.read(account.account)
-        own, names = commands_out(closing) if closing else ((), set())
-        told_orders = (one for _, orders in lists for one in orders if one.order_id not in names)
-        return Working((*told_orders, *own), min((at for at, _ in lists), default=None), tuple(silent))
+        return lists, silent
 
     def _left(
         self, account: str, told: Sequence[WorkingOrder], at: datetime, book: Book
