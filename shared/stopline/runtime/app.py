@@ -20,8 +20,15 @@ from stopline.service.documents.outbox import JOURNAL_TOPIC, Relay
 from stopline.service.fills.quarantine import Quarantine
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from stopline.ledger.book import Book
+    from stopline.ledger.position import Position
+    from stopline.model.account import Account
+    from stopline.model.closing_state import ClosingState
     from stopline.model.scopes import Scope
     from stopline.rules.alerting.ack_links import AckLinks
+    from stopline.rules.closing.order import Resting
     from stopline.rules.trading.breakers import Tripped
     from stopline.service.accounts.settings import AccountSettings
     from stopline.service.accounts.writer import AccountWriter
@@ -213,8 +220,13 @@ class App(Documents):
             FillLog(self.store),
             self.clock,
             self._reconciliation,
-            self.working_orders,
+            self._resting,
         )
+
+    def _resting(
+        self, position: Position, account: Account, book: Book, closing: ClosingState, now: datetime
+    ) -> Resting | None:
+        return self.working_orders.against(position, account, book, closing, now)  # built when it is needed
 
     @cached_property
     def working_orders(self) -> WorkingOrders:

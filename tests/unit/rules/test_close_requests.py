@@ -20,7 +20,7 @@ from stopline.model.prices import Quote
 from stopline.model.settings.closing import ClosingSettings
 from stopline.rules.closing.commands import Step, advance
 from stopline.rules.closing.executions import facts, slippage, with_fills
-from stopline.rules.closing.order import Situation
+from stopline.rules.closing.order import Resting, Situation
 from stopline.rules.closing.sent import GRACE, with_report
 
 from ..make import NOON, account, at, equity, option, trade
@@ -47,6 +47,7 @@ class Desk:
         self.halting = False
         self.alerts: list[str] = []
         self.increments: dict[str, Increments] = {}
+        self.resting: Resting | None = None
 
     @property
     def book(self) -> Book:
@@ -65,6 +66,7 @@ class Desk:
             whole=self.halting,
             halting=self.halting,
             increments=self.increments,
+            resting=lambda _: self.resting,
         )
         step = advance(self.state.model_copy(update={"sent": sent}), situation, new)
         self.state = step.state

@@ -20,7 +20,6 @@ from stopline.model.control import (
     account_scope,
     effective_for,
 )
-from stopline.model.decimals import ZERO
 from stopline.model.errors import Transient
 from stopline.model.ids import digest
 from stopline.model.messages import Alert, Command, Effect, ExecutionReport, HistoryRow, Sweep, SweepKind
@@ -34,7 +33,6 @@ from stopline.rules.closing.sent import with_report
 from stopline.service.accounts.reader import AccountReader
 from stopline.service.audit.journal import row_effects
 from stopline.service.closing.executions import log_executions, with_executions
-from stopline.service.closing.working_orders import WorkingOrders
 from stopline.service.documents.aggregate import Aggregates, Change
 from stopline.service.fills.books import FillLog
 from stopline.service.history.rows import audit_row
@@ -43,6 +41,9 @@ from stopline.service.reconciliation.reconciliations import Reconciliation
 from stopline.service.trading.controls import both
 
 LOOK_EVERY = timedelta(seconds=5)
+
+RestingOf = Callable[[Position, Account, Book, ClosingState, datetime], Resting | None]
+"""What `WorkingOrders.against` says."""
 
 
 class Closer:
@@ -60,7 +61,7 @@ class Closer:
         log: FillLog,
         clock: Clock,
         statements: Callable[[str], Reconciliation | None],
-        working: WorkingOrders,
+        resting: RestingOf,
     ) -> None:
         self._documents = documents
         self._controls = controls
@@ -70,7 +71,7 @@ class Closer:
         self._log = log
         self._clock = clock
         self._statements = statements
-        self._working = working
+        self._resting_of = resting
         self._looked_at: datetime | None = None
 
     def advance(self, account: str) -> Closing | None:
@@ -207,15 +208,11 @@ class Closer:
     def _resting(
         self, account: Account, book: Book, state: ClosingState, position: Position
     ) -> Resting | None:
-        """Return what is known to rest against a position beside our own commands; a store that cannot be read keeps nothing
-        from being closed.
-        """
+        """Return what is known to rest against a position; a store that cannot be read keeps nothing from being closed."""
         try:
-            orders, told_at = self._working.against(position, account, book, state, self._clock.now())
+            return self._resting_of(position, account, book, state, self._clock.now())
         except Transient:
             return None
-        units = sum((one.quantity for one in orders), ZERO)
-        return None if told_at is None else Resting(units, told_at)
 
     def _stated(self, name: str, account: Account | None, book: Book) -> Stated:
         """Return what the brokers' statements say: which speak against a flat book, and up to when all agree with it."""

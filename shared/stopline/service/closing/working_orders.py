@@ -16,6 +16,7 @@ from stopline.model.fill import TRADES, Fill
 from stopline.model.ids import position_key
 from stopline.model.order import Order, WorkingOrder
 from stopline.model.statement import Statement
+from stopline.rules.closing.order import Resting
 from stopline.service.documents.aggregate import Aggregates
 from stopline.service.fills.books import FillLog
 from stopline.service.fills.statements import statement_name
@@ -56,22 +57,20 @@ class WorkingOrders:
 
     def against(
         self, position: Position, account: Account, book: Book, closing: ClosingState, now: datetime
-    ) -> tuple[list[WorkingOrder], datetime | None]:
-        """Return the orders of others that would make a position smaller, and when the newest of the lists that count was
-        asked for; None without one. Raises Transient when the store cannot be read.
+    ) -> Resting | None:
+        """Return how many units the orders of others, not our commands, would take off a position, as of the newest list
+        that counts; None without one. Raises Transient when the store cannot be read.
         """
         lists, _ = self._lists(account, book, now)
         own = {name for sent in closing.sent.values() for name in (sent.command_id, sent.order_id)}
         side = "SELL" if position.quantity > 0 else "BUY"
-        told = [
-            one
-            for _, orders in lists
-            for one in orders
-            if (one.strategy, one.instrument.symbol, one.side)
-            == (position.strategy, position.instrument.symbol, side)
-            and (one.order_id is None or one.order_id not in own)
-        ]
-        return told, max((at for at, _ in lists), default=None)
+        where = position.strategy, position.instrument.symbol, side
+        left = (
+            one for _, orders in lists for one in orders if one.order_id is None or one.order_id not in own
+        )
+        units = (one.quantity for one in left if (one.strategy, one.instrument.symbol, one.side) == where)
+        told_at = max((at for at, _ in lists), default=None)
+        return None if told_at is None else Resting(sum(units, ZERO), told_at)
 
     def _lists(
         self, account: Account, book: Book, now: datetime
