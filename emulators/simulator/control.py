@@ -11,6 +11,8 @@ from typing import Any
 
 from emulators.simulator.adapter import SimAdapter
 from emulators.simulator.api import SimApi
+from emulators.simulator.control_gauge import HOLD, LIMIT, read_gauge
+from emulators.simulator.control_stories import STORIES
 from emulators.simulator.control_truth import ControlTruth
 from emulators.simulator.demand import demand
 from emulators.simulator.ports import SimBus, SimClock, SimStore
@@ -22,7 +24,7 @@ from stopline.model.control import ControlRequest, account_scope
 from stopline.model.errors import Rejected
 from stopline.model.instrument import Instrument
 from stopline.model.messages import SweepKind
-from stopline.model.scopes import GLOBAL, parse_scope, strategy_scope, underlying_scope
+from stopline.model.scopes import GLOBAL, strategy_scope, underlying_scope
 from stopline.model.wire import canonical, decode_object, validate
 from stopline.ports import Create, Document, Outgoing, Path, Put
 from stopline.rules.alerting.audience import USUAL
@@ -54,7 +56,8 @@ CALM = 8  # rounds of the sweep after the faults have stopped
 
 
 def _account() -> str:
-    facts = {"account": ACCOUNT, "owner": "ann", "currency": "USD", "capital": "100000", "calendar": "24/7"}
+    facts: dict[str, Any] = {"account": ACCOUNT, "owner": "ann", "currency": "USD", "capital": "100000"}
+    facts |= {"calendar": "24/7", "trading": {"cool_down_s": 60}}
     return canonical(validate(Account, facts).model_dump(mode="json")).decode()
 
 
@@ -82,7 +85,7 @@ class ControlScenario:
     _is_rolled_out = False
 
     def __init__(self, seed: int, faults: Faults | None = None, small: bool = False) -> None:
-        rng = self._rng = random.Random(seed ^ 0xC0DE)  # noqa: S311 - a schedule, not a secret
+        rng = self.rng = random.Random(seed ^ 0xC0DE)  # noqa: S311 - a schedule, not a secret
         self.small = small
         self.world = World(seed, faults if faults is not None else Faults.draw(rng, small))
         world = self.world
@@ -104,13 +107,15 @@ class ControlScenario:
         world.add("orders", self.adapter.take, lambda _: None, 1)
         world.add("renew", self._renew, lambda _: None, 2)
         world.add("trade", self._trade, lambda _: None, 1)
+        self._is_gauged, self._reduces = False, rng.random() < 0.5
+        world.add("gauge", self._gauge, self._app, 1)
         self.events = self._events(rng)
 
     # --- playing ---
 
     def play(self) -> None:
         """Play the interleaving to its end, then check what must be true at rest."""
-        world, rng = self.world, self._rng
+        world, rng = self.world, self.rng
         self.adapter.renew(self._api.instances[0], Delivery("renew", Outgoing("renew", b""), "first"))
         for event in self.events:
             event()
@@ -124,6 +129,11 @@ class ControlScenario:
         world._outage.clear()
         world.rest()
         self._roll_out()
+        if self._is_gauged:
+            for _ in range(2):  # worse than any reading of before
+                self.gauge(str(10 * LIMIT), looks=True)
+                world.rest()
+                world.now += timedelta(seconds=3)
         for _ in range(CALM):
             world.now += timedelta(seconds=61)
             self.sweep()
@@ -132,6 +142,8 @@ class ControlScenario:
             world.rest()
             if not self._is_due():
                 break
+        self.renew()  # one of before the sweep may have been refused
+        world.rest()
         self._at_rest()
 
     def sweep(self) -> None:
@@ -157,6 +169,7 @@ class ControlScenario:
             (self._at_once, 2),
             (self._word_comes_late, 2),
             (self.adapter.venue.move, 1),
+            (self._tell_story, 2),
         ]
         most = 2 if self.small else 4
         chosen = rng.choices([k for k, _ in kinds], [w for _, w in kinds], k=rng.randint(1, most))
@@ -164,7 +177,7 @@ class ControlScenario:
         return [first, *chosen] if first not in chosen else chosen
 
     def _tighten(self) -> None:
-        rng, scope = self._rng, self._rng.choice(SCOPES)
+        rng, scope = self.rng, self.rng.choice(SCOPES)
         action = rng.choice(("kill", "kill", "pause"))
         more: dict[str, Any] = {}
         if action == "kill":
@@ -173,34 +186,29 @@ class ControlScenario:
             more["until"] = (self.world.now + timedelta(seconds=rng.choice((20, 90)))).isoformat()
         if scope != GLOBAL and rng.random() < 0.15:
             more["lock"] = True
-        self._ask(action, scope, rng.choice(("ann", "bob")), **more)
+        self.ask(action, scope, rng.choice(("ann", "bob")), **more)
 
     def _resume(self) -> None:
         """Resume a scope by what is seen of it now; mostly one that is stopped, mostly not too early."""
-        rng, truth = self._rng, self.truth
+        rng, truth = self.rng, self.truth
         scope = rng.choice(sorted(truth.states) or SCOPES)
         if rng.random() < 0.7:
             self.world.now += timedelta(seconds=61)
-        parsed = parse_scope(scope)
-        assert parsed is not None
-        control = truth.documents.get(parsed.document, {"parts": {}, "epoch": 0})
-        standing = control["parts"].get(scope, {"epoch": 0}) if parsed.is_part else control
-        for actor in rng.sample(("ann", "bob"), rng.choice((1, 2))):
-            self._ask("resume", scope, actor, expected_epoch=standing["epoch"], confirm=f"RESUME {scope}")
+        self.ask_to_resume(scope, rng.sample(("ann", "bob"), rng.choice((1, 2))))
 
     def _breaker(self) -> None:
         """Let a breaker stop the account, as a commit of the sweep does; maybe lift it again at once."""
-        actor = self._rng.choice(BREAKERS)
-        for action in ("pause", "release")[: self._rng.randint(1, 2)]:
-            self._ask(action, account_scope(ACCOUNT), actor)
+        actor = self.rng.choice(BREAKERS)
+        for action in ("pause", "release")[: self.rng.randint(1, 2)]:
+            self.ask(action, account_scope(ACCOUNT), actor)
 
     def _pass_time(self) -> None:
-        self.world.now += timedelta(seconds=self._rng.choice((5, 25, 61, 200, 300)))
+        self.world.now += timedelta(seconds=self.rng.choice((5, 25, 61, 200, 300)))
 
     def _again(self) -> None:
         """Repeat a request of before: a client that lost the answer, however late."""
         if self.requests:
-            self._publish("http", self._rng.choice(list(self.requests.values())))
+            self._publish("http", self.rng.choice(list(self.requests.values())))
 
     def _restart(self) -> None:
         self.adapter.start()
@@ -209,11 +217,11 @@ class ControlScenario:
         """Let leases be asked for while the whole and a part of the account are stopped."""
         self.renew()
         self.renew()
-        for _ in range(self._rng.randint(1, 4)):
+        for _ in range(self.rng.randint(1, 4)):
             self.world.step()
-        self._ask(self._rng.choice(("kill", "pause")), GLOBAL, "ann")
-        self._ask("pause", underlying_scope(ACCOUNT, "BBB"), "bob")
-        for _ in range(self._rng.randint(10, 60)):
+        self.ask(self.rng.choice(("kill", "pause")), GLOBAL, "ann")
+        self.ask("pause", underlying_scope(ACCOUNT, "BBB"), "bob")
+        for _ in range(self.rng.randint(10, 60)):
             self.world.step()
         self._publish("trade", {"strategy": "core", "symbol": "AAA"})
 
@@ -223,16 +231,56 @@ class ControlScenario:
         usual, venue.manners = venue.manners, replace(venue.manners, late=1.0, reject=0.0)
         self.adapter.trade("core", CONTRACTS["AAA"], Decimal(1))
         venue.manners = usual
-        self._ask("kill", strategy_scope(ACCOUNT, "core"), "ann", flatten=False)
-        for _ in range(self._rng.randint(2, 20)):
+        self.ask("kill", strategy_scope(ACCOUNT, "core"), "ann", flatten=False)
+        for _ in range(self.rng.randint(2, 20)):
             self.world.step()
         self.world.now += timedelta(seconds=40)  # a lease goes on, a minute's
 
-    def _ask(self, action: str, scope: str, actor: str, **more: Any) -> None:
+    def _tell_story(self) -> None:
+        self.rng.choice(STORIES)(self)
+
+    # --- what stories are told with ---
+
+    def ask(self, action: str, scope: str, actor: str, **more: Any) -> dict[str, Any]:
+        """Ask for a change of the trading state, under a new id; return the request."""
+        body = self._written(action, scope, actor, **more)
+        self._publish("http", body)
+        return body
+
+    def ask_to_resume(self, scope: str, actors: Sequence[str]) -> None:
+        """Let people resume what they see of a scope now."""
+        for send in [self.write_resume(scope, actor) for actor in actors]:
+            send()
+
+    def write_resume(self, scope: str, actor: str) -> Callable[[], None]:
+        """Write a resume by what is seen of a scope now; return what sends it."""
+        epoch, holds = self.truth.seen(scope)
+        confirm = f"RESUME {scope}"
+        body = self._written("resume", scope, actor, expected_epoch=epoch, confirm=confirm, lifts=holds)
+        self.truth.written[body["request_id"]] = set(holds)
+        return lambda: self._publish("http", body)
+
+    def repeat(self, body: dict[str, Any], *, down: bool) -> None:
+        """Use the id of a request of before again; `down`: the store stops answering for a while."""
+        if down:
+            self.world._outage["store"] = self.rng.randint(4, 30)
+        self._publish("http", body)
+
+    def gauge(self, value: str, *, looks: bool) -> None:
+        """Let a value be read; `looks`: whether its stop is looked at too."""
+        self._is_gauged = True
+        self._publish("gauge", {"value": value, "looks": looks})
+
+    def let(self, least: int, most: int) -> None:
+        """Let others go on for some steps."""
+        for _ in range(self.rng.randint(least, most)):
+            self.world.step()
+
+    def _written(self, action: str, scope: str, actor: str, **more: Any) -> dict[str, Any]:
         id_ = f"r{len(self.requests)}"
         body = {"request_id": id_, "scope": scope, "action": action, "actor": actor, "reason": "test", **more}
         self.requests[id_] = body
-        self._publish("http", body)
+        return body
 
     # --- the functions ---
 
@@ -240,10 +288,14 @@ class ControlScenario:
         """A request to the kill switch, or of a breaker, that is repeated until it is answered."""
         body = decode_object(delivery.message.data)
         id_, action, actor = body["request_id"], body.pop("action"), body.pop("actor")
+        told = self.truth.telling(body["scope"])
         try:
             if actor in PEOPLE:
                 answer = change(instance.app, PEOPLE[actor], action, body)
-                said = f"{answer[1]} {decode_object(answer[0])['delivery']}"
+                facts = decode_object(answer[0])
+                said = f"{answer[1]} {facts['delivery']}"
+                if "halt_id" in facts:
+                    told(facts["halt_id"])
             else:
                 request = {**body, "action": action, "actor": actor}
                 instance.app.trading.set(validate(ControlRequest, request))
@@ -251,6 +303,9 @@ class ControlScenario:
         except Rejected as refused:
             said = refused.reason
         self.answers[id_] = said
+
+    def _gauge(self, instance: Instance, delivery: Delivery) -> None:
+        read_gauge(instance, delivery, ACCOUNT, self._reduces)
 
     def _sweep(self, instance: Instance, delivery: Delivery) -> None:
         message = delivery.message
@@ -262,12 +317,12 @@ class ControlScenario:
     def _renew(self, instance: Instance, delivery: Delivery) -> None:
         """Ask for a lease, and trade at once: a program that waited for it."""
         self.adapter.renew(instance, delivery)
-        self.adapter.trade("core", CONTRACTS["AAA"], Decimal(self._rng.choice((-1, 1))))
+        self.adapter.trade("core", CONTRACTS["AAA"], Decimal(self.rng.choice((-1, 1))))
 
     def _trade(self, instance: Instance, delivery: Delivery) -> None:
         body = decode_object(delivery.message.data)
         self.adapter.trade(
-            body["strategy"], CONTRACTS[body["symbol"]], Decimal(self._rng.choice((-2, -1, 1, 2)))
+            body["strategy"], CONTRACTS[body["symbol"]], Decimal(self.rng.choice((-2, -1, 1, 2)))
         )
 
     # --- the world ---
@@ -291,7 +346,7 @@ class ControlScenario:
 
     def _skew(self) -> timedelta:
         most = self.world.faults.skew_s
-        return timedelta(seconds=self._rng.uniform(-most, most))
+        return timedelta(seconds=self.rng.uniform(-most, most))
 
     def _commit(self, *writes: Create | Put) -> None:
         self.world.store.commit(writes)
@@ -315,7 +370,8 @@ class ControlScenario:
     def _is_due(self) -> bool:
         """Tell whether an outbox is not empty yet."""
         store = self.world.store
-        return any(d.data.get("outbox_at") for c in ("controls", "closings") for d in store.query(c))
+        kinds = ("controls", "closings", "health")
+        return any(d.data.get("outbox_at") for kind in kinds for d in store.query(kind))
 
     def _at_rest(self) -> None:
         """Every word was heard: stored once, told to the adapter, and nothing works against it."""
@@ -330,6 +386,12 @@ class ControlScenario:
             demand(said, "I10 every request is answered", body)
             if body["action"] == "kill" or said[0] == "2":
                 demand(truth.remembers(body["scope"], id_), "I6 what was answered is stored", (body, said))
+        for halt, (scope, _) in truth.halts.items():
+            demand(truth.is_stored(scope, halt), "I6 I10 a halt that people were told of is stored", scope)
+        demand(not adapter.client.halts, "I10 a halt ends when its kill is stored", adapter.client.halts)
+        if self._is_gauged:
+            held = truth.documents.get(account_scope(ACCOUNT), {"holds": {}})["holds"]
+            demand(HOLD in held, "I6 what is worse than before stops trading, resumed or not", sorted(held))
         demand(not adapter.venue.turned, "I6 no command turns a position round", adapter.venue.turned)
         if adapter.venue.deaf:
             return

@@ -1,12 +1,14 @@
 """What the trading state of an account truly was at each epoch, from the commits themselves, and what follows from it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import orjson
 
 from emulators.simulator.adapter import Sent
+from emulators.simulator.control_gauge import HOLD, GaugeTruth
 from emulators.simulator.demand import demand
 from emulators.simulator.versions import ADDED
 from stopline.model.control import account_scope
@@ -21,6 +23,9 @@ ALONE = {"kill", "pause"}  # events of the audit that nobody has to agree to
 
 States = dict[str, str]
 """By scope; one that is not there is ACTIVE."""
+
+Owed = list[tuple[Decimal, datetime | None]]
+"""Sizes that a scope may not exceed, each until a time, or until a person lifts it."""
 
 
 class ControlTruth:
@@ -38,6 +43,10 @@ class ControlTruth:
         self.tightened: dict[str, int] = {}  # the epoch at which a scope last became stricter
         self.beat_at: datetime | None = None
         self.events: list[tuple[str, str, str]] = []  # (request id, event, scope), as committed
+        self.written: dict[str, set[str]] = {}  # by resume: the requests whose holds it was written against
+        self.halts: dict[str, tuple[str, int]] = {}  # (scope, events when it was asked for), by id
+        self.owed: dict[str, Owed] = {}
+        self.gauge = GaugeTruth()
 
     # --- commits ---
 
@@ -55,6 +64,8 @@ class ControlTruth:
                 self._control(orjson.loads(write.data["state"]), rows, now)
             elif write.path.collection == "heartbeats":
                 self.beat_at = now
+            elif write.path.collection == "health" and "value" in write.data:
+                self.gauge.on_commit(write.data)
 
     def _control(self, new: dict[str, Any], rows: list[dict[str, Any]], now: datetime) -> None:
         name = new["scope"]
@@ -66,6 +77,7 @@ class ControlTruth:
         demand(new["epoch"] >= old["epoch"], "I6 an epoch only grows", (old["epoch"], new["epoch"]))
         for scope, standing in after.items():
             self._holds(scope, before.get(scope, {}), standing, rows, now)
+            self._sizes(scope, before.get(scope, {}), standing, rows, now)
         self.documents[name] = new
         self._remember(now)
 
@@ -108,9 +120,19 @@ class ControlTruth:
                 )
             elif "release" in loosened:
                 demand(key == events["release"]["actor"], "I6 each lifts its own", (scope, key))
+                if key == HOLD:
+                    self.gauge.on_release(hold["request_id"])
             else:
+                seen = self.written.get(orjson.loads(events["resume"]["detail"])["request_id"])
+                demand(
+                    seen is None or hold["request_id"] in seen,
+                    "I6 a resume lifts what its writer has seen",
+                    (scope, hold["request_id"], seen),
+                )
                 held = late - _time(hold["since"])
                 demand(held >= A_MINUTE, "I6 a minimum hold runs", (scope, hold["since"], str(now)))
+        if HOLD in gone and "release" not in loosened:
+            self.gauge.on_lifted()
         if "resume" in loosened and (
             scope == GLOBAL or any(h["people"] > 1 and not h["until"] for h in gone.values())
         ):
@@ -122,6 +144,34 @@ class ControlTruth:
                 "I6 within 10 minutes",
                 asked,
             )
+
+    def _sizes(
+        self,
+        scope: str,
+        old: dict[str, Any],
+        new: dict[str, Any],
+        rows: list[dict[str, Any]],
+        now: datetime,
+    ) -> None:
+        """I6: a size that is small stays so for its time, or until a resume that lifts nothing else."""
+        gone = [hold for key, hold in old.get("holds", {}).items() if key not in new["holds"]]
+        owed = self.owed.get(scope, [])
+        if not (gone or owed):
+            return
+        events = {row["event"].removesuffix("_repeated") for row in rows if row["scope"] == scope}
+        if "resume" in events and old.get("holds", {}).keys() == {"half_open"}:
+            owed = []
+        owed = [(size, until) for size, until in owed if until is None or until > now + self._slack]
+        for hold in gone:
+            size = Decimal(hold["reopen"])
+            if size == 1 or "release" in events:
+                continue
+            span = _time(hold["until"]) - _time(hold["since"]) if hold["until"] else None
+            until = now + span - self._slack if span is not None and "lapse" in events else None
+            owed = [*owed, (size, until)]
+        self.owed[scope] = owed
+        most = min((size for size, _ in owed), default=Decimal(1))
+        demand(Decimal(new["size"]) <= most, "I6 a small size stays small", (scope, new["size"], owed))
 
     def _remember(self, now: datetime) -> None:
         """Note the state under the epoch that commands carry: one epoch, one state."""
@@ -181,9 +231,29 @@ class ControlTruth:
         demand(command.epoch <= self.epoch, "I6 a command of an epoch that never was", command.command_id)
         demand(command.reduce_only, "I6 no command adds risk", command.command_id)
 
+    def seen(self, scope: str) -> tuple[int, list[str]]:
+        """Return what a person sees of a scope now: its epoch, and the requests of its holds."""
+        standings = _standings(self.documents.get(self._document(scope), {}))
+        standing = standings.get(scope, {"epoch": 0, "holds": {}})
+        return standing["epoch"], [hold["request_id"] for hold in standing["holds"].values()]
+
+    def telling(self, scope: str) -> Callable[[str], None]:
+        """Return what notes a halt of a scope that is told now: what was stored before is no answer to it, unless the scope
+        is halted still.
+        """
+        begun = -1 if self.states.get(scope) == "HALTED" else len(self.events)
+
+        def note(halt: str) -> None:
+            self.halts[halt] = scope, min(begun, self.halts.get(halt, (scope, begun))[1])
+
+        return note
+
     def is_stored(self, scope: str, halt: str) -> bool:
-        """Tell whether the kill of a halt has been stored."""
-        return self.remembers(scope, halt)
+        """Tell whether the kill of a halt has been stored since it was asked for."""
+        if halt not in self.halts:  # who told it died before the answer
+            return self.remembers(scope, halt)
+        since = self.halts[halt][1]
+        return since < 0 or any(e.startswith("kill") and s == scope for _, e, s in self.events[since:])
 
     def remembers(self, scope: str, request_id: str) -> bool:
         """Tell whether a request is known to have been carried out."""

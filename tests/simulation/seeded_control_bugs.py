@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from unittest.mock import patch
 
@@ -12,9 +13,11 @@ from simulation.seeded_bugs import bug
 from stopline.client import Client, Term
 from stopline.model.control import GLOBAL, Control, account_scope
 from stopline.model.messages import CommandAction
+from stopline.rules.trading import breakers
 from stopline.rules.trading import state as trading_state
 from stopline.service.documents.aggregate import Aggregates, Change
 from stopline.service.trading import cancel_orders, controls, emergency_halt, leases
+from stopline.service.trading.controls import TradingStates
 
 
 def control_bug(make: Any) -> Any:
@@ -229,4 +232,57 @@ def an_older_version_writes_over_a_newer_one() -> Iterator[None]:
 
     original = Aggregates._decoded
     with patch.object(controls.ControlCodec, "decode", lax), patch.object(Aggregates, "_decoded", blind):
+        yield
+
+
+@control_bug
+def a_breaker_forgets_what_only_people_may_lift() -> Iterator[None]:
+    """The value is clear, and the next bad one is the first: what follows is taken back by the one after it."""
+    original = breakers._read
+
+    def forgetful(breaker: Any, known: Any, value: Any, threshold: Any, now: Any) -> Any:
+        standing, action = original(breaker, known, value, threshold, now)
+        return None if value <= threshold * breakers.CLEAR_AT else standing, action
+
+    with patch.object(breakers, "_read", forgetful):
+        yield
+
+
+@control_bug
+def a_breaker_that_people_have_lifted_is_dead() -> Iterator[None]:
+    """However bad it gets."""
+    with patch.object(breakers, "FURTHER", Decimal(10**6)):
+        yield
+
+
+@control_bug
+def a_kill_of_the_second_path_counts_as_that_of_long_ago() -> Iterator[None]:
+    """The id was used before: nothing to do, says the sweep, and the adapters go on."""
+    original = TradingStates.store_halt
+
+    def known(self: Any, request: Any, halt: str, asked_at: datetime) -> Any:
+        return original(self, request, halt, asked_at - timedelta(days=1))
+
+    with patch.object(TradingStates, "store_halt", known):
+        yield
+
+
+@control_bug
+def the_end_of_a_cool_down_makes_a_size_its_own() -> Iterator[None]:
+    """What a person was to lift ends by itself."""
+    alone = {"_with_half_open": lambda holds, half: {**holds, trading_state.HALF_OPEN: half}}
+    with patch.multiple(trading_state, **alone):
+        yield
+
+
+@control_bug
+def a_resume_lifts_what_came_after_it_was_written() -> Iterator[None]:
+    """The epoch is the same."""
+    original = controls.refusal
+
+    def blind(standing: Any, *more: Any) -> Any:
+        holds = {key: hold.model_copy(update={"quiet": False}) for key, hold in standing.holds.items()}
+        return original(standing.model_copy(update={"holds": holds}), *more)
+
+    with patch.object(controls, "refusal", blind):
         yield

@@ -113,6 +113,13 @@ def test_what_is_worse_already_when_the_resume_is_seen_trips_at_once() -> None:
     assert wanted == ["pause", "", "pause"]
 
 
+@pytest.mark.parametrize("breaker", FLATTEN, ids=lambda b: b.name)
+def test_a_pause_that_people_lift_before_a_second_reading_begins_anew(breaker: Breaker) -> None:
+    """R5.3: with a reduction in place of the closing nothing would stop trading otherwise."""
+    wanted, _ = play(breaker, [11, 11, 12], lifted=[False, True, None])
+    assert wanted == ["pause", "pause", "kill"]
+
+
 def test_a_release_names_the_pause_that_it_takes_back() -> None:
     """R5.2: and no other one."""
     breaker = BREAKERS["emergency_drawdown"]

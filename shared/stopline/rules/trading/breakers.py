@@ -93,7 +93,7 @@ class Tripped:
     """A breaker that is not clear: since when, whether a second reading has agreed, good readings in a row.
 
     `request_id`: of the pause that it has asked for; empty: not known. `level`: the last value that was known to be read
-    while its stop held; None: none was. `lifted`: people have lifted the stop, and the value is bad all the same.
+    while its stop held; None: not known. `lifted`: people have lifted the stop, and the value is bad all the same.
     """
 
     since: datetime
@@ -162,10 +162,12 @@ def advance(
     return after, moves
 
 
-def _looked_at(known: Tripped, lifted: bool, value: Decimal) -> Tripped:
-    """Return a breaker after a look at its stop: while that holds, the value is noted from which it may get worse."""
+def _looked_at(known: Tripped, lifted: bool, value: Decimal) -> Tripped | None:
+    """Return a breaker after a look at its stop: while that holds, the value is noted from which it may get worse. What
+    people lifted before a second reading begins anew with the next one.
+    """
     if not known.confirmed:
-        return known
+        return None if lifted else known
     if not lifted:
         return replace(known, level=value, lifted=False)
     return replace(known, level=value if known.level is None else known.level, lifted=True)
@@ -178,10 +180,10 @@ def _read(
     if value > threshold:
         again = known is not None and known.lifted and value > (known.level or ZERO) + threshold * FURTHER
         if known is None or again:
-            return Tripped(now, confirmed=not breaker.flatten), "pause"
+            return Tripped(now, confirmed=not breaker.flatten, level=value), "pause"
         if known.confirmed or now - known.since < CONFIRM_AFTER:
             return replace(known, good=0), ""
-        return replace(known, confirmed=True, good=0), "kill"
+        return replace(known, confirmed=True, good=0, level=value), "kill"
     if known is None:
         return None, ""
     if value > threshold * CLEAR_AT and threshold > ZERO:

@@ -27,9 +27,9 @@ def halt_unpersisted(bus: Bus, request: ControlRequest, asked_at: datetime) -> s
     """Publish a kill that could not be stored; return the id of the halt. Raises Unavailable: nobody was told; Rejected
     where it never can be stored. `asked_at`: before it was tried to store it.
 
-    Adapters get it on `orders` and halt themselves. The same request goes to `sweeps`, from where it is stored as soon as
-    the state can be written: Pub/Sub keeps it until then. The halt and the time go with it as attributes, which a sweep of
-    before them leaves alone.
+    The request goes to `sweeps` first, from where it is stored as soon as the state can be written: Pub/Sub keeps it until
+    then. So no adapter, which gets it on `orders` and halts itself, waits for what is on its way to nobody. The halt and the
+    time go with it as attributes, which a sweep of before them leaves alone.
     """
     check(request)
     halt = Halt(
@@ -42,16 +42,9 @@ def halt_unpersisted(bus: Bus, request: ControlRequest, asked_at: datetime) -> s
     account = scope_account(request.scope)
     attributes = {"type": halt.type, **({"account": account} if account else {})}
     journal = ControlMessage(request=request)
-    bus.publish(
-        [
-            Outgoing("orders", canonical(halt.model_dump(mode="json")), attributes, account),
-            Outgoing(
-                "sweeps",
-                canonical(journal.model_dump(mode="json")),
-                {"type": journal.type, "halt_id": halt.halt_id, "asked_at": utc_text(asked_at)},
-            ),
-        ]
-    )
+    facts = {"type": journal.type, "halt_id": halt.halt_id, "asked_at": utc_text(asked_at)}
+    bus.publish([Outgoing("sweeps", canonical(journal.model_dump(mode="json")), facts)])
+    bus.publish([Outgoing("orders", canonical(halt.model_dump(mode="json")), attributes, account)])
     return halt.halt_id
 
 

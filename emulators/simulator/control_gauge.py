@@ -1,0 +1,115 @@
+"""A breaker with a value of its own, read as the sweep and the prices read theirs: what must be true of it."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import orjson
+
+from emulators.simulator.demand import demand
+from emulators.simulator.world import Delivery, Instance
+from stopline.model.control import account_scope
+from stopline.model.settings.trading import TradingSettings
+from stopline.model.wire import decode_object
+from stopline.ports import Data
+from stopline.rules.trading.breakers import BREAKERS, CONFIRM_AFTER, advance
+from stopline.runtime.app import App
+from stopline.service.documents.aggregate import Aggregates, Change
+from stopline.service.sweep.watch_health import Health, HealthCodec
+from stopline.service.trading.breaker_effects import breaker_effects, lifted_of
+
+NAME = "emergency_drawdown"
+BREAKER, HOLD = BREAKERS[NAME], f"breaker:{NAME}"
+LIMIT = Decimal(10)
+SETTINGS = TradingSettings.model_validate({"breakers": {NAME: {"threshold": str(LIMIT)}}})
+DOCUMENT = "gauge"
+
+
+@dataclass(frozen=True, slots=True)
+class Gauge(Health):
+    """The breaker as it stands, and the reading that made it so."""
+
+    value: str = "0"
+    read_at: datetime | None = None
+
+
+class GaugeCodec(HealthCodec):
+    """A gauge as the fields of its document."""
+
+    def encode(self, state: Health) -> Data:
+        assert isinstance(state, Gauge)
+        return {**super().encode(state), "value": state.value, "read_at": state.read_at}
+
+
+def gauges(app: App) -> Aggregates[Health]:
+    """Return access to the gauge of an instance."""
+    return Aggregates(app.store, app.relay, app.clock, GaugeCodec())
+
+
+def read_gauge(instance: Instance, delivery: Delivery, account: str, reduces: bool) -> None:
+    """Take one reading. `looks`: whether the stop is looked at, as a sweep does and a price does not. Where a reduction runs
+    instead of a closing, no kill is asked for.
+    """
+    app: App = instance.app
+    body, now = decode_object(delivery.message.data), app.clock.now()
+    value = Decimal(body["value"])
+
+    def decide(health: Health | None, attempt: int) -> Change[Health]:
+        before = health or Health(account)
+        mark = f"{delivery.id}.{before.revision}"
+        scope = account_scope(account)
+        lifted = lifted_of(app.trading.read(scope), before.breakers) if body["looks"] else None
+        after, moves = advance(
+            [BREAKER], SETTINGS, before.breakers, {BREAKER.fact: value}, now, account, mark, lifted
+        )
+        wanted = [move for move in moves if not (reduces and move.action == "kill")]
+        state = Gauge(account, after, before.revision + 1, body["value"], now)
+        return Change(state, breaker_effects(account, wanted, mark, now))
+
+    gauges_of(instance).change(DOCUMENT, decide)
+
+
+def gauges_of(instance: Instance) -> Aggregates[Health]:
+    """Return the gauges that an instance keeps, from its start on."""
+    found: Aggregates[Health] = instance.app.__dict__.setdefault("sim_gauges", None) or gauges(instance.app)
+    instance.app.__dict__["sim_gauges"] = found
+    return found
+
+
+@dataclass
+class GaugeTruth:
+    """What a value's readings mean: a stop is confirmed where a later one is bad and none between was clear."""
+
+    since: datetime | None = None  # of the first bad reading, while none was clear
+    is_confirmed: bool = False
+    pauses: set[str] = field(default_factory=set)  # asked for since then
+    known: set[str] = field(default_factory=set)  # effects that were seen
+
+    def on_commit(self, data: dict[str, Any]) -> None:
+        """Take in one reading, as committed."""
+        asked = {id_ for id_, topic, _, body in orjson.loads(data["outbox"]) if _pauses(topic, body)}
+        new = asked - self.known
+        self.known |= asked
+        value, at = Decimal(data["value"]), data["read_at"]
+        if new and not self.is_confirmed:
+            self.since, self.pauses = at, new
+        elif self.is_confirmed:
+            self.pauses |= new
+        elif self.since is not None and value > LIMIT:
+            self.is_confirmed = at - self.since >= CONFIRM_AFTER
+        elif self.since is not None and value <= LIMIT * Decimal("0.95"):
+            self.since, self.pauses = None, set()
+
+    def on_release(self, request_id: str) -> None:
+        """Nothing takes a stop back that a second reading has confirmed."""
+        confirmed = self.is_confirmed and request_id in self.pauses
+        demand(not confirmed, "I6 only people lift what is confirmed", (NAME, request_id))
+
+    def on_lifted(self) -> None:
+        """People have lifted it: it begins anew."""
+        self.since, self.is_confirmed, self.pauses = None, False, set()
+
+
+def _pauses(topic: str, body: dict[str, Any]) -> bool:
+    return topic == "controls" and body["action"] == "pause"
