@@ -1,7 +1,7 @@
 """Drawdown: how far wealth lies below its highest level so far, for how long, and when it came back.
 
 Sign: positive, a part of the peak, within [0, 1]; shape (n,). Returns compound, and the starting wealth counts as a peak.
-NaN and returns below -100 % are Rejected. Source: Magdon-Ismail, Atiya: Maximum drawdown (2004).
+Less than 1e-12 is the rounding of compounding: it is 0, or a recovered loss would last for ever. NaN and returns below -100 % are Rejected. Source: Magdon-Ismail, Atiya: Maximum drawdown (2004).
 """
 
 from dataclasses import dataclass
@@ -11,6 +11,9 @@ import numpy.typing as npt
 
 from stopline.model.errors import Rejected
 from stopline.risk.returns import Convention, FloatArray, compounded, return_series, series
+
+
+ROUNDING = 1e-12  # part of the peak
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,7 @@ class Spell:
 
 def drawdowns(returns: npt.ArrayLike) -> FloatArray:
     """Return the drawdown after each return, 1 - W(t) / max(W(0) .. W(t)), shape (n,) for returns (n,), n >= 0."""
-    return below_peak(return_series(returns, 0))
+    return _felt(below_peak(return_series(returns, 0)))
 
 
 def drawdowns_of(levels: npt.ArrayLike) -> FloatArray:
@@ -58,7 +61,7 @@ def drawdowns_of(levels: npt.ArrayLike) -> FloatArray:
 
 def current_drawdown(returns: npt.ArrayLike) -> float:
     """Return the drawdown after the last return; 0 at a peak. Minimum sample 1."""
-    return float(below_peak(return_series(returns, 1))[-1])
+    return float(_felt(below_peak(return_series(returns, 1))[-1:])[0])
 
 
 def max_drawdown(returns: npt.ArrayLike, convention: Convention = "stopline") -> float:
@@ -75,7 +78,7 @@ def spells(returns: npt.ArrayLike) -> list[Spell]:
 
     The trough is the first lowest level of a spell. At most the last spell has no recovery.
     """
-    down = np.concatenate(([0.0], below_peak(return_series(returns, 0))))
+    down = np.concatenate(([0.0], drawdowns(returns)))
     under = down > 0.0
     edges = np.diff(under.astype(np.int8))
     starts = np.flatnonzero(edges == 1)
@@ -101,7 +104,9 @@ def longest_duration(returns: npt.ArrayLike) -> int:
 
 
 def below_peak(returns: FloatArray, level: FloatArray | None = None) -> FloatArray:
-    """Return the drawdown along the last axis for checked returns; their compounded `level` is overwritten."""
+    """Return the drawdown along the last axis for checked returns, with its rounding; their compounded `level` is
+    overwritten.
+    """
     level = compounded(returns) if level is None else level
     peak = np.maximum.accumulate(level, axis=-1)
     np.maximum(peak, 1.0, out=peak)
@@ -115,4 +120,11 @@ def deepest(returns: FloatArray, level: FloatArray | None = None) -> float:
     peak = np.maximum.accumulate(level)
     np.maximum(peak, 1.0, out=peak)
     np.divide(level, peak, out=level)
-    return 1.0 - float(np.minimum.reduce(level))  # the same as of `below_peak`: rounding keeps the order
+    worst = 1.0 - float(np.minimum.reduce(level))  # the same as of `below_peak`: rounding keeps the order
+    return worst if worst >= ROUNDING else 0.0
+
+
+def _felt(down: FloatArray) -> FloatArray:
+    """Take what is only rounding off, in place."""
+    down[down < ROUNDING] = 0.0
+    return down

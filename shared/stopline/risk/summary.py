@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stopline.model.errors import Rejected
-from stopline.risk.drawdown import below_peak, deepest
+from stopline.risk.drawdown import ROUNDING, below_peak, deepest
 from stopline.risk.performance import DAYS, deviation, downside, root_year
 from stopline.risk.returns import Convention, FloatArray, compounded, return_matrix, return_series
 from stopline.risk.var import historical_tail, tail_size
@@ -116,6 +116,7 @@ def _measures(
     level = compounded(block)
     final = level[..., -1].copy()
     worst = np.maximum.reduce(below_peak(block, level), axis=-1)
+    worst = np.where(worst < ROUNDING, 0.0, worst)
     short, below = downside(block, target)
     with np.errstate(all="ignore"):
         annual = final ** (periods / n) - 1.0

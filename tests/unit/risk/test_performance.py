@@ -20,7 +20,7 @@ from stopline.risk.drawdown import (
     spells,
     worst_spell,
 )
-from stopline.risk.returns import log_returns, overlapping, simple_returns, wealth
+from stopline.risk.returns import Convention, log_returns, overlapping, simple_returns, wealth
 from stopline.risk.summary import MEASURES, summaries, summary
 from stopline.risk.var import expected_shortfall, value_at_risk
 
@@ -141,6 +141,26 @@ def test_spells_have_their_peak_trough_and_recovery() -> None:
     assert longest_duration([0.1, -0.1, -0.1, 0.3, 0.0, -0.2, 0.1]) == 3
     assert longest_duration([0.1]) == 0
     assert worst_spell([0.1, 0.0]) is None
+
+
+@given(st.lists(st.integers(1, 90), min_size=1, max_size=30))
+def test_a_loss_that_was_made_good_but_for_rounding_is_recovered(percent: list[int]) -> None:
+    """R2.7: after each loss comes the gain that undoes it, to the last digit that a float has."""
+    returns = [step for loss in percent for step in (-loss / 100, 1 / (1 - loss / 100) - 1)]
+    assert current_drawdown(returns) == 0
+    assert [spell.recovery for spell in spells(returns)] == [2 * i + 2 for i in range(len(percent))]
+    assert longest_duration(returns) == 2
+
+
+@pytest.mark.parametrize("convention", ["stopline", "empyrical"])
+def test_what_never_fell_but_by_rounding_has_no_calmar_ratio(convention: Convention) -> None:
+    """R2.7: 1e-16 below the peak is no drawdown to divide by."""
+    returns = [0.1, 0.0, -2e-16, 0.2]
+    assert max_drawdown(returns, convention) == 0
+    with pytest.raises(InsufficientData):
+        p.calmar(returns)
+    assert summary(returns, convention=convention).values["calmar"] is None
+    assert np.isnan(summaries(np.array([returns, returns]).T)["calmar"]).all()
 
 
 @given(some_returns)
