@@ -19,6 +19,7 @@ from stopline.rules.limits.track import (
     NEW,
     DayStart,
     Peak,
+    Sample,
     Track,
     first_session,
     sampled,
@@ -245,7 +246,7 @@ def test_the_first_session_of_a_week_and_month_is_the_first_one(name: str, offse
 @given(st.lists(st.integers(1, 600), min_size=1, max_size=150))
 def test_samples_stay_few_and_still_know_a_valuation_before_each_window(minutes: list[int]) -> None:
     """R2.4: the guard's memory is bounded; what it compares with is never younger than the window."""
-    samples: tuple[tuple[datetime, Decimal], ...] = ()
+    samples: tuple[Sample, ...] = ()
     moment, everything = NOON, list[datetime]()
     for number, step in enumerate(minutes):
         moment += timedelta(minutes=step)

@@ -109,7 +109,7 @@ def test_without_a_history_the_report_says_so_and_shows_what_is_remembered(
     assert found["history"]["metrics"] == {}
     state = desk.app.risk_states.read("demo")
     assert state is not None
-    kept_samples = [(utc_text(at), round(total, 2)) for at, total in state.track.samples]
+    kept_samples = [(utc_text(at), round(total, 2)) for at, total, _ in state.track.samples]
     assert [(at, Decimal(total)) for at, total in found["history"]["recent"]] == kept_samples
     text = report_page(found)
     assert "unknown: no BigQuery: &lt;the&gt; emulators" in text

@@ -6,11 +6,10 @@ money that is there: returns are chained from flow to flow, as in a time-weighte
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
 from decimal import Decimal
 
 from stopline.model.decimals import EXACT, divide
-from stopline.rules.limits.track import DayStart, Peak, Track
+from stopline.rules.limits.track import DayStart, Peak, Sample, Track
 from stopline.rules.orders.open_risk import Rate, add, converted
 
 
@@ -60,8 +59,8 @@ def follow_flows(
     def begun(one: DayStart | None) -> DayStart | None:
         return replace(one, moved=EXACT.subtract(of(one.basis, total), one.total)) if one else None
 
-    def sample(one: tuple[datetime, Decimal]) -> tuple[datetime, Decimal]:
-        return one[0], of(one[1], total)
+    def sample(one: Sample) -> Sample:
+        return one._replace(moved=EXACT.subtract(of(one.basis, total), one.total))
 
     def own(name: str, one: Peak) -> Peak:
         now = strategies.get(name)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from typing import NamedTuple
 
 from stopline.ledger.book import Book
 from stopline.model.calendars import Calendar
@@ -40,6 +41,18 @@ class DayStart:
         return EXACT.add(self.total, self.moved)
 
 
+class Sample(NamedTuple):
+    """The P&L since the account began at a moment; `moved` as of a `DayStart`."""
+
+    at: datetime
+    total: Decimal
+    moved: Decimal = ZERO
+
+    @property
+    def basis(self) -> Decimal:
+        return EXACT.add(self.total, self.moved)
+
+
 @dataclass(frozen=True, slots=True)
 class Peak:
     """The highest P&L so far; the start, 0, counts. `seen`: the last complete valuations, oldest first."""
@@ -57,8 +70,7 @@ class Peak:
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """`peak` is of every valuation, `day_peak` of those at which sessions began; `samples` are (moment, P&L),
-    oldest first. `streak` is None in a document by a version that counted none. `flows`: deposits less withdrawals by
+    """`peak` is of every valuation, `day_peak` of those at which sessions began; `samples` are oldest first. `streak` is None in a document by a version that counted none. `flows`: deposits less withdrawals by
     currency at the last complete valuation; None: there was none.
     """
 
@@ -67,16 +79,17 @@ class Track:
     peak: Peak = field(default_factory=Peak)
     day_peak: Decimal = ZERO
     strategies: Mapping[str, Peak] = field(default_factory=dict)
-    samples: tuple[tuple[datetime, Decimal], ...] = ()
+    samples: tuple[Sample, ...] = ()
     streak: Streak | None = field(default_factory=Streak)
     peaks_since: datetime | None = None
-    recent: tuple[tuple[datetime, Decimal], ...] = ()  # like `samples`, of the last minutes
+    recent: tuple[tuple[datetime, Decimal], ...] = ()  # (moment, P&L) of the last minutes
     flows: Mapping[str, Decimal] | None = None
 
     def base(self, now: datetime, window: timedelta) -> Decimal | None:
         """Return the P&L when a rolling window began: the newest sample that is old enough, else the first one."""
-        older = [total for at, total in self.samples if at <= now - window]
-        return older[-1] if older else self.samples[0][1] if self.samples else None
+        older = [sample for sample in self.samples if sample.at <= now - window]
+        found = older[-1:] or self.samples[:1]
+        return found[0].basis if found else None
 
 
 NEW = Track()
@@ -156,26 +169,26 @@ def peaks(
 
 
 def sampled(
-    samples: tuple[tuple[datetime, Decimal], ...],
+    samples: tuple[Sample, ...],
     now: datetime,
     total: Decimal | None,
     born: datetime | None = None,
-) -> tuple[tuple[datetime, Decimal], ...]:
+) -> tuple[Sample, ...]:
     """Return the samples with this valuation, if an hour has passed, and without what no window needs. `born`: when the
     account's first session began, where that is known: one that is younger than a day has begun with a P&L of 0.
     """
-    if total is None or (samples and now - samples[-1][0] < timedelta(hours=1)):
+    if total is None or (samples and now - samples[-1].at < timedelta(hours=1)):
         return samples
     if not samples and born is not None and now - timedelta(days=1) <= born < now:
-        samples = ((born, ZERO),)
-    kept: list[tuple[datetime, Decimal]] = []
-    for at, value in samples:
-        if kept and now - at > HOURLY_FOR and at - kept[-1][0] < SPARSE:
+        samples = (Sample(born, ZERO),)
+    kept: list[Sample] = []
+    for sample in samples:
+        if kept and now - sample.at > HOURLY_FOR and sample.at - kept[-1].at < SPARSE:
             continue
-        kept.append((at, value))
-    while len(kept) > 1 and now - kept[1][0] >= KEPT:  # one that is older than the longest window stays
+        kept.append(sample)
+    while len(kept) > 1 and now - kept[1].at >= KEPT:  # one that is older than the longest window stays
         kept.pop(0)
-    return (*kept, (now, total))
+    return (*kept, Sample(now, total))
 
 
 def recent(

@@ -7,7 +7,7 @@ from typing import Any
 from stopline.model.decimals import decimal_text
 from stopline.model.times import utc_text
 from stopline.rules.limits.streak import Closed, Streak
-from stopline.rules.limits.track import DayStart, Peak, Track
+from stopline.rules.limits.track import DayStart, Peak, Sample, Track
 
 
 def encode_start(start: DayStart | None) -> list[str] | None:
@@ -34,7 +34,10 @@ def encode_track(track: Track) -> dict[str, Any]:
         "peak": _peak(track.peak),
         "day_peak": decimal_text(track.day_peak),
         "strategies": {name: _peak(peak) for name, peak in sorted(track.strategies.items())},
-        "samples": [[utc_text(at), decimal_text(total)] for at, total in track.samples],
+        "samples": [
+            [utc_text(at), decimal_text(total), *([decimal_text(moved)] if moved else [])]
+            for at, total, moved in track.samples
+        ],
         "recent": [[utc_text(at), decimal_text(total)] for at, total in track.recent],
         "streak": _streak(track.streak),
         "flows": track.flows
@@ -54,18 +57,14 @@ def decode_track(item: dict[str, Any] | None) -> Track:
         peak=_read_peak(item["peak"]),
         day_peak=Decimal(item["day_peak"]),
         strategies={name: _read_peak(peak) for name, peak in item["strategies"].items()},
-        samples=_samples(item["samples"]),
-        recent=_samples(item.get("recent", [])),
+        samples=tuple(Sample(_moment(at), *map(Decimal, numbers)) for at, *numbers in item["samples"]),
+        recent=tuple((_moment(at), Decimal(total)) for at, total in item.get("recent", [])),
         streak=_read_streak(item["streak"]),
         peaks_since=_moment(since) if since else None,
         flows=None
         if item.get("flows") is None
         else {currency: Decimal(amount) for currency, amount in item["flows"].items()},
     )
-
-
-def _samples(items: list[list[str]]) -> tuple[tuple[datetime, Decimal], ...]:
-    return tuple((_moment(at), Decimal(total)) for at, total in items)
 
 
 def _peak(peak: Peak) -> list[Any]:
