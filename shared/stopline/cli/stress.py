@@ -60,7 +60,8 @@ def stress(
     assert file is not None
     if not abs(rate) < 10 or not 0 <= days_later <= 36_500:
         raise Rejected(
-            "BAD_OPTION", "--rate is a fraction such as 0.05, and --days-later must not be below 0"
+            "BAD_OPTION",
+            f"--rate is a fraction such as 0.05, was {rate:g}; --days-later is from 0 to 36500, was {days_later:g}",
         )
     held = read_positions(file, rate)
     days = read_days(past) if past is not None else {}

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 import click
+import numpy as np
 
 from stopline.cli.failures import BadInput
-from stopline.cli.series_file import read_series
+from stopline.cli.series_file import Series, read_series
 from stopline.cli.show import always_json, print_json
 from stopline.model.errors import InsufficientData
-from stopline.risk import backtest
+from stopline.risk import backtest, contributions
 from stopline.risk import var as risk
 
 MOST_WINDOW = 5000
@@ -24,6 +25,13 @@ METHODS = {
 @click.command()
 @click.argument("file")
 @click.option("--column", metavar="C", help="Head of the column, or its number from 1.")
+@click.option(
+    "--part",
+    "parts",
+    multiple=True,
+    metavar="C",
+    help="Column of one position, at least two: measure their sum, and what each adds to it.",
+)
 @click.option(
     "--confidence",
     type=float,
@@ -52,6 +60,7 @@ METHODS = {
 def var(
     file: str,
     column: str | None,
+    parts: tuple[str, ...],
     confidence: tuple[float, ...],
     horizon: int,
     methods: tuple[str, ...],
@@ -63,6 +72,9 @@ def var(
     line, oldest first. It must be that of the positions held now. VaR and ES are positive losses in the same
     unit. A figure that has no answer is null, and "unknown" says why.
 
+    With --part, each column is the P&L of one position in money. `component` figures (historical) add up to the whole,
+    `marginal` is what 1 % more of the position adds, `incremental` what goes away without it; negative: it hedges.
+
     A backtest counts the days that lost more than their forecast: Kupiec's test of their number, Christoffersen's of
     their bunching and of both (a p-value under 0.05 speaks against the method), and the Basel zone.
     """
@@ -73,7 +85,12 @@ def var(
         raise BadInput(f"--horizon was {horizon}, and must be at least 1")
     if window is not None and (horizon != 1 or not 1 <= window <= MOST_WINDOW):
         raise BadInput(f"--backtest takes 1 to {MOST_WINDOW} days, and forecasts one: leave --horizon at 1")
-    pnl = read_series(file, column)
+    if parts and (len(parts) == 1 or column is not None or file == "-" or horizon != 1):
+        raise BadInput("--part is given twice or more, of a file, without --column and for a horizon of 1")
+    columns = [read_series(file, part) for part in parts]
+    if len({one.column for one in columns}) < len(columns):
+        raise BadInput("--part names a column twice")
+    pnl = _sum(columns) if parts else read_series(file, column)
     if not pnl.values:
         raise BadInput(f"{file}: there are no numbers under the head")
     figures: list[dict[str, object]] = []
@@ -85,12 +102,43 @@ def var(
                 asked = {"method": name, "confidence": level, "horizon": horizon, "n": len(pnl.values)}
                 figures.append({"var": None, "es": None, **asked, "unknown": str(problem)})
     found: dict[str, object] = {"column": pnl.column, "n": len(pnl.values), "figures": figures}
+    if parts:
+        found["parts"] = [_parts(columns, level) for level in confidence]
     if window is not None:
         chosen = methods or tuple(METHODS)
         found["backtests"] = [
             _backtest(pnl.values, name, level, window) for level in confidence for name in chosen
         ]
     print_json(found)
+
+
+def _sum(columns: Sequence[Series]) -> Series:
+    """Return the P&L of all positions together."""
+    values = [sum(row) for row in zip(*(one.values for one in columns), strict=True)]
+    return Series(" + ".join(one.column for one in columns), values, columns[0].lines)
+
+
+def _parts(columns: Sequence[Series], level: float) -> dict[str, object]:
+    """Return what each position adds to the historical VaR and ES; None: no answer, and why."""
+    table = np.column_stack([one.values for one in columns])
+    facts: dict[str, object] = {"confidence": level}
+    try:
+        at_var = contributions.var_contributions(table, confidence=level).component
+        at_es = contributions.es_contributions(table, confidence=level).component
+        less_var, less_es = contributions.incremental(table, confidence=level)
+    except InsufficientData as problem:
+        return {**facts, "columns": {}, "unknown": str(problem)}
+    names = (
+        "component_var",
+        "component_es",
+        "marginal_var",
+        "marginal_es",
+        "incremental_var",
+        "incremental_es",
+    )
+    rows = np.array([at_var, at_es, at_var / 100, at_es / 100, less_var, less_es]).T.tolist()
+    found = {one.column: dict(zip(names, row, strict=True)) for one, row in zip(columns, rows, strict=True)}
+    return {**facts, "columns": found, "unknown": None}
 
 
 def _backtest(pnl: Sequence[float], name: str, level: float, window: int) -> dict[str, object]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from stopline.model.errors import InsufficientData
-from stopline.risk.contributions import es_contributions, factor_model, incremental
+from stopline.risk.contributions import es_contributions, factor_model, incremental, var_contributions
 from stopline.risk.correlation import covariance
 from stopline.risk.factors import Moves, at_todays_volatility, over
 from stopline.risk.returns import FloatArray
@@ -53,11 +53,13 @@ class Share:
 @dataclass(frozen=True, slots=True)
 class Part:
     """One underlying's part of the first figure that has an answer, in money; negative: it hedges. `component` parts of the
-    ES add up to it; `var` and `es` are incremental, what goes away when all on it is closed, and do not.
+    ES and `component_var` parts of the VaR add up to them, and 1 % more of it adds a hundredth of its part; `var` and `es`
+    are incremental, what goes away when all on it is closed, and do not.
     """
 
     name: str
     component: float
+    component_var: float
     var: float
     es: float
 
@@ -173,8 +175,9 @@ def _parts(book: Book, pnl: ScenarioPnl, confidence: float) -> tuple[Part, ...]:
     for row, column in zip(rows, pnl.by_leg.T, strict=True):
         table[:, row] += column
     component = es_contributions(table, confidence=confidence).component.tolist()
+    at_var = var_contributions(table, confidence=confidence).component.tolist()
     var, es = (figures.tolist() for figures in incremental(table, confidence=confidence))
-    return tuple(Part(*part) for part in zip(places, component, var, es, strict=True))
+    return tuple(Part(*part) for part in zip(places, component, at_var, var, es, strict=True))
 
 
 _METHODS = {

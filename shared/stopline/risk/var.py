@@ -248,7 +248,8 @@ def historical_tail(pnl: FloatArray, confidence: float) -> tuple[FloatArray, Flo
     else:
         tail = np.stack([lowest(row, rank) for row in pnl])
     last = tail[..., -1]
-    return -last, -(tail[..., :-1].sum(axis=-1) + (size - (rank - 1)) * last) / size
+    worst = tail[..., :-1].sum(axis=-1) + (size - (rank - 1)) * last
+    return 0.0 - last, 0.0 - worst / size  # no -0.0
 
 
 def lowest(values: FloatArray, rank: int) -> FloatArray:

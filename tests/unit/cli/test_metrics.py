@@ -232,3 +232,51 @@ def test_a_backtest_without_days_is_unknown_with_the_reason(tmp_path: Path) -> N
     found = answer(run(["var", "--backtest", "500", "--method", "normal"], lines(RETURNS), tmp_path))
     assert {one["exceptions"] for one in found["backtests"]} == {None}
     assert "needs more days than 120" in found["backtests"][0]["unknown"]
+
+
+def test_var_of_several_positions_says_what_each_adds(tmp_path: Path) -> None:
+    """R2.7: component parts add up to the whole; a position that always loses what the other makes is a hedge."""
+    rows = [f"{100 * value:g},{-40 * value:g},{0.3 if n % 7 else -0.9}" for n, value in enumerate(RETURNS)]
+    content = "\n".join(["SPY,hedge,carry", *rows])
+    parts = ["--part", "SPY", "--part", "hedge", "--part", "carry"]
+    found = answer(run(["var", *parts, "--confidence", "0.9", "--method", "historical"], content, tmp_path))
+    [figure], [split] = found["figures"], found["parts"]
+    assert found["column"] == "SPY + hedge + carry"
+    for part, whole in (("component_var", "var"), ("component_es", "es")):
+        assert sum(one[part] for one in split["columns"].values()) == pytest.approx(figure[whole])
+    assert split["columns"]["hedge"]["incremental_es"] < 0 < split["columns"]["SPY"]["incremental_es"]
+    spy = split["columns"]["SPY"]
+    assert spy["marginal_es"] == spy["component_es"] / 100
+    more = [f"{101 * value:g},{-40 * value:g},{0.3 if n % 7 else -0.9}" for n, value in enumerate(RETURNS)]
+    grown = answer(
+        run(
+            ["var", *parts, "--confidence", "0.9", "--method", "historical"],
+            "\n".join(["SPY,hedge,carry", *more]),
+            tmp_path,
+        )
+    )
+    assert grown["figures"][0]["es"] - figure["es"] == pytest.approx(spy["marginal_es"])
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["--part", "SPY"],
+        ["--part", "SPY", "--part", "spy"],
+        ["--part", "SPY", "--part", "QQQ", "--column", "SPY"],
+        ["--part", "SPY", "--part", "QQQ", "--horizon", "5"],
+        ["--part", "SPY", "--part", "none"],
+    ],
+)
+def test_parts_that_make_no_sense_are_refused(args: list[str], tmp_path: Path) -> None:
+    result = run(["var", *args], "SPY,QQQ\n1,2\n-1,3\n", tmp_path)
+    assert result.exit_code == 2
+    assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", ["metrics", "var"])
+def test_no_loss_at_all_is_not_minus_zero(command: str, tmp_path: Path) -> None:
+    """R2.7: a flat series: people ask what -0.0 is."""
+    done = run([command], lines([0.0] * 300), tmp_path)
+    answer(done)
+    assert "-0.0" not in done.stdout

@@ -19,15 +19,18 @@ import pytest
 from click.testing import CliRunner, Result
 
 from stopline.cli.main import main
+from stopline.ledger.book import Book
 from stopline.model.times import utc_text
 from stopline.ports import Unavailable
 from stopline.rules.limits.figures import Valued, figures
 from stopline.rules.limits.registry import Level, Reading, readings
+from stopline.rules.limits.track import Sample, Track
 from stopline.rules.reduction.advice import advise
 from stopline.runtime.embedded import Embedded
+from stopline.service.report.activity import activity_facts
 from stopline.service.report.page import report_page
 
-from ..make import NOON, account, trade
+from ..make import NOON, account, at, equity, trade
 from .test_greeks import put
 from .test_measure_risk import OPEN, SHORT, YEARS, desk_with, history, noon_prices, prices, sweep
 from .world import World
@@ -88,6 +91,48 @@ def test_exposure_and_concentration_add_up_by_every_cut(desk: Embedded) -> None:
         pytest.approx(max(shares), abs=1e-6),
     )
     assert "Concentration at the worst payoff" in report_page(found)
+
+
+def test_parts_of_var_and_es_add_up_and_are_on_the_page(desk: Embedded) -> None:
+    """R2.7: component figures of each underlying; marginal ones are a hundredth of them for 1 % more."""
+    found = report(desk)
+    tail = found["measures"]["tail"]
+    best = next(f for f in tail["figures"] if f["var"])
+    for part, whole in (("component_var", "var"), ("component_es", "es")):
+        total = sum(Decimal(one[part]) for one in tail["underlyings"].values())
+        assert total == pytest.approx(Decimal(best[whole]), abs=Decimal("0.05"))
+    assert "Part of VaR" in report_page(found)
+    before = {name: {"component_es": one["component_es"]} for name, one in tail["underlyings"].items()}
+    old = {**found, "measures": {**found["measures"], "tail": {**tail, "underlyings": before}}}
+    assert "unknown" in report_page(old), "a document of before has fewer parts"
+
+
+def test_turnover_and_holding_periods_of_a_day_are_those_of_its_fills() -> None:
+    """R2.7: by hand: 100 x 50 bought and 100 x 51 sold after 2 h, 20 x 10 sold short and bought back at 9 in 30 s; a purchase
+    of the day before yesterday and its part that is still open count nothing.
+    """
+    made = account()
+    fills = [
+        trade(-2 * 86_400, 5, 100, instrument=equity("OLD")),
+        trade(0, 100, 50),
+        trade(10, -20, 10, instrument=equity("QQQ")),
+        trade(40, 20, 9, instrument=equity("QQQ")),
+        trade(7200, -100, 51),
+    ]
+    book = Book("demo").with_fills(fills, made.sessions.session_of, lambda *_: [], at(7200))
+
+    def rate(currency: str) -> Decimal | None:
+        return Decimal(1) if currency == "USD" else None
+
+    numbers = replace(
+        figures(made, book, [], rate, None, None, at(7300)),
+        track=Track(samples=(Sample(at(0), Decimal(0)), Sample(at(7200), Decimal(100)))),
+    )
+    found = activity_facts(book.trades(), numbers, rate, at(7300))
+    assert (found["bought"], found["sold"], found["closed_trades"]) == ("5180", "5300", 2)
+    assert found["turnover"] == pytest.approx((5180 + 5300) / 2 / 100_050, abs=1e-6)
+    assert found["held_seconds"] == {"mean": 3615, "median": 3615, "shortest": 30, "longest": 7200}
+    assert activity_facts((), replace(numbers, track=Track()), rate, at(0))["turnover"] is None
 
 
 def test_without_a_history_the_report_says_so_and_shows_what_is_remembered(

@@ -216,6 +216,7 @@ def shown_tail(found: Tail | Unknown) -> dict[str, Any]:
         "underlyings": {
             part.name: {
                 "component_es": money(part.component),
+                "component_var": money(part.component_var),
                 "incremental_var": money(part.var),
                 "incremental_es": money(part.es),
             }

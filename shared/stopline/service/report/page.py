@@ -8,7 +8,7 @@ from html import escape
 from typing import Any
 
 from stopline.service.report import risk as report_risk
-from stopline.service.report.parts import UNKNOWN, line, meter, money, number, signed, table
+from stopline.service.report.parts import UNKNOWN, duration, line, meter, money, number, signed, table
 
 _LEVELS = {"ok": "ok", "warn": "warn", "breach": "breach", "unknown": "unknown"}
 _STYLE = """
@@ -61,6 +61,7 @@ def report_page(report: Mapping[str, Any]) -> str:
         _section("Positions", _positions(report["positions"], report["currency"])),
         _section("Strategies", _strategies(report["strategies"])),
         _section("Exposure", _exposure(report["exposure"])),
+        _section("Trading, 24 hours", _activity(report["activity"])),
         _section("Greeks", _greeks(report["greeks"])),
     ]
     if measures is None:
@@ -239,6 +240,19 @@ def _exposure(found: Mapping[str, Any]) -> str:
     )
     left_out = f" Without {escape(', '.join(found['without']))}." if found["without"] else ""
     return table(heads, rows) + f'<p class="soft">{note}{left_out}</p>'
+
+
+def _activity(found: Mapping[str, Any]) -> str:
+    over = UNKNOWN if found["turnover"] is None else f"{found['turnover']:.2f} times equity"
+    money_moved = f"Bought {money(found['bought'])}, sold {money(found['sold'])}: turnover {over}."
+    held = found["held_seconds"]
+    if held is None:
+        return f"<p>{money_moved} No trade was closed.</p>"
+    mean, median, short, long = (duration(held[n]) for n in ("mean", "median", "shortest", "longest"))
+    return (
+        f"<p>{money_moved} {found['closed_trades']} trades closed, held {mean} on average, {median} in the middle, "
+        f"from {short} to {long}.</p>"
+    )
 
 
 def _greeks(greeks: Mapping[str, Any] | None) -> str:

@@ -46,6 +46,14 @@ def number(text: str | None, places: int = 4) -> str:
     return UNKNOWN if text is None else f"{float(text):,.{places}f}".rstrip("0").rstrip(".")
 
 
+def duration(seconds: float) -> str:
+    """Return how long something took, in the largest unit that it fills."""
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:,.1f}&nbsp;{unit}"
+    return f"{seconds:,.0f}&nbsp;s"
+
+
 def heat(value: float, share: float, shown: str) -> str:
     """Return a number on a ground that is the deeper the larger its share of the largest, from 0 to 1."""
     side = "loss" if value < 0 else "gain"

@@ -23,6 +23,7 @@ from stopline.service.measuring.measured import Measured
 from stopline.service.prices.greeks import net_greeks
 from stopline.service.prices.mark_prices import Desk, PriceMarker
 from stopline.service.prices.market import market_of
+from stopline.service.report.activity import activity_facts
 from stopline.service.report.exposure import exposure_facts
 
 HISTORY = timedelta(days=30)
@@ -104,6 +105,7 @@ class Reporter:
             "positions": [_position(valued, rate, measured) for valued in positions],
             "strategies": _strategies(positions, rate, greeks),
             "exposure": exposure_facts(positions, rate, numbers.exposures),
+            "activity": activity_facts(book.trades(), numbers, rate, now),
             "limits": [
                 {
                     "limit": r.limit.name,

@@ -46,14 +46,19 @@ def tail(measures: Mapping[str, Any]) -> str:
 
 
 def _parts(tail: Mapping[str, Any]) -> str:
-    """Each underlying's part of the ES, and what goes away when all on it is closed."""
+    """Each underlying's parts of VaR and ES, and what goes away when all on it is closed."""
     known = tail.get("underlyings") or {}  # not in a document of before
-    rows = [
-        (escape(name), *(money(one[part]) for part in ("component_es", "incremental_var", "incremental_es")))
-        for name, one in known.items()
-    ]
-    heads = ("Underlying", ">Part of ES", ">VaR that closing it takes away", ">ES that closing it takes away")
-    return table(heads, rows) if rows else ""
+    parts = ("component_var", "component_es", "incremental_var", "incremental_es")
+    rows = [(escape(name), *(money(one.get(part)) for part in parts)) for name, one in known.items()]
+    heads = (
+        "Underlying",
+        ">Part of VaR",
+        ">Part of ES",
+        ">VaR that closing it takes away",
+        ">ES that closing it takes away",
+    )
+    note = '<p class="soft">Parts add up; 1&nbsp;% more of an underlying adds a hundredth of its part.</p>'
+    return table(heads, rows) + note if rows else ""
 
 
 def named(key: str) -> str:
