@@ -235,27 +235,29 @@ def test_a_backtest_without_days_is_unknown_with_the_reason(tmp_path: Path) -> N
 
 
 def test_var_of_several_positions_says_what_each_adds(tmp_path: Path) -> None:
-    """R2.7: component parts add up to the whole; a position that always loses what the other makes is a hedge."""
-    rows = [f"{100 * value:g},{-40 * value:g},{0.3 if n % 7 else -0.9}" for n, value in enumerate(RETURNS)]
-    content = "\n".join(["SPY,hedge,carry", *rows])
+    """R2.7: component parts add up to the whole; a position that always loses what the other makes is a hedge; a marginal
+    figure is what a hundredth more of it really adds.
+    """
     parts = ["--part", "SPY", "--part", "hedge", "--part", "carry"]
-    found = answer(run(["var", *parts, "--confidence", "0.9", "--method", "historical"], content, tmp_path))
+
+    def measured(size: float) -> Any:
+        rows = [
+            f"{size * (100 * value + n / 1000)},{-40 * value},{0.3 if n % 7 else -0.9}"
+            for n, value in enumerate(RETURNS)
+        ]
+        options = [*parts, "--confidence", "0.9", "--method", "historical"]
+        return answer(run(["var", *options], "\n".join(["SPY,hedge,carry", *rows]), tmp_path))
+
+    found = measured(1)
     [figure], [split] = found["figures"], found["parts"]
     assert found["column"] == "SPY + hedge + carry"
     for part, whole in (("component_var", "var"), ("component_es", "es")):
         assert sum(one[part] for one in split["columns"].values()) == pytest.approx(figure[whole])
-    assert split["columns"]["hedge"]["incremental_es"] < 0 < split["columns"]["SPY"]["incremental_es"]
     spy = split["columns"]["SPY"]
-    assert spy["marginal_es"] == spy["component_es"] / 100
-    more = [f"{101 * value:g},{-40 * value:g},{0.3 if n % 7 else -0.9}" for n, value in enumerate(RETURNS)]
-    grown = answer(
-        run(
-            ["var", *parts, "--confidence", "0.9", "--method", "historical"],
-            "\n".join(["SPY,hedge,carry", *more]),
-            tmp_path,
-        )
-    )
-    assert grown["figures"][0]["es"] - figure["es"] == pytest.approx(spy["marginal_es"])
+    assert split["columns"]["hedge"]["incremental_es"] < 0 < spy["incremental_es"]
+    more = measured(1.0001)["figures"][0]
+    assert (more["es"] - figure["es"]) * 100 == pytest.approx(spy["marginal_es"], rel=1e-6)
+    assert (more["var"] - figure["var"]) * 100 == pytest.approx(spy["marginal_var"], rel=1e-6)
 
 
 @pytest.mark.parametrize(
