@@ -416,7 +416,8 @@ def test_the_examples_of_an_order_and_of_settings_are_taken() -> None:
 
 
 def test_every_code_of_a_refusal_is_told() -> None:
-    source = (ROOT / "shared/stopline/rules/orders/pretrade.py").read_text("utf-8")
+    folder = ROOT / "shared/stopline/rules/orders"
+    source = "".join(path.read_text("utf-8") for path in sorted(folder.glob("*.py")))
     codes = set(re.findall(r'Reason\(\s*"([a-z_]+)"', source))
     told = [name for cells in column(ROOT / "docs/pretrade.md", "code") for name in names(cells[0])]
     assert set(told) == codes

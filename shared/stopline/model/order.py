@@ -52,7 +52,8 @@ class Order(Message):
     """An order of `quantity` units, each of all legs, in steps of `lot`.
 
     `stop` and `target` are prices of the whole as it is quoted: of one leg its own price; of a spread that was sold
-    for 2.00, 4.00 is where it has lost 2.00. A price that a contract cannot have is refused; 0 is the stop of who may lose
+    for 2.00, 4.00 is where it has lost 2.00; of 100 shares (a `ratio` of 100) against a call it is their price less the
+    call's. A price that a contract cannot have is refused; 0 is the stop of who may lose
     all. `confidence` is of the signal, from 0 to 1. `reduce_only`: refused where
     it would do more. `epoch`: the trading state's that the sender has seen. `working` are the account's other orders,
     beside those that the store knows: one with the `order_id` of one of those counts in its place. `order_id`: the
@@ -78,8 +79,16 @@ class Order(Message):
             raise ValueError("legs must be of different instruments")
         if any(c.kind is Kind.CASH for c in contracts):
             raise ValueError("cash is not ordered")
-        if len({(c.currency, c.multiplier, c.inverse) for c in contracts}) > 1:
-            raise ValueError("legs must have the same currency and multiplier")
+        if len({(c.currency, c.inverse) for c in contracts}) > 1:
+            raise ValueError("legs must have the same currency")
+        if len({c.multiplier for c in contracts}) > 1:
+            if len({c.kind for c in contracts}) == 1:
+                raise ValueError("legs of one kind must have the same multiplier")
+            has_price = len({leg.ratio * leg.instrument.multiplier for leg in self.legs}) == 1
+            if not has_price and (self.stop is not None or self.target is not None):
+                raise ValueError(
+                    "a stop or target needs legs of as many units each, such as 100 shares to a contract"
+                )
         if len(contracts) > 1 and contracts[0].inverse:
             raise ValueError("inverse contracts are ordered one by one")
         for leg in self.legs:

@@ -1,7 +1,8 @@
 """Drawdown: how far wealth lies below its highest level so far, for how long, and when it came back.
 
 Sign: positive, a part of the peak, within [0, 1]; shape (n,). Returns compound, and the starting wealth counts as a peak.
-Less than 1e-12 is the rounding of compounding: it is 0, or a recovered loss would last for ever. NaN and returns below -100 % are Rejected. Source: Magdon-Ismail, Atiya: Maximum drawdown (2004).
+Less than 1e-12 is the rounding of compounding: it is 0, or a recovered loss would last for ever. NaN and returns below
+-100 % are Rejected. Source: Magdon-Ismail, Atiya: Maximum drawdown (2004).
 """
 
 from dataclasses import dataclass
@@ -11,7 +12,6 @@ import numpy.typing as npt
 
 from stopline.model.errors import Rejected
 from stopline.risk.returns import Convention, FloatArray, compounded, return_series, series
-
 
 ROUNDING = 1e-12  # part of the peak
 

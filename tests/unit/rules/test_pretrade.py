@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
@@ -20,7 +20,8 @@ from stopline.model.increments import Increments
 from stopline.model.instrument import Instrument, Kind
 from stopline.model.order import Order
 from stopline.rules.limits.figures import Market, Valued, figures
-from stopline.rules.orders.pretrade import Decision, Desk, check, largest, reasons_against
+from stopline.rules.orders.decision import Decision, Desk
+from stopline.rules.orders.pretrade import check, largest, reasons_against
 from stopline.rules.orders.steps import with_lot
 
 from ..make import NOON, account, equity, option, trade
@@ -539,7 +540,7 @@ def test_more_working_orders_never_let_more_through(one: int, other: int, held: 
         {"quantity": "1.5"},
         {"confidence": "1.01"},
         {"legs": [leg(equity()), leg(equity(), -1)]},
-        {"legs": [leg(equity()), leg(option())]},
+        {"legs": [leg(equity()), leg(equity("SAP", "EUR"))]},
         {"legs": [leg(equity(), 1, "-5")]},
         {"legs": [leg(equity(), 1, "0")]},
         {"stop": "-5"},
@@ -565,3 +566,49 @@ def test_an_unknown_correlation_refuses_only_what_it_is_about() -> None:
     judged = desk([trade(1, 10, "100")], market=together, profile="general")
     [reason] = check(asked, judged).reasons
     assert (reason.code, reason.object, reason.after) == ("max_correlation", "QQQ/SPY", Decimal("0.95"))
+
+
+def call_on_shares(strike: int = 105) -> Instrument:
+    return option(strike, "C", date(2026, 12, 18), "SPY")
+
+
+def buy_write(shares: int = 100, **more: Any) -> Order:
+    return order(leg(equity("SPY"), shares, "100"), leg(call_on_shares(), -1, "2"), **more)
+
+
+def test_a_buy_write_is_asked_about_as_one_order_and_counts_once() -> None:
+    """R2.6: 100 shares at 100 and a call at 105 sold for 2.00: 9,800 may be lost and 700 made, and no call is naked; with a
+    stop at 96 for the whole 200 are lost.
+    """
+    judged = desk(marks={call_on_shares().symbol: "2"}, capital="1000000")
+    found = check(buy_write(), judged)
+    assert (found.approved, found.reasons) == (True, ())
+    assert (found.loss, found.reward) == (9_800, 700)
+    assert found.largest == 3, "2.94 % of equity may be lost, of 3 that must not"
+    stopped = check(buy_write(stop="96", target="101"), judged)
+    assert (stopped.loss, stopped.reward, stopped.largest) == (200, 300, 10)
+    half = check(buy_write(50), judged)
+    assert codes(half) == {"no_stop", "max_margin_use"}, (
+        "half of the call is naked, and its spot is not known"
+    )
+    other = order(leg(equity("QQQ"), 100, "50"), leg(call_on_shares(), -1, "2"))
+    assert "no_stop" in codes(check(other, judged)), "it covers nothing"
+
+
+@pytest.mark.parametrize(
+    ("made", "word"),
+    [
+        (lambda: buy_write(50, stop="97"), "as many units"),
+        (lambda: buy_write(50, target="103"), "as many units"),
+        (
+            lambda: order(
+                leg(call_on_shares()), leg(call_on_shares(110).model_copy(update={"multiplier": Decimal(10)}))
+            ),
+            "same multiplier",
+        ),
+        (lambda: order(leg(equity("SPY")), leg(equity("SAP", "EUR"))), "same currency"),
+    ],
+)
+def test_legs_that_have_no_common_price_take_no_stop(made: Callable[[], Order], word: str) -> None:
+    with pytest.raises(ValidationError, match=word):
+        made()

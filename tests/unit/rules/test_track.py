@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
@@ -264,6 +265,59 @@ def test_samples_stay_few_and_still_know_a_valuation_before_each_window(minutes:
                 assert newest - used <= timedelta(hours=slack)
             else:
                 assert used == everything[0]
+
+
+# --- a profit, and positions ---
+
+
+@pytest.mark.parametrize(
+    ("mark", "percent"), [("104", "3.636364"), ("100", "0"), ("95", "0"), ("105.5", "5")]
+)
+def test_the_profit_target_is_a_share_of_the_equity_at_the_start_of_the_day(mark: str, percent: str) -> None:
+    """R2.4: 10,000 were made the day before; a loss is no profit; without a price it is unknown."""
+    desk = Desk(account(limits={"daily_profit_target": {"limit": "5"}}))
+    desk.book_fills(
+        trade(0, 1000, 90, executed_at=noon(DAYS[0])), trade(1, -1000, 100, executed_at=noon(DAYS[0]))
+    )
+    desk.value(noon(DAYS[0]))
+    desk.book_fills(trade(2, 1000, 100, executed_at=noon(DAYS[1])))
+    desk.value(noon(DAYS[1]) + timedelta(minutes=1), mark)
+    found = desk.read("daily_profit_target")
+    assert found.current == Decimal(percent)
+    assert found.level is (Level.BREACH if percent == "5" else Level.OK)
+    desk.value(noon(DAYS[1]) + timedelta(minutes=2))
+    assert desk.read("daily_profit_target").level is Level.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("units", "mark", "percent"), [(100, "93", 7), (-100, "107", 7), (100, "110", 0), (-50, "90", 0)]
+)
+def test_a_position_s_loss_is_of_what_it_cost_on_either_side(units: int, mark: str, percent: int) -> None:
+    """R2.12: a short costs what it was sold for; a gain is no loss."""
+    desk = Desk(account(profile="general"))
+    desk.book_fills(trade(0, units, 100))
+    desk.value(at(1), mark)
+    assert desk.read("max_position_loss").current == percent
+    desk.value(at(2))
+    assert desk.read("max_position_loss").current is None
+
+
+def test_a_daily_loss_in_money_is_unknown_where_the_day_is_and_0_in_a_profit() -> None:
+    """R2.4, I7."""
+    desk = Desk(account(limits={"max_daily_loss_money": {"limit": "500"}}))
+    desk.book_fills(trade(0, 100, 100))
+    for mark, loss in (("96", 400), ("95", 500), ("101", 0), (None, None)):
+        desk.value(at(1), mark)
+        assert desk.read("max_daily_loss_money").current == loss
+
+
+def test_a_strategy_that_nobody_has_seen_yet_is_measured_from_0() -> None:
+    """R2.3: its first valuation is a loss already."""
+    desk = Desk(account(profile="general", risk={"strategy_capital": {"default": "5000"}}))
+    desk.book_fills(trade(0, 100, 100))
+    f = replace(desk.value(at(1), "95"), track=NEW)
+    [reading] = [r for r in readings(f, {}) if r.limit.name == "max_strategy_drawdown"]
+    assert reading.current == 10
 
 
 # --- deposits and withdrawals ---

@@ -108,8 +108,8 @@ def test_parts_of_var_and_es_add_up_and_are_on_the_page(desk: Embedded) -> None:
 
 
 def test_turnover_and_holding_periods_of_a_day_are_those_of_its_fills() -> None:
-    """R2.7: by hand: 100 x 50 bought and 100 x 51 sold after 2 h, 20 x 10 sold short and bought back at 9 in 30 s; a purchase
-    of the day before yesterday and its part that is still open count nothing.
+    """R2.7: by hand: 100 x 50 bought and 100 x 51 sold after 2 h, 20 x 10 sold short and bought back at 9 in 30 s; a
+    purchase of the day before yesterday counts nothing.
     """
     made = account()
     fills = [

@@ -28,7 +28,7 @@ class RiskSettings(Message):
     `peaks_since`: a person's reset: peaks count from the first valuation after the moment was set.
 
     `strategy_capital`: the equity that a strategy's drawdown is a percentage of; without, the account's capital.
-    `min_risk_reward`, `min_confidence`: what an order must bring; None: the profile's (rules/orders/pretrade.py), 0: off.
+    `min_risk_reward`, `min_confidence`: what an order must bring; None: the profile's (rules/orders/refusals.py), 0: off.
     `market_collar`: a market order is valued this far, in percent, beyond its mark.
     `working_max_age_s`: for how long the check counts the working orders that a broker has told. `needs_working`: it
     refuses what adds risk unless every broker has told them within that time.

@@ -70,8 +70,9 @@ class Peak:
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """`peak` is of every valuation, `day_peak` of those at which sessions began; `samples` are oldest first. `streak` is None in a document by a version that counted none. `flows`: deposits less withdrawals by
-    currency at the last complete valuation; None: there was none.
+    """`peak` is of every valuation, `day_peak` of those at which sessions began; `samples` are oldest first. `streak` is
+    None in a document by a version that counted none. `flows`: deposits less withdrawals by currency at the last complete
+    valuation; None: there was none.
     """
 
     week: DayStart | None = None

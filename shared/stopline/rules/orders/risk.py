@@ -48,13 +48,13 @@ def order_risk(order: Order, prices: Sequence[Decimal]) -> OrderRisk:
     if order.target is not None:
         made = EXACT.subtract(_quoted(order, prices, order.target), entry)
         reward = max(made, ZERO)
-    elif _is_all_options(order):
+    elif _has_payoff(order):
         reward = _bounds(order, prices)[1]
     return OrderRisk(entry, loss, reward, fault)
 
 
 def _at_stop(order: Order, prices: Sequence[Decimal], entry: Decimal) -> tuple[Decimal | None, str]:
-    bound = _bounds(order, prices)[0] if _is_all_options(order) else None
+    bound = _bounds(order, prices)[0] if _has_payoff(order) else None
     if order.stop is None:
         return bound, "" if bound is not None else "the order has no stop, and its loss has no bound"
     loss = EXACT.subtract(entry, _quoted(order, prices, order.stop))
@@ -68,20 +68,32 @@ def _quoted(order: Order, prices: Sequence[Decimal], price: Decimal) -> Decimal:
     first = order.legs[0]
     if len(order.legs) == 1:
         return EXACT.multiply(first.signed, first.instrument.worth(price))
-    net = sum((leg.signed * p for leg, p in zip(order.legs, prices, strict=True)), ZERO)
-    worth = EXACT.multiply(price, first.instrument.multiplier)
+    net = sum(
+        (leg.signed * leg.instrument.multiplier * p for leg, p in zip(order.legs, prices, strict=True)), ZERO
+    )
+    units = first.instrument.multiplier
+    if len({leg.instrument.multiplier for leg in order.legs}) > 1:
+        units = EXACT.multiply(units, first.ratio)  # of shares and contracts: as many units of each
+    worth = EXACT.multiply(price, units)
     return worth if net >= 0 else -worth
 
 
-def _is_all_options(order: Order) -> bool:
+def _has_payoff(order: Order) -> bool:
+    """Tell whether one price says what all legs are worth in the end: options that settle together, with or without shares
+    of their underlying.
+    """
     contracts = [leg.instrument for leg in order.legs]
-    if {contract.kind for contract in contracts} != {Kind.OPTION}:
+    options = [contract for contract in contracts if contract.kind is Kind.OPTION]
+    if len({(contract.underlying, settles(contract)) for contract in options}) != 1:
         return False
-    return len({(contract.underlying, settles(contract)) for contract in contracts}) == 1
+    on = options[0].underlying
+    return all(c in options or (c.kind is Kind.EQUITY and c.symbol == on) for c in contracts)
 
 
 def _bounds(order: Order, prices: Sequence[Decimal]) -> tuple[Decimal | None, Decimal | None]:
-    """Return the most that one unit of an order of options can lose and make; None: without bound."""
+    """Return the most that one unit of an order of options, and of shares beside them, can lose and make; None: without
+    bound. A share pays like a call struck at zero.
+    """
     legs = [option_leg_of(leg.instrument, leg.signed) for leg in order.legs]
     found = margin_of(legs, list(prices))
     return found.max_loss, found.max_profit

@@ -17,7 +17,9 @@ from stopline.risk.border import to_decimal
 from stopline.risk.columns import columns
 from stopline.rules.limits.figures import figures
 from stopline.rules.limits.track import NEW
-from stopline.rules.orders.pretrade import Decision, Desk, check, legs_of
+from stopline.rules.orders.decision import Decision, Desk
+from stopline.rules.orders.filled import legs_of
+from stopline.rules.orders.pretrade import check
 from stopline.rules.orders.steps import with_lot
 from stopline.service.accounts.reader import AccountReader
 from stopline.service.closing.working_orders import WorkingOrders

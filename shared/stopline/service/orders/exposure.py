@@ -10,7 +10,7 @@ from stopline.risk.american import american, american_volatility
 from stopline.risk.border import to_decimal
 from stopline.risk.implied_vol import implied_volatility
 from stopline.risk.options import black_scholes
-from stopline.rules.orders.pretrade import Desk
+from stopline.rules.orders.decision import Desk
 from stopline.service.prices.greeks import dividend_yield, expiry_of
 
 A_YEAR = 365 * 86_400  # seconds

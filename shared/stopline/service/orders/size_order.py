@@ -14,7 +14,9 @@ from stopline.model.wire import Message
 from stopline.risk import sizing
 from stopline.risk.sizing import Size, Step
 from stopline.rules.limits.registry import in_force
-from stopline.rules.orders.pretrade import Desk, check, risk_of
+from stopline.rules.orders.decision import Desk
+from stopline.rules.orders.filled import risk_of
+from stopline.rules.orders.pretrade import check
 from stopline.rules.orders.risk import OrderRisk
 from stopline.service.orders.desk import OrderDesk, decision_facts, text
 from stopline.service.orders.exposure import moved_value

@@ -16,9 +16,9 @@ WINDOW = timedelta(days=1)  # for which the ledger keeps closed trades
 
 
 def activity_facts(trades: Sequence[Trade], numbers: Figures, rate: Rate, now: datetime) -> dict[str, Any]:
-    """Return what was bought and sold in the account's currency, turnover (half of both / mean equity), and how long the trades
-    that were closed had been open, in seconds. A leg counts with all its units where it was opened, and where it was last
-    closed. None: UNKNOWN, or nothing was closed.
+    """Return what was bought and sold in the account's currency, turnover (half of both / mean equity), and how long the
+    trades that were closed had been open, in seconds. A leg counts with all its units where it was opened and where
+    it was last closed. None: UNKNOWN, or nothing was closed.
     """
     since = now - WINDOW
     bought: list[Decimal | None] = []
