@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from stopline.ledger.book import Book
 from stopline.ledger.encoding import SCHEMA, decode_book, encode_book
-from stopline.ledger.position import fold
+from stopline.ledger.position import METHODS, fold
 from stopline.ledger.position_table import PositionTable
 from stopline.model.errors import Transient
 from stopline.model.fill import Fill
 
-from ..make import at, equity, fill
+from ..make import at, equity, fill, trade
 from .strategies import fill_lists
 from .test_book import LATER, SESSION_OF, Log, booked
 
@@ -66,6 +66,22 @@ def test_a_book_that_is_read_in_part_grows_like_one_in_memory(fills: list[Fill],
     assert decode_book(encode_book(one), whole=True) == other
     changed = PositionTable.of(one.positions).changed_since(stored.positions)
     assert changed == sorted({f.position_key for f in fills[half:]})
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_book_keeps_its_method(method: str) -> None:
+    """R1.4: also for positions that are opened after it was read again."""
+    empty = decode_book(encode_book(Book("demo", method=method)))
+    assert empty.method == method
+    fills = [trade(1, 10, 100), trade(2, 10, 110), trade(3, -15, 120)]
+    book = empty
+    for number, one in enumerate(fills):
+        book = decode_book(encode_book(grown(book, fills[:number], [one])), whole=number == 1)
+    assert book.positions["default:SPY"].method == book.method == method
+    assert book.positions["default:SPY"] == fold(fills, method)[0]
+    old = json.loads(encode_book(Book("demo")))
+    del old["method"]
+    assert decode_book(json.dumps(old)).method == "fifo"
 
 
 def test_a_position_that_no_fill_concerns_is_not_read() -> None:

@@ -84,6 +84,18 @@ CUSTOM: list[list[Side]] = [
     [(SHARES, 50, "6000"), (option(6100, "C"), -1, "4")],
     [(SHARES, 100, "6000"), (option(6100, "P"), -1, "4")],
     [(option(6000 + n), (-1) ** n, "3") for n in range(5)],
+    [(option(5900, "P"), 1, "4"), (option(6100, "C"), -1, "4")],  # a risk reversal
+    [(option(5900, "P"), -1, "4"), (option(6100, "C"), -2, "4")],
+    [(option(6000, "P"), -1, "9"), (option(5990, "P", LATER_EXPIRY), -1, "27")],
+    [(option(6000, "P"), -1, "9"), (option(6000, "C", LATER_EXPIRY), 1, "27")],
+    [(SHARES, -100, "6000"), (option(6100, "C"), 1, "4")],  # covered the other way round
+    [(option(5990), 1, "2"), (option(6000), -2, "3"), (option(6010, "C"), 1, "5")],
+    [  # the wings of a condor on the same side
+        (option(5900, "P"), 1, "1"),
+        (option(5950, "P"), -1, "2"),
+        (option(6050, "C"), 1, "2"),
+        (option(6100, "C"), -1, "1"),
+    ],
 ]
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from itertools import permutations
 
 import pytest
 from hypothesis import given
@@ -24,6 +25,7 @@ from stopline.model.instrument import Instrument
 from ..make import NOON, at, fill, option
 from .oracle import UNIT
 from .strategies import INSTRUMENTS, fees, prices, quantities
+from .test_amend import booked as amended
 from .test_book import LATER, SESSION_OF, Log, booked, chopped
 
 TAGS: list[dict[str, str]] = [
@@ -363,6 +365,48 @@ def test_a_fee_in_the_bought_coin_makes_the_leg_smaller() -> None:
     [leg] = book.legs["default:BTCUSD"]
     position = book.positions["default:BTCUSD"]
     assert (leg.quantity, leg.fees) == (position.quantity, position.fees) == (Decimal("1.9"), 10)
+
+
+@pytest.mark.parametrize("currency", ["BTC", "USD"])
+@pytest.mark.parametrize("method", METHODS)
+def test_a_late_fee_in_the_coin_takes_it_out_of_what_is_held(method: str, currency: str) -> None:
+    """R1.5, issue 4.2: as if the fill had brought it, in any order of arrival; 0.1 of 2 coins bought at 100."""
+    coin = Instrument.model_validate({"symbol": "BTCUSD", "kind": "crypto", "currency": "USD", "base": "BTC"})
+    bought = fill("E-1", "BUY", 2, 100, at(0), coin, fee_currency=currency)
+    more = fill("E-2", "BUY", 1, 130, at(1), coin)
+    paid = {"fee": "0.1", "fee_currency": "BTC"}
+    late = fill("F", "BUY", 0, 0, at(9), coin, kind="FEE", ref="E-1", **paid)
+    inline = fill("E-1", "BUY", 2, 100, at(0), coin, **paid)
+    expected = amended([[inline, more]], method=method)
+    position = expected.positions["default:BTCUSD"]
+    assert (position.quantity, position.fees) == (Decimal("2.9"), 10)
+    for some in permutations([bought, more, late]):
+        book = amended([[one] for one in some], method=method)
+        found = book.positions["default:BTCUSD"]
+        [leg] = book.legs["default:BTCUSD"]
+        assert (found.quantity, found.cost, found.realised, found.fees) == (
+            position.quantity,
+            position.cost,
+            position.realised,
+            position.fees,
+        )
+        assert (leg.quantity, leg.fees, leg.realised) == (Decimal("2.9"), 10, 0)
+
+
+def test_a_leg_outlives_its_position_in_the_document() -> None:
+    """A closed leg of a position that has left the book is written with its contract and strategy."""
+    opened, closed = (
+        fill("E-1", strategy="condors"),
+        fill("E-2", "SELL", executed_at=at(1), strategy="condors"),
+    )
+    book = booked([[opened, closed]])
+    alone = replace(book, positions={})
+    again = decode_book(encode_book(alone))
+    assert dict(again.legs) == dict(book.legs)
+    assert again == alone
+    assert again.legs.scope_of("condors:SPY") == ("condors", "SPY")
+    assert (again.legs.count_closed(), again.open_trades()) == (1, [])
+    assert [t.strategy for t in again.trades()] == ["condors"]
 
 
 def test_a_late_fee_needs_no_fill_log_where_its_fill_is_known() -> None:

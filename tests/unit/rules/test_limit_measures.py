@@ -17,6 +17,7 @@ from stopline.model.fill import Fill
 from stopline.model.instrument import Instrument
 from stopline.model.order import Order, OrderLeg
 from stopline.model.settings.limit_override import Action
+from stopline.rules.limits.exposure import is_settling
 from stopline.rules.limits.figures import Figures, Market, Valued, figures
 from stopline.rules.limits.registry import LIMITS, Level, Reading, Scope, check_overrides, readings
 from stopline.rules.orders.open_risk import OpenRisk
@@ -239,6 +240,27 @@ def test_correlation_is_of_what_is_held_and_a_short_against_a_long_is_a_hedge() 
         "QQQ/SPY": Decimal("0.9"),
     }
     assert read(three, "max_correlated_positions") == {"IWM": 2, "QQQ": 3, "SPY": 2}
+
+
+def test_a_side_that_cannot_be_said_counts_as_together() -> None:
+    """R2.3: long in one strategy and short in another, or options: then the size of the correlation counts."""
+    market = Market(correlations=PAIRS)
+    both_ways = [shares(1, 10), shares(2, -4, strategy="hedges"), shares(3, -10, "QQQ")]
+    assert read(numbers(both_ways, None, market, profile="general"), "max_correlation") == {
+        "QQQ/SPY": Decimal("0.9")
+    }
+    call = option(100, "C", root="SPY")
+    options = [trade(1, 1, 3, instrument=call), shares(3, -10, "QQQ")]
+    found = numbers(options, {call.symbol: "3"}, market, profile="general")
+    assert read(found, "max_correlation") == {"QQQ/SPY": Decimal("0.9")}
+
+
+def test_an_account_settles_while_any_of_its_spreads_does() -> None:
+    """An option leg was executed just now; a share never settles with others."""
+    f = replace(numbers([shares(1, 10)]), settling=frozenset())
+    assert (is_settling(f), is_settling(f, "SPY")) == (False, False)
+    f = replace(f, settling=frozenset({"SPXW"}))
+    assert (is_settling(f), is_settling(f, "SPXW"), is_settling(f, "SPY")) == (True, True, False)
 
 
 def test_volatility_is_what_the_exposure_moves_on_an_ordinary_day() -> None:

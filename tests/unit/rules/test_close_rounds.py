@@ -1,0 +1,70 @@
+"""What a round of closing remembers for the next one, what goes as one order, and when ids are new."""
+
+from __future__ import annotations
+
+import pytest
+
+from stopline.model.closing_state import RequestStatus
+
+from ..make import NOON, equity, option, trade
+from .test_close_requests import Desk
+from .test_closing import SPREAD, advance, book_of
+
+FIVE = [(6000, "P", -2), (5990, "P", 2), (6100, "C", -2), (6110, "C", 2), (5980, "P", 2)]
+
+
+def test_tries_are_remembered_of_what_is_still_to_be_closed_and_of_nothing_else() -> None:
+    """F44: a position that was closed and opened again begins with its first try."""
+    desk = Desk(trade(1, 10, 100), trade(2, 10, 100, instrument=equity("QQQ")))
+    commands = {
+        c.instrument.symbol: c for c in desk.ask(strategy="default", urgency="urgent") if c.instrument
+    }
+    for command in commands.values():
+        desk.report(command, "rejected", reason="no")
+    desk.wait(1)
+    assert {key: tries.count for key, tries in desk.state.tries.items()} == {
+        "default:QQQ": 1,
+        "default:SPY": 1,
+    }
+    desk.execute(commands["SPY"])
+    desk.wait(0)
+    assert list(desk.state.tries) == ["default:QQQ"]
+
+
+def test_why_a_request_waits_is_forgotten_when_it_waits_no_longer() -> None:
+    desk = Desk(trade(1, 10, 100))
+    spy = desk.quotes.pop("SPY")
+    assert desk.ask(strategy="default") == []
+    assert desk.state.asked["R-1"].waits == "no price of SPY"
+    desk.quotes["SPY"] = spy
+    [command] = desk.wait(1)
+    assert desk.state.asked["R-1"].waits == ""
+    desk.execute(command)
+    desk.wait(1)
+    assert (desk.state.asked["R-1"].status, desk.state.asked["R-1"].waits) == (RequestStatus.CLOSED, "")
+
+
+@pytest.mark.parametrize("count", [4, 5])
+def test_a_spread_of_more_legs_than_brokers_take_goes_leg_by_leg(count: int) -> None:
+    """R8.4: four legs are one order, of five the short ones go first."""
+    contracts = [(option(strike, right), units) for strike, right, units in FIVE[:count]]
+    desk = Desk(
+        *(trade(n, units, 5, instrument=contract) for n, (contract, units) in enumerate(contracts, 1)),
+        multi_leg=True,
+    )
+    commands = desk.ask(strategy="default", urgency="urgent")
+    if count == 4:
+        assert [len(command.legs) for command in commands] == [4]
+    else:
+        assert [len(command.legs) for command in commands] == [0] * len(commands)
+        assert [command.side for command in commands][:2] == ["BUY", "BUY"]
+
+
+def test_a_command_of_another_epoch_is_another_command() -> None:
+    """R4.5, F44: an adapter acts once on an id, and what a new kill sends must not look like that of the last."""
+    ids = [
+        {command.command_id for command in advance("demo", None, epoch, book_of(SPREAD), NOON)[1]}
+        for epoch in (3, 4)
+    ]
+    assert len(ids[0]) == len(ids[1]) == 2
+    assert ids[0].isdisjoint(ids[1])
