@@ -144,7 +144,7 @@ def _incomplete(order: Row, what: str) -> Rejected:
     return Rejected(
         "CUMULATIVE",
         f"order {order.text('order_id')[:40]} {what}: send the order's trades (`trades`), as the broker's API "
-        "lists them",
+        "lists them; while it does not, `applied`: what was published of the order before",
     )
 
 

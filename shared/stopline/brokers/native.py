@@ -22,7 +22,11 @@ def parse(value: dict[str, Any], context: Context) -> list[Item]:
         return []
     if kind != FILLS_TYPE:
         known = f"{FILL_TYPE}, {FILLS_TYPE} or {STATEMENT_TYPE}"
-        raise Rejected("UNKNOWN_TYPE", f"type must be {known}, was {str(kind)[:60]!r}")
+        told = "is missing" if kind is None else f"was {str(kind)[:60]!r}"
+        raise Rejected(
+            "UNKNOWN_TYPE",
+            f"type must be {known}, {told}. A broker's own message needs attribute `dialect`, or `broker` named like one",
+        )
     fills = value.get("fills")
     if not isinstance(fills, list) or not 0 < len(fills) <= MAX_FILLS or set(value) != {"type", "fills"}:
         raise Rejected(

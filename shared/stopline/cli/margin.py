@@ -88,7 +88,7 @@ def _words(found: Margin) -> list[tuple[str, str]]:
             "margin",
             f"{facts['margin']} ({found.rule})"
             if facts["margin"] is not None
-            else "unknown: a naked call needs `spot` and its price",
+            else "unknown: a naked call needs `spot`, and what is naked its price",
         ),
         ("max loss", "unbounded" if found.slope < 0 else facts["max_loss"] or unpriced),
         ("max profit", "unbounded" if found.slope > 0 else facts["max_profit"] or unpriced),
