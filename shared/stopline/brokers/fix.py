@@ -15,6 +15,7 @@ from stopline.brokers import contracts
 from stopline.brokers.dialect import Context, Dialect, Item, each
 from stopline.brokers.moments import from_text
 from stopline.brokers.row import Row, decimal_of, id_of, number_text
+from stopline.ledger.leg_name import if_marked
 from stopline.model.decimals import ZERO, divide
 from stopline.model.errors import Rejected
 from stopline.model.fill import ASSUMED, Fill, FillKind
@@ -120,7 +121,8 @@ def _report(row: Row, context: Context) -> Fill | None:
         fee_currency=None if bust else row.text_or("479"),
         executed_at=executed_at,
         order_id=id_of(row.text("37")),
-        group_id=id_of(row.text("37")) if row.text_or("442") == "2" else None,
+        group_id=if_marked(row.text_or("11"))
+        or (id_of(row.text("37")) if row.text_or("442") == "2" else None),
         kind=kind,
         ref=None if kind is FillKind.TRADE else id_of(name, day, row.text("19")),
         ref_day=None if kind is FillKind.TRADE or "75" in row else ASSUMED,

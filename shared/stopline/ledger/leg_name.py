@@ -4,6 +4,7 @@ An order names its leg by the group id that its fills carry: the leg's own, else
 it. Where fills carry no group id, the end of the order's own id says the same: a mark of 8 digits.
 """
 
+import re
 from collections.abc import Callable
 
 from stopline.model.fill import Fill
@@ -11,7 +12,8 @@ from stopline.model.ids import digest
 
 _GROUP, _ORDER = "group:", "order:"
 _LONGEST = 128  # of an id
-_AT, _LENGTH = 23, 32  # where the mark begins in a marked id, and how long that is
+_AT = 23  # where the mark begins in a marked id
+_MARKED = re.compile(r"[0-9a-f]{23}-[0-9a-f]{8}")
 
 
 def tag_of(fill: Fill) -> str:
@@ -38,6 +40,11 @@ def marked_id(name: str, *parts: str) -> str:
     return digest(*parts)[:_AT] + _mark(name)
 
 
+def if_marked(id_: str | None) -> str | None:
+    """Return a client order id where it is that of a command for a leg: the fill carries it as its group id."""
+    return id_ if _end(id_) else None
+
+
 def naming(fill: Fill) -> Callable[[str], bool] | None:
     """Return what tells by a leg's name whether a fill names that leg; None where it names none."""
     group, marks = fill.group_id, {_end(fill.group_id), _end(fill.order_id)} - {""}
@@ -51,8 +58,8 @@ def naming(fill: Fill) -> Callable[[str], bool] | None:
 
 
 def _mark(name: str) -> str:
-    return f"-{digest('leg', name)[: _LENGTH - _AT - 1]}"
+    return f"-{digest('leg', name)[:8]}"
 
 
 def _end(id_: str | None) -> str:
-    return id_[_AT:] if id_ and len(id_) == _LENGTH and id_[_AT] == "-" else ""
+    return id_[_AT:] if id_ and _MARKED.fullmatch(id_) else ""

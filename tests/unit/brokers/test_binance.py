@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from stopline.ledger.leg_name import marked_id
 from stopline.model.fill import Fill, FillKind
 
 from .samples import SAMPLES, changed, fills_of, refusal
@@ -79,6 +80,16 @@ def test_a_fill_without_a_fee_has_none_and_a_fee_without_a_currency_is_refused(
 @pytest.mark.parametrize(("message", "path"), [(SPOT, ("event",)), (FUTURES, ("o",))])
 def test_a_trade_without_a_trade_id_is_refused(message: dict[str, Any], path: tuple[str, ...]) -> None:
     assert refused(changed(message, *path, "t", -1)) == "BAD_MESSAGE"
+
+
+@pytest.mark.parametrize(("message", "path"), [(SPOT, ("event",)), (FUTURES, ("o",))])
+def test_the_client_order_id_of_a_close_command_names_the_trade_that_it_closes(
+    message: dict[str, Any], path: tuple[str, ...]
+) -> None:
+    """R4.5: any other one says nothing."""
+    command = marked_id("order:O-1", "a command")
+    assert read(changed(message, *path, "c", command))[0].group_id == command
+    assert read(changed(message, *path, "c", f"x-{command}"[:32]))[0].group_id is None
 
 
 @pytest.mark.parametrize(

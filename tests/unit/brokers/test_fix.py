@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from stopline.brokers import read as read_bytes
+from stopline.ledger.leg_name import marked_id
 from stopline.model.errors import Rejected
 from stopline.model.fill import Fill, FillKind
 
@@ -34,6 +35,14 @@ def test_the_documented_report_is_a_leg_with_its_costs() -> None:
     assert (fill.side, fill.quantity, fill.price, fill.fee) == ("SELL", 4, Decimal("1.25"), Decimal("3.00"))
     assert (fill.account, fill.order_id, fill.group_id) == ("acc1", "ORD9", "ORD9")
     assert fill.fill_id == "SPX:20261120:EX123"
+
+
+def test_the_client_order_id_of_a_close_command_names_the_trade_that_it_closes() -> None:
+    """R4.5: any other one says nothing."""
+    command = marked_id("order:O-1", "a command")
+    assert [read({**SHARE, "11": id_})[0].group_id for id_ in (command, "CL7")] == [command, None]
+    [leg] = read({**REPORT, "11": command}, instrument=SPX_LEG)
+    assert (leg.order_id, leg.group_id) == ("ORD9", command)
 
 
 def test_case_11_the_total_of_a_combination_is_skipped() -> None:

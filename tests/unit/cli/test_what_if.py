@@ -48,6 +48,20 @@ def what_if(arguments: list[str]) -> dict[str, tuple[str, str, str]]:
     }
 
 
+def test_a_stop_closes_its_own_trade_of_two_in_one_position(tmp_path: Path) -> None:
+    """R4.5: bought 100 at 100 and 100 at 110, sold at 112. The second one's stop of 2 % goes at 107: 1,200 - 300."""
+    prices, fills = tmp_path / "p.csv", tmp_path / "f.csv"
+    path = [109, 110, 110, 110, 107, 107, 107, 110, 112, 112]
+    write(prices, ["time", "symbol", "last"], [[minute(n), "SPY", p] for n, p in enumerate(path)])
+    head = ["time", "symbol", "side", "quantity", "price", "order_id"]
+    rows = [[0, "BUY", 100, 100, "o1"], [1, "BUY", 100, 110, "o2"], [9, "SELL", 200, 112, "o3"]]
+    write(fills, head, [[minute(n), "SPY", *row] for n, *row in rows])
+    arguments = ["replay", "--what-if", "--json", "--prices", str(prices), "--fills", str(fills)]
+    found = what_if([*arguments, "--exit", "trades.stop_loss=2%"])
+    assert found["realised"] == ("1400", "900", "-500")
+    assert found["open positions"][1] == "0"
+
+
 def test_the_same_day_with_and_without_a_trailing_stop(day: list[str]) -> None:
     """R7.5, issue 7 point 7. The best price that two readings confirm is 104: stop 102.96, confirmed at 102.8."""
     found = what_if(day + TRAIL)

@@ -33,6 +33,7 @@ class Shared(Desk):
     def __init__(self, *fills: Fill, echo: str = "group", **settings: Any) -> None:
         super().__init__(*fills, **settings)
         self.echo = echo
+        self.executions = 0
         self.steps: list[Step] = []
 
     def close(self, index: int, id_: str = "", **more: Any) -> list[Command]:
@@ -50,7 +51,8 @@ class Shared(Desk):
             sent = self.state.sent[command.command_id].model_copy(update={"order_id": ids["order_id"]})
             self.state = self.state.model_copy(update={"sent": {**self.state.sent, command.command_id: sent}})
         signed = done if command.side == "BUY" else -done
-        number = 500 + len(self.fills)
+        self.executions += 1
+        number = 500 + self.executions
         self.fills.append(
             trade(number, signed, 100, instrument=command.instrument, executed_at=self.now, **ids)
         )
@@ -113,6 +115,35 @@ def test_a_second_request_counts_what_the_first_one_s_command_still_executes() -
     assert desk.wait(600) == []
     assert desk.book.net_quantity("SPY") == 100
     assert desk.alerts == ["closing_astray"]
+
+
+def test_a_stop_after_a_scale_out_closes_what_that_has_left() -> None:
+    """R4.5: what the first request has executed is not counted against the second."""
+    desk = Shared(*(bought(n) for n in range(2)))
+    desk.fill(desk.close(1, "R-part", leave="50")[0])
+    desk.step()
+    [rest] = desk.close(1, "R-stop", urgency="urgent")
+    assert rest.quantity == 50
+    desk.fill(rest)
+    assert desk.wait(1) == []
+    assert {desk.status("R-part"), desk.status("R-stop")} == {RequestStatus.CLOSED}
+
+
+def test_a_leg_whose_opening_is_told_late_is_closed_with_its_trade() -> None:
+    """R4.5: it was not there when the trade was asked to close."""
+    desk = Shared(trade(1, 2, 8, instrument=LONG, group_id="G", executed_at=at(-60)), multi_leg=True)
+    desk.close(0)
+    desk.fills.append(trade(2, -2, 10, instrument=SHORT, group_id="G", executed_at=at(-59)))
+    assert said(desk.wait(1)) == [(SHORT.symbol, "BUY", 2)]
+
+
+def test_a_false_report_of_the_only_trade_of_a_position_does_not_end_its_closing() -> None:
+    """F43: nobody else's units can go, and the broker only reduces."""
+    desk = Shared(bought(0))
+    [command] = desk.close(0)
+    desk.report(command, "filled", "100")
+    assert [c.quantity for c in desk.wait(40)] == [100]
+    assert desk.status("R-0") is RequestStatus.CLOSING
 
 
 def test_what_the_broker_says_it_executed_is_not_sold_from_another_trade_while_its_fills_are_late() -> None:

@@ -19,7 +19,7 @@ from stopline.rules.closing.sent import GRACE
 from stopline.runtime.app import App
 from stopline.service.documents.outbox import Unpublished
 
-from ..make import NOON, account, option, trade
+from ..make import NOON, account, equity, option, trade
 from .world import World
 
 SCOPE = "account:demo"
@@ -442,3 +442,46 @@ def test_an_older_book_takes_nothing_back(world: World) -> None:
     slow.books.read = lambda name: older  # type: ignore[method-assign]
     assert advance(slow).status is ClosingStatus.FLAT
     assert len(world.bus.bodies("orders")) == sent
+
+
+@pytest.mark.parametrize("resting", ["SELL 100", "SELL 50", "BUY 100", "ours", "other strategy", "old"])
+def test_before_a_part_goes_orders_that_would_sell_more_than_is_left_are_cancelled(resting: str) -> None:
+    """R5.1, domain 2.4: the statement says what rests; half of 100 shares is to go."""
+    world = World()
+    world.open_account(account())
+    app, _ = world.instance()
+    app.recorder.record([trade(-9, 100, 100, order_id="O-1")], "m-1")
+    book = world.book()
+    assert book is not None
+    [trade_id] = [t.trade_id for t in book.open_trades()]
+    facts = {
+        "account": "demo",
+        "strategy": "default",
+        "trade_id": trade_id,
+        "leave": "50",
+        "rule": "scale_out",
+    }
+    facts |= {"urgency": "now", "reason": "x", "cause": "c", "requested_at": utc_text(NOON)}
+    side, units = resting.split() if resting[-1] == "0" else ("SELL", "100")
+    order = {
+        "order_id": "B-1",
+        "strategy": "other" if resting == "other strategy" else "default",
+        "instrument": equity().model_dump(mode="json", exclude_none=True),
+        "side": side,
+        "quantity": units,
+    }
+    if resting == "ours":  # what a first command, refused since, was
+        app.closer.ask(validate(CloseRequest, {**facts, "request_id": "R-0"}))
+        order["order_id"] = world.bus.bodies("orders")[-1]["command_id"]
+        world.bus.messages.clear()
+        world.wait(NEXT)
+    told = {"statement_id": "S-1", "broker": "paper", "account": "demo", "as_of": utc_text(world.clock.now())}
+    told |= {"positions": [{"symbol": "SPY", "quantity": "100"}], "working": [order]}
+    app.statement_recorder.record(validate(Statement, told))
+    world.wait(901 if resting == "old" else 1)
+    app.closer.ask(validate(CloseRequest, {**facts, "request_id": "R-1"}))
+    sent = [(o["action"], o["instrument"]["symbol"], o["quantity"]) for o in world.bus.bodies("orders")]
+    cancel = [("cancel_all", "SPY", None)] if resting == "SELL 100" else []
+    assert sent == [*cancel, ("close", "SPY", "50")]
+    kinds = [a["kind"] for a in world.bus.bodies("alerts")]
+    assert kinds.count("resting_cancelled") == len(cancel)

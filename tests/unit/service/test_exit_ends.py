@@ -20,7 +20,7 @@ from stopline.model.prices import PRICES_TYPE, Quote
 from stopline.model.times import utc_text
 from stopline.runtime.embedded import Embedded
 
-from ..make import NOON, account, option
+from ..make import NOON, account, equity, option
 
 SHORT, LONG = option(6000, "P"), option(5990, "P")
 EXITS = [
@@ -177,3 +177,37 @@ def test_a_spread_that_stays_out_of_proportion_is_told_and_its_rest_has_its_stop
         day.tick(9.0, 1.5)
     last = [a.request for a in day.desk.app.closer.read("demo").asked.values()]
     assert ("stop_loss", 0, "urgent") in [(r.rule, r.leave, r.urgency) for r in last]
+
+
+def test_the_stop_of_the_newest_of_three_trades_leaves_the_others_open_with_theirs() -> None:
+    """R4.5: three orders in one position, each its own trade; 107.5 is below the stop of the one bought at 110 only."""
+    day = Day({"trades": {"stop_loss": "2%"}})
+
+    def tick(price: float) -> list[tuple[str, str]]:
+        now = day.desk.clock.now() + timedelta(seconds=10)
+        day.desk.clock.set(now)
+        day.broker.price({"SPY": Quote(float("nan"), price - 0.05, price + 0.05)}, now)
+        columns = {"symbols": ["SPY"], "last": [None], "bid": [price - 0.05], "ask": [price + 0.05]}
+        day.desk.publish("prices", {"type": PRICES_TYPE, "as_of": utc_text(now), **columns})
+        day.desk.sweep()
+        hand_out(day.broker, day.desk.clock, day.publish)
+        day.desk.run()
+        book = day.desk.app.books.read("demo")
+        return [(str(t.legs[0].entry_price)[:3], t.status.value) for t in book.trades()] if book else []
+
+    for number, price in enumerate((100, 101, 110)):
+        tick(price)
+        order = Order(f"o-{number}", "demo", equity(), Side.BUY, Decimal(100), "condors")
+        day.broker.order(order, day.desk.clock.now())
+        hand_out(day.broker, day.desk.clock, day.publish)
+        day.desk.run()
+        tick(price)
+    for _ in range(10):
+        trades = tick(107.5)
+    assert trades == [("100", "OPEN"), ("101", "OPEN"), ("110", "CLOSED")]
+    assert day.broker.position("demo", "condors", "SPY") == 200
+    assert not day.critical() & {*LAST, "closing_astray"}
+    for _ in range(4):
+        trades = tick(60)
+    assert {status for _, status in trades} == {"CLOSED"}
+    assert day.is_flat()

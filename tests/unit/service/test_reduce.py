@@ -10,6 +10,7 @@ import pytest
 from stopline.model.control import TradingState
 from stopline.model.errors import Rejected
 from stopline.model.prices import PriceBatch, Quote
+from stopline.model.times import utc_text
 from stopline.rules.reduction.plan import Measure
 from stopline.runtime.app import App
 
@@ -156,3 +157,38 @@ def test_a_reduction_that_could_not_work_is_refused(settings: dict[str, Any], sa
     with pytest.raises(Rejected, match="BAD_REDUCTIONS") as refused:
         World().open_account(account(**settings))
     assert said in str(refused.value)
+
+
+@pytest.mark.parametrize("ids", ["order_id", "group_id"])
+def test_a_reduction_that_a_person_executes_is_followed_up_until_the_book_shows_it(ids: str) -> None:
+    """R5.5: two trades of one position; of one the broker executes a part, and then nothing for a while."""
+    world = World()
+    world.open_account(account())
+    app, _ = world.instance()
+    bought = [trade(n - 9, 100, 100, **{ids: f"O-{n}"}) for n in range(2)]
+    app.recorder.record(bought, "m-1")
+    app.marker.mark(PriceBatch("feed", world.wait(30), {"SPY": Quote(100)}, ()))
+    owner = app.accounts.require("demo")
+    plan = app.reducer.plan(owner, Measure.EXPOSURE, Decimal(0))
+    assert len(app.reducer.execute(owner, plan, "reduce", "by-hand-1")) == 2
+    executed, taken = Decimal(0), set()
+    for parts in (30, *[0] * 20, *[500] * 20):
+        for order in world.bus.bodies("orders"):
+            if order["action"] != "close" or order["command_id"] in taken or not parts:
+                continue
+            taken.add(order["command_id"])
+            if utc_text(world.clock.now()) >= order["expires_at"]:
+                continue
+            units = min(Decimal(order["quantity"]), Decimal(parts))
+            executed += units
+            more = {"order_id": order["command_id"], "group_id": order["group_id"]}
+            sold = trade(100 + len(taken), -units, 100, executed_at=world.clock.now(), **more)
+            app.recorder.record([sold], f"m-{order['command_id']}")
+        app.closer.advance("demo")
+        open_ = app.closer.read("demo").open_requests
+        assert executed <= 200
+        assert open_ or executed == 200
+        world.wait(15)
+        app.marker.mark(PriceBatch("feed", world.clock.now(), {"SPY": Quote(100)}, ()))
+    assert executed == 200
+    assert app.closer.read("demo").open_requests == []
