@@ -28,6 +28,7 @@ from stopline.replay.engine import Replay
 from stopline.replay.instruments import plain_symbol
 from stopline.replay.result import AccountResult, ReplayResult, StateChange
 from stopline.replay.rows import FILL_HEADS, PRICE_HEADS, FillFile, PriceFile, Reading
+from stopline.replay.what_if import only_telling
 
 DEFAULT_ACCOUNT = "replay"
 PRICE_MAX_AGE_S = 300  # files of minutes have gaps that feeds do not have
@@ -126,7 +127,7 @@ def replay(ctx: click.Context, /, as_json: bool, what_if: bool, vary: str | None
         from stopline.cli.what_if import run_what_if
 
         ctx.exit(run_what_if(options, vary, as_json))
-    result = run_replay(options, None if as_json else live)
+    result = run_replay(options, None if as_json else live, adapt=only_telling)
     if as_json:
         print_json(result.plain())
     else:

@@ -81,12 +81,12 @@ class TradeLeg:
     @property
     def entry_price(self) -> Decimal | None:
         """Average price of all units opened, rounded to 12 decimals."""
-        return _average(self.instrument, self.opened, self.entry_worth)
+        return average_price(self.instrument, self.opened, self.entry_worth)
 
     @property
     def exit_price(self) -> Decimal | None:
         """Average price of the units closed, rounded to 12 decimals; None while none is."""
-        return _average(self.instrument, EXACT.subtract(self.opened, self.quantity), self.exit_worth)
+        return average_price(self.instrument, EXACT.subtract(self.opened, self.quantity), self.exit_worth)
 
     def copy(self) -> "TradeLeg":
         """Return a copy that can be folded further without touching this one."""
@@ -312,7 +312,8 @@ def _in_kind(currency: str, contract: Instrument) -> bool:
     return currency == contract.base and currency != contract.currency
 
 
-def _average(contract: Instrument, units: Decimal, worth: Decimal) -> Decimal | None:
+def average_price(contract: Instrument, units: Decimal, worth: Decimal) -> Decimal | None:
+    """Return the average price of signed units of some worth, rounded to 12 decimals; None of no units."""
     if not units or not worth:
         return None if not units else ZERO
     size = EXACT.multiply(units, contract.multiplier)

@@ -37,6 +37,21 @@ def without_exits(account: Account) -> Account:
     return account.model_copy(update={"exits": ExitSettings()})
 
 
+def only_telling(account: Account) -> Account:
+    """Return an account whose exits close nothing: where nobody executes, a close that is asked for is never done."""
+    quiet, exits = {"auto_close": False}, account.exits
+    if exits.is_empty:
+        return account
+    strategies = {
+        name: some.model_copy(update={**quiet, "trades": some.trades.model_copy(update=quiet)})
+        for name, some in exits.strategies.items()
+    }
+    single = {id_: some.model_copy(update=quiet) for id_, some in exits.single.items()}
+    trades = exits.trades.model_copy(update=quiet)
+    told = exits.model_copy(update={"trades": trades, "strategies": strategies, "single": single})
+    return account.model_copy(update={"exits": told})
+
+
 class WhatIf(Replay):
     """A replay whose exits close. `closed`: units that its broker closed, `left_out`: fills of the past that were
     not, or not wholly, there any more.

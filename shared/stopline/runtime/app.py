@@ -340,7 +340,7 @@ class App(Documents):
         from stopline.service.evaluation.evaluate import Evaluator
         from stopline.service.exits.watch_exits import ExitWatcher
 
-        return Evaluator(self.risk_states, ExitWatcher(self.trading.standing), self._lifted)
+        return Evaluator(self.risk_states, ExitWatcher(self.trading.standing, self.closer.read), self._lifted)
 
     @cached_property
     def marker(self) -> PriceMarker:

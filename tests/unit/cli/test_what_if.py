@@ -75,6 +75,17 @@ def test_the_same_day_with_and_without_a_trailing_stop(day: list[str]) -> None:
     assert found["exits"] == ("0", "1", "1")
 
 
+@pytest.mark.parametrize("more", [[], ["--exit", "strategies.default.trades.auto_close=true"]])
+def test_without_what_if_exits_only_tell(day: list[str], more: list[str]) -> None:
+    """R7.5: nobody executes, so nothing is asked for, and nothing is said to be stuck."""
+    exits = ["--exit", "trades.stop_loss=2%", "--exit", "strategies.default.max_loss=20"]
+    result = CliRunner().invoke(main, [a for a in [*day, *exits, *more] if a != "--what-if"])
+    assert result.exit_code == 0, result.output
+    kinds = [alert["kind"] for alert in json.loads(result.output)["alerts"]]
+    assert {"exit", "strategy_stopped"} <= set(kinds)
+    assert {"exit_stuck", "closing_stuck", "closing_waits", "closed"}.isdisjoint(kinds)
+
+
 def test_a_scale_out_leaves_its_part_to_the_sale_of_the_past(day: list[str]) -> None:
     """R4.3, R7.5: R is 2; half goes at 1R, confirmed at 104; the past sells the other 5 at 95 for half the fee."""
     exits = ["--exit", "trades.stop_loss=@90"]

@@ -274,7 +274,11 @@ def test_an_account_that_never_closes_has_no_minutes_before_the_close() -> None:
         ({"exit_at": "15:45"}, "2026-11-18T15:45", "2026-11-19T15:45"),
         ({"exit_at": "15:45"}, "2026-11-20T15:50", "2026-11-23T15:45"),  # a Friday
         ({"before_close_min": 10}, "2026-11-18T10:00", "2026-11-18T15:50"),
-        ({"before_close_min": 10}, "2026-11-18T15:55", "2026-11-19T15:50"),
+        ({"before_close_min": 10}, "2026-11-18T15:55", "2026-11-18T15:55"),  # at once
+        ({"before_close_min": 10}, "2026-11-18T16:00", "2026-11-19T15:50"),
+        ({"exit_at": "15:45"}, "2026-11-27T10:00", "2026-11-27T12:45"),  # it closes at 13:00
+        ({"exit_at": "15:45"}, "2026-11-27T12:50", "2026-11-30T15:45"),
+        ({"exit_at": "12:30"}, "2026-11-27T10:00", "2026-11-27T12:30"),
         ({"before_close_min": 10}, "2026-11-27T10:00", "2026-11-27T12:50"),  # the day after Thanksgiving
         ({"before_close_min": 0}, "2026-11-20T20:00", "2026-11-23T16:00"),
     ],
@@ -283,6 +287,43 @@ def test_the_clock_is_the_account_s(some: dict[str, Any], opened: str, expected:
     """R4.3: age, time of day, minutes before the close; early closes are known."""
     [(at, name)] = deadlines(plan(**some), local(opened), calendar("XNYS"), NEW_YORK)
     assert (at, name) == (local(expected), next(iter(some)).removesuffix("_min").removesuffix("_s"))
+
+
+@pytest.mark.parametrize(
+    ("calendar_name", "zone", "clock", "opened", "expected"),
+    [
+        (
+            "XNYS",
+            "Asia/Kolkata",
+            "01:00",
+            "2026-11-20T10:00",
+            "2026-11-20T14:30",
+        ),  # Saturday there, Friday's session
+        (
+            "XNYS",
+            "Europe/London",
+            "20:30",
+            "2026-03-10T10:00",
+            "2026-03-10T15:45",
+        ),  # 16:30 in these two weeks
+        ("XNYS", "America/New_York", "15:45", "2026-11-25T15:50", "2026-11-27T12:45"),  # Thanksgiving between
+        ("CMES", "America/Chicago", "18:30", "2026-11-20T12:00", "2026-11-22T19:30"),  # the Sunday evening
+        ("24/7", "America/New_York", "03:00", "2026-11-20T12:00", "2026-11-21T03:00"),
+    ],
+)
+def test_an_exit_at_is_in_a_session_whatever_the_account_s_zone(
+    calendar_name: str, zone: str, clock: str, opened: str, expected: str
+) -> None:
+    """R4.3: on the day of the market, and before it closes."""
+    [(at, _)] = deadlines(plan(exit_at=clock), local(opened), calendar(calendar_name), ZoneInfo(zone))
+    assert at == local(expected)
+
+
+def test_before_an_early_close_an_exit_at_is_as_far_from_it_as_the_account_says() -> None:
+    """R4.3: `before_close_min` where it is set."""
+    both = plan(exit_at="15:45", before_close_min=30)
+    found = deadlines(both, local("2026-11-27T10:00"), calendar("XNYS"), NEW_YORK)
+    assert found == [(local("2026-11-27T12:30"), "before_close"), (local("2026-11-27T12:30"), "exit_at")]
 
 
 def test_a_futures_session_that_rolls_in_the_evening_ends_with_its_own_close() -> None:

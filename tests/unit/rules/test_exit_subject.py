@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -12,11 +13,13 @@ import pytest
 from stopline.ledger.book import Book
 from stopline.model.fill import Fill
 from stopline.model.settings.exits import StrategyExits
-from stopline.rules.exits.subject import first_base, mtm_of
+from stopline.rules.exits.state import Held
+from stopline.rules.exits.subject import first_base, mtm_of, subject
 from stopline.rules.orders.open_risk import Valued
 
-from ..make import NOON, account, at, equity, fill, trade
+from ..make import NOON, account, at, equity, fill, option, trade
 
+PUT, LOWER = option(6000, "P"), option(5990, "P")
 EURO = equity("SAP", "EUR")
 RATES = {"USD": Decimal(1), "EUR": Decimal("1.5")}
 BEGINS = at(-3600)  # of the session
@@ -62,6 +65,62 @@ def valued(the_book: Book, prices: dict[str, str]) -> list[Valued]:
 
 def base(fills: Iterable[Fill], **some: Any) -> Decimal | None:
     return first_base("default", settings(**some), book(*fills), BEGINS, RATES.get)
+
+
+# --- one trade ---
+
+
+def seen_by_exits(*fills: Fill) -> Held:
+    """Return the only open trade as its exits see it."""
+    [found] = [one for one in map(subject, book(*fills).open_trades()) if one]
+    return found[0]
+
+
+def test_the_entry_is_of_all_that_was_opened_and_closing_a_part_moves_no_level() -> None:
+    """R4.1, R4.3: whichever lots the part takes; 5 at 100 and 5 at 106."""
+    more = {"group_id": "G"}
+    opened = [trade(0, 5, 100, **more), trade(1, 5, 106, **more)]
+    for closed in ([], [trade(2, -3, 110, **more)], [trade(2, -3, 110, **more), trade(3, -5, 90, **more)]):
+        assert seen_by_exits(*opened, *closed).entry == 103
+
+
+def test_a_spread_s_entry_stays_when_a_part_of_it_is_closed() -> None:
+    """R4.3: opened in two parts, at 1.50 and 1.80."""
+    opened = [
+        trade(n, units, price, instrument=contract, group_id="G")
+        for n, (contract, units, price) in enumerate(
+            [(PUT, -3, "3.00"), (LOWER, 3, "1.50"), (PUT, -1, "3.40"), (LOWER, 1, "1.60")]
+        )
+    ]
+    part = [
+        trade(5, 2, "9", instrument=PUT, group_id="G"),
+        trade(6, -2, "0.1", instrument=LOWER, group_id="G"),
+    ]
+    whole, left = seen_by_exits(*opened), seen_by_exits(*opened, *part)
+    assert (whole.entry, whole.quantity) == (Decimal("1.575"), 4)
+    assert left == replace(whole, quantity=Decimal(2))
+
+
+def test_a_group_that_comes_back_has_its_own_clock_units_and_entry() -> None:
+    """R4.1, R4.3."""
+    morning = [trade(0, 4, 100, group_id="G"), trade(60, -4, 120, group_id="G")]
+    again = seen_by_exits(*morning, trade(3600, 9, 110, group_id="G"))
+    assert (again.quantity, again.entry, again.opened_at) == (9, 110, at(3600))
+
+
+def test_a_split_leaves_the_trade_as_it_was_in_other_units() -> None:
+    """R1.5: of a spread when both legs have it."""
+    legs = [
+        trade(0, -3, "3.00", instrument=PUT, group_id="G"),
+        trade(1, 3, "1.50", instrument=LOWER, group_id="G"),
+    ]
+    splits = [
+        fill(f"S-{contract.strike}", "BUY", 2, 1, at(5), contract, kind="SPLIT") for contract in (PUT, LOWER)
+    ]
+    before, after = seen_by_exits(*legs), seen_by_exits(*legs, *splits)
+    assert (after.shape, after.quantity, after.entry) == (before.shape, 6, Decimal("0.75"))
+    assert {(new, old) for _, new, old in after.splits} == {(2, 1)}
+    assert before.splits == ()
 
 
 # --- the MTM ---

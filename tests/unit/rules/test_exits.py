@@ -10,8 +10,8 @@ from typing import Any, Literal
 import pytest
 
 from stopline.rules.exits.plan import Plan
-from stopline.rules.exits.state import FRESH, Asked, ExitState, Held
-from stopline.rules.exits.trade_exits import STUCK, advance, levels_of
+from stopline.rules.exits.state import FRESH, Asked, ExitState, Held, Reading
+from stopline.rules.exits.trade_exits import STUCK, Step, advance, levels_of
 
 from .exit_paths import START, held, plan, reading, walk
 
@@ -202,8 +202,7 @@ def test_a_trailing_stop_stays_when_a_wild_bar_widens_the_range(side: Literal[1,
 
 LOOSER: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"stop_loss": "2%"}, {"stop_loss": "9%"}),
-    ({"stop_loss": "2%"}, {"stop_loss": "off", "target": "50%"}),
-    ({"stop_loss": "2%", "breakeven": "3%"}, {"stop_loss": "2%"}),
+    ({"breakeven": "3%"}, {"breakeven": "9%"}),
     (
         {"trail": {"by": "percent", "amount": "1%", "activation": "2%"}},
         {"trail": {"by": "percent", "amount": "5%", "activation": "2%"}},
@@ -231,6 +230,41 @@ def test_a_looser_setting_does_not_move_the_stop_back(
     assert after[-1].stop == reached.stop
     _, [(_, found)] = walk(plan(**loose), held(side=side), [reached.stop], after[-1])
     assert (found.rule, found.level) == (reached.rule, reached.stop)
+
+
+@pytest.mark.parametrize("side", [1, -1])
+@pytest.mark.parametrize(
+    ("off", "left", "rule"),
+    [
+        ("trail", 103, "lock_in"),
+        ("lock_in", 105, "trailing_stop"),
+        ("stop_loss", 105, "trailing_stop"),
+        ("trail lock_in", 100, "breakeven"),
+        ("trail lock_in breakeven", 98, "stop_loss"),
+        ("trail lock_in breakeven stop_loss", None, ""),
+    ],
+)
+def test_a_rule_that_is_switched_off_holds_no_stop_and_the_others_hold_theirs(
+    off: str, left: int | None, rule: str, side: Literal[1, -1]
+) -> None:
+    """R4.1, R4.2: whatever else is on; and what people see is what holds, at once."""
+    every = {
+        "stop_loss": "2%",
+        "breakeven": "1%",
+        "lock_in": [{"at": "4%", "keep": "3%"}],
+        "trail": {"by": "step", "amount": "5", "activation": "2%"},
+        "target": "50%",
+    }
+    reached = walk(plan(**every), held(side=side), [100 + side * 10])[0][-1]
+    assert reached.stop == 100 + side * 5
+    less = plan(**{**every, **dict.fromkeys(off.split(), "off")})
+    expected = None if left is None else 100 + side * (left - 100)
+    assert levels_of(less, held(side=side), reached)[0] == expected
+    after, exits = walk(less, held(side=side), [100 + side * 9], reached)
+    assert (after[-1].stop, after[-1].rule, exits) == (expected, rule, [])
+    if "breakeven" not in off:  # and what is switched on again is as it stood, or begins anew
+        again = walk(plan(**every), held(side=side), [100 + side * 9], after[-1])[0][-1]
+        assert again.stop == 100 + side * 5
 
 
 # --- scale-out ---
@@ -472,19 +506,75 @@ def test_what_a_spread_reached_waits_while_its_legs_are_closed_one_by_one() -> N
     settings, before = plan(**SPREAD), scaled()
     odd = sold("9:12", entry="-0.8")
     states, exits = walk(settings, odd, ["0.01", "50", "0.01"], before, every=1)
-    assert (exits, states[-1]) == ([], before)
+    assert (exits, states[-1]) == ([], replace(before, odd_since=states[-1].odd_since))
     assert levels_of(settings, odd, before) == (None, None)
     states, exits = walk(settings, sold(quantity="9"), ["1.0", "1.21"], states[-1], every=1)
     assert [(e.rule, e.leave) for _, e in exits] == [("trailing_stop", 0)]
     assert (states[0].size, states[0].stop, states[0].stage) == (12, Decimal("1.2"), 1)
 
 
-def test_what_people_make_of_the_legs_begins_anew() -> None:
-    """R4.1: nothing was asked for."""
-    done = walk(plan(**SPREAD), sold(quantity="9"), ["1.0"], scaled())[0][-1]
-    assert (done.asked, done.stage) == (None, 1)
-    [state], exits = walk(plan(**SPREAD), sold("9:10", "10", "2"), ["2"], done)
-    assert (state.size, state.stop, state.stage, exits) == (10, 4, 0, [])
+def trailed(the_plan: Plan) -> ExitState:
+    """Return the state of a spread of which a third was closed, ten minutes after its opening."""
+    done = walk(the_plan, sold(quantity="9"), ["1.0"], scaled())[0][-1]
+    assert (done.asked, done.stage, done.stop) == (None, 1, Decimal("1.2"))
+    return done
+
+
+def seen(
+    the_plan: Plan, trade: Held, state: ExitState, seconds: float, price: str = "1.0", closing: bool = False
+) -> Step:
+    """Return the step of a reading so many seconds after the first ten minutes."""
+    now = START + timedelta(seconds=600 + seconds)
+    return advance(the_plan, trade, state, Reading(Decimal(price), now, now), (), now, closing)
+
+
+def test_legs_that_people_change_one_by_one_are_waited_for_and_lose_nothing() -> None:
+    """R4.1, R4.3: added to in two fills, whoever does it; the stop does not loosen and no stage comes twice."""
+    the_plan = plan(**SPREAD)
+    state = trailed(the_plan)
+    for seconds, price in ((0, "0.01"), (30, "50"), (59, "0.01")):
+        step = seen(the_plan, sold("10:9", "10", "0.4"), state, seconds, price)
+        state = step.state
+        assert (step.exit, step.stuck, levels_of(the_plan, sold("10:9", "10", "0.4"), state)) == (
+            None,
+            False,
+            (None, None),
+        )
+    step = seen(the_plan, sold(quantity="10", entry="1.4"), state, 59.5)
+    assert (step.exit, step.state.stop, step.state.stage) == (None, Decimal("1.2"), 1)
+    assert step.state.odd_since is None
+    assert seen(the_plan, sold(quantity="10", entry="1.4"), step.state, 70, "1.2").exit
+
+
+def test_another_proportion_that_stays_for_a_minute_begins_anew() -> None:
+    """R4.1: it is another trade now, by its own entry."""
+    the_plan = plan(**SPREAD)
+    odd = sold("9:10", "10", "2")
+    state = seen(the_plan, odd, trailed(the_plan), 0, "2").state
+    assert state.stage == 1
+    state = seen(the_plan, odd, state, 60, "2").state
+    assert (state.size, state.stop, state.stage) == (10, 4, 0)
+
+
+def test_another_leg_begins_anew_at_once_unless_somebody_is_closing() -> None:
+    """R4.1: what is left of a spread whose other leg is gone has exits of its own at once."""
+    the_plan = plan(**SPREAD)
+    before = replace(trailed(the_plan), shape="-1:A*1,B*-1")
+    alone = sold("-1:A*1", "9", "3")
+    assert seen(the_plan, alone, before, 0, "3").state.stop == 6
+    held_on = seen(the_plan, alone, before, 0, "7", closing=True)
+    assert (held_on.exit, held_on.state.stop) == (None, Decimal("1.2"))
+    late = seen(the_plan, alone, held_on.state, 60, "7", closing=True)
+    assert late.exit  # what lasts has its stop loss, by its own entry
+    assert (late.exit.rule, late.exit.level) == ("stop_loss", 6)
+
+
+def test_a_spread_that_is_being_built_has_its_stop_in_each_proportion_at_once() -> None:
+    """R4.2: nothing was reached in the first one, so there is nothing to wait for."""
+    the_plan = plan(**SPREAD)
+    first = advance(the_plan, sold("1:3", "3", "5"), FRESH, reading("5", 1), (), START + STUCK / 60).state
+    whole = advance(the_plan, sold(), first, reading("1.5", 20), (), START + STUCK / 3).state
+    assert (first.stop, whole.stop, whole.odd_since) == (10, 3, None)
 
 
 def test_a_spread_that_stays_out_of_proportion_is_told_and_keeps_its_stop_loss() -> None:

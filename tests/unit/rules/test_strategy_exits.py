@@ -35,8 +35,7 @@ def settings(**some: Any) -> StrategyExits:
 def mtm(total: object, number: int = 0, has_open: bool = True) -> Mtm:
     value = None if total is None else Decimal(str(total))
     at = START + timedelta(seconds=number)
-    seen = at if has_open else None
-    return Mtm(Decimal(0), value, seen, seen, has_open)
+    return Mtm(Decimal(0), value, (at,) if has_open else (), has_open)
 
 
 def walk(
@@ -132,7 +131,7 @@ def test_every_position_must_have_a_newer_price_to_confirm() -> None:
     """R4.1: one bad quote beside good ones is not two readings."""
     made = settings(confirm=2, max_loss="500")
     once = advance_strategy(made, UNSEEN, mtm(-600, 1), Decimal(0), TODAY, START)
-    half = replace(mtm(-601, 1), newest=START + timedelta(seconds=2))
+    half = replace(mtm(-601, 1), times=(START + timedelta(seconds=1), START + timedelta(seconds=2)))
     assert advance_strategy(made, once.state, half, Decimal(0), TODAY, START).exit is None
 
 

@@ -141,7 +141,10 @@ def test_that_trading_was_active_before_the_stop_is_no_resume() -> None:
     for seconds, is_stopped in ((-1, True), (0, True), (1, False)):
         since = stopped.at + timedelta(seconds=seconds)
         app, _ = world.instance()
-        watcher = ExitWatcher(lambda scope, since=since: Standing(scope=scope, since=since))  # type: ignore[misc]
+        watcher = ExitWatcher(
+            lambda scope, since=since: Standing(scope=scope, since=since),  # type: ignore[misc]
+            app.closer.read,
+        )
         app.desk.refresh()
         marker = PriceMarker(
             world.clock, app.desk, Evaluator(app.risk_states, watcher, app._lifted), app.factors

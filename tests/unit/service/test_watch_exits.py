@@ -206,12 +206,13 @@ def test_a_strategy_without_prices_is_told_once_an_episode_and_its_mtm_is_unknow
         world.wait(61)
         sweep(world, cause=f"at {world.clock.now()}")
     [told] = alerts(world, "exits_paused")
-    assert told["summary"] == "Exits on price are paused, strategy condors (its MTM is unknown)"
-    assert not told["resolved"]
+    what = "strategy condors (its MTM is unknown: no fresh price of SPY)"
+    assert told["summary"] == f"Exits on price are paused, {what}"
+    assert (told["resolved"], told["severity"]) == (False, "critical")
     shown = risk(world).shown["exits"]["strategies"]["condors"]
     assert (shown["mtm"], shown["paused"], shown["last"]) == (None, True, "1000")
     assert shown["last_at"] == utc_text(seen_at)
-    assert "strategy condors (its MTM is unknown)" in risk(world).shown["exits"]["paused"]
+    assert what in risk(world).shown["exits"]["paused"]
     tick(world, SPY=111)
     sweep(world)
     assert [a["resolved"] for a in alerts(world, "exits_paused")] == [False, True]
@@ -247,7 +248,8 @@ def test_no_pause_is_told_at_the_opening_bell_before_prices_can_have_come(kind: 
     sweep(world, cause="a minute later")
     [paused] = alerts(world, "exits_paused")
     assert paused["summary"] == (
-        "Exits on price are paused, no fresh price: SPY; strategy core (its MTM is unknown)"
+        "Exits on price are paused, no fresh price: SPY; "
+        "strategy core (its MTM is unknown: no fresh price of SPY)"
     )
 
 

@@ -55,13 +55,30 @@ def stuck_alert(account: str, held: Held, asked: Asked, cause: str, now: datetim
     )
 
 
+BLIND = " (its MTM is unknown"
+
+
+def blind_strategy(strategy: str, symbols: Sequence[str]) -> str:
+    """Return in words for people that no exit of a strategy can see its MTM, for want of prices of some symbols."""
+    more = f" and {len(symbols) - 3} more" if len(symbols) > 3 else ""
+    why = f": no fresh price of {', '.join(symbols[:3])}{more}" if symbols else ""
+    return f"strategy {strategy}{BLIND}{why})"
+
+
 def paused_alert(
-    account: str, paused: Sequence[str], known: Sequence[str], is_open: bool, cause: str, now: datetime
+    account: str,
+    paused: Sequence[str],
+    known: Sequence[str],
+    is_blind: bool,
+    is_open: bool,
+    cause: str,
+    now: datetime,
 ) -> Alert | None:
-    """Return the alert about trades and strategies whose exits cannot see a fresh price, when the set has changed. A name
-    that ends with its own reason in brackets needs no other. `is_open`: whether the market is.
+    """Return the alert about trades and strategies whose exits cannot see a fresh price, when the set has changed; which
+    symbols a strategy wants is no change. A name that ends with its own reason in brackets needs no other. `is_blind`: a
+    strategy is among them; `is_open`: whether the market is.
     """
-    if list(paused) == list(known):
+    if [name.partition(BLIND)[0] for name in paused] == [name.partition(BLIND)[0] for name in known]:
         return None
     stale, explained = ([n for n in paused[:5] if n.endswith(")") is own] for own in (False, True))
     parts = [f"no fresh price: {', '.join(stale)}"] if stale else []
@@ -71,7 +88,7 @@ def paused_alert(
         account=account,
         kind="exits_paused",
         object="exits",
-        severity=Severity.WARNING if paused else Severity.INFO,
+        severity=Severity.CRITICAL if is_blind else Severity.WARNING if paused else Severity.INFO,
         summary=f"Exits on price are paused, {shown}"[:500]
         if paused
         else "Exits on price go on: all trades have fresh prices again"

@@ -17,6 +17,8 @@ from stopline.model.settings.exits import (
     Unit,
 )
 
+MARGIN = timedelta(minutes=15)  # before an early close, for an exit_at that lies beyond it
+
 DEFAULTS = TradeExits(
     auto_close=True, price_max_age_s=30, confirm=2, atr_bar_s=300, atr_bars=14, health_below=40
 )
@@ -121,8 +123,10 @@ def deadlines(
 ) -> list[tuple[datetime, str]]:
     """Return when a trade's time rules are due, with their names, the earliest first.
 
-    `exit_at` is the first such time of day behind the opening on a day with a session, in the account's zone;
-    `before_close` counts back from the first regular close (early closes are known) that lies far enough ahead.
+    `exit_at` is the first such time of day behind the opening on a day with a session, in the account's zone; where the
+    market closes before it, so long before that close as `before_close` says, else MARGIN. `before_close` counts back from
+    the first regular close behind the opening (early closes are known); it is due at once for a trade that is opened
+    between that moment and the close.
     """
     due = []
     if plan.max_age is not None:
@@ -130,15 +134,32 @@ def deadlines(
     if plan.timeout is not None:
         due.append((opened_at + plan.timeout, "timeout"))
     if plan.exit_at is not None:
-        day = opened_at.astimezone(zone).date()
-        while (at := datetime.combine(day, plan.exit_at, zone)) <= opened_at or not calendar.is_session(day):
-            day += timedelta(days=1)
-        due.append((at.astimezone(opened_at.tzinfo), "exit_at"))
+        due.append((_exit_at(plan, plan.exit_at, opened_at, calendar, zone), "exit_at"))
     if plan.before_close is not None and not calendar.every_day:
         session = calendar.session_of(opened_at)
-        while (at := calendar.close_of(session) - plan.before_close) <= opened_at:
+        while (close := calendar.close_of(session)) <= opened_at:
             session += timedelta(days=1)
             while not calendar.is_session(session):
                 session += timedelta(days=1)
-        due.append((at, "before_close"))
+        due.append((max(close - plan.before_close, opened_at), "before_close"))
     return sorted(due)
+
+
+def _exit_at(plan: Plan, clock: time, opened_at: datetime, calendar: Calendar, zone: ZoneInfo) -> datetime:
+    day = opened_at.astimezone(zone).date() - timedelta(days=1)
+    while True:
+        at = datetime.combine(day, clock, zone).astimezone(opened_at.tzinfo)
+        if not calendar.every_day and _is_traded(calendar, at):
+            close = calendar.close_of(calendar.session_of(at))
+            at = at if at < close else close - (plan.before_close or MARGIN)
+        elif not calendar.every_day:
+            at = opened_at
+        if at > opened_at:
+            return at
+        day += timedelta(days=1)
+
+
+def _is_traded(calendar: Calendar, at: datetime) -> bool:
+    """Tell whether a moment is on a day with a session, or on the evening that begins one."""
+    session = calendar.session_of(at)
+    return at.astimezone(calendar.zone).date() == session or at >= calendar.open_of(session)

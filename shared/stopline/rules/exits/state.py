@@ -9,14 +9,18 @@ from stopline.model.closing import Urgency
 from stopline.model.decimals import ZERO
 from stopline.rules.exits.trailing import Bars
 
+Splits = tuple[tuple[str, Decimal, Decimal], ...]
+"""By symbol, how many units became of how many; empty where nothing was split."""
+
 
 @dataclass(frozen=True, slots=True)
 class Held:
     """An open trade as its exits see it. `side` is 1 where a higher price is a profit, else -1.
 
-    `quantity` (above 0) counts units of the trade and comes in multiples of `step`; `entry` is its average price
-    of one unit, as `Reading.price` is: of a spread the net price, positive for a credit received too. `shape` names
-    the open legs in their proportion: with other legs, prices mean something else.
+    `quantity` (above 0) counts units of the trade and comes in multiples of `step`; `entry` is the average price at
+    which units of it were opened, as `Reading.price` is: of a spread the net price, positive for a credit received too.
+    `shape` names the open legs in their proportion: with other legs, prices mean something else. `opened_at`: since
+    it was last flat; `splits` of its open legs since then.
     """
 
     trade_id: str
@@ -28,6 +32,7 @@ class Held:
     opened_at: datetime
     step: Decimal = Decimal(1)
     shape: str = ""
+    splits: Splits = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,25 +59,36 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class ExitState:
-    """What is remembered of a trade. Prices are real ones. `size` is the most units it ever had; `risk` one R; `atr`
-    the range that a stop by ATR counts in, 0 where a document of before it was noted has R alone;
-    `pending` the readings in a row, up to the newest at `counted_at`, that would change something if they hold.
+    """What is remembered of a trade. Prices are real ones. `size` is the most units it ever had; `stop` the closest that
+    a rule holds, and `others` what other rules do; `risk` one R; `atr` the range that a stop by ATR counts in, 0 where a
+    document of before it was noted has R alone; `pending` the readings in a row, up to the newest at `counted_at`, that
+    would change something if they hold. The last `advised` of the `stage` stages were only told.
+
+    All of it is in the units and prices of `splits`; `old_terms` are distances, as the plan writes them, of before so many
+    units became of so many. `since`: `Held.opened_at` of what it is about, None where a document did not note it.
+    `odd_since`: when the legs left the proportion `shape`.
     """
 
     shape: str = ""
     size: Decimal = ZERO
     stop: Decimal | None = None
     rule: str = ""  # that the stop is from
+    others: tuple[tuple[str, Decimal], ...] = ()
     best: Decimal | None = None
     risk: Decimal | None = None
     atr: Decimal | None = None
     is_even: bool = False
     stage: int = 0
+    advised: int = 0
     pending: tuple[Decimal, ...] = ()
     counted_at: datetime | None = None
     bars: Bars | None = None
     asked: Asked | None = None
     told: tuple[str, ...] = ()  # rules that people were told of while nothing is closed for them
+    splits: Splits = ()
+    old_terms: Splits = ()
+    since: datetime | None = None
+    odd_since: datetime | None = None
 
 
 FRESH = ExitState()

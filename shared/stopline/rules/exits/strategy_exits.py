@@ -1,19 +1,20 @@
 """Exits of a strategy as a whole: a trailing stop on its MTM, a drawdown limit, a most loss, and a profit floor.
 
 MTM is realised and unrealised P&L in the account's currency, counted from the start of the session or, with `carry`,
-from the strategy's first fill. The stop only rises. A number counts when it has held for `confirm` readings in a row;
-each reading needs newer prices of all positions than the last. A strategy that triggered stays stopped until a person
-resumes it.
+from the strategy's first fill. The stop only rises. A number counts when it has held for `confirm` readings in a row; a
+reading needs newer prices of whatever was new in the first of them. A strategy that triggered stays stopped until a
+person resumes it.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
+from typing import Literal
 
 from stopline.model.decimals import EXACT, ZERO, decimal_text
 from stopline.model.settings.exits import StrategyExits
-from stopline.rules.exits.trade_exits import STUCK
+from stopline.rules.exits.trade_exits import APART, STUCK
 from stopline.rules.exits.trailing import part
 
 _WORDS = {
@@ -28,14 +29,23 @@ _WORDS = {
 class Mtm:
     """A strategy's P&L since its first fill. `unrealised` and so `total` are None while a part is unknown.
 
-    `oldest` and `newest` price in it; None where nothing is open, and then no price is in doubt.
+    `times` of the prices in it; none where nothing is open, and then no price is in doubt. `unknown`: symbols without a
+    price that may be used.
     """
 
     realised: Decimal | None
     unrealised: Decimal | None
-    oldest: datetime | None
-    newest: datetime | None
+    times: tuple[datetime, ...]
     has_open: bool
+    unknown: tuple[str, ...] = ()
+
+    @property
+    def oldest(self) -> datetime | None:
+        return min(self.times, default=None)
+
+    @property
+    def newest(self) -> datetime | None:
+        return max(self.times, default=None)
 
     @property
     def total(self) -> Decimal | None:
@@ -60,9 +70,10 @@ class Stopped:
 class StrategyState:
     """What is remembered of a strategy. `base`: the P&L that its MTM counts from, since `session`.
 
-    `last`: its last known P&L, which is the next session's base. `pending`: readings in a row that would change
-    something if they hold, up to the prices of `counted_at`. `counts`: whether fees and income are in `base` and
-    `last`; None: as the settings say, it was not remembered once.
+    `last`: its last known P&L, which is the next session's base. `stop` is the closest that a rule holds, `others` what
+    other rules do. `pending`: readings in a row that would change something if they hold, up to the prices of
+    `counted_at`; prices of up to `quiet_at` were in a reading that changed nothing. `counts`: whether fees and income
+    are in `base` and `last`; None: as the settings say, it was not remembered once.
     """
 
     session: date | None = None
@@ -71,8 +82,10 @@ class StrategyState:
     peak: Decimal = ZERO
     stop: Decimal | None = None
     rule: str = ""
+    others: tuple[tuple[str, Decimal], ...] = ()
     pending: tuple[Decimal, ...] = ()
     counted_at: datetime | None = None
+    quiet_at: datetime | None = None
     stopped: Stopped | None = None
     counts: tuple[bool, bool] | None = None
 
@@ -123,8 +136,7 @@ def advance_strategy(
     if stopped and stopped.advisory and (auto_close or is_new):
         state = replace(state, stopped=None)  # it was switched on since, or it is another day: look again
     elif stopped:
-        is_told = stopped.advisory or stopped.stuck or waits
-        late = not is_told and mtm.has_open and now - stopped.at >= STUCK
+        late = is_late(state, mtm, now, waits)
         if late:
             state = replace(state, stopped=replace(stopped, stuck=True))
         elif stopped.stuck and not mtm.has_open:
@@ -134,6 +146,14 @@ def advance_strategy(
         return StrategyStep(state)
     state = _in_session(settings, state, total, base, session)
     return _read(settings, state, EXACT.subtract(total, state.base), mtm, now, auto_close)
+
+
+def is_late(state: StrategyState, mtm: Mtm, now: datetime, waits: bool = False) -> bool:
+    """Tell whether people are to be told that a stopped strategy has open trades, unless somebody has resumed it."""
+    stopped = state.stopped
+    if stopped is None or stopped.advisory or stopped.stuck or waits:
+        return False
+    return mtm.has_open and now - stopped.at >= STUCK
 
 
 def _in_session(
@@ -146,7 +166,8 @@ def _in_session(
     if settings.day == "session" and session != state.session:
         begins = total if state.last is None else state.last
         return StrategyState(session=session, base=begins, last=total, counts=state.counts)
-    return replace(state, session=session, last=total)
+    pending = state.pending if session == state.session else ()  # the night is between them
+    return replace(state, session=session, last=total, pending=pending)
 
 
 def _read(
@@ -157,9 +178,13 @@ def _read(
     now: datetime,
     auto_close: bool,
 ) -> StrategyStep:
-    repeated = mtm.oldest is not None and state.counted_at is not None and mtm.oldest <= state.counted_at
-    if state.pending and repeated:
+    state = _in_a_row(_raised(settings, state), mtm)
+    if state.pending and _kind(state, state.pending[-1]) is not _kind(state, value):
+        state = replace(state, pending=())
+    if state.pending and _is_repeated(state, mtm):
         return StrategyStep(state)
+    if not state.pending:
+        state = replace(state, quiet_at=state.counted_at)
     certain = not mtm.has_open  # nothing is open: realised P&L needs no second reading
     window = (value,) if certain else (*state.pending, value)[-settings.confirm :]
     confirmed = certain or len(window) == settings.confirm
@@ -179,12 +204,48 @@ def _read(
     return StrategyStep(replace(state, stopped=stopped, pending=()), found)
 
 
+def _in_a_row(state: StrategyState, mtm: Mtm) -> StrategyState:
+    """Return the state without readings that one of now does not follow."""
+    last = state.counted_at
+    if state.pending and last is not None and mtm.newest is not None and mtm.newest - last > APART:
+        return replace(state, pending=())
+    return state
+
+
+def _kind(state: StrategyState, value: Decimal) -> Literal["up", "down", ""]:
+    """Return what an MTM would do if it holds: raise the peak, stop the strategy, or nothing."""
+    if value > state.peak:
+        return "up"
+    return "down" if state.stop is not None and value <= state.stop else ""
+
+
+def _is_repeated(state: StrategyState, mtm: Mtm) -> bool:
+    """Tell whether a price that was new in the readings that wait for another is in this one again. Those that were there
+    before, when they did no such thing, need not be newer: a symbol that is seldom quoted holds up nobody.
+    """
+    last, quiet = state.counted_at, state.quiet_at
+    return last is not None and any(at <= last and (quiet is None or at > quiet) for at in mtm.times)
+
+
 def _raised(settings: StrategyExits, state: StrategyState) -> StrategyState:
-    stop, rule = state.stop, state.rule
+    held = stops(settings, state)
     for name, level in _levels(settings, state.peak):
-        if stop is None or level > stop:
-            stop, rule = level, name
-    return replace(state, stop=stop, rule=rule)
+        held[name] = max(level, held.get(name, level))
+    rule = max(held, key=lambda name: held[name], default="")
+    others = tuple((name, level) for name, level in held.items() if name != rule)
+    return replace(state, stop=held.get(rule), rule=rule, others=others)
+
+
+def stops(settings: StrategyExits, state: StrategyState) -> dict[str, Decimal]:
+    """Return what each rule holds, the closest first; one that is switched off holds nothing."""
+    is_on = {
+        "max_loss": settings.max_loss is not None,
+        "drawdown": settings.drawdown_limit is not None,
+        "trailing_stop": settings.giveback is not None,
+        "profit_floor": settings.floor is not None,
+    }
+    held = () if state.stop is None else ((state.rule, state.stop), *state.others)
+    return {rule: level for rule, level in held if is_on[rule]}
 
 
 def _levels(settings: StrategyExits, peak: Decimal) -> Iterator[tuple[str, Decimal]]:

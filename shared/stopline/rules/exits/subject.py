@@ -1,12 +1,14 @@
 """From the book's trades and strategies to what exits look at: one price a trade, one MTM a strategy."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
+from decimal import Decimal, localcontext
 
 from stopline.ledger.book import Book
 from stopline.ledger.days import Day
 from stopline.ledger.trade import Trade
+from stopline.ledger.trade_leg import UNSPLIT, TradeLeg, average_price
 from stopline.model.account import Account
 from stopline.model.decimals import EXACT, ZERO, decimal_text, divide
 from stopline.model.instrument import Instrument, Kind
@@ -19,7 +21,22 @@ from stopline.rules.limits.figures import Rate, Valued, add
 
 ONE, SMALLEST = Decimal(1), Decimal("0.00000001")
 
-_Open = tuple[Instrument, Decimal, Decimal]  # as `_open_legs` says
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """What is open of one contract: signed units, how many of them make a unit of the trade, the average price at which all
+    of it was opened since it was last flat, and its splits since then.
+    """
+
+    contract: Instrument
+    quantity: Decimal
+    unit: Decimal
+    paid: Decimal
+    split: tuple[Decimal, Decimal]
+
+    @property
+    def size(self) -> Decimal:
+        return EXACT.multiply(self.quantity, self.contract.multiplier)
 
 
 def watches(account: Account, trades: Iterable[Trade]) -> list[Watch]:
@@ -58,31 +75,28 @@ def subject(trade: Trade) -> tuple[Held, tuple[tuple[str, Decimal], ...]] | None
 
     Units are those of a close request: what the legs at their largest are multiples of. A spread's price is the net value
     of a unit, in points of the leg with the largest multiplier, turned so that what it was opened at is positive; a
-    credit spread is short. None: it is closed, or mixes an inverse contract, whose worth is no multiple of its price,
-    with others.
+    credit spread is short. Its entry is of all units that were opened since it was last flat, so that closing a part of it
+    moves no level. None: it is closed, or mixes an inverse contract, whose worth is no multiple of its price, with others.
     """
     legs = _open_legs(trade)
     if not legs or _is_mixed(legs):
         return None
-    units = max(divide(abs(quantity), unit) for _, quantity, unit in legs)
-    cost = trade.cost
+    units = max(divide(abs(leg.quantity), leg.unit) for leg in legs)
     if len(legs) == 1:
-        [(contract, quantity, _)] = legs
-        side = 1 if quantity > 0 else -1
-        size = EXACT.multiply(quantity, contract.multiplier)
-        entry = divide(EXACT.minus(size), cost) if contract.inverse and cost else divide(cost, size)
-        weights: tuple[tuple[str, Decimal], ...] = ((contract.symbol, ONE),)
-        name = contract.symbol
+        [one] = legs
+        side = 1 if one.quantity > 0 else -1
+        entry, name = one.paid, one.contract.symbol
+        weights: tuple[tuple[str, Decimal], ...] = ((name, ONE),)
     else:
+        cost = _total(EXACT.multiply(leg.size, leg.paid) for leg in legs)
         side = -1 if cost < 0 else 1
-        point = max(contract.multiplier for contract, _, _ in legs)
+        point = max(leg.contract.multiplier for leg in legs)
+        parts = [divide(side * leg.size, units * point) for leg in legs]
+        weights = tuple((leg.contract.symbol, part) for leg, part in zip(legs, parts, strict=True))
         entry = divide(EXACT.multiply(cost, Decimal(side)), EXACT.multiply(units, point))
-        weights = tuple(
-            (contract.symbol, divide(side * quantity * contract.multiplier, units * point))
-            for contract, quantity, _ in legs
-        )
         name = f"{trade.underlying} {trade.structure.value.replace('_', ' ')}"
     shape = f"{side}:" + ",".join(f"{symbol}*{decimal_text(w)}" for symbol, w in sorted(weights))
+    is_split = any(leg.split != UNSPLIT for leg in legs)
     held = Held(
         trade.trade_id,
         trade.strategy,
@@ -90,28 +104,40 @@ def subject(trade: Trade) -> tuple[Held, tuple[tuple[str, Decimal], ...]] | None
         1 if side > 0 else -1,
         units,
         entry,
-        trade.entered_at,
-        _step([contract for contract, _, _ in legs], units),
+        trade.opened_at,
+        _step([leg.contract for leg in legs], units),
         shape,
+        tuple((leg.contract.symbol, *leg.split) for leg in legs) if is_split else (),
     )
     return held, weights
 
 
 def _is_mixed(legs: Sequence[_Open]) -> bool:
-    return len(legs) > 1 and any(contract.inverse for contract, _, _ in legs)
+    return len(legs) > 1 and any(leg.contract.inverse for leg in legs)
 
 
 def _open_legs(trade: Trade) -> list[_Open]:
-    """Return the contracts that are open, with signed quantity and how much of it makes a unit of the trade."""
     whole = trade.quantity
-    found: dict[str, tuple[Instrument, Decimal, Decimal]] = {}
+    found: dict[str, list[TradeLeg]] = {}
     for leg in trade.legs:
         if leg.is_open:
-            contract = leg.instrument
-            _, quantity, unit = found.get(contract.symbol, (contract, ZERO, ZERO))
-            part = divide(abs(leg.most), whole) if whole else ONE
-            found[contract.symbol] = (contract, EXACT.add(quantity, leg.quantity), EXACT.add(unit, part))
-    return [leg for leg in found.values() if leg[1]]
+            found.setdefault(leg.instrument.symbol, []).append(leg)
+    several = (_open_leg(same, whole) for same in found.values())
+    return [leg for leg in several if leg.quantity]
+
+
+def _open_leg(same: Sequence[TradeLeg], whole: Decimal) -> _Open:
+    """Return what several legs in one contract are together."""
+    contract = same[0].instrument
+    opened, worth = _total(leg.opened for leg in same), _total(leg.entry_worth for leg in same)
+    units = [divide(abs(leg.most), whole) if whole else ONE for leg in same]
+    paid = average_price(contract, opened, worth) or ZERO
+    return _Open(contract, _total(leg.quantity for leg in same), _total(units), paid, same[0].split)
+
+
+def _total(numbers: Iterable[Decimal]) -> Decimal:
+    with localcontext(EXACT):
+        return sum(numbers, ZERO)
 
 
 def _step(contracts: Sequence[Instrument], units: Decimal) -> Decimal:
@@ -135,10 +161,11 @@ def mtm_of(
         for (name, currency), day in book.strategies.items()
         if name == strategy
     )
-    unrealised = add(_converted(v.unrealised, v.position.instrument.currency, rate) for v in own)
+    gains = [_converted(v.unrealised, v.position.instrument.currency, rate) for v in own]
     times = [seen.get(v.position.instrument.symbol) or _last(v) for v in own]
-    known = [at for at in times if at is not None]
-    return Mtm(made, unrealised, min(known, default=None), max(known, default=None), bool(own))
+    unknown = {v.position.instrument.symbol for v in own if v.unrealised is None}
+    known = tuple(at for at in times if at is not None)
+    return Mtm(made, add(gains), known, bool(own), tuple(sorted(unknown)))
 
 
 def _last(valued: Valued) -> datetime | None:

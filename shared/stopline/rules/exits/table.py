@@ -2,7 +2,7 @@
 these are worked out exactly.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -56,8 +56,14 @@ class ExitTable:
         )
         self.symbols = list(rows)
         self._bands = Bands(len(watched))
+        self._odd: set[int] = set()
         for row, state in enumerate(self._states):
             self._set(row, state, now, is_new=True)
+
+    @property
+    def has_odd(self) -> bool:
+        """Tell whether the legs of a trade are not in the proportion that is remembered of it."""
+        return bool(self._odd)
 
     def sync(self, states: Mapping[str, ExitState], now: datetime) -> None:
         """Take the states that stand now: those that are other objects than before are laid out again."""
@@ -69,9 +75,16 @@ class ExitTable:
         for row in others:
             self._set(row, known[row], now)
 
-    def steps(self, marks: Mapping[str, Seen], now: datetime) -> tuple[list[tuple[Watch, Step]], list[Watch]]:
+    def steps(
+        self,
+        marks: Mapping[str, Seen],
+        now: datetime,
+        closing: Container[str] = (),
+        begins: datetime | None = None,
+    ) -> tuple[list[tuple[Watch, Step]], list[Watch]]:
         """Return what the marks and the time do: the steps that change something, and the trades whose price
-        is unknown or too old although their exits need one.
+        is unknown or too old although their exits need one. `closing`: ids of trades that anybody is closing; `begins`:
+        when the session did.
 
         The table itself stays as it is until `sync`: what was not committed has not happened.
         """
@@ -83,7 +96,8 @@ class ExitTable:
         for row in self._bands.candidates(prices, oldest, at).tolist():
             w = self.watched[row]
             before = self._states[row]
-            step = advance(w.plan, w.held, before, self._reading(w, marks, now), w.due, now)
+            reading, id_ = self._reading(w, marks, now), w.held.trade_id
+            step = advance(w.plan, w.held, before, reading, w.due, now, id_ in closing, begins)
             if step.state != before or step.exit or step.stuck:
                 changed.append((w, step))
             else:
@@ -110,6 +124,10 @@ class ExitTable:
 
     def _set(self, row: int, state: ExitState, now: datetime, is_new: bool = False) -> None:
         w = self.watched[row]
+        if state.shape and state.shape != w.held.shape:
+            self._odd.add(row)
+        else:
+            self._odd.discard(row)
         found = band(w.plan, w.held, state, w.due, now)
         size = sum(abs(float(weight)) for _, weight in w.legs) if len(w.legs) > 1 else 0.0
         low, high = _bounds(found, w.held.side, size)

@@ -2,7 +2,7 @@
 a reading does to its stop.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import ROUND_CEILING, Decimal
 
@@ -84,8 +84,9 @@ class View:
     def levels(self, state: ExitState) -> Levels:
         """Return where something happens next."""
         plan, entry = self.plan, self.entry
-        stop, rule = None if state.stop is None else self.turn(state.stop), state.rule
-        loss = self._loss(state, stop)
+        held = self.stops(state)
+        stop, rule = _highest(held)
+        loss = self._loss(state, held.get("stop_loss"))
         if self.timed_out and "timeout" not in self.muted and (stop is None or stop < entry):
             stop, rule = entry, "timeout"
         best = entry if state.best is None else self.turn(state.best)
@@ -114,11 +115,26 @@ class View:
             tuple(level for level in ratchets if level is not None),
         )
 
-    def _loss(self, state: ExitState, stop: Decimal | None) -> Decimal | None:
+    def stops(self, state: ExitState) -> dict[str, Decimal]:
+        """Return what each rule holds, as an oriented price, the closest first; one that is switched off holds nothing."""
+        plan = self.plan
+        is_on = {
+            "stop_loss": plan.stop_loss is not None,
+            "breakeven": plan.breakeven is not None,
+            "lock_in": bool(plan.lock_in),
+            "trailing_stop": plan.trail is not None,
+        }
+        held = () if state.stop is None else ((state.rule, state.stop), *state.others)
+        return {rule: self.turn(level) for rule, level in held if is_on[rule]}
+
+    def closest(self, state: ExitState) -> tuple[Decimal | None, str]:
+        """Return the stop that holds, as an oriented price, and its rule."""
+        return _highest(self.stops(state))
+
+    def _loss(self, state: ExitState, held: Decimal | None) -> Decimal | None:
         """Return where the stop loss closes: a looser setting does not move it back."""
         first = self._first_stop(state)
-        known = [level for level in (first, stop if state.rule == "stop_loss" else None) if level is not None]
-        return max(known, default=None)
+        return max((level for level in (first, held) if level is not None), default=None)
 
     def _is_quiet(self, state: ExitState, levels: Levels, price: Decimal) -> bool:
         """Tell whether a price changes nothing, however long it holds."""
@@ -136,20 +152,27 @@ class View:
         best = self.entry if state.best is None else self.turn(state.best)
         if worst is not None and worst > best and any(worst >= r for r in self.levels(state).ratchets):
             best = worst  # noted only where it moves a stop: what changes nothing is not written
-        is_even = state.is_even
-        if self.plan.breakeven is not None and not is_even:
+        is_even = False
+        if self.plan.breakeven is not None:
             level = self.up(self.plan.breakeven, state)
-            is_even = level is not None and best >= level
-        was = None if state.stop is None else self.turn(state.stop)
-        stop, rule = was, state.rule
-        for name, level in self._stops(state, first, best, is_even):
-            if level is not None and (stop is None or level > stop):
-                stop, rule = level, name
-        real = self.turn(best)
-        if (stop, is_even, real) == (was, state.is_even, state.best):
-            return state
+            is_even = state.is_even or (level is not None and best >= level)
+        held = self.stops(state)
+        for name, wish in self._stops(state, first, best, is_even):
+            if wish is not None and (name not in held or wish > held[name]):
+                held[name] = wish
+        stop, rule = _highest(held)
         moved = None if stop is None else self.turn(stop)
-        return replace(state, best=real, is_even=is_even, stop=moved, rule=rule)
+        others = tuple((name, self.turn(level)) for name, level in held.items() if name != rule)
+        real = self.turn(best)
+        if (moved, rule, others, is_even, real) == (
+            state.stop,
+            state.rule,
+            state.others,
+            state.is_even,
+            state.best,
+        ):
+            return state
+        return replace(state, best=real, is_even=is_even, stop=moved, rule=rule, others=others)
 
     def _stops(
         self, state: ExitState, first: Decimal | None, best: Decimal, is_even: bool
@@ -266,3 +289,9 @@ class View:
 
     def _atr(self, state: ExitState) -> Decimal | None:
         return state.bars.known(self.plan.atr_bars) if state.bars else None
+
+
+def _highest(stops: Mapping[str, Decimal]) -> tuple[Decimal | None, str]:
+    """Return the highest of oriented stops and its rule, of equal ones the first; None and "" without one."""
+    rule = max(stops, key=lambda name: stops[name], default="")
+    return stops.get(rule), rule

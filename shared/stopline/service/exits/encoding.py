@@ -1,6 +1,6 @@
 """What exits remember of an account, and how it is written into the risk document: only what is not as usual."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -8,7 +8,7 @@ from typing import Any
 
 from stopline.model.decimals import decimal_text
 from stopline.model.times import utc_text
-from stopline.rules.exits.state import Asked, ExitState
+from stopline.rules.exits.state import Asked, ExitState, Splits
 from stopline.rules.exits.strategy_exits import Stopped, StrategyState
 from stopline.rules.exits.trailing import Bars
 
@@ -53,19 +53,33 @@ def _trade(s: ExitState) -> dict[str, Any]:
         "size": _text(s.size),
         "stop": _text(s.stop),
         "rule": s.rule,
+        "others": [[rule, _text(level)] for rule, level in s.others],
         "best": _text(s.best),
         "risk": _text(s.risk),
         "atr": s.risk is not None and [_text(s.atr)],
         "even": s.is_even,
         "stage": s.stage,
+        "advised": s.advised,
         "pending": [decimal_text(p) for p in s.pending],
         "counted_at": _time(s.counted_at),
         "bars": _bars(s.bars),
         "asked": s.asked
         and [s.asked.rule, utc_text(s.asked.at), _text(s.asked.leave), s.asked.advisory, s.asked.stuck],
         "told": list(s.told),
+        "splits": _splits(s.splits),
+        "old_terms": _splits(s.old_terms),
+        "since": _time(s.since),
+        "odd_since": _time(s.odd_since),
     }
     return {name: value for name, value in facts.items() if value}
+
+
+def _splits(splits: Splits) -> list[list[str]]:
+    return [[name, decimal_text(new), decimal_text(old)] for name, new, old in splits]
+
+
+def _read_splits(items: Iterable[tuple[str, str, str]]) -> Splits:
+    return tuple((name, Decimal(new), Decimal(old)) for name, new, old in items)
 
 
 def _read_trade(item: Mapping[str, Any]) -> ExitState:
@@ -75,18 +89,28 @@ def _read_trade(item: Mapping[str, Any]) -> ExitState:
         size=Decimal(item.get("size", "0")),
         stop=_number(item.get("stop")),
         rule=item.get("rule", ""),
+        others=_levels(item),
         best=_number(item.get("best")),
         risk=_number(item.get("risk")),
         atr=_number(item["atr"][0]) if "atr" in item else (Decimal(0) if "risk" in item else None),
         is_even=item.get("even", False),
         stage=item.get("stage", 0),
+        advised=item.get("advised", 0),
         pending=tuple(map(Decimal, item.get("pending", ()))),
         counted_at=_moment(item.get("counted_at")),
         bars=_read_bars(item.get("bars")),
         asked=asked
         and Asked(asked[0], datetime.fromisoformat(asked[1]), Decimal(asked[2]), asked[3], asked[4]),
         told=tuple(item.get("told", asked[:1] if asked and asked[3] else ())),
+        splits=_read_splits(item.get("splits", ())),
+        old_terms=_read_splits(item.get("old_terms", ())),
+        since=_moment(item.get("since")),
+        odd_since=_moment(item.get("odd_since")),
     )
+
+
+def _levels(item: Mapping[str, Any]) -> tuple[tuple[str, Decimal], ...]:
+    return tuple((rule, Decimal(level)) for rule, level in item.get("others", ()))
 
 
 def _bars(b: Bars | None) -> list[Any] | None:
@@ -114,8 +138,10 @@ def _strategy(s: StrategyState) -> dict[str, Any]:
         "peak": _text(s.peak),
         "stop": _text(s.stop),
         "rule": s.rule,
+        "others": [[rule, _text(level)] for rule, level in s.others],
         "pending": [decimal_text(p) for p in s.pending],
         "counted_at": _time(s.counted_at),
+        "quiet_at": _time(s.quiet_at),
         "stopped": s.stopped
         and [
             s.stopped.rule,
@@ -140,8 +166,10 @@ def _read_strategy(item: Mapping[str, Any]) -> StrategyState:
         peak=Decimal(item.get("peak", "0")),
         stop=_number(item.get("stop")),
         rule=item.get("rule", ""),
+        others=_levels(item),
         pending=tuple(map(Decimal, item.get("pending", ()))),
         counted_at=_moment(item.get("counted_at")),
+        quiet_at=_moment(item.get("quiet_at")),
         stopped=stopped
         and Stopped(
             stopped[0],

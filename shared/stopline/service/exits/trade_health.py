@@ -17,7 +17,7 @@ from stopline.rules.exits.health import CLEAR_BY, Health, Vitals, health
 from stopline.rules.exits.state import FRESH
 from stopline.rules.exits.strategy_exits import StrategyState
 from stopline.rules.exits.table import Watch
-from stopline.rules.exits.trade_exits import levels_of
+from stopline.rules.exits.trade_exits import levels_of, stop_rule
 from stopline.rules.limits.figures import Valued
 from stopline.rules.limits.net_greeks import AccountGreeks
 from stopline.service.exits.encoding import AccountExits
@@ -177,7 +177,7 @@ def _shown(w: Watch, exits: AccountExits, found: Health, price: Decimal | None) 
         "opened_at": utc_text(held.opened_at),
         "price": _text(price),
         "stop": _text(stop),
-        "stop_rule": state.rule or None,
+        "stop_rule": stop_rule(w.plan, held, state) or None,
         "target": _text(target),
         "asked": state.asked.rule if state.asked else None,
         "health": found.score,

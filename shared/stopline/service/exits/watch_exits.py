@@ -4,7 +4,7 @@ Everything that follows, requests to close too, is committed with the state that
 """
 
 import threading
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -13,11 +13,14 @@ from math import nan
 
 from stopline.ledger.book import Book
 from stopline.model.account import Account
-from stopline.model.control import Standing, TradingState
+from stopline.model.closing import CloseRequest
+from stopline.model.closing_state import ClosingState
+from stopline.model.control import ClosingStatus, Standing, TradingState
 from stopline.model.instrument import Instrument, Kind
 from stopline.model.messages import Alert, Effect
 from stopline.model.scopes import strategy_scope
 from stopline.rules.exits.alerts import (
+    blind_strategy,
     close_strategy,
     close_trade,
     exit_alert,
@@ -35,6 +38,7 @@ from stopline.rules.exits.strategy_exits import (
     StrategyState,
     StrategyStep,
     advance_strategy,
+    is_late,
     recounted,
     resumed,
 )
@@ -52,6 +56,9 @@ SOON = timedelta(seconds=1)  # what was reached is written this fast, however se
 
 StandingOf = Callable[[str], Standing]
 """Where a scope stands, as stored."""
+
+ClosingsOf = Callable[[str], ClosingState]
+"""The closings of an account, as stored."""
 
 
 @dataclass(slots=True)
@@ -88,8 +95,9 @@ class _Desk:
 class ExitWatcher:
     """Watches the exits of accounts. Safe to call from several threads."""
 
-    def __init__(self, standing: StandingOf) -> None:
+    def __init__(self, standing: StandingOf, closings: ClosingsOf) -> None:
         self._standing = standing
+        self._closings = closings
         self._desks: dict[str, _Desk] = {}
         self._lock = threading.Lock()
 
@@ -110,13 +118,17 @@ class ExitWatcher:
 
         `look`: ask whether people have resumed stopped strategies, which costs a read for each.
         """
+        begins = account.sessions.session_start(account.sessions.session_of(now))
         with self._lock:
             desk = self._desk(account, book, old, now)
             seen = {s: _seen(marks.get(s), desk.contracts.get(s)) for s in desk.table.symbols}
-            changed, stale = desk.table.steps(seen, now)
+            closing = _closing(self._closings(account.account), desk) if desk.table.has_odd else frozenset()
+            changed, stale = desk.table.steps(seen, now, closing, begins)
 
         def checkup() -> Checkup:
-            return examine(account, desk.watched, news.exits, unknown, positions, marks, greeks, now, cause)
+            return examine(
+                account, desk.watched, news.exits, frozenset(unknown), positions, marks, greeks, now, cause
+            )
 
         news = ExitNews(old, checkup)
         ids = (w.held.trade_id for w in desk.table.watched)
@@ -129,9 +141,10 @@ class ExitWatcher:
         strategies, unknown = self._strategies(
             account, book, positions, marks, rate, old, now, cause, look, news
         )
-        unseen = _missed(desk, stale, unknown, now)
-        paused = tuple(sorted(unseen.union(desk.unwatched)))
-        told = paused_alert(account.account, paused, old.paused, account.sessions.is_open(now), cause, now)
+        blind = _blind(desk, unknown, now)
+        paused = tuple(sorted({*_missed(desk, stale, now), *blind, *desk.unwatched}))
+        is_open = account.sessions.is_open(now)
+        told = paused_alert(account.account, paused, old.paused, bool(blind), is_open, cause, now)
         news.alerts += [told] if told else []
         kept = tuple(id_ for id_ in old.degraded if any(w.held.trade_id == id_ for w in desk.watched))
         news.exits = AccountExits(trades, strategies, paused, kept)
@@ -169,35 +182,36 @@ class ExitWatcher:
         cause: str,
         look: bool,
         news: ExitNews,
-    ) -> tuple[dict[str, StrategyState], frozenset[str]]:
+    ) -> tuple[dict[str, StrategyState], dict[str, tuple[str, ...]]]:
         """Return what is to be remembered of the strategies that have a rule on their MTM, and those whose rules wait
-        because it is UNKNOWN.
+        because it is UNKNOWN, with the symbols that have no price.
         """
         result: dict[str, StrategyState] = {}
-        unknown: set[str] = set()
+        unknown: dict[str, tuple[str, ...]] = {}
         settings = {n: s for n, s in account.exits.strategies.items() if s.watches_mtm}
         if not settings:
-            return result, frozenset()
+            return result, unknown
         session = account.sessions.session_of(now)
         seen = {v.position.instrument.symbol for v in positions}
         times = {symbol: marks[symbol].as_of for symbol in seen if symbol in marks}
         for name, some in settings.items():
             of = partial(mtm_of, name, book=book, positions=positions, seen=times, rate=rate)
             state, mtm = recounted(old.strategies.get(name, UNSEEN), some, of(some), of)
-            if look and self._is_resumed(account.account, name, state):
+            held = [v.position.instrument for v in positions if v.position.strategy == name]
+            waits = state.stopped is not None and _waits(account, held, marks, now)
+            look_now = look or is_late(state, mtm, now, waits)
+            if look_now and self._is_resumed(account.account, name, state):
                 state = resumed(state, mtm)
             base = None
             if state.session is None:
                 base = first_base(name, some, book, account.sessions.session_start(session), rate)
             switch = plan_of(account.exits, name).auto_close
-            held = [v.position.instrument for v in positions if v.position.strategy == name]
-            waits = state.stopped is not None and _waits(account, held, marks, now)
             step = advance_strategy(some, state, mtm, base, session, now, switch, waits)
             result[name] = step.state
             if mtm.total is None and (step.state.stopped is None or step.state.stopped.advisory):
-                unknown.add(name)
+                unknown[name] = mtm.unknown
             _tell_strategy(account, name, step, switch, cause, now, news)
-        return result, frozenset(unknown)
+        return result, unknown
 
     def _is_resumed(self, account: str, strategy: str, state: StrategyState) -> bool:
         if state.stopped is None or state.stopped.advisory:
@@ -207,15 +221,45 @@ class ExitWatcher:
         return standing.state is TradingState.ACTIVE and since is not None and since > state.stopped.at
 
 
-def _missed(desk: _Desk, stale: Sequence[Watch], unknown: Collection[str], now: datetime) -> set[str]:
-    """Return what has no fresh price although its market has been open long enough for one, in words for people."""
-    account = desk.account
-    awaited = account.sessions.awaits_prices(now, timedelta(seconds=account.price_max_age_s))
+def _missed(desk: _Desk, stale: Sequence[Watch], now: datetime) -> set[str]:
+    """Return the trades that have no fresh price although their market has been open long enough for one."""
+    awaited = _awaited(desk, now)
+    return {w.held.name for w in stale if awaited or any(symbol in desk.always for symbol, _ in w.legs)}
+
+
+def _blind(desk: _Desk, unknown: Mapping[str, tuple[str, ...]], now: datetime) -> set[str]:
+    """Return the strategies whose MTM is unknown, likewise, in words for people."""
+    awaited = _awaited(desk, now)
     around = {
         p.strategy for p in desk.book.open_positions() if p.instrument.symbol in desk.always
     }  # strategies that hold what trades around the clock
-    trades = {w.held.name for w in stale if awaited or any(symbol in desk.always for symbol, _ in w.legs)}
-    return trades | {f"strategy {name} (its MTM is unknown)" for name in unknown if awaited or name in around}
+    return {blind_strategy(name, symbols) for name, symbols in unknown.items() if awaited or name in around}
+
+
+def _awaited(desk: _Desk, now: datetime) -> bool:
+    age = timedelta(seconds=desk.account.price_max_age_s)
+    return desk.account.sessions.awaits_prices(now, age)
+
+
+def _closing(state: ClosingState, desk: _Desk) -> frozenset[str]:
+    """Return the ids of the trades that somebody has asked to be closed, all or a part, and that are not closed yet."""
+    halt = state.halt is not None and state.halt.status is ClosingStatus.CLOSING
+    requests = [asked.request for asked in state.open_requests]
+    return frozenset(
+        w.held.trade_id for w in desk.watched if halt or any(_is_of(r, w, desk.contracts) for r in requests)
+    )
+
+
+def _is_of(request: CloseRequest, w: Watch, contracts: Mapping[str, Instrument]) -> bool:
+    if request.trade_id is not None:
+        return request.trade_id == w.held.trade_id
+    symbols = {symbol for symbol, _ in w.legs}
+    underlyings = {contracts[symbol].underlying for symbol in symbols if symbol in contracts}
+    return (
+        request.strategy in (None, w.held.strategy)
+        and (request.symbol is None or request.symbol in symbols)
+        and (request.underlying is None or request.underlying in underlyings)
+    )
 
 
 def _unwatched(account: Account, book: Book, watched: Sequence[Watch], old: AccountExits) -> list[str]:
