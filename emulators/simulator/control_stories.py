@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from stopline.model.control import account_scope
-from stopline.model.scopes import GLOBAL, strategy_scope
+from stopline.model.scopes import strategy_scope
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,13 +63,13 @@ def used_id(scenario: ControlScenario) -> None:
 def late_resume(scenario: ControlScenario) -> None:
     """A resume is written, and while it is on its way another stop of the same kind is added."""
     rng = scenario.rng
-    scope = rng.choice((OWN, OWN, GLOBAL))
+    scope = rng.choice((OWN, strategy_scope(ACCOUNT, "core")))
     action = rng.choice(("kill", "pause"))
     scenario.ask(action, scope, "ann", flatten=False)
-    scenario.let(5, 25)
+    scenario.let(10, 30)
     send = scenario.write_resume(scope, "ann")
-    scenario.ask(action, scope, rng.choice(("bob", "limit:max_drawdown")), flatten=False)
-    scenario.let(5, 25)
+    scenario.ask(action, scope, rng.choice(("bob", "limit:max_position_value")), flatten=False)
+    scenario.let(10, 30)
     scenario.world.now += A_MINUTE
     send()
 

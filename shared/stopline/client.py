@@ -252,7 +252,7 @@ class Client:
         if scope is None or scope.account not in ("", self.account):
             return Taken(dropped=f"it is for {halt.scope}")
         with self._lock:
-            self.halts[halt.halt_id] = halt
+            self.halts = {**self.halts, halt.halt_id: halt}  # others may be going through the old one
             self._file.write(self.halts)
         return Taken(halt=halt)
 

@@ -28,9 +28,10 @@ from stopline.model.lease import Lease
 from stopline.model.messages import Command
 from stopline.model.wire import canonical, validate
 from stopline.model.working import Working
-from stopline.ports import Outgoing
+from stopline.ports import Outgoing, Put
 from stopline.runtime.envelope import Envelope
 from stopline.runtime.handlers import receive
+from stopline.service.sweep.heartbeat import HEARTBEAT, unwatched_text
 from stopline.service.trading.emergency_halt import halt_unpersisted
 
 from .conftest import NOON, Served, open_accounts, raw_fill
@@ -383,6 +384,31 @@ def test_a_kill_under_a_used_id_that_could_not_be_stored_holds_all_the_same(
     client.renew()
     assert client.halts == {}
     assert client.refusal(order()) == "account:demo is HALTED"
+
+
+def test_a_halt_that_comes_while_others_are_looked_through_disturbs_nobody(api: Served) -> None:
+    """Issue 6: orders are checked in one thread while the halts come in another."""
+    client = client_of(api)
+    client.take(halt_message(api, kill_request("k-1", "strategy:demo:other")))
+    looked_through = iter(client.halts.values())
+    client.take(halt_message(api, kill_request("k-2", "strategy:demo:more")))
+    assert [halt.scope for halt in looked_through] == ["strategy:demo:other"]
+    assert len(client.halts) == 2
+
+
+def test_an_account_that_the_sweep_cannot_look_after_trades_at_half(api: Served) -> None:
+    """Fail table: an outbox that is stuck is told by the sweep that cannot empty it; others trade on at full size."""
+    store, clock = api.world.store, api.world.clock
+    api.world.sweep()
+    api.world.run()
+    client = client_of(api)
+    assert (client.renew(), client.size("core", "SPY")) == (True, 1)
+    beat = store.get(HEARTBEAT)
+    assert beat is not None
+    for unwatched, size in ((["demo"], Decimal("0.5")), (["other"], Decimal(1))):
+        text = unwatched_text(dict.fromkeys(unwatched, clock.now()))
+        store.commit([Put(HEARTBEAT, {**beat.data, "unwatched": text})])
+        assert (client.renew(), client.size("core", "SPY")) == (True, size)
 
 
 def test_a_kill_that_was_stored_by_the_first_path_meanwhile_is_not_stored_again_after_its_resume(

@@ -502,6 +502,19 @@ def test_a_kill_with_the_store_down_takes_the_second_path(switch: Served, scope:
     assert status(switch, scope).get_json()["epoch"] == 1
 
 
+@pytest.mark.parametrize("path", ["/kill", "/pause"])
+def test_a_stop_that_is_repeated_after_its_end_says_that_it_is_over(switch: Served, path: str) -> None:
+    """R5.1, F38: the id counts once; whoever sends it again learns that nothing is stopped."""
+    assert call(switch, path).get_json()["in_force"] is True
+    assert call(switch, path).get_json()["in_force"] is True
+    wait(switch, 60)
+    resumed = call(switch, "/resume", request_id="r-2", expected_epoch=1, confirm=CONFIRM).get_json()
+    assert "in_force" not in resumed
+    again = call(switch, path).get_json()
+    assert (again["in_force"], again["state"], again["epoch"]) == (False, "ACTIVE", 2)
+    assert call(switch, path, request_id="r-3").get_json()["in_force"] is True
+
+
 def test_a_lock_of_the_second_path_runs_from_when_it_was_asked_for(switch: Served) -> None:
     """F41: stored after the session's end it locks nobody out of the next one; the halt holds."""
     switch.outage()

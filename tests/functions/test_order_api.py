@@ -15,6 +15,8 @@ from stopline.model.fill import Fill
 from stopline.model.prices import PriceBatch, Quote
 from stopline.model.statement import Statement
 from stopline.model.times import utc_text
+from stopline.ports import Put
+from stopline.service.sweep.heartbeat import HEARTBEAT, unwatched_text
 
 from .conftest import NOON, Served, open_accounts, raw_fill
 
@@ -74,6 +76,19 @@ def test_stale_prices_refuse(api: Served) -> None:
     api.world.clock.set(NOON + timedelta(seconds=61))
     facts = call(api, "POST", "demo/check", order()).get_json()
     assert ("no_price", "SPY") in {(r["code"], r["object"]) for r in facts["reasons"]}
+
+
+def test_an_account_that_the_sweep_cannot_look_after_is_checked_against_half_of_its_limits(
+    api: Served,
+) -> None:
+    """Fail table: what Stopline has decided does not get out, so half of a limit is the most."""
+    assert call(api, "POST", "demo/check", order(quantity="41")).get_json()["approved"]
+    beat = {"at": api.world.clock.now(), "unwatched": unwatched_text({"demo": api.world.clock.now()})}
+    api.world.store.commit([Put(HEARTBEAT, beat)])
+    facts = call(api, "POST", "demo/check", order(quantity="41")).get_json()
+    assert (facts["approved"], facts["largest"]) == (False, "40")
+    [reason] = facts["reasons"]
+    assert (reason["code"], reason["limit"]) == ("max_position_value", "5")
 
 
 def test_with_the_store_down_nothing_is_approved(api: Served) -> None:

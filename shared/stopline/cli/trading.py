@@ -284,7 +284,8 @@ def _show(facts: Mapping[str, Any]) -> None:
         by = f", confirmed by {closing['confirmed_by']}" if closing["confirmed_at"] else ""
         click.echo(f"flat since {closing['flat_at']}: the fills prove it{by}")
     else:
-        click.echo(f"{facts['open_positions']} positions open")
+        kept = facts["state"] == "HALTED" and not facts["flatten"]
+        click.echo(f"{facts['open_positions']} positions open{', and nothing closes them' if kept else ''}")
 
 
 def _standing(facts: Mapping[str, Any]) -> str:

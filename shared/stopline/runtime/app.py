@@ -158,6 +158,7 @@ class App(Documents):
         from stopline.service.orders.desk import OrderDesk
 
         return OrderDesk(
+            self.store,
             self.clock,
             self.accounts,
             self.books,

@@ -17,6 +17,7 @@ from stopline.model.control import (
     ClosingStatus,
     ControlRequest,
     Standing,
+    TradingState,
     effective_for,
 )
 from stopline.model.decimals import decimal_text
@@ -113,12 +114,19 @@ def change(app: App, principal: Principal, action: str, body: dict[str, Any]) ->
     pending = pending or None in told.values()
     facts = {
         **_facts(standing),
+        **_in_force(action, standing),
         "delivery": "pending" if pending else "published",
         "closing": {name: status or "PENDING" for name, status in told.items()},
         "counts": _counts(told),
     }
     asked = action == "resume" and standing.pending is not None
     return answer(202 if pending or asked else 200, facts)
+
+
+def _in_force(action: str, standing: Standing) -> dict[str, bool]:
+    """Say of a stop whether what it asked for holds now: one that is repeated after people have resumed is over."""
+    wanted = {"kill": TradingState.HALTED, "pause": TradingState.REDUCING}.get(action)
+    return {"in_force": standing.state.rank >= wanted.rank} if wanted else {}
 
 
 def _with_defaults(facts: dict[str, Any], now: datetime) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from stopline.model.decimals import decimal_text
 from stopline.model.instrument import Instrument
 from stopline.model.order import Order
 from stopline.model.times import utc_text
-from stopline.ports import Clock
+from stopline.ports import Clock, Store
 from stopline.risk.border import to_decimal
 from stopline.risk.columns import columns
 from stopline.rules.limits.figures import figures
@@ -30,6 +30,7 @@ from stopline.service.history.factors import FactorReader
 from stopline.service.prices.market import market_of, needs_returns
 from stopline.service.prices.marks import MarkTable, is_usable
 from stopline.service.reconciliation.reconciliations import Reconciliation, blocked_symbols
+from stopline.service.sweep.heartbeat import HEARTBEAT, share_of
 from stopline.service.trading.controls import TradingStates
 
 
@@ -52,6 +53,7 @@ class OrderDesk:
 
     def __init__(
         self,
+        store: Store,
         clock: Clock,
         accounts: AccountReader,
         books: Aggregates[Book],
@@ -62,6 +64,7 @@ class OrderDesk:
         reconciliations: Aggregates[Reconciliation],
         working: WorkingOrders,
     ) -> None:
+        self._store = store
         self._clock = clock
         self._accounts = accounts
         self._books = books
@@ -112,6 +115,7 @@ class OrderDesk:
         for leg in order.legs[1:]:
             other = self._trading.for_order(name, order.strategy, leg.instrument.underlying)
             state = max(state, other, key=lambda s: (s.state.rank, -s.size))
+        state = state._replace(size=min(state.size, share_of(self._store.get(HEARTBEAT), name)))
         blocked = blocked_symbols(self._reconciliations, name)
         prices_at = [marks[c.symbol].as_of for c in contracts if c.symbol in marks]
         silent = known.silent if account.risk.needs_working else ()

@@ -2,14 +2,17 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import orjson
 
+from stopline.model.control import ONE
 from stopline.model.times import utc_text
 from stopline.ports import Document, Path
 
 HEARTBEAT = Path("heartbeats", "sweep")
 SILENT_AFTER = timedelta(minutes=3)  # three rounds of the sweep
+DEGRADED = Decimal("0.5")
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -26,6 +29,13 @@ def unwatched_after(beat: Document | None, failed: Iterable[str]) -> dict[str, d
     known = unwatched_since(beat)
     last: datetime = beat.data["at"] if beat else NEVER
     return {name: known.get(name, last) for name in sorted(failed)}
+
+
+def share_of(beat: Document | None, account: str) -> Decimal:
+    """Return the share of the usual size that may be opened: half of it while the last round could not look after the
+    account, be it that its outbox cannot be published or that it cannot be read. Later it is nothing: `why_unwatched`.
+    """
+    return DEGRADED if account in unwatched_since(beat) else ONE
 
 
 def unwatched_text(unwatched: Mapping[str, datetime]) -> str:

@@ -13,7 +13,7 @@ from stopline.model.ids import document_id
 from stopline.model.lease import VALID_S, Lease, LeaseRequest, PartState
 from stopline.ports import Clock, Data, Path, Put, Store, Where
 from stopline.service.documents.aggregate import Aggregates
-from stopline.service.sweep.heartbeat import HEARTBEAT, why_unwatched
+from stopline.service.sweep.heartbeat import HEARTBEAT, share_of, why_unwatched
 from stopline.service.trading.controls import both
 
 COLLECTION = "leases"
@@ -35,7 +35,8 @@ class Leases:
         """
         now = self._clock.now()
         name = account.account
-        unwatched = why_unwatched(self._store.get(HEARTBEAT), name, now)
+        beat = self._store.get(HEARTBEAT)
+        unwatched = why_unwatched(beat, name, now)
         if unwatched:
             raise Rejected("SWEEP_SILENT", f"{unwatched}: limits are not watched")
         everywhere, own = both(self._controls, name)
@@ -44,7 +45,7 @@ class Leases:
             account=name,
             state=holding.state,
             epoch=holding.epoch,
-            size=holding.size,
+            size=min(holding.size, share_of(beat, name)),
             parts=tuple(
                 PartState(scope=p.scope, state=p.state, size=p.size)
                 for p in own.parts.values()

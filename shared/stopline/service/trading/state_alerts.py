@@ -6,6 +6,8 @@ from stopline.model.control import ControlRequest, Standing, TradingState
 from stopline.model.ids import digest
 from stopline.model.messages import Alert, Effect, Severity
 from stopline.model.scopes import scope_account, scope_of
+from stopline.model.times import utc_text
+from stopline.rules.trading.state import HALF_OPEN
 
 
 def state_alert(after: Standing, epoch: int, now: datetime) -> Effect:
@@ -20,9 +22,9 @@ def state_alert(after: Standing, epoch: int, now: datetime) -> Effect:
     did = {
         TradingState.HALTED: "Working orders are cancelled and open positions closed."
         if after.flatten
-        else "Working orders are cancelled, nothing new is let through.",
+        else "Working orders are cancelled, nothing is let through. Open positions stay open: nothing closes them.",
         TradingState.REDUCING: "Only what reduces risk is let through.",
-        TradingState.ACTIVE: f"Half-open: at {after.size:.0%} of the usual size until a person resumes again."
+        TradingState.ACTIVE: f"Half-open: at {after.size:.0%} of the usual size until {_ends(after)}."
         if half
         else "Limits are watched as before.",
     }[after.state]
@@ -37,6 +39,12 @@ def state_alert(after: Standing, epoch: int, now: datetime) -> Effect:
         cause=after.request_id,
         resolved=after.state is TradingState.ACTIVE,
     )
+
+
+def _ends(standing: Standing) -> str:
+    half = standing.holds.get(HALF_OPEN)
+    by_itself = f"{utc_text(half.until)}, or " if half is not None and half.until is not None else ""
+    return f"{by_itself}a person resumes again"
 
 
 def asked_alert(standing: Standing, request: ControlRequest, now: datetime) -> Effect:
