@@ -110,6 +110,10 @@ def desk_at_rest(scenario: DeskScenario) -> None:
     refused = [id_ for id_, one in asked.items() if one["status"] == "REFUSED"]
     kinds = {orjson.loads(body).get("kind") for body in scenario.facts.effects.values()}
     demand(not refused or kinds & LAST, "R4.5 or people are told", refused)
+    astray = [id_ for id_, one in asked.items() if one["status"] == "ASTRAY"]
+    demand(
+        not astray or "closing_astray" in kinds, "R4.5 what was executed for another trade is told", astray
+    )
     demand(not _flattened(scenario), "I6 a halt ends flat", (_flattened(scenario), closing.get("halt")))
     if _is_halted(scenario):
         demand(closing["halt"]["status"] == "FLAT", "I6 and says so", closing["halt"])

@@ -52,6 +52,10 @@ class Book:
         """Return the open trades and those closed within a day, in the order in which they were entered."""
         return self.legs.trades(self.account)
 
+    def trade(self, trade_id: str) -> Trade | None:
+        """Return one of `trades`."""
+        return self.legs.trade(self.account, trade_id)
+
     def open_trades(self) -> list[Trade]:
         """Return the trades with a leg that is not closed."""
         return [trade for trade in self.trades() if trade.status is Status.OPEN]

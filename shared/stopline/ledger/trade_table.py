@@ -44,6 +44,7 @@ class LegTable(Mapping[str, Sequence[TradeLeg]]):
         self._positions = PositionTable.of(positions or {})
         self._keys = sorted([*self._raw, *(key for key in self._legs if key not in self._raw)])
         self._trades: Sequence[Trade] | None = None
+        self._by_id: Mapping[str, Trade] | None = None
 
     def __repr__(self) -> str:
         return f"LegTable({dict(self)!r})"
@@ -77,6 +78,12 @@ class LegTable(Mapping[str, Sequence[TradeLeg]]):
         if self._trades is None:
             self._trades = tuple(group_legs(account, (leg for key in self for leg in self[key])))
         return self._trades
+
+    def trade(self, account: str, trade_id: str) -> Trade | None:
+        """Return one of the trades that the legs make."""
+        if self._by_id is None:
+            self._by_id = {trade.trade_id: trade for trade in self.trades(account)}
+        return self._by_id.get(trade_id)
 
     def scope_of(self, key: str) -> Scope:
         """Return strategy and underlying of a position's legs: what a trade cannot reach beyond."""

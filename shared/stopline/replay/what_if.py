@@ -86,7 +86,10 @@ class WhatIf(Replay):
         command = validate(Command, decode_object(message.data))
         if command.action is CommandAction.CANCEL_ALL:
             for id_, other in list(self._working.items()):
-                if other.account == command.account and command.strategy in (None, other.strategy):
+                meant = (
+                    command.covers(other.strategy or DEFAULT_STRATEGY, leg) for leg, _, _ in _legs(other)
+                )
+                if other.account == command.account and any(meant):
                     del self._working[id_]
         elif command.action is CommandAction.CANCEL_ADDING:
             pass  # what works here is closes

@@ -13,7 +13,6 @@ from decimal import Decimal
 
 from stopline.ledger.book import Book
 from stopline.ledger.leg_name import name_of
-from stopline.ledger.trade import Trade
 from stopline.model.closing import CloseRequest
 from stopline.model.closing_state import Asked, Sent, SentLeg
 from stopline.model.decimals import ZERO, divide
@@ -34,7 +33,7 @@ class HeldLeg:
 
 def trade_legs(book: Book, trade_id: str) -> list[HeldLeg] | None:
     """Return the open legs of a trade; empty when it is closed, None when the book knows no such trade."""
-    trade = _trade(book, trade_id)
+    trade = book.trade(trade_id)
     if trade is None:
         return None
     size = trade.quantity
@@ -48,10 +47,6 @@ def trade_legs(book: Book, trade_id: str) -> list[HeldLeg] | None:
         for leg in trade.legs
         if leg.is_open
     ]
-
-
-def _trade(book: Book, trade_id: str) -> Trade | None:
-    return next((t for t in book.trades() if t.trade_id == trade_id), None)
 
 
 def begun(
@@ -74,7 +69,7 @@ def _opened(book: Book, request: CloseRequest) -> dict[str, Decimal]:
     """Return how many units of which positions the trade of a request ever opened: late fills of its opening add to
     them, fills that close it change nothing.
     """
-    trade = _trade(book, request.trade_id or "")
+    trade = book.trade(request.trade_id or "")
     found: dict[str, Decimal] = {}
     for leg in trade.legs if trade else ():
         key = position_key(leg.strategy, leg.instrument.symbol)
