@@ -89,6 +89,50 @@ def test_a_link_does_not_take_what_came_after_it(api: Served) -> None:
     assert state(api) == "firing"
 
 
+def other_breach(served: Served) -> None:
+    """A second critical alert of the same incident."""
+    desk, now = served.world.app.alert_desk, served.world.clock.now()
+    known = desk.read("demo").standing["max_daily_loss|account"].alert
+    worse = {"alert_id": "b", "kind": "orphan_leg", "object": "T1", "summary": "Trade T1 lost a leg"}
+    desk.receive(known.model_copy(update=worse | {"raised_at": now}))
+
+
+def later(served: Served, **time: float) -> None:
+    served.world.clock.set(served.world.clock.now() + timedelta(**time))
+
+
+def test_a_link_takes_what_its_reader_had_read_and_nothing_newer(api: Served) -> None:
+    """R6.3: a critical alert of the same incident that came after the message keeps ringing."""
+    breach(api)
+    first = link(api)
+    later(api, seconds=20)
+    other_breach(api)
+    assert b"lost a leg" not in api.client.get(first).data
+    done = api.client.post(first).data
+    assert b"Loss of the day" in done
+    assert b"lost a leg" not in done
+    states = {s.alert.kind: s.state.value for s in api.world.app.alert_desk.read("demo").live()}
+    assert states == {"max_daily_loss": "acknowledged", "orphan_leg": "firing"}
+    second = api.client.get(link(api, "b")).data  # who has read the second has read the first
+    assert b"lost a leg" in second
+
+
+def test_a_link_that_was_used_does_nothing_more_and_says_so(api: Served) -> None:
+    """R6.3: twenty hours later, with something new in the same incident."""
+    breach(api)
+    used = link(api)
+    api.client.post(used)
+    later(api, hours=20)
+    other_breach(api)
+    for call in (api.client.get, api.client.post):
+        page = call(used).data
+        assert b"Nothing left to acknowledge" in page
+        assert b"UTC, and it still stands: CRITICAL: Loss of the day" in page
+        assert b"What came after this message is not taken by its link." in page
+        assert b"<form" not in page
+    assert api.world.app.alert_desk.read("demo").standing["orphan_leg|T1"].state.value == "firing"
+
+
 @pytest.mark.parametrize(
     "query", ["", "?t=", "?t=x", "?t=1f2e3d4c.0123456789abcdef.ffffffff.aaaaaaaaaaaaaaaaaaaaaa"]
 )

@@ -5,6 +5,7 @@ import ipaddress
 import logging
 import socket
 import ssl
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from stopline.adapters.deadline import READ_S, SEND_S, Deadline, TooManyStuck
@@ -15,8 +16,9 @@ _log = logging.getLogger(__name__)
 class HttpBeacon:
     """Calls the address after each good round, and the address with `/fail` after a bad one, as healthchecks.io takes it.
 
-    Only a public address is called: the name is resolved here, checked, and the connection goes to what was checked.
-    Redirects are not followed, and what fails is logged and forgotten: a beacon must not stop a sweep.
+    Only a public address is called: the name is resolved here, checked, and the connection goes to what was checked, to
+    each address of it until one answers. Redirects are not followed, and what fails is logged and forgotten: a beacon must
+    not stop a sweep.
     """
 
     def __init__(self, url: str, *, timeout_s: float = READ_S, send_s: float = SEND_S) -> None:
@@ -35,7 +37,7 @@ class HttpBeacon:
 
     def _called(self, ok: bool) -> int:
         host, port = self._parts.hostname or "", self._parts.port or 443
-        connection = _Pinned(host, port, public_address(host, port), self._timeout_s)
+        connection = _Pinned(host, port, public_addresses(host, port), self._timeout_s)
         try:
             connection.request("GET", self._parts.path.rstrip("/") + ("" if ok else "/fail") or "/")
             return connection.getresponse().status
@@ -43,22 +45,36 @@ class HttpBeacon:
             connection.close()
 
 
-def public_address(host: str, port: int) -> str:
-    """Return an address of a host. Raises ValueError unless all of them are public."""
+def public_addresses(host: str, port: int) -> list[str]:
+    """Return the addresses of a host, IPv4 first: many networks have no IPv6. Raises ValueError unless all are public."""
     found = {str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
-    if not found or not all(ipaddress.ip_address(a.partition("%")[0]).is_global for a in found):
+    parsed = {a: ipaddress.ip_address(a.partition("%")[0]) for a in found}
+    if not found or not all(address.is_global for address in parsed.values()):
         raise ValueError("not a public address")
-    return sorted(found)[0]
+    return sorted(found, key=lambda a: (parsed[a].version, a))
 
 
 class _Pinned(http.client.HTTPSConnection):
-    """A connection to an address that was checked, under the name that its certificate must have."""
+    """A connection to one of some addresses that were checked, under the name that its certificate must have."""
 
-    def __init__(self, host: str, port: int, address: str, timeout_s: float) -> None:
+    def __init__(self, host: str, port: int, addresses: Sequence[str], timeout_s: float) -> None:
         self._tls = ssl.create_default_context()
         super().__init__(host, port, timeout=timeout_s, context=self._tls)
-        self._address = address
+        self._addresses, self._wait_s = addresses, timeout_s
 
     def connect(self) -> None:
-        raw = socket.create_connection((self._address, self.port), self.timeout)
-        self.sock = self._tls.wrap_socket(raw, server_hostname=self.host)
+        reached = self._reached()
+        reached.settimeout(self._wait_s)
+        self.sock = self._tls.wrap_socket(reached, server_hostname=self.host)
+
+    def _reached(self) -> socket.socket:
+        """Return a connection to the first address that takes one, each within its share of the time. Raises the OSError
+        of the last.
+        """
+        share = self._wait_s / len(self._addresses)
+        for address in self._addresses[:-1]:
+            try:
+                return socket.create_connection((address, self.port), share)
+            except OSError as problem:
+                _log.info("the heartbeat address %s was not reached: %s", address, type(problem).__name__)
+        return socket.create_connection((self._addresses[-1], self.port), share)

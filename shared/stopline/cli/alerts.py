@@ -17,9 +17,19 @@ from stopline.model.settings.alerts import AlertSettings
 from stopline.model.times import parse_utc, utc_text
 from stopline.model.wire import canonical
 from stopline.ports import Outgoing
+from stopline.rules.alerting.around import Around
 from stopline.rules.alerting.audience import audience
-from stopline.rules.alerting.delivery import AlertRecord, DeliveryRecord, People, fall_over, hint, plan
+from stopline.rules.alerting.delivery import (
+    AlertRecord,
+    DeliveryRecord,
+    People,
+    fall_over,
+    hint,
+    mark,
+    plan,
+)
 from stopline.rules.alerting.text_parts import minute_text
+from stopline.rules.alerting.texts import sms_text
 from stopline.runtime.alerts_api import facts
 from stopline.runtime.app import App
 
@@ -139,7 +149,7 @@ def show(ctx: click.Context, account: str, reference: str, as_json: bool) -> Non
 )
 @click.pass_context
 def test(ctx: click.Context, account: str, severity: str, stage: int) -> None:
-    """Send a test message to whoever hears of alerts of ACCOUNT. It shows who got it: `stopline alerts routes`."""
+    """Send a test message to whoever hears of alerts of ACCOUNT. Who got it: `stopline alerts show ACCOUNT ID`."""
     app = app_of(ctx)
     name, now = _account(app, account), app.clock.now()
     alert = Alert(
@@ -157,6 +167,7 @@ def test(ctx: click.Context, account: str, severity: str, stage: int) -> None:
     app.ports.bus.publish([Outgoing("alerts", canonical(body), {"type": body["type"]})])
     told = len(_told(app, alert, stage, now))
     click.echo(f"published test message #{alert.alert_id[:8]} to {told} address{'' if told == 1 else 'es'}")
+    _say_of_links(app, name, severity == Severity.CRITICAL.value)
 
 
 @alerts.command()
@@ -212,6 +223,35 @@ def routes(
         click.echo(
             f"quiet from {quiet.start} to {quiet.end} ({', '.join(quiet.days)}) in {zone}: only critical is told then"
             + (f"; it is quiet at that time, the rest waits until {quiet.end}" if quiet.covers(local) else "")
+        )
+    _say_of_links(app, name, severity in (None, Severity.CRITICAL.value))
+
+
+def _say_of_links(app: App, name: str | None, critical: bool) -> None:
+    """Say what keeps the link to acknowledge out of critical messages, if anything does."""
+    links, now = app.ports.links, app.clock.now()
+    if not critical:
+        return
+    if links is None:
+        click.echo(
+            "whether messages have a link to acknowledge is not known here: "
+            "STOPLINE_API_URL and STOPLINE_ACK_SECRET are not set"
+        )
+        return
+    alert = Alert(
+        alert_id=digest("dry-run"),
+        account=name,
+        kind="max_daily_loss",
+        object="account",
+        severity=Severity.CRITICAL,
+        summary="dry run",
+        raised_at=now,
+    )
+    url = links.url(alert.alert_id, mark("sms", ""), now)
+    if url not in sms_text(alert, _zone(app, name), Around(url)):
+        click.echo(
+            f"an SMS has no room for the link to acknowledge, which is {len(url)} characters long: "
+            "a shorter STOPLINE_API_URL helps. Mail and chat have it"
         )
 
 

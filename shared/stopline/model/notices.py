@@ -28,8 +28,9 @@ class Notice(Message):
     """One alert that people are told of now, or several in one.
 
     `stage` 0 goes to those whom the routes name, 1 and more to the next person. `lines` are the single alerts of a
-    digest, the worst first; `covers` their ids, `more` how many it counts without naming them. `parts`: what
-    it tells of, for the routes; none: the alert alone. `leave_out`: the mark of an address that knows already.
+    digest, the worst first, `total` how many there are (0: as many as lines); `covers` their ids, `more` how many it counts
+    without their ids. `parts`: what it tells of, for the routes; none: the alert alone. `leave_out`: the mark of an address
+    that knows already.
     """
 
     type: Literal["stopline.notice.v1"] = NOTICE_TYPE
@@ -38,6 +39,7 @@ class Notice(Message):
     stage: Annotated[int, Field(ge=0, le=20)] = 0
     note: Text = ""
     lines: tuple[Text, ...] = Field(default=(), max_length=20)
+    total: Annotated[int, Field(ge=0)] = 0
     covers: tuple[Id, ...] = Field(default=(), max_length=2000)
     more: Annotated[int, Field(ge=0)] = 0
     parts: tuple[Part, ...] = Field(default=(), max_length=2000)

@@ -14,13 +14,14 @@ import flask
 from stopline.model.errors import Rejected
 from stopline.model.times import utc_text
 from stopline.rules.alerting.delivery import AlertRecord
-from stopline.rules.alerting.incidents import Standing
+from stopline.rules.alerting.incidents import AlertState, Standing
 from stopline.runtime.app import App
 from stopline.runtime.auth import Principal, Right
 from stopline.runtime.bodies import json_body, query
 from stopline.runtime.problems import Answer, answer, problem
 
 MAX_BODY = 4096
+LINES = 110  # of a page: all that an account can have, for the button takes all of it
 MAY_TAKE: tuple[Right, ...] = ("risk", "trade", "kill")
 _HEADERS = {
     "Content-Type": "text/html; charset=utf-8",
@@ -44,7 +45,7 @@ def by_link(request: flask.Request, app: App) -> Answer:
         record = app.alert_desk.delivered(taken.notice_id)
         account = record.alert.account
         if request.method != "POST":
-            return _page(200, "Acknowledge this alert?", _standing(app, record), button=True)
+            return _asked(app, record)
         reader = next((d for d in record.deliveries if d.to == taken.mark), None)
         found = app.alert_desk.acknowledge(
             account,
@@ -58,7 +59,7 @@ def by_link(request: flask.Request, app: App) -> Answer:
         lines = [refused.detail, "Acknowledge with `stopline alerts ack`, or open a newer message."]
         return _page(410 if refused.reason == "LINK_EXPIRED" else 404, "This link does not work", lines)
     if not found:
-        return _page(200, "Nothing left to acknowledge", ["It is over, or somebody has taken it already."])
+        return _nothing_left(app, record)
     return _page(200, "Acknowledged: it is yours", [*map(_told, found), "Nobody else is told for now."])
 
 
@@ -102,16 +103,24 @@ def facts(s: Standing) -> dict[str, Any]:
     }
 
 
-def _standing(app: App, message: AlertRecord) -> list[str]:
-    """Return the alerts that a confirmation would take."""
-    account = message.alert.account
-    live = app.alert_desk.named(account, message.incident or message.alert.alert_id, message)
-    lines = [_told(s) for s in live if s.state.value != "acknowledged"]
-    return (
-        [f"Account {account or 'operator'}", *lines]
-        if lines
-        else ["It is over, or somebody has taken it already."]
-    )
+def _asked(app: App, message: AlertRecord) -> Answer:
+    """Answer with the page that lists what its button would take."""
+    left = [s for s in app.alert_desk.told_by(message) if s.state is not AlertState.ACKNOWLEDGED]
+    if not left:
+        return _nothing_left(app, message)
+    lines = [f"Account {message.alert.account or 'operator'}", *map(_told, left)]
+    return _page(200, "Acknowledge this alert?", lines, button=True)
+
+
+def _nothing_left(app: App, message: AlertRecord) -> Answer:
+    """Answer for a message of which all is over, or taken: by this link or otherwise."""
+    lines = [
+        f"Taken {utc_text(s.acknowledged_at)[:16].replace('T', ' ')} UTC, and it still stands: {_told(s)}"
+        for s in app.alert_desk.told_by(message)
+        if s.acknowledged_at
+    ]
+    after = "What came after this message is not taken by its link."
+    return _page(200, "Nothing left to acknowledge", [*(lines or ["It is over."]), after])
 
 
 def _told(s: Standing) -> str:
@@ -119,7 +128,8 @@ def _told(s: Standing) -> str:
 
 
 def _page(status: int, title: str, lines: list[str], button: bool = False) -> Answer:
-    listed = "".join(f"<p>{escape(line)}</p>" for line in lines[:20])
+    more = [f"and {len(lines) - LINES} more"] if len(lines) > LINES else []
+    listed = "".join(f"<p>{escape(line)}</p>" for line in [*lines[:LINES], *more])
     form = '<form method="post"><button>Yes, I have it</button></form>' if button else ""
     html = f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">

@@ -17,10 +17,10 @@ def taken(one: Account, who: str = "ann") -> None:
 def test_the_same_words_of_news_are_told_once_in_the_repeat_interval() -> None:
     """R6.1: INFO has no end to wait for, so its words and numbers say whether it is new."""
     one = Account(repeat_warning_s=3600)
-    says = {"kind": "closed", "object": "SPY", "summary": "Closed all 5 SPY", "action": "Nothing is left."}
+    says = {"kind": "mine", "object": "SPY", "summary": "5 SPY are lent", "action": "Nothing is to be done."}
     assert [one.alert("info", **says), one.alert("info", **says)] == ["told", "repeated"]
     assert one.alert("info", **says | {"object": "QQQ"}) == "told"
-    assert one.alert("info", **says | {"summary": "Closed all 6 SPY"}) == "told"
+    assert one.alert("info", **says | {"summary": "6 SPY are lent"}) == "told"
     assert one.alert("info", **says) == "told"  # other news came in between
     one.wait(3599)
     assert one.alert("info", **says) == "repeated"
@@ -35,7 +35,10 @@ def test_two_asks_to_resume_are_two_messages_and_leave_what_stands_alone() -> No
     one.alert(**halt)
     ask = {"kind": "resume_asked", "object": "account:demo", "summary": "ann asks to resume account demo"}
     one.alert("warning", **ask)
-    assert one.states() == {"trading_state|account:demo": "firing", "resume_asked|account:demo": "resolved"}
+    assert one.states() == {
+        "trading_state|account:demo": "firing",
+        "resume_asked|account:demo|a2": "resolved",
+    }
     told = one.wait(180)
     assert [(n.alert.kind, n.stage) for n in told] == [("resume_asked", 0), ("trading_state", 1)]
     one.alert("warning", **ask)

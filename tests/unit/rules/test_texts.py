@@ -20,7 +20,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from emulators.samples import NEW_YORK, SAMPLES, alert
+from emulators.story_samples import AT
 from stopline.model.messages import Severity
+from stopline.rules.alerting.ack_links import AckLinks
 from stopline.rules.alerting.text_parts import amount
 from stopline.rules.alerting.texts import (
     Around,
@@ -270,3 +272,45 @@ def test_an_escalation_of_several_names_the_first_and_counts_the_rest(others: in
     spoken = call_twiml(one, NEW_YORK, around)
     assert spoken.count("Loss is 3.2%") == 2  # all of it is said twice
     assert f"And {others} more. CRITICAL Margin 0 is 101%" in spoken
+
+
+def test_a_message_of_fifty_says_fifty_on_every_channel() -> None:
+    """R6.2: twenty have a line; the others are counted, not forgotten."""
+    around = Around("", tuple(f"CRITICAL Trade T{n} lost a leg" for n in range(20)), "", 50)
+    called = alert(summary="Trade T0 lost a leg (nobody has acknowledged it for 2 min)")
+    assert "And 49 more: CRITICAL Trade T1" in sms_text(called, "UTC", around)
+    assert "And 49 more." in call_twiml(called, "UTC", around)
+    _, plain, html = email_parts(called, "UTC", around)
+    assert "- and 30 more" in plain
+    assert "and 30 more" in html
+    fields = discord_payload(called, "UTC", around)["embeds"][0]["fields"]  # type: ignore[index]
+    named = fields[0]["value"].split("\n")
+    assert named[-1] == f"and {50 - len(named) + 1} more"
+    chat = str(telegram_payload(called, "UTC", "1", around)["text"])
+    assert f"and {50 - chat.count('•')} more" in chat
+
+
+@pytest.mark.parametrize(
+    ("base", "id_", "fits"),
+    [
+        ("https://api-abcdefghij-uc.a.run.app", "a" * 32, True),
+        ("https://stopline-api-123456789012.northamerica-northeast1.run.app", "a" * 32, True),
+        ("https://europe-west1-stopline-prod-123456.cloudfunctions.net/api", "a" * 32, True),
+        (
+            "https://api-abcdefghij-uc.a.run.app",
+            "client-strategy7:limit-breach:2026-11-20T10:02:11Z-000123",
+            True,
+        ),
+        ("https://api-abcdefghij-uc.a.run.app", "a" * 128, False),
+    ],
+)
+def test_a_link_is_in_the_sms_where_two_have_room_for_it(base: str, id_: str, fits: bool) -> None:
+    """R6.3: the address of a function is long; what happened keeps its place, and nothing is cut off a link."""
+    url = AckLinks(base, "s" * 40).url(id_, "0" * 16, AT)
+    for summary in ("Loss of the day is 3.2%, limit 3%: breached", "s" * 500):
+        text = sms_text(
+            alert(alert_id=id_, summary=summary, action="a" * 200), "America/New_York", Around(url)
+        )
+        assert (url in text) is fits
+        assert septets(text) <= 306
+        assert summary[:20] in text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,12 +11,14 @@ import pytest
 from stopline.model.account import Account
 from stopline.model.control import ControlRequest
 from stopline.model.errors import Rejected
-from stopline.model.messages import SweepKind
+from stopline.model.messages import Severity, SweepKind
 from stopline.model.settings.recipients import Recipients
 from stopline.model.wire import validate
-from stopline.ports import Path
+from stopline.ports import ChannelRefused, Path, Receipt
 from stopline.rules.alerting.delivery import mark
 from stopline.runtime.embedded import Embedded
+from stopline.service.alerting.records import decode_record
+from stopline.service.fills.redrive import Redriver
 
 from ..make import trade
 
@@ -30,7 +33,7 @@ def world(**alerting: Any) -> Embedded:
         "currency": "USD",
         "capital": "100000",
         "recipients": {"sms": ["+14155550100"], "email": ["ann@example.com"]},
-        "alerting": alerting,
+        "alerting": {"keep_firing_s": 0, **alerting},
     }
     embedded.app.account_writer.create(validate(Account, facts), "ann")
     embedded.run()
@@ -361,3 +364,70 @@ def test_a_breach_tells_how_its_number_rose() -> None:
         one.run()
     [told] = [m.alert for m in one.channels["email"].sent if m.alert.kind == "max_daily_loss"]
     assert [str(point.current.normalize()) for point in told.trend] == ["1.6", "1.8", "2.2", "2.6", "3.1"]
+
+
+def refuse(one: Embedded, number: int) -> str:
+    """Have a fill refused as critical, and return the id that it has in quarantine."""
+    why = Rejected("CONFLICTING_DUPLICATE", f"fill {number} came with another content")
+    one.app.quarantine.keep("fills", f"m{number}", b"{}", why, severity=Severity.CRITICAL)
+    one.run()
+    return one.store.query("quarantine", order_by=["kept_at"])[-1].path.id
+
+
+def test_each_refused_fill_is_an_alert_and_its_redrive_ends_it() -> None:
+    """R2.12, I3: two in one minute are two; who brings one back is called for the other alone."""
+    one = world()
+    first = refuse(one, 1)
+    sweep(one)
+    refuse(one, 2)
+    assert [text for _, _, text in sent(one)] == [
+        f"A message on fills was refused and kept: fill {n} came with another content" for n in (1, 2)
+    ]
+    redriver = Redriver(one.store, one.app.ports.bus, one.app.relay, one.clock)
+    redriver.settle_quarantined(first, b"{}", "ann", "the broker says so")
+    one.run()
+    assert "ann has dropped the message on fills: fill 1" in sent(one)[-1][2]
+    [left] = one.app.alert_desk.read(None).live()
+    assert "fill 2" in left.alert.summary
+    sweep(one, 2)
+    assert "fill 2 came with another content (nobody has acknowledged it" in sent(one)[-1][2]
+
+
+def switched_off(one: Embedded) -> list[Callable[..., Receipt]]:
+    """Let every channel fail, and return their ways to send."""
+    usual = [channel.send for channel in one.channels.values()]
+
+    def down(*_: Any) -> Receipt:
+        raise ChannelRefused("down")
+
+    for channel in one.channels.values():
+        channel.send = down  # type: ignore[method-assign]
+    return usual
+
+
+@pytest.mark.parametrize(
+    ("ending", "words"), [("resolved", "over by now"), ("taken", "ann has it by now"), ("stands", "")]
+)
+@pytest.mark.parametrize("alerts", [1, 2])
+def test_after_an_outage_what_is_over_or_taken_rings_nobody(ending: str, words: str, alerts: int) -> None:
+    """F22: it is told, as what it has become; what still stands and nobody has is as critical as it was."""
+    one = world(escalate_after_s=[])
+    usual = switched_off(one)
+    for n in range(alerts):
+        raise_alert(one, f"a{n}", object=f"S{n}")
+    one.run()
+    sweep(one)
+    if ending == "taken":
+        one.app.alert_desk.acknowledge("demo", "", "ann")
+    for n in range(alerts if ending == "resolved" else 0):
+        raise_alert(one, f"r{n}", "warning", object=f"S{n}", resolved=True, summary="clear")
+    one.run()
+    for channel, send in zip(one.channels.values(), usual, strict=True):
+        channel.send = send  # type: ignore[method-assign]
+    sweep(one, 12)
+    told = [m for c in one.channels.values() for m in c.sent if m.address != "operator@example.com"]
+    severities = {m.alert.severity.value for m in told if m.alert.kind != "acknowledged"}
+    assert ("critical" in severities) is (ending == "stands")
+    lines = [line for d in one.store.query("alerts") for line in decode_record(d).lines]
+    assert any(words in line for line in lines) is (ending != "stands" or alerts > 1)
+    assert any(m.channel == "email" for m in told)

@@ -144,7 +144,7 @@ def test_the_beacon_reaches_a_public_https_address_and_says_when_a_round_failed(
     certificate, key = self_signed()
     (tmp_path / "both.pem").write_bytes(key + certificate)
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "both.pem"))
-    monkeypatch.setattr(beacon, "public_address", lambda _host, _port: "127.0.0.1")
+    monkeypatch.setattr(beacon, "public_addresses", lambda _host, _port: ["127.0.0.1"])
     with HTTPServer(("127.0.0.1", 0), Check) as server:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(tmp_path / "both.pem")
@@ -190,7 +190,26 @@ def test_the_beacon_calls_no_address_of_ours(address: str, monkeypatch: pytest.M
     ]
     monkeypatch.setattr(beacon.socket, "getaddrinfo", answers)
     with pytest.raises(ValueError, match="not a public address"):
-        beacon.public_address("watch.example.com", 443)
+        beacon.public_addresses("watch.example.com", 443)
+
+
+def test_the_beacon_tries_each_address_of_its_name_ipv4_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """R5.4: a network without IPv6, and an address that does not answer, cost the heartbeat nothing."""
+    answers = [
+        (10, 1, 6, "", ("2a01:4f8:231:1b68::2", 443, 0, 0)),
+        (2, 1, 6, "", ("88.99.55.1", 443)),
+        (2, 1, 6, "", ("138.201.81.199", 443)),
+    ]
+    monkeypatch.setattr(beacon.socket, "getaddrinfo", lambda *_args, **_named: answers)
+    tried: list[tuple[str, float]] = []
+
+    def unreachable(address: tuple[str, int], timeout: float) -> Any:
+        tried.append((address[0], timeout))
+        raise OSError(101, "Network is unreachable")
+
+    monkeypatch.setattr(beacon.socket, "create_connection", unreachable)
+    beacon.HttpBeacon("https://hc-ping.com/uuid", timeout_s=6).beat(ok=True)
+    assert tried == [("138.201.81.199", 2), ("88.99.55.1", 2), ("2a01:4f8:231:1b68::2", 2)]
 
 
 def test_a_beacon_that_cannot_be_reached_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,7 @@
 """How an account wants to be told: people, routes, quiet hours, escalation. The defaults need no setting."""
 
 import re
-from datetime import datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -50,9 +50,14 @@ class Hours(Message):
         """Return when the hours that cover a moment end."""
         end = time.fromisoformat(self.end)
         day = local.date() if local.time() < end else local.date() + timedelta(days=1)
-        return datetime.combine(day, end, local.tzinfo).replace(
-            fold=local.fold
-        )  # in the same one of two equal hours
+        ends = datetime.combine(day, end, local.tzinfo)
+        moment = ends.replace(fold=local.fold).astimezone(UTC)  # in the same one of two equal hours
+        if moment.astimezone(local.tzinfo).time() == end:
+            return moment.astimezone(local.tzinfo)
+        moment = max(ends.replace(fold=1), local).astimezone(UTC)  # clocks skip the end: it is when they do
+        while self.covers(moment.astimezone(local.tzinfo)):
+            moment += timedelta(minutes=1)
+        return moment.astimezone(local.tzinfo)
 
 
 class Person(Message):
@@ -90,7 +95,7 @@ class AlertSettings(Message):
     next of `escalate_to` after each of `escalate_after_s`, then to the operator; where these times are too few, their
     last interval repeats. What stands is told again after `repeat_..._s`. `per_minute`: so many messages of one kind,
     then a digest. `ring_every_s`: so long phones do not ring again for the same incident, and moves of known numbers
-    wait for each other.
+    wait for each other. `keep_firing_s`: so long something must be over before people hear of its end.
     """
 
     people: tuple[Person, ...] = Field(default=(), max_length=20)
@@ -102,6 +107,7 @@ class AlertSettings(Message):
     repeat_warning_s: Annotated[int, Field(ge=60, le=7 * 86_400)] = 6 * 3600
     per_minute: Annotated[int, Field(ge=1, le=60)] = 5
     ring_every_s: Annotated[int, Field(ge=0, le=86_400)] = 300
+    keep_firing_s: Annotated[int, Field(ge=0, le=3600)] = 60
 
     @model_validator(mode="after")
     def _names_and_times(self) -> "AlertSettings":

@@ -19,22 +19,30 @@ def named(
     """Return what a reference names of what stands, with its keys.
 
     `reference`: the start of an alert's or incident's id, or of a condition's key; empty: everything that stands.
-    `messages`: those whose ids begin with it. One names its incident and what it told, and no later onset of that:
-    an id of an escalation, a digest or a repetition is no condition's own.
+    `messages`: those whose ids begin with it. One names what people had read by then, as `told_by` says: an id of an
+    escalation, a digest or a repetition is no condition's own.
     """
     return tuple(
         (key, s)
         for key, s in before.standing.items()
-        if s.live and (s.is_named(key, reference) or any(_is_told_by(s, message) for message in messages))
+        if s.live and (s.is_named(key, reference) or any(is_told_by(s, message) for message in messages))
     )
 
 
-def _is_told_by(s: Standing, message: AlertRecord) -> bool:
-    told_at = message.decided_at or message.alert.raised_at
-    if message.incident and s.incident == message.incident:
-        return True
-    since = s.first_told_at if s.critical else s.since  # not what began or became critical after it
-    return since is not None and since <= told_at and not set(s.seen).isdisjoint(message.covers)
+def told_by(before: Incidents, message: AlertRecord) -> tuple[Standing, ...]:
+    """Return what stands of what the readers of a message had been told when it was made: its own alerts and those of its
+    incident.
+    """
+    return tuple(s for s in before.live() if is_told_by(s, message))
+
+
+def is_told_by(s: Standing, message: AlertRecord) -> bool:
+    """Tell whether who reads a message has heard of a condition: not where it began, or became critical, after it."""
+    since = s.first_told_at if s.critical else s.since
+    if s.told_at is None or since is None or since > (message.decided_at or message.alert.raised_at):
+        return False
+    known = not set(s.seen).isdisjoint(message.covers)
+    return known or bool(message.incident and s.incident == message.incident)
 
 
 def acknowledged(
@@ -42,11 +50,32 @@ def acknowledged(
 ) -> tuple[Incidents, tuple[Standing, ...]]:
     """Return the state in which somebody has taken what stands, and what that was.
 
-    `reference` and `messages` as of `named`. A person who acknowledges one alert of an incident has taken what is known of
-    that incident.
+    `reference` and `messages` as of `named`. A person who acknowledges one alert of an incident has taken what people know
+    of that incident. What is critical and nobody was told of is taken only by its own id.
     """
-    incidents = {s.incident for _, s in named(before, reference, messages)}
-    return _taken(before, (k for k, s in before.standing.items() if s.incident in incidents), who, now)
+    found = named(before, reference, messages)
+    incidents = {s.incident for _, s in found}
+    keys = {key for key, s in found if not s.critical or s.told_at or _has_id(s, reference)}
+    keys |= {key for key, s in before.standing.items() if s.incident in incidents and _may_be_taken(s)}
+    return _taken(before, [key for key in before.standing if key in keys], who, now)
+
+
+def acknowledged_by_link(
+    before: Incidents, message: AlertRecord, who: str, now: datetime
+) -> tuple[Incidents, tuple[Standing, ...]]:
+    """Return the state in which a reader of a message has taken what `told_by` says, and nothing that came later."""
+    return _taken(
+        before, [k for k, s in before.standing.items() if s.live and is_told_by(s, message)], who, now
+    )
+
+
+def _has_id(s: Standing, reference: str) -> bool:
+    return bool(reference) and any(id_.startswith(reference) for id_ in s.seen)
+
+
+def _may_be_taken(s: Standing) -> bool:
+    """Tell whether it goes with its incident: all but what is critical and nobody has heard of."""
+    return s.told_at is not None or not s.critical
 
 
 def taken_by_act(decision: Decision, alert: Alert, who: str, manner: Manner, now: datetime) -> Decision:
@@ -62,7 +91,7 @@ def taken_by_act(decision: Decision, alert: Alert, who: str, manner: Manner, now
     keys = [
         key
         for key, s in decision.after.standing.items()
-        if key == key_of(alert) or (whole and s.incident == own.incident)
+        if key == key_of(alert) or (whole and s.incident == own.incident and _may_be_taken(s))
     ]
     after, taken = _taken(decision.after, keys, who, now)
     after, notices = others_told(after, taken, who, manner, now, first=1)

@@ -91,6 +91,7 @@ class AlertRecord(Message):
     stage: int = 0
     note: str = ""
     lines: tuple[str, ...] = ()
+    total: int = 0
     covers: tuple[str, ...] = ()
     more: int = 0
     parts: tuple[Part, ...] = ()

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from zoneinfo import ZoneInfo
@@ -10,12 +10,14 @@ from zoneinfo import ZoneInfo
 from pydantic import AwareDatetime, Field
 
 from stopline.model.decimals import DecimalText
+from stopline.model.ids import digest
 from stopline.model.messages import Alert, Severity
 from stopline.model.notices import Notice
 from stopline.model.settings.alerts import AlertSettings
 from stopline.model.wire import Message
 
 LATE = "(late)"  # marks what came behind newer news of its condition, in `beyond`
+STORY = timedelta(minutes=10)  # what begins within this time of the last news belongs to the same incident
 
 
 class AlertState(StrEnum):
@@ -26,7 +28,9 @@ class AlertState(StrEnum):
 
 
 class Standing(Message):
-    """One condition. `told_...` is what people last heard of it; `untold`: there is news for the next digest."""
+    """One condition or event. `told_...` is what people last heard of it; `untold`: there is news for the next digest, with
+    `note` behind it.
+    """
 
     alert: Alert  # as it was last raised
     state: AlertState
@@ -34,7 +38,10 @@ class Standing(Message):
     since: AwareDatetime
     seen: tuple[str, ...] = ()
     count: int = 1
+    gathered: bool = False  # events that are told as one: `count` of them
+    repeats: int = 0  # reminders of an event
     untold: bool = False
+    note: str = ""
     silenced_by: str = ""
     first_told_at: AwareDatetime | None = None  # as critical: escalation counts from here
     eased_at: AwareDatetime | None = None  # when it was critical last, if it is not now
@@ -49,6 +56,10 @@ class Standing(Message):
     acknowledged_by: str = ""
     acknowledged_at: AwareDatetime | None = None
     acknowledged_current: DecimalText | None = None  # its number then
+    onsets: tuple[AwareDatetime, ...] = ()  # of the last minutes, or since it is unstable
+    unstable_since: AwareDatetime | None = None
+    ending: Alert | None = None  # its end, which is told at `ends_at` unless it begins again
+    ends_at: AwareDatetime | None = None
     changed_at: AwareDatetime
 
     @property
@@ -84,6 +95,7 @@ class Standing(Message):
             update={
                 "state": AlertState.FIRING if firing else self.state,
                 "untold": False,
+                "note": "",
                 "first_told_at": self.first_told_at or (now if self.critical else None),
                 "told_at": now,
                 "told_severity": self.alert.severity,
@@ -93,17 +105,28 @@ class Standing(Message):
         )
 
 
+class Run(Message):
+    """Events of one kind, object and severity that follow each other: how many messages tell them, when the next may."""
+
+    last_at: AwareDatetime
+    next_at: AwareDatetime
+    messages: int = 0
+    ids: tuple[str, ...] = ()  # the latest events, to know one that comes twice
+
+
 class Incidents(Message):
     """All alerts of an account (`account` None: the operator's) that stand or ended lately, by kind and object."""
 
     account: str | None = None
     serial: int = 0
     standing: dict[str, Standing] = Field(default_factory=dict)
+    runs: dict[str, Run] = Field(default_factory=dict)
     # last minute's messages by kind
     recent: dict[str, tuple[AwareDatetime, ...]] = Field(default_factory=dict)
     # critical ones over KNOWN, and late ones, still to be told: key, or KIND|LATE|id -> id
     beyond: dict[str, str] = Field(default_factory=dict)
     unlisted: int = 0  # and over LISTED
+    unfollowed: int = 0  # not critical, over KNOWN: people are told how many
     digest_at: AwareDatetime | None = None
     incident: str = ""
     incident_at: AwareDatetime | None = None
@@ -118,6 +141,10 @@ class Incidents(Message):
 
     def with_standing(self, key: str, standing: Standing) -> "Incidents":
         return self.model_copy(update={"standing": {**self.standing, key: standing}})
+
+    def due_by(self, at: datetime) -> "Incidents":
+        """Return the state in which a digest goes out at a time, if not earlier."""
+        return self.model_copy(update={"digest_at": min(at, self.digest_at or at)})
 
     def live(self) -> list[Standing]:
         return [s for s in self.standing.values() if s.live]
@@ -154,3 +181,12 @@ def key_of(alert: Alert) -> str:
 def words(alert: Alert) -> str:
     """Return the summary without its numbers: what is new about an alert that has no figure."""
     return re.sub(r"[0-9]+", "#", alert.summary)
+
+
+def incident_of(before: Incidents, alert: Alert, now: datetime) -> tuple[str, Incidents]:
+    """Return the incident that an alert belongs to: what begins close together is one story."""
+    lasts = before.incident_at is not None and now - before.incident_at <= STORY
+    critical = any(s.critical and s.incident == before.incident for s in before.live())
+    id_ = before.incident if before.incident and (lasts or critical) else ""
+    id_ = id_ or digest("incident", before.account or "", alert.alert_id)[:16]
+    return id_, before.model_copy(update={"incident": id_, "incident_at": now})

@@ -55,7 +55,7 @@ def waiting(before: Incidents) -> dict[str, Standing]:
     return {
         key: s
         for key, s in before.standing.items()
-        if s.critical and s.state is AlertState.FIRING and s.told_at and not s.rang and not s.untold
+        if s.critical and s.state is AlertState.FIRING and s.told_at and not (s.rang or s.untold or s.ending)
     }
 
 

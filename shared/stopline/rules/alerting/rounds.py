@@ -8,11 +8,17 @@ from stopline.model.ids import digest
 from stopline.model.messages import Alert, Severity
 from stopline.model.notices import Notice, Part, Ring
 from stopline.model.settings.alerts import AlertSettings
+from stopline.rules.alerting.channel_health import FAILED
+from stopline.rules.alerting.events import GATHERED, REPEATS, faded, spent
+from stopline.rules.alerting.flapping import settled, settles_at
 from stopline.rules.alerting.incidents import LATE, AlertState, Decision, Incidents, Manner, Standing
-from stopline.rules.alerting.lifecycle import IDS, take_budget
+from stopline.rules.alerting.kinds import is_event
 from stopline.rules.alerting.ringing import marked, may_ring, rung, waiting, with_ring
+from stopline.rules.alerting.room import KNOWN
+from stopline.rules.alerting.telling import take_budget
 
-FORGET = timedelta(hours=24)  # a condition that ended, and a warning of which nobody heard more
+FORGET = timedelta(hours=24)  # what has ended
+REMIND = timedelta(hours=24)  # of what somebody has taken and still stands
 LINES = 20  # single alerts that a digest names
 COVERED = 900  # ids of what is followed (KNOWN conditions, IDS each); LISTED more fit into a notice
 _RANK = {Severity.CRITICAL: 0, Severity.WARNING: 1, Severity.INFO: 2}
@@ -20,7 +26,7 @@ _RANK = {Severity.CRITICAL: 0, Severity.WARNING: 1, Severity.INFO: 2}
 
 def checked(before: Incidents, manner: Manner, now: datetime) -> Decision:
     """Return what is to be done now; the state also says when to look again (`due_at`)."""
-    after = _forgotten(before, now)
+    after = _forgotten(settled(faded(before, manner.settings, now), now), now)
     after = _spoken_again(after, manner.settings, now)
     after, told = _digest(after, manner, now)
     after, rings = _late_ring(after, manner.settings, now)
@@ -30,12 +36,15 @@ def checked(before: Incidents, manner: Manner, now: datetime) -> Decision:
 
 
 def _forgotten(before: Incidents, now: datetime) -> Incidents:
-    kept = {
-        key: s
-        for key, s in before.standing.items()
-        if s.untold or now - s.changed_at < FORGET or (s.critical and s.state is AlertState.FIRING)
-    }
+    """Forget what is over. What stands is never forgotten by time alone."""
+    kept = {key: s for key, s in before.standing.items() if (at := _forget_at(s)) is None or now < at}
     return before if len(kept) == len(before.standing) else before.model_copy(update={"standing": kept})
+
+
+def _forget_at(s: Standing) -> datetime | None:
+    # a channel that somebody took may have been taken away: nobody tells its end then
+    gone = s.state is AlertState.ACKNOWLEDGED and s.alert.kind == FAILED
+    return None if s.untold or (s.live and not gone) else s.changed_at + FORGET
 
 
 def _spoken_again(before: Incidents, settings: AlertSettings, now: datetime) -> Incidents:
@@ -45,10 +54,23 @@ def _spoken_again(before: Incidents, settings: AlertSettings, now: datetime) -> 
         if s.silenced_by and s.live and not _stands(before, s.silenced_by):
             changed[key] = s.changed(now, silenced_by="", untold=True)
         elif (at := _repeat_at(s, settings)) and at <= now:
-            changed[key] = s.model_copy(update={"untold": True, "rang": False})
+            changed[key] = _again(s)
     if not changed:
         return before
     return before.model_copy(update={"standing": {**before.standing, **changed}, "digest_at": now})
+
+
+def _again(s: Standing) -> Standing:
+    """Return what is told again, with the reason. It rings, unless somebody has taken it."""
+    if s.state is AlertState.ACKNOWLEDGED:
+        return s.model_copy(
+            update={"untold": True, "rang": True, "note": f"{s.acknowledged_by} has it, still so"}
+        )
+    if not is_event(s.alert.kind):
+        return s.model_copy(update={"untold": True, "rang": False})
+    last = " and this is the last reminder" if s.repeats + 1 >= REPEATS else ""
+    note = f"nobody has acknowledged it{last}"
+    return s.model_copy(update={"untold": True, "rang": False, "repeats": s.repeats + 1, "note": note})
 
 
 def _stands(before: Incidents, key: str) -> bool:
@@ -56,8 +78,15 @@ def _stands(before: Incidents, key: str) -> bool:
 
 
 def _repeat_at(s: Standing, settings: AlertSettings) -> datetime | None:
-    """Return when a condition that nobody has taken is told again: after everybody of the escalation was."""
-    if s.state is not AlertState.FIRING or s.untold or s.told_at is None:
+    """Return when what stands is told again: what nobody has taken after everybody of the escalation was told, an event
+    REPEATS times; what somebody has, each day.
+    """
+    if s.untold or s.told_at is None or s.ending is not None or s.unstable_since is not None:
+        return None
+    event = is_event(s.alert.kind)
+    if s.state is AlertState.ACKNOWLEDGED and s.acknowledged_at is not None and not event:
+        return max(s.told_at, s.acknowledged_at) + REMIND
+    if s.state is not AlertState.FIRING or (event and s.repeats >= REPEATS):
         return None
     if s.critical and s.escalated < len(settings.escalate_after):
         return None
@@ -75,7 +104,7 @@ def _digest(before: Incidents, manner: Manner, now: datetime) -> tuple[Incidents
     held = {k: s for k, s in before.standing.items() if s.untold}
     tellable = {k: s for k, s in held.items() if s.wakes or quiet_until is None}
     later = quiet_until if len(held) > len(tellable) else None
-    if not tellable and not before.beyond:
+    if not (tellable or before.beyond or before.unfollowed or before.unlisted):
         return before.model_copy(update={"digest_at": later}), ()
     paid = take_budget(before, "digest", AlertSettings(per_minute=1), now)
     if paid is None:
@@ -89,6 +118,7 @@ def _digest(before: Incidents, manner: Manner, now: datetime) -> tuple[Incidents
             "standing": {**paid.standing, **told},
             "beyond": {},
             "unlisted": 0,
+            "unfollowed": 0,
             "digest_at": later,
             "serial": paid.serial + 1,
         }
@@ -113,25 +143,35 @@ def _rung(
 
 def _digest_notice(before: Incidents, held: Sequence[Standing], now: datetime) -> Notice:
     id_ = digest("digest", before.account or "", str(before.serial))
-    if len(held) == 1 and not before.beyond:
+    if len(held) == 1 and not (before.beyond or before.unfollowed or before.unlisted):
         [only] = held
-        still = "still so" if only.told_at and only.live and only.figure == only.told_current else ""
         alert = only.alert.model_copy(update={"alert_id": id_})
-        return Notice(alert=alert, incident=only.incident, note=still, covers=_ids(held), decided_at=now)
+        return Notice(
+            alert=alert,
+            incident=only.incident,
+            note=_still(only),
+            covers=_ids(held),
+            more=_unnamed(held),
+            decided_at=now,
+        )
     more = len(before.beyond) + before.unlisted
-    counts = Counter([s.alert.kind for s in held] + [_kind(key) for key in before.beyond])
+    counts: Counter[str] = Counter(_kind(key) for key in before.beyond)
+    for s in held:
+        counts[s.alert.kind] += _number(s)
     by_kind = ", ".join(f"{kind.replace('_', ' ')} {n}" for kind, n in counts.most_common(6))
-    critical = sum(s.critical and s.live for s in held) + more
-    severity = Severity.CRITICAL if critical else min((s.alert.severity for s in held), key=_RANK.__getitem__)
+    critical = sum(_number(s) for s in held if s.critical and s.live) + more
+    worst = Severity.CRITICAL if critical else Severity.WARNING
+    severity = min((s.alert.severity for s in held if not critical), key=_RANK.__getitem__, default=worst)
+    total = counts.total() + before.unlisted + before.unfollowed
     alert = Alert(
         alert_id=id_,
         account=before.account,
         kind="digest",
         object="account",
         severity=severity,
-        summary=f"{len(held) + more} more alerts, {critical} critical: {by_kind}"[:500],
+        summary=f"{total} more alerts, {critical} critical: {by_kind}{_unfollowed(before)}"[:500],
         raised_at=now,
-        resolved=all(s.alert.resolved for s in held) and not more,
+        resolved=bool(held) and all(s.alert.resolved for s in held) and not (more or before.unfollowed),
     )
     lines = tuple(_line(s) for s in held[:LINES])
     parts = [Part(severity=s.alert.severity, kind=s.alert.kind) for s in held]
@@ -140,11 +180,34 @@ def _digest_notice(before: Incidents, held: Sequence[Standing], now: datetime) -
         alert=alert,
         incident=before.incident,
         lines=lines,
+        total=total,
         covers=(*_ids(held), *before.beyond.values()),
-        more=before.unlisted,
+        more=before.unlisted + _unnamed(held),
         parts=tuple(dict.fromkeys(parts)),
         decided_at=now,
     )
+
+
+def _still(s: Standing) -> str:
+    """Return why people hear of it: its note, or that it is what they know already, and stands."""
+    known = s.told_at and s.live and s.figure == s.told_current and not is_event(s.alert.kind)
+    return s.note or ("still so" if known else "")
+
+
+def _unfollowed(before: Incidents) -> str:
+    """Say that there are more than can be followed: nobody hears of these again."""
+    n = before.unfollowed
+    return f"; {n} are not followed: more than {KNOWN} stand" if n else ""
+
+
+def _number(s: Standing) -> int:
+    """Return how many alerts it is."""
+    return s.count if s.gathered else 1
+
+
+def _unnamed(held: Iterable[Standing]) -> int:
+    """Return how many events are counted without their ids."""
+    return sum(s.count - len(s.seen) for s in held if s.gathered)
 
 
 def _kind(key: str) -> str:
@@ -159,12 +222,14 @@ def _is_late(key: str) -> bool:
 
 def _ids(held: Sequence[Standing]) -> tuple[str, ...]:
     """Return the ids of all alerts that a message tells: the latest of each condition first, then those before."""
-    return tuple(s.seen[-back] for back in range(1, IDS + 1) for s in held if back <= len(s.seen))[:COVERED]
+    return tuple(s.seen[-back] for back in range(1, GATHERED + 1) for s in held if back <= len(s.seen))[
+        :COVERED
+    ]
 
 
 def _line(s: Standing) -> str:
     word = "RESOLVED" if s.alert.resolved else s.alert.severity.value.upper()
-    return f"{word} {s.alert.summary}"[:200]
+    return f"{word} {s.alert.summary}{f' ({s.note})' if s.note else ''}"[:200]
 
 
 # --- phones ---
@@ -178,7 +243,8 @@ def _late_ring(
     if not late or not all(may_ring(before, s.incident, settings, now) for s in late.values()):
         return before, ()
     ranked = sorted(late.values(), key=lambda s: s.alert.raised_at)
-    notice = _digest_notice(before.model_copy(update={"beyond": {}, "unlisted": 0}), ranked, now)
+    alone = before.model_copy(update={"beyond": {}, "unlisted": 0, "unfollowed": 0})
+    notice = _digest_notice(alone, ranked, now)
     after = marked(before, ranked[-1].incident, now)
     rang = {key: with_ring(s) for key, s in late.items()}
     return after.model_copy(update={"standing": {**after.standing, **rang}, "serial": after.serial + 1}), (
@@ -228,6 +294,7 @@ def _call(before: Incidents, stage: int, ranked: Sequence[Standing], serial: int
         stage=stage,
         note=f"nobody has acknowledged it for {minutes} min",
         lines=tuple(_line(s) for s in ranked[:LINES]) if len(ranked) > 1 else (),
+        total=len(ranked),
         covers=_ids(ranked),
         decided_at=now,
     )
@@ -240,7 +307,7 @@ def _may_wait(before: Incidents, due: Iterable[Standing], settings: AlertSetting
 
 
 def _escalate_at(s: Standing, settings: AlertSettings) -> datetime | None:
-    if not s.critical or s.state is not AlertState.FIRING or s.first_told_at is None:
+    if not s.critical or s.state is not AlertState.FIRING or s.first_told_at is None or s.ending:
         return None
     times = settings.escalate_after
     return s.first_told_at + times[s.escalated] if s.escalated < len(times) else None
@@ -263,7 +330,6 @@ def _due_at(after: Incidents, settings: AlertSettings) -> datetime | None:
     if after.rang_at and waiting(after):
         moments.append(after.rang_at + settings.ring_every)
     for s in after.standing.values():
-        moments += [_escalate_at(s, settings), _repeat_at(s, settings)]
-        if not (s.critical and s.state is AlertState.FIRING):
-            moments.append(s.changed_at + FORGET)
+        moments += [_escalate_at(s, settings), _repeat_at(s, settings), spent(s, settings)]
+        moments += [settles_at(s), _forget_at(s)]
     return min((m for m in moments if m is not None), default=None)

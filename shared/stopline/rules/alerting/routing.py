@@ -73,7 +73,9 @@ def deliveries(
     if alert.account is None:
         return _to(operator_recipients, alert.severity, routes, "", voice)
     account = alert.account
-    own = _to(recipients, alert.severity, routes, f"{account} has no address on the usual channels", voice)
+    news = alert.severity is Severity.INFO  # that it comes by mail to who has no chat needs no reason
+    why = "" if news else f"{account} has no address on the usual channels"
+    own = _to(recipients, alert.severity, routes, why, voice)
     if own:
         return own
     note = f"{account} has no address to tell"

@@ -18,6 +18,7 @@ from stopline.rules.alerting.advice import to_do
 ONE_SMS = 160  # septets of the GSM alphabet that fit in one message
 TWO_SMS = 306  # and in two: each part carries a header
 UNKNOWN = "unknown"
+TRADE = "trade "
 
 _WORD = {Severity.CRITICAL: "CRITICAL", Severity.WARNING: "WARNING", Severity.INFO: "INFO"}
 COLOUR = {Severity.CRITICAL: 0xC62828, Severity.WARNING: 0xB26A00, Severity.INFO: 0x1565C0}
@@ -51,6 +52,11 @@ _CENTS = frozenset(
 def short_id(alert: Alert) -> str:
     """Return the start of an alert's id: enough to find it by."""
     return alert.alert_id[:8]
+
+
+def trade_name(trade_id: str) -> str:
+    """Return how alerts name a trade as their object, all alike: its closing ends what was told of it."""
+    return f"{TRADE}{trade_id[:8]}"
 
 
 def amount(value: Decimal | None, unit: str) -> str:
@@ -109,9 +115,13 @@ def _object(alert: Alert) -> str:
 
 
 def statement(alert: Alert) -> str:
-    """Return the summary, preceded by the object unless it is named there already."""
+    """Return the summary, preceded by the object unless it is named there already, or is a trade: its id says nothing."""
     summary, thing = headline(alert), _object(alert)
-    return summary if thing.casefold() in summary.casefold() else f"{cut(thing, 60)}: {summary}"
+    return (
+        summary
+        if thing.startswith(TRADE) or thing.casefold() in summary.casefold()
+        else f"{cut(thing, 60)}: {summary}"
+    )
 
 
 def news_of(alert: Alert) -> str:

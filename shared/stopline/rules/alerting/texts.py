@@ -37,6 +37,7 @@ from stopline.rules.alerting.text_parts import (
     utf16,
 )
 
+LEAST = 60  # septets of an SMS that are for what happened, whatever else is in it
 TELEGRAM = 4096  # UTF-16 units of a message
 TAKE = "Acknowledge"
 DIGESTS = frozenset({"digest", "caught_up"})  # kinds of which the lines are all that is told
@@ -62,13 +63,18 @@ def sms_text(alert: Alert, zone: str, around: Around = ALONE) -> str:
     if around.lines and not _merged(alert, around):
         clause = ""  # its summary counts them
     id_ = f" #{short_id(alert)}"
-    if around.ack_url and septets(around.ack_url) <= TWO_SMS // 2:
-        id_ += f" Got it: {around.ack_url}"
+    link = f" Got it: {around.ack_url}" if around.ack_url else ""
+    if septets(head + id_ + link) <= TWO_SMS - LEAST:
+        id_ += link
     clock = gsm(f" {clock_text(alert.raised_at, zone)}")
     for shorter in (action + clock, action, clause + clock, clause):
         text = head + body + figure + shorter + id_
         if septets(text) <= ONE_SMS:
             return text
+    if septets(head + figure + clock + id_) > TWO_SMS - LEAST:
+        clock = ""
+    if septets(head + figure + id_) > TWO_SMS - LEAST:
+        figure = ""
     fixed = TWO_SMS - septets(head + figure + clock + id_)
     action = cut(action, max(fixed // 2, fixed - septets(body)), septets)
     return head + cut(body, fixed - septets(action), septets) + figure + action + clock + id_
@@ -76,7 +82,7 @@ def sms_text(alert: Alert, zone: str, around: Around = ALONE) -> str:
 
 def _merged(alert: Alert, around: Around) -> int:
     """Return how many others come with an alert that is told by itself too, as in an escalation; 0 for a digest."""
-    return 0 if alert.kind in DIGESTS else max(len(around.lines) - 1, 0)
+    return 0 if alert.kind in DIGESTS else max(around.count - 1, 0)
 
 
 def _others(alert: Alert, around: Around) -> str:
@@ -84,7 +90,11 @@ def _others(alert: Alert, around: Around) -> str:
     if not around.lines:
         return ""
     others = _merged(alert, around)
-    return f"And {others} more: {around.lines[1]}" if others else f"First: {around.lines[0]}"
+    return (
+        f"And {others} more: {around.lines[1]}"
+        if others and around.lines[1:]
+        else f"First: {around.lines[0]}"
+    )
 
 
 def call_twiml(alert: Alert, zone: str, around: Around = ALONE) -> str:
@@ -114,7 +124,7 @@ def email_parts(alert: Alert, zone: str, around: Around = ALONE) -> tuple[str, s
         colour=colour,
         share=part_of_limit(alert),
         rows=[row for row in facts if row[0] != "Account"],  # the banner has it
-        lines=[one_line(text) for text in around.lines],
+        lines=[one_line(text) for text in _listed(around)],
         ack_url=around.ack_url,
         chart=chart_of(alert, zone),
     )
@@ -131,7 +141,7 @@ def _plain(alert: Alert, facts: list[tuple[str, str]], around: Around) -> str:
     lines = [f"{status_word(alert)}: {headline(alert)}", ""]
     lines += [f"{name + ':':<{width}}{value}" for name, value in facts]
     if around.lines:
-        lines += ["", *(f"- {one_line(text)}" for text in around.lines)]
+        lines += ["", *(f"- {one_line(text)}" for text in _listed(around))]
     if around.ack_url:
         lines += ["", f"{TAKE}: {around.ack_url}"]
     return "\n".join([*lines, ""])
@@ -147,8 +157,8 @@ def discord_payload(alert: Alert, zone: str, around: Around = ALONE) -> dict[str
         line += f" ({markdown(news[0].lower() + news[1:], 400)})"
     fields: list[dict[str, object]] = []
     if around.lines:
-        each = [f"• {markdown(text, 150)}" for text in around.lines[:20]]
-        fields.append({"name": "Alerts", "value": _fitting(each, 1000), "inline": False})
+        each = [f"• {markdown(text, 150)}" for text in around.lines]
+        fields.append({"name": "Alerts", "value": _fitting(each, 1000, around.unnamed), "inline": False})
     fields += [
         {"name": name, "value": _with_bar(name, markdown(value, 900), alert), "inline": name in SHORT}
         for name, value in fact_rows(alert, zone)
@@ -170,7 +180,8 @@ def telegram_payload(alert: Alert, zone: str, chat: str, around: Around = ALONE)
     head = f"{mark} <b>{status_word(alert)}</b> {_telegram(owner_of(alert), 100)}: {_telegram(headline(alert), 600)}"
     lines = [head, ""]
     if around.lines:
-        lines += [_fitting([f"• {_telegram(text, 150)}" for text in around.lines], 1000), ""]
+        each = [f"• {_telegram(text, 150)}" for text in around.lines]
+        lines += [_fitting(each, 1000, around.unnamed), ""]
     lines += [
         f"<b>{name}</b> {_with_bar(name, _telegram(value, 400), alert)}"
         for name, value in fact_rows(alert, zone)
@@ -202,11 +213,16 @@ def _with_bar(name: str, value: str, alert: Alert) -> str:
     return f"{value}\n{'▰' * full}{'▱' * (10 - full)}"
 
 
-def _fitting(lines: list[str], most: int) -> str:
-    """Join lines that fit; say how many do not."""
+def _listed(around: Around) -> list[str]:
+    """Return the lines, with one that counts the alerts that have none."""
+    return [*around.lines, *([f"and {around.unnamed} more"] if around.unnamed else [])]
+
+
+def _fitting(lines: list[str], most: int, unnamed: int) -> str:
+    """Join lines that fit; say how many do not, with those that have no line."""
     for count in range(len(lines), 0, -1):
-        left = len(lines) - count
+        left = len(lines) - count + unnamed
         text = "\n".join([*lines[:count], *([f"and {left} more"] if left else [])])
         if utf16(text) <= most:
             return text
-    return f"{len(lines)} alerts"
+    return f"{len(lines) + unnamed} alerts"

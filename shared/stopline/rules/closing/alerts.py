@@ -13,6 +13,7 @@ from stopline.model.decimals import decimal_text
 from stopline.model.ids import digest
 from stopline.model.messages import Alert, Figure, Severity
 from stopline.model.settings.closing import ClosingSettings
+from stopline.rules.alerting.text_parts import trade_name
 from stopline.rules.closing.executions import slippage
 from stopline.rules.closing.targets import uncovered
 
@@ -133,7 +134,7 @@ def _about(
         alert_id=digest(kind, request.account, request.request_id, asked.waits),
         account=request.account,
         kind=kind,
-        object=request.object,
+        object=trade_name(request.object) if request.scope == "trade" else request.object,
         severity=severity,
         summary=summary[:500],
         action=action,

@@ -10,6 +10,7 @@ from stopline.model.decimals import decimal_text
 from stopline.model.ids import digest
 from stopline.model.messages import Alert, Effect, Figure, Severity
 from stopline.model.scopes import strategy_scope
+from stopline.rules.alerting.text_parts import trade_name
 from stopline.rules.exits.state import Asked, Exit, Held
 from stopline.rules.exits.strategy_exits import Stopped, StrategyExit
 
@@ -24,7 +25,7 @@ def exit_alert(account: str, held: Held, found: Exit, auto_close: bool, cause: s
         alert_id=digest("exit", account, held.trade_id, found.rule, cause),
         account=account,
         kind="exit",
-        object=held.name,
+        object=trade_name(held.trade_id),
         severity=Severity.CRITICAL if found.urgency == "urgent" else Severity.WARNING,
         summary=f"{what.capitalize()} of {held.name} ({held.strategy}): {found.reason}"[:500],
         action=f"Closing {closing} of {decimal_text(held.quantity)}." if auto_close else _OFF,
@@ -45,7 +46,7 @@ def stuck_alert(account: str, held: Held, asked: Asked, cause: str, now: datetim
         alert_id=digest("exit_stuck", account, held.trade_id, cause),
         account=account,
         kind="exit_stuck",
-        object=held.name,
+        object=trade_name(held.trade_id),
         severity=Severity.CRITICAL,
         summary=f"{held.name} ({held.strategy}) has {decimal_text(held.quantity)} open: {seconds} s were not enough for "
         f"its {asked.rule.replace('_', ' ')}, which asked for {decimal_text(asked.leave)}"[:500],
@@ -153,7 +154,7 @@ def health_alert(
         alert_id=digest("health", account, held.trade_id, str(degraded), cause),
         account=account,
         kind="health_degraded",
-        object=held.name,
+        object=trade_name(held.trade_id),
         severity=Severity.WARNING if degraded else Severity.INFO,
         summary=f"Health of {held.name} ({held.strategy}) is {score}, "
         + (f"below {below}: {why}" if degraded else f"not below {below} any more"),

@@ -18,7 +18,15 @@ from stopline.model.settings.operator import OperatorAlerts
 from stopline.model.settings.recipients import Recipients
 from stopline.model.wire import canonical, validate
 from stopline.ports import Bus, Clock, Data, Outgoing, Path, Store, Where
-from stopline.rules.alerting.acknowledging import TAKEN, acknowledged, named, others_told, taken_by_act
+from stopline.rules.alerting.acknowledging import (
+    TAKEN,
+    acknowledged,
+    acknowledged_by_link,
+    named,
+    others_told,
+    taken_by_act,
+    told_by,
+)
 from stopline.rules.alerting.audience import USUAL, reaches_somebody
 from stopline.rules.alerting.channel_health import FAILED, Failing
 from stopline.rules.alerting.delivery import AlertRecord
@@ -150,10 +158,10 @@ class AlertDesk:
 
         `reference` is the start of an incident's id, of a kind, or of the id of any message (with its `#` or without);
         empty means all of the account. `shown`: what people read for `who`; `leave_out`: the mark of the address that
-        it came from; `message`: the one that it came with.
+        it came from; `message`: the one that it came with, which takes what its readers knew then, and no reference.
         """
         taken: tuple[Standing, ...] = ()
-        start, messages = self._referred(account, reference, message)
+        start, messages = (reference, ()) if message else self._referred(account, reference)
         if reference and not start:
             return taken
         known, manner = self._account(account)
@@ -161,7 +169,11 @@ class AlertDesk:
         def decide(state: Incidents | None, attempt: int) -> Change[Incidents] | None:
             nonlocal taken
             now = self._clock.now()
-            after, taken = acknowledged(state or Incidents(account=account), start, who, now, messages)
+            before = state or Incidents(account=account)
+            if message is None:
+                after, taken = acknowledged(before, start, who, now, messages)
+            else:
+                after, taken = acknowledged_by_link(before, message, who, now)
             if not taken:
                 return None
             after, others = others_told(after, taken, shown or who, manner, now, leave_out=leave_out)
@@ -172,19 +184,18 @@ class AlertDesk:
         self._documents.change(name_of(account), decide)
         return taken
 
-    def named(
-        self, account: str | None, reference: str, message: AlertRecord | None = None
-    ) -> tuple[Standing, ...]:
+    def named(self, account: str | None, reference: str) -> tuple[Standing, ...]:
         """Return what a reference names of what stands, whether somebody has taken it or not."""
-        start, messages = self._referred(account, reference, message)
+        start, messages = self._referred(account, reference)
         return tuple(s for _, s in named(self.read(account), start, messages)) if start else ()
 
-    def _referred(
-        self, account: str | None, reference: str, message: AlertRecord | None
-    ) -> tuple[str, tuple[AlertRecord, ...]]:
+    def told_by(self, message: AlertRecord) -> tuple[Standing, ...]:
+        """Return what stands of what the readers of a message knew then, whether somebody has taken it or not."""
+        return told_by(self.read(message.alert.account), message)
+
+    def _referred(self, account: str | None, reference: str) -> tuple[str, tuple[AlertRecord, ...]]:
         """Return a reference as ids are written, and the account's messages whose ids begin with it."""
-        found = self.messages(account, reference)
-        return reference.strip().lstrip("#"), (message, *found) if message else found
+        return reference.strip().lstrip("#"), self.messages(account, reference)
 
     def messages(self, account: str | None, reference: str) -> tuple[AlertRecord, ...]:
         """Return the messages of an account whose ids begin with four characters or more, with `#` or without."""

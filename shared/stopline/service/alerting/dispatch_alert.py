@@ -269,7 +269,7 @@ class AlertDispatcher:
         alert, url = record.alert, ""
         if self._links and alert.severity is Severity.CRITICAL and not alert.resolved:
             url = self._links.url(alert.alert_id, due.to, self._clock.now())
-        return Around(url, record.lines, record.incident)
+        return Around(url, record.lines, record.incident, record.total)
 
     def _account(self, name: str | None) -> tuple[Account | None, bool]:
         """Return the account and whether it exists; unreadable settings must not silence the alert."""

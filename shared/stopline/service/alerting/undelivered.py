@@ -29,8 +29,11 @@ from stopline.ports import (
 )
 from stopline.rules.alerting.audience import USUAL, routed
 from stopline.rules.alerting.delivery import AlertRecord
-from stopline.rules.alerting.recovery import caught_up
+from stopline.rules.alerting.incidents import Incidents
+from stopline.rules.alerting.recovery import became, caught_up
 from stopline.service.accounts.reader import AccountReader
+from stopline.service.alerting.desk import COLLECTION as INCIDENTS
+from stopline.service.alerting.desk import IncidentCodec, name_of
 from stopline.service.alerting.dispatch_alert import RETRY_UNDELIVERED, fresh_fields
 from stopline.service.alerting.records import COLLECTION, AlertStatus, decode_record
 
@@ -88,11 +91,15 @@ def _one(
     duty: OperatorAlerts,
     group: Sequence[tuple[Document, AlertRecord]],
 ) -> Notice | None:
-    """Return the notice for a group: its own where it is alone, else one that stands for all of them from now on."""
-    if len(group) == 1:
-        return group[0][1].notice()
-    account = _known(accounts, group[0][1].alert.account)
-    notice = caught_up([record for _, record in group], account.time_zone if account else duty.time_zone, now)
+    """Return the notice for a group: its own where it is alone and as it was, else one that stands for all of them from now
+    on.
+    """
+    first, incidents = group[0][1], _incidents(store, group[0][1].alert.account)
+    if len(group) == 1 and not became(first, incidents):
+        return first.notice()
+    account = _known(accounts, first.alert.account)
+    zone = account.time_zone if account else duty.time_zone
+    notice = caught_up([record for _, record in group], zone, now, incidents)
     path = Path(COLLECTION, document_id(notice.alert.alert_id))
     settled = {"due_at": None, "told_by": notice.alert.alert_id}
     updates = [Update(document.path, settled, document.version) for document, _ in group]
@@ -102,6 +109,11 @@ def _one(
     except (AlreadyExists, Conflict):
         return None  # another sweep was here, or one of them is being told: the next round looks again
     return notice
+
+
+def _incidents(store: Store, account: str | None) -> Incidents:
+    document = store.get(Path(INCIDENTS, document_id(name_of(account))))
+    return IncidentCodec().decode(document.data) if document else Incidents(account=account)
 
 
 def _known(accounts: AccountReader, name: str | None) -> Account | None:

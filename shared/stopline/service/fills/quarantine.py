@@ -8,12 +8,13 @@ from stopline.model.errors import Rejected
 from stopline.model.ids import digest, document_id
 from stopline.model.messages import Alert, Effect, Severity
 from stopline.model.wire import canonical
-from stopline.ports import AlreadyExists, Clock, Create, Path, Store
+from stopline.ports import AlreadyExists, Clock, Create, Data, Path, Store
 from stopline.service.documents.outbox import Relay, decode_outbox, outbox_fields
 
 COLLECTION = "quarantine"
 KEPT_BYTES = 64 * 1024
-ALERT_WINDOW_S = 600  # one alert a source and reason in this time; every message is kept all the same
+MOST = 500  # characters of a cause
+ALERT_WINDOW_S = 600  # of what is not critical, one alert a source and reason in this time; all is kept
 
 
 class Quarantine:
@@ -39,7 +40,7 @@ class Quarantine:
         """
         now = self._clock.now()
         path = Path(COLLECTION, document_id(source, digest(message_id), str(item)))
-        effects: tuple[Effect, ...] = (self._alert(source, refused, severity, now),)
+        effects: tuple[Effect, ...] = (self._alert(path.id, source, refused, severity, now),)
         data = {
             "source": source,
             "message_id": message_id[:200],
@@ -51,6 +52,7 @@ class Quarantine:
             "attributes": canonical(
                 {k[:100]: v[:500] for k, v in sorted((attributes or {}).items())[:50]}
             ).decode(),
+            "severity": severity.value,
             "kept_at": now,
             "status": "open",
             **outbox_fields(effects, now),
@@ -65,19 +67,37 @@ class Quarantine:
         document = self._store.get(path)
         return decode_outbox(document.data) if document else ()
 
-    def _alert(self, source: str, refused: Rejected, severity: Severity, now: datetime) -> Effect:
-        window = int(now.timestamp()) // ALERT_WINDOW_S
-        id_ = digest("quarantine", source, refused.reason, str(window))
+    def _alert(self, id_: str, source: str, refused: Rejected, severity: Severity, now: datetime) -> Effect:
+        window = str(int(now.timestamp()) // ALERT_WINDOW_S)
+        which = id_ if severity is Severity.CRITICAL else window
         alert = Alert(
-            alert_id=id_,
+            alert_id=digest("quarantine", source, refused.reason, which),
             kind="quarantine",
             object=f"{source} {refused.reason}",
             severity=severity,
             summary=f"A message on {source} was refused and kept: {printable(refused.detail)}"[:500],
             action="Nothing was booked from it. Look with `stopline quarantine list`.",
+            cause=id_[:MOST],
             raised_at=now,
         )
-        return Effect(id_, "alerts", "", alert.model_dump(mode="json"))
+        return Effect(alert.alert_id, "alerts", "", alert.model_dump(mode="json"))
+
+
+def settled_alert(id_: str, data: Data, status: str, actor: str, now: datetime) -> Effect | None:
+    """Return the alert that a critical refused message is dealt with, which ends its own; of any other nobody waits."""
+    if data.get("severity") != Severity.CRITICAL.value:
+        return None
+    alert = Alert(
+        alert_id=digest("quarantine", status, id_),
+        kind="quarantine",
+        object=f"{data['source']} {data['reason']}",
+        severity=Severity.INFO,
+        summary=f"{actor} has {status} the message on {data['source']}: {printable(data['detail'])}"[:500],
+        cause=id_[:MOST],
+        raised_at=now,
+        resolved=True,
+    )
+    return Effect(alert.alert_id, "alerts", "", alert.model_dump(mode="json"))
 
 
 def printable(text: str) -> str:

@@ -13,7 +13,7 @@ from stopline.model.wire import decode_object
 from stopline.ports import Bus, Clock, Outgoing, Path, Store, Update
 from stopline.service.audit.journal import journal_effect
 from stopline.service.documents.outbox import Relay, decode_outbox, outbox_fields
-from stopline.service.fills.quarantine import COLLECTION, KEPT_BYTES
+from stopline.service.fills.quarantine import COLLECTION, KEPT_BYTES, settled_alert
 from stopline.service.history.rows import audit_row
 
 REWINDS = timedelta(days=-7)  # how far back messages are kept: `retention_days` of the topology
@@ -97,7 +97,8 @@ class Redriver:
         if drop_reason is None:
             self._bus.publish([Outgoing(message.topic, raw, attributes)])
         now = self._clock.now()
-        effects = [*self._relay.unpublished(decode_outbox(data)), effect]
+        over = settled_alert(id_, data, status, actor, now)
+        effects = [*self._relay.unpublished(decode_outbox(data)), effect, *([over] if over else [])]
         fields = {"status": status, "settled_at": now, "settled_by": actor, **outbox_fields(effects, now)}
         self._store.commit([Update(document.path, fields, document.version)])
         self._relay.publish(effects)

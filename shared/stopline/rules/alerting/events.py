@@ -1,0 +1,182 @@
+"""What happens once: each event is told, and ends by itself.
+
+Its key is its kind, object and id. A critical one escalates until somebody takes it, is told again REPEATS times and is
+over then; any other is told and stands for nothing. Those of one kind, object and severity that follow each other are a
+run: the first ALONE of it are told one by one, those behind wait for each other, ever longer up to the time after which
+what stands is told again, and come as one: `12 more since 10:05`. They are counted, never dropped.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from stopline.model.messages import Alert, Severity
+from stopline.model.settings.alerts import AlertSettings
+from stopline.rules.alerting.incidents import (
+    STORY,
+    AlertState,
+    Decision,
+    Incidents,
+    Manner,
+    Run,
+    Standing,
+    incident_of,
+    key_of,
+)
+from stopline.rules.alerting.kinds import SINGLY, ends, is_event
+from stopline.rules.alerting.room import KNOWN, beyond, with_room
+from stopline.rules.alerting.telling import told_or_held
+
+ALONE = 3  # events of a run that are told one by one
+REPEATS = 3  # reminders of a critical event that nobody takes; it is over after one more interval
+GATHERED = 100  # ids that a message of several events names; the others it counts
+RUNS = 200  # runs of an account that are followed: the latest
+
+
+def happened(before: Incidents, alert: Alert, manner: Manner, now: datetime) -> Decision | None:
+    """Take one event in; None when it was taken before. One that is resolved ends what it is the end of."""
+    name = f"{key_of(alert)}|{alert.severity.value}"
+    key, known = f"{key_of(alert)}|{alert.alert_id}", before.runs.get(name)
+    old = before.standing.get(key_of(alert))  # as it was kept before events had keys of their own
+    if (
+        key in before.standing
+        or (known and alert.alert_id in known.ids)
+        or (old and alert.alert_id in old.seen)
+    ):
+        return None
+    before, ended = ended_by(before, alert, now)
+    run, at = _next(known, alert.alert_id, manner.settings, now)
+    waits = [k for k, s in before.standing.items() if s.gathered and s.untold and _same(s, alert)]
+    if waits:
+        joined = _gathered(before.standing[waits[0]], alert, manner, now)
+        return Decision(_noted(before, name, run).with_standing(waits[0], joined), outcome="held")
+    fresh = _fresh(alert, "", before, now)
+    before = _reminded(_noted(before, name, _planned(run, at, manner.settings)), alert)
+    if len(before.standing) >= KNOWN:
+        before = with_room(before, alert, now)
+        if len(before.standing) >= KNOWN:
+            return beyond(before, alert, now)
+    incident, before = incident_of(before, alert, now)
+    fresh = fresh.model_copy(update={"incident": incident})
+    if at > now:
+        gathered = fresh.model_copy(update={"gathered": True, "untold": True})
+        key = f"{name}|(more)|{alert.alert_id}"
+        return Decision(before.with_standing(key, gathered).due_by(at), outcome="held")
+    return told_or_held(before, key, fresh, ended, manner, now)
+
+
+def ended_by(before: Incidents, end: Alert, now: datetime) -> tuple[Incidents, Standing | None]:
+    """Return the state in which what an alert ends is over, and the worst of that which people were told."""
+    over = {key: s for key, s in before.standing.items() if s.live and _ends(end, s)}
+    told = sorted(
+        (s for s in over.values() if s.told_at), key=lambda s: s.told_severity is not Severity.CRITICAL
+    )
+    ended = {key: s.changed(now, state=AlertState.RESOLVED) for key, s in over.items()}
+    return before.model_copy(update={"standing": {**before.standing, **ended}}), told[0] if told else None
+
+
+def spent(s: Standing, settings: AlertSettings) -> datetime | None:
+    """Return when an event that stands is over by itself: told often enough, or taken a while ago."""
+    if not is_event(s.alert.kind) or not s.live or s.untold:
+        return None
+    if s.state is AlertState.ACKNOWLEDGED:
+        return (s.acknowledged_at or s.changed_at) + STORY  # so long it is in the list
+    if s.repeats < REPEATS or s.told_at is None or s.escalated < len(settings.escalate_after):
+        return None
+    return s.told_at + settings.repeat_after(Severity.CRITICAL)
+
+
+def faded(before: Incidents, settings: AlertSettings, now: datetime) -> Incidents:
+    """Return the state without the events that are over by themselves, and without the runs that have ended."""
+    over = {
+        key: s.changed(now, state=AlertState.RESOLVED)
+        for key, s in before.standing.items()
+        if (at := spent(s, settings)) and at <= now
+    }
+    runs = _kept(before.runs, settings, now)
+    if not over and len(runs) == len(before.runs):
+        return before
+    return before.model_copy(update={"standing": {**before.standing, **over}, "runs": runs})
+
+
+def _noted(before: Incidents, name: str, run: Run) -> Incidents:
+    return before.model_copy(update={"runs": {**before.runs, name: run}})
+
+
+def _ends(end: Alert, s: Standing) -> bool:
+    several = s.gathered and s.count > 1 and end.kind in SINGLY
+    return not several and ends(end, s.alert)
+
+
+def _fresh(alert: Alert, incident: str, before: Incidents, now: datetime) -> Standing:
+    """Return an event as it begins. Who was called for the one before it, which nobody has taken, is not called again."""
+    lasts = alert.severity is Severity.CRITICAL and not alert.resolved
+    called = [
+        s.escalated for s in before.live() if lasts and s.state is AlertState.FIRING and _same(s, alert)
+    ]
+    return Standing(
+        alert=alert,
+        state=AlertState.PENDING if lasts else AlertState.RESOLVED,
+        incident=incident,
+        since=now,
+        seen=(alert.alert_id,),
+        escalated=max(called, default=0),
+        changed_at=now,
+    )
+
+
+def _same(s: Standing, alert: Alert) -> bool:
+    """Tell whether a standing is of the run of an event."""
+    return key_of(s.alert) == key_of(alert) and s.alert.severity is alert.severity
+
+
+def _reminded(before: Incidents, alert: Alert) -> Incidents:
+    """Return the state in which the earlier events of a run are not told again: the latest one is."""
+    earlier = {
+        key: s.model_copy(update={"repeats": REPEATS})
+        for key, s in before.standing.items()
+        if s.state is AlertState.FIRING and _same(s, alert)
+    }
+    return before.model_copy(update={"standing": {**before.standing, **earlier}})
+
+
+def _gathered(s: Standing, alert: Alert, manner: Manner, now: datetime) -> Standing:
+    """Return the events that wait with one more."""
+    since = f"{s.since.astimezone(ZoneInfo(manner.zone)):%H:%M}"
+    count = s.count + 1
+    summary = f"{count} more since {since} ({alert.kind.replace('_', ' ')}), the last: {alert.summary}"
+    lasts = alert.severity is Severity.CRITICAL and not alert.resolved
+    return s.changed(
+        now,
+        alert=alert.model_copy(update={"summary": summary[:500]}),
+        state=AlertState.PENDING if lasts else s.state,
+        seen=(*s.seen, alert.alert_id)[-GATHERED:],
+        count=count,
+    )
+
+
+def _next(run: Run | None, id_: str, settings: AlertSettings, now: datetime) -> tuple[Run, datetime]:
+    """Return a run with one more event, and when that may be told."""
+    if run is None or _is_over(run, settings, now):
+        run = Run(last_at=now, next_at=now)
+    run = run.model_copy(update={"last_at": now, "ids": (*run.ids, id_)[-GATHERED:]})
+    return run, max(run.next_at, now)
+
+
+def _planned(run: Run, at: datetime, settings: AlertSettings) -> Run:
+    """Return a run of which a message is told at a time."""
+    messages = run.messages + 1
+    doubled = settings.ring_every * 2 ** min(max(messages - ALONE, 0), 20)
+    wait = min(doubled, settings.repeat_after(Severity.CRITICAL)) if messages >= ALONE else timedelta(0)
+    return run.model_copy(update={"messages": messages, "next_at": at + wait})
+
+
+def _is_over(run: Run, settings: AlertSettings, now: datetime) -> bool:
+    return now - run.last_at > settings.repeat_after(Severity.CRITICAL)
+
+
+def _kept(runs: Mapping[str, Run], settings: AlertSettings, now: datetime) -> dict[str, Run]:
+    """Return the runs that go on, the latest RUNS of them."""
+    going = {key: run for key, run in runs.items() if not _is_over(run, settings, now)}
+    latest = sorted(going, key=lambda key: going[key].last_at)[-RUNS:]
+    return {key: going[key] for key in going if key in set(latest)} if len(going) > RUNS else going

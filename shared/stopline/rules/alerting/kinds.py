@@ -1,0 +1,109 @@
+"""What each kind of alert is: a condition that begins and ends, or an event that happens. The one place that says so.
+
+A condition is its kind and object: raised, it stands until it is resolved. An event is what one trade, command or
+message caused: each is told, however many came before it, and it ends by itself (`rules/alerting/events.py`).
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from stopline.model.messages import Alert
+from stopline.model.scopes import account_scope
+
+
+class Nature(StrEnum):
+    CONDITION = "condition"
+    EVENT = "event"
+
+
+_CONDITIONS = (
+    "account_unwatched",
+    "broker_silent",
+    "channel_failed",
+    "correlation_change",
+    "expired_unsettled",
+    "exits_paused",
+    "exposure_warning",
+    "feed_silent",
+    "ledger_mismatch",
+    "not_flat",
+    "orphan_leg",
+    "pin_risk",
+    "position_break",
+    "protection_suppressed",
+    "stale_prices",
+    "statement_overdue",
+    "sweep_silent",
+    "trading_state",
+    "unusual_activity",
+    "volatility_spike",
+)
+_EVENTS = (
+    "amendment_unmatched",
+    "book_large",
+    "breaker",
+    "closed",
+    "closing_refused",
+    "closing_stuck",
+    "closing_waits",
+    "exit",
+    "exit_stuck",
+    "flat",
+    "health_degraded",
+    "heartbeat",
+    "large_slippage",
+    "leg_alone",
+    "opportunity",
+    "overfilled",
+    "quarantine",
+    "reduction",
+    "resume_asked",
+    "strategy_stopped",
+    # what people are told by the desk itself: never raised
+    "acknowledged",
+    "caught_up",
+    "digest",
+    "test",
+)
+
+KINDS: Mapping[str, Nature] = dict.fromkeys(_CONDITIONS, Nature.CONDITION) | dict.fromkeys(
+    _EVENTS, Nature.EVENT
+)
+"""Every kind but the limits, which are conditions, as is a kind that nobody has declared."""
+
+ENDED_BY: Mapping[str, frozenset[str]] = {
+    "breaker": frozenset({"trading_state"}),
+    "closing_stuck": frozenset({"flat", "trading_state"}),
+    "closing_waits": frozenset({"closed", "flat", "trading_state"}),
+    "exit": frozenset({"closed", "flat"}),
+    "exit_stuck": frozenset({"closed", "flat"}),
+    "health_degraded": frozenset({"closed", "flat"}),
+    "leg_alone": frozenset({"flat"}),
+    "not_flat": frozenset({"flat", "trading_state"}),
+    "strategy_stopped": frozenset({"trading_state"}),
+}
+"""What is over when an alert of another kind says that something is: of the same object, of the strategy, or, where that
+is about the account as a whole, of any.
+"""
+
+
+SINGLY = frozenset({"quarantine"})
+"""Events of which each ends alone: the end names the same cause."""
+
+
+def is_event(kind: str) -> bool:
+    """Tell whether alerts of a kind are events."""
+    return KINDS.get(kind) is Nature.EVENT
+
+
+def ends(end: Alert, told: Alert) -> bool:
+    """Tell whether an alert says that what another one told is over."""
+    if not end.resolved:
+        return False
+    if end.kind == told.kind:
+        alone = end.kind not in SINGLY or end.cause == told.cause
+        return is_event(end.kind) and end.object == told.object and alone
+    if end.kind not in ENDED_BY.get(told.kind, ()):
+        return False
+    whole = end.account is not None and end.object == account_scope(end.account)
+    return whole or end.object == told.object or end.object.endswith(f":{told.object}")

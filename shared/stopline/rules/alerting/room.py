@@ -1,0 +1,53 @@
+"""How many alerts of an account are followed, and what becomes of more: they are told all the same, in digests."""
+
+from datetime import datetime
+
+from stopline.model.messages import Alert, Severity
+from stopline.rules.alerting.incidents import AlertState, Decision, Incidents, key_of
+from stopline.rules.alerting.kinds import is_event
+from stopline.rules.alerting.telling import SOON
+
+KNOWN = 100  # alerts of one account whose life is followed; critical ones beyond that are told in digests
+LISTED = 1000  # of those, by name; the rest as a number
+
+
+def with_room(before: Incidents, alert: Alert, now: datetime) -> Incidents:
+    """Forget the oldest alert that has ended; for a critical alert also one that is not critical, and at last one that
+    a person has taken: what nobody has taken must escalate. People are told how many that stand are forgotten.
+    """
+    critical = alert.severity is Severity.CRITICAL
+    found = [
+        (s.live, s.critical and s.live, s.changed_at, key)
+        for key, s in before.standing.items()
+        if (not s.live and not (s.untold and (s.wakes or is_event(s.alert.kind))))
+        or (critical and (not s.critical or s.state is AlertState.ACKNOWLEDGED))
+    ]
+    if not found:
+        return before
+    gone = min(found)[3]
+    kept = {k: s for k, s in before.standing.items() if k != gone}
+    after = before.model_copy(update={"standing": kept})
+    lost = before.standing[gone]
+    return _counted(after, now, lost.count if lost.gathered else 1) if lost.live or lost.untold else after
+
+
+def beyond(before: Incidents, alert: Alert, now: datetime) -> Decision:
+    """Note an alert for the next digest: more stand than can be followed. It names critical ones and counts others."""
+    if alert.severity is Severity.CRITICAL and not alert.resolved:
+        return Decision(in_digest(before, key_of(alert), alert, now + SOON), outcome="counted")
+    if alert.resolved and not is_event(alert.kind):
+        return Decision(before, outcome="counted")  # the end of what is not followed
+    return Decision(_counted(before, now, 1), outcome="counted")
+
+
+def in_digest(before: Incidents, key: str, alert: Alert, at: datetime) -> Incidents:
+    """Return the state in which a digest at a time, if not earlier, names a critical alert that nothing else follows."""
+    name = f"{key}|{alert.alert_id}" if is_event(alert.kind) else key
+    changed: dict[str, object] = {"unlisted": before.unlisted + 1}
+    if name in before.beyond or len(before.beyond) < LISTED:
+        changed = {"beyond": {**before.beyond, name: alert.alert_id}}
+    return before.model_copy(update=changed).due_by(at)
+
+
+def _counted(before: Incidents, now: datetime, number: int) -> Incidents:
+    return before.model_copy(update={"unfollowed": before.unfollowed + number}).due_by(now + SOON)

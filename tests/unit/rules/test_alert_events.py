@@ -1,0 +1,226 @@
+"""What happens once is told each time, ends by itself, and is no storm."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stopline.model.notices import Notice
+from stopline.rules.alerting.acknowledging import acknowledged
+from stopline.rules.alerting.incidents import Incidents
+
+from .test_alert_lifecycle import NOW, Account
+
+EXIT = {
+    "kind": "exit",
+    "object": "trade 4f1c0e7a",
+    "summary": "Stop loss of SPY (default): price 97 reached 98",
+}
+REFUSED = {"kind": "quarantine", "object": "fills CONFLICTING_DUPLICATE"}
+
+
+def ack(one: Account) -> None:
+    one.state, _ = acknowledged(one.state, "", "ann", one.now)
+
+
+def own(told: Sequence[Notice]) -> list[Notice]:
+    """Return the messages that are no escalation."""
+    return [n for n in told if not n.stage]
+
+
+def number(notice: Notice) -> int:
+    """Return how many events a message tells."""
+    head = notice.alert.summary.split(" more ")[0]
+    return int(head) if head.isdigit() else 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "object_", "severity"),
+    [
+        ("exit", "trade 4f1c0e7a", "critical"),
+        ("overfilled", "s:SPX", "critical"),
+        ("closing_refused", "trade 4f1c0e7a", "critical"),
+        ("leg_alone", "SPX", "critical"),
+        ("large_slippage", "SPX", "warning"),
+        ("amendment_unmatched", "SPX", "warning"),
+        ("quarantine", "fills CONFLICTING_DUPLICATE", "critical"),
+    ],
+)
+@pytest.mark.parametrize("taken", [True, False])
+def test_the_second_one_is_told_like_the_first(kind: str, object_: str, severity: str, taken: bool) -> None:
+    """R2.12: a person has the first; the second, with the same words, is another."""
+    one = Account(escalate_after_s=[])
+    for minutes in (0, 180):
+        one.now = NOW + timedelta(minutes=minutes)
+        assert one.alert(severity, kind=kind, object=object_, current="300") == "told"
+        if taken:
+            ack(one)
+    assert [n.alert.alert_id for n in own(one.told) if n.alert.kind == kind][::-1][0] == "a2"
+
+
+def test_seventy_one_in_a_day_are_some_messages_that_count_them_all() -> None:
+    """F23: a refused fill every 20 minutes, the first of them taken by somebody."""
+    one = Account()
+    one.alert(**REFUSED)
+    ack(one)
+    for _ in range(71):
+        one.wait(20 * 60)
+        one.alert(**REFUSED)
+    one.wait(3600)
+    told = own(one.told)[1:]
+    fresh = [n for n in told if "acknowledged" not in n.note]
+    assert sum(map(number, fresh)) == 71
+    assert {f"a{n}" for n in range(1, 73)} <= {id_ for n in one.told for id_ in n.covers}
+    assert len(one.told) < 71  # with everybody who was called
+    assert any(
+        "more since " in n.alert.summary and "(quarantine), the last: " in n.alert.summary for n in fresh
+    )
+
+
+def test_a_burst_is_told_one_by_one_and_then_together() -> None:
+    """F23: forty in a minute: three alone, the others after five minutes with their number."""
+    one = Account(escalate_after_s=[])
+    outcomes = [one.alert(**REFUSED) for _ in range(40)]
+    assert (outcomes.count("told"), outcomes.count("held")) == (3, 37)
+    assert one.wait(240) == []
+    (rest,) = [n for n in one.wait(120) if n.ring != "phone"]
+    assert rest.alert.summary.startswith("37 more since 10:02 (quarantine), the last: ")
+    assert rest.alert.severity.value == "critical"
+
+
+def test_more_than_a_message_can_name_are_counted() -> None:
+    one = Account(escalate_after_s=[])
+    for _ in range(203):
+        one.alert(**REFUSED)
+    (rest,) = [n for n in one.wait(360) if n.ring != "phone"]
+    assert (rest.alert.summary[:8], len(rest.covers), rest.more) == ("200 more", 100, 100)
+
+
+def test_an_event_that_comes_twice_is_one_also_when_it_is_forgotten() -> None:
+    """R0.3"""
+    one = Account()
+    assert [one.alert("warning", alert_id="x", **REFUSED) for _ in range(3)] == ["told", "known", "known"]
+    one.state = one.state.model_copy(update={"standing": {}})
+    assert one.alert("warning", alert_id="x", **REFUSED) == "known"
+
+
+def test_an_event_that_nobody_takes_rings_for_four_hours_and_no_longer() -> None:
+    """R6.3: the escalation, three reminders an hour apart, and it is over; it is never `still so`."""
+    one = Account()
+    one.alert(**EXIT)
+    told = one.wait(3 * 86_400)
+    assert [n.stage for n in told] == [1, 2, 3, 0, 0, 0]
+    assert [n.note for n in own(told)] == [
+        "nobody has acknowledged it",
+        "nobody has acknowledged it",
+        "nobody has acknowledged it and this is the last reminder",
+    ]
+    last = own(told)[-1].decided_at
+    assert last is not None
+    assert last < NOW + timedelta(hours=4)
+    assert one.state.live() == []
+
+
+@pytest.mark.parametrize(
+    ("event", "end"),
+    [
+        (EXIT, {"kind": "closed", "object": "trade 4f1c0e7a"}),
+        (EXIT, {"kind": "flat", "object": "account:demo"}),
+        (EXIT | {"kind": "exit_stuck"}, {"kind": "closed", "object": "trade 4f1c0e7a"}),
+        ({"kind": "closing_stuck", "object": "account:demo"}, {"kind": "flat", "object": "account:demo"}),
+        ({"kind": "not_flat", "object": "account:demo"}, {"kind": "flat", "object": "account:demo"}),
+        ({"kind": "breaker", "object": "loss"}, {"kind": "breaker", "object": "loss"}),
+        ({"kind": "breaker", "object": "loss"}, {"kind": "trading_state", "object": "account:demo"}),
+        (
+            {"kind": "strategy_stopped", "object": "condors"},
+            {"kind": "trading_state", "object": "strategy:demo:condors"},
+        ),
+        (REFUSED | {"cause": "m-1"}, REFUSED | {"cause": "m-1"}),
+    ],
+)
+def test_what_says_that_it_is_over_ends_it(event: dict[str, Any], end: dict[str, Any]) -> None:
+    """R6.3: nobody is called any more; the same of another trade, strategy or message goes on."""
+    one = Account()
+    one.alert(**event)
+    other = (
+        event
+        | {"object": "trade other", "cause": "m-2"}
+        | ({"object": REFUSED["object"]} if "cause" in event else {})
+    )
+    if end["object"] != "account:demo":
+        one.alert(**other)
+    one.wait(60)
+    one.alert("info", resolved=True, **end)
+    assert [s.alert.cause or s.alert.object for s in one.state.live()] == (
+        [] if end["object"] == "account:demo" else [other["cause"]]
+    )
+
+
+def test_a_taken_event_leaves_the_list_after_a_while() -> None:
+    one = Account()
+    one.alert(**EXIT)
+    ack(one)
+    one.wait(540)
+    assert len(one.state.live()) == 1
+    assert one.wait(86_400) == []
+    assert one.state.live() == []
+
+
+def test_two_events_of_one_object_in_quiet_hours_are_both_told_in_the_morning() -> None:
+    """R6.1: the first, which cost more, too."""
+    one = Account(quiet={"start": "09:00", "end": "10:30"})
+    for current in ("900", "120"):
+        slip = {"kind": "large_slippage", "object": "SPX", "summary": f"Closing SPX cost {current} USD more"}
+        assert one.alert("warning", current=current, **slip) == "held"
+    (notice,) = one.wait(1800)
+    assert [line.split(" cost ")[1] for line in notice.lines] == ["900 USD more", "120 USD more"]
+
+
+def test_a_critical_event_does_not_wait_with_warnings_of_its_kind() -> None:
+    one = Account()
+    for _ in range(5):
+        one.alert("warning", **REFUSED)
+    assert one.alert("critical", **REFUSED) == "told"
+
+
+def test_what_was_stored_before_events_had_keys_is_read_and_ends() -> None:
+    """R0.3: its id is known, the next exit is another, and it rings no longer than any."""
+    one = Account()
+    one.alert("critical", kind="mine", object="SPY", summary=EXIT["summary"])
+    text = one.state.model_dump_json(exclude={"runs", "unfollowed"}).replace('"mine', '"exit')
+    one.state = Incidents.model_validate_json(text)
+    assert one.alert(alert_id="a1", **EXIT | {"object": "SPY"}) == "known"
+    assert one.alert(**EXIT | {"object": "SPY"}) == "told"
+    one.wait(86_400)
+    assert one.state.live() == []
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["critical", "warning", "info"]),
+            st.sampled_from(["exit", "quarantine", "reduction"]),
+            st.sampled_from(["A", "B"]),
+            st.sampled_from([0, 1, 20, 61, 400, 4000]),
+            st.booleans(),
+        ),
+        max_size=40,
+    )
+)
+def test_every_event_is_told_in_some_message(story: list[tuple[str, str, str, int, bool]]) -> None:
+    """F23, R2.12: whatever came before it and whoever has taken that; their number is the number that is told."""
+    one = Account(repeat_critical_s=7 * 86_400)  # no reminders among the counts
+    for severity, kind, object_, pause, taken in story:
+        one.wait(pause)
+        one.alert(severity, kind=kind, object=object_)
+        if taken:
+            ack(one)
+    one.wait(2 * 86_400)
+    one.wait(7 * 86_400 if any(s.untold for s in one.state.standing.values()) else 0)
+    assert {f"a{n}" for n in range(1, one.count + 1)} <= {id_ for n in one.told for id_ in n.covers}
