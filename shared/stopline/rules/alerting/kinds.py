@@ -43,6 +43,7 @@ _EVENTS = (
     "book_large",
     "breaker",
     "closed",
+    "closing_astray",
     "closing_refused",
     "closing_stuck",
     "closing_waits",
@@ -57,6 +58,7 @@ _EVENTS = (
     "overfilled",
     "quarantine",
     "reduction",
+    "resting_cancelled",
     "resume_asked",
     "strategy_stopped",
     # what people are told by the desk itself: never raised
@@ -73,6 +75,7 @@ KINDS: Mapping[str, Nature] = dict.fromkeys(_CONDITIONS, Nature.CONDITION) | dic
 
 ENDED_BY: Mapping[str, frozenset[str]] = {
     "breaker": frozenset({"trading_state"}),
+    "closing_astray": frozenset({"closed", "flat"}),
     "closing_stuck": frozenset({"flat", "trading_state"}),
     "closing_waits": frozenset({"closed", "flat", "trading_state"}),
     "exit": frozenset({"closed", "flat"}),
