@@ -26,7 +26,7 @@ class Increments(Message):
     lot: Step | None = None
 
 
-UNKNOWN = Increments()
+UNKNOWN = Increments.model_construct()  # and not built by the import: see wire.Message
 
 
 def _contracts(value: Any) -> str:

@@ -5,15 +5,17 @@ import threading
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from stopline.ports import Channel, Clock
-from stopline.rules.alerting.ack_links import AckLinks
 from stopline.runtime import logs
 from stopline.runtime.app import App, Ports
 from stopline.runtime.auth import DevOf, EmailOf
 from stopline.runtime.rotation import Rotating, Secrets
 from stopline.runtime.settings import Settings, read_settings, settings
+
+if TYPE_CHECKING:
+    from stopline.rules.alerting.ack_links import AckLinks
 
 KILL_STORE_S = 2.0  # for one call; then a kill takes the second path, and anything else is answered 503
 KILL_BUS_S = 3.0  # the state is stored before: what is not published in time the sweep publishes
@@ -50,8 +52,10 @@ def _app() -> App:
     )
 
 
-def ack_links(chosen: Settings) -> AckLinks | None:
+def ack_links(chosen: Settings) -> "AckLinks | None":
     """Return the maker of links to acknowledge; None where it is not set up."""
+    from stopline.rules.alerting.ack_links import AckLinks
+
     return AckLinks(chosen.api_url, chosen.ack_secret) if chosen.api_url and chosen.ack_secret else None
 
 
