@@ -25,7 +25,7 @@ from stopline.model.lease import Lease, LeaseRequest
 from stopline.model.messages import HALT_TYPE, Command, CommandAction, Halt
 from stopline.model.scopes import GLOBAL, parse_scope, strategy_scope, underlying_scope
 from stopline.model.urls import check_token_url
-from stopline.model.wire import canonical, decode_object, validate
+from stopline.model.wire import M, canonical, decode_object, validate
 from stopline.model.working import Working, same_side
 from stopline.ports import Bus, Clock, Outgoing
 
@@ -94,7 +94,7 @@ class Client:
     bus: Bus | None = None
     epoch: int = 0
     lease: Lease | None = None
-    fault: str = "no lease was asked for yet"  # why the last lease or check was not had; empty: it was
+    fault: str = "no lease was asked for yet"  # why the last lease was not had; empty: it was
     halts: dict[str, Halt] = field(default_factory=dict)  # by id: kills that were not stored yet
     kept_in: Path | None = None
 
@@ -118,11 +118,11 @@ class Client:
             latency_ms=latency_ms,
             halts=tuple(self.halts)[-200:],
         )
-        answer = self._ask("lease", request.model_dump(mode="json", exclude_defaults=True))
-        if answer is None:
+        answer, self.fault = self._ask("lease", request.model_dump(mode="json", exclude_defaults=True))
+        if self.fault:
             return False
         try:
-            lease = validate(Lease, {k: v for k, v in answer.items() if k in Lease.model_fields})
+            lease = _read(Lease, answer)
         except Rejected as refused:
             self.fault = f"the lease cannot be read: {refused.detail}"
             return False
@@ -184,10 +184,10 @@ class Client:
         """Return Stopline's pre-trade decision on an order (`approved`, `reasons`, ...); one that cannot be had is a
         refusal.
         """
-        answer = self._ask("check", order)
-        if answer is not None and isinstance(answer.get("approved"), bool):
+        answer, fault = self._ask("check", order)
+        if not fault and isinstance(answer.get("approved"), bool):
             return answer
-        why = self.fault or "the answer is no decision"
+        why = fault or "the answer is no decision"
         return {"approved": False, "largest": "0", "reasons": [{"code": "unknown", "detail": why}]}
 
     # --- commands ---
@@ -197,8 +197,8 @@ class Client:
         try:
             value = decode_object(data)
             if value.get("type") == HALT_TYPE:
-                return self._take_halt(validate(Halt, value))
-            command = validate(Command, value)
+                return self._take_halt(_read(Halt, value))
+            command = _read(Command, value)
         except Rejected as refused:
             return Taken(dropped=f"it cannot be read: {refused.detail}")
         if command.account != self.account:
@@ -267,20 +267,17 @@ class Client:
         parts = self.lease.parts if self.lease else ()
         return next((p.scope for p in parts if p.state is TradingState.HALTED and p.scope in scopes), None)
 
-    def _ask(self, what: str, body: Mapping[str, Any]) -> dict[str, Any] | None:
+    def _ask(self, what: str, body: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+        """Return an answer, and why there is none."""
         try:
             status, answer = self.post(f"/v1/accounts/{self.account}/{what}", body)
         except Exception as problem:  # noqa: BLE001 - whatever the reason: unknown is not allowed
-            self.fault = f"Stopline cannot be asked ({type(problem).__name__}: {problem})"
-            return None
+            return {}, f"Stopline cannot be asked ({type(problem).__name__}: {problem})"
         facts: Any = answer
         if not isinstance(facts, dict):  # whatever a Post of somebody else's returns
-            facts = {"title": bearer.FOREIGN, "detail": repr(facts)[:200]}
-        elif status == 200:
-            self.fault = ""
-            return facts
-        self.fault = f"{status} {facts.get('title', '')}: {facts.get('detail', '')}"
-        return None
+            return {}, f"{status} {bearer.FOREIGN}: {facts!r:.200}"
+        fault = f"{status} {facts.get('title', '')}: {facts.get('detail', '')}"
+        return facts, "" if status == 200 else fault
 
 
 def http(url: str, token: Callable[[], str]) -> Post:
@@ -291,6 +288,11 @@ def http(url: str, token: Callable[[], str]) -> Post:
         return bearer.ask(f"{url}{path}", token(), body, TIMEOUT_S)
 
     return post
+
+
+def _read(model: type[M], value: Mapping[str, Any]) -> M:
+    """Read a message by what is known of it: a later Stopline may say more, and is obeyed all the same."""
+    return validate(model, {name: value[name] for name in model.model_fields if name in value})
 
 
 def _parts(account: str, strategy: str, underlying: str) -> tuple[str, str]:

@@ -515,6 +515,32 @@ def test_whatever_else_answers_adds_no_risk(status: Any, answer: Any) -> None:
     assert client.refusal(order(10, 4)) is None
 
 
+def test_messages_of_a_later_version_are_taken(api: Served) -> None:
+    """F47: a halt with a field more must not be dropped for it, nor a close."""
+    client = client_of(api)
+    halt = json.loads(halt_message(api, kill_request())) | {"of_tomorrow": 1}
+    assert client.take(canonical(halt)).halt is not None
+    assert client.refusal(order()) == "account:demo is HALTED"
+    assert client.take(canonical(json.loads(command()) | {"of_tomorrow": 1})).command is not None
+    assert client.take(canonical({"of_tomorrow": 1})).command is None
+
+
+def test_halts_are_not_changed_under_who_reads_them(api: Served) -> None:
+    """A halt comes on one thread while another asks about an order."""
+    client = client_of(api)
+    read = client.halts
+    client.take(halt_message(api, kill_request()))
+    assert (read, len(client.halts)) == ({}, 1)
+
+
+def test_a_check_says_nothing_about_the_lease(api: Served) -> None:
+    client = client_of(api)
+    client.renew()
+    client.check({"no": "order"})
+    wait(api, 60)
+    assert client.refusal(order()) == "there is no lease: the last one has run out"
+
+
 def test_a_lease_of_another_account_is_none(api: Served) -> None:
     def post(path: str, body: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
         return 200, ask(api, dict(body), account="other").get_json()
