@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
+from emulators.paper_market import FEES, PaperMarket
 from emulators.paper_orders import Due, Misbehaviour, Order, Report, Status, Ticket
 from stopline.model.control import TradingState
 from stopline.model.decimals import EXACT, ZERO
@@ -24,17 +25,9 @@ from stopline.model.prices import Quote
 from stopline.model.scopes import Scope, parse_scope
 from stopline.model.wire import decode_object, validate
 from stopline.model.working import Working, adding
-from stopline.risk.border import to_decimal
 
 TradingStateOf = Callable[[str, str, str], TradingState]
 """The trading state that holds for an account, strategy and underlying; whatever it raises means that it cannot be read."""
-
-FEES: Mapping[Kind, Decimal] = {
-    Kind.OPTION: Decimal("0.65"),
-    Kind.FUTURE: Decimal("0.85"),
-    Kind.EQUITY: Decimal("0.005"),
-}
-"""Money per contract or share; other kinds trade without a fee."""
 
 
 @dataclass
@@ -50,7 +43,7 @@ class PaperBroker:
     halts: set[Scope] = field(default_factory=set)  # kills that were not stored when they came
 
     def __post_init__(self) -> None:
-        self._quotes: dict[str, Quote] = {}
+        self._market = PaperMarket()
         self._positions: dict[tuple[str, str, str], Decimal] = defaultdict(Decimal)
         self._epochs: dict[str, int] = {}
         self._reports: dict[str, Report] = {}
@@ -73,7 +66,7 @@ class PaperBroker:
     def price(self, quotes: Mapping[str, Quote], now: datetime) -> list[Report]:
         """Take new prices, and try what is working; return the reports of what moved."""
         with self._lock:
-            self._quotes.update(quotes)
+            self._market.quotes.update(quotes)
             moved = []
             for ticket in list(self._working.values()):
                 before = self._reports[ticket.id]
@@ -102,7 +95,7 @@ class PaperBroker:
                 order.limit,
                 order.group_id,
             )
-            if order.limit is None and self._market(ticket) is None:
+            if order.limit is None and self._market.price(ticket) is None:
                 return self._note(ticket.id, Status.REFUSED, f"no price for {order.instrument.symbol}")
             return self._try(ticket, now)
 
@@ -237,7 +230,7 @@ class PaperBroker:
             )
             if self._reducible(ticket) < quantity:
                 return self._note(ticket.id, Status.DROPPED, f"would not reduce {leg.instrument.symbol}")
-            price = self._market(ticket)
+            price = self._market.price(ticket)
             if price is None:
                 return self._note(ticket.id, Status.REFUSED, f"no price for {leg.instrument.symbol}")
             legs.append((ticket, price, leg.ratio))
@@ -296,7 +289,7 @@ class PaperBroker:
             quantity = min(quantity, self._reducible(ticket))
             if quantity <= 0:
                 return self._note(ticket.id, Status.DROPPED, "there is nothing to reduce")
-        price = self._market(ticket)
+        price = self._market.price(ticket)
         if price is None:
             return self._wait(ticket, "waits for a price")
         most = self.misbehaviour.most
@@ -311,21 +304,6 @@ class PaperBroker:
         if rest > 0:
             return self._wait(replace(ticket, left=rest), f"{rest} left")
         return self._note(ticket.id, Status.FILLED, "")
-
-    def _market(self, ticket: Ticket) -> Decimal | None:
-        """Return the price at which a ticket trades now; None without one, or while it is past the limit."""
-        quote = self._quotes.get(ticket.instrument.symbol)
-        if quote is None:
-            return None
-        buys = ticket.side is Side.BUY
-        touch = quote.ask if buys else quote.bid
-        price = to_decimal(touch if touch > 0 or (not buys and touch == 0) else quote.last)
-        if price is None or not ticket.instrument.allows_price(price):
-            return None
-        if ticket.limit is None:
-            return price
-        good = price <= ticket.limit if buys else price >= ticket.limit
-        return price if good else None
 
     def _risk_refused(self, ticket: Ticket, held: Decimal, quantity: Decimal) -> str | None:
         """Say why an order may not be executed in the trading state that holds for it, or None.

@@ -87,6 +87,11 @@ class Market:
         """Return the minute of the close."""
         return self.minute(MINUTES)
 
+    @property
+    def yesterday(self) -> float:
+        """The close of the day before."""
+        return facts.SPX[max(day for day in facts.SPX if day < DAY)].close
+
 
 def _spy(spx: float) -> Quote:
     """The fund is a tenth of the index here: its own prices of the day are not among the facts."""

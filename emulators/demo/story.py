@@ -4,19 +4,17 @@ It knows nothing of what it runs on: it publishes what a broker, a feed and the 
 what people and dashboards would read, and waits for each step to be done before the day goes on.
 """
 
-import re
 import time
-from collections import Counter
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import orjson
 
-from emulators.demo import facts, questions
-from emulators.demo.backend import ACCOUNT, TRADER, Backend, DemoFailed, Told
-from emulators.demo.market import DAY, MINUTES, SPY, ZONE, Market, Minute, spxw
+from emulators.demo.backend import ACCOUNT, TRADER, Backend, DemoFailed
+from emulators.demo.evening import Evening
+from emulators.demo.evidence import Conservation, Evidence
+from emulators.demo.market import MINUTES, SPY, Market, Minute, spxw
 from emulators.demo.screen import Screen, View, money, short
 from emulators.paper_broker import PaperBroker
 from emulators.paper_orders import Order, Status
@@ -28,9 +26,8 @@ from stopline.model.ids import document_id
 from stopline.model.instrument import Instrument, Kind
 from stopline.model.messages import ExecutionReport, Sweep, SweepKind
 from stopline.model.wire import canonical
-from stopline.ports import Outgoing, Path, Where
+from stopline.ports import Outgoing, Path
 from stopline.service.evaluation.risk_state import RiskState
-from stopline.service.fills.books import read_fill
 
 CAPITAL = Decimal(100_000)
 CONDOR = [("P", 2695, 1), ("P", 2715, -1), ("C", 2800, 1), ("C", 2780, -1)]
@@ -48,26 +45,6 @@ LOSS = "max_daily_loss"
 STORM_ID = "O-STORM-"
 
 
-@dataclass(frozen=True, slots=True)
-class Conservation:
-    """Where the published fills are: each is in exactly one place."""
-
-    published: int
-    applied: int
-    duplicates: int
-    quarantined: int
-
-    @property
-    def in_flight(self) -> int:
-        return self.published - self.applied - self.duplicates - self.quarantined
-
-    def __str__(self) -> str:
-        return (
-            f"published {self.published} = applied {self.applied} + duplicates {self.duplicates}"
-            f" + quarantined {self.quarantined} + in flight {self.in_flight}"
-        )
-
-
 class Story:
     """One run of the day. `speed`: seconds of the day in a second; 0: as fast as this machine can."""
 
@@ -79,6 +56,7 @@ class Story:
         legs = [*CONDOR, *SPREAD, *MORE]
         self._market = Market([spxw(right, strike) for right, strike, _ in legs])
         self._broker = PaperBroker(lambda *order: self._app.trading.for_order(*order).state)
+        self._evidence = Evidence(backend, lambda: self._broker.published + self._malformed)
         self._risk: RiskState | None = None  # as last seen
         self._state = TradingState.ACTIVE.value
         self._now = datetime.min.replace(tzinfo=UTC)
@@ -98,7 +76,10 @@ class Story:
             self._screen.show(self._view(number), number)
             time.sleep(max(0.0, self._pace - (time.monotonic() - started)))
         self._screen.hide()
-        return self._end()
+        self._sweep(SweepKind.END_OF_DAY, document_id(SweepKind.END_OF_DAY.value))
+        self._settle()
+        evening = Evening(self._backend, self._screen, self._market, self._evidence)
+        return evening.tell(self._held_to_close, len(self._snapshots))
 
     # --- the day ---
 
@@ -176,24 +157,24 @@ class Story:
         self._send("fills", broken)
         self._malformed += 1
         self._settle()
-        counted = self._count()
+        counted = self._evidence.count()
         self._screen.event(f"The trader buys {SHARES} shares of SPY, and the broker stutters:")
         self._screen.more(f"its fill comes twice -> booked once, {counted.duplicates} duplicate caught")
         reason = self._app.store.query("quarantine")[0].data["detail"]
         self._screen.more(f"another one is malformed -> {counted.quarantined} in quarantine: {reason}")
-        (mail,) = self._heard("refused", {"email"})
+        (mail,) = self._evidence.heard("refused", {"email"})
         self._screen.message(mail)
 
     def _warn(self) -> None:
         self._warned = True
-        mail, discord = self._heard("Loss of the day.* of its limit", {"email", "discord"})
+        mail, discord = self._evidence.heard("Loss of the day.* of its limit", {"email", "discord"})
         self._screen.event("80% of the daily loss limit: a warning goes to e-mail and Discord.", "yellow")
         self._screen.message(mail)
         self._screen.message(discord)
 
     def _breach(self) -> None:
-        *_, sms = self._heard(r"(?s)Loss of the day.*breached", {"email", "discord", "sms"})
-        (state,) = self._heard("reduce-only for account", {"discord"})
+        *_, sms = self._evidence.heard(r"(?s)Loss of the day.*breached", {"email", "discord", "sms"})
+        (state,) = self._evidence.heard("reduce-only for account", {"discord"})
         self._state = self._app.trading.for_account(ACCOUNT)[0].value
         self._screen.event(
             "The limit is breached: the account is reduce-only, and the phone rings.", "bold red"
@@ -210,7 +191,7 @@ class Story:
 
     def _kill(self) -> None:
         """Pull the kill switch over HTTP, and wait until the fills have made the account flat."""
-        book = self._book()
+        book = self._evidence.book()
         self._held_to_close = self._at_close(book)
         commands = len(book.open_positions())
         reason = "VIX spike, get me out"
@@ -236,13 +217,13 @@ class Story:
         )
         self._backend.wait(self._is_flat, "the account's going flat")
         self._settle()
-        (sms,) = self._heard("Trading halted", {"sms"})
+        (sms,) = self._evidence.heard("Trading halted", {"sms"})
         self._screen.message(sms)
-        (flat,) = self._heard("is flat", {"discord"})
+        (flat,) = self._evidence.heard("is flat", {"discord"})
         self._screen.event("Flat, and it is the fills that say so, not the commands:", "bold green")
         closing = [
             fill
-            for fill in self._fills()
+            for fill in self._evidence.fills()
             if fill.executed_at == self._now and not (fill.order_id or "").startswith(STORM_ID)
         ]
         closing.sort(key=lambda fill: (fill.strategy, fill.instrument.symbol))
@@ -261,73 +242,6 @@ class Story:
             if report.status is not Status.REFUSED:
                 raise DemoFailed(f"the broker took an order after the kill: {report.status.value}")
         self._screen.more(f"The program's next {AFTER} orders are refused: {report.reason}")
-
-    # --- the evening ---
-
-    def _end(self) -> Conservation:
-        self._sweep(SweepKind.END_OF_DAY, document_id(SweepKind.END_OF_DAY.value))
-        self._settle()
-        last = self._market.last()
-        self._screen.title("After the close")
-        self._screen.say(
-            f"S&P 500 {last.spx:,.2f} ({(last.spx / self._yesterday - 1) * 100:+.2f}%), VIX {last.vix:.2f}: "
-            "open, high, low and close as published."
-        )
-        net = self._book().total("USD").net
-        self._screen.say(
-            f"The account made {money(net)}. Held to expiry it would have been {money(self._held_to_close)}."
-        )
-        self._tell_questions(net)
-        status = self._backend.call("GET", "api", f"/v1/accounts/{ACCOUNT}")
-        self._screen.title("The account, by the API")
-        self._screen.say(
-            f"{status['fills']} fills, {len(status['positions'])} open positions, trading "
-            f"{status['trading_state']} at epoch {status['epoch']}, closing {status['closing']}"
-        )
-        if status["positions"] or any(self._net_quantities().values()):
-            raise DemoFailed("the book is not flat")
-        counted = self._count()
-        told = Counter(told.channel for told in self._backend.told())
-        self._screen.say(
-            f"People were told by {told['sms']} SMS, {told['email']} e-mails and {told['discord']} Discord messages."
-        )
-        self._screen.title("Every fill is accounted for")
-        self._screen.line(str(counted), "bold green" if counted.in_flight == 0 else "bold red")
-        return counted
-
-    def _tell_questions(self, net: Decimal) -> None:
-        fills = self._count().applied
-        self._backend.wait(
-            lambda: self._backend.kept(ACCOUNT, fills, len(self._snapshots)),
-            "the arrival of all rows in the history",
-        )
-        self._screen.title(f"Three questions to {self._backend.history_name}")
-        made = questions.pnl_by_position(ACCOUNT)
-        self._screen.say(made.title)
-        answer = self._backend.ask(made)
-        columns = ("strategy", "symbol", "fills", "gross", "fees", "net")
-        rows = [
-            (r["strategy"], short(r["symbol"]), r["fills"], r["gross"], r["fees"], r["gross"] - r["fees"])
-            for r in answer
-        ]
-        self._screen.table(columns, rows)
-        total = sum((row[-1] for row in rows), Decimal(0))
-        if total != net:
-            raise DemoFailed(f"the history says {total}, the book {net}")
-        self._screen.more(f"Sum {money(total)}: the book says the same, to the cent.")
-        low = questions.low_point(ACCOUNT)
-        self._screen.say(low.title)
-        (row,) = self._backend.ask(low)
-        self._screen.more(
-            f"At {row['as_of'].astimezone(ZONE):%H:%M}: {money(row['pnl_day'])}, level {row['level']}.", ""
-        )
-        who = questions.decisions(ACCOUNT)
-        self._screen.say(who.title)
-        for r in self._backend.ask(who):
-            state = f", {r['from_state']} -> {r['to_state']}" if r["to_state"] else ""
-            reason = f" ({r['reason']})" if r["reason"] else ""
-            at = f"{r['decided_at'].astimezone(ZONE):%H:%M}"
-            self._screen.note(at, f"{r['event']} by {r['actor']}{state}{reason}")
 
     def _acknowledge(self) -> None:
         """Take what the kill did not: it brought a new alert, and would be escalated."""
@@ -384,7 +298,7 @@ class Story:
 
     def _settle(self) -> None:
         """Wait until every published fill is somewhere and the account is valued with them."""
-        self._backend.wait(lambda: self._count().in_flight == 0, "the booking of all fills")
+        self._backend.wait(lambda: self._evidence.count().in_flight == 0, "the booking of all fills")
         self._backend.wait(self._is_valued, "the valuation after the fills")
 
     @property
@@ -393,7 +307,7 @@ class Story:
 
     def _is_valued(self) -> bool:
         self._risk = self._app.risk_states.read(ACCOUNT)
-        return self._risk is not None and self._risk.book_revision >= self._book().revision
+        return self._risk is not None and self._risk.book_revision >= self._evidence.book().revision
 
     def _is_priced(self) -> bool:
         """Tell whether the minute's prices were worked in: into the risk where something is held."""
@@ -406,42 +320,6 @@ class Story:
     def _is_flat(self) -> bool:
         status = self._backend.call("GET", "kill_switch", f"/status?scope={account_scope(ACCOUNT)}")
         return bool(status["flat"])
-
-    def _book(self) -> Book:
-        return self._app.books.read(ACCOUNT) or Book(ACCOUNT)
-
-    def _fills(self) -> list[Fill]:
-        return [read_fill(document) for document in self._app.store.query("fills")]
-
-    def _net_quantities(self) -> dict[tuple[str, str], Decimal]:
-        """Sum the fills by position, without the ledger's help."""
-        result: dict[tuple[str, str], Decimal] = {}
-        for fill in self._fills():
-            key = (fill.strategy, fill.instrument.symbol)
-            result[key] = result.get(key, Decimal(0)) + fill.signed_quantity
-        return result
-
-    def _count(self) -> Conservation:
-        store = self._app.store
-        return Conservation(
-            published=self._broker.published + self._malformed,
-            applied=len(store.query("fills")),
-            duplicates=len(store.query("duplicates")),
-            quarantined=len(store.query("quarantine", [Where("source", "==", "fills")])),
-        )
-
-    def _heard(self, words: str, channels: set[str]) -> list[Told]:
-        """Wait until each channel has told something; return the messages: e-mail, Discord, SMS."""
-        found: dict[str, Told] = {}
-
-        def is_told() -> bool:
-            for told in self._backend.told():
-                if told.channel in channels and re.search(words, f"{told.title} {told.text}"):
-                    found.setdefault(told.channel, told)
-            return len(found) == len(channels)
-
-        self._backend.wait(is_told, f"a message with {words!r} on {', '.join(sorted(channels))}")
-        return [found[name] for name in ("email", "discord", "sms") if name in found]
 
     def _level(self) -> str:
         return str(self._limit().get("level", "ok"))
@@ -456,7 +334,7 @@ class Story:
         return View(
             at=minute.at,
             spx=minute.spx,
-            spx_before=self._yesterday,
+            spx_before=self._market.yesterday,
             vix=minute.vix,
             pnl=_decimal(shown.get("pnl_day")),
             used=_decimal(limit.get("current")),
@@ -465,10 +343,6 @@ class Story:
             state=self._state,
             positions=len(shown.get("positions", {})),
         )
-
-    @property
-    def _yesterday(self) -> float:
-        return facts.SPX[max(day for day in facts.SPX if day < DAY)].close
 
     def _at_close(self, book: Book) -> Decimal:
         """Return what a book would have made by the close, options at what they pay at expiry."""

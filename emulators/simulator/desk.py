@@ -10,9 +10,10 @@ from typing import Any
 
 from emulators.simulator.adapter import SimAdapter
 from emulators.simulator.api import SimApi
+from emulators.simulator.broker import make_fill
 from emulators.simulator.control_truth import ControlTruth
 from emulators.simulator.desk_invariants import desk_at_rest, is_closing, stops_only_tighten
-from emulators.simulator.scenario import Scenario, make_fill
+from emulators.simulator.scenario import Scenario
 from emulators.simulator.venue import GOOD, Manners, Ticket, Venue
 from emulators.simulator.world import Delivery, Instance
 from stopline.model.control import account_scope

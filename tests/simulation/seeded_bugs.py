@@ -9,7 +9,7 @@ from typing import Any
 from unittest.mock import patch
 
 from emulators.simulator import scenario as scenario_module
-from emulators.simulator.scenario import SimBroker
+from emulators.simulator.broker import SimBroker
 from stopline.ledger import amend as amend_module
 from stopline.ledger import book as book_module
 from stopline.ledger.position import Position

@@ -10,11 +10,11 @@ import pytest
 
 from emulators.demo import facts, questions
 from emulators.demo.bridge import Shape, bridge
+from emulators.demo.evidence import Conservation
 from emulators.demo.facts import Bar
 from emulators.demo.market import DAY, MINUTES, SEED, SPX_SHAPE, VIX_SHAPE, Market, spxw
 from emulators.demo.pricing import black_scholes
 from emulators.demo.screen import short
-from emulators.demo.story import Conservation
 from stopline.model.prices import parse_price_batch
 
 INDICES = [
