@@ -98,7 +98,9 @@ class SimAdapter:
             case CommandAction.CLOSE:
                 self._close(taken.command)
 
-    def trade(self, strategy: str, instrument: Instrument, units: Decimal) -> str | None:
+    def trade(
+        self, strategy: str, instrument: Instrument, units: Decimal, group_id: str | None = None
+    ) -> str | None:
         """Send an order of a program, signed units, unless it must not be; return why it was not sent."""
         held = self.venue.held(strategy, instrument.symbol)
         working = self.venue.works(strategy, instrument.symbol, 1 if units > 0 else -1)
@@ -108,7 +110,7 @@ class SimAdapter:
         if refused is None:
             self._orders += 1
             epoch, adds = self.client.epoch, not order.reduces
-            ticket = Ticket(f"O{self._orders}", strategy, instrument, units, epoch, adds)
+            ticket = Ticket(f"O{self._orders}", strategy, instrument, units, epoch, adds, group_id)
             if adds:
                 halted = dict(self.halted)
                 self._watch(Sent(self._world.now, ticket, self.heard, self.asked_at, halted))
@@ -121,7 +123,7 @@ class SimAdapter:
         now, working = self._world.now, self.venue.working
         late = [id_ for id_, ticket in working.items() if ticket.expires_at and now >= ticket.expires_at]
         for ticket in self.venue.cancel(late):
-            self._tell(ticket.id, "expired", "")
+            self._tell(ticket.order, "expired", "")
 
     def is_closing(self, strategy: str, symbol: str) -> bool:
         """Tell whether a command works on a position: who waits for it trades nothing there."""
@@ -149,28 +151,38 @@ class SimAdapter:
 
         for ticket in self.venue.cancel([id_ for id_, t in self.venue.working.items() if meant(t)]):
             if ticket.expires_at is not None:
-                self._tell(ticket.id, "cancelled", "")
+                self._tell(ticket.order, "cancelled", "")
 
     def _close(self, command: Command) -> None:
+        if command.legs:
+            self._close_together(command)
+            return
         assert command.instrument is not None
-        strategy, symbol = command.strategy or "default", command.instrument.symbol
+        ticket = self._ticket(command, command.instrument, command.command_id)
+        status = self.venue.send(ticket) if ticket.left else "rejected"
+        self._tell(command.command_id, status, "" if ticket.left else "nothing to close")
+
+    def _close_together(self, command: Command) -> None:
+        """Close the legs of a spread as one order, if each of them may be closed as far as is wanted."""
+        assert command.quantity is not None
+        legs, wanted = [], []
+        for number, leg in enumerate(command.legs):
+            quantity = leg.ratio * command.quantity
+            part = command.model_copy(update={"side": leg.side, "quantity": quantity, "legs": ()})
+            legs.append(self._ticket(part, leg.instrument, f"{command.command_id}~{number}"))
+            wanted.append(quantity)
+        is_whole = [abs(leg.left) for leg in legs] == wanted
+        status = self.venue.send_together(legs) if is_whole else "rejected"
+        self._tell(command.command_id, status, "" if is_whole else "not all of it is there to be closed")
+
+    def _ticket(self, command: Command, instrument: Instrument, id_: str) -> Ticket:
+        """Return the order for one position, of as many units as may be closed."""
+        strategy = command.strategy or "default"
         sign = 1 if command.side == "BUY" else -1
-        working = self.venue.works(strategy, symbol, sign)
-        works = [Working("", sign * working)]
-        units = self.client.closable(command, self.venue.held(strategy, symbol), works)
-        status = "rejected"
-        if units > 0:
-            ticket = Ticket(
-                command.command_id,
-                strategy,
-                command.instrument,
-                sign * units,
-                command.epoch,
-                group_id=command.group_id,
-                expires_at=command.expires_at,
-            )
-            status = self.venue.send(ticket)
-        self._tell(command.command_id, status, "" if units > 0 else "nothing to close")
+        works = [Working("", sign * self.venue.works(strategy, instrument.symbol, sign))]
+        units = self.client.closable(command, self.venue.held(strategy, instrument.symbol), works)
+        group, end = command.group_id, command.expires_at
+        return Ticket(id_, strategy, instrument, sign * units, command.epoch, group_id=group, expires_at=end)
 
     def _tell(self, command_id: str, status: str, reason: str) -> None:
         if self._report is not None:

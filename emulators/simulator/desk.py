@@ -4,6 +4,7 @@ end.
 
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -31,7 +32,13 @@ ACCOUNT = "a"
 ANN = Principal(name="ann", rights=("view", "trade", "kill", "resume"))
 SCOPES = (account_scope(ACCOUNT), strategy_scope(ACCOUNT, "core"), underlying_scope(ACCOUNT, "BBB"))
 WHERE = {"AAA": "core", "BBB": "wings"}  # which strategy trades what
-FACTS = {symbol: {"symbol": symbol, "kind": "equity", "currency": "USD"} for symbol in WHERE}
+PAIR = "pair"  # the strategy that trades two puts as one
+SPREAD = {"AAA261218P00090000": 1, "AAA261218P00095000": -1}  # its legs, and their ratio
+OPENING = {"AAA": 100, "BBB": 100, **dict(zip(SPREAD, (2, 5), strict=True))}
+FACTS: dict[str, dict[str, Any]] = {s: {"symbol": s, "kind": "equity", "currency": "USD"} for s in WHERE}
+for symbol in SPREAD:
+    put = {"kind": "option", "underlying": "AAA", "expiry": "2026-12-18", "right": "P", "multiplier": "10"}
+    FACTS[symbol] = {"symbol": symbol, "currency": "USD", "strike": str(int(symbol[-8:]) // 1000), **put}
 CONTRACTS = {symbol: validate(Instrument, facts) for symbol, facts in FACTS.items()}
 EXITS: tuple[dict[str, Any], ...] = (
     {"trades": {"stop_loss": "3%", "target": "6%"}},
@@ -50,10 +57,12 @@ class DeskScenario(Scenario):
         world = self.world
         self.truth = ControlTruth(ACCOUNT, timedelta(seconds=2 * world.faults.skew_s))
         self.rng = rng
-        self.price = dict.fromkeys(WHERE, Decimal(100))
+        self.price = {symbol: Decimal(price) for symbol, price in OPENING.items()}
         self.exits = rng.choice(EXITS)
         if "trades" in self.exits:
             self.exits = {"trades": {**self.exits["trades"], "confirm": rng.choice((1, 1, 2))}}
+        self.closing = {"multi_leg": rng.random() < 0.8}
+        self.spreads = 0
         self.wave = rng.choice((1, -1))  # whether prices rise or fall
         self.stops: dict[str, Any] = {}
         world.store.commit([Put(HEARTBEAT, {"at": world.now, "kind": "risk"})])
@@ -61,7 +70,8 @@ class DeskScenario(Scenario):
         most = world.faults.skew_s
         skew = [timedelta(seconds=rng.uniform(-most, most)) for _ in range(3)]
         self.api = SimApi(world, ACCOUNT, self._app, skew[1:])
-        venue = Venue(rng, Manners.draw(rng), self._executed)
+        manners = replace(Manners.draw(rng), apart=rng.choice((0.0, 0.7)))
+        venue = Venue(rng, manners, self._executed)
         shell = Instance("adapter", lambda _: None, skew[0])
         self.adapter = SimAdapter(
             world,
@@ -83,14 +93,18 @@ class DeskScenario(Scenario):
         return self._http if name == "http" else super()._handler(name)
 
     def _account_facts(self) -> dict[str, Any]:
-        return {"price_max_age_s": 86_400, "exits": self.exits}  # a resume needs prices: those of fills do
+        # a resume needs prices: those of fills do
+        return {"price_max_age_s": 86_400, "exits": self.exits, "closing": self.closing}
 
     # --- what happens ---
 
     def _events(self, rng: random.Random) -> list[Callable[[], None]]:
-        first: list[Callable[[], None]] = [self._renew_now, self._enter, *[self._enter] * (not self.small)]
+        enter = rng.choice((self._enter, self._enter, self._enter_spread))
+        first: list[Callable[[], None]] = [self._renew_now, enter, *[self._enter] * (not self.small)]
+        first.append(self._move_prices)
         kinds: list[tuple[Callable[[], None], int]] = [
             (self._enter, 3),
+            (self._enter_spread, 2),
             (self._word, 1),
             (self._resume, 1),
             (self.renew, 2),
@@ -117,6 +131,17 @@ class DeskScenario(Scenario):
             units = Decimal(self.rng.choice((-6, -3, -1, 1, 3, 6)))
             self.adapter.trade(WHERE[symbol], CONTRACTS[symbol], units)
 
+    def _enter_spread(self) -> None:
+        """Trade two legs under one group; the second is left out where the first is refused."""
+        if any(self.adapter.is_closing(PAIR, symbol) for symbol in SPREAD):
+            return
+        self.spreads += 1
+        units = self.rng.choice((-3, -1, 1, 3))
+        for symbol, ratio in SPREAD.items():
+            sent = Decimal(units * ratio)
+            if self.adapter.trade(PAIR, CONTRACTS[symbol], sent, f"G{self.spreads}") is not None:
+                return
+
     def _move_prices(self) -> None:
         """Let prices go one way, mostly: two batches with something in between."""
         self._tick_prices()
@@ -129,7 +154,7 @@ class DeskScenario(Scenario):
         self.world.now += timedelta(seconds=rng.choice((1, 5, 30)))
         if rng.random() < 0.3:
             self.wave = -self.wave
-        for symbol in WHERE:
+        for symbol in self.price:
             moved = 1 + self.wave * Decimal(rng.choice(("0", "0.01", "0.03")))
             self.price[symbol] = round(self.price[symbol] * moved, 2)
         self._publish_prices()
@@ -185,7 +210,7 @@ class DeskScenario(Scenario):
         if ticket.group_id:
             fill["group_id"] = ticket.group_id
         if self.rng.random() >= manners.nameless:
-            fill["order_id"] = ticket.id
+            fill["order_id"] = ticket.order
         self.world.now += timedelta(milliseconds=self.rng.randint(1, 900))
         self.publish_fill(fill, 2 if self.rng.random() < manners.twice else 1)
 

@@ -296,8 +296,9 @@ def naive_fold(fills: list[dict[str, Any]]) -> dict[tuple[str, str], tuple[Fract
                     lots.pop(0)
             if left:
                 lots.append([left, price])
-        held = Fraction(sum(lot[0] for lot in lots), MILLION)
-        result[key] = (held, Fraction(realised, MILLION * MILLION), Fraction(fees, MILLION))
+        held, points = Fraction(sum(lot[0] for lot in lots), MILLION), Fraction(realised, MILLION * MILLION)
+        multiplier = int(group[0]["instrument"].get("multiplier", 1)) if group else 1
+        result[key] = (held, points * multiplier, Fraction(fees, MILLION))
     return result
 
 

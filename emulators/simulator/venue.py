@@ -2,7 +2,7 @@
 the adapter's part.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
@@ -34,6 +34,11 @@ class Ticket:
     def key(self) -> Key:
         return self.strategy, self.instrument.symbol
 
+    @property
+    def order(self) -> str:
+        """The order that it is, or that it is a leg of."""
+        return self.id.partition("~")[0]
+
 
 @dataclass(frozen=True, slots=True)
 class Manners:
@@ -46,6 +51,7 @@ class Manners:
     deaf: float = 0.0  # a cancel is ignored
     silent: float = 0.0  # nothing is said about an order
     nameless: float = 0.0  # a fill does not say which order it is of
+    apart: float = 0.0  # of a spread the leg that protects is sold first, and the rest works for a while
 
     @staticmethod
     def draw(rng: Random) -> "Manners":
@@ -108,6 +114,20 @@ class Venue:
             return "partially_filled"
         self._execute(ticket, ticket.left)
         return "filled"
+
+    def send_together(self, legs: Sequence[Ticket]) -> str:
+        """Take the legs of a spread as one order, all or none; return what `send` returns."""
+        if self._chance(self.manners.reject):
+            return "rejected"
+        is_apart, is_late = self._chance(self.manners.apart), self._chance(self.manners.late)
+        waits = [leg for leg in legs if is_late or (is_apart and leg.left > 0)]
+        self.working |= {leg.id: leg for leg in waits}
+        for leg in legs:
+            if leg not in waits:
+                self._execute(leg, leg.left)
+        if not waits:
+            return "filled"
+        return "accepted" if len(waits) == len(legs) else "partially_filled"
 
     def mix(self, adding: Ticket) -> None:
         """Note that a program's orders of one side stand for each other: whichever is filled last is the one that adds."""
