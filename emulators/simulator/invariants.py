@@ -309,7 +309,8 @@ def _standing(fill: dict[str, Any], fills: list[dict[str, Any]]) -> list[dict[st
         return []
     corrections = [f for f in about if f["kind"] == "CORRECT"]
     last = max(corrections, key=lambda f: (_moment(f["executed_at"]), f["fill_id"]), default=fill)
-    fees = [last["fee"], *(f["fee"] for f in about if f["kind"] == "FEE")]
+    late = [f["fee"] for f in about if f["kind"] == "FEE" and not corrections]  # those say the whole fee
+    fees = [last["fee"], *late]
     terms = {"quantity": last["quantity"], "price": last["price"], "fee": sum(map(_millionths, fees))}
     return [{**fill, **terms}]
 
