@@ -25,14 +25,17 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from stopline.model.settings.exits import parse_distance
 from stopline.rules.exits.asked import URGENT
 from stopline.rules.exits.plan import Plan
+from stopline.rules.exits.splits import rescaled
 from stopline.rules.exits.state import FRESH, ExitState, Reading
 from stopline.rules.exits.table import ExitTable, Seen, Watch
+from stopline.rules.exits.trade_exits import ODD as ODD_FOR
 from stopline.rules.exits.trade_exits import STUCK, Step, advance
 
 from .exit_paths import START, held, plan
 
 DATA = Path(os.environ.get("STOPLINE_TEST_DATA") or Path(__file__).parents[4] / "shared" / "data")
 
+WHOLE, ODD = "1:SPY*1,DIA*-1", "1:SPY*1,DIA*-0.9"
 SIDES: Any = st.sampled_from([1, -1])
 TRAILS = st.sampled_from(
     [
@@ -71,28 +74,32 @@ def plans(draw: st.DrawFn) -> Plan:
 
 
 class Exits(RuleBasedStateMachine):
-    """One trade that lives: prices, silence, time, partial fills, and additions, in any order."""
+    """One trade that lives: prices, silence, time, partial fills, additions, splits, and legs that people change one after
+    the other, in any order.
+    """
 
     @initialize(the_plan=plans(), side=SIDES)
     def begin(self, the_plan: Plan, side: Literal[1, -1]) -> None:
         self.plan = the_plan
-        self.held = held(side=side, quantity="9")
+        self.held = replace(held(side=side, quantity="9"), shape=WHOLE)
+        self.factor = Decimal(1)  # of the units since the beginning
         self.due = tuple(
             (START + span, name)
             for name, span in (("timeout", the_plan.timeout), ("max_age", the_plan.max_age))
             if span is not None
         )
         self.state: ExitState = FRESH
-        self.now = START
-        self.price = Decimal(100)
+        self.now = START + ODD_FOR  # it was built long ago
+        self.price = 100 + Decimal(side) / 2
         self.stops: list[Decimal] = []
         self.told = False
+        self.step(Reading(self.price, self.now, self.now))
 
     def step(self, reading: Reading | None) -> None:
         table = self.table()
         step = advance(self.plan, self.held, self.state, reading, self.due, self.now)
         self.agrees(table, reading, step)
-        before, self.state = self.state, step.state
+        before, self.state = rescaled(self.plan, self.held, self.state), step.state
         if step.exit:
             assert Decimal(0) <= step.exit.leave < self.held.quantity
             if before.asked and step.exit.leave == before.asked.leave:  # as much, more urgently
@@ -104,7 +111,7 @@ class Exits(RuleBasedStateMachine):
             assert self.now - before.asked.at >= STUCK
             self.told = True
         if self.state.stop is not None:
-            self.stops.append(self.state.stop)
+            self.stops.append(self.state.stop * self.factor)
 
     def table(self) -> ExitTable:
         watch = Watch(self.held, self.plan, self.due, (("SPY", Decimal(1)),))
@@ -126,7 +133,7 @@ class Exits(RuleBasedStateMachine):
     @rule(move=st.integers(-300, 300))
     def tick(self, move: int) -> None:
         self.now += timedelta(seconds=20)
-        self.price = max(self.price + Decimal(move) / 100, Decimal(1))
+        self.price = max(self.price + Decimal(move) / 100 / self.factor, Decimal(1))
         self.step(Reading(self.price, self.now, self.now))
 
     @rule(up=st.integers(2, 8), down=st.integers(0, 6))
@@ -156,6 +163,29 @@ class Exits(RuleBasedStateMachine):
     @rule()
     def add_to_it(self) -> None:
         self.held = replace(self.held, quantity=self.held.quantity + 3)
+
+    @precondition(lambda self: self.factor < 8)
+    @rule(ratio=st.sampled_from([(2, 1), (4, 1), (5, 2)]))
+    def split(self, ratio: tuple[int, int]) -> None:
+        new, old = map(Decimal, ratio)
+        was = self.held.splits[0][1:] if self.held.splits else (Decimal(1), Decimal(1))
+        self.factor *= new / old
+        self.price *= old / new
+        self.held = replace(
+            self.held,
+            quantity=self.held.quantity * new / old,
+            entry=self.held.entry * old / new,
+            splits=(("SPY", was[0] * new, was[1] * old),),
+        )
+
+    @rule(seconds=st.integers(1, 19), price=st.sampled_from(["0.01", "50", "10000"]))
+    def leg_by_leg(self, seconds: int, price: str) -> None:
+        """One leg is added to, a price of that means nothing, and then the other leg is."""
+        self.held = replace(self.held, shape=ODD)
+        self.now += timedelta(seconds=seconds)
+        self.step(Reading(Decimal(price), self.now, self.now))
+        self.held = replace(self.held, shape=WHOLE)
+        self.step(None)
 
     @invariant()
     def the_stop_only_moves_in_the_trade_s_favour(self) -> None:

@@ -57,9 +57,10 @@ class Day:
         attributes = {"account": what.account, "broker": "paper"}
         self.desk.publish("fills", what.model_dump(mode="json", exclude_none=True), attributes)
 
-    def enter(self, units: int = 4) -> None:
-        for number, (contract, side) in enumerate(((LONG, Side.BUY), (SHORT, Side.SELL))):
-            order = Order(f"o-{number}", "demo", contract, side, Decimal(units), "condors", group_id="G-1")
+    def enter(self, units: int = 4, group: str = "G-1") -> None:
+        for contract, side in ((LONG, Side.BUY), (SHORT, Side.SELL)):
+            id_ = f"o-{group}-{side}"
+            order = Order(id_, "demo", contract, side, Decimal(units), "condors", group_id=group)
             self.broker.order(order, self.desk.clock.now())
         hand_out(self.broker, self.desk.clock, self.publish)
         self.desk.run()
@@ -92,19 +93,25 @@ class Day:
         return {d.data["kind"] for d in documents if d.data.get("severity") == "critical"}
 
 
-@given(st.sampled_from(EXITS), brokers)
+@given(st.sampled_from(EXITS), brokers, st.integers(0, 3))
 @settings(max_examples=10, deadline=None)
-def test_every_exit_ends_flat_or_in_a_critical_alert(exits: dict[str, Any], broker: Misbehaviour) -> None:
-    """R4.5, R8.4: rejects, fills late, twice, in parts, the wrong leg first, and silence."""
+def test_every_exit_ends_flat_or_in_a_critical_alert(
+    exits: dict[str, Any], broker: Misbehaviour, more: int
+) -> None:
+    """R4.5, R8.4: rejects, fills late, twice, in parts, the wrong leg first, and silence; of one trade, and of two in the
+    same positions.
+    """
     day = Day(exits)
     day.tick(3.0, 1.5)
     day.enter()
+    if more:
+        day.enter(more, "G-2")
     day.tick(3.0, 1.5)
     day.broker.misbehaviour = broker
     for _ in range(12):
         day.tick(6.0, 2.0)
         short, long = day.held()
-        assert -4 <= short <= 0 <= long <= 4
+        assert -4 - more <= short <= 0 <= long <= 4 + more
     asked = day.desk.app.closer.read("demo").asked
     assert asked
     assert day.is_flat() or day.critical() & LAST
@@ -156,6 +163,24 @@ def test_a_spread_is_scaled_out_of_once_leg_by_leg_and_keeps_its_trailed_stop(mo
     asked = day.desk.app.closer.read("demo").asked.values()
     assert [a.request.rule for a in asked if a.request.rule != "trailing_stop"] == ["scale_out"]
     assert day.is_flat()
+
+
+def test_of_two_spreads_in_the_same_contracts_each_is_scaled_out_of_by_its_own_part() -> None:
+    """R4.1, R4.3: what one closes leg by leg is nothing to the other, whose price it is too."""
+    day = Day(THIRD)
+    day.tick(3.0, 1.5)
+    day.enter(12)
+    day.tick(2.4, 1.2)
+    day.enter(6, "G-2")
+    for _ in range(7):
+        day.tick(2.0, 1.4)
+    found = {one.legs[0].tag: one for one in day.desk.app.books.read("demo").open_trades()}  # type: ignore[union-attr]
+    sizes = {tag: sorted(leg.quantity for leg in one.legs) for tag, one in found.items()}
+    assert sizes == {"group:G-1": [-9, 9], "group:G-2": [-5, 5]}
+    states = day.desk.app.risk_states.read("demo").exits.trades  # type: ignore[union-attr]
+    assert {state.stage for state in states.values()} == {1}
+    asked = day.desk.app.closer.read("demo").asked.values()
+    assert sorted((a.request.rule, a.request.leave) for a in asked) == [("scale_out", 5), ("scale_out", 9)]
 
 
 def test_a_spread_that_stays_out_of_proportion_is_told_and_its_rest_has_its_stop_loss() -> None:

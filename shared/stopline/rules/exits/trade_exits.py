@@ -90,6 +90,8 @@ def _followed(plan: Plan, held: Held, state: ExitState, now: datetime, closing: 
     elif asked and held.quantity <= asked.leave:
         state = replace(state, asked=None, pending=() if asked.stuck else state.pending)
     if (state.shape, state.splits) != (held.shape, held.splits):
+        if is_final(state.asked):
+            return state  # there is nothing left to decide
         if _is_awaited(held, state, now, closing):
             return state if state.odd_since else replace(state, odd_since=now, pending=())
         state = ExitState(shape=held.shape, splits=held.splits)
@@ -188,7 +190,7 @@ def band(
     plan = in_terms(plan, state)
     asked = state.asked
     wait = [asked.at + STUCK] if asked and not (asked.stuck or asked.advisory) else []
-    if is_final(asked) and not _is_another(held, state):
+    if is_final(asked) and not _is_another(held, state) and state.splits == held.splits:
         return Band(due=min(wait, default=None))
     quiet = muted(state)
     view = View(plan, held, quiet, any(rule == "timeout" and at <= now for at, rule in due))

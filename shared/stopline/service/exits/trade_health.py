@@ -177,7 +177,7 @@ def _shown(w: Watch, exits: AccountExits, found: Health, price: Decimal | None) 
         "opened_at": utc_text(held.opened_at),
         "price": _text(price),
         "stop": _text(stop),
-        "stop_rule": stop_rule(w.plan, held, state) or None,
+        "stop_rule": None if stop is None else stop_rule(w.plan, held, state),
         "target": _text(target),
         "asked": state.asked.rule if state.asked else None,
         "health": found.score,
