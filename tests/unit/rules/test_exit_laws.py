@@ -14,6 +14,7 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,6 +36,7 @@ from .exit_paths import START, held, plan
 
 DATA = Path(os.environ.get("STOPLINE_TEST_DATA") or Path(__file__).parents[4] / "shared" / "data")
 
+ROUNDED = Decimal("1e-9")  # what a split loses of a price behind its 12th digit, many times over
 WHOLE, ODD = "1:SPY*1,DIA*-1", "1:SPY*1,DIA*-0.9"
 SIDES: Any = st.sampled_from([1, -1])
 TRAILS = st.sampled_from(
@@ -192,8 +194,8 @@ class Exits(RuleBasedStateMachine):
         """R4.1: never falls for a long, never rises for a short."""
         if not hasattr(self, "stops"):
             return
-        ordered = sorted(self.stops, reverse=self.held.side < 0)
-        assert self.stops == ordered
+        moves = [self.held.side * (after - before) for before, after in pairwise(self.stops)]
+        assert min(moves, default=0) > -ROUNDED
 
     def teardown(self) -> None:
         """What was asked for is closed, or people are told."""

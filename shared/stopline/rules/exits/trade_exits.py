@@ -89,9 +89,9 @@ def _followed(plan: Plan, held: Held, state: ExitState, now: datetime, closing: 
         state = replace(state, asked=kept, told=(), stage=state.stage - state.advised, advised=0)
     elif asked and held.quantity <= asked.leave:
         state = replace(state, asked=None, pending=() if asked.stuck else state.pending)
+    if is_final(state.asked):
+        return state  # there is nothing left to decide
     if (state.shape, state.splits) != (held.shape, held.splits):
-        if is_final(state.asked):
-            return state  # there is nothing left to decide
         if _is_awaited(held, state, now, closing):
             return state if state.odd_since else replace(state, odd_since=now, pending=())
         state = ExitState(shape=held.shape, splits=held.splits)
