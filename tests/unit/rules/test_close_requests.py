@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from stopline.adapters.schemas import TABLES
+from stopline.ledger.amend import effective
 from stopline.ledger.book import Book
 from stopline.model.closing import CloseRequest
 from stopline.model.closing_state import ClosingState, RequestStatus
@@ -54,7 +55,8 @@ class Desk:
         return Book("demo").with_fills(self.fills, SESSION_OF, lambda _p, _f: [], at(10**6))
 
     def step(self, *new: CloseRequest) -> Step:
-        sent = {id_: with_fills(s, self.fills) for id_, s in self.state.sent.items()}
+        stand = [step.fill for step in effective(self.fills)]
+        sent = {id_: with_fills(s, stand) for id_, s in self.state.sent.items()}
         situation = Situation(
             self.book,
             self.settings,

@@ -17,7 +17,7 @@ from stopline.ledger.position import Position
 from stopline.model.closing import CloseRequest
 from stopline.model.closing_state import Asked, ClosingState, RequestStatus, Sent, Tries
 from stopline.model.control import CloseOrder, Closing, ClosingStatus
-from stopline.model.decimals import EXACT
+from stopline.model.decimals import EXACT, ZERO
 from stopline.model.ids import digest
 from stopline.model.instrument import Kind
 from stopline.model.messages import HALT_CANCEL_VALID, Alert, Command, CommandAction
@@ -75,6 +75,8 @@ class _Round:
         self._commands: list[Command] = []
         self._alerts: list[Alert] = []
         self._found: dict[str, Wanted] = {}
+        self._wanted: dict[str, Decimal] = defaultdict(Decimal)  # units of each position
+        self._of_positions, self._of_parts = alive(self._sent.values())
 
     # --- what is to be closed ---
 
@@ -111,6 +113,8 @@ class _Round:
         s = self._s
         open_ = [asked for asked in self._asked.values() if asked.status is RequestStatus.CLOSING]
         self._found = wanted(s.book, open_, self._sent.values(), s.halted)
+        for one in self._found.values():
+            self._wanted[one.position.key] += one.units
         self._tries = {key: tries for key, tries in self._tries.items() if key in self._found}
         self._cancel_resting()
         waits: dict[str, str] = {}
@@ -137,10 +141,8 @@ class _Round:
 
     def _missing(self, one: Wanted) -> Decimal:
         """Return how many units may be sent: of the part, and in all of its position, less what commands may execute."""
-        key = one.position.key
-        of_part = alive(self._sent.values(), key, one.part)
-        room = sum(each.units for each in self._found.values() if each.position.key == key) - self._alive(key)
-        return min(one.units - of_part, room)
+        key, of_part = one.position.key, one.units - self._of_parts.get(one.part, ZERO)
+        return min(of_part, self._wanted[key] - self._alive(key))
 
     def _cancel_resting(self) -> None:
         """Before the first close of a whole position for a request, cancel what works there: a resting stop that fills
@@ -185,7 +187,7 @@ class _Round:
     # --- when and how ---
 
     def _alive(self, key: str) -> Decimal:
-        return alive(self._sent.values(), key)
+        return self._of_positions.get(key, ZERO)
 
     def _is_too_early(self, part: str) -> bool:
         tries = self._tries.get(part)
@@ -235,7 +237,7 @@ class _Round:
                 continue
             if any(self._retry(part) >= AS_ONE or self._is_too_early(part) for part in parts):
                 continue
-            if any(alive(self._sent.values(), one.position.key, one.part) for one in group):
+            if any(self._of_parts.get(part) for part in parts):
                 continue
             if any(self._missing(one) < one.units for one in group):
                 continue
@@ -256,6 +258,9 @@ class _Round:
         at_market = any(self._is_market(one) for one in group)
         command, self._sent[id_] = close_order(self._s, plain, group, retry, at_market)
         self._commands.append(command)
+        for leg in self._sent[id_].legs:
+            self._of_positions[leg.key] = self._of_positions.get(leg.key, ZERO) + leg.quantity
+            self._of_parts[leg.part] = self._of_parts.get(leg.part, ZERO) + leg.quantity
 
     def _command(self, id_: str, action: CommandAction, reason: str) -> Command:
         return command_of(self._s, self._account, id_, action, reason)

@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from decimal import Decimal, localcontext
 from typing import Any
 
-from stopline.ledger.amend import effective
 from stopline.ledger.leg_name import naming
 from stopline.model.closing_state import Sent, SentLeg
 from stopline.model.decimals import EXACT, EXACT_QUANTIZE, ZERO, divide
@@ -40,10 +39,9 @@ def slippage(leg: SentLeg) -> Slippage | None:
 
 
 def with_fills(sent: Sent, fills: Iterable[Fill]) -> Sent:
-    """Return a command with what its fills say, as they stand. They are those that name it, or the broker's order for it."""
+    """Return a command with what its fills say: the ones that name it or the broker's order for it, as they stand."""
     names = {sent.command_id, sent.order_id or sent.command_id}
-    stand = (step.fill for step in effective(fills))
-    mine = [f for f in stand if f.kind in TRADES and not names.isdisjoint((f.order_id, f.group_id))]
+    mine = [f for f in fills if f.kind in TRADES and not names.isdisjoint((f.order_id, f.group_id))]
     legs = tuple(_leg_with(leg, mine) for leg in sent.legs)
     broker = next((f.broker for f in mine), sent.broker)
     return sent if legs == sent.legs else sent.model_copy(update={"legs": legs, "broker": broker})

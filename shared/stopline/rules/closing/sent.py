@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal, localcontext
 
-from stopline.model.closing_state import Asked, ClosingState, Sent, Tries
+from stopline.model.closing_state import Asked, ClosingState, Sent, SentLeg, Tries
 from stopline.model.decimals import EXACT, ZERO
 from stopline.model.messages import ExecutionReport, ReportStatus
 
@@ -36,21 +36,24 @@ def with_report(sent: Sent, report: ExecutionReport) -> Sent:
     )
 
 
-def alive(sent: Iterable[Sent], key: str, part: str | None = None) -> Decimal:
-    """Return how many units of a position, or of a part of it, commands may still execute, as far as is known."""
+def alive(sent: Iterable[Sent]) -> tuple[dict[str, Decimal], dict[str, Decimal]]:
+    """Return how many units commands may still execute, as far as is known: of positions, and of parts of them."""
+    of_positions: dict[str, Decimal] = {}
+    of_parts: dict[str, Decimal] = {}
     with localcontext(EXACT):
-        return sum((_left(one, key, part) for one in sent if one.ended_at is None), ZERO)
+        for one in (one for one in sent if one.ended_at is None):
+            for leg in one.legs:
+                left = _left(one, leg)
+                of_positions[leg.key] = of_positions.get(leg.key, ZERO) + left
+                of_parts[leg.part] = of_parts.get(leg.part, ZERO) + left
+    return of_positions, of_parts
 
 
-def _left(sent: Sent, key: str, part: str | None = None) -> Decimal:
-    total = ZERO
-    for leg in sent.legs:
-        if leg.key == key and part in (None, leg.part):
-            most = leg.quantity
-            if sent.is_final:  # the broker does nothing more: what it executed may still be on its way
-                most = (sent.reported or ZERO) * leg.quantity / sent.units if sent.reported else ZERO
-            total += max(most - leg.filled, ZERO)
-    return total
+def _left(sent: Sent, leg: SentLeg) -> Decimal:
+    most = leg.quantity
+    if sent.is_final:  # the broker does nothing more: what it executed may still be on its way
+        most = sent.reported * leg.quantity / sent.units if sent.reported else ZERO
+    return max(most - leg.filled, ZERO)
 
 
 def ended(state: ClosingState, now: datetime) -> ClosingState:
@@ -87,7 +90,7 @@ def _with_done(state: ClosingState, dropped: Iterable[Sent]) -> dict[str, Asked]
 def _is_over(sent: Sent, state: ClosingState, now: datetime) -> bool:
     if sent.is_filled or now >= alive_until(sent, state):
         return True
-    settled = sent.is_final and not any(_left(sent, leg.key) for leg in sent.legs)
+    settled = sent.is_final and not any(_left(sent, leg) for leg in sent.legs)
     if not settled or sent.reported_at is None:
         return False
     # cancelled without a word on what was executed before: the fills get a moment to come

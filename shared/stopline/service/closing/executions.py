@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from stopline.ledger.amend import effective
 from stopline.model.closing_state import ClosingState, Sent
 from stopline.model.fill import Fill
 from stopline.model.ids import digest
@@ -29,7 +30,8 @@ def with_executions(state: ClosingState, log: FillLog) -> ClosingState:
         for leg in sent.legs:
             if leg.key not in known:
                 symbol, since = leg.instrument.symbol, first[leg.key] - _SKEW
-                known[leg.key] = log.of(state.account, sent.strategy, symbol, since)
+                found = log.of(state.account, sent.strategy, symbol, since)
+                known[leg.key] = [step.fill for step in effective(found)]
     updated = {
         id_: with_fills(sent, [fill for leg in sent.legs for fill in known[leg.key]])
         for id_, sent in state.sent.items()
