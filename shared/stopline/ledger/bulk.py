@@ -8,13 +8,11 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from itertools import accumulate
-from operator import itemgetter, mul, not_
+from operator import mul, not_
 
 from stopline.ledger.position import FIFO, Open, Position, exactly
 from stopline.model.decimals import ZERO
 from stopline.model.fill import Fill, Terms
-
-_UNITS, _PRICE, _FEE, _PLAIN = map(itemgetter, range(1, 5))
 
 
 def fold_all(fills: Iterable[Fill], method: str = FIFO) -> dict[str, Position]:
@@ -49,24 +47,23 @@ def fold_all(fills: Iterable[Fill], method: str = FIFO) -> dict[str, Position]:
 
 def _fold_trades(position: Position, terms: list[Terms]) -> bool:
     """Fold plain trades first in, first out onto a new position; False, and nothing is done, where some are not."""
-    if not (position.is_plain and all(map(_PLAIN, terms))):
+    places, units, prices, fees, plain, _ = zip(*terms, strict=True)
+    if not (position.is_plain and all(plain)):
         return False
-    units, prices = list(map(_UNITS, terms)), list(map(_PRICE, terms))
     held = list(accumulate(units))
     quantity = position.units = held[-1]
     position.open, spent = _newest(quantity, terms)
     multiplier = position.instrument.multiplier
     position.spent = spent * multiplier
     position.realised = (spent - sum(map(mul, units, prices), ZERO)) * multiplier
-    position.fees = sum(map(_FEE, terms), ZERO)
-    position.fills, position.last, position.last_price = len(terms), terms[-1][0], prices[-1]
+    position.fees = sum(fees, ZERO)
+    position.fills, position.last, position.last_price = len(terms), places[-1], prices[-1]
     begun = bytes(map(not_, held)).rfind(1, 0, -1) + 1  # behind the last time that it was flat
-    position.cycle = terms[begun][0]
+    position.cycle = places[begun]
     if quantity:
-        short = quantity.is_signed()
-        since = range(len(terms) - 1, begun, -1)
-        opened = next((i for i in since if held[i - 1].is_signed() is not short), begun)
-        position.opened_at = terms[opened][0][0]
+        other = not quantity.is_signed()
+        flipped = bytes(map(Decimal.is_signed, held)).rfind(other, begun, -1) + 1
+        position.opened_at = places[flipped or begun][0]
     return True
 
 
