@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stopline.ledger.book import Book
@@ -140,6 +140,7 @@ def test_what_covers_an_option_counts_once_with_it() -> None:
         unique_by=lambda leg: leg[:2],
     ),
 )
+@example(0, [(90, "C", -3), (91, "C", 2)])  # the call that is not covered, and a point on each that is
 def test_exposure_is_at_least_what_shares_and_options_lose_together_where_a_short_call_costs_up_to_its_strike(
     held: int, legs: list[tuple[int, str, int]]
 ) -> None:

@@ -7,7 +7,7 @@ underlying's price is missing.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from functools import lru_cache
 
 from stopline.ledger.expiry import Settles, product_of, settles
@@ -167,8 +167,13 @@ def shape_of(legs: tuple[Leg, ...]) -> Payoff:
 
 
 def _worst(shape: Payoff, legs: Sequence[Leg]) -> Decimal:
-    """Return the worst loss at expiry; where it has no bound, the value of the units short."""
+    """Return the worst loss at expiry; where it has no bound, what is lost at the highest strike and the value there of the
+    units short.
+    """
     worst = EXACT.minus(shape.worst)
-    if shape.slope < 0:
-        worst = max(worst, EXACT.multiply(-shape.slope, max(leg.strike for leg in legs)))
-    return worst
+    if shape.slope >= 0:
+        return worst
+    last = max(leg.strike for leg in legs)
+    with localcontext(EXACT):
+        calls = (leg.quantity * leg.multiplier * (last - leg.strike) for leg in legs if leg.right == "C")
+        return max(worst, max(-sum(calls, ZERO), ZERO) - shape.slope * last)
