@@ -13,7 +13,8 @@ from emulators.simulator.broker import SimBroker, make_fill
 from emulators.simulator.ports import SimBus, SimChannel, SimClock, SimHistory, SimStore
 from emulators.simulator.world import START, Delivery, Faults, Instance, World
 from stopline.model.account import Account
-from stopline.model.control import ControlRequest
+from stopline.model.control import ControlRequest, Standing
+from stopline.model.errors import Rejected
 from stopline.model.settings.recipients import Recipients
 from stopline.model.times import utc_text
 from stopline.model.wire import canonical, decode_object, validate
@@ -155,6 +156,11 @@ class Scenario:
             control = app.trading.set(request)
         except Unpublished:
             control = app.trading.standing(request.scope)
+        except Rejected as refused:
+            if refused.reason != "STALE_RESUME":
+                raise
+            control = app.trading.standing(request.scope)
+            self._read_again(request, control)
         if control.flatten:
             app.closer.advance(request.scope.removeprefix("account:"))
         self.facts.answers[request.request_id] = control.epoch
@@ -315,6 +321,12 @@ class Scenario:
     def _resume(self) -> None:
         self._request("resume", "resume-1", expected_epoch=1, confirm="RESUME account:a")
 
+    def _read_again(self, stale: ControlRequest, control: Standing) -> None:
+        """Resume by what holds now: a person who is told that there is more reads it first."""
+        holds = [hold.request_id for hold in control.holds.values()]
+        told = {"expected_epoch": control.epoch, "confirm": stale.confirm, "lifts": holds}
+        self._request("resume", f"{stale.request_id}-{len(holds)}", **told)
+
     def _request(self, action: str, id_: str, **more: Any) -> None:
         body = {
             "request_id": id_,
@@ -349,8 +361,6 @@ def _account_text(facts: bytes) -> str:
 
 def receive(app: App, name: str, envelope: Envelope) -> None:
     """Handle a delivery as the functions do, without the log line."""
-    from stopline.model.errors import Rejected
-
     try:
         HANDLERS[name](app, envelope)
     except Rejected as refused:
