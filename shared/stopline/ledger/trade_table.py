@@ -16,7 +16,7 @@ from stopline.ledger.position_table import PositionTable
 from stopline.ledger.trade import CLOSED_KEPT, Trade, closed_before, group_legs
 from stopline.ledger.trade_leg import KNOWN_FILLS, UNSPLIT, TradeLeg, add_late_fee, fold_legs
 from stopline.model.decimals import ZERO, decimal_text
-from stopline.model.fill import Fill, FillKind
+from stopline.model.fill import Fill, FillKind, Place
 from stopline.model.instrument import Instrument
 from stopline.model.times import utc_text
 
@@ -28,7 +28,8 @@ MOST_CLOSED = 600  # legs: a book must stay small on the busiest day too
 class LegTable(Mapping[str, Sequence[TradeLeg]]):
     """Legs by position key, in the order in which they were opened. Never changed: `replaced` makes another.
 
-    `raw` is as it was read, beside the `positions` of the same document.
+    `raw` is as it was read, beside the `positions` of the same document. `lost`: where legs began that the
+    document holds without their contract; what they are is in the fill log only (`found`).
     """
 
     def __init__(
@@ -36,8 +37,10 @@ class LegTable(Mapping[str, Sequence[TradeLeg]]):
         legs: Mapping[str, Sequence[TradeLeg]] | None = None,
         raw: Mapping[str, Raw] | None = None,
         positions: Mapping[str, Position] | None = None,
+        lost: Mapping[str, Sequence[Place]] | None = None,
     ) -> None:
         self._raw = dict(raw or {})
+        self.lost = dict(lost or {})
         self._legs = {
             key: tuple(some) for key, some in (legs or {}).items()
         }  # several threads may add read ones
@@ -65,7 +68,13 @@ class LegTable(Mapping[str, Sequence[TradeLeg]]):
         """Return the table with the legs of some positions changed; none means that the key goes."""
         legs = {**self._legs, **changes}
         raw = {key: item for key, item in self._raw.items() if key not in changes}
-        return LegTable({key: some for key, some in legs.items() if some}, raw, self._positions)
+        return LegTable({key: some for key, some in legs.items() if some}, raw, self._positions, self.lost)
+
+    def found(self, key: str, legs: Sequence[TradeLeg]) -> "LegTable":
+        """Return the table with the lost legs of a position, out of all `legs` that its fills make."""
+        table = self.joined({key: [leg for leg in legs if leg.start in self.lost[key]]})
+        del table.lost[key]
+        return table
 
     def joined(self, more: Mapping[str, Sequence[TradeLeg]]) -> "LegTable":
         """Return the table with more legs of some positions, in the order in which they were opened."""
@@ -130,10 +139,12 @@ class LegTable(Mapping[str, Sequence[TradeLeg]]):
         return any(any(self._closed(key)) for key in self if self.scope_of(key) in scopes)
 
     def encode(self, positions: Mapping[str, Position]) -> dict[str, list[dict[str, Any]]]:
-        """Write the legs as plain data."""
-        raw = self._raw
+        """Write the legs as plain data: as they were read where the position that they were written beside is there."""
+        raw, beside = self._raw, self._positions
         return {
-            key: raw[key] if key in raw else [_encode(leg, positions.get(key)) for leg in self._legs[key]]
+            key: raw[key]
+            if key in raw and (key in positions or key not in beside)
+            else [_encode(leg, positions.get(key)) for leg in self[key]]
             for key in self
         }
 
@@ -153,11 +164,18 @@ class LegTable(Mapping[str, Sequence[TradeLeg]]):
 
 def decode_legs(items: Mapping[str, Raw] | None, positions: PositionTable) -> LegTable:
     """Read what `LegTable.encode` wrote. A book written before there were trades (None): each open position is
-    one leg, as it stands.
+    one leg, as it stands. Legs that were closed, and written without the contract of a position that was forgotten
+    before they were (an older version did), are `lost`.
     """
     if items is None:
         items = {key: [{}] for key in positions if not positions.is_flat(key)}
-    return LegTable(raw=items, positions=positions)
+    lost = {
+        key: [(_moment(item["start"][0]), item["start"][1]) for item in items[key]]
+        for key in items.keys() - set(positions)
+        if "instrument" not in items[key][0]
+    }
+    raw = {key: some for key, some in items.items() if key not in lost} if lost else items
+    return LegTable(raw=raw, positions=positions, lost=lost)
 
 
 class LegChanges:

@@ -8,11 +8,12 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stopline.ledger.book import Book
 from stopline.ledger.encoding import decode_book, encode_book
+from stopline.ledger.recall import Recall
 from stopline.ledger.trade import Status, Trade
 from stopline.model.fill import Fill
 from stopline.model.instrument import Instrument
@@ -367,3 +368,48 @@ def test_a_bust_after_the_trade_has_left_the_book_brings_back_what_it_changes() 
     find = {f.key: f for f in log.fills}.get
     [trade] = book.with_fills([bust], SESSION_OF, log, late, find).trades()
     assert (trade.status, trade.realised, trade.legs[0].quantity) == (Status.OPEN, 0, -1)
+
+
+@st.composite
+def days_of_trades(draw: st.DrawFn) -> list[tuple[int, list[Fill]]]:
+    """Return what comes in on which day: a few ids that come back, in instruments that are often flat."""
+    day, days = 0, []
+    for number in range(draw(st.integers(1, 8))):
+        day += draw(st.sampled_from([0, 1, 9]))
+        fills = [
+            fill(
+                f"E-{number}-{k}",
+                draw(st.sampled_from(["BUY", "SELL"])),
+                1,
+                draw(st.integers(1, 20)),
+                NOON + timedelta(days=day, seconds=10 * number + k),
+                draw(st.sampled_from([option(6000, expiry=LATER_EXPIRY), option(6100, expiry=LATER_EXPIRY)])),
+                group_id=draw(st.sampled_from(["G", "G", None])),
+            )
+            for k in range(draw(st.integers(1, 2)))
+        ]
+        days.append((day, fills))
+    return days
+
+
+CALENDAR = opened([(option(7000), -1, "10"), (option(7000, expiry=LATER_EXPIRY), 1, "20")], group_id="G")
+EXPIRED = fill("X", "BUY", 1, 0, NOON + timedelta(hours=4), option(7000), kind="EXPIRE")
+
+
+@given(days_of_trades(), st.booleans())
+@example([(0, CALENDAR), (1, [EXPIRED])], False)
+def test_open_trades_are_those_of_a_book_that_forgets_nothing(
+    days: list[tuple[int, list[Fill]]], whole: bool
+) -> None:
+    """I1, R1.1: through weeks of pruning, and after every one written and read again."""
+    book, all_of_it, log = Book("demo"), Book("demo"), Log()
+    for day, fills in days:
+        now = LATER + timedelta(days=day)
+        recall = Recall(lambda *_: list(log.fills))
+        book = book.with_fills(fills, SESSION_OF, log, now, recall=recall).pruned(now)
+        book = decode_book(encode_book(book), whole)
+        all_of_it = all_of_it.with_fills(fills, SESSION_OF, log, now)
+        log.fills += fills
+        assert book.open_trades() == all_of_it.open_trades()
+    again = decode_book(encode_book(book)).pruned(LATER + timedelta(days=days[-1][0] + 30))
+    assert decode_book(encode_book(again), whole).open_trades() == all_of_it.open_trades()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,9 +15,10 @@ from stopline.model.account import Account
 from stopline.model.errors import Contended, Rejected
 from stopline.model.fill import Fill
 from stopline.model.instrument import Instrument
-from stopline.ports import Conflict, Unavailable
+from stopline.ports import Conflict, Path, Put, Unavailable
 from stopline.runtime.app import App
 from stopline.service.documents.outbox import Unpublished
+from stopline.service.fills.books import BookFeed
 from stopline.service.fills.record_fill import MAX_AGE, MAX_AHEAD, Result
 
 from ..make import NOON, account, at, equity, fill, option, trade
@@ -222,6 +224,45 @@ def test_a_bust_before_its_fill_waits_for_it(world: World) -> None:
     book = world.book()
     assert book is not None
     assert (book.net_quantity("SPY"), dict(book.held)) == (3, {})
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_a_closed_leg_of_an_open_trade_outlives_its_position(world: World, broken: bool) -> None:
+    """I1, R1.1: a calendar whose front expired nine days ago; also from a document that an older version left
+    without the leg's contract: the fill log has it.
+    """
+    front, back = option(7000, expiry=date(2026, 11, 19)), option(7000, expiry=date(2026, 12, 28))
+    enter = [
+        fill("E-1", "SELL", 1, 10, NOON, front, group_id="G"),
+        fill("E-2", "BUY", 1, 20, NOON, back, group_id="G"),
+    ]
+    expiry = fill("E-3", "BUY", 1, 0, NOON + timedelta(days=1), front, kind="EXPIRE")
+    record(world.instance()[0], enter)
+    world.wait(2 * 86400)
+    record(world.instance()[0], [expiry], "m-2")
+    book = world.book()
+    assert book is not None
+    [before] = book.trades()
+    world.wait(8 * 86400)
+    record(world.instance()[0], [fill("E-4", executed_at=NOON + timedelta(days=10))], "m-3")
+    book = world.book()
+    assert book is not None
+    assert front.symbol not in {position.instrument.symbol for position in book.positions.values()}
+    if broken:
+        stored = world.document("books", "demo")
+        assert stored is not None
+        state = orjson.loads(stored["state"])
+        for name in ("instrument", "strategy", "lots"):
+            del state["legs"][f"default:{front.symbol}"][0][name]
+        world.shared.commit([Put(Path("books", "demo"), {**stored, "state": orjson.dumps(state).decode()})])
+        feed = BookFeed(world.shared)
+        feed.refresh()
+        assert feed.books["demo"].trade(before.trade_id) == before
+    record(world.instance()[0], [fill("E-5", executed_at=NOON + timedelta(days=10, seconds=1))], "m-4")
+    book = world.book()
+    assert book is not None
+    assert book.trade(before.trade_id) == before
+    assert (book.fills, len(before.legs), before.realised) == (5, 2, 1000)
 
 
 def test_another_method_is_refused_once_fills_are_booked(world: World) -> None:

@@ -1,14 +1,18 @@
 """Books in the store: the document, the fill log beside it, and the fills that changed since a cursor."""
 
+import logging
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
 import orjson
 
+from stopline.ledger.amend import effective
 from stopline.ledger.book import Book
 from stopline.ledger.encoding import decode_book, encode_book
 from stopline.ledger.position import Position
+from stopline.ledger.trade_leg import fold_legs
 from stopline.model.fill import Fill
 from stopline.model.ids import digest
 from stopline.model.times import utc_text
@@ -19,6 +23,7 @@ from stopline.service.documents.outbox import Relay
 
 BOOKS = "books"
 FILLS = "fills"
+_log = logging.getLogger(__name__)
 _OVERLAP = timedelta(seconds=10)  # commits in flight may become visible behind the newest timestamp seen
 
 
@@ -26,6 +31,9 @@ class BookCodec:
     """A book as the fields of its document."""
 
     collection = BOOKS
+
+    def __init__(self, log: "FillLog") -> None:
+        self._log = log
 
     def encode(self, state: Book) -> Data:
         return {
@@ -37,12 +45,30 @@ class BookCodec:
         }
 
     def decode(self, data: Data) -> Book:
-        return decode_book(data["state"])
+        return read_book(data, self._log)
 
 
 def books(store: Store, relay: Relay, clock: Clock) -> Aggregates[Book]:
     """Return access to all books."""
-    return Aggregates(store, relay, clock, BookCodec())
+    return Aggregates(store, relay, clock, BookCodec(FillLog(store)))
+
+
+def read_book(data: Data, log: "FillLog", whole: bool = False) -> Book:
+    """Return the book of a document, whole or in part as `decode_book` does. Legs that it holds without their
+    contract, as an older version left them, are folded again out of the fill log, and the next commit writes them.
+    """
+    book = decode_book(data["state"], whole)
+    for key in sorted(book.legs.lost):
+        strategy, _, symbol = key.partition(":")
+        fills = [
+            *log.of(book.account, strategy, symbol),
+            *(fill for some in book.held.values() for fill in some),
+        ]
+        legs = book.legs.found(key, fold_legs(effective(fills), book.method))
+        back, lost = len(legs.get(key, ())), len(book.legs.lost[key])
+        _log.warning("book %s: %s of %s lost legs of %s are back", book.account, back, lost, key)
+        book = replace(book, legs=legs)
+    return book
 
 
 def fill_path(key: str) -> Path:
@@ -129,6 +155,7 @@ class BookFeed:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._log = FillLog(store)
         self._cursor: datetime | None = None
         self._versions: dict[str, Any] = {}
         self.books: dict[str, Book] = {}
@@ -145,7 +172,7 @@ class BookFeed:
             self._versions[account] = document.version
             if account in self.books and self.books[account].revision == document.data["revision"]:
                 continue  # only its outbox was flushed
-            self.books[account] = decode_book(document.data["state"], whole=True)
+            self.books[account] = read_book(document.data, self._log, whole=True)
             changed.add(account)
         return changed
 
