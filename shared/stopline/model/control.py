@@ -1,6 +1,6 @@
 """The trading state of a scope: ACTIVE, REDUCING or HALTED, with an epoch that only grows."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Literal, NamedTuple
@@ -18,6 +18,9 @@ from stopline.model.wire import Message
 
 ONE = Decimal(1)
 REMEMBERED = 200  # requests that a document remembers for idempotency
+HALT = "halt/"  # begins the key of a halt of the second path, which no request's id can
+HALTS_KEPT = timedelta(days=8)  # longer than Pub/Sub keeps what tells of them
+MOST_HALTS = 1000
 PERSON = "person"  # the key of what people hold; limits and breakers hold under their own names
 
 
@@ -151,6 +154,25 @@ class Control(Standing):
     seen: dict[str, Seen] = Field(default_factory=dict)
     chain_seq: int = 0  # audit rows so far
     chain_hash: str = ""  # of the last one
+
+    @property
+    def requests(self) -> list[str]:
+        """The remembered requests, oldest first, without halts."""
+        return [key for key in self.seen if not key.startswith(HALT)]
+
+    def knows_halt(self, halt: str) -> bool:
+        """Tell whether a halt of the second path has been carried out; older versions kept it among the requests."""
+        return HALT + halt in self.seen or halt in self.seen
+
+    def remembering(self, key: str, seen: Seen) -> "Control":
+        """Return the control that remembers a request or a halt: of requests the newest, of halts all that may be told
+        again, so that no flood of requests makes an adapter ask for ever about one.
+        """
+        after = self.model_copy(update={"seen": {**self.seen, key: seen}})
+        halts = [k for k in after.seen if k.startswith(HALT)]
+        old = {k for k in halts if seen.at - after.seen[k].at > HALTS_KEPT}
+        forgotten = {*after.requests[:-REMEMBERED], *halts[:-MOST_HALTS], *old}
+        return after.model_copy(update={"seen": {k: s for k, s in after.seen.items() if k not in forgotten}})
 
     def standing(self, scope: str) -> Standing:
         """Return where a scope of this document stands; one that was never set is ACTIVE at epoch 0."""

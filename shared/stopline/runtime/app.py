@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from stopline.model.scopes import Scope
     from stopline.rules.alerting.ack_links import AckLinks
     from stopline.rules.closing.order import Resting
+    from stopline.rules.limits.stops import Stop
     from stopline.rules.trading.breakers import Tripped
     from stopline.service.accounts.settings import AccountSettings
     from stopline.service.accounts.writer import AccountWriter
@@ -199,6 +200,11 @@ class App(Documents):
 
         return lifted_of(self.trading.read(account_scope(account)), tripped) if tripped else ()
 
+    def _ended(self, account: str, stops: Mapping[str, Stop]) -> Collection[str]:
+        from stopline.service.trading.limit_effects import ended_of
+
+        return ended_of(self.trading.read(account_scope(account)), account, stops) if stops else ()
+
     def _doubts(self, scope: Scope) -> list[str]:
         from stopline.service.trading.resume_checks import ResumeChecks
 
@@ -341,7 +347,8 @@ class App(Documents):
         from stopline.service.evaluation.evaluate import Evaluator
         from stopline.service.exits.watch_exits import ExitWatcher
 
-        return Evaluator(self.risk_states, ExitWatcher(self.trading.standing, self.closer.read), self._lifted)
+        exits = ExitWatcher(self.trading.standing, self.closer.read)
+        return Evaluator(self.risk_states, exits, self._lifted, self._ended)
 
     @cached_property
     def marker(self) -> PriceMarker:

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("stopline")
 MAX_BODY = 16 * 1024
+MAX_REASON = 500
 INTERNAL = {
     "action",
     "actor",
@@ -114,7 +115,7 @@ def change(app: App, principal: Principal, action: str, body: dict[str, Any]) ->
     pending = pending or None in told.values()
     facts = {
         **_facts(standing),
-        **_in_force(action, standing),
+        **_in_force(request, standing),
         "delivery": "pending" if pending else "published",
         "closing": {name: status or "PENDING" for name, status in told.items()},
         "counts": _counts(told),
@@ -123,15 +124,22 @@ def change(app: App, principal: Principal, action: str, body: dict[str, Any]) ->
     return answer(202 if pending or asked else 200, facts)
 
 
-def _in_force(action: str, standing: Standing) -> dict[str, bool]:
+def _in_force(request: ControlRequest, standing: Standing) -> dict[str, bool]:
     """Say of a stop whether what it asked for holds now: one that is repeated after people have resumed is over."""
-    wanted = {"kill": TradingState.HALTED, "pause": TradingState.REDUCING}.get(action)
-    return {"in_force": standing.state.rank >= wanted.rank} if wanted else {}
+    wanted = {"kill": TradingState.HALTED, "pause": TradingState.REDUCING}.get(request.action)
+    if wanted is None:
+        return {}
+    closes = request.action == "kill" and request.flatten
+    return {"in_force": standing.state.rank >= wanted.rank and (standing.flatten or not closes)}
 
 
 def _with_defaults(facts: dict[str, Any], now: datetime) -> dict[str, Any]:
-    """Return a kill or a pause with what a hand in a hurry left out: it counts once a minute."""
-    reason = {"reason": "no reason given", **facts}
+    """Return a kill or a pause with what a hand in a hurry left out: it counts once a minute. No reason is a fault: a long
+    one is cut, and of one that is none a default takes the place.
+    """
+    said = facts.get("reason")
+    text = said[:MAX_REASON].strip() if isinstance(said, str) else ""
+    reason = {**facts, "reason": text or "no reason given"}
     if "request_id" in facts:
         return reason
     return {**reason, "request_id": digest("unnamed", content_hash(reason), f"{now:%Y-%m-%dT%H:%M}")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -22,6 +23,7 @@ from stopline.rules.trading.breakers import (
     Tripped,
     advance,
     check_settings,
+    in_session,
     rule_of,
 )
 from stopline.rules.trading.reset import QUARTER, Reset
@@ -105,6 +107,34 @@ def test_a_breaker_that_people_have_lifted_trips_again_where_its_value_is_clearl
     values = [11, 13, 13, "13.9", 12, 14, "14.1", "14.2"]
     looked = [False, False, False, True, None, None, None, None]
     assert play(breaker, values, lifted=looked)[0] == [*tripped, "", "", "", "", *tripped]
+
+
+@pytest.mark.parametrize("breaker", MONEY_BREAKERS, ids=lambda b: b.name)
+def test_what_was_not_bad_when_people_lifted_it_trips_at_its_threshold(breaker: Breaker) -> None:
+    """R5.2: they have seen 9.8 of 10, which is neither bad nor clear; 10.1 crosses the limit anew."""
+    tripped = ["pause", "kill"] if breaker.flatten else ["pause", ""]
+    values, looked = [11, 11, "9.8", "9.8", 10, "10.1"], [False, False, False, True, None, None]
+    assert play(breaker, values, lifted=looked)[0] == [*tripped, "", "", "", "pause"]
+
+
+@pytest.mark.parametrize("breaker", HEALTH_BREAKERS, ids=lambda b: b.name)
+def test_a_bad_reading_after_a_good_one_trips_what_people_have_lifted(breaker: Breaker) -> None:
+    """R5.3: a fact that is only yes or no never gets worse, and three good ones in a row may never come."""
+    wanted, _ = play(breaker, [11, 11, 11, 0, 11], lifted=[False, False, True, True, True])
+    assert wanted == ["pause", "", "", "", "pause"]
+
+
+def test_a_new_session_finds_the_loss_of_a_day_as_if_it_were_new() -> None:
+    """R5.3: lifted at 28 of yesterday, 27 of today is news; a drawdown is of no day."""
+    day, drawdown = "emergency_daily_loss", "emergency_drawdown"
+    lifted = Tripped(at(0), True, level=Decimal(28), lifted=True)
+    stood = {day: lifted, drawdown: lifted}
+    today, tomorrow = date(2026, 3, 2), date(2026, 3, 3)
+    assert in_session(stood, today, today) == in_session(stood, None, today) == stood
+    found = in_session(stood, today, tomorrow)
+    assert (found[day].level, found[drawdown]) == (Decimal(0), lifted)
+    _, moves = advance([BREAKERS[day]], DEFAULT, found, {"daily_loss": Decimal(27)}, at(9), "demo", "1", None)
+    assert [m.action for m in moves] == ["pause"]
 
 
 def test_what_is_worse_already_when_the_resume_is_seen_trips_at_once() -> None:

@@ -337,3 +337,20 @@ def test_a_state_that_cannot_be_decoded_is_no_messages_fault(world: World) -> No
     fresh.all = Aggregates(fresh.store, fresh.relay, world.clock, Strict())
     with pytest.raises(Unreadable, match="counters/c cannot be read"):
         fresh.count()
+
+
+@pytest.mark.parametrize("damage", [{"value": "x", "outbox": "["}, {"outbox": "[[1]]"}, {"value": None}, {}])
+def test_a_document_that_no_version_has_written_is_one_that_cannot_be_read(
+    world: World, damage: dict[str, object]
+) -> None:
+    """F46: its message waits, and a kill takes its second path; it is no fault of the message."""
+
+    class Careful(Codec):
+        def decode(self, data: Data) -> Counter:
+            return Counter(int(data["value"]))
+
+    world.shared.commit([Create(Path("counters", "c"), damage)])
+    fresh = Writer(world)
+    fresh.all = Aggregates(fresh.store, fresh.relay, world.clock, Careful())
+    with pytest.raises(Unreadable, match="counters/c cannot be read"):
+        fresh.all.read("c")

@@ -8,13 +8,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stopline.model.control import Control, ControlRequest, Standing, TradingState
+from stopline.model.control import (
+    HALT,
+    MOST_HALTS,
+    REMEMBERED,
+    Control,
+    ControlRequest,
+    Seen,
+    Standing,
+    TradingState,
+)
 from stopline.model.errors import Rejected
 from stopline.ports import Unavailable
 from stopline.rules.trading.resuming import TooEarly
 from stopline.service.documents.outbox import Unpublished
-from stopline.service.trading.controls import REMEMBERED
 
+from ..make import NOON
 from .world import World
 
 ACTIVE, REDUCING, HALTED = TradingState.ACTIVE, TradingState.REDUCING, TradingState.HALTED
@@ -246,6 +255,35 @@ def test_the_document_stays_small_however_many_requests_there_were(world: World)
     control = app.trading.read(SCOPE)
     assert len(control.seen) == REMEMBERED
     assert f"r-{REMEMBERED + 19}" in control.seen
+
+
+def test_a_halt_is_known_as_long_as_it_may_be_told_again(world: World) -> None:
+    """F41: a flood of requests makes no adapter ask for ever about a halt, nor a journal that comes again halt anew."""
+    app, _ = world.instance()
+    asked_at = world.clock.now()
+    app.trading.store_halt(request("k-1"), "h-1", asked_at)
+    world.resume(app, "res-1", 1)
+    for number in range(REMEMBERED):
+        app.trading.set(request(f"p-{number}", "pause", actor="breaker:latency"))
+        app.trading.set(request(f"q-{number}", "release", actor="breaker:latency"))
+    assert app.trading.read(SCOPE).knows_halt("h-1")
+    assert not app.trading.read(SCOPE).knows_halt("p-1")
+    app.trading.store_halt(request("k-1"), "h-1", asked_at)
+    assert app.trading.read(SCOPE).state is TradingState.ACTIVE
+    world.wait(9 * 86_400)
+    app.trading.set(request("last", "pause"))
+    assert not app.trading.read(SCOPE).knows_halt("h-1")
+
+
+def test_halts_that_are_remembered_are_bounded_too_and_those_of_before_are_known() -> None:
+    """F50."""
+    seen = Seen(hash="x", epoch=1, at=NOON)
+    control = Control(scope=SCOPE, seen={"of-before": seen})
+    for number in range(MOST_HALTS + 5):
+        control = control.remembering(f"{HALT}{number}", seen)
+    assert len(control.seen) == MOST_HALTS + 1
+    assert control.knows_halt("of-before")
+    assert not control.knows_halt("0")
 
 
 RANK = {"ACTIVE": 0, "REDUCING": 1, "HALTED": 2}

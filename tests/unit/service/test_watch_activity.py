@@ -55,6 +55,26 @@ def test_a_program_that_runs_away_is_told_once_and_stopped_until_a_person_resume
     assert app.trading.read("account:demo").state is TradingState.REDUCING, "a person resumes"
 
 
+def test_a_storm_that_goes_on_after_people_have_resumed_stops_again() -> None:
+    """R5.4: what they have seen stops nothing again, what comes after it does, as often as it comes."""
+    world = World()
+    app = opened(world, repeats_per_minute=5, pauses=["repeats"])
+    app.trading._people = 1
+    for number in range(3):
+        trade(world, app, 10 * number, 6)
+        sweep(world, app)
+        found = app.trading.read("account:demo")
+        assert "breaker:unusual_activity" in found.holds, number
+        lifts = [hold.request_id for hold in found.holds.values()]
+        world.resume(app, f"r-{number}", found.epoch, lifts=lifts)
+        sweep(world, app)
+        app = world.instance()[0]
+        app.trading._people = 1
+        world.wait(10)
+        sweep(world, app)
+        assert "breaker:unusual_activity" not in app.trading.read("account:demo").holds, "they have seen it"
+
+
 def test_what_the_settings_do_not_name_is_only_told() -> None:
     world = World()
     app = opened(world, repeats_per_minute=5, pauses=[])

@@ -1,7 +1,7 @@
 """What an order is judged by, and the decision on it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
@@ -29,6 +29,7 @@ class Reason:
 class Desk:
     """What an order is judged by. `marks`: usable prices only; `blocked`: instruments whose book is in doubt, and
     why; `rate` turns money into the account's currency. `silent`: brokers whose working orders must be known, and are not.
+    `cooled`: by reading key, the number at which the cool-down of a limit ended: only more than that is beyond the limit.
     """
 
     figures: Figures
@@ -37,6 +38,7 @@ class Desk:
     state: Effective
     blocked: Mapping[str, str]
     silent: Sequence[str] = ()
+    cooled: Mapping[str, Decimal] = field(default_factory=dict)
 
     @property
     def account(self) -> Account:

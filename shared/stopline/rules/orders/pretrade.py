@@ -91,7 +91,7 @@ def _spent(order: Order, desk: Desk) -> list[Reason]:
     """Return what refuses an order whatever it costs: losses that are beyond their limit already, or unknown."""
     involved = _involved(order)
     found = [
-        _reason(reading, reading, desk.state.size)
+        _reason(reading, reading, desk)
         for reading in readings(desk.figures, {})
         if reading.limit.gate is Gate.BUDGET and reading.object in involved
     ]
@@ -117,7 +117,7 @@ def _against_limits(order: Order, desk: Desk, risk: OrderRisk) -> list[Reason]:
             if reading.object not in involved and not involved & set(reading.object.split("/")):
                 continue
             last = stopped[reading.key] if reading.limit.gate is Gate.BUDGET else reading
-            reason = _reason(last, before.get(reading.key), desk.state.size)
+            reason = _reason(last, before.get(reading.key), desk)
             if reason:
                 found[reading.key] = reason
     return list(found.values())
@@ -131,7 +131,8 @@ def _involved(order: Order) -> set[str]:
     return names
 
 
-def _reason(after: Reading, before: Reading | None, size: Decimal) -> Reason | None:
+def _reason(after: Reading, before: Reading | None, desk: Desk) -> Reason | None:
+    size, cooled = desk.state.size, desk.cooled.get(after.key)
     limit, current = after.limit, before.current if before else ZERO
     threshold = after.threshold
     if limit.gate is Gate.SIZE and limit.scope is Scope.INSTRUMENT and size:
@@ -141,7 +142,9 @@ def _reason(after: Reading, before: Reading | None, size: Decimal) -> Reason | N
         detail = f"{limit.what} is unknown; to trade without it switch {limit.name} off by name"
         return Reason(limit.name, after.object, detail, **facts)  # type: ignore[arg-type]
     breached = level_of(after.current, threshold, limit.inclusive, Level.OK) is Level.BREACH
-    if limit.gate is Gate.BUDGET:
+    if cooled is not None:
+        breached = after.current > cooled
+    elif limit.gate is Gate.BUDGET:
         breached = breached or (before is not None and before.level is Level.BREACH)
     elif limit.gate is Gate.SIZE and current is not None and after.current <= current:
         breached = False  # no worse by this order

@@ -4,13 +4,13 @@ A first bad reading refuses what adds risk. Where a breaker flattens, a second r
 second is good the first is taken back. Money breakers are lifted by people, and trading goes on at a quarter of the size
 until a person lifts that too; only a losing streak cools down by time. What people lift stays tripped until they have,
 however good the value is by then. Once they have lifted it while the value is still bad, it trips again where the value goes
-`FURTHER` beyond the last one of before. UNKNOWN neither trips nor clears a breaker: data that are missing have breakers of
-their own.
+`FURTHER` beyond the last one of before, or is bad after a good one; where it was not bad then, at the threshold. UNKNOWN
+neither trips nor clears a breaker: data that are missing have breakers of their own.
 """
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from stopline.model.calendars import Calendar
@@ -18,10 +18,9 @@ from stopline.model.decimals import ZERO, decimal_text
 from stopline.model.ids import digest
 from stopline.model.settings.trading import TradingSettings
 from stopline.rules.limits.registry import LIMITS
-from stopline.rules.trading.reset import BY_A_PERSON, DRAWDOWN, GOOD_DATA, MONEY, Reset, ResetRule
+from stopline.rules.trading.reset import BY_A_PERSON, DRAWDOWN, FURTHER, GOOD_DATA, MONEY, Reset, ResetRule
 
 CLEAR_AT = Decimal("0.95")  # of the threshold: a breaker is clear only below it
-FURTHER = Decimal("0.1")  # of the threshold: so much worse than when people resumed trips it again
 CONFIRM_AFTER = timedelta(seconds=2)  # a second reading sooner than this is the first one again
 
 
@@ -178,8 +177,7 @@ def _read(
 ) -> tuple[Tripped | None, str]:
     """Return what stands of one breaker after one reading, and what it wants done, if anything."""
     if value > threshold:
-        again = known is not None and known.lifted and value > (known.level or ZERO) + threshold * FURTHER
-        if known is None or again:
+        if known is None or (known.lifted and value > _trips_again_above(known, threshold)):
             return Tripped(now, confirmed=not breaker.flatten, level=value), "pause"
         if known.confirmed or now - known.since < CONFIRM_AFTER:
             return replace(known, good=0), ""
@@ -196,6 +194,22 @@ def _read(
     if breaker.rule.reset is Reset.READINGS:
         return None, "release"
     return (None if known.lifted else replace(known, good=breaker.good_readings)), ""
+
+
+def _trips_again_above(known: Tripped, threshold: Decimal) -> Decimal:
+    """Return what a breaker whose stop people have lifted trips above."""
+    if known.good or known.level is None or known.level <= threshold:
+        return threshold
+    return known.level + threshold * FURTHER
+
+
+def in_session(tripped: Mapping[str, Tripped], before: date | None, now: date) -> Mapping[str, Tripped]:
+    """Return what stands as the reading of a session finds it: of another one's, what was lost that day says nothing."""
+    of_the_day = {b.name for b in MONEY_BREAKERS if b.fact == "daily_loss"}
+    daily = {name: one for name, one in tripped.items() if name in of_the_day}
+    if before in (None, now) or not daily:
+        return tripped
+    return {**tripped, **{name: replace(one, level=ZERO) for name, one in daily.items()}}
 
 
 def threshold_of(breaker: Breaker, settings: TradingSettings) -> Decimal | None:

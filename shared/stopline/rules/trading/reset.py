@@ -6,6 +6,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 QUARTER = Decimal("0.25")
+FURTHER = Decimal("0.1")  # of the threshold: so much worse than when its stop ended stops again
 ONE = Decimal(1)
 
 

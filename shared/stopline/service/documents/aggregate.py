@@ -37,6 +37,8 @@ from stopline.service.documents.outbox import Relay, decode_outbox, outbox_field
 S = TypeVar("S")
 TRIES = 12
 _CACHED = 2_000
+DAMAGED = (Rejected, ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
+"""What decoding raises where a document is not what any version wrote: no JSON, a part missing, another type."""
 
 WRITER = 2
 """The version of what this code keeps in state documents. To be raised with a field that an older version would lose or not
@@ -200,10 +202,10 @@ class Aggregates(Generic[S]):
                 f"{document.path} is of writer {writer}, this version is {self._writer}: deploy it"
             )
         try:
-            state = self._codec.decode(data)
-        except Rejected as problem:
-            raise Unreadable(f"{document.path} cannot be read: {problem}") from problem
-        return Loaded(state, decode_outbox(data), data.get("outbox_at"), document.version)
+            state, outbox = self._codec.decode(data), decode_outbox(data)
+        except DAMAGED as problem:
+            raise Unreadable(f"{document.path} cannot be read: {problem!r}"[:500]) from problem
+        return Loaded(state, outbox, data.get("outbox_at"), document.version)
 
     def _keep(self, name: str, loaded: Loaded[S]) -> None:
         with self._guard:

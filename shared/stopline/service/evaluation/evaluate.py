@@ -4,7 +4,7 @@ commit.
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -21,20 +21,19 @@ from stopline.model.messages import Alert, Effect, HistoryRow
 from stopline.risk.border import to_decimal
 from stopline.risk.columns import Columns
 from stopline.risk.factors import Factors
-from stopline.rules.alerting.text_parts import amount
 from stopline.rules.limits.figures import Figures, Market, Rate, Valued, figures
 from stopline.rules.limits.net_greeks import AccountGreeks
-from stopline.rules.limits.registry import Action, Level, Reading, readings
+from stopline.rules.limits.registry import Reading, readings
+from stopline.rules.limits.stops import stops_after
 from stopline.rules.limits.trend import followed as followed_limits
 from stopline.rules.limits.watch import blind_spots, data_alert, gone_alerts, limit_alerts, watch
 from stopline.rules.reduction.watch import watch_reductions
 from stopline.rules.trading.breaker_facts import money_facts
-from stopline.rules.trading.breakers import MONEY_BREAKERS, advance
+from stopline.rules.trading.breakers import MONEY_BREAKERS, advance, in_session
 from stopline.rules.watching.levels import followed_levels
 from stopline.rules.watching.trades import Index
 from stopline.service.accounts.levels import market_facts
 from stopline.service.documents.aggregate import Aggregates, Change
-from stopline.service.documents.outbox import CONTROLS_TOPIC
 from stopline.service.evaluation.risk_state import RiskState
 from stopline.service.evaluation.watch_lifecycle import follow_lifecycle
 from stopline.service.evaluation.watch_trades import follow_trades, index_reading
@@ -43,6 +42,7 @@ from stopline.service.history.rows import history_effect, table_row
 from stopline.service.prices.market import market_of
 from stopline.service.prices.marks import Mark, is_usable
 from stopline.service.trading.breaker_effects import Lifted, breaker_effects
+from stopline.service.trading.limit_effects import Ended, limit_effects
 
 SNAPSHOT_EVERY = timedelta(seconds=60)
 
@@ -129,10 +129,13 @@ class Evaluator:
     interval.
     """
 
-    def __init__(self, states: Aggregates[RiskState], exits: ExitWatcher, lifted: Lifted) -> None:
+    def __init__(
+        self, states: Aggregates[RiskState], exits: ExitWatcher, lifted: Lifted, ended: Ended
+    ) -> None:
         self._states = states
         self._exits = exits
         self._lifted = lifted
+        self._ended = ended
 
     def has_valued(self, account: str, revision: int) -> bool:
         """Tell whether an evaluation of a book's revision, or of a later one, stands."""
@@ -172,6 +175,9 @@ class Evaluator:
         def lifted(old: RiskState) -> Collection[str] | None:
             return self._lifted(account.account, old.breakers) if force else None
 
+        def ended(old: RiskState) -> Collection[str] | None:
+            return self._ended(account.account, old.stops) if force else None
+
         def decide(before: RiskState | None, attempt: int) -> Change[RiskState] | None:
             return _decide(
                 account,
@@ -189,6 +195,7 @@ class Evaluator:
                 spot,
                 watch_exits,
                 lifted,
+                ended,
             )
 
         known = self._states.peek(account.account)
@@ -216,6 +223,7 @@ def _decide(
     spot: SpotOf,
     watch_exits: Callable[[RiskState, str], ExitNews],
     lifted: Callable[[RiskState], Collection[str] | None],
+    ended: Callable[[RiskState], Collection[str] | None],
 ) -> Change[RiskState] | None:
     old = before or RiskState(account.account, now, -1)
     if _is_behind(book, prices_at, old):
@@ -236,15 +244,19 @@ def _decide(
     levels, reached = followed_levels(account.account, account.levels, spot, old.levels, cause, now)
     alerts += reached
     facts = money_facts(numbers, read)
+    last = old.shown.get("session")
+    sessions = (date.fromisoformat(last) if last else None, numbers.session)
+    stops, asked = stops_after(read, old.watched, old.stops, ended(old), sessions, account.account, cause)
+    before_it = in_session(old.breakers, *sessions)
     tripped, moves = advance(
-        MONEY_BREAKERS, account.trading, old.breakers, facts, now, account.account, cause, lifted(old)
+        MONEY_BREAKERS, account.trading, before_it, facts, now, account.account, cause, lifted(old)
     )
     reductions = watch_reductions(account, read, tripped, moves, old.reducing, numbers.equity, cause, now)
     exits = watch_exits(old, cause)
     alerts += exits.alerts
     due = (now - old.as_of).total_seconds() >= account.risk_interval_s or book.revision != old.book_revision
     due = due or exits.is_due(now - old.as_of) or reductions.standing != old.reducing
-    if before is not None and not (alerts or moves or due or force):
+    if before is not None and not (alerts or moves or asked or due or force):
         return None
     checkup = exits.checkup()
     alerts += checkup.alerts
@@ -262,6 +274,7 @@ def _decide(
         last_total=(now, numbers.total) if numbers.total is not None else old.last_total,
         track=numbers.track,
         watched=watched,
+        stops=stops,
         trends=trends,
         breakers=tripped,
         unpriced=tuple(numbers.unpriced),
@@ -276,7 +289,7 @@ def _decide(
         exits=checkup.exits,
         reducing=reductions.standing,
     )
-    effects = [*_alert_effects(alerts), *_action_effects(account, read, old, cause), *exits.effects]
+    effects = [*_alert_effects(alerts), *limit_effects(account.account, asked, cause), *exits.effects]
     effects += breaker_effects(account.account, reductions.moves, cause, now)
     effects += reductions.effects
     if snapshot:
@@ -295,37 +308,6 @@ def _is_behind(book: Book, prices_at: datetime | None, old: RiskState) -> bool:
 
 def _alert_effects(alerts: Sequence[Alert]) -> list[Effect]:
     return [Effect(a.alert_id, "alerts", a.account or "", a.model_dump(mode="json")) for a in alerts]
-
-
-def _action_effects(account: Account, read: Sequence[Reading], old: RiskState, cause: str) -> list[Effect]:
-    """Return the changes of trading state that limits ask for on the way into a breach."""
-    effects = []
-    for reading in read:
-        was = old.watched.get(reading.key)
-        if reading.level is not Level.BREACH or (was and was.level is Level.BREACH):
-            continue
-        scope = f"account:{account.account}"
-        match reading.action:
-            case Action.WARN:
-                continue
-            case Action.PAUSE_STRATEGY:
-                action, scope = "pause", f"strategy:{account.account}:{reading.object}"
-            case Action.REDUCE_ONLY:
-                action = "pause"
-            case Action.HALT:
-                action = "kill"
-        id_ = digest("limit_action", account.account, reading.key, cause)
-        body = {
-            "request_id": id_,
-            "scope": scope,
-            "action": action,
-            "flatten": False,
-            "actor": f"limit:{reading.limit.name}",
-            "reason": f"{reading.limit.what} {amount(reading.current, reading.unit)}, "
-            f"limit {amount(reading.threshold, reading.unit)}",
-        }
-        effects.append(Effect(id_, CONTROLS_TOPIC, account.account, body))
-    return effects
 
 
 def show(f: Figures, read: Sequence[Reading]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from stopline.model.messages import TrendPoint
 from stopline.model.times import utc_text
 from stopline.ports import Clock, Data, Store
 from stopline.rules.limits.registry import Level
+from stopline.rules.limits.stops import Stop
 from stopline.rules.limits.track import DayStart, Track
 from stopline.rules.limits.trend import Trend
 from stopline.rules.limits.watch import Watched
@@ -46,6 +47,7 @@ class RiskState:
     last_total: tuple[datetime, Decimal] | None = None
     track: Track = field(default_factory=Track)
     watched: Mapping[str, Watched] = field(default_factory=dict)
+    stops: Mapping[str, Stop] = field(default_factory=dict)  # of limits that are in breach
     trends: Mapping[str, Trend] = field(
         default_factory=dict
     )  # lately, of limits that are used to half or more
@@ -94,6 +96,10 @@ class RiskCodec:
                 ]
                 for key, w in sorted(state.watched.items())
             },
+            "stops": {
+                key: [s.request_id, None if s.level is None else decimal_text(s.level), s.ended]
+                for key, s in sorted(state.stops.items())
+            },
             "trends": {
                 key: [[int(p.at.timestamp()), decimal_text(p.current)] for p in trend]
                 for key, trend in sorted(state.trends.items())
@@ -137,6 +143,10 @@ class RiskCodec:
                     Level(level), datetime.fromisoformat(since), None if number is None else Decimal(number)
                 )
                 for key, (level, since, number) in body["watched"].items()
+            },
+            stops={
+                key: Stop(id_, None if level is None else Decimal(level), ended)
+                for key, (id_, level, ended) in body.get("stops", {}).items()
             },
             trends={
                 key: tuple(

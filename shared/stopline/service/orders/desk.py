@@ -16,6 +16,7 @@ from stopline.ports import Clock, Store
 from stopline.risk.border import to_decimal
 from stopline.risk.columns import columns
 from stopline.rules.limits.figures import figures
+from stopline.rules.limits.stops import cooled_down
 from stopline.rules.limits.track import NEW
 from stopline.rules.orders.decision import Decision, Desk
 from stopline.rules.orders.filled import legs_of
@@ -119,7 +120,8 @@ class OrderDesk:
         blocked = blocked_symbols(self._reconciliations, name)
         prices_at = [marks[c.symbol].as_of for c in contracts if c.symbol in marks]
         silent = known.silent if account.risk.needs_working else ()
-        desk = Desk(numbers, self._usable(contracts, account, now), rate, state, blocked, silent)
+        cooled = cooled_down(old.stops) if old else {}
+        desk = Desk(numbers, self._usable(contracts, account, now), rate, state, blocked, silent, cooled)
         oldest = min(prices_at, default=None)
         return order, desk, Versions(account.version, book.revision, oldest, state.epoch, now, known.told_at)
 

@@ -15,6 +15,7 @@ from stopline.model.fill import FillKind
 from stopline.model.ids import digest
 from stopline.model.instrument import Kind
 from stopline.model.messages import Alert, Effect, Figure, Severity
+from stopline.model.settings.activity import Detector
 from stopline.model.times import utc_text
 from stopline.ports import Clock, Data, Store, Where
 from stopline.risk.border import to_decimal
@@ -35,13 +36,16 @@ GROUPS = 50  # of which an account's usual size is known
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """What is known of an account's activity: usual sizes, and what is unusual since when."""
+    """What is known of an account's activity: usual sizes, and what is unusual since when. `resumed_at`: when people were
+    last seen to have lifted the breaker's stop; None: never.
+    """
 
     account: str
     usual: Usual = field(default_factory=dict)
     standing: Mapping[str, datetime] = field(default_factory=dict)
     breakers: Mapping[str, Tripped] = field(default_factory=dict)
     revision: int = 0
+    resumed_at: datetime | None = None
 
 
 class ActivityCodec:
@@ -55,6 +59,7 @@ class ActivityCodec:
             "standing": {name: utc_text(since) for name, since in sorted(state.standing.items())},
             "breakers": encode_breakers(state.breakers),
             "revision": state.revision,
+            "resumed_at": utc_text(state.resumed_at) if state.resumed_at else None,
         }
         return {
             "account": state.account,
@@ -68,7 +73,9 @@ class ActivityCodec:
             group: [(key, Decimal(text)) for key, text in known] for group, known in body["usual"].items()
         }
         standing = {n: datetime.fromisoformat(t).astimezone(UTC) for n, t in body["standing"].items()}
-        return Activity(data["account"], usual, standing, decode_breakers(body["breakers"]), body["revision"])
+        breakers, resumed = decode_breakers(body["breakers"]), body.get("resumed_at")
+        resumed_at = datetime.fromisoformat(resumed).astimezone(UTC) if resumed else None
+        return Activity(data["account"], usual, standing, breakers, body["revision"], resumed_at)
 
 
 class ActivityWatch:
@@ -117,10 +124,17 @@ class ActivityWatch:
         def decide(activity: Activity | None, attempt: int) -> Change[Activity] | None:
             before = activity or Activity(name)
             usual = dict(list(usual_after(before.usual, seen).items())[-GROUPS:])
-            found = {f.detector: f for f in findings(seen, usual, samples, account.capital, settings)}
-            standing: dict[str, datetime] = {d: before.standing.get(d, now) for d in found}
-            stops = Decimal(sum(detector in settings.pauses for detector in found))
             mark, lifted = f"{cause}.{before.revision + 1}", self._lifted(name, before.breakers)
+            resumed = now if lifted else before.resumed_at
+
+            def found_since(start: datetime | None) -> dict[Detector, Finding]:
+                executions = [e for e in seen if start is None or e.at > start]
+                totals = [s for s in samples if start is None or s[0] > start]
+                return {f.detector: f for f in findings(executions, usual, totals, account.capital, settings)}
+
+            found, fresh = found_since(None), found_since(resumed)
+            standing: dict[str, datetime] = {d: before.standing.get(d, now) for d in found}
+            stops = Decimal(sum(detector in settings.pauses for detector in fresh))
             breakers, moves = advance(
                 [ACTIVITY_BREAKER],
                 account.trading,
@@ -131,7 +145,7 @@ class ActivityWatch:
                 mark,
                 lifted,
             )
-            after = Activity(name, usual, standing, breakers, before.revision + 1)
+            after = Activity(name, usual, standing, breakers, before.revision + 1, resumed)
             if (after.usual, after.standing, after.breakers) == (
                 before.usual,
                 before.standing,

@@ -26,10 +26,14 @@ def lifted_of(control: Control, tripped: Mapping[str, Tripped]) -> set[str]:
     """
     found = set()
     for name, one in tripped.items():
-        known = not one.request_id or one.request_id in control.seen or len(control.seen) >= REMEMBERED
-        if known and f"breaker:{name}" not in control.holds:
+        if was_carried_out(control, one.request_id) and f"breaker:{name}" not in control.holds:
             found.add(name)
     return found
+
+
+def was_carried_out(control: Control, request_id: str) -> bool:
+    """Tell whether a request has been carried out; one that nobody knows has been, long ago."""
+    return not request_id or request_id in control.seen or len(control.requests) >= REMEMBERED
 
 
 def breaker_effects(account: str, moves: Sequence[Move], cause: str, now: datetime) -> list[Effect]:

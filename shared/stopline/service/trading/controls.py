@@ -8,7 +8,7 @@ import orjson
 
 from stopline.model.control import (
     GLOBAL,
-    REMEMBERED,
+    HALT,
     Control,
     ControlRequest,
     Effective,
@@ -183,15 +183,15 @@ class TradingStates:
 
         def decide(control: Control | None, attempt: int) -> Change[Control] | None:
             before = control or Control(scope=scope.document)
-            if halt in before.seen:
+            if before.knows_halt(halt):
                 return None
             now, seen = self._clock.now(), before.seen.get(request.request_id)
             if seen is not None and seen.hash == hashed and seen.at >= asked_at:
-                return Change(_remembered(before, halt, hashed, now))
+                return Change(_remembered(before, HALT + halt, hashed, now))
             asked = request if seen is None else request.model_copy(update={"request_id": halt})
             moved = tighten(before, asked, now, self._lock(asked, scope, asked_at))
             moved = _remember(moved, asked, hashed, now)
-            moved = replace(moved, control=_remembered(moved.control, halt, hashed, now))
+            moved = replace(moved, control=_remembered(moved.control, HALT + halt, hashed, now))
             return _change(before, moved, asked, now)
 
         control = self._documents.change(scope.document, decide) or Control(scope=scope.document)
@@ -309,10 +309,7 @@ def _remember(moved: Transition, request: ControlRequest, hashed: str, now: date
 
 
 def _remembered(control: Control, id_: str, hashed: str, now: datetime) -> Control:
-    seen = {**control.seen, id_: Seen(hash=hashed, epoch=control.epoch, at=now)}
-    while len(seen) > REMEMBERED:
-        seen.pop(next(iter(seen)))
-    return control.model_copy(update={"seen": seen})
+    return control.remembering(id_, Seen(hash=hashed, epoch=control.epoch, at=now))
 
 
 def _change(before: Control, moved: Transition, request: ControlRequest, now: datetime) -> Change[Control]:

@@ -53,7 +53,7 @@ class Leases:
             ),
             auto_trading=account.trading.auto_trading,
             strategies=account.trading.strategies,
-            stored=tuple(h for h in request.halts if h in everywhere.seen or h in own.seen),
+            stored=tuple(h for h in request.halts if everywhere.knows_halt(h) or own.knows_halt(h)),
             granted_at=now,
             expires_at=now + timedelta(seconds=VALID_S),
         )
