@@ -148,6 +148,19 @@ def _margin(
     return (total, rule) if calls or total < -shape.worst else (-shape.worst, "payoff")
 
 
+def worst_loss(shape: Payoff, legs: Sequence[Leg]) -> Decimal:
+    """Return the worst loss at expiry of legs whose payoff is known, before premiums, 0 or above. Calls that stay naked,
+    those of the lowest strikes, lose their strike each, and what the other legs can lose is added: no less than the
+    legs lose together up to twice the lowest strike.
+    """
+    with localcontext(EXACT):
+        naked = [leg for leg, _ in _naked([(leg, ZERO) for leg in legs], "C")]
+        if not naked:
+            return -shape.worst
+        covered = payoff([*legs, *(replace(leg, quantity=-leg.quantity) for leg in naked)])
+        return -sum((leg.quantity * leg.strike for leg in naked), ZERO) - covered.worst
+
+
 Priced = Sequence[tuple[Leg, Decimal | None]]
 """Legs, each with its premium a unit."""
 

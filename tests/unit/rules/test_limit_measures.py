@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from stopline.ledger.book import Book
@@ -21,6 +21,7 @@ from stopline.rules.limits.exposure import is_settling
 from stopline.rules.limits.figures import Figures, Market, Valued, figures
 from stopline.rules.limits.registry import LIMITS, Level, Reading, Scope, check_overrides, readings
 from stopline.rules.orders.open_risk import OpenRisk
+from stopline.rules.orders.reducing import truly_reduces
 from stopline.rules.orders.risk import order_risk
 
 from ..make import NOON, account, at, equity, option, trade
@@ -38,7 +39,7 @@ def numbers(
     valued = []
     for p in book.open_positions():
         mark = Decimal(known[p.instrument.symbol]) if p.instrument.symbol in known else None
-        value = None if mark is None else p.quantity * mark * p.instrument.multiplier
+        value = None if mark is None else p.quantity * p.instrument.worth(mark)
         valued.append(Valued(p, mark, value, None if value is None else value - p.cost))
     return figures(made, book, valued, lambda _: Decimal(1), None, None, LATER, market=market or Market())
 
@@ -162,6 +163,120 @@ def test_exposure_is_at_least_what_shares_and_options_lose_together_where_a_shor
     found = exposures(*fills)
     assert found is not None
     assert found >= -min(made(price) for price in range(181))
+
+
+def calls(*legs: tuple[int, int]) -> list[Fill]:
+    december = date(2026, 12, 18)
+    return [
+        trade(n, units, "0", instrument=option(strike, "C", december, "SPY"))
+        for n, (strike, units) in enumerate(legs, 2)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("legs", "exposure"),
+    [
+        ([(90, -3), (91, 2)], 9_000 + 200),
+        ([(100, -3), (150, 1)], 20_000 + 5_000),
+        ([(100, -2), (200, 1)], 10_000 + 10_000),
+        ([(100, -2), (400, 1)], 20_000),
+        ([(100, -1), (300, -1), (310, 1)], 10_000 + 1_000),
+    ],
+)
+def test_more_short_calls_than_long_ones_lose_the_strikes_of_those_that_stay_naked_and_the_spreads_of_the_rest(
+    legs: list[tuple[int, int]], exposure: int
+) -> None:
+    """R2.2: by hand; one that is bought so far out that it protects little adds nothing."""
+    assert exposures(*calls(*legs)) == exposure
+
+
+def test_a_far_call_beside_a_covered_one_takes_no_cover_away() -> None:
+    """R2.2: the shares still cover what was sold; another settlement's short call has what is left of them."""
+    assert exposures(shares(1, 100), *calls((110, -1), (130, 1))) == 10_000
+    later = trade(9, -1, "0", instrument=option(120, "C", date(2027, 1, 15), "SPY"))
+    assert exposures(shares(1, 100), *calls((110, -1), (115, 1)), later) == 10_000 + 500
+
+
+@settings(max_examples=40)
+@given(
+    st.sampled_from([-200, -100, 0, 50, 100]),
+    st.dictionaries(
+        st.tuples(st.sampled_from([90, 95, 100, 105, 130, 180]), st.sampled_from(["C", "P"])),
+        st.integers(-3, 3).filter(bool),
+        min_size=1,
+        max_size=4,
+    ),
+    st.tuples(st.sampled_from([90, 95, 100, 105, 130, 180]), st.sampled_from(["C", "P"])),
+    st.integers(1, 3),
+    st.integers(0, 5),
+)
+def test_buying_an_option_adds_no_more_exposure_than_its_premium(
+    held: int, legs: dict[tuple[int, str], int], bought: tuple[int, str], units: int, price: int
+) -> None:
+    """R2.2: protection is never refused for what it protects from."""
+    december = date(2026, 12, 18)
+    fills = [
+        trade(n, quantity, "0", instrument=option(strike, right, december, "SPY"))
+        for n, ((strike, right), quantity) in enumerate(legs.items(), 2)
+    ]
+    fills += [shares(1, held)] if held else []
+    before = exposures(*fills)
+    strike, right = bought
+    more = trade(20, units, str(price), instrument=option(strike, right, december, "SPY"))
+    after = numbers([*fills, more]).risks.get("SPY")
+    assert before is not None
+    if after is not None:  # buying back the last one leaves nothing
+        assert after.exposure is not None
+        assert after.exposure <= before + 100 * units * price
+
+
+BTC = {"BTC-PERP": "100000"}
+
+
+def perpetual(number: int, units: int) -> Fill:
+    contract = {
+        "symbol": "BTC-PERP",
+        "kind": "future",
+        "currency": "USD",
+        "underlying": "BTC",
+        "inverse": True,
+    }
+    return trade(
+        number, units, "100000", instrument=Instrument.model_validate({**contract, "multiplier": "1000000"})
+    )
+
+
+@pytest.mark.parametrize(("right", "sign"), [("C", 1), ("P", -1)])
+def test_an_inverse_contract_covers_no_option(right: str, sign: int) -> None:
+    """R2.2: its multiplier is money and no number of coins: each is 10 here, its size is the money's."""
+    sold = option(100_000, right, date(2026, 12, 18), "BTC").model_copy(update={"multiplier": Decimal(1)})
+    alone = numbers([perpetual(1, sign)], BTC).risks["BTC"].exposure
+    assert alone == 10
+    both = numbers([perpetual(1, sign), trade(2, -10, "0", instrument=sold)], BTC).risks["BTC"].exposure
+    assert both == 10 + 10 * 100_000
+
+
+def test_a_long_inverse_contract_adds_to_the_coins_that_are_held() -> None:
+    """R2.2: what is owed on it is worth less the dearer the coin: both gain when it rises."""
+    coin = Instrument.model_validate({"symbol": "BTC", "kind": "crypto", "currency": "USD"})
+    held = trade(2, 1, "20", instrument=coin)
+    assert numbers([perpetual(1, 1), held], {**BTC, "BTC": "20"}).risks["BTC"].exposure == 30
+    assert numbers([perpetual(1, -1), held], {**BTC, "BTC": "20"}).risks["BTC"].exposure == 10
+
+
+@pytest.mark.parametrize(("right", "sign", "reduces"), [("C", 1, False), ("C", -1, True), ("P", 1, True)])
+def test_closing_an_inverse_contract_beside_short_calls_reduces_only_where_it_hedges_none(
+    right: str, sign: int, reduces: bool
+) -> None:
+    """Domain 4.12: how many coins it is hangs on a price, and none is looked at."""
+    sold = option(100_000, right, date(2026, 12, 18), "BTC")
+    f = numbers([perpetual(1, 2 * sign), trade(2, -10, "0", instrument=sold)], BTC)
+    held = [v.position for v in f.positions]
+    [future] = [p.instrument for p in held if p.instrument.inverse]
+    closing = Order(
+        legs=(OrderLeg(instrument=future, side="SELL" if sign > 0 else "BUY"),), quantity=Decimal(1)
+    )
+    assert truly_reduces(closing, held) is reduces
 
 
 def test_options_that_settle_at_the_opening_cover_none_that_settle_at_the_close() -> None:

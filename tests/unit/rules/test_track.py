@@ -382,6 +382,42 @@ def test_a_withdrawal_trips_and_a_deposit_frees_nothing() -> None:
     assert f.pnl_day == -6000
 
 
+@pytest.mark.parametrize("amount", [-97_999, -98_000, -99_000])
+def test_taking_everything_out_after_a_loss_leaves_every_percentage(amount: int) -> None:
+    """R2.4: 2 % stay 2 %, through what is paid in next as well; what is lost then is of that."""
+    desk = desk_with(100, 98)
+    desk.book_fills(trade(5, -1000, 98))
+    desk.value(at(6))
+    desk.book_fills(flow(10, amount))
+    f = desk.value(at(11))
+    assert f.equity == 98_000 + amount
+    assert percentages(desk) == [2] * 7
+    desk.book_fills(flow(20, 50_000 - 98_000 - amount))
+    f = desk.value(at(21))
+    assert f.equity == 50_000
+    assert percentages(desk) == pytest.approx([Decimal(2)] * 7, abs=Decimal("0.000001"))
+    desk.book_fills(trade(30, 100, 100), trade(31, -100, 95))
+    desk.value(at(32))
+    assert percentages(desk) == pytest.approx([Decimal("2.98")] * 7, abs=Decimal("0.000001"))
+
+
+@pytest.mark.parametrize("taken", [0, 10_000, 150_000])
+def test_taking_out_what_another_strategy_made_leaves_a_strategy_s_drawdown_in_proportion(taken: int) -> None:
+    """R2.3: 900 lost with 255,000 less what was taken out."""
+    desk = Desk()
+    desk.book_fills(*round_trip(0, 15_000, strategy="a"), *round_trip(1, 500, strategy="b"))
+    for second in (20, 21, 22):
+        desk.value(at(second))
+    desk.book_fills(flow(30, -taken))
+    before = desk.value(at(31))
+    desk.book_fills(trade(40, 10, 100, strategy="b"), trade(41, -10, 10, strategy="b"))
+    f = desk.value(at(42))
+    assert before.equity == 255_000 - taken
+    found = {r.object: r.current for r in readings(f, {}) if r.limit.name == "max_strategy_drawdown"}
+    assert found["a"] == 0
+    assert found["b"] == round(Decimal(90_000) / (255_000 - taken), 6)
+
+
 def test_a_flow_while_prices_are_missing_counts_with_the_next_complete_valuation() -> None:
     """I7: what is UNKNOWN moves nothing."""
     desk = desk_with(100, 96)

@@ -19,7 +19,7 @@ from stopline.risk.net_greeks import terms
 from stopline.risk.options import black_scholes
 from stopline.rules.limits.figures import Valued
 from stopline.service.evaluation.risk_state import RiskState
-from stopline.service.prices.greeks import Watched, expiry_of, net_greeks, option_terms
+from stopline.service.prices.greeks import Watched, dividend_yield, expiry_of, net_greeks, option_terms
 
 from ..make import NOON, account, equity, option, trade
 from .world import World
@@ -271,6 +271,32 @@ def test_shares_are_counted_in_the_accounts_currency(world: World) -> None:
     state = app.risk_states.read("euro")
     assert state is not None
     assert state.shown["greeks"]["account"]["delta"] == "900"
+
+
+@pytest.mark.parametrize("symbol", ["ESZ6", "ESZ26", "GCZ2026", "ESZ6.CME", "6EH7", "MCLF27", "SR3Z9"])
+def test_a_contract_code_of_a_year_that_an_option_may_end_in_is_a_future(symbol: str) -> None:
+    """R2.10: without a word in the settings."""
+    contract = option(100, "C", date(2026, 12, 1)).model_copy(update={"underlying": symbol})
+    assert dividend_yield(account(measures={"rate": "0.05"}), contract, ()) == 0.05
+    own = account(measures={"rate": "0.05", "dividend_yields": {symbol: "0.01"}})
+    assert dividend_yield(own, contract, ()) == 0.01, "settings win"
+
+
+@pytest.mark.parametrize("year", [2025, 2030, 2035, 2040, 2050])
+@pytest.mark.parametrize(
+    "symbol", ["DAX40", "STOXX50", "HK50", "EU50", "AEX25", "IBEX35", "SPX", "UK100", "SX5E"]
+)
+def test_an_index_is_no_future_in_any_year(symbol: str, year: int) -> None:
+    contract = option(100, "C", date(year, 12, 1)).model_copy(update={"underlying": symbol})
+    assert dividend_yield(account(measures={"rate": "0.05"}), contract, ()) == 0
+    named = account(measures={"rate": "0.05", "futures": [symbol]})
+    assert dividend_yield(named, contract, ()) == 0.05, "settings win"
+
+
+@pytest.mark.parametrize("symbol", ["ABZ25", "ABZ5", "ABZ40", "ABZ2019"])
+def test_a_code_of_a_year_that_is_over_or_far_off_is_no_future(symbol: str) -> None:
+    contract = option(100, "C", date(2026, 12, 1)).model_copy(update={"underlying": symbol})
+    assert dividend_yield(account(measures={"rate": "0.05"}), contract, ()) == 0
 
 
 @pytest.mark.parametrize("known_by", ["its symbol", "a position", "the settings", "nothing"])

@@ -15,6 +15,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from click.testing import CliRunner, Result
 
@@ -27,10 +28,11 @@ from stopline.rules.limits.registry import Level, Reading, readings
 from stopline.rules.limits.track import Sample, Track
 from stopline.rules.reduction.advice import advise
 from stopline.runtime.embedded import Embedded
+from stopline.service.evaluation.track_state import decode_track, encode_track
 from stopline.service.report.activity import activity_facts
 from stopline.service.report.page import report_page
 
-from ..make import NOON, account, at, equity, trade
+from ..make import NOON, account, at, equity, fill, trade
 from .test_greeks import put
 from .test_measure_risk import OPEN, SHORT, YEARS, desk_with, history, noon_prices, prices, sweep
 from .world import World
@@ -135,6 +137,25 @@ def test_turnover_and_holding_periods_of_a_day_are_those_of_its_fills() -> None:
     assert activity_facts((), replace(numbers, track=Track()), rate, at(0))["turnover"] is None
 
 
+def test_turnover_is_of_the_equity_that_was_there_before_a_withdrawal() -> None:
+    """R2.7: by hand: 10,000 bought and sold with 100,000; of four hourly samples one is of the 10,000 that are left."""
+    made, track = account(), Track()
+    fills = [trade(1, 100, 100), trade(2, -100, 100)]
+    out = fill("D-1", kind="FLOW", fee="90000", quantity="0", price="0", executed_at=at(9000))
+    for second, more in ((10, []), (3700, []), (7400, []), (11100, [out])):
+        fills += more
+        book = Book("demo").with_fills(fills, made.sessions.session_of, lambda *_: [], at(second))
+        numbers = figures(made, book, [], lambda _: Decimal(1), None, None, at(second), track)
+        track = decode_track(orjson.loads(orjson.dumps(encode_track(numbers.track))))
+        numbers = replace(numbers, track=track)
+    since = [sample for sample in track.samples if sample.at >= at(0)]
+    assert [sample.flown for sample in since] == [-90_000, -90_000, -90_000, 0]
+    found = activity_facts(
+        book.trades(), replace(numbers, track=Track(samples=tuple(since))), lambda _: Decimal(1), at(11200)
+    )
+    assert found["turnover"] == pytest.approx(10_000 / 77_500, abs=1e-6)
+
+
 def test_without_a_history_the_report_says_so_and_shows_what_is_remembered(
     desk: Embedded, tmp_path: Path
 ) -> None:
@@ -154,7 +175,7 @@ def test_without_a_history_the_report_says_so_and_shows_what_is_remembered(
     assert found["history"]["metrics"] == {}
     state = desk.app.risk_states.read("demo")
     assert state is not None
-    kept_samples = [(utc_text(at), round(total, 2)) for at, total, _ in state.track.samples]
+    kept_samples = [(utc_text(at), round(total, 2)) for at, total, *_ in state.track.samples]
     assert [(at, Decimal(total)) for at, total in found["history"]["recent"]] == kept_samples
     text = report_page(found)
     assert "unknown: no BigQuery: &lt;the&gt; emulators" in text

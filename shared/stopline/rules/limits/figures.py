@@ -72,6 +72,7 @@ class Figures:
     position_values: Mapping[str, Decimal | None]  # by position key: |market value|
     exposures: Mapping[str, Decimal | None]  # by underlying
     flows: Decimal | None = ZERO  # deposits less withdrawals: capital, never P&L
+    counted: Decimal | None = ZERO  # those of them that percentages take notice of: see `follow_flows`
     greeks: AccountGreeks | None = None  # None: not asked for
     risks: Mapping[str, OpenRisk] = field(default_factory=dict)  # by underlying
     strategies: Mapping[str, Decimal | None] = field(default_factory=dict)
@@ -85,8 +86,8 @@ class Figures:
         return self.equity_at(self.day_start.basis) if self.day_start else None
 
     def equity_at(self, total: Decimal | None) -> Decimal | None:
-        """Return the equity with another P&L since the start, at today's deposits and withdrawals."""
-        return add([self.account.capital, self.flows, total])
+        """Return the equity with another P&L since the start, at the deposits and withdrawals that percentages are at."""
+        return add([self.account.capital, self.counted, total])
 
     def made_since(self, basis: Decimal | None) -> Decimal | None:
         """Return the P&L since it stood at a number; None without one of them."""
@@ -110,13 +111,18 @@ class Figures:
     @property
     def drawdown(self) -> Decimal | None:
         """How far, in percent of the equity at the peak, equity is below it: 0 or above, losses only."""
-        return self.below(self.peak, self.total, None)
+        return self.below(self.peak, self.total, self.equity_at(ZERO))
+
+    def beside(self, pnl: Decimal | None) -> Decimal | None:
+        """Return the equity without a strategy's P&L: what its own comes on top of."""
+        equity = self.equity_at(self.total)
+        return None if equity is None or pnl is None else EXACT.subtract(equity, pnl)
 
     def below(self, peak: Decimal, total: Decimal | None, base: Decimal | None) -> Decimal | None:
-        """Return how far a P&L is below its peak, in percent of `base` (None: the account's) and the peak."""
-        whole = self.equity_at(peak) if base is None else EXACT.add(base, peak)
-        if total is None or whole is None:
+        """Return how far a P&L is below its peak, in percent of `base` and the peak."""
+        if total is None or base is None:
             return None
+        whole = EXACT.add(base, peak)
         fallen = max(EXACT.subtract(peak, total), ZERO)
         if whole <= 0:
             return MOST if fallen else ZERO
@@ -196,6 +202,9 @@ def figures(
         },
         exposures={underlying: risk.exposure for underlying, risk in risks.items()},
         flows=flows,
+        counted=flows
+        if track.flows is None
+        else add(converted(amount, currency, rate) for currency, amount in track.flows.items()),
         risks=risks,
         strategies=strategies,
         track=remembered,

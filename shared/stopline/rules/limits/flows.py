@@ -38,6 +38,7 @@ def follow_flows(
 
     `paid_in`: deposits less withdrawals since the account began, by currency. `strategies`: the P&L of each;
     `with_own`: those with a capital of their own, which no flow changes. While the P&L or a rate is UNKNOWN, nothing is.
+    A withdrawal that leaves nothing is taken notice of with the next deposit: till then percentages are as they were.
     """
     flows = {currency: amount for currency, amount in sorted(paid_in.items()) if amount}
     if total is None or flows == track.flows:
@@ -49,29 +50,37 @@ def follow_flows(
     if before is None or after is None:
         return track, start
     was, is_ = before, after
+    held, holds = EXACT.add(was, total), EXACT.add(is_, total)
+    if holds <= 0 < held:
+        return track, start
 
-    def of(value: Decimal, now: Decimal) -> Decimal:
-        return moved(value, now, was, is_)
-
-    def peak(one: Peak, now: Decimal) -> Peak:
-        return Peak(of(one.top, now), tuple(of(value, now) for value in one.seen))
+    def of(value: Decimal) -> Decimal:
+        return moved(value, total, was, is_)
 
     def begun(one: DayStart | None) -> DayStart | None:
-        return replace(one, moved=EXACT.subtract(of(one.basis, total), one.total)) if one else None
+        return replace(one, moved=EXACT.subtract(of(one.basis), one.total)) if one else None
 
     def sample(one: Sample) -> Sample:
-        return one._replace(moved=EXACT.subtract(of(one.basis, total), one.total))
+        flown = EXACT.add(one.flown, EXACT.subtract(is_, was))
+        return one._replace(moved=EXACT.subtract(of(one.basis), one.total), flown=flown)
 
     def own(name: str, one: Peak) -> Peak:
+        """Its distance to the peak becomes the same share of the account's equity: it has no money of its own."""
         now = strategies.get(name)
-        return one if name in with_own or now is None else peak(one, now)
+        if name in with_own or now is None or held <= 0 or holds <= 0:
+            return one
+
+        def of_it(value: Decimal) -> Decimal:
+            return EXACT.add(now, divide(EXACT.multiply(EXACT.subtract(value, now), holds), held))
+
+        return Peak(of_it(one.top), tuple(map(of_it, one.seen)))
 
     noted = replace(
         noted,
         week=begun(track.week),
         month=begun(track.month),
-        peak=peak(track.peak, total),
-        day_peak=of(track.day_peak, total),
+        peak=Peak(of(track.peak.top), tuple(map(of, track.peak.seen))),
+        day_peak=of(track.day_peak),
         strategies={name: own(name, one) for name, one in track.strategies.items()},
         samples=tuple(map(sample, track.samples)),
     )

@@ -66,7 +66,7 @@ def _drawdown(f: Figures) -> Iterable[Measure]:
 def _strategy_drawdowns(f: Figures) -> Iterable[Measure]:
     for name, pnl in f.strategies.items():
         peak = f.track.strategies.get(name)
-        base = f.account.risk.strategy_capital.get(name)
+        base = f.account.risk.strategy_capital.get(name, f.beside(pnl))
         yield Measure(name, f.below(peak.top if peak else ZERO, pnl, base))
 
 

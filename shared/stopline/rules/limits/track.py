@@ -42,11 +42,12 @@ class DayStart:
 
 
 class Sample(NamedTuple):
-    """The P&L since the account began at a moment; `moved` as of a `DayStart`."""
+    """The P&L since the account began at a moment; `moved` as of a `DayStart`; `flown`: deposits less withdrawals since."""
 
     at: datetime
     total: Decimal
     moved: Decimal = ZERO
+    flown: Decimal = ZERO
 
     @property
     def basis(self) -> Decimal:

@@ -7,11 +7,11 @@ underlying's price is missing.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal, localcontext
+from decimal import Decimal
 from functools import lru_cache
 
 from stopline.ledger.expiry import Settles, product_of, settles
-from stopline.ledger.payoff import Leg, Payoff, model_margin, payoff
+from stopline.ledger.payoff import Leg, Payoff, model_margin, payoff, worst_loss
 from stopline.ledger.position import Position
 from stopline.model.decimals import EXACT, ZERO, divide
 from stopline.model.instrument import Instrument, Kind
@@ -80,18 +80,35 @@ def open_risks(
 
 def _open_risk(group: Sequence[Valued], rate: Rate, rates: MarginRates, spot: Decimal | None) -> OpenRisk:
     linear = [v for v in group if v.position.instrument.kind is not Kind.OPTION]
-    value = add(converted(v.value, v.position.instrument.currency, rate) for v in linear)
+    value = add(converted(_sided(v), v.position.instrument.currency, rate) for v in linear)
     held = None if value is None else abs(value)
     bound = add(_linear_margin(v, rate, rates) for v in linear)
-    held_units = sum((v.position.quantity * v.position.instrument.multiplier for v in linear), ZERO)
-    cover = {"C": max(held_units, ZERO), "P": max(-held_units, ZERO)}
+    settlements = sorted(_by_settlement(group).items())
+    covers = _covers(
+        [[option_leg(v.position) for v in options] for _, options in settlements], _units(linear)
+    )
     exposures, losses, margins = [held], [held], [bound]
-    for end, legs in sorted(_by_settlement(group).items()):
-        exposure, loss, margin = _options(legs, cover, spot)
+    for (end, options), cover in zip(settlements, covers, strict=True):
+        exposure, loss, margin = _options(options, cover, spot)
         exposures.append(converted(exposure, end.currency, rate))
         losses.append(converted(loss, end.currency, rate))
         margins.append(converted(margin, end.currency, rate))
     return OpenRisk(add(exposures), add(losses), add(margins))
+
+
+def _sided(valued: Valued) -> Decimal | None:
+    """Return a position's value, above 0 where it is long: what is owed on an inverse contract is a long one's."""
+    if valued.value is None or not valued.position.instrument.inverse:
+        return valued.value
+    return EXACT.minus(valued.value)
+
+
+def _units(linear: Sequence[Valued]) -> Decimal:
+    """Return the units that may be delivered, below 0: taken. Inverse contracts have none: their multiplier is money, and
+    how many coins that is moves with the price.
+    """
+    contracts = [(v.position.quantity, v.position.instrument) for v in linear]
+    return sum((units * contract.multiplier for units, contract in contracts if not contract.inverse), ZERO)
 
 
 def exposure(group: Sequence[Valued], rate: Rate) -> Decimal | None:
@@ -117,37 +134,36 @@ def _linear_margin(valued: Valued, rate: Rate, rates: MarginRates) -> Decimal | 
 
 
 def _options(
-    group: Sequence[Valued], cover: dict[str, Decimal], spot: Decimal | None
+    group: Sequence[Valued], cover: Sequence[Leg], spot: Decimal | None
 ) -> tuple[Decimal, Decimal, Decimal | None]:
-    """Return exposure, max loss and margin of the legs of one settlement. `cover`: units held that short calls may be met
-    with, and units short that short puts may; what the legs take of them is taken off.
-    """
-    legs = tuple(option_leg(v.position) for v in group)
-    premiums = [v.mark for v in group]
-    for right in ("C", "P"):
-        covered = _covered(legs, right, cover[right])
-        if covered is not None:
-            legs, premiums = (*legs, covered), [*premiums, ZERO]
-            cover[right] -= covered.quantity
+    """Return exposure, max loss and margin of the legs of one settlement, with the options that what is held is to them."""
+    legs = (*(option_leg(v.position) for v in group), *cover)
+    premiums = [*(v.mark for v in group), *(ZERO for _ in cover)]
     paid = add(v.position.cost for v in group) or ZERO  # below 0: a credit
     shape = shape_of(legs)
-    worst = _worst(shape, legs)
+    worst = worst_of(legs)
     exposure = EXACT.add(worst, max(paid, ZERO))  # a credit does not make it safer
     loss = EXACT.add(worst, max(paid, ZERO) if shape.slope < 0 else paid)
     margin = model_margin(shape, legs, premiums, spot, product_of(group[0].position.instrument).style)
     return exposure, max(loss, ZERO), margin
 
 
-def _covered(legs: Sequence[Leg], right: str, units: Decimal) -> Leg | None:
-    """Return the option that so many units held (of puts: short) are to the short ones that no long one covers: bought at
-    the worst of their strikes, so that what stays naked is rather too much than too little.
+def _covers(settlements: Sequence[Sequence[Leg]], units: Decimal) -> list[list[Leg]]:
+    """Return the options that units held (calls), or short (puts), are to the short ones of each settlement: first to those
+    that no long one covers, the earliest first, then to the rest. A unit covers once.
     """
-    ours = [leg for leg in legs if leg.right == right]
-    taken = min(units, -sum((leg.quantity * leg.multiplier for leg in ours), ZERO))
-    if taken <= 0:
-        return None
-    strikes = [leg.strike for leg in ours if leg.quantity < 0]
-    return Leg(right, min(strikes) if right == "C" else max(strikes), taken, Decimal(1))
+    right, left = ("C", units) if units > 0 else ("P", -units)
+    found: list[list[Leg]] = [[] for _ in settlements]
+    for alone in (True, False):
+        for legs, cover in zip(settlements, found, strict=True):
+            ours = [leg for leg in legs if leg.right == right and (alone or leg.quantity < 0)]
+            taken = min(left, -sum((leg.quantity * leg.multiplier for leg in (*ours, *cover)), ZERO))
+            if taken > 0:
+                strikes = [leg.strike for leg in ours if leg.quantity < 0]
+                worst = min(strikes) if right == "C" else max(strikes)
+                cover.append(Leg(right, worst, taken, Decimal(1)))
+                left -= taken
+    return found
 
 
 def option_leg(position: Position) -> Leg:
@@ -166,14 +182,18 @@ def shape_of(legs: tuple[Leg, ...]) -> Payoff:
     return payoff(legs)
 
 
-def _worst(shape: Payoff, legs: Sequence[Leg]) -> Decimal:
-    """Return the worst loss at expiry; where it has no bound, what is lost at the highest strike and the value there of the
-    units short.
+@lru_cache(maxsize=4096)
+def worst_of(legs: tuple[Leg, ...]) -> Decimal:
+    """Return the worst loss at expiry where a short call that stays naked loses its strike; remembered as well. Bought calls
+    so far out that beside them more would be lost count as not there: nobody is the worse for what he has bought.
     """
-    worst = EXACT.minus(shape.worst)
-    if shape.slope >= 0:
-        return worst
-    last = max(leg.strike for leg in legs)
-    with localcontext(EXACT):
-        calls = (leg.quantity * leg.multiplier * (last - leg.strike) for leg in legs if leg.right == "C")
-        return max(worst, max(-sum(calls, ZERO), ZERO) - shape.slope * last)
+    found = worst_loss(shape_of(legs), legs)
+    calls = [leg for leg in legs if leg.right == "C"]
+    near = min((leg.strike for leg in calls if leg.quantity < 0), default=None)
+    far = sorted(
+        {leg.strike for leg in calls if leg.quantity > 0 and near is not None and leg.strike > 2 * near}
+    )
+    for strike in reversed(far):
+        legs = tuple(leg for leg in legs if leg.right == "P" or leg.quantity < 0 or leg.strike < strike)
+        found = min(found, worst_loss(shape_of(legs), legs))
+    return found

@@ -61,18 +61,26 @@ def _gets_no_worse(positions: Iterable[Position], changes: Mapping[str, Decimal]
     return bool(options) or not _is_worse(rest, changes)
 
 
+_COINS = (Decimal("1e-12"), Decimal("1e12"))  # that a unit of money may be: less and more than at any price
+
+
 def _is_worse(group: Sequence[Position], changes: Mapping[str, Decimal]) -> bool:
-    before, after = _shape(group, {}), _shape(group, changes)
-    return after.worst < before.worst or min(after.slope, ZERO) < min(before.slope, ZERO)
+    """Judge what is inverse as very few coins and as very many: how many it is hangs on a price."""
+    for coins in _COINS if any(p.instrument.inverse for p in group) else (Decimal(1),):
+        before, after = _shape(group, {}, coins), _shape(group, changes, coins)
+        if after.worst < before.worst or min(after.slope, ZERO) < min(before.slope, ZERO):
+            return True
+    return False
 
 
-def _shape(group: Sequence[Position], changes: Mapping[str, Decimal]) -> Payoff:
+def _shape(group: Sequence[Position], changes: Mapping[str, Decimal], coins: Decimal) -> Payoff:
     """Return the payoff of an underlying's positions of one expiry: what is no option pays its price."""
     legs = []
     for p in group:
         quantity = p.quantity + changes.get(p.key, ZERO)
         leg = option_leg(p)
         if p.instrument.kind is not Kind.OPTION:
-            leg = Leg("C", ZERO, quantity, p.instrument.multiplier)
+            size = p.instrument.multiplier
+            leg = Leg("C", ZERO, quantity, size * coins if p.instrument.inverse else size)
         legs.append(Leg(leg.right, leg.strike, quantity, leg.multiplier))
     return shape_of(tuple(legs))

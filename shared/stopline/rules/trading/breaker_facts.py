@@ -7,7 +7,7 @@ from decimal import Decimal
 from stopline.model.account import Account
 from stopline.model.decimals import EXACT, ZERO, divide
 from stopline.model.instrument import Instrument
-from stopline.rules.limits.figures import Figures, add
+from stopline.rules.limits.figures import Figures
 from stopline.rules.limits.registry import Reading
 
 HUNDRED = Decimal(100)
@@ -17,7 +17,7 @@ def money_facts(f: Figures, read: Sequence[Reading]) -> Mapping[str, Decimal | N
     """Return loss and profit in % of the capital paid in, loss of the day in % of the equity at its start, drawdown in %
     as the limit of that name reads it, and the number of open positions.
     """
-    paid_in = add([f.account.capital, f.flows])
+    paid_in = f.equity_at(ZERO)
     made = f.made_since(f.day_start.basis if f.day_start else None)
     drawdowns = [r.current for r in read if r.limit.name == "max_drawdown"]
     return {

@@ -35,8 +35,8 @@ def encode_track(track: Track) -> dict[str, Any]:
         "day_peak": decimal_text(track.day_peak),
         "strategies": {name: _peak(peak) for name, peak in sorted(track.strategies.items())},
         "samples": [
-            [utc_text(at), decimal_text(total), *([decimal_text(moved)] if moved else [])]
-            for at, total, moved in track.samples
+            [utc_text(at), decimal_text(total), *(map(decimal_text, flowed) if any(flowed) else ())]
+            for at, total, *flowed in track.samples
         ],
         "recent": [[utc_text(at), decimal_text(total)] for at, total in track.recent],
         "streak": _streak(track.streak),

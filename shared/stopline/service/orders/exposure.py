@@ -52,7 +52,7 @@ def option_delta(contract: Instrument, desk: Desk) -> Decimal | None:
     }
     years = (expiry_of(account, contract) - desk.now).total_seconds() / A_YEAR
     terms = (float(spot), float(contract.strike or ZERO), years)
-    rate, dividend = float(account.measures.rate), dividend_yield(account, contract.underlying, futures)
+    rate, dividend = float(account.measures.rate), dividend_yield(account, contract, futures)
     is_call = contract.right == "C"
     if is_american(contract, account.sessions):
         solved = american_volatility(is_call, float(mark), *terms, rate, dividend)

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from stopline.ledger.trade import Trade
-from stopline.model.decimals import decimal_text
+from stopline.model.decimals import EXACT, decimal_text
 from stopline.model.errors import InsufficientData
 from stopline.risk.concentration import holding, turnover
 from stopline.rules.limits.figures import Figures, Rate
@@ -31,7 +31,8 @@ def activity_facts(trades: Sequence[Trade], numbers: Figures, rate: Rate, now: d
             (bought if (worth > 0) is not leg.instrument.inverse else sold).append(amount)
     buys, sells = add(bought), add(sold)
     over = [sample for sample in numbers.track.samples if sample.at >= since]
-    equities = [equity for sample in over if (equity := numbers.equity_at(sample.total)) is not None]
+    at_the_time = [numbers.equity_at(EXACT.subtract(sample.total, sample.flown)) for sample in over]
+    equities = [equity for equity in at_the_time if equity is not None]
     closed = [trade for trade in trades if trade.exited_at is not None and trade.exited_at >= since]
     return {
         "hours": int(WINDOW.total_seconds() // 3600),

@@ -151,7 +151,7 @@ class Reporter:
         """Return the last value of each session of 30 days, by metric; without a history the reason. `recent`: what the
         risk document itself remembers, P&L since the account began at moments of the last 7 days.
         """
-        recent = [[utc_text(at), decimal_text(round(total, 2))] for at, total, _ in state.track.samples]
+        recent = [[utc_text(at), decimal_text(round(total, 2))] for at, total, *_ in state.track.samples]
         if self._history is None:
             return {"unknown": "there is no history here", "metrics": {}, "recent": recent}
         since = (now - HISTORY).date()
