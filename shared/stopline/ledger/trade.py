@@ -102,8 +102,8 @@ class Trade:
 
     @cached_property
     def net_credit(self) -> Decimal:
-        """What was received for all units opened, less what was paid for them, before fees."""
-        return -_sum(leg.entry_worth for leg in self.legs)
+        """What was received for all units opened since it was last flat, less what was paid for them, before fees."""
+        return -_sum(leg.entry_worth for leg in self.current)
 
     @cached_property
     def realised(self) -> Decimal:
@@ -148,8 +148,10 @@ class Trade:
         return (self.exited_at or now) - self.entered_at
 
     def risk(self, spot: Decimal | None = None, style: str = "equity") -> "TradeRisk":
-        """Return what the trade at its largest binds, and can make and lose, at the prices of its entry."""
-        return _risk(self.legs, self.fees, spot, style)
+        """Return what the trade binds, and can make and lose, at its largest since it was last flat and at the prices of
+        that entry.
+        """
+        return _risk(self.current, _sum(leg.fees for leg in self.current), spot, style)
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,8 @@ class CloseRequest(Message):
     `leave` is a level and no amount to sell: a request that comes twice or late closes nothing twice. It counts
     in units of the trade (spreads, shares, contracts; each leg keeps its part) or of the position, and is 0 or more;
     anything else is closed to 0. `rule` is the exit that triggered, `cause` the id of the batch, sweep or person
-    behind it. The same request has the same `request_id` for ever.
+    behind it. The same request has the same `request_id` for ever. `until_resume`: it ends when people resume what it names;
+    what an exit or a breaker asks for, and no person.
     """
 
     type: Literal["stopline.close_request.v1"] = CLOSE_REQUEST_TYPE
@@ -54,6 +55,7 @@ class CloseRequest(Message):
     reason: Text
     cause: Text
     requested_at: UtcText
+    until_resume: bool = False
 
     @model_validator(mode="after")
     def _is_possible(self) -> "CloseRequest":

@@ -22,6 +22,7 @@ class RequestStatus(StrEnum):
     CLOSED = "CLOSED"  # the fills have proven it
     REFUSED = "REFUSED"  # what it names is not known
     ASTRAY = "ASTRAY"  # its commands were executed, and the book counts that for other trades
+    RESUMED = "RESUMED"  # people have resumed what it was to close: it ends with what is open
 
 
 def part_key(key: str, trade_id: str | None) -> str:

@@ -108,7 +108,9 @@ class PendingResume(Message):
 
 
 class Standing(Message):
-    """Where one scope stands. `epoch`: of its account, or of the whole, when it last changed."""
+    """Where one scope stands. `epoch`: of its account, or of the whole, when it last changed. `resumed_at`: when people last
+    lifted what had stopped it.
+    """
 
     scope: ScopeText
     state: TradingState = TradingState.ACTIVE
@@ -124,6 +126,12 @@ class Standing(Message):
         default_factory=dict
     )  # by who holds: `person`, or a limit's or breaker's actor
     pending: PendingResume | None = None
+    resumed_at: UtcText | None = None
+
+    @property
+    def last_resume(self) -> datetime | None:
+        """When people last resumed it; where that was not noted yet, since when it is ACTIVE."""
+        return self.resumed_at or (self.since if self.state is TradingState.ACTIVE else None)
 
     @model_validator(mode="before")
     @classmethod

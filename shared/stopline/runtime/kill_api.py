@@ -215,7 +215,7 @@ def is_flat(closing: Closing | None, epoch: int) -> bool:
 
 
 def _facts(standing: Standing) -> dict[str, Any]:
-    return standing.model_dump(mode="json", include=Standing.model_fields.keys() - {"holds"})
+    return standing.model_dump(mode="json", include=Standing.model_fields.keys() - {"holds", "resumed_at"})
 
 
 def _check_scope(app: App, access: Access, right: Right, scope: str) -> None:

@@ -296,6 +296,9 @@ def test_units_structure_and_opening_are_those_since_the_trade_was_last_flat() -
     assert len(trade.legs) == 3
     assert (trade.quantity, trade.structure.value, trade.opened_at) == (9, "put_credit_vertical", at(3600))
     assert trade.entered_at == morning[0].executed_at
+    alone = only(noon)
+    assert (trade.net_credit, trade.risk()) == (alone.net_credit, alone.risk())
+    assert trade.risk().max_loss != only([*morning, over]).risk().max_loss
     closed = only([*morning, over])
     assert (closed.quantity, closed.opened_at) == (4, closed.entered_at)
     rolled = fill("R", "BUY", 9, 3, at(3700), instrument=option(6000), group_id="G")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -49,6 +49,7 @@ class Desk:
         self.alerts: list[str] = []
         self.increments: dict[str, Increments] = {}
         self.resting: Resting | None = None
+        self.resumed: datetime | None = None
 
     @property
     def book(self) -> Book:
@@ -69,6 +70,7 @@ class Desk:
             halting=self.halting,
             increments=self.increments,
             resting=lambda _: self.resting,
+            resumed=lambda strategy: self.resumed if strategy == "core" else None,
         )
         step = advance(self.state.model_copy(update={"sent": sent}), situation, new)
         self.state = step.state

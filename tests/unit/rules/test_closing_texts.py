@@ -88,6 +88,8 @@ def told() -> Iterator[Alert]:
     yield alerts.closed(asked(leave="2"), LATER)
     yield alerts.refused(asked(), LATER)
     units = {f"default:{SHORT.symbol}": Decimal(2)}
+    strategy = asked(trade_id=None, strategy="default", rule="max_loss", until_resume=True)
+    yield from alerts.ended([strategy, strategy], BOOK, LATER)
     yield alerts.astray(asked(), units, "the broker's fills do not name the trade", LATER)[1]
     position = next(p for p in BOOK.open_positions() if p.instrument == SHORT)
     yield alerts.resting("demo", position, Decimal(100), Decimal(50), LATER)

@@ -321,6 +321,22 @@ def test_without_auto_close_people_are_told_and_nothing_is_asked() -> None:
     assert requests(world) == []
 
 
+def test_the_alert_of_an_exit_ends_when_a_person_closes_what_nothing_was_closed_of() -> None:
+    """R5.5, R6.2: it does not ring on for a trade that is gone; nothing ends where nothing was told."""
+    world = bought({"stop_loss": "2%", "auto_close": False})
+    book(world, trade(1, 5, 100, strategy="quiet", group_id="Q"))
+    for price in (97, 96):
+        tick(world, SPY=price)
+    told = {alert["object"] for alert in alerts(world, "exit")}
+    assert len(told) == 2
+    book(world, trade(60, -9, 96))
+    for cause in ("closed by hand", "later"):
+        sweep(world, cause=cause)
+    [end] = [alert for alert in alerts(world, "exit") if alert["resolved"]]
+    assert (end["object"] in told, end["severity"]) == (True, "info")
+    assert end["summary"].endswith("is closed")
+
+
 def test_a_document_of_before_advice_was_counted_tells_nothing_twice() -> None:
     """Stored state stays readable."""
     world = bought({"stop_loss": "2%", "target": "5%", "auto_close": False})

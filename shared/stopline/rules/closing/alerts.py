@@ -15,7 +15,7 @@ from stopline.model.messages import Alert, Figure, Severity
 from stopline.model.settings.closing import ClosingSettings
 from stopline.rules.alerting.text_parts import trade_name
 from stopline.rules.closing.executions import slippage
-from stopline.rules.closing.targets import uncovered
+from stopline.rules.closing.targets import named, uncovered
 
 Told = tuple[str, Alert]
 """A key under which it is remembered that people were told, and the alert."""
@@ -106,6 +106,35 @@ def waiting(asked: Asked, now: datetime) -> Alert:
         "It is closed as soon as that is over.",
         now,
         kind="closing_waits",
+    )
+
+
+def ended(asked: Iterable[Asked], book: Book, now: datetime) -> list[Alert]:
+    """People have resumed what requests were to close: one alert for all of the same."""
+    same: dict[str, list[Asked]] = {}
+    for one in asked:
+        same.setdefault(one.request.object, []).append(one)
+    return [_ended(some, named(some[0].request, book), now) for some in same.values()]
+
+
+def _ended(asked: Sequence[Asked], units: Mapping[str, Decimal], now: datetime) -> Alert:
+    request = asked[0].request
+    rules = ", ".join(dict.fromkeys(_rule(one.request) for one in asked))
+    open_ = [f"{decimal_text(count)} {key.partition(':')[2]}" for key, count in units.items()]
+    more = f" and {len(open_) - 5} more" if len(open_) > 5 else ""
+    return Alert(
+        alert_id=digest("closing_ended", request.account, *(one.request.request_id for one in asked)),
+        account=request.account,
+        kind="closing_ended",
+        object=request.object,
+        severity=Severity.WARNING,
+        summary=f"{_named(request)} was resumed: its closing ({rules}) ends with {', '.join(open_[:5])}{more} open"[
+            :500
+        ],
+        action="Nothing more is sent for it; what is still working is cancelled. Close by hand what must go.",
+        cause=request.cause,
+        raised_at=now,
+        resolved=True,
     )
 
 

@@ -15,8 +15,8 @@ from decimal import Decimal, localcontext
 from stopline.ledger.leg_name import marked_id
 from stopline.ledger.position import Position
 from stopline.model.closing import CloseRequest
-from stopline.model.closing_state import Asked, ClosingState, RequestStatus, Sent, Tries
-from stopline.model.control import CloseOrder, Closing, ClosingStatus
+from stopline.model.closing_state import Asked, ClosingState, RequestStatus, Tries
+from stopline.model.control import Closing, ClosingStatus
 from stopline.model.decimals import EXACT, ZERO
 from stopline.model.ids import digest
 from stopline.model.instrument import Kind
@@ -24,7 +24,7 @@ from stopline.model.messages import HALT_CANCEL_VALID, Alert, Command, CommandAc
 from stopline.rules.closing import alerts
 from stopline.rules.closing.collar import limit_price
 from stopline.rules.closing.of_trade import astray, begun, too_much, trade_legs, why_astray
-from stopline.rules.closing.order import Situation, close_order, command_of
+from stopline.rules.closing.order import Situation, close_order, command_of, end_resumed, order_out
 from stopline.rules.closing.sent import alive, ended
 from stopline.rules.closing.targets import HALT, Wanted, in_closing_order, sellable, wanted
 
@@ -54,6 +54,7 @@ def advance(state: ClosingState, situation: Situation, new: Sequence[CloseReques
         round_ = _Round(ended(state, situation.now), situation)
         round_.halt()
         round_.ask(new)
+        round_.end_resumed()
         round_.close()
         round_.prove()
         return round_.step()
@@ -107,6 +108,13 @@ class _Round:
                 asked = asked.model_copy(update={"status": RequestStatus.REFUSED, "ended_at": self._s.now})
                 self._asked[id_] = asked
                 self._alerts.append(alerts.refused(asked, self._s.now))
+
+    def end_resumed(self) -> None:
+        """End what people, by resuming what was to be closed, have decided otherwise."""
+        asked, cancels = end_resumed(self._account, self._asked, self._sent.values(), self._s)
+        self._asked |= asked
+        self._commands += cancels
+        self._alerts += alerts.ended(asked.values(), self._s.book, self._s.now)
 
     def close(self) -> None:
         """Send what is missing of everything that has to go."""
@@ -328,7 +336,7 @@ class _Round:
                 update |= {"confirmed_at": s.stated.agreed_at, "confirmed_by": s.stated.by}
         update["sent"] = halt.sent + sum(1 for c in self._commands if c.action is CommandAction.CLOSE)
         update["book_revision"] = s.book.revision
-        update["orders"] = {key: _order(out[key], key) for key in held if key in out}
+        update["orders"] = {key: order_out(out[key], key) for key in held if key in out}
         return halt.model_copy(update=update)
 
     def _confirms(self, ended_at: datetime | None) -> bool:
@@ -389,10 +397,3 @@ class _Round:
             }
         )
         return Step(state, self._commands, self._alerts)
-
-
-def _order(sent: Sent, key: str) -> CloseOrder:
-    quantity = next(leg.quantity for leg in sent.legs if leg.key == key)
-    return CloseOrder(
-        command_id=sent.command_id, round=sent.round, quantity=quantity, expires_at=sent.expires_at
-    )

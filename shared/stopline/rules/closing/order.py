@@ -1,6 +1,8 @@
-"""The order of a close command: its legs, how many units, at which limit. One position, or the legs of a spread."""
+"""The order of a close command: its legs, how many units, at which limit. One position, or the legs of a spread. And what
+takes it back: people who resume a strategy want it closed no more by what had stopped it.
+"""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -9,15 +11,17 @@ from math import gcd
 
 from stopline.ledger.book import Book
 from stopline.ledger.position import Position
-from stopline.model.closing_state import Sent, SentLeg
+from stopline.model.closing_state import Asked, RequestStatus, Sent, SentLeg
+from stopline.model.control import CloseOrder
 from stopline.model.decimals import EXACT, ZERO
+from stopline.model.ids import digest
 from stopline.model.increments import Increments, increments_of
 from stopline.model.messages import Command, CommandAction, CommandLeg
 from stopline.model.prices import Quote
 from stopline.model.settings.closing import ClosingSettings
 from stopline.risk.border import to_decimal
 from stopline.rules.closing.collar import limit_price
-from stopline.rules.closing.targets import Wanted
+from stopline.rules.closing.targets import Wanted, named
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,8 @@ class Situation:
     """What a closing is worked out from. `quotes` are those young enough to trade by, of the moments
     `quoted_at`; `trading` tells whether the account's market is open, `halted` whether the trading state says that a
     position must go; `whole`: all of them. `increments`: the ticks that the account knows. `resting`: the known orders that
-    work against a position; None where nothing is known of any.
+    work against a position; None where nothing is known of any. `resumed`: when people last resumed a strategy, or with None
+    the account; None: never.
     """
 
     book: Book
@@ -63,6 +68,7 @@ class Situation:
     increments: Mapping[str, Increments] = field(default_factory=dict)
     quoted_at: Mapping[str, datetime] = field(default_factory=dict)
     resting: Callable[[Position], Resting | None] = lambda _: None
+    resumed: Callable[[str | None], datetime | None] = lambda _: None
 
 
 def command_of(s: Situation, account: str, id_: str, action: CommandAction, reason: str) -> Command:
@@ -128,6 +134,14 @@ def close_order(
     return command, sent
 
 
+def order_out(sent: Sent, key: str) -> CloseOrder:
+    """Return what a command that is out does to a position."""
+    quantity = next(leg.quantity for leg in sent.legs if leg.key == key)
+    return CloseOrder(
+        command_id=sent.command_id, round=sent.round, quantity=quantity, expires_at=sent.expires_at
+    )
+
+
 def _leg(one: Wanted, s: Situation) -> SentLeg:
     symbol = one.position.instrument.symbol
     quote = s.quotes.get(symbol)
@@ -161,3 +175,52 @@ def _limit(s: Situation, legs: Sequence[SentLeg], units: Decimal, retry: int) ->
     ratios = [EXACT.divide(leg.quantity, units) for leg in legs]
     signs = [1 if leg.side == "BUY" else -1 for leg in legs]
     return sum((sign * ratio * price for sign, ratio, price in zip(signs, ratios, prices, strict=True)), ZERO)
+
+
+# --- what a resume ends -----------------------------------------------------------------------------------
+
+
+def end_resumed(
+    account: str, asked: Mapping[str, Asked], sent: Collection[Sent], s: Situation
+) -> tuple[Mapping[str, Asked], Sequence[Command]]:
+    """End the requests that hold until a resume and were made before one, where something of them is still open; return
+    them, and cancels of what is out for them alone.
+
+    Commands that are out keep counting until their end is known.
+    """
+    closing = {id_: one for id_, one in asked.items() if one.status is RequestStatus.CLOSING}
+    update = {"status": RequestStatus.RESUMED, "ended_at": s.now, "waits": ""}
+    ended = {
+        id_: one.model_copy(update=update)
+        for id_, one in closing.items()
+        if _is_resumed(one, s) and named(one.request, s.book)
+    }
+    others = closing.keys() - ended.keys()
+    out = [one for one in sent if ended.keys() & set(one.requests) and not others & set(one.requests)]
+    return ended, [_cancel(account, one, leg, s) for one, leg in _working(out)]
+
+
+def _is_resumed(one: Asked, s: Situation) -> bool:
+    request = one.request
+    if not request.until_resume or request.scope == "trade":
+        return False
+    at = s.resumed(request.strategy)
+    return at is not None and request.requested_at <= at
+
+
+def _working(sent: Sequence[Sent]) -> Iterator[tuple[Sent, SentLeg]]:
+    """Yield what may still be executed of commands, once a position."""
+    seen = set[str]()
+    for one in sent:
+        if one.ended_at is not None or one.is_final or one.is_filled:
+            continue
+        for leg in one.legs:
+            if leg.key not in seen:
+                seen.add(leg.key)
+                yield one, leg
+
+
+def _cancel(account: str, sent: Sent, leg: SentLeg, s: Situation) -> Command:
+    id_ = digest("cancel_resumed", account, sent.command_id, leg.key)
+    plain = command_of(s, account, id_, CommandAction.CANCEL_ALL, "people have resumed it")
+    return plain.model_copy(update={"strategy": sent.strategy, "instrument": leg.instrument})

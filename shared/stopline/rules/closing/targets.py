@@ -115,6 +115,11 @@ def _reason(request: CloseRequest) -> str:
     return f"{request.rule}: {request.reason}"[:500]
 
 
+def named(request: CloseRequest, book: Book) -> dict[str, Decimal]:
+    """Return the signed units, by key, of the positions that a request of more than a trade means."""
+    return {p.key: p.quantity for p in book.open_positions() if _named(request, p)}
+
+
 def _named(request: CloseRequest, position: Position) -> bool:
     contract = position.instrument
     return (

@@ -39,6 +39,21 @@ def exit_alert(account: str, held: Held, found: Exit, auto_close: bool, cause: s
     )
 
 
+def over_alert(account: str, trade_id: str, is_open: bool, cause: str, now: datetime) -> Alert:
+    """Return the alert that ends what people were told of a trade's exits while nothing was closed for them."""
+    return Alert(
+        alert_id=digest("exit_over", account, trade_id, cause),
+        account=account,
+        kind="exit",
+        object=trade_name(trade_id),
+        severity=Severity.INFO,
+        summary=f"Trade {trade_id[:8]} {'has no exits any more' if is_open else 'is closed'}",
+        cause=cause,
+        raised_at=now,
+        resolved=True,
+    )
+
+
 def stuck_alert(account: str, held: Held, asked: Asked, cause: str, now: datetime) -> Alert:
     """Return the alert of a trade that is still there although it was to be closed."""
     seconds = int((now - asked.at).total_seconds())
@@ -199,6 +214,7 @@ def close_strategy(
         reason=reason,
         cause=cause,
         requested_at=now,
+        until_resume=True,
     )
     return _effect(request)
 

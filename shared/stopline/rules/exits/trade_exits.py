@@ -84,7 +84,7 @@ def _followed(plan: Plan, held: Held, state: ExitState, now: datetime, closing: 
         state = FRESH
     state = rescaled(plan, held, still_old(plan, state))
     asked = state.asked
-    if plan.auto_close and _is_advised(state):  # switched on since: look again
+    if plan.auto_close and is_advised(state):  # switched on since: look again
         kept = asked if is_closing(state) else None
         state = replace(state, asked=kept, told=(), stage=state.stage - state.advised, advised=0)
     elif asked and held.quantity <= asked.leave:
@@ -106,7 +106,7 @@ def _is_another(held: Held, state: ExitState) -> bool:
     return state.since is not None and held.opened_at > state.since
 
 
-def _is_advised(state: ExitState) -> bool:
+def is_advised(state: ExitState) -> bool:
     """Tell whether people were told of something that would have been closed."""
     return bool(state.told or state.advised or (state.asked and state.asked.advisory))
 
@@ -211,7 +211,7 @@ def band(
         watch=bool(state.pending)
         or is_closing(state)
         or (asked is not None and held.quantity <= asked.leave)
-        or (plan.auto_close and _is_advised(state))
+        or (plan.auto_close and is_advised(state))
         or plan.needs_atr
         or state.size < held.quantity
         or (state.shape, state.splits) != (held.shape, held.splits)

@@ -77,6 +77,8 @@ def resume(before: Control, request: ControlRequest, now: datetime) -> Transitio
     holds = {HALF_OPEN: standing.holds[HALF_OPEN]} if stops and HALF_OPEN in standing.holds else {}
     if size < ONE:
         holds = _with_half_open(holds, _half_open(size, request, now))
+    if standing.state is not TradingState.ACTIVE:
+        standing = standing.model_copy(update={"resumed_at": now})
     return _moved(before, standing, holds, "resume", request, now)
 
 

@@ -23,6 +23,7 @@ from stopline.model.control import (
 from stopline.model.errors import Transient
 from stopline.model.ids import digest
 from stopline.model.messages import Alert, Command, Effect, ExecutionReport, HistoryRow, Sweep, SweepKind
+from stopline.model.scopes import strategy_scope
 from stopline.model.settings.closing import ClosingSettings
 from stopline.model.times import utc_text
 from stopline.model.wire import validate
@@ -203,6 +204,7 @@ class Closer:
             halting=_is_halting(everywhere, own),
             stated=self._stated(name, account, book),
             increments=account.increments if account else {},
+            resumed=lambda strategy: _part(own, name, strategy).last_resume,
         )
 
     def _resting(
@@ -256,6 +258,10 @@ class Closer:
 def _is_halting(everywhere: Control, own: Control) -> bool:
     """Tell whether a halt with flatten holds for the account, or for a strategy or underlying of it."""
     return any(_flattens(standing) for standing in (everywhere, own, *own.parts.values()))
+
+
+def _part(own: Control, account: str, strategy: str | None) -> Standing:
+    return own if strategy is None else own.standing(strategy_scope(account, strategy))
 
 
 def _flattens(standing: Standing) -> bool:

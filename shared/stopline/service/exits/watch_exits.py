@@ -4,7 +4,7 @@ Everything that follows, requests to close too, is committed with the state that
 """
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -15,7 +15,7 @@ from stopline.ledger.book import Book
 from stopline.model.account import Account
 from stopline.model.closing import CloseRequest
 from stopline.model.closing_state import ClosingState
-from stopline.model.control import ClosingStatus, Standing, TradingState
+from stopline.model.control import ClosingStatus, Standing
 from stopline.model.instrument import Instrument, Kind
 from stopline.model.messages import Alert, Effect
 from stopline.model.scopes import strategy_scope
@@ -24,6 +24,7 @@ from stopline.rules.exits.alerts import (
     close_strategy,
     close_trade,
     exit_alert,
+    over_alert,
     paused_alert,
     stop_strategy,
     strategy_alert,
@@ -44,7 +45,7 @@ from stopline.rules.exits.strategy_exits import (
 )
 from stopline.rules.exits.subject import first_base, mtm_of, unwatched, watches
 from stopline.rules.exits.table import NOTHING, ExitTable, Seen, Watch
-from stopline.rules.exits.trade_exits import STUCK, Step
+from stopline.rules.exits.trade_exits import STUCK, Step, is_advised
 from stopline.rules.limits.figures import Rate, Valued
 from stopline.rules.limits.net_greeks import AccountGreeks
 from stopline.service.documents.outbox import CONTROLS_TOPIC
@@ -138,6 +139,7 @@ class ExitWatcher:
                 step = _postponed(step, now)
             trades[w.held.trade_id] = step.state
             _tell_trade(account.account, w, step, cause, now, news)
+        news.alerts += _over(account.account, book, old, trades.keys(), cause, now)
         strategies, unknown = self._strategies(
             account, book, positions, marks, rate, old, now, cause, look, news
         )
@@ -216,9 +218,21 @@ class ExitWatcher:
     def _is_resumed(self, account: str, strategy: str, state: StrategyState) -> bool:
         if state.stopped is None or state.stopped.advisory:
             return False
-        standing = self._standing(strategy_scope(account, strategy))
-        since = standing.since
-        return standing.state is TradingState.ACTIVE and since is not None and since > state.stopped.at
+        at = self._standing(strategy_scope(account, strategy)).last_resume
+        return at is not None and at > state.stopped.at
+
+
+def _over(
+    account: str, book: Book, old: AccountExits, kept: Collection[str], cause: str, now: datetime
+) -> list[Alert]:
+    """Return the alerts that end what people were told of trades that are not watched any more: what they close by hand no
+    closing ends.
+    """
+    over = [id_ for id_, state in old.trades.items() if id_ not in kept and is_advised(state)]
+    if not over:
+        return []
+    open_ = {trade.trade_id for trade in book.open_trades()}
+    return [over_alert(account, id_, id_ in open_, cause, now) for id_ in over]
 
 
 def _missed(desk: _Desk, stale: Sequence[Watch], now: datetime) -> set[str]:

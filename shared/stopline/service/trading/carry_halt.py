@@ -32,11 +32,13 @@ class HaltCarrier:
 
     def advance(self, standing: Standing) -> dict[str, str | None]:
         """Return how far each account that a stop concerns is; None: the sweep goes on with it. Raises Transient where
-        the accounts cannot be read: nothing was started.
+        the accounts cannot be read: nothing was started. Where it is over, closings that it ends are ended.
         """
-        if standing.state is TradingState.ACTIVE:
-            return {}
         account = scope_account(standing.scope)
+        if standing.state is TradingState.ACTIVE:
+            if account:
+                self._end(account)
+            return {}
         names = [account] if account else self._accounts.names()
         ends = self._clock.now() + BUDGET
         result: dict[str, str | None] = dict.fromkeys(names)
@@ -57,6 +59,13 @@ class HaltCarrier:
             log.exception("kill switch: closing is pending", extra={"account": account})
             return None
         return closing.status.value if closing else ("CANCELLED" if cancelled else standing.state.value)
+
+    def _end(self, account: str) -> None:
+        """End what a resume ends; where that cannot be done now, whoever looks next does it before anything is sent."""
+        try:
+            self._closer.advance(account)
+        except Transient:
+            log.exception("resume: the end of closings is pending", extra={"account": account})
 
     def _hand_over(self, accounts: Sequence[str]) -> None:
         """Have the sweep start what there was no time for; where that cannot be said, its next round does."""

@@ -1,0 +1,104 @@
+"""A resume is the last word: what exits asked to be closed before it ends there; what people asked for goes on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from stopline.model.closing import CloseRequest
+from stopline.model.closing_state import RequestStatus
+from stopline.model.messages import CommandAction
+
+from ..make import NOON, trade
+from .test_close_requests import Desk, closes, said
+
+STRATEGY = {"strategy": "core", "urgency": "urgent", "until_resume": True}
+
+
+def desk() -> Desk:
+    return Desk(trade(1, 100, 100, strategy="core"), trade(2, 7, 100, strategy="other"))
+
+
+def resume(one: Desk, after: float = 1) -> None:
+    one.wait(after)
+    one.resumed = one.now
+
+
+def test_a_resume_ends_the_request_of_an_exit_cancels_its_command_and_says_what_is_open() -> None:
+    """R4.1, R4.5."""
+    one = desk()
+    assert said(one.ask(**STRATEGY)) == [("SPY", "SELL", 100)]
+    resume(one)
+    step = one.step()
+    [cancel] = step.commands
+    assert cancel.instrument
+    found = cancel.action, cancel.strategy, cancel.instrument.symbol
+    assert found == (CommandAction.CANCEL_ALL, "core", "SPY")
+    [alert] = step.alerts
+    assert (alert.kind, alert.object, alert.resolved) == ("closing_ended", "core", True)
+    assert alert.summary == "Strategy core was resumed: its closing (stop loss) ends with 100 SPY open"
+    assert one.status() is RequestStatus.RESUMED
+    one.fills.append(trade(3, 50, 100, strategy="core"))
+    for seconds in (1, 40, 200):
+        assert one.wait(seconds) == []
+    assert one.alerts == ["closing_ended"]
+    assert said(one.ask("R-2", **STRATEGY)) == [("SPY", "SELL", 150)], "a stop of after the resume closes"
+
+
+@pytest.mark.parametrize(
+    "named",
+    [{"until_resume": False}, {"strategy": "other"}, {"trade": "the trade"}],
+    ids=["of a person", "of another strategy", "of a trade"],
+)
+def test_requests_of_people_of_other_strategies_and_of_trades_go_on(named: dict[str, Any]) -> None:
+    """R4.5."""
+    one = desk()
+    mine = next(t for t in one.book.open_trades() if t.strategy == "core")
+    more = {"trade_id": mine.trade_id} if "trade" in named else named
+    first = said(one.ask(**{**STRATEGY, **more}))
+    resume(one)
+    assert one.wait(60) != []
+    assert one.status() is RequestStatus.CLOSING
+    assert len(first) == 1
+    assert "closing_ended" not in one.alerts
+
+
+def test_a_request_of_before_the_resume_that_comes_after_it_sends_nothing() -> None:
+    """I5: what is delivered late or again."""
+    one = desk()
+    facts = {
+        "request_id": "R-1",
+        "account": "demo",
+        "rule": "max_loss",
+        "reason": "x",
+        "cause": "c",
+        **STRATEGY,
+    }
+    request = CloseRequest.model_validate({**facts, "requested_at": NOON.isoformat()})
+    resume(one)
+    for _ in range(2):
+        assert one.step(request).commands == []
+    assert one.status() is RequestStatus.RESUMED
+    assert one.alerts == ["closing_ended"]
+
+
+def test_a_command_that_a_person_wants_too_is_not_cancelled() -> None:
+    one = desk()
+    one.ask("R-person", **STRATEGY | {"until_resume": False})
+    one.report(next(iter(one.state.sent.values())), "rejected")  # type: ignore[arg-type]
+    [command] = one.ask(**STRATEGY) or one.wait(10)
+    assert set(one.state.sent[command.command_id].requests) == {"R-person", "R-1"}
+    resume(one)
+    assert one.step().commands == []
+    assert [one.status("R-person"), one.status()] == [RequestStatus.CLOSING, RequestStatus.RESUMED]
+
+
+def test_what_the_fills_closed_before_anybody_looked_is_closed_and_not_ended_by_the_resume() -> None:
+    """R4.5."""
+    one = desk()
+    [command] = one.ask(**STRATEGY)
+    one.execute(command)
+    one.resumed = one.now
+    assert closes(one.step()) == []
+    assert (one.status(), one.alerts) == (RequestStatus.CLOSED, ["closed"])
