@@ -45,6 +45,7 @@ EXEC_TYPES: dict[str, FillKind | None] = {
 }
 FIX42_TYPES = {**EXEC_TYPES, "1": FillKind.TRADE, "2": FillKind.TRADE}
 TRANS_TYPES = {"0": FillKind.TRADE, "1": FillKind.BUST, "2": FillKind.CORRECT, "3": None}
+STATUSES = dict.fromkeys("0123456789ABCDE", True)  # OrdStatus of 4.2 and 4.4
 SIDES = {"1": "BUY", "2": "SELL", "3": "BUY", "4": "SELL", "5": "SELL", "6": "SELL"}
 PARTS = {"1": False, "2": False, "3": True}  # MultiLegReportingType: is it the total
 RIGHTS = {"0": "P", "1": "C"}
@@ -69,6 +70,7 @@ USED = {
     "32",
     "35",
     "37",
+    "39",
     "43",
     "54",
     "55",
@@ -101,6 +103,8 @@ def parse(value: dict[str, Any], context: Context) -> list[Item]:
 
 def _report(row: Row, context: Context) -> Fill | None:
     kind = _kind(row)
+    if "39" in row:
+        row.one_of("39", STATUSES)
     if kind is None or ("442" in row and row.one_of("442", PARTS)):
         return None
     symbol, bust = row.text("55"), kind is FillKind.BUST

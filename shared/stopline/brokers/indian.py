@@ -14,7 +14,7 @@ from stopline.brokers.moments import MONTHS, local_time
 from stopline.brokers.row import Row, id_of, number_text
 from stopline.model.decimals import ZERO
 from stopline.model.errors import Rejected
-from stopline.model.fill import Fill, FillKind
+from stopline.model.fill import CUMULATIVE, Fill, FillKind
 
 KOLKATA = "Asia/Kolkata"
 SIDES = {"BUY": "BUY", "SELL": "SELL"}
@@ -65,6 +65,7 @@ def _facts(row: Row, context: Context, words: Words) -> dict[str, Any]:
         "side": row.one_of("transaction_type", SIDES, "UNKNOWN_SIDE"),
         "executed_at": local_time(row, time, context.zone(KOLKATA)),
         "order_id": id_of(row.text("order_id")),
+        "order_tells": CUMULATIVE,
     }
 
 
@@ -76,25 +77,34 @@ def order_state(order: Row, statuses: Mapping[str, bool], context: Context, word
 
     Where the trades cannot be had, `applied` lists what was published of the order before (quantity and price, the
     oldest first, empty at first): then what is filled beyond it is booked as provisional. Trades with `applied` take
-    the place of that.
+    the place of that when they are all there, and count for nothing before.
     """
     order.one_of("status", statuses)
     filled = order.decimal_or("filled_quantity")
     applied = _applied(order) if "applied" in order.value else None
     if "trades" not in order:
-        if filled <= 0:
-            return []
-        if applied is None:
+        if filled > 0 and applied is None:
             raise _incomplete(order, f"says {filled} are filled so far, and not by which trades")
-        step = increments(filled, order.decimal_or("average_price"), applied)
-        return [] if step is None else each([order], lambda row: _provisional(row, *step, context, words))
+        return _beyond(order, filled, applied or [], context, words)
     trades = trades_of(order.rows("trades"), context, words)
     trades = [_of_order(item, id_of(order.text("order_id"))) for item in trades]
     found = sum((item.fill.quantity for item in trades if item.fill), ZERO)
+    if found < filled and applied is not None:
+        return _beyond(order, filled, applied, context, words)
     if found < filled:
         told = _incomplete(order, f"says {filled} are filled so far, its trades are {found}")
         return [*trades, Item({k: v for k, v in order.value.items() if k != "trades"}, None, told)]
     return trades + each([order], lambda row: _replaced(row, applied or [], context, words))
+
+
+def _beyond(
+    order: Row, filled: Decimal, applied: Sequence[Execution], context: Context, words: Words
+) -> list[Item]:
+    """Return what an order has filled beyond what was published of it."""
+    if filled <= 0:
+        return []
+    step = increments(filled, order.decimal_or("average_price"), applied)
+    return [] if step is None else each([order], lambda row: _provisional(row, *step, context, words))
 
 
 def _applied(order: Row) -> list[Execution]:

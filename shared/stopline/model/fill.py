@@ -26,6 +26,7 @@ DEFAULT_STRATEGY = "default"
 ASSUMED = (
     "assumed"  # extra `ref_day` of a fill: the day in its `ref` is that of the report, the broker names none
 )
+CUMULATIVE = "cumulative"  # extra `order_tells` of a fill: its broker tells what an order has filled so far
 Place = tuple[datetime, str]  # in the fold: execution time, key
 Terms = tuple[Place, Decimal, Decimal, Decimal, bool, str]
 

@@ -37,6 +37,14 @@ def test_the_documented_report_is_a_leg_with_its_costs() -> None:
     assert fill.fill_id == "SPX:20261120:EX123"
 
 
+@pytest.mark.parametrize("report", ["F", "G", "H", "0"])
+def test_an_order_status_that_is_unknown_is_refused(report: str) -> None:
+    """Domain 3.8: never guessed, whatever the report itself says."""
+    assert refused({**SHARE, "150": report, "39": "Q"}) == "UNKNOWN_STATUS"
+    tags = {name: value for name, value in SHARE.items() if name != "39"}
+    assert len(read({**tags, "150": "F"})) == 1
+
+
 def test_the_client_order_id_of_a_close_command_names_the_trade_that_it_closes() -> None:
     """R4.5: any other one says nothing."""
     command = marked_id("order:O-1", "a command")

@@ -110,6 +110,14 @@ def test_case_8_trades_take_the_place_of_what_was_provisional() -> None:
         assert (position.quantity, position.cost, dict(book.held)) == (100, Decimal("1031"), {})
 
 
+def test_trades_that_are_not_all_there_count_for_nothing_beside_what_was_published() -> None:
+    """Domain 3.5: 100 are filled, and 100 are booked; with nothing published they are booked as provisional."""
+    part = {**POSTBACK, "filled_quantity": 100, "average_price": 10.0, "trades": [{**KITE, "quantity": 40}]}
+    assert read({**part, "applied": [{"quantity": "100", "price": "10"}]}) == []
+    [one] = read({**part, "applied": []})
+    assert (one.quantity, one.provisional) == (100, True)
+
+
 def test_a_postback_is_checked_where_the_secret_is_given() -> None:
     message = {**POSTBACK, "status": "REJECTED", "filled_quantity": 0}
     good = checksum(message["order_id"], message["order_timestamp"], "s3cret")

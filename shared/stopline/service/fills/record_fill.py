@@ -1,7 +1,7 @@
 """Book fills: exactly once, in any order of arrival, with their effects in the same commit."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import partial
@@ -20,7 +20,7 @@ from stopline.model.ids import digest, document_id
 from stopline.model.increments import increments_of, off_step
 from stopline.model.messages import Alert, Effect, HistoryRow, Sweep, SweepKind
 from stopline.model.times import utc_text
-from stopline.ports import SERVER_TIME, Clock, Path, Put, Store
+from stopline.ports import SERVER_TIME, Clock, Document, Path, Put, Store
 from stopline.service.accounts.reader import AccountReader
 from stopline.service.audit.journal import row_effects
 from stopline.service.documents.aggregate import Aggregates, Change
@@ -33,7 +33,9 @@ from stopline.service.fills.books import (
     fill_create,
     fill_path,
     position_event_id,
+    read_fill,
 )
+from stopline.service.fills.provisional import counted_twice, final_fee, is_of_cumulative_order
 from stopline.service.history.rows import audit_row, fill_row, table_row
 from stopline.service.history.trade_rows import trade_rows
 
@@ -177,18 +179,24 @@ class _Booking:
         self._message_ids = {key: request.message_id for request in requests for key in request.fills}
         self.outcomes: dict[str, Outcome] = {}
         self.repeated: set[str] = set()
+        self._finals: dict[
+            str, str
+        ] = {}  # of fees that make an estimate final: keys of the fills that say them
         self._recall = Recall()
 
     def decide(self, book: Book | None, attempt: int) -> Change[Book] | None:
         """Book what is not booked yet. The fill log is asked first only where that is needed anyway."""
         book = book or Book(self._account.account, method=self._account.method)
-        self.outcomes, self.repeated = {}, set()
+        self.outcomes, self.repeated, self._finals = {}, set(), {}
         self._fills = [self._on_its_day(fill) for fill in self._fills]
         new = self._fills
-        if attempt > 0 or any(is_amendment(fill) or book.is_late(fill, self._now) for fill in new):
-            new = self._unbooked()
+        if attempt > 0 or any(self._needs_log(fill, book) for fill in new):
+            new = self._without_doubles(self._unbooked())
         before = book
         booked, book, alert = self._fitting(before, new)
+        by_key = {fill.key: fill for fill in self._fills}
+        for key, said_by in self._finals.items():
+            self.outcomes[said_by] = replace(self.outcomes[key], fill=by_key[said_by])
         if not booked:
             return None
         creates = [fill_create(fill, self._message_ids[fill.key]) for fill in booked]
@@ -210,6 +218,18 @@ class _Booking:
             self.outcomes |= {f.key: Outcome(f, Result.REFUSED, refused) for f in booked if f.key in out}
             return self._fitting(before, [fill for fill in booked if fill.key not in out])
 
+    def _needs_log(self, fill: Fill, book: Book) -> bool:
+        return is_amendment(fill) or is_of_cumulative_order(fill) or book.is_late(fill, self._now)
+
+    def _without_doubles(self, fills: list[Fill]) -> list[Fill]:
+        refused = counted_twice(
+            fills, lambda fill: self._log.of(fill.account, fill.strategy, fill.instrument.symbol)
+        )
+        self.outcomes |= {
+            f.key: Outcome(f, Result.REFUSED, refused[f.key]) for f in fills if f.key in refused
+        }
+        return [fill for fill in fills if fill.key not in refused]
+
     def _on_its_day(self, fill: Fill) -> Fill:
         if not is_amendment(fill) or "ref_day" not in (fill.model_extra or {}):
             return fill
@@ -224,12 +244,31 @@ class _Booking:
             if document is None:
                 new.append(fill)
             elif document.data["hash"] != fill.hash:
-                self.outcomes[fill.key] = _conflicting(fill)
+                new += self._made_final(read_fill(document), fill)
             else:
-                self.outcomes[fill.key] = Outcome(fill, Result.DUPLICATE)
-                if document.data["message_id"] != self._message_ids[fill.key]:
-                    self.repeated.add(fill.key)
+                self._repeats(fill, document)
         return new
+
+    def _made_final(self, booked: Fill, fill: Fill) -> list[Fill]:
+        """Return the fee that is still to be booked of a fill that has the id of a booked one."""
+        fee = final_fee(booked, fill)
+        document = self._store.get(fill_path(fee.key)) if fee else None
+        if fee is not None and document is None:
+            self._finals[fee.key] = fill.key
+            self._message_ids[fee.key] = self._message_ids[fill.key]
+            return [fee]
+        if (fee is not None and document is not None and document.data["hash"] == fee.hash) or final_fee(
+            fill, booked
+        ):
+            self._repeats(fill, document)
+        else:
+            self.outcomes[fill.key] = _conflicting(fill)
+        return []
+
+    def _repeats(self, fill: Fill, document: Document | None) -> None:
+        self.outcomes[fill.key] = Outcome(fill, Result.DUPLICATE)
+        if document is None or document.data["message_id"] != self._message_ids[fill.key]:
+            self.repeated.add(fill.key)
 
     def _apply(self, book: Book, fills: list[Fill]) -> tuple[list[Fill], Book]:
         """Fold the fills position by position, so that one that is refused does not hold up the others."""

@@ -1,0 +1,128 @@
+"""What a broker announces and says finally is booked once: provisional fills of an order, estimated fees."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from itertools import permutations
+from typing import Any
+
+import pytest
+
+from stopline.ledger.book import Book
+from stopline.model.fill import Fill
+from stopline.model.times import utc_text
+from stopline.service.fills.record_fill import Result
+
+from ..brokers.samples import SAMPLES, changed, fills_of
+from ..make import NOON, account
+from .world import World
+
+POSTBACK = {
+    **SAMPLES["kite postback"].message, "status": "UPDATE", "exchange": "NSE", "tradingsymbol": "SBIN",
+    "average_price": 10.0, "filled_quantity": 100,
+}  # fmt: skip
+TRADE = {
+    **SAMPLES["kite trade"].message, "exchange": "NSE", "tradingsymbol": "SBIN", "order_id": POSTBACK["order_id"],
+    "average_price": 10.0,
+}  # fmt: skip
+T1, T2 = {**TRADE, "trade_id": "1", "quantity": 40}, {**TRADE, "trade_id": "2", "quantity": 60}
+OPTION = "SPY   261218P00455000"
+ORDER = SAMPLES["tastytrade order"].message
+LEG = {**ORDER["data"]["legs"][0], "symbol": OPTION}
+ESTIMATE = {**SAMPLES["tastytrade transaction"].message, "symbol": OPTION, "is-estimated-fee": True}
+
+
+def now(read: Fill) -> Fill:
+    """The documented messages are of years ago: too old to be booked."""
+    return Fill.model_validate({**read.model_dump(mode="json"), "executed_at": utc_text(NOON)})
+
+
+def kite(message: dict[str, Any]) -> list[Fill]:
+    return [now(fill) for fill in fills_of(message, broker="kite", account="demo")]
+
+
+def tastytrade(message: dict[str, Any], **more: str) -> list[Fill]:
+    return [now(fill) for fill in fills_of(message, broker="tastytrade", account="demo", **more)]
+
+
+def opened() -> World:
+    world = World()
+    world.open_account(account(brokers=["kite", "tastytrade"]))
+    return world
+
+
+def record(world: World, fills: list[Fill], message: str) -> list[Result]:
+    return [outcome.result for outcome in world.instance()[0].recorder.record(fills, message)]
+
+
+def book_of(world: World) -> Book:
+    book = world.book()
+    assert book is not None
+    return book
+
+
+def part(filled: int, *applied: int) -> dict[str, Any]:
+    published = [{"quantity": str(quantity), "price": "10"} for quantity in applied]
+    return {**POSTBACK, "filled_quantity": filled, "applied": published}
+
+
+def test_trades_without_the_busts_of_what_was_provisional_are_refused() -> None:
+    """I2: an order of 100 is 100, though an adapter lists its trades plainly; with `applied` they take over."""
+    world = opened()
+    assert record(world, kite(part(100)), "m-1") == [Result.APPLIED]
+    plain = kite({"data": [T1, T2]})
+    [one, two] = world.instance()[0].recorder.record(plain, "m-2")
+    assert one.refused is not None
+    assert two.refused is not None
+    assert (one.refused.reason, two.refused.reason) == ("COUNTED_TWICE", "COUNTED_TWICE")
+    assert "#100" in one.refused.detail
+    assert book_of(world).net_quantity("SBIN") == 100
+    whole = kite({**part(100, 100), "trades": [T1, T2]})
+    assert record(world, whole, "m-3") == [Result.APPLIED] * 3
+    assert record(world, plain, "m-2") == [Result.DUPLICATE] * 2
+    book = book_of(world)
+    assert (book.net_quantity("SBIN"), book.positions["default:SBIN"].cost) == (100, 1000)
+
+
+@pytest.mark.parametrize(
+    "order",
+    list(permutations([part(40), part(100, 40), part(100, 60), {**part(100, 40, 60), "trades": [T1, T2]}])),
+)
+def test_an_order_never_counts_for_more_than_it_has_filled(order: tuple[dict[str, Any], ...]) -> None:
+    """I2, domain 3.5: whatever order its messages come in, one with another idea of what was published too."""
+    world = opened()
+    for number, message in enumerate(order):
+        record(world, kite(message), f"m-{number}")
+        assert book_of(world).net_quantity("SBIN") <= 100
+    record(world, kite({**part(100, 40, 60), "trades": [T1, T2]}), "m-9")
+    assert book_of(world).net_quantity("SBIN") == 100
+
+
+def test_what_is_filled_beyond_the_trades_is_provisional() -> None:
+    world = opened()
+    record(world, kite({**part(40), "trades": [T1]}), "m-1")
+    assert record(world, kite(part(100, 40)), "m-2") == [Result.APPLIED]
+    assert book_of(world).net_quantity("SBIN") == 100
+    assert record(world, kite(part(100)), "m-3") == [Result.REFUSED]  # the id of the other, and other content
+    assert record(world, kite(part(90)), "m-4") == [Result.REFUSED]
+
+
+@pytest.mark.parametrize("mode", ["fees", "trades"])
+@pytest.mark.parametrize("estimate_first", [True, False])
+def test_the_final_fee_takes_the_place_of_the_estimate(mode: str, estimate_first: bool) -> None:
+    """Domain 3.4: one transaction tells both, in any order, each twice."""
+    world = opened()
+    if mode == "fees":
+        record(world, tastytrade(changed(ORDER, "data", "legs", 0, LEG)), "m-0")
+    estimate = tastytrade(ESTIMATE, transactions=mode)
+    final = tastytrade({**ESTIMATE, "is-estimated-fee": False, "clearing-fees": "0.55"}, transactions=mode)
+    assert estimate[0].key == final[0].key
+    first, second = (estimate, final) if estimate_first else (final, estimate)
+    assert record(world, first, "m-1") == [Result.APPLIED]
+    assert record(world, second, "m-2") == [Result.APPLIED if estimate_first else Result.DUPLICATE]
+    assert record(world, first, "m-3") == record(world, second, "m-4") == [Result.DUPLICATE]
+    [position] = book_of(world).positions.values()
+    assert (position.quantity, position.fees) == (-40 if mode == "trades" else -1, final[0].fee)
+    assert estimate[0].fee - final[0].fee == Decimal("-0.15")
+    other = tastytrade({**ESTIMATE, "is-estimated-fee": False, "clearing-fees": "9"}, transactions=mode)
+    assert record(world, other, "m-5") == [Result.REFUSED]
