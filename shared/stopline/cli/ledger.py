@@ -91,7 +91,10 @@ def _messages(raw: bytes) -> Iterator[Fill]:
 
 def _account(name: str, fills: list[Fill], method: str, session_of: Any) -> dict[str, Any]:
     last: datetime = max(fill.executed_at for fill in fills)
-    fills = [on_its_day(fill, fills) for fill in fills]
+    try:
+        fills = [on_its_day(fill, fills) for fill in fills]
+    except Rejected as refused:
+        raise BadInput(one_line(f"account {name}: {refused.detail}")) from None
     book = Book(name, method=method).with_fills(fills, session_of, lambda *_: [], last)
     return {
         "account": name,

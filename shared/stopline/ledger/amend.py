@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stopline.model.decimals import EXACT
+from stopline.model.errors import Rejected
 from stopline.model.fill import ASSUMED, Fill, FillKind
 from stopline.model.ids import document_id
 
@@ -62,8 +63,8 @@ def on_its_day(amendment: Fill, booked: Iterable[Fill]) -> Fill:
     """Return an amendment with `ref` on the day of the fill that it is about, given fills of its account.
 
     Some brokers number executions anew each day and may not say of which day the one is that they cancel: FIX. It is
-    taken to be of the day of the report; where there is none of that number, of the last day before that has one, of
-    the same order and side. Without one the amendment is returned as it is, and waits.
+    taken to be of the one day, that of the report or before, that has one of that number, order and side. Without
+    one the amendment is returned as it is, and waits. Raises Rejected where several days have one.
     """
     named = _OF_A_DAY.fullmatch(amendment.ref or "")
     if (amendment.model_extra or {}).get("ref_day") != ASSUMED or named is None:
@@ -78,7 +79,19 @@ def on_its_day(amendment: Fill, booked: Iterable[Fill]) -> Fill:
     ]
     if not found:
         return amendment
-    ref = max(found, key=lambda fill: fill.fill_id).fill_id
+    refs = sorted({fill.fill_id for fill in found})
+    if len(refs) > 1:
+        raise Rejected(
+            "AMBIGUOUS_REFERENCE",
+            f"{amendment.kind.value} {amendment.fill_id} may be about any of {', '.join(refs)}: ask the broker which, and "
+            "send it again with the day of the trade (TradeDate, tag 75)",
+        )
+    [ref] = refs
+    return with_ref(amendment, ref)
+
+
+def with_ref(amendment: Fill, ref: str) -> Fill:
+    """Return an amendment as one of the fill `ref`."""
     return amendment if ref == amendment.ref else _changed(amendment, {"ref": ref})
 
 

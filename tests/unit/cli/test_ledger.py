@@ -78,6 +78,10 @@ def test_a_cancel_that_names_no_day_finds_its_fill_of_an_earlier_day(tmp_path: P
         found = json.loads(run(ledger, lines(tmp_path / "f.jsonl", some), "--json").output)
         assert found["accounts"][0]["positions"][0]["quantity"] == "0"
         assert found["accounts"][0]["unmatched"] == []
+    again = fill("SPY:20261117:EX1", executed_at=at(1), order_id="O")
+    refused = run(ledger, lines(tmp_path / "f.jsonl", [*fills, again]))
+    assert refused.exit_code == 2
+    assert "account demo: BUST SPY:20261118:EX9 may be about any of" in refused.output
 
 
 def test_a_file_of_a_year_shows_all_its_sessions(tmp_path: Path) -> None:

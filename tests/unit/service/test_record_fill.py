@@ -265,6 +265,23 @@ def test_a_closed_leg_of_an_open_trade_outlives_its_position(world: World, broke
     assert (book.fills, len(before.legs), before.realised) == (5, 2, 1000)
 
 
+def test_a_cancel_that_names_no_day_is_refused_where_two_days_have_its_number(world: World) -> None:
+    """Domain 3.7: it is not guessed which; what was booked before the second came is a duplicate after it."""
+    days = [NOON - timedelta(days=1), NOON]
+    one, two = (fill(f"SPY:{day:%Y%m%d}:1", executed_at=day, order_id="O") for day in days)
+    told = {"kind": "BUST", "ref": two.fill_id, "ref_day": "assumed", "order_id": "O", "executed_at": at(5)}
+    bust, late = fill("SPY:20261118:7", **told), fill("SPY:20261118:8", **told)
+    app, _ = world.instance()
+    assert record(app, [one], "m-1") == record(app, [bust], "m-2") == record(app, [two], "m-3") == [APPLIED]
+    assert reason(app, late) == "AMBIGUOUS_REFERENCE"
+    assert record(app, [bust], "m-4") == [DUPLICATE]
+    named = fill("SPY:20261118:8", kind="BUST", ref=two.fill_id, order_id="O", executed_at=at(5))
+    book = world.book()
+    assert book is not None
+    assert book.net_quantity("SPY") == 10
+    assert record(app, [named], "m-5") == [APPLIED]
+
+
 def test_another_method_is_refused_once_fills_are_booked(world: World) -> None:
     """All realised P&L that was reported would change."""
     app, _ = world.instance()

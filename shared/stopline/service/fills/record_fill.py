@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import partial
 
-from stopline.ledger.amend import is_amendment, on_its_day
+from stopline.ledger.amend import is_amendment
 from stopline.ledger.book import Book
 from stopline.ledger.days import Day
 from stopline.ledger.position import Position
@@ -36,6 +36,7 @@ from stopline.service.fills.books import (
     read_fill,
 )
 from stopline.service.fills.provisional import counted_twice, final_fee, is_of_cumulative_order
+from stopline.service.fills.unnamed_day import on_their_days
 from stopline.service.history.rows import audit_row, fill_row, table_row
 from stopline.service.history.trade_rows import trade_rows
 
@@ -175,7 +176,7 @@ class _Booking:
         self._log = log
         self._account = requests[-1].account
         self._now = max(request.now for request in requests)
-        self._fills = [fill for request in requests for fill in request.fills.values()]
+        self._given = self._fills = [fill for request in requests for fill in request.fills.values()]
         self._message_ids = {key: request.message_id for request in requests for key in request.fills}
         self.outcomes: dict[str, Outcome] = {}
         self.repeated: set[str] = set()
@@ -188,7 +189,10 @@ class _Booking:
         """Book what is not booked yet. The fill log is asked first only where that is needed anyway."""
         book = book or Book(self._account.account, method=self._account.method)
         self.outcomes, self.repeated, self._finals = {}, set(), {}
-        self._fills = [self._on_its_day(fill) for fill in self._fills]
+        self._fills, refused = on_their_days(self._given, self._log)
+        self.outcomes |= {
+            f.key: Outcome(f, Result.REFUSED, refused[f.key]) for f in self._given if f.key in refused
+        }
         new = self._fills
         if attempt > 0 or any(self._needs_log(fill, book) for fill in new):
             new = self._without_doubles(self._unbooked())
@@ -229,12 +233,6 @@ class _Booking:
             f.key: Outcome(f, Result.REFUSED, refused[f.key]) for f in fills if f.key in refused
         }
         return [fill for fill in fills if fill.key not in refused]
-
-    def _on_its_day(self, fill: Fill) -> Fill:
-        if not is_amendment(fill) or "ref_day" not in (fill.model_extra or {}):
-            return fill
-        booked = self._log.of(fill.account, fill.strategy, fill.instrument.symbol)
-        return on_its_day(fill, [*booked, *(f for f in self._fills if f.position_key == fill.position_key)])
 
     def _unbooked(self) -> list[Fill]:
         """Return the fills that the log does not have; note duplicates and refuse conflicting ones."""
