@@ -185,7 +185,7 @@ def shape_of(legs: tuple[Leg, ...]) -> Payoff:
 @lru_cache(maxsize=4096)
 def worst_of(legs: tuple[Leg, ...]) -> Decimal:
     """Return the worst loss at expiry where a short call that stays naked loses its strike; remembered as well. Bought calls
-    so far out that beside them more would be lost count as not there: nobody is the worse for what he has bought.
+    so far out that beside them more would be lost count as not there, the farthest first.
     """
     found = worst_loss(shape_of(legs), legs)
     calls = [leg for leg in legs if leg.right == "C"]
