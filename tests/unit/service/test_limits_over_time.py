@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
 import orjson
 import pytest
 
+from stopline.model.control import TradingState
+from stopline.model.errors import Transient
+from stopline.model.ids import document_id
 from stopline.model.messages import Sweep, SweepKind
 from stopline.model.order import Order
 from stopline.model.times import utc_text
-from stopline.ports import Put
+from stopline.ports import Path, Put
 from stopline.rules.limits.registry import LIMITS, Level, Reading
 from stopline.rules.limits.stops import Stop, stops_after
 from stopline.rules.limits.watch import Watched
@@ -25,6 +28,7 @@ from .test_evaluate import prices
 from .world import World
 
 DEMO = "account:demo"
+MINUTE = timedelta(minutes=1)
 STREAK = "limit:max_consecutive_losses"
 KEY = "max_consecutive_losses|account"
 
@@ -197,3 +201,21 @@ def test_a_strategys_stop_is_looked_up_in_its_own_scope() -> None:
     app.trading.set(pause.model_copy(update={"request_id": "q1", "action": "release"}))
     assert app._ended("demo", {key: Stop("p1", Decimal(11))}) == {key}
     assert app._ended("demo", {key: Stop("p2", Decimal(11))}) == set()
+
+
+def test_a_control_that_cannot_be_read_keeps_no_other_account_from_being_watched() -> None:
+    """F46, R3.3: its own pause waits; those of the others end."""
+    world, app = opened()
+    world.open_account(account("other"))
+    for scope in (DEMO, "account:other"):
+        app.trading.set(
+            request(f"p-{scope}", "pause", scope=scope, until=utc_text(world.clock.now() + MINUTE))
+        )
+    path = Path("controls", document_id(DEMO))
+    stored = world.shared.get(path)
+    assert stored is not None
+    world.shared.commit([Put(path, {**stored.data, "state": "{"})])
+    app, _ = world.instance()
+    with pytest.raises(Transient, match="demo"):
+        sweep(world, app, 61)
+    assert app.trading.read("account:other").state is TradingState.ACTIVE

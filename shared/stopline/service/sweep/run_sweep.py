@@ -144,8 +144,7 @@ class Sweeper:
 
     def _evaluate_all(self, now: datetime, cause: str) -> dict[str, str]:
         self._desk.refresh()
-        self._trading.lapse_due()
-        failed = dict(self._desk.unreadable)
+        failed = {**self._trading.lapse_due(), **self._desk.unreadable}
         for name in sorted({*self._desk.accounts, *self._trading.stopped_accounts()}):
             try:
                 if name in self._desk.accounts:

@@ -132,7 +132,8 @@ class ActivityWatch:
                 totals = [s for s in samples if start is None or s[0] > start]
                 return {f.detector: f for f in findings(executions, usual, totals, account.capital, settings)}
 
-            found, fresh = found_since(None), found_since(resumed)
+            found = found_since(None)
+            fresh = found_since(resumed) if resumed else found
             standing: dict[str, datetime] = {d: before.standing.get(d, now) for d in found}
             stops = Decimal(sum(detector in settings.pauses for detector in fresh))
             breakers, moves = advance(

@@ -19,7 +19,7 @@ from stopline.model.control import (
     effective,
     effective_for,
 )
-from stopline.model.errors import Rejected
+from stopline.model.errors import Rejected, Transient
 from stopline.model.messages import Effect
 from stopline.model.scopes import Scope, parse_scope, scope_account, scope_of
 from stopline.model.wire import canonical, content_hash, validate
@@ -203,11 +203,19 @@ class TradingStates:
         """
         return self.set(validate(ControlRequest, effect.body))
 
-    def lapse_due(self) -> None:
-        """Lift everything that has come to its end, in any scope. Raises Unavailable or Unpublished."""
+    def lapse_due(self) -> dict[str, str]:
+        """Lift everything that has come to its end, in any scope; return what could not be done, by account (or `global`):
+        one document's trouble must not keep the others from being watched. Raises Unavailable.
+        """
+        failed = {}
         where = [Where("due_at", "<=", self._clock.now())]
         for document in self._store.query(ControlCodec.collection, where, ["due_at"]):
-            self.lapse(document.data["scope"])
+            scope = document.data["scope"]
+            try:
+                self.lapse(scope)
+            except Transient as problem:
+                failed[scope_account(scope) or GLOBAL] = str(problem)
+        return failed
 
     def stopped_accounts(self) -> list[str]:
         """Return the accounts that are not ACTIVE, or have such a part, whether they hold anything or not."""
