@@ -166,8 +166,12 @@ class ControlTruth:
             size = Decimal(hold["reopen"])
             if size == 1 or "release" in events:
                 continue
-            span = _time(hold["until"]) - _time(hold["since"]) if hold["until"] else None
-            until = now + span - self._slack if span is not None and "lapse" in events else None
+            until = None
+            if hold["until"] and "lapse" in events:
+                # from when it was decided: an instance may be slow to store it, and the stop held meanwhile
+                half_open = new["holds"].get("half_open", {"since": hold["until"]})
+                began = max(_time(hold["until"]), min(_time(half_open["since"]), now))
+                until = began + (_time(hold["until"]) - _time(hold["since"])) - self._slack
             owed = [*owed, (size, until)]
         self.owed[scope] = owed
         most = min((size for size, _ in owed), default=Decimal(1))
