@@ -164,6 +164,106 @@ def test_what_says_that_it_is_over_ends_it(event: dict[str, Any], end: dict[str,
     )
 
 
+@pytest.mark.parametrize(
+    ("event", "end"),
+    [
+        (EXIT, {"kind": "closed", "object": "trade 4f1c0e7a"}),
+        ({"kind": "closing_stuck", "object": "account:demo"}, {"kind": "flat", "object": "account:demo"}),
+        ({"kind": "not_flat", "object": "account:demo"}, {"kind": "flat", "object": "account:demo"}),
+        ({"kind": "breaker", "object": "loss"}, {"kind": "breaker", "object": "loss"}),
+    ],
+)
+def test_an_end_that_comes_late_ends_nothing_that_was_raised_after_it(
+    event: dict[str, Any], end: dict[str, Any]
+) -> None:
+    """R6.3"""
+    one = Account()
+    early = one.now.isoformat()
+    one.wait(300)
+    one.alert(**event)
+    one.alert("info", resolved=True, raised_at=early, **end)
+    assert [s.alert.kind for s in one.state.live()] == [event["kind"]]
+    assert any(n.stage for n in one.wait(600))
+
+
+def test_an_exit_that_comes_behind_its_close_is_told_as_over() -> None:
+    """R2.12: once, without a ring, and nobody is called; one that was raised after the close is an exit like any."""
+    one = Account()
+    early = one.now.isoformat()
+    one.wait(4)
+    one.alert("info", kind="closed", object=EXIT["object"], resolved=True)
+    assert one.alert(raised_at=early, **EXIT) == "told"
+    assert [(n.note, n.ring) for n in one.told[1:]] == [("it came late, and is over", "quiet")]
+    assert one.wait(7200) == []
+    one.alert(**EXIT)
+    assert len(one.state.live()) == 1
+
+
+@pytest.mark.parametrize(("cause", "leave", "left"), [("b-1", "5", 0), ("b-0", "5", 1), ("b-0", None, 0)])
+def test_what_is_closed_in_part_ends_only_the_exit_that_asked_for_it(
+    cause: str, leave: str | None, left: int
+) -> None:
+    """R6.3: the scale-out of before is done, and the stop that came meanwhile is not."""
+    one = Account()
+    one.alert(cause="b-1", **EXIT)
+    one.wait(5)
+    part = {"figure": {"current": leave, "unit": "units"}} if leave else {}
+    one.alert("info", kind="closed", object=EXIT["object"], cause=cause, resolved=True, **part)
+    assert len(one.state.live()) == left
+
+
+@pytest.mark.parametrize("scope", ["account:demo", "underlying:demo:condors", "strategy:demo:other"])
+def test_a_stopped_strategy_stands_until_that_strategy_is_resumed(scope: str) -> None:
+    """R6.3: what resumes the account, an underlying of the same name or another strategy leaves it stopped."""
+    one = Account()
+    one.alert(kind="strategy_stopped", object="condors")
+    one.alert("warning", kind="trading_state", object=scope, resolved=True)
+    assert [s.alert.kind for s in one.state.live()] == ["strategy_stopped"]
+
+
+def test_a_resumed_strategy_ends_no_breaker_of_the_same_name() -> None:
+    one = Account()
+    one.alert(kind="breaker", object="loss")
+    one.alert("warning", kind="trading_state", object="strategy:demo:loss", resolved=True)
+    assert [s.alert.kind for s in one.state.live()] == ["breaker"]
+
+
+def test_refused_messages_that_are_told_as_one_end_one_by_one() -> None:
+    """R6.3: the reminder counts what is not settled, and with the last one nobody is called any more."""
+    one = Account()
+    for n in range(6):
+        one.alert(cause=f"m-{n}", **REFUSED)
+    one.wait(360)
+    for n in range(5):
+        one.alert("info", cause=f"m-{n}", resolved=True, **REFUSED)
+    (rest,) = one.state.live()
+    assert (rest.count, rest.causes, rest.alert.summary[:7]) == (1, ("m-5",), "1 more ")
+    one.alert("info", cause="m-5", resolved=True, **REFUSED)
+    assert one.state.live() == []
+    assert [n for n in one.wait(6 * 3600) if n.stage or "nobody" in n.note] == []
+
+
+def test_refused_messages_that_are_settled_before_they_are_told_are_told_and_over() -> None:
+    """F23: by their ids, and nobody is called."""
+    one = Account()
+    for n in range(6):
+        one.alert(cause=f"m-{n}", **REFUSED)
+    for n in range(6):
+        one.alert("info", cause=f"m-{n}", resolved=True, **REFUSED)
+    told = one.wait(6 * 3600)
+    assert {"a4", "a5", "a6"} <= {id_ for n in told for id_ in n.covers}
+    assert not any(n.stage or "nobody" in n.note for n in told)
+
+
+def test_a_warning_that_was_stored_as_standing_is_over_with_the_first_check() -> None:
+    """R0.3: only what is critical waits for somebody."""
+    one = Account()
+    one.alert("warning", kind="mine", object="SPX", summary="Closing SPX cost 300 USD more")
+    one.state = Incidents.model_validate_json(one.state.model_dump_json().replace('"mine', '"large_slippage'))
+    assert one.wait(60) == []
+    assert one.state.live() == []
+
+
 def test_a_taken_event_leaves_the_list_after_a_while() -> None:
     one = Account()
     one.alert(**EXIT)

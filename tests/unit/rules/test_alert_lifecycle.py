@@ -594,3 +594,44 @@ def test_the_untold_end_of_a_critical_condition_keeps_its_place() -> None:
     one.alert("warning", kind="stale_prices", object="more")
     assert "max_exposure|first" in one.state.standing
     assert any("a2" in notice.covers for notice in one.wait(120))
+
+
+@pytest.mark.parametrize("keep", [0, 5])
+@pytest.mark.parametrize("ends", [True, False])
+@pytest.mark.parametrize("warned", [True, False])
+def test_a_critical_alert_that_eases_before_anybody_was_told_is_told(
+    keep: int, ends: bool, warned: bool
+) -> None:
+    """R6.3: the messages of the minute were used up, and it was over before the digest."""
+    one = Account(keep_firing_s=keep)
+    limit = {"kind": "max_position_loss"}
+    if warned:
+        one.alert("warning", object="PX", alert_id="w", **limit)
+    for n in range(5):
+        one.alert(object=f"P{n}", **limit)
+    assert one.alert(object="PX", alert_id="lost", summary="PX lost 25 %", **limit) == "held"
+    one.now += timedelta(seconds=5)
+    if not (warned and ends):
+        one.alert("warning", object="PX", summary="PX lost 9 %", **limit)
+    one.now += timedelta(seconds=5)
+    if ends:
+        one.alert("info", object="PX", summary="PX is clear", resolved=True, **limit)
+    (notice,) = [n for n in one.wait(120) if "lost" in n.covers]
+    said = (f"CRITICAL {notice.alert.summary} ({notice.note})", *notice.lines)
+    assert "CRITICAL PX lost 25 % (it has eased or ended since)" in said
+    assert notice.alert.severity.value == "critical"
+
+
+def test_a_resume_is_told_and_ends_what_it_ends_whatever_stands() -> None:
+    """R6.3: a hundred critical alerts stand; what a person does to the trading state is told all the same."""
+    one = Account()
+    one.alert(kind="breaker", object="loss")
+    for n in range(KNOWN + 20):
+        one.alert(kind="max_position_loss", object=f"P{n}")
+    resumed = {"kind": "trading_state", "object": "account:demo"}
+    assert one.alert("warning", resolved=True, **resumed) == "told"
+    assert "breaker" not in {s.alert.kind for s in one.state.live()}
+    one.alert(kind="max_position_loss", object="last")
+    assert one.alert(**resumed) == "told"
+    assert one.told[-1].alert.kind == "trading_state"
+    assert len(one.state.standing) <= KNOWN + 1

@@ -6,6 +6,7 @@ run: the first ALONE of it are told one by one, those behind wait for each other
 what stands is told again, and come as one: `12 more since 10:05`. They are counted, never dropped.
 """
 
+import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -29,6 +30,7 @@ from stopline.rules.alerting.telling import told_or_held
 
 ALONE = 3  # events of a run that are told one by one
 REPEATS = 3  # reminders of a critical event that nobody takes; it is over after one more interval
+CAUSES = 500  # of gathered events that end alone, the latest
 GATHERED = 100  # ids that a message of several events names; the others it counts
 RUNS = 200  # runs of an account that are followed: the latest
 
@@ -50,7 +52,9 @@ def happened(before: Incidents, alert: Alert, manner: Manner, now: datetime) -> 
     if waits:
         joined = _gathered(before.standing[waits[0]], alert, manner, now)
         return Decision(_noted(before, name, run).with_standing(waits[0], joined), outcome="held")
-    fresh = _fresh(alert, "", before, now)
+    fresh, note = _fresh(alert, "", before, now), ""
+    if fresh.live and _is_over_already(before, alert):
+        fresh, note = fresh.changed(now, state=AlertState.RESOLVED), "it came late, and is over"
     before = _reminded(_noted(before, name, _planned(run, at, manner.settings)), alert)
     if len(before.standing) >= KNOWN:
         before = with_room(before, alert, now)
@@ -59,14 +63,17 @@ def happened(before: Incidents, alert: Alert, manner: Manner, now: datetime) -> 
     incident, before = incident_of(before, alert, now)
     fresh = fresh.model_copy(update={"incident": incident})
     if at > now:
-        gathered = fresh.model_copy(update={"gathered": True, "untold": True})
+        causes = (alert.cause,) if alert.kind in SINGLY and fresh.live else ()
+        gathered = fresh.model_copy(update={"gathered": True, "untold": True, "note": note, "causes": causes})
         key = f"{name}|(more)|{alert.alert_id}"
         return Decision(before.with_standing(key, gathered).due_by(at), outcome="held")
-    return told_or_held(before, key, fresh, ended, manner, now)
+    return told_or_held(before, key, fresh, ended, manner, now, note)
 
 
 def ended_by(before: Incidents, end: Alert, now: datetime) -> tuple[Incidents, Standing | None]:
     """Return the state in which what an alert ends is over, and the worst of that which people were told."""
+    settled = {key: _settled(s, end, now) for key, s in before.standing.items() if _settles(end, s)}
+    before = before.model_copy(update={"standing": {**before.standing, **settled}}) if settled else before
     over = {key: s for key, s in before.standing.items() if s.live and _ends(end, s)}
     told = sorted(
         (s for s in over.values() if s.told_at), key=lambda s: s.told_severity is not Severity.CRITICAL
@@ -81,6 +88,8 @@ def spent(s: Standing, settings: AlertSettings) -> datetime | None:
         return None
     if s.state is AlertState.ACKNOWLEDGED:
         return (s.acknowledged_at or s.changed_at) + STORY  # so long it is in the list
+    if not s.critical:
+        return s.changed_at  # as stored before events ended by themselves
     if s.repeats < REPEATS or s.told_at is None or s.escalated < len(settings.escalate_after):
         return None
     return s.told_at + settings.repeat_after(Severity.CRITICAL)
@@ -104,8 +113,35 @@ def _noted(before: Incidents, name: str, run: Run) -> Incidents:
 
 
 def _ends(end: Alert, s: Standing) -> bool:
-    several = s.gathered and s.count > 1 and end.kind in SINGLY
-    return not several and ends(end, s.alert)
+    if s.gathered and end.kind in SINGLY and (s.causes or s.count > 1):
+        return False  # each of them is settled by itself
+    return ends(end, s.alert)
+
+
+def _settles(end: Alert, s: Standing) -> bool:
+    """Tell whether an end is the end of one of the events that are told as one."""
+    same = end.resolved and end.kind in SINGLY and key_of(end) == key_of(s.alert)
+    return same and s.live and s.gathered and end.cause in s.causes
+
+
+def _settled(s: Standing, end: Alert, now: datetime) -> Standing:
+    """Return events that are told as one without what an end is of. They are over with the last."""
+    causes = tuple(cause for cause in s.causes if cause != end.cause)
+    count = s.count - (len(s.causes) - len(causes))
+    summary = re.sub(r"^[0-9]+(?= more since )", str(max(count, 1)), s.alert.summary)
+    rest = s.changed(
+        now, alert=s.alert.model_copy(update={"summary": summary}), causes=causes, count=max(count, 1)
+    )
+    return rest if count else rest.model_copy(update={"state": AlertState.RESOLVED, "note": "it is settled"})
+
+
+def _is_over_already(before: Incidents, alert: Alert) -> bool:
+    """Tell whether an event that comes late is older than what has ended it."""
+    return any(
+        ends(s.alert, alert) and alert.raised_at < s.alert.raised_at
+        for s in before.standing.values()
+        if s.alert.resolved
+    )
 
 
 def _fresh(alert: Alert, incident: str, before: Incidents, now: datetime) -> Standing:
@@ -151,6 +187,7 @@ def _gathered(s: Standing, alert: Alert, manner: Manner, now: datetime) -> Stand
         alert=alert.model_copy(update={"summary": summary[:500]}),
         state=AlertState.PENDING if lasts else s.state,
         seen=(*s.seen, alert.alert_id)[-GATHERED:],
+        causes=(*s.causes, alert.cause)[-CAUSES:] if alert.kind in SINGLY and lasts else s.causes,
         count=count,
     )
 

@@ -59,7 +59,32 @@ def settled(before: Incidents, now: datetime) -> Incidents:
     changed = {k: _settled(s, now) for k, s in before.standing.items() if (at := settles_at(s)) and at <= now}
     if not changed:
         return before
+    for key in changed:
+        if before.standing[key].ending is not None:
+            before = with_unheard(before, key, before.standing[key], now)
     return before.model_copy(update={"standing": {**before.standing, **changed}}).due_by(now)
+
+
+def with_unheard(before: Incidents, key: str, s: Standing, now: datetime) -> Incidents:
+    """Return the state before a condition eases or ends. Where it waits to be told that it is critical, that keeps a place
+    of its own in the digest.
+    """
+    if not (s.untold and s.critical and s.live) or s.told_severity is Severity.CRITICAL:
+        return before
+    key = f"{key}|(was critical)"
+    earlier = before.standing.get(key)
+    seen = earlier.seen if earlier and earlier.untold else ()
+    unheard = s.changed(
+        now,
+        state=AlertState.RESOLVED,
+        note="it has eased or ended since",
+        seen=tuple(dict.fromkeys((*seen, *s.seen)))[-MOST:],
+        ending=None,
+        ends_at=None,
+        onsets=(),
+        unstable_since=None,
+    )
+    return before.with_standing(key, unheard)
 
 
 def _settled(s: Standing, now: datetime) -> Standing:

@@ -39,6 +39,7 @@ class Standing(Message):
     seen: tuple[str, ...] = ()
     count: int = 1
     gathered: bool = False  # events that are told as one: `count` of them
+    causes: tuple[str, ...] = ()  # of gathered ones that end alone: those that have not
     repeats: int = 0  # reminders of an event
     untold: bool = False
     note: str = ""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 from stopline.model.messages import Alert
-from stopline.model.scopes import account_scope
+from stopline.model.scopes import account_scope, parse_scope
 
 
 class Nature(StrEnum):
@@ -86,8 +86,8 @@ ENDED_BY: Mapping[str, frozenset[str]] = {
     "not_flat": frozenset({"flat", "trading_state"}),
     "strategy_stopped": frozenset({"trading_state"}),
 }
-"""What is over when an alert of another kind says that something is: of the same object, of the strategy, or, where that
-is about the account as a whole, of any.
+"""What is over when an alert of another kind says that something is: of the same object, or, where that is about the
+account as a whole, of any. A stopped strategy goes on when a person resumes that strategy, and by nothing else.
 """
 
 
@@ -101,13 +101,19 @@ def is_event(kind: str) -> bool:
 
 
 def ends(end: Alert, told: Alert) -> bool:
-    """Tell whether an alert says that what another one told is over."""
-    if not end.resolved:
+    """Tell whether an alert says that what another one told is over: nothing that was raised after it. What is closed in
+    part, which its number says, ends what caused that.
+    """
+    if not end.resolved or told.raised_at > end.raised_at:
         return False
     if end.kind == told.kind:
         alone = end.kind not in SINGLY or end.cause == told.cause
         return is_event(end.kind) and end.object == told.object and alone
     if end.kind not in ENDED_BY.get(told.kind, ()):
         return False
-    whole = end.account is not None and end.object == account_scope(end.account)
-    return whole or end.object == told.object or end.object.endswith(f":{told.object}")
+    if told.kind == "strategy_stopped":
+        scope = parse_scope(end.object)
+        return scope is not None and scope.kind == "strategy" and scope.name == told.object
+    if end.kind == "closed" and end.figure and end.figure.current:
+        return end.object == told.object and end.cause == told.cause
+    return end.object == told.object or (end.account is not None and end.object == account_scope(end.account))

@@ -18,7 +18,7 @@ from stopline.model.messages import Alert, Severity
 from stopline.model.notices import Notice
 from stopline.model.times import utc_text
 from stopline.rules.alerting.events import ended_by, happened
-from stopline.rules.alerting.flapping import begun, held_end, is_onset, settled
+from stopline.rules.alerting.flapping import begun, held_end, is_onset, settled, with_unheard
 from stopline.rules.alerting.incidents import (
     LATE,
     STORY,
@@ -33,7 +33,7 @@ from stopline.rules.alerting.incidents import (
 )
 from stopline.rules.alerting.kinds import is_event
 from stopline.rules.alerting.ringing import doubled, marked, may_ring, outgrown
-from stopline.rules.alerting.room import KNOWN, beyond, in_digest, with_room
+from stopline.rules.alerting.room import KNOWN, beyond, in_digest, is_full, with_room
 from stopline.rules.alerting.telling import SOON, take_budget, told_or_held
 
 MOVED = Decimal("0.1")  # of the number last told
@@ -62,9 +62,10 @@ def raised(before: Incidents, alert: Alert, manner: Manner, now: datetime) -> De
         return None
     if known is not None and alert.raised_at < _newest(known) <= now:
         return _late(before, key, known, alert, manner, now)
+    before, _ = ended_by(before, alert, now)
     if known is None and len(before.standing) >= KNOWN:
         before = with_room(before, alert, now)
-        if len(before.standing) >= KNOWN:
+        if is_full(before, alert):
             return beyond(before, alert, now)
     if known is not None and _said(known, alert, manner, now):
         return Decision(before.with_standing(key, _heard(known, alert, now)), outcome="repeated")
@@ -80,7 +81,8 @@ def _told(
     before: Incidents, key: str, known: Standing | None, alert: Alert, manner: Manner, now: datetime
 ) -> Decision:
     """Tell the news of a condition, if it is news."""
-    before, _ = ended_by(before, alert, now)
+    if known is not None and (alert.resolved or alert.severity is not Severity.CRITICAL):
+        before = with_unheard(before, key, known, now)
     incident, before = incident_of(before, alert, now)
     fresh, note = _next(known, alert, incident, now), ""
     if is_onset(known, alert):

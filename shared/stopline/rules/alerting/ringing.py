@@ -20,7 +20,8 @@ def rung(
 ) -> tuple[Incidents, Standing, Ring]:
     """Return how news of a condition is told, and the state after it."""
     if not (s.critical and s.live):
-        return before, s, "usual"  # the routes decide: by default no phone rings for it
+        # the routes decide: by default no phone rings for it, nor for what was over before it came
+        return before, s, "quiet" if s.critical and not s.alert.resolved else "usual"
     if doubled(s) or (not s.rang and may_ring(before, s.incident, settings, now)):
         return marked(before, s.incident, now), with_ring(s), "usual"
     return before, s, "quiet"

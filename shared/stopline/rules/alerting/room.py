@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from stopline.model.messages import Alert, Severity
+from stopline.rules.alerting.flapping import ACTS
 from stopline.rules.alerting.incidents import AlertState, Decision, Incidents, key_of
 from stopline.rules.alerting.kinds import is_event
 from stopline.rules.alerting.telling import SOON
@@ -12,7 +13,7 @@ LISTED = 1000  # of those, by name; the rest as a number
 
 
 def with_room(before: Incidents, alert: Alert, now: datetime) -> Incidents:
-    """Forget the oldest alert that has ended; for a critical alert also one that is not critical, and at last one that
+    """Forget the oldest alerts that have ended; for a critical alert also one that is not critical, and at last one that
     a person has taken: what nobody has taken must escalate. People are told how many that stand are forgotten.
     """
     critical = alert.severity is Severity.CRITICAL
@@ -22,13 +23,19 @@ def with_room(before: Incidents, alert: Alert, now: datetime) -> Incidents:
         if (not s.live and not (s.untold and (s.wakes or is_event(s.alert.kind))))
         or (critical and (not s.critical or s.state is AlertState.ACKNOWLEDGED))
     ]
-    if not found:
-        return before
-    gone = min(found)[3]
-    kept = {k: s for k, s in before.standing.items() if k != gone}
-    after = before.model_copy(update={"standing": kept})
-    lost = before.standing[gone]
-    return _counted(after, now, lost.count if lost.gathered else 1) if lost.live or lost.untold else after
+    excess = max(len(before.standing) - KNOWN + 1, 1)
+    for *_, gone in sorted(found)[:excess]:
+        lost = before.standing[gone]
+        kept = {k: s for k, s in before.standing.items() if k != gone}
+        before = before.model_copy(update={"standing": kept})
+        if lost.live or lost.untold:
+            before = _counted(before, now, lost.count if lost.gathered else 1)
+    return before
+
+
+def is_full(before: Incidents, alert: Alert) -> bool:
+    """Tell whether an alert is not followed. What a person does to the trading state always is: scopes are few."""
+    return len(before.standing) >= KNOWN and alert.kind not in ACTS
 
 
 def beyond(before: Incidents, alert: Alert, now: datetime) -> Decision:

@@ -207,7 +207,7 @@ def _number(s: Standing) -> int:
 
 def _unnamed(held: Iterable[Standing]) -> int:
     """Return how many events are counted without their ids."""
-    return sum(s.count - len(s.seen) for s in held if s.gathered)
+    return sum(max(s.count - len(s.seen), 0) for s in held if s.gathered)
 
 
 def _kind(key: str) -> str:

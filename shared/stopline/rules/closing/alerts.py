@@ -48,6 +48,7 @@ def closed(asked: Asked, now: datetime) -> Alert:
         now,
         kind="closed",
         resolved=True,
+        figure=Figure(current=request.leave, unit="units") if request.leave else None,
     )
 
 
@@ -157,6 +158,7 @@ def _about(
     now: datetime,
     kind: str,
     resolved: bool = False,
+    figure: Figure | None = None,
 ) -> Alert:
     request = asked.request
     return Alert(
@@ -167,6 +169,7 @@ def _about(
         severity=severity,
         summary=summary[:500],
         action=action,
+        figure=figure,
         cause=request.cause,
         raised_at=now,
         resolved=resolved,
