@@ -122,9 +122,7 @@ class ControlScenario:
             for _ in range(rng.randint(0, 8)):
                 world.step()
             if rng.random() < 0.6:
-                self._publish(
-                    "trade", {"strategy": rng.choice(STRATEGIES), "symbol": rng.choice(("AAA", "BBB"))}
-                )
+                self.trade(rng.choice(STRATEGIES), rng.choice(("AAA", "BBB")))
         world.faults = NO_FAULTS if world.faults.switch == 0 else Faults(switch=world.faults.switch)
         world._outage.clear()
         world.rest()
@@ -138,7 +136,7 @@ class ControlScenario:
             world.now += timedelta(seconds=61)
             self.sweep()
             self.renew()
-            self._publish("trade", {"strategy": "core", "symbol": "AAA"})
+            self.trade("core", "AAA")
             world.rest()
             if not self._is_due():
                 break
@@ -153,6 +151,10 @@ class ControlScenario:
     def renew(self) -> None:
         """Let the adapter ask for a lease."""
         self.world.accept(Outgoing("renew", b""))
+
+    def trade(self, strategy: str, symbol: str) -> None:
+        """Let the adapter be asked for an order."""
+        self._publish("trade", {"strategy": strategy, "symbol": symbol})
 
     # --- what happens ---
 

@@ -89,4 +89,13 @@ def swing(scenario: ControlScenario) -> None:
         scenario.ask_to_resume(OWN, ("ann", "bob"))
 
 
-STORIES: tuple[Callable[[ControlScenario], None], ...] = (half_opens, used_id, late_resume, swing)
+def unwatched(scenario: ControlScenario) -> None:
+    """No sweep comes for minutes, and the adapter goes on asking for leases and trading."""
+    rng = scenario.rng
+    scenario.world.now += timedelta(seconds=rng.choice((100, 185, 240)))
+    scenario.renew()
+    scenario.let(3, 10)
+    scenario.trade("core", rng.choice(("AAA", "BBB")))
+
+
+STORIES: tuple[Callable[[ControlScenario], None], ...] = (half_opens, used_id, late_resume, swing, unwatched)
