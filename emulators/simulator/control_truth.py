@@ -11,7 +11,7 @@ from emulators.simulator.adapter import Sent
 from emulators.simulator.control_gauge import HOLD, GaugeTruth
 from emulators.simulator.demand import demand
 from emulators.simulator.versions import ADDED
-from stopline.model.control import account_scope
+from stopline.model.control import HALT, account_scope
 from stopline.model.messages import Command
 from stopline.model.scopes import GLOBAL, strategy_scope, underlying_scope
 from stopline.ports import Create, Delete, Write
@@ -255,7 +255,7 @@ class ControlTruth:
     def is_stored(self, scope: str, halt: str) -> bool:
         """Tell whether the kill of a halt has been stored since it was asked for."""
         if halt not in self.halts:  # who told it died before the answer
-            return self.remembers(scope, halt)
+            return self.remembers(scope, HALT + halt)
         since = self.halts[halt][1]
         return since < 0 or any(e.startswith("kill") and s == scope for _, e, s in self.events[since:])
 
