@@ -1,5 +1,6 @@
-"""5,000 fills through the Pub/Sub and Firestore emulators: duplicates, disorder, failing handlers."""
+"""Thousands of fills through the Pub/Sub and Firestore emulators: duplicates, disorder, failing handlers."""
 
+import os
 import random
 import time
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from e2e.storm import (
 
 from emulators.stack import Emulators, Stack
 
-ACCOUNTS, FILLS, DUPLICATES = 50, 5_000, 0.3
+ACCOUNTS, FILLS, DUPLICATES = 50, int(os.environ.get("STOPLINE_FILLS", "2000")), 0.3
 
 
 @pytest.fixture(scope="module")
