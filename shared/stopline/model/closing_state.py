@@ -146,7 +146,7 @@ class Tries(Message):
 class ClosingState(Message):
     """All closings of one account. `halt` is the flatten of its trading state, if there ever was one.
 
-    `covered`: groups of positions whose short units were covered when they began to be closed.
+    `stuck`: people were told that positions stay open although they were told to close, and not that this is over.
     """
 
     account: Name
@@ -158,6 +158,7 @@ class ClosingState(Message):
     tries: dict[str, Tries] = Field(default_factory=dict)  # by position, or what a trade has of it
     told: dict[str, UtcText] = Field(default_factory=dict)  # what people were told, so that it is told once
     serial: int = 0  # of commands
+    stuck: bool = False
     book_revision: int = 0  # of the book that it was worked out from: an older one has nothing to say
 
     @property

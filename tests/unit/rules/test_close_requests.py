@@ -425,6 +425,22 @@ def test_a_rejected_command_is_tried_again_after_seconds_and_people_hear_of_the_
     assert desk.alerts == ["closing_stuck", "closing_stuck"]
 
 
+def test_what_was_stuck_is_told_to_be_over_once_it_is() -> None:
+    """R6.3: the critical alert has an end, whether the fills come or people take the request back."""
+    desk = Desk(trade(1, 5, 100))
+    desk.ask(strategy="default")
+    sent = []
+    for seconds in (5, 10):
+        desk.report(_last(desk), "rejected")
+        sent = desk.wait(seconds)
+    assert desk.alerts == ["closing_stuck"]
+    desk.execute(sent[0])
+    ends = [alert for alert in desk.step().alerts if alert.kind == "closing_stuck"]
+    assert [(end.resolved, end.object, end.severity) for end in ends] == [(True, "account:demo", "info")]
+    desk.wait(60)
+    assert desk.alerts.count("closing_stuck") == 2
+
+
 def test_a_partial_fill_is_followed_up_by_the_rest() -> None:
     desk = Desk(trade(1, 5, 100))
     [command] = desk.ask(strategy="default")

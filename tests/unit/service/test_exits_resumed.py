@@ -11,6 +11,7 @@ from stopline.model.closing_state import RequestStatus
 from stopline.model.control import Control, ControlRequest
 from stopline.model.times import utc_text
 from stopline.runtime.app import App
+from stopline.service.exits.desk import ExitPatch
 from stopline.service.trading.controls import ControlCodec
 
 from ..make import trade
@@ -90,6 +91,50 @@ def test_what_is_open_is_told_once_and_the_strategy_is_watched_anew() -> None:
     tick(world, SPY=88.9)
     assert "close" in sent(world, before), "watched anew, from where it stood"
     assert len(alerts(world, "strategy_stopped")) == 2
+
+
+@pytest.mark.parametrize(
+    "end", ["closed by hand", "another day", "no rule any more", "auto_close on, and no loss"]
+)
+def test_a_strategy_that_people_were_only_told_of_has_an_end(end: str) -> None:
+    """R6.3: with `auto_close` off nobody resumes it, so nothing else would ever end the alert."""
+    exits = {"max_loss": "500", "confirm": 1, "auto_close": False}
+    world = opened({"strategies": {"condors": exits}})
+    book(world, trade(0, 100, 100, strategy="condors"))
+    tick(world, SPY=94)
+    tick(world, SPY=94)
+    assert [a.get("resolved", False) for a in alerts(world, "strategy_stopped")] == [False]
+    if end == "closed by hand":
+        book(world, trade(10, -100, 94, strategy="condors"))
+    elif end == "another day":
+        world.wait(86_400)
+        tick(world, SPY=100)
+    else:
+        changed = {"max_loss": None} if end[0] == "n" else {"auto_close": True}
+        tick(world, SPY=100)
+        patch = ExitPatch(expected_version=1, strategy="condors", exits=changed)
+        world.instance()[0].exit_desk.change("demo", patch, "ann")
+        world.wait(31)
+        tick(world, SPY=100)
+    for cause in ("one", "two"):
+        world.wait(3)
+        sweep(world, cause=cause)
+    assert [a["resolved"] for a in alerts(world, "strategy_stopped")] == [False, True]
+
+
+def test_with_carry_what_people_have_closed_by_hand_is_watched_anew() -> None:
+    """R4.1: else they were told once in the life of a strategy."""
+    world = opened(
+        {"strategies": {"condors": {"max_loss": "500", "confirm": 1, "auto_close": False, "day": "carry"}}}
+    )
+    for minute, price in ((0, 100), (60, 94)):
+        book(world, trade(minute, 100, price, strategy="condors"))
+        tick(world, SPY=price - 6)
+        world.wait(20)
+        book(world, trade(minute + 25, -100, price - 6, strategy="condors"))
+        sweep(world, cause=f"closed {minute}")
+        world.wait(30)
+    assert [a["resolved"] for a in alerts(world, "strategy_stopped")] == [False, True] * 2
 
 
 def test_that_limits_let_go_again_is_no_resume() -> None:

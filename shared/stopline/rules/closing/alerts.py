@@ -223,6 +223,20 @@ def stuck(
     )
 
 
+def unstuck(account: str, serial: int, now: datetime) -> Alert:
+    """Nothing stays open any more although it was told to close again and again."""
+    return Alert(
+        alert_id=digest("unstuck", account, str(serial), str(now)),
+        account=account,
+        kind="closing_stuck",
+        object=account_scope(account),
+        severity=Severity.INFO,
+        summary=f"Account {account}: what did not close is closed, or is not to be closed any more",
+        raised_at=now,
+        resolved=True,
+    )
+
+
 def overfilled(account: str, sent: Iterable[Sent], now: datetime) -> list[Told]:
     """The fills of a command are more than it asked for."""
     found = []

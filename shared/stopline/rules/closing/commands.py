@@ -73,6 +73,7 @@ class _Round:
         self._tries: dict[str, Tries] = dict(state.tries)
         self._told = {key: at for key, at in state.told.items() if situation.now - at < TOLD}
         self._serial = state.serial
+        self._stuck = state.stuck
         self._commands: list[Command] = []
         self._alerts: list[Alert] = []
         self._found: dict[str, Wanted] = {}
@@ -300,6 +301,7 @@ class _Round:
                 self._asked[id_] = asked.model_copy(update=update)
         if self._halt is not None and s.halting:
             self._halt = self._proven(self._halt)
+        self._tell_unstuck()
         self._tell(alerts.overfilled(self._account, self._sent.values(), s.now))
         self._tell(alerts.legs_alone(self._account, self._sent.values(), s.book, s.now))
 
@@ -372,7 +374,16 @@ class _Round:
                 for leg in sent.legs
                 if leg.part in self._tries
             }
+            self._stuck = True
             self._alerts.append(alerts.stuck(self._account, again, errors, self._serial, self._s.now))
+
+    def _tell_unstuck(self) -> None:
+        """Tell people when nothing is stuck any more; a halt that is FLAT says it itself."""
+        if not self._stuck or any(tries.count >= STUCK for tries in self._tries.values()):
+            return
+        self._stuck = False
+        if not any(alert.kind == "flat" for alert in self._alerts):
+            self._alerts.append(alerts.unstuck(self._account, self._serial, self._s.now))
 
     def _tell(self, found: Sequence[tuple[str, Alert]]) -> None:
         """Tell what was not told before."""
@@ -393,6 +404,7 @@ class _Round:
                 "tries": self._tries,
                 "told": self._told,
                 "serial": self._serial,
+                "stuck": self._stuck,
                 "book_revision": self._s.book.revision,
             }
         )

@@ -146,6 +146,21 @@ def strategy_alert(
     )
 
 
+def strategy_over_alert(account: str, strategy: str, cause: str, now: datetime) -> Alert:
+    """Return the alert that ends what people were told of a strategy's stop while nothing was closed for it."""
+    return Alert(
+        alert_id=digest("strategy_over", account, strategy, cause),
+        account=account,
+        kind="strategy_stopped",
+        object=strategy,
+        severity=Severity.INFO,
+        summary=f"Strategy {strategy} has nothing open any more, or is watched anew",
+        cause=cause,
+        raised_at=now,
+        resolved=True,
+    )
+
+
 def strategy_stuck_alert(account: str, strategy: str, stopped: Stopped, cause: str, now: datetime) -> Alert:
     """Return the alert of a stopped strategy that has open trades."""
     return Alert(

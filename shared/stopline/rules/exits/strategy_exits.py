@@ -56,7 +56,9 @@ class Mtm:
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """Why and when a strategy was stopped. `advisory`: people were only told; `stuck`: and told that it has trades."""
+    """Why and when a strategy was stopped. `advisory`: people were only told; `stuck`: and told that it has trades;
+    `over`: and told that it has none any more.
+    """
 
     rule: str
     at: datetime
@@ -64,6 +66,12 @@ class Stopped:
     level: Decimal
     advisory: bool = False
     stuck: bool = False
+    over: bool = False
+
+    @property
+    def is_advice(self) -> bool:
+        """Tell whether people are to close it themselves, and have not."""
+        return self.advisory and not self.over
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +143,11 @@ def advance_strategy(
     is_new = settings.day == "session" and session != state.session
     if stopped and stopped.advisory and (auto_close or is_new):
         state = replace(state, stopped=None)  # it was switched on since, or it is another day: look again
+    elif stopped and stopped.advisory and not mtm.has_open and total is not None:
+        # people have closed it
+        is_over = settings.day == "session"  # and with the next one it is watched anew, else at once
+        state = replace(state, stopped=replace(stopped, over=True)) if is_over else resumed(state, mtm)
+        return StrategyStep(replace(state, last=total))
     elif stopped:
         late = is_late(state, mtm, now, waits)
         if late:
@@ -154,6 +167,12 @@ def is_late(state: StrategyState, mtm: Mtm, now: datetime, waits: bool = False) 
     if stopped is None or stopped.advisory or stopped.stuck or waits:
         return False
     return mtm.has_open and now - stopped.at >= STUCK
+
+
+def is_over(before: StrategyState, after: StrategyState) -> bool:
+    """Tell whether what people were told of a stop, while nothing was closed for it, ends with a step."""
+    was, now = before.stopped, after.stopped
+    return was is not None and was.is_advice and (now is None or now.over)
 
 
 def _in_session(

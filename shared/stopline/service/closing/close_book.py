@@ -269,8 +269,8 @@ def _flattens(standing: Standing) -> bool:
 
 
 def _is_active(state: ClosingState) -> bool:
-    """Tell whether there is something to close, to wait for, to log or to confirm."""
-    return bool(state.open_requests or state.sent or state.astray or state.unconfirmed)
+    """Tell whether there is something to close, to wait for, to log, to confirm or to tell the end of."""
+    return bool(state.open_requests or state.sent or state.astray or state.unconfirmed or state.stuck)
 
 
 def _command_effect(command: Command) -> Effect:

@@ -150,6 +150,7 @@ def _strategy(s: StrategyState) -> dict[str, Any]:
             _text(s.stopped.level),
             s.stopped.advisory,
             s.stopped.stuck,
+            s.stopped.over,
         ],
         "counts": s.counts,
     }
@@ -177,7 +178,7 @@ def _read_strategy(item: Mapping[str, Any]) -> StrategyState:
             Decimal(stopped[2]),
             Decimal(stopped[3]),
             stopped[4],
-            stopped[5],
+            *stopped[5:],
         ),
         counts=tuple(item["counts"]) if "counts" in item else None,
     )

@@ -28,6 +28,7 @@ from stopline.rules.exits.alerts import (
     paused_alert,
     stop_strategy,
     strategy_alert,
+    strategy_over_alert,
     strategy_stuck_alert,
     stuck_alert,
 )
@@ -40,6 +41,7 @@ from stopline.rules.exits.strategy_exits import (
     StrategyStep,
     advance_strategy,
     is_late,
+    is_over,
     recounted,
     resumed,
 )
@@ -143,6 +145,11 @@ class ExitWatcher:
         strategies, unknown = self._strategies(
             account, book, positions, marks, rate, old, now, cause, look, news
         )
+        news.alerts += [
+            strategy_over_alert(account.account, name, cause, now)
+            for name, state in old.strategies.items()
+            if is_over(state, strategies.get(name, UNSEEN))
+        ]
         blind = _blind(desk, unknown, now)
         paused = tuple(sorted({*_missed(desk, stale, now), *blind, *desk.unwatched}))
         is_open = account.sessions.is_open(now)
