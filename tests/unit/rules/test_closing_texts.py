@@ -97,6 +97,7 @@ def told() -> Iterator[Alert]:
     yield alerts.halt_waiting("demo", HALT, ["no price of SPY"], LATER)
     yield alerts.denied("demo", HALT, "SPY: the broker holds 3, we none", LATER)
     yield alerts.stuck("demo", [sent(0, "0")], {f"default:{LONG.symbol}": "no liquidity"}, 9, LATER)
+    yield alerts.unstuck("demo", 9, LATER)
     yield from (alert for _, alert in alerts.overfilled("demo", [sent(4, "8")], LATER))
     yield from (
         alert for _, alert in alerts.legs_alone("demo", [sent(2, "8", legs=lone().legs)], BOOK, LATER)
