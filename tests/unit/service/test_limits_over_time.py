@@ -16,7 +16,7 @@ from stopline.model.messages import Sweep, SweepKind
 from stopline.model.order import Order
 from stopline.model.times import utc_text
 from stopline.ports import Path, Put
-from stopline.rules.limits.registry import LIMITS, Level, Reading
+from stopline.rules.limits.registry import LIMITS, Gate, Level, Reading
 from stopline.rules.limits.stops import Stop, stops_after
 from stopline.rules.limits.watch import Watched
 from stopline.runtime.app import App
@@ -24,7 +24,7 @@ from stopline.runtime.app import App
 from ..make import NOON, account, fill
 from .test_breakers_over_time import resume
 from .test_controls import request
-from .test_evaluate import prices
+from .test_evaluate import prices, risk
 from .world import World
 
 DEMO = "account:demo"
@@ -33,9 +33,10 @@ STREAK = "limit:max_consecutive_losses"
 KEY = "max_consecutive_losses|account"
 
 
-def opened() -> tuple[World, App]:
+def opened(**settings: Any) -> tuple[World, App]:
     world = World()
-    world.open_account(account(trading={"cool_down_s": 120, "breakers": {"stale_data": {"enabled": False}}}))
+    trading = {"cool_down_s": 120, "breakers": {"stale_data": {"enabled": False}}}
+    world.open_account(account(trading=trading, **settings))
     app, _ = world.instance()
     app.trading._people = 1
     return world, app
@@ -79,10 +80,10 @@ def test_each_loss_after_a_cool_down_pauses_again_and_keeps_the_size_small() -> 
     assert stands(app)[0] == "REDUCING", "whatever the size was by then"
 
 
-def reasons(app: App) -> list[str]:
+def reasons(app: App, quantity: str = "1", stop: str = "95") -> list[str]:
     """Return the codes of what speaks against an order that opens."""
     legs = [{"instrument": {"symbol": "SPY", "kind": "equity", "currency": "USD"}, "side": "BUY"}]
-    order = Order.model_validate({"legs": legs, "quantity": "1", "stop": "95"})
+    order = Order.model_validate({"legs": legs, "quantity": quantity, "stop": stop})
     return [reason["code"] for reason in app.order_desk.check("demo", order)["reasons"]]
 
 
@@ -101,6 +102,62 @@ def test_orders_pass_the_check_after_a_cool_down_until_the_next_loss() -> None:
     for _ in range(6):
         sweep(world, app)
     assert (stands(app), reasons(app)) == (("ACTIVE", Decimal(1)), [])
+
+
+def lose_percent(world: World, app: App, name: str, percent: str) -> None:
+    """Book a trade that loses so much of the capital of 100,000, without a look at what it did."""
+    for side, price in (("BUY", Decimal(100)), ("SELL", 100 - Decimal(percent))):
+        facts: dict[str, Any] = {"side": side, "quantity": 1000, "price": price}
+        fills = [fill(fill_id=f"{name}{side}", executed_at=utc_text(world.wait(1)), **facts)]
+        app.recorder.record(fills, f"m{name}{side}")
+
+
+@pytest.mark.parametrize("name", ["max_daily_loss", "max_weekly_loss", "max_monthly_loss", "max_loss_24h"])
+def test_a_loss_that_people_have_resumed_lets_openings_pass_until_it_is_a_tenth_of_the_limit_worse(
+    name: str,
+) -> None:
+    """R2.4, R2.6, domain 2.4: or their resume would change nothing before the number itself falls."""
+    budgets = [each for each in LIMITS if LIMITS[each].gate is Gate.BUDGET]
+    limits = {each: {"enabled": False} for each in budgets} | {name: {"limit": "3"}}
+    world, app = opened(limits=limits)
+    app.trading._people = 2
+    sweep(world, app)
+    lose_percent(world, app, "A", "3.1")
+    sweep(world, app, 1)
+    assert (stands(app)[0], reasons(app)) == ("REDUCING", ["trading_state", name])
+    world.wait(61)
+    prices(app, world.clock.now(), SPY=99.0)
+    resume(world, app)
+    if LIMITS[name].ends.people == 2:
+        assert (stands(app)[0], reasons(app)) == ("REDUCING", ["trading_state", name])
+        resume(world, app, "bob")
+    assert (stands(app)[0], reasons(app)) == ("ACTIVE", []), "at once, and not with the next sweep"
+    sweep(world, app)
+    assert (stands(app)[0], reasons(app)) == ("ACTIVE", [])
+    assert reasons(app, "10", "70.5") == [], "3.1 %, and 0.295 % from 99.99 to the stop: less than 3.4 %"
+    assert reasons(app, "10", "69.5") == [name]
+    assert risk(world).watched[f"{name}|account"].level is Level.BREACH, "it stays told"
+    lose_percent(world, app, "B", "0.2")
+    sweep(world, app)
+    assert (stands(app)[0], reasons(app)) == ("ACTIVE", [])
+    lose_percent(world, app, "C", "0.2")
+    sweep(world, app)
+    assert (stands(app)[0], reasons(app)) == ("REDUCING", ["trading_state", name])
+
+
+def test_what_was_resumed_yesterday_allows_nothing_today() -> None:
+    """R2.4: the check of a new session does not wait until somebody has valued the account."""
+    world, app = opened(limits={"max_loss_24h": {"enabled": False}})
+    sweep(world, app)
+    lose_percent(world, app, "A", "9")
+    sweep(world, app)
+    world.wait(61)
+    resume(world, app)
+    sweep(world, app)
+    assert reasons(app) == []
+    world.wait(24 * 3600)
+    lose_percent(world, app, "B", "5")
+    assert "max_daily_loss" in reasons(app)
 
 
 def test_a_loss_after_people_have_resumed_pauses_again() -> None:

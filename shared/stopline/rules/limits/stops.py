@@ -1,7 +1,8 @@
 """The stops that limits have asked for: one on the way into a breach, and after its end another one wherever it gets worse.
 
 What has ended is a cool-down, or what people have lifted, while the limit is still in breach. From the value of then on one
-more (of what is counted), or `FURTHER` of the limit, stops again. A number of a period begins anew with the next one.
+more (of what is counted), or `FURTHER` of the limit, stops again; till then the check of orders lets pass what adds risk. A
+number of a period begins anew with the next one.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -9,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 
-from stopline.model.decimals import ZERO
+from stopline.model.decimals import EXACT, ZERO
 from stopline.model.ids import digest
 from stopline.rules.limits.limit import Unit, level_of
 from stopline.rules.limits.registry import LIMITS, Action, Level, Reading
@@ -55,7 +56,7 @@ def stops_after(
             continue
         if was is not None and was.level is Level.BREACH and known != OVER:
             known = _looked_at(known or Stop(), reading, ended)
-            if not _is_worse(known, reading):
+            if not is_worse(known, reading):
                 after[reading.key] = known
                 continue
         asked.append(reading)
@@ -68,12 +69,16 @@ def request_of(account: str, reading: Reading, cause: str) -> str:
     return digest("limit_action", account, reading.key, cause)
 
 
-def cooled_down(stops: Mapping[str, Stop]) -> dict[str, Decimal]:
-    """Return of limits whose stop is a cool-down that has ended, by key, the value of then: it is what may still be."""
+def lifted(
+    stops: Mapping[str, Stop], ended: Collection[str], sessions: tuple[date | None, date]
+) -> dict[str, Stop]:
+    """Return the stops, by key, that hold no more while their limit is in breach: of `ended`, that nobody may have looked at
+    yet. `sessions`: of the reading that they are of, and of now.
+    """
     return {
-        key: stop.level
-        for key, stop in stops.items()
-        if stop.ended and stop.level is not None and _reset(key) is Reset.TIME
+        key: replace(stops[key], ended=True)
+        for key in ended
+        if stops[key].level is not None and not _has_begun_anew(_reset(key), *sessions)
     }
 
 
@@ -90,17 +95,29 @@ def _looked_at(known: Stop, reading: Reading, ended: Collection[str] | None) -> 
     return replace(known, level=reading.current if known.level is None else known.level, ended=True)
 
 
-def _is_worse(known: Stop, reading: Reading) -> bool:
+def is_worse(known: Stop, reading: Reading) -> bool:
+    """Tell whether a reading goes further than the one at which a stop has ended, so that it stops again."""
     if not known.ended or known.level is None or reading.current is None:
         return False
-    threshold, inclusive, unit = reading.threshold, reading.limit.inclusive, reading.limit.unit
-    if level_of(known.level, threshold, inclusive, Level.OK, unit) is not Level.BREACH:
-        return level_of(reading.current, threshold, inclusive, Level.OK, unit) is Level.BREACH
-    step = ZERO if unit is Unit.COUNT else threshold * FURTHER
-    return reading.current > known.level + step
+    return _breaches(reading.current, reading) and (
+        not _breaches(known.level, reading) or reading.current > furthest(known, reading)
+    )
 
 
-def _has_begun_anew(reset: Reset, before: date | None, now: date) -> bool:
+def furthest(known: Stop, reading: Reading) -> Decimal:
+    """Return the number up to which nothing stops again after the end of a stop."""
+    if known.level is None or not _breaches(known.level, reading):
+        return reading.threshold
+    step = ZERO if reading.limit.unit is Unit.COUNT else EXACT.multiply(reading.threshold, FURTHER)
+    return EXACT.add(known.level, step)
+
+
+def _breaches(number: Decimal, reading: Reading) -> bool:
+    limit = reading.limit
+    return level_of(number, reading.threshold, limit.inclusive, Level.OK, limit.unit) is Level.BREACH
+
+
+def _has_begun_anew(reset: Reset | None, before: date | None, now: date) -> bool:
     """Tell whether the period that ends a stop is another one than at the reading before."""
     if before is None:
         return False

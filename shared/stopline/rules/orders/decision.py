@@ -9,6 +9,7 @@ from stopline.model.account import Account
 from stopline.model.control import Effective
 from stopline.model.order import Order
 from stopline.rules.limits.figures import Figures
+from stopline.rules.limits.stops import Stop
 from stopline.rules.orders.open_risk import Rate
 
 
@@ -29,7 +30,7 @@ class Reason:
 class Desk:
     """What an order is judged by. `marks`: usable prices only; `blocked`: instruments whose book is in doubt, and
     why; `rate` turns money into the account's currency. `silent`: brokers whose working orders must be known, and are not.
-    `cooled`: by reading key, the number at which the cool-down of a limit ended: only more than that is beyond the limit.
+    `lifted`: by reading key, the stop of a limit in breach that holds no more: only what would stop again is beyond it.
     """
 
     figures: Figures
@@ -38,7 +39,7 @@ class Desk:
     state: Effective
     blocked: Mapping[str, str]
     silent: Sequence[str] = ()
-    cooled: Mapping[str, Decimal] = field(default_factory=dict)
+    lifted: Mapping[str, Stop] = field(default_factory=dict)
 
     @property
     def account(self) -> Account:

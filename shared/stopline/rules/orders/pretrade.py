@@ -15,6 +15,7 @@ from stopline.model.order import Order
 from stopline.rules.limits.exposure import position_name
 from stopline.rules.limits.limit import ACCOUNT, Gate, Level, Reading, Scope, level_of
 from stopline.rules.limits.registry import readings
+from stopline.rules.limits.stops import furthest, is_worse
 from stopline.rules.orders.decision import Decision, Desk, Reason
 from stopline.rules.orders.filled import filled, risk_of, stopped_out, worst_cases
 from stopline.rules.orders.open_risk import converted
@@ -132,9 +133,9 @@ def _involved(order: Order) -> set[str]:
 
 
 def _reason(after: Reading, before: Reading | None, desk: Desk) -> Reason | None:
-    size, cooled = desk.state.size, desk.cooled.get(after.key)
-    limit, current = after.limit, before.current if before else ZERO
-    threshold = after.threshold
+    size, limit = desk.state.size, after.limit
+    current, threshold = before.current if before else ZERO, after.threshold
+    lifted = desk.lifted.get(after.key) if limit.gate is Gate.BUDGET else None
     if limit.gate is Gate.SIZE and limit.scope is Scope.INSTRUMENT and size:
         threshold = EXACT.multiply(threshold, size)  # half-open: a share of the usual size
     facts = {"current": current, "limit": threshold, "after": after.current, "unit": after.unit}
@@ -142,8 +143,9 @@ def _reason(after: Reading, before: Reading | None, desk: Desk) -> Reason | None
         detail = f"{limit.what} is unknown; to trade without it switch {limit.name} off by name"
         return Reason(limit.name, after.object, detail, **facts)  # type: ignore[arg-type]
     breached = level_of(after.current, threshold, limit.inclusive, Level.OK) is Level.BREACH
-    if cooled is not None:
-        breached = after.current > cooled
+    if lifted is not None:
+        breached = is_worse(lifted, after)
+        facts["limit"] = furthest(lifted, after)
     elif limit.gate is Gate.BUDGET:
         breached = breached or (before is not None and before.level is Level.BREACH)
     elif limit.gate is Gate.SIZE and current is not None and after.current <= current:

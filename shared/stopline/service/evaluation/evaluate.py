@@ -4,7 +4,7 @@ commit.
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -244,8 +244,7 @@ def _decide(
     levels, reached = followed_levels(account.account, account.levels, spot, old.levels, cause, now)
     alerts += reached
     facts = money_facts(numbers, read)
-    last = old.shown.get("session")
-    sessions = (date.fromisoformat(last) if last else None, numbers.session)
+    sessions = (old.session, numbers.session)
     stops, asked = stops_after(read, old.watched, old.stops, ended(old), sessions, account.account, cause)
     before_it = in_session(old.breakers, *sessions)
     tripped, moves = advance(

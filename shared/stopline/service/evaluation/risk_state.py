@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -70,6 +70,12 @@ class RiskState:
     def level(self) -> Level:
         """The worst level of any limit."""
         return max((w.level for w in self.watched.values()), key=lambda level: level.rank, default=Level.OK)
+
+    @property
+    def session(self) -> date | None:
+        """The session that it is of; None: nothing was valued yet."""
+        text = self.shown.get("session")
+        return date.fromisoformat(text) if text else None
 
 
 class RiskCodec:

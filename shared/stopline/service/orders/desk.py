@@ -1,8 +1,8 @@
 """Orders before they are sent: gathers what an account holds and knows, and asks the rules."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -11,12 +11,13 @@ from stopline.model.account import Account
 from stopline.model.decimals import decimal_text
 from stopline.model.instrument import Instrument
 from stopline.model.order import Order
+from stopline.model.scopes import account_scope
 from stopline.model.times import utc_text
 from stopline.ports import Clock, Store
 from stopline.risk.border import to_decimal
 from stopline.risk.columns import columns
 from stopline.rules.limits.figures import figures
-from stopline.rules.limits.stops import cooled_down
+from stopline.rules.limits.stops import Stop, lifted
 from stopline.rules.limits.track import NEW
 from stopline.rules.orders.decision import Decision, Desk
 from stopline.rules.orders.filled import legs_of
@@ -33,6 +34,7 @@ from stopline.service.prices.marks import MarkTable, is_usable
 from stopline.service.reconciliation.reconciliations import Reconciliation, blocked_symbols
 from stopline.service.sweep.heartbeat import HEARTBEAT, share_of
 from stopline.service.trading.controls import TradingStates
+from stopline.service.trading.limit_effects import ended_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +122,17 @@ class OrderDesk:
         blocked = blocked_symbols(self._reconciliations, name)
         prices_at = [marks[c.symbol].as_of for c in contracts if c.symbol in marks]
         silent = known.silent if account.risk.needs_working else ()
-        cooled = cooled_down(old.stops) if old else {}
-        desk = Desk(numbers, self._usable(contracts, account, now), rate, state, blocked, silent, cooled)
+        passing = self._lifted(old, numbers.session) if old else {}
+        desk = Desk(numbers, self._usable(contracts, account, now), rate, state, blocked, silent, passing)
         oldest = min(prices_at, default=None)
         return order, desk, Versions(account.version, book.revision, oldest, state.epoch, now, known.told_at)
+
+    def _lifted(self, old: RiskState, session: date) -> Mapping[str, Stop]:
+        """Return the stops of limits that hold no more, by the trading state itself: who has just resumed may trade."""
+        if not old.stops:
+            return {}
+        control = self._trading.read(account_scope(old.account))
+        return lifted(old.stops, ended_of(control, old.account, old.stops), (old.session, session))
 
     def _usable(self, contracts: Sequence[Instrument], account: Account, now: datetime) -> dict[str, Decimal]:
         marks = self._marks.marks
