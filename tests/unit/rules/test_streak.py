@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from stopline.model.fill import Fill
 from stopline.rules.limits.registry import Level
-from stopline.rules.limits.streak import MOST, Streak, streak_after
+from stopline.rules.limits.round_trips import MOST
+from stopline.rules.limits.streak import Streak, streak_after
 from stopline.service.evaluation.track_state import decode_track, encode_track
 
 from ..make import NOON, at, equity, fill, option, trade
@@ -185,3 +186,121 @@ def test_trades_before_the_count_began_do_not_count() -> None:
     assert losses(desk, 50) == 2
     desk.book_fills(trade(60, 1, 100, instrument=equity("QQQ")), trade(61, -1, 99, instrument=equity("QQQ")))
     assert losses(desk, 62) == 3
+
+
+# --- one round trip is one loss ---
+
+
+def test_a_position_scaled_in_by_several_orders_is_one_loss() -> None:
+    """R2.4: three orders buy, one sells; the ledger keeps a trade for each of them."""
+    desk = Desk()
+    desk.book_fills(*(trade(i, 10, 100 - i, order_id=f"O-{i}") for i in range(3)))
+    desk.book_fills(trade(10, -15, 95, order_id="X-1"))
+    assert losses(desk, 11) == 0, "half of it is open"
+    desk.book_fills(trade(20, -15, 95, order_id="X-2"))
+    assert len([each for each in desk.book.trades() if each.exited_at]) == 3
+    assert losses(desk, 21) == 1
+    desk.book_fills(trade(30, 10, 100, order_id="O-9"), trade(31, -10, 99, order_id="X-9"))
+    assert losses(desk, 32) == 2
+
+
+def test_a_round_trip_has_made_what_all_its_orders_have() -> None:
+    """R2.4: the first order lost 10, the second made 30; and the other way round."""
+    for first, second, expected in ((99, 103, 0), (101, 97, 1)):
+        desk = Desk()
+        desk.book_fills(trade(0, 10, 100, order_id="O-1"), trade(1, 10, 100, order_id="O-2"))
+        desk.book_fills(trade(2, -10, first, order_id="X-1"), trade(3, -10, second, order_id="X-2"))
+        assert losses(desk, 4) == expected
+
+
+def test_a_spread_scaled_in_by_two_orders_is_one_loss_and_another_spread_another() -> None:
+    """R2.4: the same contracts, whoever sent them; other strikes are another trade."""
+    desk = Desk()
+
+    def spread(at: int, units: int, strike: int, order: str) -> list[Fill]:
+        short, long = option(strike), option(strike - 10)
+        prices = ("5", "3") if units < 0 else ("6", "3")
+        return [
+            trade(at, units, prices[0], instrument=short, order_id=order),
+            trade(at + 1, -units, prices[1], instrument=long, order_id=order),
+        ]
+
+    desk.book_fills(*spread(0, -1, 6000, "A"), *spread(20, -1, 6000, "B"), *spread(40, -1, 5900, "C"))
+    desk.book_fills(*spread(60, 2, 6000, "D"))
+    assert losses(desk, 70) == 1
+    desk.book_fills(*spread(80, 1, 5900, "E"))
+    assert losses(desk, 90) == 2
+
+
+def test_a_flip_and_a_new_entry_begin_another_round_trip() -> None:
+    """R2.4: the position was flat in between, if only for a moment."""
+    desk = Desk()
+    desk.book_fills(trade(0, 10, 100, order_id="A"), trade(1, -20, 99, order_id="B"))
+    assert losses(desk, 2) == 1
+    desk.book_fills(trade(3, 20, 100, order_id="C"), trade(4, -10, 98, order_id="D"))
+    assert losses(desk, 5) == 3
+
+
+def test_a_round_trip_of_many_days_has_made_what_the_ledger_has_forgotten_too() -> None:
+    """R2.4: 500 lost on the first day, 40 made on each of the next, and one is held all the time."""
+    desk = Desk()
+    desk.book_fills(trade(0, 1, 100, order_id="core"), trade(1, 100, 100, order_id="A"))
+    desk.book_fills(trade(2, -1, 100, order_id="X"), trade(3, -99, "94.96", order_id="Y"))
+    for day in range(1, 6):
+        now = 86_400 * day
+        desk.book_fills(trade(now, 10, 100, order_id=f"O{day}"))
+        desk.book_fills(trade(now + 60, -10, 104, order_id=f"X{day}"))
+        desk.book = desk.book.pruned(at(now + 60))
+        assert losses(desk, now + 61) == 0, "the position has not been flat"
+        assert losses(desk, now + 3600) == 0
+    assert desk.track.streak is not None
+    assert len(desk.track.streak.carried) == 1
+    end = 86_400 * 5 + 7200
+    desk.book_fills(trade(end, -1, 100, order_id="Z"))
+    assert not desk.book.open_positions()
+    for later in (1, 3600, 80_000, 90_000):
+        assert losses(desk, end + later) == 1
+        desk.book = desk.book.pruned(at(end + later))
+    assert desk.track.streak.carried == ()
+    desk.book_fills(*round_trip(60_000, -1))
+    assert losses(desk, 600_020) == 2
+
+
+@settings(max_examples=15)
+@given(
+    st.lists(st.tuples(st.sampled_from([5, 10, -5, -10, -20]), st.integers(95, 105)), max_size=14),
+    st.integers(1, 40),
+)
+def test_losses_in_a_row_are_those_of_the_position_from_flat_to_flat(
+    orders: list[tuple[int, int]], hours: int
+) -> None:
+    """R2.4: as if no fill had named an order, whatever the ledger has forgotten by now."""
+    named, plain, start = Desk(), Desk(), 0
+    for number, (units, price) in enumerate(orders):
+        start = number * 3600 * hours
+        named.book_fills(trade(start, units, price, order_id=f"O-{number}"))
+        plain.book_fills(trade(start, units, price))
+        for desk in (named, plain):
+            desk.book = desk.book.pruned(at(start))
+        assert losses(named, start + 1) == losses(plain, start + 1)
+    for later in (40_000, 84_000, 90_000):
+        assert losses(named, start + later) == losses(plain, start + later)
+
+
+def test_what_is_carried_of_a_long_round_trip_is_bounded() -> None:
+    """A scalper who is never flat must not swell the document."""
+    desk = Desk()
+    desk.book_fills(trade(0, 1, 100, order_id="core"))
+    for number in range(1, MOST + 30):
+        bought, sold = (f"{side}-{number}" for side in "OX")
+        desk.book_fills(
+            trade(2 * number, 1, 100, order_id=bought), trade(2 * number + 1, -1, 99, order_id=sold)
+        )
+    assert losses(desk, 5000) == 0
+    assert desk.track.streak is not None
+    [carried] = desk.track.streak.carried
+    assert carried.net == -29, "the rest is in the ledger"
+    desk.book_fills(trade(6000, -1, 229, order_id="Z"))
+    assert losses(desk, 6001) == 0, "129 were lost, and 129 made: neither"
+    desk.book_fills(*round_trip(700, -1))
+    assert losses(desk, 7020) == 1

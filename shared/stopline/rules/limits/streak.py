@@ -1,4 +1,4 @@
-"""Losses in a row: the ledger's closed trades themselves (`ledger/trade.py`), in the order of their closing.
+"""Losses in a row: the round trips that the ledger's closed trades make (`round_trips.py`), in the order of their closing.
 
 The ledger keeps closed trades for a day, so what is here is worked out again from them with every valuation: nothing counts
 twice, nothing depends on when somebody looked, and what comes late changes the result of its trade.
@@ -6,22 +6,31 @@ twice, nothing depends on when somebody looked, and what comes late changes the 
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from stopline.ledger.trade import Trade
 from stopline.model.decimals import EXACT
+from stopline.rules.limits.round_trips import (
+    AMENDED_FOR,
+    MOST,
+    Part,
+    Place,
+    Trip,
+    carry,
+    made,
+    round_trips,
+    trip_end,
+)
 from stopline.rules.orders.open_risk import Rate, add, converted
 
-AMENDED_FOR = timedelta(hours=23)  # shorter than the ledger keeps a closed trade
-MOST = 100  # closed trades that are remembered one by one
-Place = tuple[datetime, str]
-"""When a trade was closed, and its id."""
 BEGINNING: Place = (datetime.min.replace(tzinfo=UTC), "")
 
 
 class Closed(NamedTuple):
-    """A closed trade. `sign` of what it made, net of all fees: -1, 0 or 1; None: UNKNOWN, a fee's rate is missing."""
+    """A round trip that has ended, by its last trade. `sign` of what it made, net of all fees: -1, 0 or 1; None: UNKNOWN, a
+    fee's rate is missing.
+    """
 
     at: datetime
     trade: str
@@ -34,30 +43,31 @@ class Closed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Streak:
-    """`earlier`: losses in a row up to the place `until`, which are settled; `closed`: the trades closed after it, in the
-    order of closing. An `until` of None: of a version that kept none; what is closed by now is counted in `earlier`.
+    """`earlier`: losses in a row up to the place `until`, which are settled; `closed`: the round trips that ended after it,
+    in that order; `carried`: what is settled of trips that are not. An `until` of None: of a version that kept none; what
+    is closed by now is counted in `earlier`.
     """
 
     earlier: int = 0
     until: Place | None = BEGINNING
     closed: tuple[Closed, ...] = ()
+    carried: tuple[Part, ...] = ()
 
     @property
     def losses(self) -> int | None:
-        """Return how many trades in a row have lost; one that made nothing ends no row. None: UNKNOWN."""
+        """Return how many round trips in a row have lost; one that made nothing ends no row. None: UNKNOWN."""
         return _run(self.earlier, self.closed)
 
 
 def streak_after(before: Streak | None, trades: Sequence[Trade], rate: Rate, now: datetime) -> Streak:
     """Return the streak as the trades that the ledger keeps now make it. None: the count begins with the next trade."""
     known = before or Streak(until=None)
-    closed = [
-        Closed(trade.exited_at, trade.trade_id, _sign(trade, rate)) for trade in trades if trade.exited_at
-    ]
+    if not (trades or known.closed or known.carried):
+        return known if known.until else Streak(known.earlier)
+    ended, going_on = round_trips(trades, known.carried)
+    closed = [Closed(*trip_end(trip), _sign(trip, rate)) for trip in ended]
     if known.until is None:
         return Streak(known.earlier, max((each.place for each in closed), default=BEGINNING))
-    if not (closed or known.closed):
-        return known
     stood = {each.trade: each for each in known.closed}
     stands = {
         name: each for name, each in stood.items() if now - each.at >= AMENDED_FOR
@@ -68,11 +78,11 @@ def streak_after(before: Streak | None, trades: Sequence[Trade], rate: Rate, now
             stands[each.trade] = each._replace(sign=sign)
     order = sorted(stands.values(), key=lambda each: each.place)
     settled = [each for i, each in enumerate(order) if now - each.at >= AMENDED_FOR or i < len(order) - MOST]
-    if not settled:
-        return Streak(known.earlier, known.until, tuple(order))
     # what is still UNKNOWN after a day counts as lost: too strict rather than too lax
     sure = [each if each.sign is not None else each._replace(sign=-1) for each in settled]
-    return Streak(_run(known.earlier, sure) or 0, settled[-1].place, tuple(order[len(settled) :]))
+    until = settled[-1].place if settled else known.until
+    carried = carry([*going_on, *(trip for trip in ended if trip_end(trip) > until)], now)
+    return Streak(_run(known.earlier, sure) or 0, until, tuple(order[len(settled) :]), carried)
 
 
 def _run(losses: int, closed: Iterable[Closed]) -> int | None:
@@ -88,13 +98,12 @@ def _run(losses: int, closed: Iterable[Closed]) -> int | None:
     return count
 
 
-def _sign(trade: Trade, rate: Rate) -> int | None:
-    made = trade.net
-    other = [fee for leg in trade.legs for fee in leg.other_fees.items() if fee[1]]
+def _sign(trip: Trip, rate: Rate) -> int | None:
+    net, currency, other = made(trip)
     if other:
-        fees = add(converted(amount, currency, rate) for currency, amount in other)
-        own = converted(made, trade.currency, rate)
+        fees = add(converted(amount, name, rate) for name, amount in other)
+        own = converted(net, currency, rate)
         if fees is None or own is None:
             return None
-        made = EXACT.subtract(own, fees)
-    return (made > 0) - (made < 0)
+        net = EXACT.subtract(own, fees)
+    return (net > 0) - (net < 0)

@@ -6,6 +6,7 @@ from typing import Any
 
 from stopline.model.decimals import decimal_text
 from stopline.model.times import utc_text
+from stopline.rules.limits.round_trips import Part
 from stopline.rules.limits.streak import Closed, Streak
 from stopline.rules.limits.track import DayStart, Peak, Sample, Track
 
@@ -82,7 +83,14 @@ def _streak(streak: Streak | None) -> dict[str, Any] | None:
         "earlier": streak.earlier,
         "until": [utc_text(streak.until[0]), streak.until[1]] if streak.until else None,
         "closed": [[utc_text(each.at), each.trade, each.sign] for each in streak.closed],
+        "carried": [_part(part) for part in streak.carried],
     }
+
+
+def _part(part: Part) -> list[Any]:
+    times = [utc_text(part.entered), utc_text(part.at)]
+    fees = {currency: decimal_text(amount) for currency, amount in part.other}
+    return [part.of, *times, part.trade, part.currency, decimal_text(part.net), fees]
 
 
 def _read_streak(item: dict[str, Any] | list[Any] | None) -> Streak | None:
@@ -95,7 +103,15 @@ def _read_streak(item: dict[str, Any] | list[Any] | None) -> Streak | None:
         item["earlier"],
         (_moment(until[0]), until[1]) if until else None,
         tuple(Closed(_moment(at), trade, sign) for at, trade, sign in item["closed"]),
+        tuple(
+            Part(of, _moment(entered), _moment(at), trade, currency, Decimal(net), _amounts(other))
+            for of, entered, at, trade, currency, net, other in item.get("carried", [])
+        ),
     )
+
+
+def _amounts(item: dict[str, str]) -> tuple[tuple[str, Decimal], ...]:
+    return tuple((currency, Decimal(amount)) for currency, amount in item.items())
 
 
 def _moment(text: str) -> datetime:
