@@ -44,17 +44,28 @@ class Part(NamedTuple):
 Trip = Sequence[Part]
 
 
-def round_trips(trades: Iterable[Trade], carried: Sequence[Part]) -> tuple[list[Trip], list[Trip]]:
-    """Return the trips that have ended, and those that go on: of the ledger's trades, and what was carried of each."""
-    known = {part.of: [each for each in carried if each.of == part.of] for part in carried}
-    subjects: dict[str, list[Part]] = {of: list(some) for of, some in known.items()}
-    for part in map(_part, trades):
+def round_trips(trades: Iterable[Trade], kept: Sequence[Part]) -> tuple[list[Trip], list[Trip]]:
+    """Return the trips that have ended, and those that go on: of the ledger's trades, and what is `kept` of older ones."""
+    subjects: dict[str, list[Part]] = {}
+    for part in kept:
+        subjects.setdefault(part.of, []).append(part)
+    known = {of: tuple(parts) for of, parts in subjects.items()}
+    still_open = []
+    for trade in trades:
+        if trade.exited_at is None:
+            still_open.append(trade)
+            continue
+        part = _part(trade, trade.exited_at)
         inside = known.get(part.of, ())
         if not any(each.entered <= part.entered and part.place <= each.place for each in inside):
             subjects.setdefault(part.of, []).append(part)
+    for trade in still_open if subjects else ():
+        of = _subject(trade)
+        if of in subjects:
+            subjects[of].append(_part(trade, OPEN))
     trips = [trip for parts in subjects.values() for trip in _apart(parts)]
-    ended = [trip for trip in trips if trip_end(trip)[0] < OPEN]
-    return ended, [trip for trip in trips if trip_end(trip)[0] == OPEN]
+    ended = [trip for trip in trips if all(part.at < OPEN for part in trip)]
+    return ended, [trip for trip in trips if any(part.at == OPEN for part in trip)]
 
 
 def trip_end(trip: Trip) -> Place:
@@ -68,37 +79,45 @@ def made(trip: Trip) -> tuple[Decimal, str, list[tuple[str, Decimal]]]:
     return whole.net, whole.currency, [fee for fee in whole.other if fee[1]]
 
 
-def carry(trips: Iterable[Trip], now: datetime) -> tuple[Part, ...]:
-    """Return one part of each trip for what changes no more: closed for `AMENDED_FOR`, or not among the newest `MOST`."""
+def carry(trips: Iterable[Trip], now: datetime) -> tuple[tuple[Part, ...], tuple[Part, ...]]:
+    """Return what to keep of trips: one part of each for what changes no more (closed for `AMENDED_FOR`, or not among the
+    newest `MOST`), and the parts that may.
+    """
     closed = [[part for part in trip if part.at < OPEN] for trip in trips]
     places = sorted(part.place for parts in closed for part in parts)
     before = places[-MOST - 1] if len(places) > MOST else None
-    result = []
+    settled, young = [], []
     for parts in closed:
         old = [p for p in parts if now - p.at >= AMENDED_FOR or (before and p.place <= before)]
-        result += [_together(old)] if old else []
-    return tuple(result)
+        settled += [_together(old)] if old else []
+        young += [part for part in parts if part not in old]
+    return tuple(settled), tuple(young)
 
 
-def _part(trade: Trade) -> Part:
-    named = trade.legs[0].tag.startswith("group:")
-    held = sorted({position_key(leg.strategy, leg.instrument.symbol) for leg in trade.legs})
-    of = trade.trade_id if named else "+".join(held)
+def _part(trade: Trade, at: datetime) -> Part:
     other = tuple(fee for leg in trade.legs for fee in leg.other_fees.items())
-    at = trade.exited_at or OPEN
-    return Part(of, trade.entered_at, at, trade.trade_id, trade.currency, trade.net, other)
+    return Part(_subject(trade), trade.entered_at, at, trade.trade_id, trade.currency, trade.net, other)
+
+
+def _subject(trade: Trade) -> str:
+    """Return what a trade is of: its group, or its positions."""
+    legs = trade.legs
+    if legs[0].tag.startswith("group:"):
+        return trade.trade_id
+    return "+".join(sorted({position_key(leg.strategy, leg.instrument.symbol) for leg in legs}))
 
 
 def _apart(parts: list[Part]) -> Iterator[Trip]:
     """Yield the parts that were open at the same time, without a moment in between at which none was."""
     trip: list[Part] = []
-    for part in sorted(parts, key=lambda part: (part.entered, part.at)):
-        if trip and part.entered >= trip_end(trip)[0]:
+    over = OPEN
+    for part in sorted(parts, key=lambda part: (part.entered, part.at)) if len(parts) > 1 else parts:
+        if trip and part.entered >= over:
             yield trip
             trip = []
+        over = max(over, part.at) if trip else part.at
         trip.append(part)
-    if trip:
-        yield trip
+    yield trip
 
 
 def _together(parts: Trip) -> Part:

@@ -44,14 +44,15 @@ class Closed(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Streak:
     """`earlier`: losses in a row up to the place `until`, which are settled; `closed`: the round trips that ended after it,
-    in that order; `carried`: what is settled of trips that are not. An `until` of None: of a version that kept none; what
-    is closed by now is counted in `earlier`.
+    in that order; `carried` and `parts`: of trips with several trades that are not settled, what is settled and what is not.
+    An `until` of None: of a version that kept none; what is closed by now is counted in `earlier`.
     """
 
     earlier: int = 0
     until: Place | None = BEGINNING
     closed: tuple[Closed, ...] = ()
     carried: tuple[Part, ...] = ()
+    parts: tuple[Part, ...] = ()
 
     @property
     def losses(self) -> int | None:
@@ -64,7 +65,10 @@ def streak_after(before: Streak | None, trades: Sequence[Trade], rate: Rate, now
     known = before or Streak(until=None)
     if not (trades or known.closed or known.carried):
         return known if known.until else Streak(known.earlier)
-    ended, going_on = round_trips(trades, known.carried)
+    forgotten = [
+        part for part in known.parts if now - part.at >= AMENDED_FOR
+    ]  # by the ledger, or soon: not undone
+    ended, going_on = round_trips(trades, [*known.carried, *forgotten])
     closed = [Closed(*trip_end(trip), _sign(trip, rate)) for trip in ended]
     if known.until is None:
         return Streak(known.earlier, max((each.place for each in closed), default=BEGINNING))
@@ -81,8 +85,9 @@ def streak_after(before: Streak | None, trades: Sequence[Trade], rate: Rate, now
     # what is still UNKNOWN after a day counts as lost: too strict rather than too lax
     sure = [each if each.sign is not None else each._replace(sign=-1) for each in settled]
     until = settled[-1].place if settled else known.until
-    carried = carry([*going_on, *(trip for trip in ended if trip_end(trip) > until)], now)
-    return Streak(_run(known.earlier, sure) or 0, until, tuple(order[len(settled) :]), carried)
+    several = [trip for trip in ended if len(trip) > 1 or trip[0] in known.carried]
+    kept = carry([*going_on, *(trip for trip in several if trip_end(trip) > until)], now)
+    return Streak(_run(known.earlier, sure) or 0, until, tuple(order[len(settled) :]), *kept)
 
 
 def _run(losses: int, closed: Iterable[Closed]) -> int | None:

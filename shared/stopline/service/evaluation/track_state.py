@@ -84,6 +84,7 @@ def _streak(streak: Streak | None) -> dict[str, Any] | None:
         "until": [utc_text(streak.until[0]), streak.until[1]] if streak.until else None,
         "closed": [[utc_text(each.at), each.trade, each.sign] for each in streak.closed],
         "carried": [_part(part) for part in streak.carried],
+        "parts": [_part(part) for part in streak.parts],
     }
 
 
@@ -103,15 +104,15 @@ def _read_streak(item: dict[str, Any] | list[Any] | None) -> Streak | None:
         item["earlier"],
         (_moment(until[0]), until[1]) if until else None,
         tuple(Closed(_moment(at), trade, sign) for at, trade, sign in item["closed"]),
-        tuple(
-            Part(of, _moment(entered), _moment(at), trade, currency, Decimal(net), _amounts(other))
-            for of, entered, at, trade, currency, net, other in item.get("carried", [])
-        ),
+        tuple(map(_read_part, item.get("carried", []))),
+        tuple(map(_read_part, item.get("parts", []))),
     )
 
 
-def _amounts(item: dict[str, str]) -> tuple[tuple[str, Decimal], ...]:
-    return tuple((currency, Decimal(amount)) for currency, amount in item.items())
+def _read_part(item: list[Any]) -> Part:
+    of, entered, at, trade, currency, net, other = item
+    fees = tuple((name, Decimal(amount)) for name, amount in other.items())
+    return Part(of, _moment(entered), _moment(at), trade, currency, Decimal(net), fees)
 
 
 def _moment(text: str) -> datetime:
