@@ -11,10 +11,10 @@ from typing import Any
 
 from emulators.simulator.adapter import SimAdapter
 from emulators.simulator.api import SimApi
-from emulators.simulator.control_gauge import HOLD, LIMIT, read_gauge
+from emulators.simulator.control_gauge import LIMIT, read_gauge
+from emulators.simulator.control_rest import at_rest, is_due
 from emulators.simulator.control_stories import STORIES
 from emulators.simulator.control_truth import ControlTruth
-from emulators.simulator.demand import demand
 from emulators.simulator.ports import SimBus, SimClock, SimStore
 from emulators.simulator.venue import Manners, Ticket, Venue
 from emulators.simulator.versions import of_tomorrow
@@ -35,6 +35,7 @@ from stopline.runtime.handlers import HANDLERS
 from stopline.runtime.kill_api import change
 from stopline.service.accounts.reader import account_path
 from stopline.service.sweep.heartbeat import HEARTBEAT
+from stopline.service.trading.emergency_halt import halt_id
 
 ACCOUNT = "a"
 STRATEGIES = ("core", "wings")
@@ -107,7 +108,7 @@ class ControlScenario:
         world.add("orders", self.adapter.take, lambda _: None, 1)
         world.add("renew", self._renew, lambda _: None, 2)
         world.add("trade", self._trade, lambda _: None, 1)
-        self._is_gauged, self._reduces = False, rng.random() < 0.5
+        self.is_gauged, self._reduces = False, rng.random() < 0.5
         world.add("gauge", self._gauge, self._app, 1)
         self.events = self._events(rng)
 
@@ -127,7 +128,7 @@ class ControlScenario:
         world._outage.clear()
         world.rest()
         self._roll_out()
-        if self._is_gauged:
+        if self.is_gauged:
             for _ in range(2):  # worse than any reading of before
                 self.gauge(str(10 * LIMIT), looks=True)
                 world.rest()
@@ -138,11 +139,11 @@ class ControlScenario:
             self.renew()
             self.trade("core", "AAA")
             world.rest()
-            if not self._is_due():
+            if not is_due(self):
                 break
         self.renew()  # one of before the sweep may have been refused
         world.rest()
-        self._at_rest()
+        at_rest(self)
 
     def sweep(self) -> None:
         """Let the scheduler publish a sweep."""
@@ -270,7 +271,7 @@ class ControlScenario:
 
     def gauge(self, value: str, *, looks: bool) -> None:
         """Let a value be read; `looks`: whether its stop is looked at too."""
-        self._is_gauged = True
+        self.is_gauged = True
         self._publish("gauge", {"value": value, "looks": looks})
 
     def let(self, least: int, most: int) -> None:
@@ -290,17 +291,17 @@ class ControlScenario:
         """A request to the kill switch, or of a breaker, that is repeated until it is answered."""
         body = decode_object(delivery.message.data)
         id_, action, actor = body["request_id"], body.pop("action"), body.pop("actor")
-        told = self.truth.telling(body["scope"])
+        request = validate(ControlRequest, {**body, "action": action, "actor": actor})
+        self.truth.asked(halt_id(request, instance.app.clock.now()), request.scope)
         try:
             if actor in PEOPLE:
                 answer = change(instance.app, PEOPLE[actor], action, body)
                 facts = decode_object(answer[0])
                 said = f"{answer[1]} {facts['delivery']}"
                 if "halt_id" in facts:
-                    told(facts["halt_id"])
+                    self.truth.told(facts["halt_id"], request.scope)
             else:
-                request = {**body, "action": action, "actor": actor}
-                instance.app.trading.set(validate(ControlRequest, request))
+                instance.app.trading.set(request)
                 said = "200 published"
         except Rejected as refused:
             said = refused.reason
@@ -366,48 +367,3 @@ class ControlScenario:
                 self.truth.on_commit(value, self.world.now)
             except (KeyError, TypeError, ValueError) as problem:  # else it would pass for a nack
                 raise Violated(f"the harness itself: {problem!r}") from problem
-
-    # --- at rest ---
-
-    def _is_due(self) -> bool:
-        """Tell whether an outbox is not empty yet."""
-        store = self.world.store
-        kinds = ("controls", "closings", "health")
-        return any(d.data.get("outbox_at") for kind in kinds for d in store.query(kind))
-
-    def _at_rest(self) -> None:
-        """Every word was heard: stored once, told to the adapter, and nothing works against it."""
-        demand(not self.world.gave_up, "I10 nothing is left behind", self.world.gave_up[:1])
-        demand(not self._is_due(), "I4 every committed effect goes out", "")
-        truth, adapter = self.truth, self.adapter
-        carried = [id_ for id_, event, _ in truth.events if event != "resume_refused"]
-        carried = [id_ for id_ in carried if not id_.startswith("lapse-")]
-        demand(len(carried) == len(set(carried)), "I5 a request is carried out once", carried)
-        for id_, body in self.requests.items():
-            said = self.answers.get(id_, "")
-            demand(said, "I10 every request is answered", body)
-            if body["action"] == "kill" or said[0] == "2":
-                demand(truth.remembers(body["scope"], id_), "I6 what was answered is stored", (body, said))
-        for halt, (scope, _) in truth.halts.items():
-            demand(truth.is_stored(scope, halt), "I6 I10 a halt that people were told of is stored", scope)
-        demand(not adapter.client.halts, "I10 a halt ends when its kill is stored", adapter.client.halts)
-        if self._is_gauged:
-            held = truth.documents.get(account_scope(ACCOUNT), {"holds": {}})["holds"]
-            demand(HOLD in held, "I6 what is worse than before stops trading, resumed or not", sorted(held))
-        demand(not adapter.venue.turned, "I6 no command turns a position round", adapter.venue.turned)
-        if adapter.venue.deaf:
-            return
-        for ticket in adapter.venue.working.values():
-            scopes = truth.covering(ticket.strategy, ticket.instrument.underlying)
-            halted = [s for s in scopes if truth.states.get(s) == "HALTED"]
-            demand(not (ticket.adds and halted), "I6 nothing works in what is halted", (ticket, halted))
-        for strategy, symbol in {ticket.key for ticket in adapter.venue.working.values()}:
-            stopped = [s for s in truth.covering(strategy, symbol) if s in truth.states]
-            held = adapter.venue.held(strategy, symbol)
-            left = [t.left for t in adapter.venue.working.values() if t.key == (strategy, symbol)]
-            reduces = all(units * held < 0 for units in left) and sum(map(abs, left)) <= abs(held)
-            demand(
-                reduces or not stopped,
-                "I6 what works where trading is stopped reduces",
-                (left, held, stopped),
-            )

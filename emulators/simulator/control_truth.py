@@ -1,6 +1,6 @@
 """What the trading state of an account truly was at each epoch, from the commits themselves, and what follows from it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -34,7 +34,7 @@ class ControlTruth:
     def __init__(self, account: str, slack: timedelta) -> None:
         self._account = account
         self._slack = slack  # clocks of instances differ by so much
-        self._own = account_scope(account)
+        self.own = account_scope(account)
         self.documents: dict[str, dict[str, Any]] = {}
         self.states: States = {}
         self.epoch = 0
@@ -45,6 +45,7 @@ class ControlTruth:
         self.events: list[tuple[str, str, str]] = []  # (request id, event, scope), as committed
         self.written: dict[str, set[str]] = {}  # by resume: the requests whose holds it was written against
         self.halts: dict[str, tuple[str, int]] = {}  # (scope, events when it was asked for), by id
+        self.begun: dict[str, int] = {}  # events when each halt was first asked for, told or not
         self.owed: dict[str, Owed] = {}
         self.gauge = GaugeTruth()
 
@@ -198,7 +199,7 @@ class ControlTruth:
     def covering(self, strategy: str, underlying: str) -> list[str]:
         """Return the scopes that an order is in."""
         account = self._account
-        return [GLOBAL, self._own, strategy_scope(account, strategy), underlying_scope(account, underlying)]
+        return [GLOBAL, self.own, strategy_scope(account, strategy), underlying_scope(account, underlying)]
 
     def on_order(self, sent: Sent) -> None:
         """I6: an order that adds risk goes out under the epoch that the adapter knows, in which it was allowed, and never
@@ -241,16 +242,16 @@ class ControlTruth:
         standing = standings.get(scope, {"epoch": 0, "holds": {}})
         return standing["epoch"], [hold["request_id"] for hold in standing["holds"].values()]
 
-    def telling(self, scope: str) -> Callable[[str], None]:
-        """Return what notes a halt of a scope that is told now: what was stored before is no answer to it, unless the scope
-        is halted still.
+    def asked(self, halt: str, scope: str) -> None:
+        """Note that a kill is asked for which is the halt `halt` where it cannot be stored: what was stored before is no
+        answer to it, unless the scope is halted still. Asked for again it is the same halt, however the first time ended.
         """
         begun = -1 if self.states.get(scope) == "HALTED" else len(self.events)
+        self.begun[halt] = min(begun, self.begun.get(halt, begun))
 
-        def note(halt: str) -> None:
-            self.halts[halt] = scope, min(begun, self.halts.get(halt, (scope, begun))[1])
-
-        return note
+    def told(self, halt: str, scope: str) -> None:
+        """Note a halt that people and adapters were told of."""
+        self.halts[halt] = scope, self.begun[halt]
 
     def is_stored(self, scope: str, halt: str) -> bool:
         """Tell whether the kill of a halt has been stored since it was asked for."""
@@ -264,7 +265,7 @@ class ControlTruth:
         return request_id in self.documents.get(self._document(scope), {"seen": {}})["seen"]
 
     def _document(self, scope: str) -> str:
-        return GLOBAL if scope == GLOBAL else self._own
+        return GLOBAL if scope == GLOBAL else self.own
 
 
 def _standings(control: dict[str, Any]) -> dict[str, dict[str, Any]]:
