@@ -8,7 +8,7 @@ import click
 
 from stopline.cli.failures import BadInput, one_line
 from stopline.cli.show import console, print_json, table
-from stopline.ledger.amend import on_its_day
+from stopline.ledger.amend import check_day
 from stopline.ledger.book import Book
 from stopline.ledger.days import Day
 from stopline.ledger.position import METHODS, Position
@@ -92,7 +92,7 @@ def _messages(raw: bytes) -> Iterator[Fill]:
 def _account(name: str, fills: list[Fill], method: str, session_of: Any) -> dict[str, Any]:
     last: datetime = max(fill.executed_at for fill in fills)
     try:
-        fills = [on_its_day(fill, fills) for fill in fills]
+        fills = [check_day(fill, fills) for fill in fills]
     except Rejected as refused:
         raise BadInput(one_line(f"account {name}: {refused.detail}")) from None
     book = Book(name, method=method).with_fills(fills, session_of, lambda *_: [], last)

@@ -59,35 +59,57 @@ def root_of(amendment: Fill, find: Find) -> tuple[str, Fill | None]:
     return key, None
 
 
-def on_its_day(amendment: Fill, booked: Iterable[Fill]) -> Fill:
-    """Return an amendment with `ref` on the day of the fill that it is about, given fills of its account.
+def says_no_day(fill: Fill) -> bool:
+    """Tell whether a fill is about another one by a number that its broker gives anew each day, and not of which day."""
+    return (
+        is_amendment(fill)
+        and (fill.model_extra or {}).get("ref_day") == ASSUMED
+        and _OF_A_DAY.fullmatch(fill.ref or "") is not None
+    )
 
-    Some brokers number executions anew each day and may not say of which day the one is that they cancel: FIX. It is
-    taken to be of the one day, that of the report or before, that has one of that number, order and side. Without
-    one the amendment is returned as it is, and waits. Raises Rejected where several days have one.
+
+def any_day_key(fill: Fill) -> str | None:
+    """Return the key under which amendments wait that give the number of a fill and not its day; None where its id has
+    no day.
+    """
+    of = _OF_A_DAY.fullmatch(fill.fill_id)
+    return None if of is None else document_id(fill.broker, fill.account, _on_any_day(of))
+
+
+def may_mean(amendment: Fill, fills: Iterable[Fill]) -> list[str]:
+    """Return the ids of the fills, of those given, that an amendment may be about that does not say of which day its
+    fill is.
+
+    Some brokers number executions anew each day and may not say of which day the one is that they cancel: FIX. It
+    may be any of that number, order and side, executed before the report (to the second: a report may have no
+    fraction). Which it is follows from what is known, whatever came first.
     """
     named = _OF_A_DAY.fullmatch(amendment.ref or "")
-    if (amendment.model_extra or {}).get("ref_day") != ASSUMED or named is None:
+    assert named is not None
+    return sorted(
+        {
+            fill.fill_id
+            for fill in fills
+            if (of := _OF_A_DAY.fullmatch(fill.fill_id)) is not None
+            and (of[1], of[3]) == (named[1], named[3])
+            and fill.key != amendment.key
+            and fill.executed_at.replace(microsecond=0) <= amendment.executed_at
+            and (fill.broker, fill.order_id, fill.side)
+            == (amendment.broker, amendment.order_id, amendment.side)
+        }
+    )
+
+
+def on_its_day(amendment: Fill, fills: Iterable[Fill]) -> Fill:
+    """Return an amendment with `ref` as the one of these fills that it is about; one that says no day, and may mean none
+    or several of them, with a `ref` that is no fill's.
+    """
+    if not says_no_day(amendment):
         return amendment
-    found = [
-        fill
-        for fill in booked
-        if (of := _OF_A_DAY.fullmatch(fill.fill_id)) is not None
-        and (of[1], of[3]) == (named[1], named[3])
-        and of[2] <= named[2]
-        and (fill.broker, fill.order_id, fill.side) == (amendment.broker, amendment.order_id, amendment.side)
-    ]
-    if not found:
-        return amendment
-    refs = sorted({fill.fill_id for fill in found})
-    if len(refs) > 1:
-        raise Rejected(
-            "AMBIGUOUS_REFERENCE",
-            f"{amendment.kind.value} {amendment.fill_id} may be about any of {', '.join(refs)}: ask the broker which, and "
-            "send it again with the day of the trade (TradeDate, tag 75)",
-        )
-    [ref] = refs
-    return with_ref(amendment, ref)
+    ids = may_mean(amendment, fills)
+    named = _OF_A_DAY.fullmatch(amendment.ref or "")
+    assert named is not None
+    return with_ref(amendment, ids[0] if len(ids) == 1 else _on_any_day(named))
 
 
 def with_ref(amendment: Fill, ref: str) -> Fill:
@@ -95,9 +117,29 @@ def with_ref(amendment: Fill, ref: str) -> Fill:
     return amendment if ref == amendment.ref else _changed(amendment, {"ref": ref})
 
 
+def check_day(amendment: Fill, fills: Iterable[Fill]) -> Fill:
+    """Return an amendment as `on_its_day` does where it is known which fill it means, as it is where none has come. Raises
+    Rejected where it may mean several.
+    """
+    ids = may_mean(amendment, fills) if says_no_day(amendment) else []
+    if len(ids) > 1:
+        raise Rejected(
+            "AMBIGUOUS_REFERENCE",
+            f"{amendment.kind.value} {amendment.fill_id} may be about any of {', '.join(ids)}: ask the broker which, and "
+            "send it again with the day of the trade (TradeDate, tag 75)",
+        )
+    return with_ref(amendment, ids[0]) if ids else amendment
+
+
+def _on_any_day(of: re.Match[str]) -> str:
+    return f"{of[1]}:?:{of[3]}"  # no id holds a `?`
+
+
 def effective(events: Iterable[Fill]) -> list[Effective]:
     """Return the fills as they stand after all amendments among them, in fold order."""
     known = {event.key: event for event in events}
+    undated = [event for event in known.values() if says_no_day(event)]
+    known |= {event.key: on_its_day(event, known.values()) for event in undated}
     amendments = [event for event in known.values() if is_amendment(event)]
     originals = sorted((e for e in known.values() if not is_amendment(e)), key=_order)
     if not amendments:

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal, localcontext
 
-from stopline.ledger.amend import Effective, Find, effective, is_amendment, root_of, target_key
+from stopline.ledger.amend import Effective, Find, effective, is_amendment, says_no_day
+from stopline.ledger.arrivals import Arrivals, Reader, by_position, check_held
 from stopline.ledger.days import NO_DAY, Day, Tally, recent
 from stopline.ledger.position import FIFO, Booked, Position, exactly
 from stopline.ledger.position_table import PositionTable
@@ -14,12 +15,9 @@ from stopline.ledger.trade import Status, Trade
 from stopline.ledger.trade_table import LegChanges, LegTable, pruned
 from stopline.model.decimals import EXACT, ZERO
 from stopline.model.errors import Rejected
-from stopline.model.fill import NEEDS_REF, Fill, FillKind
+from stopline.model.fill import NEEDS_REF, Fill
 
 FLAT_KEPT = timedelta(days=7)
-MAX_HELD = (
-    100  # amendments that wait for their fill: more is a broker gone wrong, and would swell the document
-)
 
 FillLog = Callable[[Position | None, Fill], Sequence[Fill]]
 """Given the position as it stands (None: not in the book) and a late fill, return all fills of that position
@@ -119,8 +117,8 @@ class Book:
         new = {fill.key: fill for fill in fills}
         held = dict(self.held)
         legs = LegChanges(self.legs, self.method)
-        groups = _by_position(new, held, find)
-        _check_held(self.held, held)
+        groups = by_position(new, held, self.positions, Reader(new, find, log))
+        check_held(self.held, held)
         with exactly():
             for key, group in groups.items():
                 ledger.strategy = group.home.strategy
@@ -143,13 +141,14 @@ class Book:
             legs=legs.table(),
         )
 
-    def _grown(self, before: Position | None, group: "_Group", refold: "_Refold", now: datetime) -> Position:
+    def _grown(self, before: Position | None, group: Arrivals, refold: "_Refold", now: datetime) -> Position:
         """Return a position with what is new of it: added at its end where that is enough."""
         trades = group.trades
         _check_contract(before, trades)
         amended = before is not None and before.amended
         at_end = bool(before and before.last and trades and trades[0].order > before.last)
-        if group.amended or (amended and (group.late_fees or not at_end)) or not (before or trades):
+        again = group.amended or group.doubtful or (amended and (group.late_fees or not at_end))
+        if again or not (before or trades):
             return refold.all(before, group.home, group.events, self.method)
         position = refold.since_flat(before, group, now, self.method) if trades else before
         assert position is not None
@@ -187,30 +186,6 @@ def _is_late(position: Position | None, fill: Fill, now: datetime) -> bool:
     return position.last is not None and fill.order <= position.last
 
 
-@dataclass(slots=True)
-class _Group:
-    """What is new of one position. `home`: any fill of it. `late_fees` change nothing but sums: (fee, its fill)."""
-
-    home: Fill
-    trades: list[Fill] = field(default_factory=list)
-    late_fees: list[tuple[Fill, Fill]] = field(default_factory=list)
-    amended: list[Fill] = field(default_factory=list)
-
-    def add(self, amendment: Fill, root: Fill) -> None:
-        """Add an amendment of one of the position's fills. A fee that is timed before its fill may lie beyond the point
-        where the position is folded again from.
-        """
-        plain = amendment.kind is FillKind.FEE and target_key(amendment) == root.key
-        if plain and amendment.order > root.order and amendment.fee_currency != root.instrument.base:
-            self.late_fees.append((amendment, root))
-        else:
-            self.amended.append(amendment)
-
-    @property
-    def events(self) -> list[Fill]:
-        return [*self.trades, *self.amended, *(fee for fee, _ in self.late_fees)]
-
-
 @dataclass(frozen=True, slots=True)
 class _Refold:
     """Folds positions again out of the fill log, and books the difference."""
@@ -221,7 +196,7 @@ class _Refold:
     legs: LegChanges
     key: str  # of the position
 
-    def since_flat(self, before: Position | None, group: _Group, now: datetime, method: str) -> Position:
+    def since_flat(self, before: Position | None, group: Arrivals, now: datetime, method: str) -> Position:
         """Fold new trades of one position onto it: at the end where they come later, else again out of the log."""
         trades = group.trades
         late = _is_late(before, trades[0], now)
@@ -247,6 +222,8 @@ class _Refold:
         known = _booked(home, self.log, self.held, new)
         again = self._again(before, home, known, group, method)
         again.amended = True
+        undated = [fill.executed_at for fill in (*known, *group) if says_no_day(fill)]
+        again.undated_until = max(undated, default=None)
         return again
 
     def _appended(self, before: Position | None, group: list[Fill], method: str) -> Position:
@@ -273,7 +250,7 @@ class _Refold:
             _carry_over(before, was, again)
         return again
 
-    def add_late_fees(self, group: _Group) -> None:
+    def add_late_fees(self, group: Arrivals) -> None:
         """Add late fees to the trades of their fills, out of the fill log where a fill is of several."""
         lost = [fee for fee, root in group.late_fees if not self.legs.add_late_fee(self.key, fee, root)]
         if lost:
@@ -330,46 +307,6 @@ def _carry_over(before: Position, was: Position, again: Position) -> None:
         amount = again.other_fees.pop(name, ZERO) + earlier
         if amount or name in before.other_fees:
             again.other_fees[name] = amount
-
-
-def _by_position(new: Mapping[str, Fill], held: dict[str, tuple[Fill, ...]], find: Find) -> dict[str, _Group]:
-    """Sort new fills into positions, amendments into those of the fills that they are about.
-
-    `held` is changed: amendments whose fill is not there go in, those whose fill comes go out.
-    """
-
-    def known(key: str) -> Fill | None:
-        return new.get(key) or find(key)
-
-    groups: dict[str, _Group] = {}
-    amendments = [fill for fill in new.values() if is_amendment(fill)]
-    amendments += [waited for key in new if key in held for waited in held.pop(key)]
-    for fill in sorted(new.values(), key=_order):
-        if not is_amendment(fill):
-            key = fill.position_key
-            groups.setdefault(key, _Group(fill)).trades.append(fill)
-    for amendment in sorted(amendments, key=_order):
-        key, root = root_of(amendment, known)
-        own = amendment.position_key
-        home = own if root is None else root.position_key
-        if root is None or home != own:  # the position's log will not have it
-            held[key] = (*held.get(key, ()), amendment)
-        if root is not None:
-            groups.setdefault(home, _Group(root)).add(amendment, root)
-    return groups
-
-
-def _order(fill: Fill) -> tuple[datetime, str]:
-    return fill.order
-
-
-def _check_held(before: Mapping[str, tuple[Fill, ...]], after: Mapping[str, tuple[Fill, ...]]) -> None:
-    count = sum(len(fills) for fills in after.values())
-    if count > MAX_HELD and count > sum(len(fills) for fills in before.values()):
-        raise Rejected(
-            "TOO_MANY_HELD",
-            f"{MAX_HELD} amendments wait for fills that have not come: find those first, then redrive this one",
-        )
 
 
 def _check_contract(before: Position | None, group: list[Fill]) -> None:

@@ -4,9 +4,11 @@ from collections import deque
 from collections.abc import Iterable
 from datetime import date
 from decimal import Decimal, localcontext
+from typing import Any
 
 import orjson
 
+from stopline.ledger.amend import on_its_day, target_key
 from stopline.ledger.book import Book
 from stopline.ledger.days import Day
 from stopline.ledger.position import FIFO, Position
@@ -84,14 +86,22 @@ def decode_book(text: str, whole: bool = False) -> Book:
         },
         totals={c: _read_day(r, f, 0, *more) for c, r, f, *more in state["totals"]},
         method=method,
-        held={
-            key: tuple(Fill.model_validate(item) for item in fills) for key, fills in state.get("held", ())
-        },
+        held=_read_held(state.get("held", ())),
         strategies={(name, c): _read_day(r, f, 0, *more) for name, c, r, f, *more in state["strategies"]}
         if "strategies" in state
         else _strategies_of(positions.values()),
         legs=decode_legs(state.get("legs"), positions),
     )
+
+
+def _read_held(items: Iterable[tuple[str, list[dict[str, Any]]]]) -> dict[str, tuple[Fill, ...]]:
+    """Read amendments that wait. An older version had those that say no day under the key of a day."""
+    held: dict[str, tuple[Fill, ...]] = {}
+    for key, fills in items:
+        for fill in map(Fill.model_validate, fills):
+            place = target_key(on_its_day(fill, ())) if key == target_key(fill) else key
+            held[place] = (*held.get(place, ()), fill)
+    return held
 
 
 def _strategies_of(positions: Iterable[Position]) -> dict[tuple[str, str], Day]:

@@ -84,6 +84,9 @@ class Position:
     income: Decimal = ZERO
     method: str = FIFO
     amended: bool = False  # a bust or correction was folded: what comes late folds from the very first fill
+    undated_until: datetime | None = (
+        None  # a fill executed until then may be what one of these is about that says no day
+    )
     is_plain: bool = field(init=False, repr=False, compare=False)  # its trades are folded the short way
     _multiplier: Decimal | None = field(init=False, repr=False, compare=False)  # None: 1
 
@@ -157,6 +160,7 @@ class Position:
             self.income,
             self.method,
             self.amended,
+            self.undated_until,
         )
 
     def apply(self, fill: Fill) -> Booked:

@@ -117,6 +117,7 @@ def _encode(p: Position) -> dict[str, Any]:
         "last_price": _text(p.last_price),
         "income": _text(p.income),
         "amended": p.amended,
+        **({"undated_until": utc_text(p.undated_until)} if p.undated_until else {}),
         "lots": [[_text(quantity), _text(price), utc_text(at), key] for quantity, price, (at, key) in p.open],
     }
 
@@ -139,6 +140,7 @@ def _decode(item: Raw, method: str) -> Position:
         income=Decimal(item.get("income", "0")),
         method=method,
         amended=item.get("amended", False),
+        undated_until=_moment(item["undated_until"]) if "undated_until" in item else None,
     )
 
 

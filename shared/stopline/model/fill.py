@@ -24,7 +24,7 @@ _SINCE_KINDS = {"kind": "TRADE", "ref": None, "provisional": False}
 _SINCE_INVERSE = {"inverse": False, "base": None}
 DEFAULT_STRATEGY = "default"
 ASSUMED = (
-    "assumed"  # extra `ref_day` of a fill: the day in its `ref` is that of the report, the broker names none
+    "assumed"  # extra `ref_day` of a fill: the day in its `ref` is not the broker's, who names a number alone
 )
 CUMULATIVE = "cumulative"  # extra `order_tells` of a fill: its broker tells what an order has filled so far
 Place = tuple[datetime, str]  # in the fold: execution time, key

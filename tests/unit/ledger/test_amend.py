@@ -12,11 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stopline.ledger.amend import effective, on_its_day
+from stopline.ledger.amend import effective
 from stopline.ledger.book import Book
 from stopline.ledger.encoding import decode_book, encode_book
 from stopline.model.calendars import calendar
-from stopline.model.errors import Rejected
 from stopline.model.fill import Fill
 
 from ..make import NOON, at, fill, trade
@@ -291,27 +290,6 @@ def test_the_fee_of_a_correction_replaces_that_of_what_it_corrects(original: str
         assert end.total("USD").fees == expected
         assert [t.fees for t in end.trades()] == [expected]
         assert not end.held
-
-
-def test_a_cancel_of_an_assumed_day_is_about_the_one_fill_of_its_number_order_and_side_until_then() -> None:
-    """Domain 3.7: ExecIDs are unique on a day only."""
-
-    def numbered(day: int, **more: Any) -> Fill:
-        return fill(f"SPY:202611{day}:X:1", executed_at=at(day), **{"order_id": "O", **more})
-
-    def cancel(**more: Any) -> Fill:
-        return about("BUST", "SPY:20261116:X:1", "SPY:20261116:X:9", order_id="O", **more)
-
-    fills = [numbered(12), numbered(13, order_id="P"), numbered(14, side="SELL"), numbered(17)]
-    fills += [fill("QQQ:20261115:X:1", order_id="O"), numbered(15, broker="other"), fill("X", order_id="O")]
-    assert on_its_day(cancel(ref_day="assumed"), fills).ref == "SPY:20261112:X:1"
-    assert on_its_day(cancel(ref_day="assumed"), [numbered(16)]).ref == "SPY:20261116:X:1"
-    for more in (numbered(10), numbered(16)):
-        with pytest.raises(Rejected, match="may be about any of.*tag 75") as problem:
-            on_its_day(cancel(ref_day="assumed"), [*fills, more])
-        assert problem.value.reason == "AMBIGUOUS_REFERENCE"
-    for as_it_is, some in ((cancel(), fills), (cancel(ref_day="assumed"), [])):
-        assert on_its_day(as_it_is, some) is as_it_is
 
 
 @pytest.mark.parametrize("inline", ["3.25", "1.25", "0"])

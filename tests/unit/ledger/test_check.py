@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stopline.ledger.book import MAX_HELD, Book
+from stopline.ledger.arrivals import MAX_HELD
+from stopline.ledger.book import Book
 from stopline.ledger.check import differences
 from stopline.ledger.days import Day
 from stopline.ledger.position import METHODS

@@ -350,6 +350,14 @@ def test_an_amendment_without_its_fill_is_told_after_an_hour_once(desk: Desk) ->
     assert alert["summary"] == "BUST B-1 is about fill E-404, which has not come"
 
 
+def test_an_amendment_that_may_mean_any_day_says_so(desk: Desk) -> None:
+    told = {"kind": "BUST", "ref": "SPY:20261118:1", "ref_day": "assumed"}
+    desk.app.recorder.record([fill("SPY:20261118:7", **told)], "m-2")
+    desk.sweep(3600, kind=SweepKind.RECONCILE)
+    [alert] = desk.alerts("amendment_unmatched")
+    assert "SPY:20261118:1, or that number on a day before" in alert["summary"]
+
+
 def test_trouble_with_one_account_does_not_keep_the_others_from_being_compared(desk: Desk) -> None:
     desk.world.open_account(account("other"))
     desk.app.recorder.record([trade(-600, 5, 100, account="other")], "m-2")

@@ -266,7 +266,9 @@ def test_a_closed_leg_of_an_open_trade_outlives_its_position(world: World, broke
 
 
 def test_a_cancel_that_names_no_day_is_refused_where_two_days_have_its_number(world: World) -> None:
-    """Domain 3.7: it is not guessed which; what was booked before the second came is a duplicate after it."""
+    """Domain 3.7: it is not guessed which; one that was booked before the second came is taken back, waits and is a
+    duplicate after it.
+    """
     days = [NOON - timedelta(days=1), NOON]
     one, two = (fill(f"SPY:{day:%Y%m%d}:1", executed_at=day, order_id="O") for day in days)
     told = {"kind": "BUST", "ref": two.fill_id, "ref_day": "assumed", "order_id": "O", "executed_at": at(5)}
@@ -278,7 +280,8 @@ def test_a_cancel_that_names_no_day_is_refused_where_two_days_have_its_number(wo
     named = fill("SPY:20261118:8", kind="BUST", ref=two.fill_id, order_id="O", executed_at=at(5))
     book = world.book()
     assert book is not None
-    assert book.net_quantity("SPY") == 10
+    assert book.net_quantity("SPY") == 20
+    assert [waiting.fill_id for held in book.held.values() for waiting in held] == [bust.fill_id]
     assert record(app, [named], "m-5") == [APPLIED]
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from stopline.ledger.amend import says_no_day
 from stopline.ledger.book import Book
 from stopline.model.fill import Fill
 from stopline.model.ids import digest
@@ -96,14 +97,17 @@ def waiting_amendments(book: Book, now: datetime) -> list[tuple[str, Fill]]:
 
 
 def amendment_alert(amendment: Fill, cause: str, now: datetime) -> Alert:
-    """Return what is told of an amendment whose fill did not come."""
+    """Return what is told of an amendment whose fill did not come, or that may mean several."""
+    why = "which has not come"
+    if says_no_day(amendment):
+        why = "or that number on a day before: none has come, or several have"
     return Alert(
         alert_id=digest("amendment_unmatched", amendment.key),
         account=amendment.account,
         kind="amendment_unmatched",
         object=amendment.instrument.symbol,
         severity=Severity.WARNING,
-        summary=f"{amendment.kind.value} {amendment.fill_id} is about fill {amendment.ref}, which has not come",
+        summary=f"{amendment.kind.value} {amendment.fill_id} is about fill {amendment.ref}, {why}",
         action="It changed nothing. Ask the broker for that fill, or bust the amendment.",
         cause=cause,
         raised_at=now,

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from stopline.ledger.amend import is_amendment, on_its_day, with_ref
+from stopline.ledger.amend import check_day, says_no_day, with_ref
 from stopline.model.errors import Rejected
 from stopline.model.fill import Fill
 from stopline.service.fills.books import FillLog
@@ -11,12 +11,13 @@ from stopline.service.fills.books import FillLog
 def on_their_days(fills: Sequence[Fill], log: FillLog) -> tuple[list[Fill], dict[str, Rejected]]:
     """Return fills with each `ref` on the day of the fill that it is about, and why others cannot be booked, by key.
 
-    What is booked already keeps the day that it was booked with, whatever has come since.
+    What is booked already is a duplicate, whatever has come since: it keeps the day that it was booked with. Which fill
+    it counts for follows from the log (`ledger/amend.py`).
     """
     found: list[Fill] = []
     refused: dict[str, Rejected] = {}
     for fill in fills:
-        if not is_amendment(fill) or "ref_day" not in (fill.model_extra or {}):
+        if not says_no_day(fill):
             found.append(fill)
         elif (stored := log.find(fill.key)) is not None:
             found.append(with_ref(fill, stored.ref or ""))
@@ -24,7 +25,7 @@ def on_their_days(fills: Sequence[Fill], log: FillLog) -> tuple[list[Fill], dict
             booked = log.of(fill.account, fill.strategy, fill.instrument.symbol)
             beside = [other for other in fills if other.position_key == fill.position_key]
             try:
-                found.append(on_its_day(fill, [*booked, *beside]))
+                found.append(check_day(fill, [*booked, *beside]))
             except Rejected as problem:
                 refused[fill.key] = problem
     return found, refused
