@@ -4,7 +4,8 @@ FIX 4.4 says by ExecType (150) what a report is: F a trade, G its correction, H 
 ExecTransType (20). Of a multi-leg order the legs count (442=2), not the total (442=3).
 
 ExecID (17) is unique on a day only, so it is ours together with the day: that of the trade (75), else of the report (60). A
-correction or cancel of an earlier day's trade carries 75; where it does not, the ledger finds the trade by number, order and side.
+correction or cancel of an earlier day's trade carries 75; where it does not, the ledger finds the trade by number, order and
+side.
 """
 
 import re

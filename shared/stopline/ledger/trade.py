@@ -17,11 +17,10 @@ from enum import StrEnum
 from functools import cached_property
 from math import gcd
 
-from stopline.ledger.expiry import Settles, settles
-from stopline.ledger.payoff import Leg, Margin, margin_of
 from stopline.ledger.structure import Structure, structure_of
 from stopline.ledger.trade_leg import MATCHED_WITHIN, TradeLeg
-from stopline.model.decimals import EXACT, ZERO, decimal_text, divide
+from stopline.ledger.trade_risk import TradeRisk, worst_risk
+from stopline.model.decimals import EXACT, ZERO, decimal_text
 from stopline.model.ids import digest, position_key
 from stopline.model.instrument import Instrument, Kind
 
@@ -147,35 +146,9 @@ class Trade:
         """Return how long the trade has been, or was, open."""
         return (self.exited_at or now) - self.entered_at
 
-    def risk(self, spot: Decimal | None = None, style: str = "equity") -> "TradeRisk":
-        """Return what the trade binds, and can make and lose, at its largest since it was last flat and at the prices of
-        that entry.
-        """
-        return _risk(self.current, _sum(leg.fees for leg in self.current), spot, style)
-
-
-@dataclass(frozen=True, slots=True)
-class TradeRisk:
-    """Margin by the model (before premiums), max loss and max profit (with premiums and fees), and break-even
-    prices at expiry; None where the product or a second expiry leaves it unknown, or where it has no bound.
-    """
-
-    margin: Decimal | None
-    max_loss: Decimal | None
-    max_profit: Decimal | None
-    breakevens: tuple[Decimal, ...]
-    loss_unbounded: bool = False
-    profit_unbounded: bool = False
-
-    @property
-    def return_on_risk(self) -> Decimal | None:
-        """Max profit as a fraction of max loss, rounded to 6 decimals."""
-        if self.max_loss is None or self.max_profit is None or not self.max_loss:
-            return None
-        return divide(self.max_profit, self.max_loss, 6)
-
-
-UNKNOWN_RISK = TradeRisk(None, None, None, ())
+    def risk(self, spot: Decimal | None = None, style: str = "equity") -> TradeRisk:
+        """Return what the trade binds, and can make and lose, at the worst since it was last flat."""
+        return worst_risk(self.current, spot, style)
 
 
 def group_legs(account: str, legs: Iterable[TradeLeg]) -> list[Trade]:
@@ -273,46 +246,6 @@ def _start(leg: TradeLeg) -> tuple[datetime, str]:
 def _sum(parts: Iterable[Decimal]) -> Decimal:
     with localcontext(EXACT):
         return sum(parts, ZERO)
-
-
-# --- what a trade can lose ----------------------------------------------------------------------------------
-
-_PAYING = (Kind.OPTION, Kind.EQUITY, Kind.CRYPTO)  # a future's price may fall below zero: no bound is known
-
-
-def _risk(legs: Sequence[TradeLeg], fees: Decimal, spot: Decimal | None, style: str) -> TradeRisk:
-    sized = [leg for leg in legs if leg.most]
-    if any(leg.instrument.kind not in _PAYING or leg.instrument.inverse for leg in sized) or not sized:
-        return UNKNOWN_RISK
-    ends = sorted({settles(leg.instrument) for leg in sized if leg.instrument.kind is Kind.OPTION})
-    results = [_margin(_alive(sized, end), fees, spot, style) for end in ends[1:]]
-    now = _margin(sized, fees, spot, style)
-    margins = [now.margin, *(later.margin for later in results)]
-    known = [margin for margin in margins if margin is not None]
-    options = [leg for leg in sized if leg.instrument.kind is Kind.OPTION]
-    naked_shares = now.slope < 0 and len(options) < len(sized)
-    unbounded = now.slope < 0 or any(later.slope < 0 for later in results)
-    worst = min(now.worst, *(later.worst for later in results)) if results else now.worst
-    margin = max(known) if options and not naked_shares and len(known) == len(margins) else None
-    if results:  # what the later option is worth at the first expiry is not in its payoff
-        paid = EXACT.subtract(now.net_credit, fees)
-        loss = None if unbounded else max(-EXACT.add(worst, paid), ZERO)
-        return TradeRisk(margin, loss, None, (), unbounded, now.slope > 0)
-    return TradeRisk(margin, now.max_loss, now.max_profit, now.breakevens, unbounded, now.slope > 0)
-
-
-def _alive(legs: Sequence[TradeLeg], end: Settles) -> list[TradeLeg]:
-    """Return the legs that are still there when options that settle at `end` do."""
-    return [leg for leg in legs if leg.instrument.kind is not Kind.OPTION or settles(leg.instrument) >= end]
-
-
-def _margin(legs: Sequence[TradeLeg], fees: Decimal, spot: Decimal | None, style: str) -> Margin:
-    """Work the payoff out; a share pays like a call struck at zero."""
-    sizes = [
-        Leg(leg.instrument.right or "C", leg.instrument.strike or ZERO, leg.most, leg.instrument.multiplier)
-        for leg in legs
-    ]
-    return margin_of(sizes, [leg.entry_price for leg in legs], fees, spot, style)
 
 
 def describe_leg(leg: TradeLeg) -> dict[str, str | None]:

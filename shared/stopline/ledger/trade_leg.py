@@ -18,6 +18,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal, localcontext
+from typing import NamedTuple
 
 from stopline.ledger.amend import Effective
 from stopline.ledger.leg_name import name_of, naming, tag_of
@@ -29,6 +30,16 @@ from stopline.model.instrument import Instrument
 MATCHED_WITHIN = timedelta(seconds=5)  # legs of one spread without a common id are executed this close
 UNSPLIT = (Decimal(1), Decimal(1))
 KNOWN_FILLS = 24  # of a leg, so that a fee that comes later finds it without the fill log
+MOST_STEPS = 32  # of a leg; beyond them the oldest two count as the larger of them
+
+
+class Step(NamedTuple):
+    """What was open of a leg from a moment on: signed units and their cost; and what it had realised by then."""
+
+    at: datetime
+    units: Decimal
+    cost: Decimal
+    realised: Decimal
 
 
 @dataclass(slots=True)
@@ -60,6 +71,7 @@ class TradeLeg:
     ended: FillKind | None = None
     known: tuple[str, ...] = ()  # keys of its newest fills that are of no other leg
     split: tuple[Decimal, Decimal] = UNSPLIT
+    steps: tuple[Step, ...] = ()
 
     @property
     def quantity(self) -> Decimal:
@@ -88,6 +100,11 @@ class TradeLeg:
         """Average price of the units closed, rounded to 12 decimals; None while none is."""
         return average_price(self.instrument, EXACT.subtract(self.opened, self.quantity), self.exit_worth)
 
+    @property
+    def history(self) -> tuple[Step, ...]:
+        """What was open after each change, in today's units."""
+        return self.steps or _steps_of(self.lots, self.instrument)
+
     def copy(self) -> "TradeLeg":
         """Return a copy that can be folded further without touching this one."""
         return TradeLeg(
@@ -109,6 +126,7 @@ class TradeLeg:
             self.ended,
             self.known,
             self.split,
+            self.steps,
         )
 
 
@@ -203,6 +221,7 @@ class _Folding:
             if not candidates:
                 break
             leg, index = _next(candidates, self.method)
+            leg.steps = leg.history
             lot = leg.lots[index]
             units = lot.quantity if abs(lot.quantity) <= abs(left) else -left
             leg.realised += units * (worth - contract.worth(lot.price))
@@ -214,8 +233,11 @@ class _Folding:
                 del leg.lots[index]
             else:
                 leg.lots[index] = lot._replace(quantity=lot.quantity - units)
-            closed[id(leg)] = closed.get(id(leg), ZERO) + abs(units)
-        parts += [(leg, closed[id(leg)]) for leg in legs if id(leg) in closed]
+            closed[id(leg)] = closed.get(id(leg), ZERO) + units
+        for leg in legs:
+            if units_closed := closed.get(id(leg)):
+                parts.append((leg, abs(units_closed)))
+                _step(leg, fill.executed_at, -units_closed)
         return left
 
     def _open(self, units: Decimal, fill: Fill) -> TradeLeg:
@@ -229,6 +251,8 @@ class _Folding:
         leg.opened += units
         leg.entry_worth += units * fill.instrument.worth(fill.price)
         leg.most = max(leg.most, leg.quantity, key=abs)
+        if leg.steps:
+            _step(leg, fill.executed_at, units)
         if fill.executed_at - leg.start[0] <= MATCHED_WITHIN:
             leg.first += units
         return leg
@@ -267,6 +291,33 @@ def _place(lot: Lot) -> tuple[datetime, str]:
     return (lot.opened_at, lot.fill_key)
 
 
+def _steps_of(lots: Iterable[Lot], contract: Instrument) -> tuple[Step, ...]:
+    """Return the steps of a leg of which nothing has been closed."""
+    steps: tuple[Step, ...] = ()
+    units = cost = ZERO
+    with localcontext(EXACT):
+        for lot in lots:
+            units += lot.quantity
+            cost += lot.quantity * contract.worth(lot.price)
+            steps = _and_step(steps, Step(lot.opened_at, units, cost, ZERO))
+    return steps
+
+
+def _step(leg: TradeLeg, at: datetime, moved: Decimal) -> None:
+    """Note what is open of a leg since a change by signed units."""
+    cost = leg.entry_worth - leg.exit_worth + leg.realised
+    leg.steps = _and_step(leg.steps, Step(at, leg.steps[-1].units + moved, cost, leg.realised))
+
+
+def _and_step(steps: tuple[Step, ...], step: Step) -> tuple[Step, ...]:
+    if steps and steps[-1].at == step.at:
+        return (*steps[:-1], step)
+    if len(steps) < MOST_STEPS:
+        return (*steps, step)
+    larger = max(steps[:2], key=lambda one: abs(one.units))
+    return (larger._replace(at=steps[0].at), *steps[2:], step)
+
+
 def _split(leg: TradeLeg, new: Decimal, old: Decimal) -> None:
     """Turn every `old` units into `new` units; what rounding to 12 decimals changes of the cost is realised."""
     before = leg.cost
@@ -276,6 +327,9 @@ def _split(leg: TradeLeg, new: Decimal, old: Decimal) -> None:
     )
     leg.realised += leg.cost - before
     leg.split = (leg.split[0] * new, leg.split[1] * old)
+    leg.steps = tuple(step._replace(units=divide(step.units * new, old)) for step in leg.steps)
+    if leg.steps and leg.lots:
+        leg.steps = (*leg.steps[:-1], leg.steps[-1]._replace(units=leg.quantity))
     for name in ("opened", "most", "first"):
         setattr(leg, name, divide(getattr(leg, name) * new, old))
 

@@ -14,8 +14,8 @@ from stopline.ledger.amend import Effective
 from stopline.ledger.position import Lot, Position
 from stopline.ledger.position_table import PositionTable
 from stopline.ledger.trade import CLOSED_KEPT, Trade, closed_before, group_legs
-from stopline.ledger.trade_leg import KNOWN_FILLS, UNSPLIT, TradeLeg, add_late_fee, fold_legs
-from stopline.model.decimals import ZERO, decimal_text
+from stopline.ledger.trade_leg import KNOWN_FILLS, UNSPLIT, Step, TradeLeg, add_late_fee, fold_legs
+from stopline.model.decimals import EXACT, ZERO, decimal_text, divide
 from stopline.model.fill import Fill, FillKind, Place
 from stopline.model.instrument import Instrument
 from stopline.model.times import utc_text
@@ -315,6 +315,8 @@ def _encode(leg: TradeLeg, position: Position | None) -> dict[str, Any]:
         item["known"] = list(leg.known)
     if leg.split != UNSPLIT:
         item["split"] = [decimal_text(number) for number in leg.split]
+    if leg.steps != _usual_steps(leg):
+        item["steps"] = [[utc_text(step.at), *map(decimal_text, step[1:])] for step in leg.steps]
     return item
 
 
@@ -338,6 +340,10 @@ def _decode(item: Mapping[str, Any], position: Position | None) -> TradeLeg:
     leg.known = tuple(item.get("known", leg.known))
     if "split" in item:
         leg.split = (Decimal(item["split"][0]), Decimal(item["split"][1]))
+    if "steps" in item:
+        leg.steps = tuple(Step(_moment(at), *map(Decimal, numbers)) for at, *numbers in item["steps"])
+    else:
+        leg.steps = _usual_steps(leg)
     return leg
 
 
@@ -352,6 +358,19 @@ def _usual(contract: Instrument, strategy: str, lots: deque[Lot]) -> TradeLeg:
     leg.entry_worth = leg.cost if lots else ZERO
     leg.known = tuple(lot.fill_key for lot in lots)[-KNOWN_FILLS:]
     return leg
+
+
+def _usual_steps(leg: TradeLeg) -> tuple[Step, ...]:
+    """Return the steps of a leg that was opened once, and closed once if at all."""
+    if leg.exit_at is None:
+        return ()
+    most = leg.entry_worth
+    if leg.opened != leg.most:
+        most = divide(EXACT.multiply(leg.entry_worth, leg.most), leg.opened)
+    return (
+        Step(leg.start[0], leg.most, most, ZERO),
+        Step(leg.exit_at, leg.quantity, leg.cost, leg.realised),
+    )
 
 
 def _moment(text: str) -> datetime:

@@ -1,0 +1,172 @@
+"""What a trade can lose: the payoff of the legs that were open together, at the worst of its moments.
+
+What is opened, leg by leg, before anything is closed is one entry, and counts when it is whole. After that a moment
+counts if it lasted a minute, or is the present: legs that are closed or rolled one after another, seconds apart, are not
+seen as naked in between. What closed legs have realised by then is part of what can be lost.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Decimal, localcontext
+from itertools import pairwise
+from typing import NamedTuple
+
+from stopline.ledger.expiry import Settles, settles
+from stopline.ledger.payoff import Leg, Margin, margin_of
+from stopline.ledger.trade_leg import Step, TradeLeg, average_price
+from stopline.model.decimals import EXACT, ZERO, divide
+from stopline.model.instrument import Instrument, Kind
+
+PASSING = timedelta(minutes=1)
+_PAYING = (Kind.OPTION, Kind.EQUITY, Kind.CRYPTO)  # a future's price may fall below zero: no bound is known
+
+
+@dataclass(frozen=True, slots=True)
+class TradeRisk:
+    """Margin by the model (before premiums), max loss and max profit (with premiums and fees), and break-even
+    prices at expiry; None where the product or a second expiry leaves it unknown, or where it has no bound.
+    """
+
+    margin: Decimal | None
+    max_loss: Decimal | None
+    max_profit: Decimal | None
+    breakevens: tuple[Decimal, ...]
+    loss_unbounded: bool = False
+    profit_unbounded: bool = False
+
+    @property
+    def return_on_risk(self) -> Decimal | None:
+        """Max profit as a fraction of max loss, rounded to 6 decimals."""
+        if self.max_loss is None or self.max_profit is None or not self.max_loss:
+            return None
+        return divide(self.max_profit, self.max_loss, 6)
+
+
+UNKNOWN_RISK = TradeRisk(None, None, None, ())
+
+
+def worst_risk(legs: Sequence[TradeLeg], spot: Decimal | None, style: str) -> TradeRisk:
+    """Return the risk of the moment at which legs could lose most, with the largest margin of all moments.
+
+    `spot` and `style` are for naked options: see `payoff.margin_of`. Fees are those of all legs to date.
+    """
+    sized = [leg for leg in legs if leg.most]
+    if not sized or any(leg.instrument.kind not in _PAYING or leg.instrument.inverse for leg in sized):
+        return UNKNOWN_RISK
+    with localcontext(EXACT):
+        fees = sum((leg.fees for leg in legs), ZERO)
+        risks = [_risk(held, fees - realised, spot, style) for held, realised in _moments(legs)]
+        if not risks:  # opened and closed in one instant
+            risks = [_risk([_at_most(leg) for leg in sized], fees, spot, style)]
+    worst = max(risks, key=lambda risk: (risk.loss_unbounded, risk.max_loss or ZERO))
+    margins = [risk.margin for risk in risks if risk.margin is not None]
+    return replace(worst, margin=max(margins) if len(margins) == len(risks) else None)
+
+
+class _Held(NamedTuple):
+    """Units of an instrument that are open at a moment, and what they cost."""
+
+    instrument: Instrument
+    units: Decimal
+    cost: Decimal
+
+
+def _at_most(leg: TradeLeg) -> _Held:
+    return _Held(leg.instrument, leg.most, divide(leg.entry_worth * leg.most, leg.opened))
+
+
+class _Moment(NamedTuple):
+    """What each leg was from a change on, and the units of each symbol."""
+
+    since: datetime
+    steps: Sequence[Step | None]
+    units: Mapping[str, Decimal]
+
+
+def _moments(legs: Sequence[TradeLeg]) -> Iterator[tuple[list[_Held], Decimal]]:
+    """Yield what was open at the moments that count, and what had been realised by then."""
+    past = _past(legs)
+    lasting = [moment for moment, after in pairwise(past) if after.since - moment.since >= PASSING]
+    lasting += past[-1:]
+    around = zip([None, *lasting], lasting, [*lasting[1:], None], strict=False)
+    counted = [
+        moment for before, moment, after in around if _is_open(moment) and _counts(before, moment, after)
+    ]
+    if not counted:
+        tops = [
+            (after.since - moment.since, moment) for moment, after in pairwise(past) if _fell(moment, after)
+        ]
+        counted = [max(tops, key=lambda top: top[0])[1]] if tops else []
+    for moment in counted:
+        open_now = [(leg, step) for leg, step in zip(legs, moment.steps, strict=True) if step and step.units]
+        held = [_Held(leg.instrument, step.units, step.cost) for leg, step in open_now]
+        yield held, sum((step.realised for step in moment.steps if step), ZERO)
+
+
+def _past(legs: Sequence[TradeLeg]) -> list[_Moment]:
+    """Return all moments in their order: changes of one instant are one change."""
+    changes: dict[datetime, dict[int, Step]] = {}
+    for index, leg in enumerate(legs):
+        for step in leg.history:
+            changes.setdefault(step.at, {})[index] = step
+    now: list[Step | None] = [None] * len(legs)
+    found = []
+    for at in sorted(changes):
+        for index, step in changes[at].items():
+            now[index] = step
+        units: dict[str, Decimal] = {}
+        for leg, there in zip(legs, now, strict=True):
+            if there is not None:
+                units[leg.instrument.symbol] = units.get(leg.instrument.symbol, ZERO) + there.units
+        found.append(_Moment(at, tuple(now), units))
+    return found
+
+
+def _counts(before: _Moment | None, moment: _Moment, after: _Moment | None) -> bool:
+    """Tell whether a moment is more than a part of an entry: what is opened on top of what was opened."""
+    return after is None or _fell(moment, after) or (before is not None and _fell(before, moment))
+
+
+def _fell(moment: _Moment, after: _Moment) -> bool:
+    """Tell whether less was held of a symbol after a change than before it, or the other side of it."""
+    return any(
+        abs(after.units[symbol]) < abs(n) or after.units[symbol] * n < 0 for symbol, n in moment.units.items()
+    )
+
+
+def _is_open(moment: _Moment) -> bool:
+    return any(moment.units.values())
+
+
+def _risk(legs: Sequence[_Held], fees: Decimal, spot: Decimal | None, style: str) -> TradeRisk:
+    options = [leg for leg in legs if leg.instrument.kind is Kind.OPTION]
+    ends = sorted({settles(leg.instrument) for leg in options})
+    results = [_margin(_alive(legs, end), fees, spot, style) for end in ends[1:]]
+    now = _margin(legs, fees, spot, style)
+    margins = [now.margin, *(later.margin for later in results)]
+    known = [margin for margin in margins if margin is not None]
+    naked_shares = now.slope < 0 and len(options) < len(legs)
+    unbounded = now.slope < 0 or any(later.slope < 0 for later in results)
+    worst = min(now.worst, *(later.worst for later in results)) if results else now.worst
+    margin = max(known) if options and not naked_shares and len(known) == len(margins) else None
+    if results:  # what the later option is worth at the first expiry is not in its payoff
+        paid = EXACT.subtract(now.net_credit, fees)
+        loss = None if unbounded else max(-EXACT.add(worst, paid), ZERO)
+        return TradeRisk(margin, loss, None, (), unbounded, now.slope > 0)
+    return TradeRisk(margin, now.max_loss, now.max_profit, now.breakevens, unbounded, now.slope > 0)
+
+
+def _alive(legs: Sequence[_Held], end: Settles) -> list[_Held]:
+    """Return the legs that are still there when options that settle at `end` do."""
+    return [leg for leg in legs if leg.instrument.kind is not Kind.OPTION or settles(leg.instrument) >= end]
+
+
+def _margin(legs: Sequence[_Held], fees: Decimal, spot: Decimal | None, style: str) -> Margin:
+    """Work the payoff out; a share pays like a call struck at zero."""
+    sizes = [
+        Leg(leg.instrument.right or "C", leg.instrument.strike or ZERO, leg.units, leg.instrument.multiplier)
+        for leg in legs
+    ]
+    prices = [average_price(leg.instrument, leg.units, leg.cost) for leg in legs]
+    return margin_of(sizes, prices, fees, spot, style)

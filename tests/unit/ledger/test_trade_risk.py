@@ -1,0 +1,192 @@
+"""What a trade can lose: the legs that were open together, at the worst moment that lasted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from fractions import Fraction
+from itertools import pairwise
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stopline.ledger.encoding import decode_book, encode_book
+from stopline.ledger.trade import Trade
+from stopline.ledger.trade_leg import MOST_STEPS
+from stopline.model.fill import Fill
+from stopline.model.instrument import Instrument
+
+from ..make import at, fill, option
+from .test_book import booked
+
+X, Y, Z = option(7000), option(6950), option(6990)
+Deal = tuple[Instrument, int, str, float]
+ENTRY: list[Deal] = [(X, -1, "10", 0), (Y, 1, "7", 0)]
+
+
+def deals(told: Sequence[Deal]) -> list[Fill]:
+    """Return fills of one group: instrument, signed units, price, second."""
+    return [
+        fill(f"E-{n:03}", "BUY" if units > 0 else "SELL", abs(units), price, at(when), what, group_id="G")
+        for n, (what, units, price, when) in enumerate(told)
+    ]
+
+
+def only(told: Sequence[Deal]) -> Trade:
+    """Return the trade of some fills, as it is read again out of its document."""
+    book = booked([deals(told)])
+    [trade] = decode_book(encode_book(book)).trades()
+    assert trade == book.trades()[0]
+    return trade
+
+
+def loss(told: Sequence[Deal]) -> Decimal | None:
+    return only(told).risk().max_loss
+
+
+@pytest.mark.parametrize(
+    "roll",
+    [
+        [(X, 1, "12", 3600), (Z, -1, "11", 3601)],
+        [(Z, -1, "11", 3600), (X, 1, "12", 3601)],
+        [(X, 1, "12", 3600), (Z, -1, "11", 3600)],
+        [(X, 1, "12", 3600), (Z, -1, "11", 7200)],
+    ],
+)
+def test_a_roll_risks_what_its_legs_did_together_and_not_all_of_them_at_once(roll: list[Deal]) -> None:
+    """R1.2: 50 wide for 3, then 40 wide for 4 with 200 lost: never 702,600."""
+    trade = only([*ENTRY, *roll])
+    risk = trade.risk()
+    assert (risk.max_loss, risk.max_profit, risk.margin, risk.breakevens) == (4700, 300, 5000, (6997,))
+    closed = only([*ENTRY, *roll, (Z, 1, "1", 9000), (Y, -1, "0", 9001)])
+    assert closed.risk() == risk
+
+
+def test_half_of_a_spread_may_be_rolled() -> None:
+    half = [(X, -10, "10", 0), (Y, 10, "7", 0), (X, 5, "12", 3600), (Z, -5, "11", 3601)]
+    assert loss(half) == 47_000
+    assert loss([*half, (Y, -10, "1", 7200), (X, 5, "0", 7201), (Z, 5, "0", 7201)]) == 47_000
+
+
+def test_what_was_lost_before_a_roll_is_part_of_what_the_trade_can_lose() -> None:
+    """Of 30 lost on the first short leg and 50 - 4 wide that are left at risk."""
+    assert loss([*ENTRY, (X, 1, "40", 3600), (X, -1, "11", 3700)]) == 5000 - 400 + 3000
+
+
+def test_a_short_leg_that_is_left_naked_is_a_risk_once_it_lasts() -> None:
+    kept = [*ENTRY, (Y, -1, "6", 3600)]
+    assert loss(kept) == 700_000 - 1000 + 100, "it is the present"
+    assert loss([*kept, (X, 1, "9", 3659)]) == 4700
+    assert loss([*kept, (X, 1, "9", 3660)]) == 699_100
+
+
+def test_an_entry_counts_when_it_is_whole_however_slowly_its_legs_come() -> None:
+    short, long = ENTRY
+    assert loss([short]) == 699_000
+    assert loss([short, (*long[:3], 7200)]) == 4700
+    more = [*ENTRY, (X, -1, "10", 3600), (Y, 1, "7", 7200)]
+    assert loss(more) == 9400
+
+
+def test_a_trade_of_some_seconds_or_of_one_instant_has_a_risk_too() -> None:
+    leave: list[Deal] = [(X, 1, "9", 20), (Y, -1, "6", 20)]
+    assert loss([*ENTRY, *leave]) == 4700
+    assert loss([(X, -1, "10", 0), (X, 1, "9", 0)]) == 699_000
+
+
+def test_a_book_of_an_older_version_counts_a_leg_at_its_largest_until_it_was_closed() -> None:
+    """It knows no steps."""
+    state = orjson.loads(encode_book(booked([deals([*ENTRY, (X, -1, "8", 60), (X, 2, "12", 3600)])])))
+    for legs in state["legs"].values():
+        for item in legs:
+            item.pop("steps", None)
+    [trade] = decode_book(orjson.dumps(state).decode()).trades()
+    assert trade.risk().max_loss == 2 * 700_000 - 695_000 - 1800 + 700
+
+
+def test_a_leg_of_many_changes_is_never_thought_smaller_than_it_was() -> None:
+    many = [(X, -1 if n % 3 else 2, "5", 60.0 * n) for n in range(1, 4 * MOST_STEPS)]
+    assert (loss([(X, -100, "5", 0), *many]) or 0) >= 100 * 699_500
+    [leg] = only([(X, -100, "5", 0), *many]).legs
+    assert len(leg.steps) == MOST_STEPS
+
+
+# --- an independent account of the same ---
+
+
+def worst_by_hand(told: Sequence[Deal]) -> Fraction:
+    """Return the most that could be lost, moment by moment, first in first out, in fractions."""
+    lots: dict[Instrument, list[tuple[int, Fraction]]] = {}
+    made, moments = Fraction(0), []
+    for when in sorted({deal[3] for deal in told}):
+        if moments and not any(moments[-1][1].values()):
+            made, moments = Fraction(0), []  # what counts is since it was last flat
+        for what, units, price, _ in (deal for deal in told if deal[3] == when):
+            queue, left = lots.setdefault(what, []), units
+            while left and queue and (queue[0][0] > 0) != (left > 0):
+                size, paid = queue.pop(0)
+                closed = size if abs(size) <= abs(left) else -left
+                made += 100 * closed * (Fraction(price) - paid)
+                left += closed
+                if size != closed:
+                    queue.insert(0, (size - closed, paid))
+            if left:
+                queue.append((left, Fraction(price)))
+        now = {what: sum(size for size, _ in some) for what, some in lots.items()}
+        value = min(
+            sum(
+                size * (max(int(what.strike or 0) - price, 0) - paid)
+                for what, some in lots.items()
+                for size, paid in some
+            )
+            for price in (0, *(int(what.strike or 0) for what in lots))
+        )
+        moments.append((when, now, -(100 * value + made)))
+    ends = [moment[0] for moment in moments[1:]]
+    kept = [moment for moment, end in zip(moments, ends, strict=False) if end - moment[0] >= 60] + moments[
+        -1:
+    ]
+    found = [
+        moment[2]
+        for n, moment in enumerate(kept)
+        if any(moment[1].values())
+        and (
+            moment is kept[-1]
+            or shrank(moment[1], kept[n + 1][1])
+            or (n and shrank(kept[n - 1][1], moment[1]))
+        )
+    ]
+    if not found:
+        tops = [(b[0] - a[0], -n, a[2]) for n, (a, b) in enumerate(pairwise(moments)) if shrank(a[1], b[1])]
+        found = [max(tops)[2]]
+    return max(*found, Fraction(0))
+
+
+def shrank(before: dict[Instrument, int], after: dict[Instrument, int]) -> bool:
+    """Tell whether a leg became smaller, or turned round."""
+    return any(abs(after[what]) < abs(units) or after[what] * units < 0 for what, units in before.items())
+
+
+@st.composite
+def stories(draw: st.DrawFn) -> list[Deal]:
+    """Draw puts that are bought and sold."""
+    told: list[Deal] = [(Y, 9, "7", 0)]
+    when = 0
+    for _ in range(draw(st.integers(1, 7))):
+        when += draw(st.sampled_from([1, 30, 60, 4000]))
+        units = draw(st.integers(-3, 3).filter(bool))
+        told.append((draw(st.sampled_from([X, Y, Z])), units, str(draw(st.integers(1, 20))), when))
+    return told
+
+
+@settings(max_examples=100)
+@given(stories())
+def test_the_max_loss_is_that_of_the_worst_moment(told: list[Deal]) -> None:
+    """R1.2: beside a moment by moment account in fractions."""
+    by_hand = worst_by_hand(told)
+    found = [trade.risk().max_loss for trade in booked([deals(told)]).trades()]
+    assert None not in found
+    if len(found) == 1:
+        assert abs(Fraction(found[0] or 0) - by_hand) < Fraction(1, 10**6)
