@@ -53,7 +53,8 @@ class Closing(Message):
     """A flatten under way: it is FLAT only when the fills have made it so.
 
     `confirmed_at`: the moment of the brokers' statements that agree, later than `flat_at`; `confirmed_by` names them. None
-    as long as there was none.
+    as long as there was none. `flat`: the scopes that are halted and flat, by the epoch of their halt: of several
+    strategies each has its own.
     """
 
     epoch: int
@@ -65,6 +66,7 @@ class Closing(Message):
     book_revision: int = 0  # of the book that it was worked out from: an older one has nothing to say
     sent: int = 0  # close commands so far: their serial number, which no reopened position starts again
     orders: dict[str, CloseOrder] = Field(default_factory=dict)  # by position key
+    flat: dict[str, int] = Field(default_factory=dict)
 
 
 class Seen(Message):

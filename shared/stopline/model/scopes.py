@@ -39,6 +39,12 @@ class Scope(NamedTuple):
     def is_part(self) -> bool:
         return bool(self.name)
 
+    def covers(self, strategy: str, underlying: str) -> bool:
+        """Tell whether a position of its account belongs to it: one of that strategy or underlying, or any."""
+        if self.kind == "strategy":
+            return strategy == self.name
+        return self.kind != "underlying" or underlying == self.name
+
 
 def parse_scope(text: str) -> Scope | None:
     """Return the parts of a scope, or None for text that is none."""

@@ -40,7 +40,7 @@ from stopline.runtime.problems import Answer, answer, problem, refusal
 from stopline.service.documents.outbox import Unpublished
 
 if TYPE_CHECKING:
-    from stopline.ledger.position import Position
+    from stopline.ledger.book import Book
 
 log = logging.getLogger("stopline")
 MAX_BODY = 16 * 1024
@@ -181,7 +181,7 @@ def status(app: App, principal: Principal, scope: str) -> Answer:
     holding = effective_for(everywhere, control, parsed.account, **parts)
     book = app.books.read(parsed.account)
     closing = app.closer.halt_of(parsed.account)
-    open_positions = sum(_is_of(parsed, p) for p in book.open_positions()) if book else 0
+    open_positions = _open_in(parsed, book) if book else 0
     facts |= {
         "effective_state": holding.state.value,
         "effective_epoch": holding.epoch,
@@ -195,14 +195,8 @@ def status(app: App, principal: Principal, scope: str) -> Answer:
     return answer(200, facts)
 
 
-def _is_of(scope: Scope, position: "Position") -> bool:
-    """Tell whether a position belongs to a scope: its own strategy's or underlying's, or anything of the account."""
-    match scope.kind:
-        case "strategy":
-            return position.strategy == scope.name
-        case "underlying":
-            return position.instrument.underlying == scope.name
-    return True
+def _open_in(scope: Scope, book: "Book") -> int:
+    return sum(scope.covers(p.strategy, p.instrument.underlying) for p in book.open_positions())
 
 
 def _holds(standing: Standing) -> dict[str, Any]:

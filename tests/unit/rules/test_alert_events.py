@@ -14,7 +14,7 @@ from stopline.model.notices import Notice
 from stopline.rules.alerting.acknowledging import acknowledged
 from stopline.rules.alerting.incidents import Incidents
 
-from .test_alert_lifecycle import NOW, Account
+from .alert_account import NOW, Account
 
 EXIT = {
     "kind": "exit",
@@ -137,6 +137,8 @@ def test_an_event_that_nobody_takes_rings_for_four_hours_and_no_longer() -> None
         (EXIT | {"kind": "exit_stuck"}, {"kind": "closed", "object": "trade 4f1c0e7a"}),
         ({"kind": "closing_stuck", "object": "account:demo"}, {"kind": "flat", "object": "account:demo"}),
         ({"kind": "not_flat", "object": "account:demo"}, {"kind": "flat", "object": "account:demo"}),
+        ({"kind": "closing_stuck", "object": "A"}, {"kind": "closing_stuck", "object": "A"}),
+        ({"kind": "leg_alone", "object": "SPX"}, {"kind": "leg_alone", "object": "SPX"}),
         ({"kind": "breaker", "object": "loss"}, {"kind": "breaker", "object": "loss"}),
         ({"kind": "breaker", "object": "loss"}, {"kind": "trading_state", "object": "account:demo"}),
         (
@@ -221,6 +223,38 @@ def test_a_stopped_strategy_stands_until_that_strategy_is_resumed(scope: str) ->
     assert [s.alert.kind for s in one.state.live()] == ["strategy_stopped"]
 
 
+@pytest.mark.parametrize(
+    ("scope", "left"),
+    [
+        ("strategy:demo:condors", {"exit", "closing_stuck", "leg_alone", "not_flat account:demo"}),
+        ("underlying:demo:SPX", {"exit", "closing_stuck", "exit_stuck", "not_flat account:demo"}),
+        (
+            "strategy:demo:other",
+            {"exit", "closing_stuck", "exit_stuck", "leg_alone", "not_flat account:demo"},
+        ),
+        ("account:demo", set()),
+    ],
+)
+def test_a_flat_strategy_or_underlying_ends_only_what_belongs_to_it(scope: str, left: set[str]) -> None:
+    """R6.3: a trade of another strategy whose stop was not closed keeps calling."""
+    one = Account(per_minute=60)
+    one.alert(**EXIT)
+    one.alert(kind="closing_stuck", object="account:demo")
+    one.alert(kind="exit_stuck", object="condors")
+    one.alert(kind="leg_alone", object="SPX")
+    one.alert(kind="not_flat", object="account:demo")
+    if scope != "account:demo":
+        one.alert(kind="not_flat", object=scope)
+        one.alert(kind="closing_waits", object=scope)
+    one.wait(60)
+    one.alert("warning", kind="flat", object=scope, resolved=True)
+    found = {
+        f"{s.alert.kind} {s.alert.object}" if s.alert.kind == "not_flat" else s.alert.kind
+        for s in one.state.live()
+    }
+    assert found == left
+
+
 def test_a_resumed_strategy_ends_no_breaker_of_the_same_name() -> None:
     one = Account()
     one.alert(kind="breaker", object="loss")
@@ -237,7 +271,7 @@ def test_refused_messages_that_are_told_as_one_end_one_by_one() -> None:
     for n in range(5):
         one.alert("info", cause=f"m-{n}", resolved=True, **REFUSED)
     (rest,) = one.state.live()
-    assert (rest.count, rest.causes, rest.alert.summary[:7]) == (1, ("m-5",), "1 more ")
+    assert (rest.count, [c.cause for c in rest.causes], rest.alert.summary[:7]) == (1, ["m-5"], "1 more ")
     one.alert("info", cause="m-5", resolved=True, **REFUSED)
     assert one.state.live() == []
     assert [n for n in one.wait(6 * 3600) if n.stage or "nobody" in n.note] == []

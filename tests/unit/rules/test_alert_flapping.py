@@ -6,7 +6,7 @@ import pytest
 
 from stopline.rules.alerting.acknowledging import acknowledged
 
-from .test_alert_lifecycle import Account
+from .alert_account import Account
 
 
 def flap(one: Account, times: int, on: float, off: float, severity: str = "critical") -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from .test_alert_lifecycle import Account
+from .alert_account import Account
 
 
 def backlog(one: Account, number: int, **changes: str) -> list[str]:

@@ -12,7 +12,7 @@ from stopline.model.settings.alerts import Hours
 from stopline.rules.alerting.acknowledging import acknowledged
 from stopline.rules.alerting.room import KNOWN
 
-from .test_alert_lifecycle import NOW, Account
+from .alert_account import NOW, Account
 
 
 def ack(one: Account, reference: str = "") -> list[str]:

@@ -66,8 +66,7 @@ class Desk:
             self.quotes,
             self.trading,
             halted=lambda _: self.halting,
-            whole=self.halting,
-            halting=self.halting,
+            halts={"account:demo": 2} if self.halting else {},
             increments=self.increments,
             resting=lambda _: self.resting,
             resumed=lambda strategy: self.resumed if strategy == "core" else None,
@@ -409,6 +408,14 @@ def test_a_leg_that_the_broker_sold_first_is_told_at_once() -> None:
     desk.fills.append(trade(900, -2, 8, instrument=LONG, order_id=one.command_id, executed_at=at(900)))
     desk.step()
     assert desk.alerts == ["leg_alone"]
+    desk.fills.append(trade(901, 1, 9, instrument=SHORT, order_id=one.command_id, executed_at=at(901)))
+    desk.step()
+    assert desk.alerts == ["leg_alone"]
+    desk.fills.append(trade(902, 1, 9, instrument=SHORT, order_id=one.command_id, executed_at=at(902)))
+    [over] = [alert for alert in desk.step().alerts if alert.kind == "leg_alone"]
+    assert (over.object, over.resolved, over.severity.value) == (SHORT.underlying, True, "info")
+    desk.step()
+    assert desk.alerts.count("leg_alone") == 2
 
 
 # --- what brokers say ---

@@ -40,7 +40,7 @@ def advance(
     before = state or ClosingState(account=name)
     before = before.model_copy(update={"sent": {id_: with_fills(s, fills) for id_, s in before.sent.items()}})
     situation = Situation(
-        book, ClosingSettings(), now, epoch, halted=lambda _: True, whole=True, halting=True
+        book, ClosingSettings(), now, epoch, halted=lambda _: True, halts={"account:demo": epoch}
     )
     step = rules.advance(before, situation)
     return step.state, list(step.commands)

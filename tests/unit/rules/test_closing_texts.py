@@ -35,6 +35,11 @@ BOOK = Book("demo").with_fills(
 )
 
 
+COVERED = BOOK.with_fills(
+    [trade(2, 2, 9, instrument=SHORT)], account().sessions.session_of, lambda _p, _f: [], at(10)
+)
+
+
 def asked(**more: Any) -> Asked:
     facts = {
         "request_id": "r-1",
@@ -83,7 +88,9 @@ def plan(**more: Any) -> ReductionPlan:
 
 def told() -> Iterator[Alert]:
     """Yield one alert of each builder in `rules/closing/alerts.py`, and of each of its forms."""
-    yield alerts.flat("demo", HALT, LATER)
+    yield alerts.flat("demo", "account:demo", HALT, LATER)
+    yield alerts.flat("demo", "strategy:demo:condors", HALT, LATER)
+    yield alerts.flat("demo", "underlying:demo:SPX", HALT, LATER)
     yield alerts.closed(asked(), LATER)
     yield alerts.closed(asked(leave="2"), LATER)
     yield alerts.refused(asked(), LATER)
@@ -94,14 +101,16 @@ def told() -> Iterator[Alert]:
     position = next(p for p in BOOK.open_positions() if p.instrument == SHORT)
     yield alerts.resting("demo", position, Decimal(100), Decimal(50), LATER)
     yield alerts.waiting(asked().model_copy(update={"waits": "the market is closed"}), LATER)
-    yield alerts.halt_waiting("demo", HALT, ["no price of SPY"], LATER)
-    yield alerts.denied("demo", HALT, "SPY: the broker holds 3, we none", LATER)
+    yield alerts.halt_waiting("demo", "strategy:demo:condors", HALT, ["no price of SPY"], LATER)
+    yield alerts.denied("demo", "account:demo", HALT, "SPY: the broker holds 3, we none", LATER)
     yield alerts.stuck("demo", [sent(0, "0")], {f"default:{LONG.symbol}": "no liquidity"}, 9, LATER)
     yield alerts.unstuck("demo", 9, LATER)
     yield from (alert for _, alert in alerts.overfilled("demo", [sent(4, "8")], LATER))
     yield from (
         alert for _, alert in alerts.legs_alone("demo", [sent(2, "8", legs=lone().legs)], BOOK, LATER)
     )
+    alone = [f"alone:c-9:default:{SHORT.symbol}"]
+    yield from (alert for _, alert in alerts.legs_covered("demo", alone, COVERED, LATER))
     slipped = alerts.large_slippage("demo", sent(2, "7.2"), ClosingSettings(), LATER)
     assert slipped is not None
     yield slipped

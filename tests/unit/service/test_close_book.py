@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from stopline.model.settings.closing import ClosingSettings
 from stopline.model.statement import Statement
 from stopline.model.times import utc_text
 from stopline.model.wire import validate
-from stopline.ports import Unavailable
+from stopline.ports import Unavailable, Update
 from stopline.rules.closing.sent import GRACE
 from stopline.runtime.app import App
 from stopline.service.documents.outbox import Unpublished
@@ -131,6 +132,60 @@ def test_flat_is_said_when_the_fills_are_in_the_book_and_once(world: World) -> N
     ]
     assert {row["event"] for row in rows} == {"account_created", "kill", "flat"}
     assert len(world.bus.bodies("orders")) == sent
+
+
+def flats(world: World) -> list[tuple[str, str]]:
+    """Return what was said to be flat, each alert once: what is published may come again."""
+    found = {a["alert_id"]: a for a in world.bus.bodies("alerts") if a["kind"] == "flat"}
+    return [(a["object"], a["summary"].partition(":")[0]) for a in found.values()]
+
+
+def test_a_strategy_or_underlying_that_was_killed_is_flat_by_itself(world: World) -> None:
+    """R5.1, R6.3: the account is not, and nobody says so; each is told once, whatever else changes the epoch."""
+    app, _ = world.instance()
+    fills = [trade(3, 5, 100, strategy="swing"), trade(4, 1, 100, instrument=equity("QQQ"), strategy="swing")]
+    app.recorder.record(fills, "m-2")
+    strategy, underlying = "strategy:demo:swing", "underlying:demo:SPXW"
+    act(app, "kill", "r-1", strategy)
+    advance(app)
+    act(app, "kill", "r-2", underlying)
+    advance(app)
+    assert flats(world) == []
+    world.wait(1)
+    for number, sold in ((5, equity("SPY")), (6, equity("QQQ"))):
+        units = {"SPY": -5, "QQQ": -1}[sold.symbol]
+        more = {"instrument": sold, "strategy": "swing", "executed_at": world.clock.now()}
+        app.recorder.record([trade(number, units, 99, **more)], f"m-{number}")
+        assert advance(app).status is ClosingStatus.CLOSING
+    assert flats(world) == [(strategy, "Strategy swing of account demo is flat")]
+    flatten(world)
+    assert advance(app).status is ClosingStatus.FLAT
+    world.wait(1)
+    act(app, "pause", "r-3")
+    assert advance(app).status is ClosingStatus.FLAT
+    assert flats(world) == [
+        (strategy, "Strategy swing of account demo is flat"),
+        (underlying, "Underlying SPXW of account demo is flat"),
+    ]
+    rows = [r["row"] for b in world.bus.bodies("history") for r in b["rows"] if r["table"] == "audit"]
+    assert {r["scope"] for r in rows if r["event"] == "flat"} == {strategy, underlying}
+
+
+def test_a_halt_that_was_flat_before_scopes_were_told_by_themselves_is_not_told_again(world: World) -> None:
+    """R0.3"""
+    app, _ = world.instance()
+    act(app, "kill", "r-1")
+    advance(app)
+    flatten(world)
+    advance(app)
+    [stored] = world.shared.query("closings")
+    state = json.loads(stored.data["state"])
+    assert state["halt"].pop("flat") == {SCOPE: 1}
+    world.shared.commit([Update(stored.path, {"state": json.dumps(state)}, stored.version)])
+    for _ in range(2):
+        world.wait(1)
+        assert advance(world.instance()[0]).status is ClosingStatus.FLAT
+    assert len(flats(world)) == 1
 
 
 def test_positions_that_stay_open_are_told_again_and_then_to_people(world: World) -> None:

@@ -16,6 +16,7 @@ from stopline.model.settings.alerts import AlertSettings
 from stopline.rules.alerting.incidents import (
     STORY,
     AlertState,
+    Cause,
     Decision,
     Incidents,
     Manner,
@@ -30,6 +31,7 @@ from stopline.rules.alerting.telling import told_or_held
 
 ALONE = 3  # events of a run that are told one by one
 REPEATS = 3  # reminders of a critical event that nobody takes; it is over after one more interval
+CAME_LATE, SETTLED, ENDED = "it came late, and is over", "it is settled", "it is over"
 CAUSES = 500  # of gathered events that end alone, the latest
 GATHERED = 100  # ids that a message of several events names; the others it counts
 RUNS = 200  # runs of an account that are followed: the latest
@@ -48,13 +50,13 @@ def happened(before: Incidents, alert: Alert, manner: Manner, now: datetime) -> 
         return None
     before, ended = ended_by(before, alert, now)
     run, at = _next(known, alert.alert_id, manner.settings, now)
-    waits = [k for k, s in before.standing.items() if s.gathered and s.untold and _same(s, alert)]
-    if waits:
-        joined = _gathered(before.standing[waits[0]], alert, manner, now)
-        return Decision(_noted(before, name, run).with_standing(waits[0], joined), outcome="held")
     fresh, note = _fresh(alert, "", before, now), ""
     if fresh.live and _is_over_already(before, alert):
-        fresh, note = fresh.changed(now, state=AlertState.RESOLVED), "it came late, and is over"
+        fresh, note = fresh.changed(now, state=AlertState.RESOLVED), CAME_LATE
+    waits = [k for k, s in before.standing.items() if _waits(s) and _same(s, alert)]
+    if waits:
+        joined = _gathered(before.standing[waits[0]], fresh, note, manner, now)
+        return Decision(_noted(before, name, run).with_standing(waits[0], joined), outcome="held")
     before = _reminded(_noted(before, name, _planned(run, at, manner.settings)), alert)
     if len(before.standing) >= KNOWN:
         before = with_room(before, alert, now)
@@ -63,8 +65,8 @@ def happened(before: Incidents, alert: Alert, manner: Manner, now: datetime) -> 
     incident, before = incident_of(before, alert, now)
     fresh = fresh.model_copy(update={"incident": incident})
     if at > now:
-        causes = (alert.cause,) if alert.kind in SINGLY and fresh.live else ()
-        gathered = fresh.model_copy(update={"gathered": True, "untold": True, "note": note, "causes": causes})
+        waits_for = {"gathered": True, "untold": True, "note": note, "causes": _causes(fresh)}
+        gathered = fresh.model_copy(update=waits_for)
         key = f"{name}|(more)|{alert.alert_id}"
         return Decision(before.with_standing(key, gathered).due_by(at), outcome="held")
     return told_or_held(before, key, fresh, ended, manner, now, note)
@@ -78,7 +80,10 @@ def ended_by(before: Incidents, end: Alert, now: datetime) -> tuple[Incidents, S
     told = sorted(
         (s for s in over.values() if s.told_at), key=lambda s: s.told_severity is not Severity.CRITICAL
     )
-    ended = {key: s.changed(now, state=AlertState.RESOLVED) for key, s in over.items()}
+    ended = {
+        key: s.changed(now, state=AlertState.RESOLVED, note=ENDED if s.untold else s.note)
+        for key, s in over.items()
+    }
     return before.model_copy(update={"standing": {**before.standing, **ended}}), told[0] if told else None
 
 
@@ -121,18 +126,23 @@ def _ends(end: Alert, s: Standing) -> bool:
 def _settles(end: Alert, s: Standing) -> bool:
     """Tell whether an end is the end of one of the events that are told as one."""
     same = end.resolved and end.kind in SINGLY and key_of(end) == key_of(s.alert)
-    return same and s.live and s.gathered and end.cause in s.causes
+    return same and s.live and s.gathered and any(_is_of(end, cause) for cause in s.causes)
+
+
+def _is_of(end: Alert, cause: Cause) -> bool:
+    """Tell whether it ends an event: not one that was raised after it, which the same cause may have."""
+    return cause.cause == end.cause and cause.raised_at <= end.raised_at
 
 
 def _settled(s: Standing, end: Alert, now: datetime) -> Standing:
     """Return events that are told as one without what an end is of. They are over with the last."""
-    causes = tuple(cause for cause in s.causes if cause != end.cause)
+    causes = tuple(cause for cause in s.causes if not _is_of(end, cause))
     count = s.count - (len(s.causes) - len(causes))
     summary = re.sub(r"^[0-9]+(?= more since )", str(max(count, 1)), s.alert.summary)
     rest = s.changed(
         now, alert=s.alert.model_copy(update={"summary": summary}), causes=causes, count=max(count, 1)
     )
-    return rest if count else rest.model_copy(update={"state": AlertState.RESOLVED, "note": "it is settled"})
+    return rest if count else rest.model_copy(update={"state": AlertState.RESOLVED, "note": SETTLED})
 
 
 def _is_over_already(before: Incidents, alert: Alert) -> bool:
@@ -176,19 +186,39 @@ def _reminded(before: Incidents, alert: Alert) -> Incidents:
     return before.model_copy(update={"standing": {**before.standing, **earlier}})
 
 
-def _gathered(s: Standing, alert: Alert, manner: Manner, now: datetime) -> Standing:
-    """Return the events that wait with one more."""
-    since = f"{s.since.astimezone(ZoneInfo(manner.zone)):%H:%M}"
-    count = s.count + 1
+def _waits(s: Standing) -> bool:
+    """Tell whether it is events that wait, which one more may join: nobody was told of them or has taken them."""
+    return s.gathered and s.untold and s.told_at is None and s.state is not AlertState.ACKNOWLEDGED
+
+
+def _causes(fresh: Standing) -> tuple[Cause, ...]:
+    """Return what an event is about, where that ends alone."""
+    alert = fresh.alert
+    return (
+        (Cause(cause=alert.cause, raised_at=alert.raised_at),) if alert.kind in SINGLY and fresh.live else ()
+    )
+
+
+def _gathered(s: Standing, fresh: Standing, note: str, manner: Manner, now: datetime) -> Standing:
+    """Return the events that wait with one more. Where one lasts, those that are over are named by their ids and not
+    counted. `note`: that the new one is over.
+    """
+    alert, seen = fresh.alert, (*s.seen, fresh.alert.alert_id)[-GATHERED:]
+    if s.live and note:
+        return s.changed(now, seen=seen)
+    anew = fresh.live and not s.live  # all that waited are over: it is the first
+    count, began = (1, now) if anew else (s.count + 1, s.since)
+    since = f"{began.astimezone(ZoneInfo(manner.zone)):%H:%M}"
     summary = f"{count} more since {since} ({alert.kind.replace('_', ' ')}), the last: {alert.summary}"
-    lasts = alert.severity is Severity.CRITICAL and not alert.resolved
     return s.changed(
         now,
         alert=alert.model_copy(update={"summary": summary[:500]}),
-        state=AlertState.PENDING if lasts else s.state,
-        seen=(*s.seen, alert.alert_id)[-GATHERED:],
-        causes=(*s.causes, alert.cause)[-CAUSES:] if alert.kind in SINGLY and lasts else s.causes,
+        state=AlertState.PENDING if fresh.live else s.state,
+        since=began,
+        seen=seen,
+        causes=(*s.causes, *_causes(fresh))[-CAUSES:],
         count=count,
+        note="" if fresh.live else note if note == s.note else ENDED if note or s.note else "",
     )
 
 

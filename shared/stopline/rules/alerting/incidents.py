@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
+from typing import Any
 from zoneinfo import ZoneInfo
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, Field, model_validator
 
 from stopline.model.decimals import DecimalText
 from stopline.model.ids import digest
@@ -17,6 +18,7 @@ from stopline.model.settings.alerts import AlertSettings
 from stopline.model.wire import Message
 
 LATE = "(late)"  # marks what came behind newer news of its condition, in `beyond`
+OVER = "(over)"  # and what is over, and has lost its place before it was told
 STORY = timedelta(minutes=10)  # what begins within this time of the last news belongs to the same incident
 
 
@@ -25,6 +27,19 @@ class AlertState(StrEnum):
     FIRING = "firing"
     ACKNOWLEDGED = "acknowledged"
     RESOLVED = "resolved"
+
+
+class Cause(Message):
+    """What one of several events was about, that ends alone."""
+
+    cause: str
+    raised_at: AwareDatetime
+
+    @model_validator(mode="before")
+    @classmethod
+    def _stored_alone(cls, data: Any) -> Any:
+        """Read one that was stored without its moment: any end of it counts."""
+        return {"cause": data, "raised_at": "1970-01-01T00:00:00Z"} if isinstance(data, str) else data
 
 
 class Standing(Message):
@@ -39,7 +54,7 @@ class Standing(Message):
     seen: tuple[str, ...] = ()
     count: int = 1
     gathered: bool = False  # events that are told as one: `count` of them
-    causes: tuple[str, ...] = ()  # of gathered ones that end alone: those that have not
+    causes: tuple[Cause, ...] = ()  # of gathered ones that end alone: those that have not
     repeats: int = 0  # reminders of an event
     untold: bool = False
     note: str = ""
@@ -124,7 +139,7 @@ class Incidents(Message):
     runs: dict[str, Run] = Field(default_factory=dict)
     # last minute's messages by kind
     recent: dict[str, tuple[AwareDatetime, ...]] = Field(default_factory=dict)
-    # critical ones over KNOWN, and late ones, still to be told: key, or KIND|LATE|id -> id
+    # critical ones over KNOWN, late ones, and ones that are over, still to be told: key, or KIND|LATE or OVER|id -> id
     beyond: dict[str, str] = Field(default_factory=dict)
     unlisted: int = 0  # and over LISTED
     unfollowed: int = 0  # not critical, over KNOWN: people are told how many

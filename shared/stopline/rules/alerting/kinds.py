@@ -86,10 +86,17 @@ ENDED_BY: Mapping[str, frozenset[str]] = {
     "not_flat": frozenset({"flat", "trading_state"}),
     "strategy_stopped": frozenset({"trading_state"}),
 }
-"""What is over when an alert of another kind says that something is: of the same object, or, where that is about the
-account as a whole, of any. A stopped strategy goes on when a person resumes that strategy, and by nothing else.
+"""What is over when an alert of another kind says that something is: of the same object; where that is about the account as
+a whole, of any; and where it is about a strategy or an underlying, what PART_OF says is of that one. A stopped strategy
+goes on when a person resumes that strategy, and by nothing else.
 """
 
+PART_OF: Mapping[str, str] = {
+    "exit_stuck": "strategy",
+    "leg_alone": "underlying",
+    "strategy_stopped": "strategy",
+}
+"""The kinds whose object is the name of a part of the account: which sort of part."""
 
 SINGLY = frozenset({"quarantine"})
 """Events of which each ends alone: the end names the same cause."""
@@ -111,9 +118,11 @@ def ends(end: Alert, told: Alert) -> bool:
         return is_event(end.kind) and end.object == told.object and alone
     if end.kind not in ENDED_BY.get(told.kind, ()):
         return False
+    scope = parse_scope(end.object)
+    if scope is not None and scope.is_part and scope.kind == PART_OF.get(told.kind):
+        return scope.name == told.object
     if told.kind == "strategy_stopped":
-        scope = parse_scope(end.object)
-        return scope is not None and scope.kind == "strategy" and scope.name == told.object
+        return False
     if end.kind == "closed" and end.figure and end.figure.current:
         return end.object == told.object and end.cause == told.cause
     return end.object == told.object or (end.account is not None and end.object == account_scope(end.account))

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from stopline.model.messages import Alert, Severity
 from stopline.rules.alerting.flapping import ACTS
-from stopline.rules.alerting.incidents import AlertState, Decision, Incidents, key_of
+from stopline.rules.alerting.incidents import OVER, AlertState, Decision, Incidents, Standing, key_of
 from stopline.rules.alerting.kinds import is_event
 from stopline.rules.alerting.telling import SOON
 
@@ -13,24 +13,47 @@ LISTED = 1000  # of those, by name; the rest as a number
 
 
 def with_room(before: Incidents, alert: Alert, now: datetime) -> Incidents:
-    """Forget the oldest alerts that have ended; for a critical alert also one that is not critical, and at last one that
-    a person has taken: what nobody has taken must escalate. People are told how many that stand are forgotten.
+    """Forget the oldest alerts that have ended; for a critical alert also what is over and still to be told, then one that
+    is not critical, and at last one that a person has taken: what nobody has taken must escalate. People are told by id
+    what is over, and how many that stand are forgotten.
     """
-    critical = alert.severity is Severity.CRITICAL
+    critical = alert.severity is Severity.CRITICAL and not alert.resolved
+    ranks = {key: _rank(s) for key, s in before.standing.items()}
     found = [
-        (s.live, s.critical and s.live, s.changed_at, key)
-        for key, s in before.standing.items()
-        if (not s.live and not (s.untold and (s.wakes or is_event(s.alert.kind))))
-        or (critical and (not s.critical or s.state is AlertState.ACKNOWLEDGED))
+        (rank, before.standing[key].changed_at, key)
+        for key, rank in ranks.items()
+        if rank is not None and (critical or rank == 0)
     ]
     excess = max(len(before.standing) - KNOWN + 1, 1)
     for *_, gone in sorted(found)[:excess]:
         lost = before.standing[gone]
         kept = {k: s for k, s in before.standing.items() if k != gone}
         before = before.model_copy(update={"standing": kept})
-        if lost.live or lost.untold:
+        if not lost.live and lost.untold and lost.wakes:
+            before = _named(before, lost, now)
+        elif lost.live or lost.untold:
             before = _counted(before, now, lost.count if lost.gathered else 1)
     return before
+
+
+def _rank(s: Standing) -> int | None:
+    """Return how soon it gives up its place: 0 to anything, 1 to 3 to what is critical, None never."""
+    if not s.live:
+        return 1 if s.untold and (s.wakes or is_event(s.alert.kind)) else 0
+    if not s.critical:
+        return 2
+    return 3 if s.state is AlertState.ACKNOWLEDGED else None
+
+
+def _named(before: Incidents, over: Standing, now: datetime) -> Incidents:
+    """Return the state in which the next digest names what is over by its ids, as far as it has room for them."""
+    ids = over.seen if over.critical else (over.alert.alert_id,)
+    names = {f"{over.alert.kind}|{OVER}|{id_}": id_ for id_ in ids}
+    room = max(LISTED - len(before.beyond), 0)
+    listed = dict([*names.items()][-room:] if room else [])
+    left = max(over.count if over.gathered else 0, len(names)) - len(listed)
+    before = before.model_copy(update={"beyond": {**before.beyond, **listed}}).due_by(now + SOON)
+    return _counted(before, now, left) if left else before
 
 
 def is_full(before: Incidents, alert: Alert) -> bool:

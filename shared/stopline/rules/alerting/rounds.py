@@ -11,7 +11,7 @@ from stopline.model.settings.alerts import AlertSettings
 from stopline.rules.alerting.channel_health import FAILED
 from stopline.rules.alerting.events import GATHERED, REPEATS, faded, spent
 from stopline.rules.alerting.flapping import settled, settles_at
-from stopline.rules.alerting.incidents import LATE, AlertState, Decision, Incidents, Manner, Standing
+from stopline.rules.alerting.incidents import LATE, OVER, AlertState, Decision, Incidents, Manner, Standing
 from stopline.rules.alerting.kinds import is_event
 from stopline.rules.alerting.ringing import marked, may_ring, rung, waiting, with_ring
 from stopline.rules.alerting.room import KNOWN
@@ -134,10 +134,11 @@ def _rung(
     for key, s in held.items():
         changed, told[key], _ = rung(before, s.told(now), settings, now)
         after = after if changed is before else changed
-    unknown = any(not _is_late(key) for key in before.beyond)  # of a late one people know: the first was told
+    # of a late one people know: the first was told
+    unknown = any(not (_is(key, LATE) or _is(key, OVER)) for key in before.beyond)
     if unknown and may_ring(before, before.incident, settings, now):
         after = marked(before, before.incident, now)
-    critical = bool(before.beyond) or any(s.critical and s.live for s in held.values())
+    critical = bool(before.beyond) or any(s.critical and not s.alert.resolved for s in held.values())
     return after, told, "quiet" if critical and after is before else "usual"
 
 
@@ -154,14 +155,21 @@ def _digest_notice(before: Incidents, held: Sequence[Standing], now: datetime) -
             more=_unnamed(held),
             decided_at=now,
         )
-    more = len(before.beyond) + before.unlisted
+    more = sum(not _is(key, OVER) for key in before.beyond) + before.unlisted
     counts: Counter[str] = Counter(_kind(key) for key in before.beyond)
     for s in held:
         counts[s.alert.kind] += _number(s)
     by_kind = ", ".join(f"{kind.replace('_', ' ')} {n}" for kind, n in counts.most_common(6))
     critical = sum(_number(s) for s in held if s.critical and s.live) + more
-    worst = Severity.CRITICAL if critical else Severity.WARNING
-    severity = min((s.alert.severity for s in held if not critical), key=_RANK.__getitem__, default=worst)
+    were = sum(_number(s) for s in held if s.critical and not (s.live or s.alert.resolved))
+    were += sum(_is(key, OVER) for key in before.beyond)
+    past = f", {were} {'was' if were == 1 else 'were'}" if were else ""
+    worst = Severity.CRITICAL if critical or were else Severity.WARNING
+    severity = (
+        worst
+        if critical or were
+        else min((s.alert.severity for s in held), key=_RANK.__getitem__, default=worst)
+    )
     total = counts.total() + before.unlisted + before.unfollowed
     alert = Alert(
         alert_id=id_,
@@ -169,9 +177,11 @@ def _digest_notice(before: Incidents, held: Sequence[Standing], now: datetime) -
         kind="digest",
         object="account",
         severity=severity,
-        summary=f"{total} more alerts, {critical} critical: {by_kind}{_unfollowed(before)}"[:500],
+        summary=f"{total} more alerts, {critical} critical{past}: {by_kind}{_unfollowed(before)}"[:500],
         raised_at=now,
-        resolved=bool(held) and all(s.alert.resolved for s in held) and not (more or before.unfollowed),
+        resolved=bool(held)
+        and all(s.alert.resolved for s in held)
+        and not (more or were or before.unfollowed),
     )
     lines = tuple(_line(s) for s in held[:LINES])
     parts = [Part(severity=s.alert.severity, kind=s.alert.kind) for s in held]
@@ -213,11 +223,12 @@ def _unnamed(held: Iterable[Standing]) -> int:
 def _kind(key: str) -> str:
     """Return the kind that a digest counts for one of `beyond`."""
     kind = key.partition("|")[0]
-    return f"{kind} {LATE}" if _is_late(key) else kind
+    return next((f"{kind} {mark}" for mark in (LATE, OVER) if _is(key, mark)), kind)
 
 
-def _is_late(key: str) -> bool:
-    return key.partition("|")[2].startswith(f"{LATE}|")
+def _is(key: str, mark: str) -> bool:
+    """Tell whether one of `beyond` came late, or is over."""
+    return key.partition("|")[2].startswith(f"{mark}|")
 
 
 def _ids(held: Sequence[Standing]) -> tuple[str, ...]:

@@ -50,11 +50,12 @@ def told_or_held(
     paid = None if held else take_budget(before, alert.kind, manner.settings, now)
     if paid is not None:
         after, told, ring = rung(paid, fresh.told(now), manner.settings, now)
+        waited = fresh.seen[-2::-1] if known is not None and known.untold else ()
         notice = Notice(
             alert=alert,
             incident=fresh.incident,
             note=note,
-            covers=(alert.alert_id,),
+            covers=(alert.alert_id, *waited),
             ring=ring,
             decided_at=now,
         )

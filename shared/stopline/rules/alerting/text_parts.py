@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 from stopline.model.decimals import decimal_text
 from stopline.model.messages import Alert, Figure, Severity
+from stopline.model.scopes import parse_scope
 from stopline.rules.alerting.advice import to_do
 
 ONE_SMS = 160  # septets of the GSM alphabet that fit in one message
@@ -117,11 +118,9 @@ def _object(alert: Alert) -> str:
 def statement(alert: Alert) -> str:
     """Return the summary, preceded by the object unless it is named there already, or is a trade: its id says nothing."""
     summary, thing = headline(alert), _object(alert)
-    return (
-        summary
-        if thing.startswith(TRADE) or thing.casefold() in summary.casefold()
-        else f"{cut(thing, 60)}: {summary}"
-    )
+    scope = parse_scope(thing)
+    named = (scope.name if scope and scope.is_part else thing).casefold() in summary.casefold()
+    return summary if thing.startswith(TRADE) or named else f"{cut(thing, 60)}: {summary}"
 
 
 def news_of(alert: Alert) -> str:

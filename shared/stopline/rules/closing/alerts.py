@@ -12,25 +12,28 @@ from stopline.model.control import Closing, account_scope
 from stopline.model.decimals import decimal_text
 from stopline.model.ids import digest
 from stopline.model.messages import Alert, Figure, Severity
+from stopline.model.scopes import scope_of
 from stopline.model.settings.closing import ClosingSettings
 from stopline.rules.alerting.text_parts import trade_name
 from stopline.rules.closing.executions import slippage
 from stopline.rules.closing.targets import named, uncovered
 
+ALONE = "alone:"  # begins the key of a leg that is alone
+
 Told = tuple[str, Alert]
 """A key under which it is remembered that people were told, and the alert."""
 
 
-def flat(account: str, halt: Closing, now: datetime) -> Alert:
-    """The fills have closed what a halt had to close."""
+def flat(account: str, scope: str, halt: Closing, now: datetime) -> Alert:
+    """The fills have closed what the halt of a scope had to close; nothing is said of the rest of the account."""
     seconds = int((now - halt.since).total_seconds())
     return Alert(
-        alert_id=digest("flat", account, str(halt.epoch), str(now)),
+        alert_id=digest("flat", scope, str(halt.epoch), str(now)),
         account=account,
         kind="flat",
-        object=account_scope(account),
+        object=scope,
         severity=Severity.WARNING,
-        summary=f"Account {account} is flat: the fills prove it, {seconds} s after the halt",
+        summary=f"{_whose(scope)} is flat: the fills prove it, {seconds} s after the halt",
         raised_at=now,
         resolved=True,
     )
@@ -146,6 +149,12 @@ def _named(request: CloseRequest) -> str:
     return f"Trade {request.object[:8]}{f' of {request.strategy}' if request.strategy else ''}"
 
 
+def _whose(scope: str) -> str:
+    """Name what is halted: `Account demo`, `Strategy condors of account demo`."""
+    kind, account, name = scope_of(scope)
+    return f"{kind.capitalize()} {name} of account {account}" if name else f"Account {account}"
+
+
 def _rule(request: CloseRequest) -> str:
     return request.rule.replace("_", " ")
 
@@ -176,29 +185,29 @@ def _about(
     )
 
 
-def halt_waiting(account: str, halt: Closing, reasons: Sequence[str], now: datetime) -> Alert:
+def halt_waiting(account: str, scope: str, halt: Closing, reasons: Sequence[str], now: datetime) -> Alert:
     """A halt cannot close what it must."""
     return Alert(
-        alert_id=digest("closing_waits", account, str(halt.epoch), *reasons),
+        alert_id=digest("closing_waits", scope, str(halt.epoch), *reasons),
         account=account,
         kind="closing_waits",
-        object=account_scope(account),
+        object=scope,
         severity=Severity.CRITICAL,
-        summary=f"Account {account} is halted and not flat, and waits: {'; '.join(reasons)}"[:500],
+        summary=f"{_whose(scope)} is halted and not flat, and waits: {'; '.join(reasons)}"[:500],
         action="Positions are closed as soon as that is over. Look at the broker if it cannot wait.",
         raised_at=now,
     )
 
 
-def denied(account: str, halt: Closing, why: str, now: datetime) -> Alert:
+def denied(account: str, scope: str, halt: Closing, why: str, now: datetime) -> Alert:
     """The fills say flat, and a broker's statement does not."""
     return Alert(
-        alert_id=digest("not_flat", account, str(halt.epoch), why),
+        alert_id=digest("not_flat", scope, str(halt.epoch), why),
         account=account,
         kind="not_flat",
-        object=account_scope(account),
+        object=scope,
         severity=Severity.CRITICAL,
-        summary=f"Account {account} is flat by its fills, but not by the broker's statement: {why}"[:500],
+        summary=f"{_whose(scope)} is flat by its fills, but not by the broker's statement: {why}"[:500],
         action="It is not called flat before they agree. Look at the broker, and close there what is left.",
         raised_at=now,
     )
@@ -275,7 +284,7 @@ def legs_alone(account: str, sent: Iterable[Sent], book: Book, now: datetime) ->
                 continue
             units = decimal_text(naked)
             alert = Alert(
-                alert_id=digest("leg_alone", account, one.command_id, leg.key),
+                alert_id=digest("leg_alone", account, one.command_id, leg.key, str(now)),
                 account=account,
                 kind="leg_alone",
                 object=leg.instrument.underlying,
@@ -286,7 +295,35 @@ def legs_alone(account: str, sent: Iterable[Sent], book: Book, now: datetime) ->
                 cause=one.command_id,
                 raised_at=now,
             )
-            found.append((f"alone:{one.command_id}:{leg.key}", alert))
+            found.append((f"{ALONE}{one.command_id}:{leg.key}", alert))
+    return found
+
+
+def legs_covered(account: str, alone: Iterable[str], book: Book, now: datetime) -> list[Told]:
+    """No short unit of an underlying is naked any more for want of a leg that was sold. `alone`: the keys under which it was
+    told that one is; the alert of an underlying comes under each of its own.
+    """
+    legs = {key: key.split(":", 2)[2] for key in alone}
+    naked: dict[str, bool] = {}
+    for leg in legs.values():
+        if leg in book.positions:
+            underlying = book.positions[leg].instrument.underlying
+            naked[underlying] = naked.get(underlying, False) or uncovered(book, leg) > 0
+    found = []
+    for key, leg in legs.items():
+        underlying = book.positions[leg].instrument.underlying if leg in book.positions else ""
+        if naked.get(underlying) is False:
+            alert = Alert(
+                alert_id=digest("leg_covered", account, underlying, str(now)),
+                account=account,
+                kind="leg_alone",
+                object=underlying,
+                severity=Severity.INFO,
+                summary=f"No short {underlying} is naked any more in account {account}",
+                raised_at=now,
+                resolved=True,
+            )
+            found.append((key, alert))
     return found
 
 

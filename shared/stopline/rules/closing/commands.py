@@ -9,22 +9,24 @@ the broker takes a spread.
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal, localcontext
 
 from stopline.ledger.leg_name import marked_id
 from stopline.ledger.position import Position
 from stopline.model.closing import CloseRequest
 from stopline.model.closing_state import Asked, ClosingState, RequestStatus, Tries
-from stopline.model.control import Closing, ClosingStatus
+from stopline.model.control import Closing, ClosingStatus, account_scope
 from stopline.model.decimals import EXACT, ZERO
 from stopline.model.ids import digest
 from stopline.model.instrument import Kind
 from stopline.model.messages import HALT_CANCEL_VALID, Alert, Command, CommandAction
 from stopline.rules.closing import alerts
+from stopline.rules.closing.alerts import ALONE
 from stopline.rules.closing.collar import limit_price
+from stopline.rules.closing.halts import confirms, holds, newly_flat, proven
 from stopline.rules.closing.of_trade import astray, begun, too_much, trade_legs, why_astray
-from stopline.rules.closing.order import Situation, close_order, command_of, end_resumed, order_out
+from stopline.rules.closing.order import Situation, close_order, command_of, end_resumed
 from stopline.rules.closing.sent import alive, ended
 from stopline.rules.closing.targets import HALT, Wanted, in_closing_order, sellable, wanted
 
@@ -85,9 +87,11 @@ class _Round:
     def halt(self) -> None:
         """Begin, or begin anew, the closing that the trading state asks for."""
         s = self._s
-        if not s.halting or (self._halt is not None and self._halt.epoch == s.epoch):
+        before = self._halt
+        if not s.halts or (before is not None and before.epoch == s.epoch):
             return
-        self._halt = Closing(epoch=s.epoch, status=ClosingStatus.CLOSING, since=s.now)
+        known = before.flat if before else {}
+        self._halt = Closing(epoch=s.epoch, status=ClosingStatus.CLOSING, since=s.now, flat=known)
         if s.whole:
             id_ = digest("cancel", self._account, str(s.epoch))
             command = self._command(id_, CommandAction.CANCEL_ALL, "trading halted")
@@ -295,15 +299,15 @@ class _Round:
             elif (
                 asked.status is RequestStatus.CLOSED
                 and asked.confirmed_at is None
-                and self._confirms(asked.ended_at)
+                and confirms(s, asked.ended_at)
             ):
                 update = {"confirmed_at": s.stated.agreed_at, "confirmed_by": s.stated.by}
                 self._asked[id_] = asked.model_copy(update=update)
-        if self._halt is not None and s.halting:
-            self._halt = self._proven(self._halt)
+        if self._halt is not None and s.halts:
+            self._prove_halt(self._halt)
         self._tell_unstuck()
         self._tell(alerts.overfilled(self._account, self._sent.values(), s.now))
-        self._tell(alerts.legs_alone(self._account, self._sent.values(), s.book, s.now))
+        self._prove_legs()
 
     def _is_done(self, asked: Asked) -> bool:
         """Tell whether the book shows nothing open of what a request wants closed."""
@@ -319,32 +323,25 @@ class _Round:
             return False
         return not any(request.request_id in one.requests for one in self._found.values())
 
-    def _proven(self, halt: Closing) -> Closing:
+    def _prove_halt(self, halt: Closing) -> None:
         s = self._s
-        held = [one.position.key for one in self._found.values() if s.halted(one.position)]
-        out = {leg.key: sent for sent in self._sent.values() if sent.ended_at is None for leg in sent.legs}
-        denied = s.stated.denied
-        if denied:
-            found = alerts.denied(self._account, halt, denied, s.now)
-            self._tell([(f"denied:{halt.epoch}:{denied}", found)])
-        if held or denied:
-            update: dict[str, object] = {"status": ClosingStatus.CLOSING, "flat_at": None}
-            update |= {"confirmed_at": None, "confirmed_by": ""}
-        else:
-            update = {"status": ClosingStatus.FLAT, "flat_at": halt.flat_at or s.now}
-            if halt.flat_at is None:
-                self._alerts.append(alerts.flat(self._account, halt, s.now))
-            elif halt.confirmed_at is None and self._confirms(halt.flat_at):
-                update |= {"confirmed_at": s.stated.agreed_at, "confirmed_by": s.stated.by}
-        update["sent"] = halt.sent + sum(1 for c in self._commands if c.action is CommandAction.CLOSE)
-        update["book_revision"] = s.book.revision
-        update["orders"] = {key: order_out(out[key], key) for key in held if key in out}
-        return halt.model_copy(update=update)
+        after = proven(halt, s, self._found.values(), self._sent.values())
+        sent = halt.sent + sum(1 for c in self._commands if c.action is CommandAction.CLOSE)
+        self._halt = after.model_copy(update={"sent": sent})
+        if denied := s.stated.denied:
+            for scope in s.halts:
+                found = alerts.denied(self._account, scope, halt, denied, s.now)
+                self._tell([(f"denied:{halt.epoch}:{denied}:{scope}", found)])
+        self._alerts += [alerts.flat(self._account, scope, halt, s.now) for scope in newly_flat(halt, after)]
 
-    def _confirms(self, ended_at: datetime | None) -> bool:
-        """Tell whether the brokers' statements agree, and are of after the fills have proven it."""
-        agreed_at = self._s.stated.agreed_at
-        return agreed_at is not None and ended_at is not None and agreed_at > ended_at
+    def _prove_legs(self) -> None:
+        """Tell people which short units are naked for want of a leg that was sold, and when none is any more."""
+        s = self._s
+        self._tell(alerts.legs_alone(self._account, self._sent.values(), s.book, s.now))
+        alone = [key for key in self._told if key.startswith(ALONE)]
+        covered = dict(alerts.legs_covered(self._account, alone, s.book, s.now))
+        self._alerts += {alert.object: alert for alert in covered.values()}.values()
+        self._told = {key: at for key, at in self._told.items() if key not in covered}
 
     def _note_waits(self, waits: Mapping[str, str]) -> None:
         """Note why requests wait, and tell it once a request and reason, where nothing of it can be sent."""
@@ -356,12 +353,12 @@ class _Round:
             self._asked[id_] = asked.model_copy(update={"waits": "; ".join(reasons)[:500]})
             if reasons:
                 self._tell([(f"waits:{id_}:{reasons[0]}", alerts.waiting(self._asked[id_], self._s.now))])
-        reasons = sorted(
-            {waits[key] for key, one in self._found.items() if key in waits and not one.requests}
-        )
-        if reasons and self._halt is not None:
-            found = alerts.halt_waiting(self._account, self._halt, reasons, self._s.now)
-            self._tell([(f"waits:halt:{self._halt.epoch}:{reasons[0]}", found)])
+        idle = [one for key, one in self._found.items() if key in waits and not one.requests]
+        for scope in self._s.halts:
+            reasons = sorted({waits[one.part] for one in idle if holds(scope, [one.position])})
+            if reasons and self._halt is not None:
+                found = alerts.halt_waiting(self._account, scope, self._halt, reasons, self._s.now)
+                self._tell([(f"waits:halt:{self._halt.epoch}:{reasons[0]}:{scope}", found)])
 
     def _tell_stuck(self) -> None:
         """Tell people, once a round, what stays open although it was told to close."""
@@ -378,11 +375,11 @@ class _Round:
             self._alerts.append(alerts.stuck(self._account, again, errors, self._serial, self._s.now))
 
     def _tell_unstuck(self) -> None:
-        """Tell people when nothing is stuck any more; a halt that is FLAT says it itself."""
+        """Tell people when nothing is stuck any more; an account that is flat says it itself."""
         if not self._stuck or any(tries.count >= STUCK for tries in self._tries.values()):
             return
         self._stuck = False
-        if not any(alert.kind == "flat" for alert in self._alerts):
+        if not any((a.kind, a.object) == ("flat", account_scope(self._account)) for a in self._alerts):
             self._alerts.append(alerts.unstuck(self._account, self._serial, self._s.now))
 
     def _tell(self, found: Sequence[tuple[str, Alert]]) -> None:

@@ -18,6 +18,7 @@ from stopline.model.ids import digest
 from stopline.model.increments import Increments, increments_of
 from stopline.model.messages import Command, CommandAction, CommandLeg
 from stopline.model.prices import Quote
+from stopline.model.scopes import scope_of
 from stopline.model.settings.closing import ClosingSettings
 from stopline.risk.border import to_decimal
 from stopline.rules.closing.collar import limit_price
@@ -50,9 +51,9 @@ class Resting:
 class Situation:
     """What a closing is worked out from. `quotes` are those young enough to trade by, of the moments
     `quoted_at`; `trading` tells whether the account's market is open, `halted` whether the trading state says that a
-    position must go; `whole`: all of them. `increments`: the ticks that the account knows. `resting`: the known orders that
-    work against a position; None where nothing is known of any. `resumed`: when people last resumed a strategy, or with None
-    the account; None: never.
+    position must go; `halts`: the scopes that are halted with flatten, by the epoch of their halt: the account alone where
+    all of it is. `increments`: the ticks that the account knows. `resting`: the known orders that work against a position;
+    None where nothing is known of any. `resumed`: when people last resumed a strategy, with None the account; None: never.
     """
 
     book: Book
@@ -62,13 +63,17 @@ class Situation:
     quotes: Mapping[str, Quote] = field(default_factory=dict)
     trading: bool = True
     halted: Callable[[Position], bool] = lambda _: False
-    whole: bool = False
-    halting: bool = False
+    halts: Mapping[str, int] = field(default_factory=dict)
     stated: Stated = NOTHING
     increments: Mapping[str, Increments] = field(default_factory=dict)
     quoted_at: Mapping[str, datetime] = field(default_factory=dict)
     resting: Callable[[Position], Resting | None] = lambda _: None
     resumed: Callable[[str | None], datetime | None] = lambda _: None
+
+    @property
+    def whole(self) -> bool:
+        """Whether all positions must go."""
+        return any(not scope_of(scope).is_part for scope in self.halts)
 
 
 def command_of(s: Situation, account: str, id_: str, action: CommandAction, reason: str) -> Command:

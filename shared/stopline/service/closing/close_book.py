@@ -148,7 +148,7 @@ class Closer:
     def _change(self, account: str, new: Sequence[CloseRequest]) -> Closing | None:
         known = self._documents.read(account)
         held = both(self._controls, account)
-        if not new and not _is_halting(*held) and not (known and _is_active(known)):
+        if not new and not _halts(*held) and not (known and _is_active(known)):
             return None
         book = self._books.read(account) or Book(account)
         settings = self._accounts.get(account)
@@ -174,7 +174,7 @@ class Closer:
             return self._changed(state, step, settings)
 
         state = self._documents.change(account, decide)
-        return state.halt if state and _is_halting(*held) else None
+        return state.halt if state and _halts(*held) else None
 
     def _situation(
         self,
@@ -200,8 +200,7 @@ class Closer:
             quoted_at={symbol: mark.as_of for symbol, mark in marks.items()},
             trading=account is None or account.sessions.is_open(now),
             halted=halted,
-            whole=_flattens(everywhere) or _flattens(own),
-            halting=_is_halting(everywhere, own),
+            halts=_halts(everywhere, own),
             stated=self._stated(name, account, book),
             increments=account.increments if account else {},
             resumed=lambda strategy: _part(own, name, strategy).last_resume,
@@ -255,9 +254,13 @@ class Closer:
         return Change(state, effects)
 
 
-def _is_halting(everywhere: Control, own: Control) -> bool:
-    """Tell whether a halt with flatten holds for the account, or for a strategy or underlying of it."""
-    return any(_flattens(standing) for standing in (everywhere, own, *own.parts.values()))
+def _halts(everywhere: Control, own: Control) -> dict[str, int]:
+    """Return which scopes of an account a halt with flatten holds for, by its epoch: the account alone where it is for all
+    of it.
+    """
+    if _flattens(everywhere) or _flattens(own):
+        return {own.scope: everywhere.epoch + own.epoch}
+    return {scope: part.epoch for scope, part in own.parts.items() if _flattens(part)}
 
 
 def _part(own: Control, account: str, strategy: str | None) -> Standing:
@@ -283,9 +286,8 @@ def _alert_effect(alert: Alert) -> Effect:
 
 def _proof(state: ClosingState, alert: Alert, now: datetime) -> HistoryRow:
     epoch = state.halt.epoch if state.halt else 0
-    return audit_row(
-        alert.alert_id, account_scope(state.account), alert.kind, "stopline", "the fills prove it", now, epoch
-    )
+    scope = alert.object if alert.kind == "flat" else account_scope(state.account)
+    return audit_row(alert.alert_id, scope, alert.kind, "stopline", "the fills prove it", now, epoch)
 
 
 def _confirmations(before: ClosingState | None, after: ClosingState, now: datetime) -> list[HistoryRow]:

@@ -1,0 +1,49 @@
+"""How far a halt with flatten is: flat, scope by scope, when the fills say so and no broker's statement denies it."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from stopline.ledger.position import Position
+from stopline.model.closing_state import Sent
+from stopline.model.control import Closing, ClosingStatus
+from stopline.model.scopes import scope_of
+from stopline.rules.closing.order import Situation, order_out
+from stopline.rules.closing.targets import Wanted
+
+
+def proven(halt: Closing, s: Situation, found: Iterable[Wanted], sent: Iterable[Sent]) -> Closing:
+    """Return a halt as the book shows it. `found`: what has to go; `sent`: the commands."""
+    positions = [one.position for one in found]
+    held = [position.key for position in positions if s.halted(position)]
+    out = {leg.key: one for one in sent if one.ended_at is None for leg in one.legs}
+    flat = {scope: epoch for scope, epoch in s.halts.items() if not holds(scope, positions)}
+    if held or s.stated.denied:
+        update: dict[str, object] = {"status": ClosingStatus.CLOSING, "flat_at": None}
+        update |= {"confirmed_at": None, "confirmed_by": ""}
+    else:
+        update = {"status": ClosingStatus.FLAT, "flat_at": halt.flat_at or s.now}
+        if halt.confirmed_at is None and confirms(s, halt.flat_at):
+            update |= {"confirmed_at": s.stated.agreed_at, "confirmed_by": s.stated.by}
+    update["book_revision"] = s.book.revision
+    update["flat"] = {} if s.stated.denied else flat
+    update["orders"] = {key: order_out(out[key], key) for key in held if key in out}
+    return halt.model_copy(update=update)
+
+
+def newly_flat(before: Closing, after: Closing) -> list[str]:
+    """Return the scopes that are flat and were not, or not after this kill."""
+    # as stored before scopes had their own: all of them are known to be flat
+    known = before.flat if before.flat or before.flat_at is None else after.flat
+    return [scope for scope, epoch in after.flat.items() if known.get(scope) != epoch]
+
+
+def confirms(s: Situation, ended_at: datetime | None) -> bool:
+    """Tell whether the brokers' statements agree, and are of after the fills have proven it."""
+    agreed_at = s.stated.agreed_at
+    return agreed_at is not None and ended_at is not None and agreed_at > ended_at
+
+
+def holds(scope: str, positions: Iterable[Position]) -> bool:
+    """Tell whether one of the positions belongs to a scope of its account."""
+    named = scope_of(scope)
+    return any(named.covers(p.strategy, p.instrument.underlying) for p in positions)
