@@ -169,6 +169,28 @@ def test_a_spread_closed_in_equal_parts_is_whole() -> None:
     assert told([*ENTRY, *half], at(200)) == []
 
 
+def test_a_group_that_comes_back_after_it_was_flat_has_lost_no_leg() -> None:
+    """R4.5: what was closed before is of another time."""
+    again = [
+        fill("E-1", "BUY", 100, "100", at(0), group_id="G"),
+        fill("X-1", "SELL", 100, "97", at(20), group_id="G"),
+        fill("E-2", "BUY", 100, "100", at(60), group_id="G"),
+    ]
+    assert told(again, at(200)) == []
+
+
+@pytest.mark.parametrize(("contract", "out", "in_"), [(SHORT, "BUY", "SELL"), (LONG, "SELL", "BUY")])
+def test_a_leg_that_was_closed_and_opened_again_under_its_group_is_there(
+    contract: Instrument, out: str, in_: str
+) -> None:
+    """R4.5"""
+    again = [
+        fill("X-1", out, 2, "1", at(20), contract, group_id="G"),
+        fill("E-3", in_, 2, "1", at(60), contract, group_id="G"),
+    ]
+    assert told([*ENTRY, *again], at(200)) == []
+
+
 def test_a_calendar_whose_near_leg_expired_is_no_orphan() -> None:
     back: Instrument = option(6000, expiry=date(2026, 12, 16))
     fills = [

@@ -133,16 +133,18 @@ def _orphans(
     """Spreads of which a leg is gone while another stands, or of which more is short than the rest covers."""
     found = []
     for trade in trades:
-        if trade.status is Status.CLOSED or len(trade.legs) < 2:
+        legs = trade.current
+        if trade.status is Status.CLOSED or len(legs) < 2:
             continue
-        touched = [leg for leg in trade.legs if leg.exit_at is not None]
+        touched = [leg for leg in legs if leg.exit_at is not None]
         if not touched or max(leg.exit_at for leg in touched if leg.exit_at) > now - timedelta(
             seconds=settings.orphan_seconds
         ):
             continue  # its closing may be under way
-        standing = [leg for leg in trade.legs if leg.lots and not _is_over(leg, sessions, now)]
-        gone = [leg for leg in trade.legs if not leg.lots and leg.ended not in _BY_DESIGN]
-        naked = _uncovered(trade.legs)
+        standing = [leg for leg in legs if leg.lots and not _is_over(leg, sessions, now)]
+        held = {leg.instrument for leg in standing}
+        gone = [leg for leg in legs if leg.instrument not in held and leg.ended not in _BY_DESIGN]
+        naked = _uncovered(legs)
         if not standing or not (gone or naked):
             continue
         found.append(_orphan(trade, standing, gone, naked))
@@ -171,13 +173,18 @@ def _orphan(trade: Trade, standing: Sequence[TradeLeg], gone: Sequence[TradeLeg]
 
 def _uncovered(legs: Sequence[TradeLeg]) -> bool:
     """Tell whether a larger part of a short leg stands than of a long one that goes with it."""
-    shorts = [_part(leg) for leg in legs if leg.most < 0]
-    longs = [_part(leg) for leg in legs if leg.most > 0]
+    same: dict[str, list[TradeLeg]] = {}
+    for leg in legs:
+        same.setdefault(leg.instrument.symbol, []).append(leg)
+    shorts = [_part(some) for some in same.values() if some[0].most < 0]
+    longs = [_part(some) for some in same.values() if some[0].most > 0]
     return bool(shorts and longs) and max(shorts) > min(longs)
 
 
-def _part(leg: TradeLeg) -> Decimal:
-    return divide(leg.quantity, leg.most) if leg.most else Decimal(0)
+def _part(same: Sequence[TradeLeg]) -> Decimal:
+    """Return which part stands of the legs in one contract: one that was closed may have come again."""
+    most = max((leg.most for leg in same), key=abs)
+    return divide(sum((leg.quantity for leg in same), Decimal(0)), most) if most else Decimal(0)
 
 
 def _is_over(leg: TradeLeg, sessions: Calendar, now: datetime) -> bool:
