@@ -10,7 +10,7 @@ from stopline.model.closing import CloseRequest
 from stopline.model.closing_state import RequestStatus
 from stopline.model.messages import CommandAction
 
-from ..make import NOON, trade
+from ..make import NOON, at, trade
 from .test_close_requests import Desk, closes, said
 
 STRATEGY = {"strategy": "core", "urgency": "urgent", "until_resume": True}
@@ -92,6 +92,30 @@ def test_a_command_that_a_person_wants_too_is_not_cancelled() -> None:
     resume(one)
     assert one.step().commands == []
     assert [one.status("R-person"), one.status()] == [RequestStatus.CLOSING, RequestStatus.RESUMED]
+
+
+@pytest.mark.parametrize(("both", "cancels"), [(False, ["cancel_all"]), (True, [])], ids=["one trade", "all"])
+def test_a_joint_command_of_all_is_cancelled_where_single_trades_want_less(
+    both: bool, cancels: list[str]
+) -> None:
+    """R4.1, R4.5: the stop of one trade goes on, and by a command of its own; two that want all of it keep theirs."""
+    bought = [trade(n, 100, 100, strategy="core", group_id=f"G{n}", executed_at=at(n - 9)) for n in (1, 2)]
+    one = Desk(*bought)
+    ids = [found.trade_id for found in one.book.open_trades()]
+    requests = [
+        CloseRequest.model_validate(
+            {"request_id": f"R-{n}", "account": "demo", "rule": "stop_loss", "reason": "x", "cause": "c"}
+            | {"requested_at": NOON.isoformat(), "strategy": "core", **named}
+        )
+        for n, named in enumerate([STRATEGY, {"trade_id": ids[0]}, *([{"trade_id": ids[1]}] if both else [])])
+    ]
+    assert said(closes(one.step(*requests))) == [("SPY", "SELL", 200)]
+    resume(one)
+    assert [command.action for command in one.step().commands] == cancels
+    if cancels:
+        one.report(next(iter(one.state.sent.values())), "cancelled", filled="0")  # type: ignore[arg-type]
+        [command] = one.wait(10)
+        assert (command.quantity, command.group_id) == (100, "G1")
 
 
 def test_what_the_fills_closed_before_anybody_looked_is_closed_and_not_ended_by_the_resume() -> None:

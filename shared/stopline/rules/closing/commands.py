@@ -28,7 +28,14 @@ from stopline.rules.closing.halts import confirms, holds, newly_flat, proven
 from stopline.rules.closing.of_trade import astray, begun, too_much, trade_legs, why_astray
 from stopline.rules.closing.order import Situation, close_order, command_of, end_resumed
 from stopline.rules.closing.sent import alive, ended
-from stopline.rules.closing.targets import HALT, Wanted, in_closing_order, sellable, wanted
+from stopline.rules.closing.targets import (
+    HALT,
+    Wanted,
+    in_closing_order,
+    sellable,
+    units_of_positions,
+    wanted,
+)
 
 MOST_LEGS = 4  # of one order; brokers take no more
 AS_ONE = 2  # tries of a spread as one order; then leg by leg
@@ -79,7 +86,7 @@ class _Round:
         self._commands: list[Command] = []
         self._alerts: list[Alert] = []
         self._found: dict[str, Wanted] = {}
-        self._wanted: dict[str, Decimal] = defaultdict(Decimal)  # units of each position
+        self._wanted: dict[str, Decimal] = {}  # units of each position
         self._of_positions, self._of_parts = alive(self._sent.values())
 
     # --- what is to be closed ---
@@ -126,8 +133,7 @@ class _Round:
         s = self._s
         open_ = [asked for asked in self._asked.values() if asked.status is RequestStatus.CLOSING]
         self._found = wanted(s.book, open_, self._sent.values(), s.halted)
-        for one in self._found.values():
-            self._wanted[one.position.key] += one.units
+        self._wanted = units_of_positions(self._found.values())
         self._tries = {key: tries for key, tries in self._tries.items() if key in self._found}
         self._cancel_resting()
         waits: dict[str, str] = {}

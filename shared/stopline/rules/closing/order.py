@@ -22,7 +22,8 @@ from stopline.model.scopes import scope_of
 from stopline.model.settings.closing import ClosingSettings
 from stopline.risk.border import to_decimal
 from stopline.rules.closing.collar import limit_price
-from stopline.rules.closing.targets import Wanted, named
+from stopline.rules.closing.sent import alive
+from stopline.rules.closing.targets import Wanted, named, units_of_positions, wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +190,7 @@ def end_resumed(
     account: str, asked: Mapping[str, Asked], sent: Collection[Sent], s: Situation
 ) -> tuple[Mapping[str, Asked], Sequence[Command]]:
     """End the requests that hold until a resume and were made before one, where something of them is still open; return
-    them, and cancels of what is out for them alone.
+    them, and cancels of what is out for them where that is more than what all others want of the position.
 
     Commands that are out keep counting until their end is known.
     """
@@ -200,9 +201,14 @@ def end_resumed(
         for id_, one in closing.items()
         if _is_resumed(one, s) and named(one.request, s.book)
     }
-    others = closing.keys() - ended.keys()
-    out = [one for one in sent if ended.keys() & set(one.requests) and not others & set(one.requests)]
-    return ended, [_cancel(account, one, leg, s) for one, leg in _working(out)]
+    out = [one for one in sent if ended.keys() & set(one.requests)]
+    if not out:
+        return ended, []
+    rest = [one for id_, one in closing.items() if id_ not in ended]
+    left = units_of_positions(wanted(s.book, rest, sent, s.halted).values())
+    of_positions, _ = alive(sent)
+    too_much = {key for key, units in of_positions.items() if units > left.get(key, ZERO)}
+    return ended, [_cancel(account, one, leg, s) for one, leg in _working(out) if leg.key in too_much]
 
 
 def _is_resumed(one: Asked, s: Situation) -> bool:

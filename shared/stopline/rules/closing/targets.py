@@ -1,6 +1,6 @@
 """What has to go: which positions, how many units of each, how urgently; and which long units protect short ones."""
 
-from collections.abc import Callable, Collection, Container, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import ROUND_FLOOR, Decimal
@@ -69,6 +69,14 @@ def wanted(
         if general is not None and left > 0:
             found[position.key] = replace(general, units=left)
     return found
+
+
+def units_of_positions(found: Iterable[Wanted]) -> dict[str, Decimal]:
+    """Return how many units have to go of each position, by its key."""
+    units: dict[str, Decimal] = {}
+    for one in found:
+        units[one.position.key] = units.get(one.position.key, ZERO) + one.units
+    return units
 
 
 def _general(position: Position, asked: Sequence[Asked], halted: bool) -> Wanted | None:
