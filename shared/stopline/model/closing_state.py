@@ -30,15 +30,27 @@ def part_key(key: str, trade_id: str | None) -> str:
     return key if trade_id is None else f"{key} {trade_id}"
 
 
+class LegSplit(Message):
+    """An open leg of the book, by the key of its first fill, and what all its splits have made of it: so many units (`new`)
+    of so many (`old`). Numbers are texts of any length.
+    """
+
+    leg: str
+    new: str = "1"
+    old: str = "1"
+
+
 class Asked(Message):
     """A close request, and how far it is. `waits`: why nothing can be sent now; empty when something can.
 
     `confirmed_at`: the moment of the brokers' statements, later than `ended_at`, that agree with what the fills have
     proven; `confirmed_by` names them.
 
+    `request.leave`, `units` and `done` are in the units of the legs `splits`, by position key: as the book has them now.
+
     Of a trade: `units` had to go of each position when it was asked for, beside what commands that are kept had executed for
-    the trade by then; the trade had `opened` so many (what it opens later has to go as well), and `done` were executed by
-    commands that are no longer kept.
+    the trade by then; the trade had `opened` so many, splits left out (what it opens later has to go as well), and
+    `done` were executed by commands that are no longer kept.
     """
 
     request: CloseRequest
@@ -51,6 +63,7 @@ class Asked(Message):
     units: dict[str, DecimalText] = Field(default_factory=dict)
     opened: dict[str, DecimalText] = Field(default_factory=dict)
     done: dict[str, DecimalText] = Field(default_factory=dict)
+    splits: dict[str, LegSplit] = Field(default_factory=dict)
 
 
 class SentLeg(Message):
@@ -59,6 +72,7 @@ class SentLeg(Message):
 
     `mark` is the middle of the quote when the command was made; it, `bid`, `ask` and `iv` are None where there was no
     usable price; `quoted_at` says of when that price was. `worth`: sum of quantity x price of the fills, in points.
+    Units and prices are those of now: since the command was issued, `split[0]` units became of `split[1]`.
     """
 
     key: str
@@ -79,6 +93,7 @@ class SentLeg(Message):
     trade_id: Id | None = None
     group_id: Id | None = None
     astray: bool = False  # a fill of it did not name the trade: the book may count it for another
+    split: tuple[str, str] = ("1", "1")
 
     @property
     def part(self) -> str:

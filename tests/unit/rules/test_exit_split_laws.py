@@ -158,3 +158,14 @@ def test_the_range_that_a_stop_counts_in_is_split_too() -> None:
     tight = plan(stop_loss="1atr", **some)
     state = walk(tight, split(held(), 1, 10), ["1000"], before)[0][-1]
     assert (state.stop, state.atr) == (990, 10)
+
+
+def test_what_a_scale_out_leaves_is_whole_after_a_reverse_split() -> None:
+    """R4.3: 50 of 99 are 17 of 33, as the closing leaves them; else the rest of a unit would be asked for again."""
+    some = plan(stop_loss="1", scale_out=[{"at": "1R", "close": "50"}])
+    before = walk(some, held(quantity="99"), ["100", "101", "101"])[0][-1]
+    assert before.asked is not None
+    assert before.asked.leave == 50
+    state = walk(some, split(held(quantity="99"), 1, 3), ["303"], before)[0][-1]
+    assert state.asked is not None
+    assert state.asked.leave == 17

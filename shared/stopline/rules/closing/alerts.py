@@ -16,6 +16,7 @@ from stopline.model.scopes import scope_of
 from stopline.model.settings.closing import ClosingSettings
 from stopline.rules.alerting.text_parts import trade_name
 from stopline.rules.closing.executions import slippage
+from stopline.rules.closing.splits import before_split
 from stopline.rules.closing.targets import named, uncovered
 
 ALONE = "alone:"  # begins the key of a leg that is alone
@@ -71,7 +72,7 @@ def refused(asked: Asked, now: datetime) -> Alert:
 def astray(asked: Asked, units: Mapping[str, Decimal], why: str, now: datetime) -> Told:
     """The book does not show of a trade what was executed for it."""
     request = asked.request
-    open_ = ", ".join(f"{decimal_text(count)} {key.partition(':')[2]}" for key, count in units.items())
+    open_ = _open(units)
     alert = _about(
         asked,
         Severity.CRITICAL,
@@ -81,7 +82,12 @@ def astray(asked: Asked, units: Mapping[str, Decimal], why: str, now: datetime) 
         now,
         kind="closing_astray",
     )
-    return f"astray:{request.trade_id}:{open_}", alert
+    plain = {key: before_split(count, asked.splits.get(key)) for key, count in units.items()}
+    return f"astray:{request.trade_id}:{_open(plain)}", alert
+
+
+def _open(units: Mapping[str, Decimal]) -> str:
+    return ", ".join(f"{decimal_text(count)} {key.partition(':')[2]}" for key, count in units.items())
 
 
 def resting(account: str, position: Position, units: Decimal, left: Decimal, now: datetime) -> Alert:

@@ -28,6 +28,7 @@ from stopline.rules.closing.halts import confirms, holds, newly_flat, proven
 from stopline.rules.closing.of_trade import astray, begun, too_much, trade_legs, why_astray
 from stopline.rules.closing.order import Situation, close_order, command_of, end_resumed
 from stopline.rules.closing.sent import alive, ended
+from stopline.rules.closing.splits import rescaled
 from stopline.rules.closing.targets import (
     HALT,
     Wanted,
@@ -60,7 +61,8 @@ def advance(state: ClosingState, situation: Situation, new: Sequence[CloseReques
     and a request CLOSED, when the book, that is the fills, says so; never because commands were sent.
     """
     with localcontext(EXACT):
-        round_ = _Round(ended(state, situation.now), situation)
+        known = rescaled(state, situation.book)
+        round_ = _Round(ended(known, situation.now), situation)
         round_.halt()
         round_.ask(new)
         round_.end_resumed()

@@ -8,11 +8,12 @@ from typing import Any
 
 from stopline.ledger.leg_name import naming
 from stopline.model.closing_state import Sent, SentLeg
-from stopline.model.decimals import EXACT, EXACT_QUANTIZE, ZERO, divide
-from stopline.model.fill import TRADES, Fill
+from stopline.model.decimals import EXACT, EXACT_QUANTIZE, ZERO, decimal_text, divide
+from stopline.model.fill import TRADES, Fill, FillKind
 from stopline.model.messages import ReportStatus
 
 BPS = Decimal(10_000)
+ROUNDING = Decimal("1E-9")  # of units: more than splits lose of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +42,55 @@ def slippage(leg: SentLeg) -> Slippage | None:
 def with_fills(sent: Sent, fills: Iterable[Fill]) -> Sent:
     """Return a command with what its fills say: the ones that name it or the broker's order for it, as they stand."""
     names = {sent.command_id, sent.order_id or sent.command_id}
-    mine = [f for f in fills if f.kind in TRADES and not names.isdisjoint((f.order_id, f.group_id))]
-    legs = tuple(_leg_with(leg, mine) for leg in sent.legs)
+    known = list(fills)
+    mine = [f for f in known if f.kind in TRADES and not names.isdisjoint((f.order_id, f.group_id))]
+    splits = [f for f in known if f.kind is FillKind.SPLIT]
+    legs = tuple(_leg_with(_split_leg(leg, sent, splits), mine, splits) for leg in sent.legs)
     broker = next((f.broker for f in mine), sent.broker)
     return sent if legs == sent.legs else sent.model_copy(update={"legs": legs, "broker": broker})
 
 
-def _leg_with(leg: SentLeg, fills: Sequence[Fill]) -> SentLeg:
-    mine = [f for f in fills if f.instrument.symbol == leg.instrument.symbol and f.side.value == leg.side]
+def _split_leg(leg: SentLeg, sent: Sent, splits: Sequence[Fill]) -> SentLeg:
+    """Return a leg in the units and prices of after the splits since its command was issued."""
+    with localcontext(EXACT):
+        split = _ratio(f for f in _of(leg, splits) if f.executed_at > sent.issued_at)
+        new, old = split[0] * Decimal(leg.split[1]), split[1] * Decimal(leg.split[0])
+        if new == old:
+            return leg
+        prices = {name: getattr(leg, name) for name in ("bid", "ask", "mark")}
+        now = {name: None if p is None else divide(p * old, new) for name, p in prices.items()}
+        texts = decimal_text(split[0]), decimal_text(split[1])
+        return leg.model_copy(update={"quantity": divide(leg.quantity * new, old), "split": texts, **now})
+
+
+def _of(leg: SentLeg, fills: Iterable[Fill]) -> list[Fill]:
+    return [f for f in fills if f.instrument.symbol == leg.instrument.symbol]
+
+
+def _ratio(splits: Iterable[Fill]) -> tuple[Decimal, Decimal]:
+    """Return how many units became of how many."""
+    new = old = Decimal(1)
+    for split in splits:
+        new, old = new * split.quantity, old * split.price
+    return new, old
+
+
+def _filled(leg: SentLeg, fills: Sequence[Fill], splits: Sequence[Fill]) -> Decimal:
+    """Return how many units fills are after the splits behind each of them."""
+    by_split: dict[tuple[Decimal, Decimal], Decimal] = {}
+    for fill in fills:
+        ratio = _ratio(split for split in splits if split.order > fill.order)
+        by_split[ratio] = by_split.get(ratio, ZERO) + fill.quantity
+    filled = sum((divide(q * new, old) if new != old else q for (new, old), q in by_split.items()), ZERO)
+    return leg.quantity if splits and abs(filled - leg.quantity) < ROUNDING else filled
+
+
+def _leg_with(leg: SentLeg, fills: Sequence[Fill], splits: Sequence[Fill]) -> SentLeg:
+    mine = [f for f in _of(leg, fills) if f.side.value == leg.side]
     with localcontext(EXACT):
         return leg.model_copy(
             update={
-                "filled": sum((f.quantity for f in mine), ZERO),
+                "filled": _filled(leg, mine, _of(leg, splits)),
                 "worth": sum((f.quantity * f.price for f in mine), ZERO),
                 "fees": sum((f.fee for f in mine), ZERO),
                 "fills": len(mine),

@@ -13,10 +13,12 @@ from decimal import Decimal
 
 from stopline.ledger.book import Book
 from stopline.ledger.leg_name import name_of
+from stopline.ledger.trade_leg import UNSPLIT
 from stopline.model.closing import CloseRequest
 from stopline.model.closing_state import Asked, Sent, SentLeg
 from stopline.model.decimals import ZERO, divide
 from stopline.model.ids import position_key
+from stopline.rules.closing.splits import noted, since_split
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,8 @@ def begun(
     request: CloseRequest, book: Book, known: Collection[Asked], sent: Collection[Sent], now: datetime
 ) -> Asked:
     """Return a request as it is taken. What earlier ones of its trade have sold astray is not asked for again."""
-    asked = Asked(request=request, since=now, opened=_opened(book, request))
+    splits = noted(request, book, {})
+    asked = Asked(request=request, since=now, opened=_opened(book, request), splits=splits)
     same = [one for one in known if request.trade_id and one.request.trade_id == request.trade_id]
     gone = [astray(one, book, sent) for one in same]
     units = {
@@ -66,14 +69,15 @@ def begun(
 
 
 def _opened(book: Book, request: CloseRequest) -> dict[str, Decimal]:
-    """Return how many units of which positions the trade of a request ever opened: late fills of its opening add to
-    them, fills that close it change nothing.
+    """Return how many units of which positions the trade of a request ever opened, splits left out: late fills of its
+    opening add to them, fills that close it and splits change nothing.
     """
     trade = book.trade(request.trade_id or "")
     found: dict[str, Decimal] = {}
     for leg in trade.legs if trade else ():
         key = position_key(leg.strategy, leg.instrument.symbol)
-        found[key] = found.get(key, ZERO) + abs(leg.opened)
+        units = leg.opened if leg.split == UNSPLIT else divide(leg.opened * leg.split[1], leg.split[0])
+        found[key] = found.get(key, ZERO) + abs(units)
     return found
 
 
@@ -94,7 +98,7 @@ def astray(one: Asked, book: Book, sent: Collection[Sent]) -> dict[str, Decimal]
     ever = _opened(book, one.request)
     found = {}
     for key, units in excess.items():
-        late = max(ever[key] - one.opened.get(key, ZERO), ZERO)
+        late = since_split(max(ever[key] - one.opened.get(key, ZERO), ZERO), one.splits.get(key))
         left = max(one.units.get(key, ZERO) + late - executed(one, key, book, sent), ZERO)
         if units > left:
             found[key] = units - left

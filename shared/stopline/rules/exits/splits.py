@@ -10,6 +10,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from stopline.model.decimals import EXACT, divide
+from stopline.model.increments import round_up
 from stopline.model.settings.exits import Distance, Unit
 from stopline.rules.exits.plan import Plan
 from stopline.rules.exits.state import ExitState, Held, Splits
@@ -32,7 +33,9 @@ def rescaled(plan: Plan, held: Held, state: ExitState) -> ExitState:
     ratio = _between(state.splits, held.splits)
     if ratio is None:
         return state
-    return replace(_scaled(state, ratio), splits=held.splits, old_terms=_terms(plan, state.old_terms, ratio))
+    return replace(
+        _scaled(state, ratio, held.step), splits=held.splits, old_terms=_terms(plan, state.old_terms, ratio)
+    )
 
 
 def in_terms(plan: Plan, state: ExitState) -> Plan:
@@ -111,7 +114,9 @@ def _prices(prices: Iterable[Decimal], ratio: Ratio) -> tuple[Decimal, ...]:
     return tuple(_price(price, ratio) for price in prices)
 
 
-def _scaled(state: ExitState, ratio: Ratio) -> ExitState:
+def _scaled(state: ExitState, ratio: Ratio, step: Decimal) -> ExitState:
+    """Return the state in other units. What is to be left counts in steps, rounded up: no more goes than was asked for."""
+
     def price(value: Decimal | None) -> Decimal | None:
         return None if value is None else _price(value, ratio)
 
@@ -129,7 +134,7 @@ def _scaled(state: ExitState, ratio: Ratio) -> ExitState:
         atr=price(state.atr),
         pending=_prices(state.pending, ratio),
         bars=_bars(state.bars, ratio) if state.bars else None,
-        asked=replace(asked, leave=units(asked.leave)) if asked else None,
+        asked=replace(asked, leave=round_up(units(asked.leave), step)) if asked else None,
     )
 
 
