@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from stopline.cli.option_file import read_option_file, write_option_file
+from stopline.risk.american import american_volatility
 from stopline.risk.implied_vol import IvStatus, implied_volatility, implied_volatility_black76
 
 
@@ -12,17 +13,24 @@ from stopline.risk.implied_vol import IvStatus, implied_volatility, implied_vola
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--rate", type=float, default=0.0, help="Interest rate where the file has none (0.05 is 5 %).")
 @click.option("--dividend-yield", type=float, default=0.0, help="Dividend yield where the file has none.")
+@click.option("--american", "is_american", is_flag=True, help="Contracts may be exercised at any time.")
 @click.option("--map", "maps", multiple=True, metavar="COLUMN=HEAD", help="Which column is which.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def iv(file: Path, rate: float, dividend_yield: float, maps: tuple[str, ...], as_json: bool) -> None:
-    """Add iv and iv_status to a CSV file of European option contracts with prices (`-`: standard input).
+def iv(
+    file: Path, rate: float, dividend_yield: float, is_american: bool, maps: tuple[str, ...], as_json: bool
+) -> None:
+    """Add iv and iv_status to a CSV file of option contracts with prices (`-`: standard input).
 
     Columns: right, spot or future, strike, years or days, price; rate and dividend_yield if there are any. The
     iv of a price outside the no-arbitrage bounds is empty and its status says why; docs/options.md says more.
     """
     contracts = read_option_file(file, "price", rate, dividend_yield, maps)
     given = (contracts.is_call, contracts.measured, contracts.underlying, contracts.strike, contracts.years)
-    if contracts.on_future:
+    if is_american:
+        model = "ju_zhong"  # a future's price grows as a spot with q = r does
+        dividend = contracts.rate if contracts.on_future else contracts.dividend_yield
+        result = american_volatility(*given, contracts.rate, dividend)
+    elif contracts.on_future:
         model, result = "black_76", implied_volatility_black76(*given, contracts.rate)
     else:
         model = "black_scholes_merton"

@@ -25,7 +25,8 @@ def read_series(path: str, column: str | None) -> Series:
     """Return the numbers of one column of a CSV file, '-' for standard input.
 
     `column` is a head, or a number from 1. Without it: the only column, or the only one whose head says returns
-    or P&L. A file of numbers alone needs no head. An empty cell, text and NaN are bad input, with the line.
+    or P&L. A file of numbers alone needs no head. An empty cell, text and NaN are bad input, with the line: in a file of
+    one column an empty cell is an empty line before the last number.
     """
     name = "standard input" if path == "-" else path
     try:
@@ -59,11 +60,18 @@ def _read(stream: TextIO, name: str, column: str | None) -> Series:
 
 
 def _rows(stream: TextIO, name: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the rows that hold something, with their lines, and empty ones between those."""
     reader = csv.reader(stream)
+    empty: list[tuple[int, list[str]]] = []
+    begun = False
     try:
         for cells in reader:
-            if any(cell.strip() for cell in cells):
-                yield reader.line_num, cells
+            if not any(cell.strip() for cell in cells):
+                empty += [(reader.line_num, cells)] if begun else []
+                continue
+            yield from empty
+            yield reader.line_num, cells
+            empty, begun = [], True
     except csv.Error as problem:
         raise BadInput(f"{name}, line {reader.line_num}: {problem}") from None
 

@@ -19,6 +19,8 @@ from stopline.risk.stress import Grid, grid
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @click.option("--account", metavar="NAME", help="The last stress of an account instead of a file.")
 @click.option("--rate", type=float, default=0.0, show_default=True, help="Interest rate a year: 0.05 is 5 %.")
+@click.option("--dividend-yield", type=float, default=0.0, show_default=True, help="Dividend yield a year.")
+@click.option("--american", "is_american", is_flag=True, help="Options may be exercised at any time.")
 @click.option("--days-later", type=float, default=0.0, show_default=True, help="Calendar days that pass.")
 @click.option(
     "--days",
@@ -33,6 +35,8 @@ def stress(
     file: Path | None,
     account: str | None,
     rate: float,
+    dividend_yield: float,
+    is_american: bool,
     days_later: float,
     past: Path | None,
     as_json: bool,
@@ -41,8 +45,8 @@ def stress(
 
     FILE has a row a position: quantity (negative: short), spot; for an option also right, strike, days and
     volatility (0.2 is 20 %), and multiplier 100 unless it says otherwise; beta scales its move; underlying names what
-    days move, close what a gap goes back to. Options are European, and priced again, not approximated. Margin and limits
-    are told of accounts only.
+    days move, close what a gap goes back to. Options are European without --american, and priced again, not
+    approximated. Margin and limits are told of accounts only.
     """
     if (file is None) == (account is None):
         raise Rejected("BAD_OPTION", "give a file of positions, or --account NAME")
@@ -58,12 +62,12 @@ def stress(
         _show_together(state.shown["correlation"]["deviation"], as_json)
         return
     assert file is not None
-    if not abs(rate) < 10 or not 0 <= days_later <= 36_500:
-        raise Rejected(
-            "BAD_OPTION",
-            f"--rate is a fraction such as 0.05, was {rate:g}; --days-later is from 0 to 36500, was {days_later:g}",
-        )
-    held = read_positions(file, rate)
+    for name, value in (("--rate", rate), ("--dividend-yield", dividend_yield)):
+        if not abs(value) < 10:
+            raise Rejected("BAD_OPTION", f"{name} is a fraction such as 0.05, was {value:g}")
+    if not 0 <= days_later <= 36_500:
+        raise Rejected("BAD_OPTION", f"--days-later is from 0 to 36500, was {days_later:g}")
+    held = read_positions(file, rate, dividend_yield, is_american)
     days = read_days(past) if past is not None else {}
     try:
         found = grid(held.book.legs, betas=held.betas, elapsed=days_later / 365)

@@ -53,9 +53,9 @@ class Positions:
     shorts: Sequence[Short]
 
 
-def read_positions(path: Path, rate: float) -> Positions:
-    """Read positions. Rows of one underlying share its spot; without that column each row has its own. Raises Rejected
-    with line and column.
+def read_positions(path: Path, rate: float, dividend_yield: float = 0.0, american: bool = False) -> Positions:
+    """Read positions, with one rate and dividend yield for all options. Rows of one underlying share its spot; without
+    that column each row has its own. Raises Rejected with line and column.
     """
     file = Table(path, HEADS, {})
     columns: dict[str, list[float]] = {
@@ -98,13 +98,14 @@ def read_positions(path: Path, rate: float) -> Positions:
     arrays = {name: np.array(values, dtype=np.float64) for name, values in columns.items()}
     where = np.array([spots[group][0] for group in groups])
     first_of = [groups.index(group) for group in spots]
-    pricer = option_pricer(np.array(options), np.array(calls), arrays["strike"], arrays["days"] / 365, rate)
+    terms = (np.array(options), np.array(calls), arrays["strike"], arrays["days"] / 365)
+    pricer = option_pricer(*terms, rate, dividend_yield, american=american)
     money = arrays["quantity"] * arrays["multiplier"]
     legs = Legs(names, money, where, arrays["spot"][first_of], arrays["volatility"], pricer)
     closes = {g: c for g, c in zip(groups, columns["close"], strict=True) if math.isfinite(c)}
-    terms = zip(options, groups, columns["quantity"], columns["strike"], columns["days"], strict=True)
+    held = zip(options, groups, columns["quantity"], columns["strike"], columns["days"], strict=True)
     shorts = [
-        Short(group, strike, days) for option, group, held, strike, days in terms if option and held < 0
+        Short(group, strike, days) for option, group, units, strike, days in held if option and units < 0
     ]
     return Positions(Book(legs, tuple(spots), tuple(groups)), arrays["beta"][first_of], closes, shorts)
 

@@ -56,6 +56,16 @@ def test_metrics_say_why_there_is_no_answer(tmp_path: Path) -> None:
     assert one["measures"]["volatility"] is None
 
 
+@pytest.mark.parametrize("command", ["metrics", "var"])
+@pytest.mark.parametrize("hole", ["", '""', "   "])
+def test_a_hole_in_a_file_of_one_column_is_not_closed(command: str, hole: str, tmp_path: Path) -> None:
+    """I7: pandas writes a missing return of a series so; a line at the end, or before the head, is none."""
+    result = run([command], f"returns\n0.01\n{hole}\n0.02\n", tmp_path)
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert "line 3, column 'returns': there is no number" in result.stderr
+    assert answer(run([command], "\nreturns\n0.01\n0.02\n\n\n", tmp_path))["n"] == 2
+
+
 def test_lines_of_the_worst_drawdown(tmp_path: Path) -> None:
     found = answer(run(["metrics"], lines([0.1, -0.1, -0.1, 0.3, -0.1]), tmp_path))["worst_drawdown"]
     assert (found["peak_line"], found["trough_line"], found["recovery_line"]) == (2, 4, 5)
@@ -68,7 +78,7 @@ def test_lines_of_the_worst_drawdown(tmp_path: Path) -> None:
     [
         ([], "0.01\n-0.02\n"),
         ([], "1%\n-2%\n"),
-        ([], "\ufeffReturns\r\n0.01\r\n\r\n-0.02\r\n"),
+        ([], "\ufeffReturns\r\n0.01\r\n-0.02\r\n\r\n"),
         ([], "date,returns\n2026-01-02,0.01\n2026-01-05,-0.02\n"),
         (["--column", "STRATEGY"], "date,strategy,market\na,0.01,x\nb,-0.02,y\n"),
         (["--column", "2"], "date,strategy\na,0.01\nb,-0.02\n"),

@@ -85,6 +85,19 @@ def test_american_contracts() -> None:
     assert plain["contracts"][0]["price"] == float(american(False, 100, 110, 0.5, 0.25, 0.05).price)
 
 
+def test_volatilities_of_american_prices() -> None:
+    """R2.10: `iv --american` takes back what `greeks --american` has priced; on futures too."""
+    for head, future in (("spot", False), ("future", True)):
+        text = f"right,{head},strike,years,volatility\nP,100,110,0.5,0.25\nC,100,90,1,0.3\n"
+        priced = run("greeks", "-", "--american", "--rate", "0.05", stdin=text).stdout
+        plain = priced.replace("volatility", "old")
+        found = json.loads(run("iv", "-", "--american", "--rate", "0.05", "--json", stdin=plain).stdout)
+        assert found["model"] == "ju_zhong"
+        assert [one["iv"] for one in found["contracts"]] == pytest.approx([0.25, 0.3], rel=1e-6)
+        european = json.loads(run("iv", "-", "--rate", "0.05", "--json", stdin=plain).stdout)
+        assert european["contracts"][0]["iv"] > 0.253, future
+
+
 def test_columns_may_have_other_names() -> None:
     text = "Kind of it,Last of SPX,K,Time left,V\nP,100,110,0.5,0.25\n"
     maps = ["--map", "right=Kind of it", "--map", "spot=Last of SPX", "--map", "years=Time left"]

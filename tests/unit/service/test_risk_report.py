@@ -15,6 +15,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 import pytest
 from click.testing import CliRunner, Result
@@ -23,6 +24,7 @@ from stopline.cli.main import main
 from stopline.ledger.book import Book
 from stopline.model.times import utc_text
 from stopline.ports import Unavailable
+from stopline.risk.american import american_price
 from stopline.rules.limits.figures import Valued, figures
 from stopline.rules.limits.registry import Level, Reading, readings
 from stopline.rules.limits.track import Sample, Track
@@ -107,6 +109,21 @@ def test_parts_of_var_and_es_add_up_and_are_on_the_page(desk: Embedded) -> None:
     before = {name: {"component_es": one["component_es"]} for name, one in tail["underlyings"].items()}
     old = {**found, "measures": {**found["measures"], "tail": {**tail, "underlyings": before}}}
     assert "unknown" in report_page(old), "a document of before has fewer parts"
+
+
+def test_the_page_says_which_factors_the_variance_is_from(desk: Embedded) -> None:
+    """R2.9, R2.13: the parts of the index, the volatility index and the rest are on the page, and add up."""
+    found = report(desk)
+    tail = found["measures"]["tail"]
+    split = tail["decomposition"]
+    parts = [one["share"] for one in split["factors"].values()]
+    assert sum(parts) + split["residual"] == pytest.approx(1, abs=1e-5)
+    page = report_page(found)
+    assert "Variance from" in page
+    assert all(f"{part:.1%}" in page for part in (*parts, split["residual"]))
+    without = {**tail, "decomposition": {"unknown": "no <index>"}}
+    page = report_page({**found, "measures": {**found["measures"], "tail": without}})
+    assert "unknown</span>, no &lt;index&gt;" in page
 
 
 def test_turnover_and_holding_periods_of_a_day_are_those_of_its_fills() -> None:
@@ -387,6 +404,25 @@ def test_stress_of_a_file_is_the_value_of_its_positions_there(desk: Embedded, tm
     expected = -300 * (put(spot, 6000, YEARS, 0.4) - put(6050, 6000, YEARS, 0.2)) - 50 * 60.5
     assert float(found["pnl"][row][column]) == pytest.approx(expected, abs=0.01)
     assert "P&L if spot and volatility move" in run(desk, "stress", path).stdout
+
+
+def test_stress_of_american_options_knows_that_they_may_be_exercised(desk: Embedded, tmp_path: Path) -> None:
+    """R2.9, R2.10: a put deep in the money is worth what exercise brings, before and after."""
+    path = tmp_path / "book.csv"
+    path.write_text("quantity,right,spot,strike,days,iv\n1,P,100,160,365,0.2\n1,C,100,60,365,0.2\n")
+    terms = ("--rate", "0.05", "--dividend-yield", "0.03")
+    plain, early = (
+        json.loads(run(desk, "stress", path, *terms, *more, "--json").stdout)["pnl"]
+        for more in ((), ("--american",))
+    )
+    moved = (np.array([80.0, 100.0]), np.array([160.0, 160.0]), 1.0, 0.2, 0.05, 0.03)
+    put_after, put_now = american_price(False, *moved)
+    call_after, call_now = american_price(True, moved[0], np.array([60.0, 60.0]), *moved[2:])
+    found = json.loads(run(desk, "stress", path, *terms, "--american", "--json").stdout)
+    row, column = found["spot"].index(-0.2), found["volatility"].index(1.0)
+    expected = 100 * float(put_after - put_now + call_after - call_now)
+    assert float(early[row][column]) == pytest.approx(expected, abs=0.01)
+    assert float(plain[row][column]) != pytest.approx(expected, abs=10)
 
 
 def test_a_file_is_played_at_its_closes_pins_and_past_days(desk: Embedded, tmp_path: Path) -> None:

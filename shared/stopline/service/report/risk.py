@@ -42,7 +42,7 @@ def tail(measures: Mapping[str, Any]) -> str:
     legs = sorted(parts, key=lambda one: -abs(one[1]))
     chart = bars("Parts of the expected shortfall, by position", legs[:10])
     heads = ("Method", ">VaR", ">ES", ">Sessions", ">Age, days", "?Left out")
-    return table(heads, rows) + f'<p class="soft">{notes}</p>' + _parts(tail) + chart
+    return table(heads, rows) + f'<p class="soft">{notes}</p>' + _parts(tail) + _sources(tail) + chart
 
 
 def _parts(tail: Mapping[str, Any]) -> str:
@@ -59,6 +59,29 @@ def _parts(tail: Mapping[str, Any]) -> str:
     )
     note = '<p class="soft">Parts add up; 1&nbsp;% more of an underlying adds a hundredth of its part.</p>'
     return table(heads, rows) + note if rows else ""
+
+
+def _sources(tail: Mapping[str, Any]) -> str:
+    """Say which factors the variance of the P&L is from."""
+    found = tail.get("decomposition")
+    if found is None:
+        return ""
+    if found["unknown"]:
+        return f'<p class="soft">Factors: {UNKNOWN}, {escape(found["unknown"])}.</p>'
+    rows = [
+        (escape(name), signed(_of_a_per_cent(one["beta"])), _share(one["share"]))
+        for name, one in found["factors"].items()
+    ]
+    rows.append(("the rest", "", _share(found["residual"])))
+    return table(("Variance from", ">P&amp;L if it rises 1&nbsp;%", ">Part"), rows)
+
+
+def _of_a_per_cent(text: str | None) -> str | None:
+    return None if text is None else str(float(text) / 100)
+
+
+def _share(part: float | None) -> str:
+    return UNKNOWN if part is None else f"{part:.1%}"
 
 
 def named(key: str) -> str:
