@@ -43,7 +43,7 @@ PER_CENT = 0.01
 _FLAT = 1e-300  # a smaller sigma sqrt(T) is none
 _NO_DEVIATION = 1.0 / _FLAT
 _WIDE = 64
-_BLOCK = 16384  # contracts at a time: their arrays stay near the core, and calls are few
+_BLOCK = 32_768  # contracts at a time: their arrays stay near the core, and calls are few
 
 
 @dataclass(frozen=True, slots=True)

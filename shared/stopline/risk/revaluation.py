@@ -21,7 +21,7 @@ IntArray = npt.NDArray[np.int64]
 # (spots (s, m), volatilities (s, m), years that have passed) -> prices (s, m); NaN: this leg cannot be priced.
 Pricer = Callable[[FloatArray, FloatArray, float], FloatArray]
 
-BLOCK = 16_384  # prices at a time: their arrays stay near the core
+BLOCK = 32_768  # prices at a time: their arrays stay near the core, and calls are few
 
 
 @dataclass(frozen=True, slots=True, eq=False)
