@@ -337,6 +337,7 @@ def test_a_leg_without_a_price_is_left_out_by_name_everywhere() -> None:
     assert shown["stress"]["grid"]["excluded"] == [key]
     assert all(s["without"] == [key] for s in shown["stress"]["scenarios"])
     assert shown["quality"]["missing"] == [LONG.symbol]
+    assert shown["quality"]["no_rate"] == []
 
 
 def alerts(desk: Embedded, kind: str) -> list[dict[str, Any]]:
@@ -494,3 +495,24 @@ def test_a_size_by_volatility_counts_an_option_by_its_delta_and_not_by_its_premi
     near = option(5999, expiry=SHORT.expiry or OPEN.date())
     prices(desk, OPEN + timedelta(seconds=1), **{near.symbol: put(6050, 5999, YEARS, 0.2)})
     assert "its legs cancel out" in size(leg(SHORT, "BUY"), leg(near, "SELL"))["reason"]
+
+
+def test_an_exchange_rate_that_is_missing_is_a_fault_of_the_data() -> None:
+    """I7: what is held in euros has a price, and no value."""
+    desk = desk_with(None)
+    desk.clock.set(OPEN)
+    euros = {"symbol": "SAP", "kind": "equity", "currency": "EUR"}
+    facts: dict[str, Any] = {
+        "side": "BUY",
+        "quantity": 1,
+        "price": 100,
+        "instrument": Instrument.model_validate(euros),
+    }
+    desk.publish("fills", raw_fill("EUR", executed_at=OPEN, **facts))
+    desk.run()
+    prices(desk, OPEN, SAP=101.0, **noon_prices())
+    sweep(desk, OPEN)
+    assert measured(desk)["quality"]["no_rate"] == ["EURUSD"]
+    prices(desk, OPEN, EURUSD=1.1)
+    sweep(desk, OPEN)
+    assert measured(desk)["quality"]["no_rate"] == []

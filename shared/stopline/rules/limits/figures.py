@@ -78,6 +78,9 @@ class Figures:
     strategies: Mapping[str, Decimal | None] = field(default_factory=dict)
     track: Track = NEW
     market: Market = NO_MARKET
+    rates: Mapping[str, Decimal | None] = field(
+        default_factory=dict
+    )  # by pair (`EURUSD`): those that are needed
     settling: frozenset[str] = frozenset()  # underlyings with an option leg that was executed just now
 
     @property
@@ -101,6 +104,11 @@ class Figures:
     def unpriced(self) -> list[str]:
         """Symbols of open positions without a usable price."""
         return sorted({v.position.instrument.symbol for v in self.positions if v.mark is None})
+
+    @property
+    def unrated(self) -> list[str]:
+        """Pairs of currencies, such as EURUSD, whose rate is needed and UNKNOWN."""
+        return sorted(pair for pair, rate in self.rates.items() if rate is None)
 
     @property
     def peak(self) -> Decimal:
@@ -209,6 +217,7 @@ def figures(
         strategies=strategies,
         track=remembered,
         market=market,
+        rates=_rates(account, book, positions, rate),
         settling=settling(positions, now),
     )
 
@@ -222,6 +231,16 @@ def settling(positions: Sequence[Valued], now: datetime) -> frozenset[str]:
         and v.position.instrument.kind is Kind.OPTION
         and abs(now - v.position.last[0]) < SETTLING
     )
+
+
+def _rates(
+    account: Account, book: Book, positions: Sequence[Valued], rate: Rate
+) -> dict[str, Decimal | None]:
+    """Return the rates of all currencies that the account has money in."""
+    currencies = {v.position.instrument.currency for v in positions}
+    currencies |= {currency for currency, day in book.totals.items() if day.net or day.flow}
+    own = account.currency
+    return {f"{currency}{own}": rate(currency) for currency in sorted(currencies) if currency != own}
 
 
 def _born(book: Book, account: Account) -> datetime | None:

@@ -178,18 +178,18 @@ def _share(reading: Reading) -> str:
 
 def blind_spots(
     unpriced: Sequence[str],
-    held: Collection[str],
+    needed: Collection[str],
     before: Mapping[str, datetime],
     max_age_s: int,
     now: datetime,
 ) -> dict[str, datetime]:
-    """Return the symbols without a dependable price, and when each was last without one.
+    """Return the symbols without a dependable price, of those that are `needed`, and when each was last without one.
 
     One that has a price again counts as seen only when it had one all through twice the age that a price may have: a
     feed as slow as that age would otherwise raise and end an alert with every price.
     """
     clear = timedelta(seconds=2 * max_age_s)
-    kept = {symbol: at for symbol, at in before.items() if symbol in held and now - at < clear}
+    kept = {symbol: at for symbol, at in before.items() if symbol in needed and now - at < clear}
     return kept | dict.fromkeys(unpriced, now)
 
 

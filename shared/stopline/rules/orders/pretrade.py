@@ -20,7 +20,7 @@ from stopline.rules.orders.decision import Decision, Desk, Reason
 from stopline.rules.orders.filled import filled, risk_of, stopped_out, worst_cases
 from stopline.rules.orders.open_risk import converted
 from stopline.rules.orders.reducing import truly_reduces
-from stopline.rules.orders.refusals import name_of, refusals, too_little, too_weak
+from stopline.rules.orders.refusals import name_of, refusals, too_little, too_weak, without_rate
 from stopline.rules.orders.risk import OrderRisk
 
 MOST_LOTS = (
@@ -72,7 +72,7 @@ def reasons_against(order: Order, desk: Desk) -> list[Reason]:
     """Return every reason against an order; none: it may be sent."""
     if _reduces(order, desk):
         return []
-    reasons = refusals(order, desk)
+    reasons = [*refusals(order, desk), *without_rate(order, desk)]
     risk = risk_of(order, desk)
     if risk is None:
         missing = [x.instrument.symbol for x in order.legs if x.instrument.symbol not in desk.marks]

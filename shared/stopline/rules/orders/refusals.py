@@ -73,6 +73,15 @@ def refusals(order: Order, desk: Desk) -> list[Reason]:
     return reasons
 
 
+def without_rate(order: Order, desk: Desk) -> list[Reason]:
+    """Return the exchange rates that are missing: of what is ordered, and of what the account has money in."""
+    own = desk.account.currency
+    ordered = {leg.instrument.currency for leg in order.legs} - {own}
+    pairs = {f"{currency}{own}" for currency in ordered if desk.rate(currency) is None}
+    detail = "there is no usable exchange rate: a feed must send a price of that symbol"
+    return [Reason("no_rate", pair, detail) for pair in sorted(pairs | set(desk.figures.unrated))]
+
+
 def _other_terms(contract: Instrument, desk: Desk) -> str | None:
     """Tell how a contract is not the one of its symbol that the book holds: what it risks would be another's."""
     held = next(

@@ -33,15 +33,18 @@ class Advice:
     threshold: Decimal
 
 
-def advise(positions: Sequence[Valued], read: Read) -> list[Advice]:
-    """Return a recommendation for every limit that is not OK, breaches first; unknown ones are about data."""
+def advise(positions: Sequence[Valued], read: Read, unrated: Sequence[str] = ()) -> list[Advice]:
+    """Return a recommendation for every limit that is not OK, breaches first; unknown ones are about data: prices, and
+    `unrated` pairs of currencies.
+    """
     now = read(positions)
     rank = {Level.BREACH: 0, Level.WARN: 1, Level.UNKNOWN: 2}
     troubled = sorted(
         (reading for reading in now.values() if reading.level in rank), key=lambda r: (rank[r.level], r.key)
     )
     groups = _groups(positions)
-    return [_advice(reading, positions, groups, read) for reading in troubled]
+    unseen = sorted({v.position.instrument.symbol for v in positions if v.mark is None} | {*unrated})
+    return [_advice(reading, positions, groups, read, unseen) for reading in troubled]
 
 
 def _groups(positions: Sequence[Valued]) -> dict[str, list[Valued]]:
@@ -60,7 +63,11 @@ def group_of(valued: Valued) -> str:
 
 
 def _advice(
-    reading: Reading, positions: Sequence[Valued], groups: Mapping[str, list[Valued]], read: Read
+    reading: Reading,
+    positions: Sequence[Valued],
+    groups: Mapping[str, list[Valued]],
+    read: Read,
+    unseen: Sequence[str],
 ) -> Advice:
     limit, object_, before = reading.limit.name, reading.object, reading.current
 
@@ -68,10 +75,9 @@ def _advice(
         return Advice(limit, object_, position, action, effect, before, after, reading.threshold)
 
     if reading.level is Level.UNKNOWN or before is None:
-        unpriced = sorted({v.position.instrument.symbol for v in positions if v.mark is None})
         return made(
-            ", ".join(unpriced) or "-",
-            "Check the price feed" if unpriced else "Check the data that this limit needs",
+            ", ".join(unseen) or "-",
+            "Check the price feed" if unseen else "Check the data that this limit needs",
             "the limit cannot be read: it is neither kept nor broken",
             None,
         )

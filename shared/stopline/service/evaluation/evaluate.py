@@ -236,8 +236,9 @@ def _decide(
     trends = followed_limits(read, old.trends, now)
     alerts = limit_alerts(account.account, read, old.watched, watched, cause, now, trends)
     alerts += gone_alerts(account, read, old.watched, cause, now)
-    held = {v.position.instrument.symbol for v in positions}
-    blind = blind_spots(numbers.unpriced, held, old.blind, account.price_max_age_s, now)
+    needed = {v.position.instrument.symbol for v in positions} | numbers.rates.keys()
+    unseen = [*numbers.unpriced, *numbers.unrated]
+    blind = blind_spots(unseen, needed, old.blind, account.price_max_age_s, now)
     about_data = data_alert(account.account, sorted(blind), sorted(old.blind), cause, now)
     if about_data:
         alerts.append(about_data)

@@ -129,7 +129,7 @@ class RiskMeasurer:
             },
             "correlation": shown_correlation(found),
             "market": shown_market(found),
-            "quality": data_quality(account, positions, desk.marks, ended, now),
+            "quality": data_quality(account, positions, desk.marks, each.rate, ended, now),
         }
         return found, shown
 

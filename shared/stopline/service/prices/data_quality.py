@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from stopline.model.account import Account
-from stopline.rules.limits.figures import Valued
+from stopline.rules.limits.figures import Rate, Valued
 from stopline.service.history.end_session import Ended
 from stopline.service.prices.marks import MarkTable
 
@@ -13,13 +13,19 @@ WIDE = 0.5  # a spread of half of the middle says little of the price
 
 
 def data_quality(
-    account: Account, positions: Sequence[Valued], table: MarkTable, ended: Ended | None, now: datetime
+    account: Account,
+    positions: Sequence[Valued],
+    table: MarkTable,
+    rate: Rate,
+    ended: Ended | None,
+    now: datetime,
 ) -> dict[str, Any]:
     """Return the symbols with each trouble, sorted; empty lists where all is well.
 
     `missing`: no price ever came; `stale`: the last one is too old in open hours; `suspect`: a price far off waits
     for a second reading; `wide`: the quote's spread is more than half of its middle; `no_close`: no price in the last
-    session that ended. Crossed quotes never get here: they are refused one by one, into the quarantine.
+    session that ended; `no_rate`: a pair of currencies (`EURUSD`) without a usable price. Crossed quotes never get here:
+    they are refused one by one, into the quarantine.
     """
     held = {v.position.instrument.symbol for v in positions}
     watched = held | {v.position.instrument.underlying for v in positions}
@@ -37,5 +43,10 @@ def data_quality(
         "suspect": sorted(watched & table.suspects),
         "wide": wide,
         "no_close": sorted(watched & set(ended.missing)) if ended else [],
+        "no_rate": sorted(
+            f"{currency}{account.currency}"
+            for currency in {v.position.instrument.currency for v in positions}
+            if rate(currency) is None
+        ),
         "oldest_s": round(max(ages.values()), 3) if ages else None,
     }

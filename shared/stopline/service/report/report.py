@@ -101,6 +101,7 @@ class Reporter:
                 "open_positions": len(positions),
                 **_sides(positions, rate),
                 "unpriced": numbers.unpriced,
+                "unrated": numbers.unrated,
             },
             "positions": [_position(valued, rate, measured) for valued in positions],
             "strategies": _strategies(positions, rate, greeks),
@@ -122,7 +123,7 @@ class Reporter:
             "alerts": self._alerts(name),
             "history": self._past(name, now, state),
             "recommendations": [
-                *(_advice(one) for one in advise(positions, read)),
+                *(_advice(one) for one in advise(positions, read, numbers.unrated)),
                 *_near_advice(account, positions, measured, numbers.equity),
             ],
         }

@@ -186,8 +186,9 @@ def quality(found: Mapping[str, Any]) -> str:
         "suspect": "price waits for a second reading",
         "wide": "wide quote",
         "no_close": "no close in the last session",
+        "no_rate": "no exchange rate",
     }
-    rows = [(text, escape(", ".join(found[name]))) for name, text in names.items() if found[name]]
+    rows = [(text, escape(", ".join(found[name]))) for name, text in names.items() if found.get(name)]
     return (
         table(("Trouble", "?Symbols"), rows)
         if rows
