@@ -513,6 +513,7 @@ def test_an_exchange_rate_that_is_missing_is_a_fault_of_the_data() -> None:
     prices(desk, OPEN, SAP=101.0, **noon_prices())
     sweep(desk, OPEN)
     assert measured(desk)["quality"]["no_rate"] == ["EURUSD"]
-    prices(desk, OPEN, EURUSD=1.1)
-    sweep(desk, OPEN)
+    later = OPEN + timedelta(minutes=1)
+    prices(desk, later, SAP=101.0, EURUSD=1.1)
+    sweep(desk, later)
     assert measured(desk)["quality"]["no_rate"] == []
