@@ -12,7 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from stopline.model.calendars import calendar
-from stopline.model.settings.exits import ExitSettings
+from stopline.model.settings.exits import ExitSettings, SetAt
 from stopline.model.wire import describe
 from stopline.rules.exits.faults import check_exits, trade_faults
 from stopline.rules.exits.plan import deadlines, plan_of
@@ -324,6 +324,28 @@ def test_before_an_early_close_an_exit_at_is_as_far_from_it_as_the_account_says(
     both = plan(exit_at="15:45", before_close_min=30)
     found = deadlines(both, local("2026-11-27T10:00"), calendar("XNYS"), NEW_YORK)
     assert found == [(local("2026-11-27T12:30"), "before_close"), (local("2026-11-27T12:30"), "exit_at")]
+
+
+@pytest.mark.parametrize(
+    ("some", "set_", "expected"),
+    [
+        ({"exit_at": "15:45"}, "2026-11-18T10:00", "2026-11-18T15:45"),
+        ({"exit_at": "15:45"}, "2026-11-18T15:50", "2026-11-19T15:45"),
+        ({"exit_at": "15:45"}, "2026-11-20T20:00", "2026-11-23T15:45"),  # a Friday
+        ({"exit_at": "15:45"}, "2026-11-27T12:50", "2026-11-30T15:45"),  # the last quarter of an hour
+        ({"before_close_min": 10}, "2026-11-18T10:00", "2026-11-18T15:50"),
+        ({"before_close_min": 10}, "2026-11-18T15:55", "2026-11-18T15:55"),  # at once: it closes at 16:00
+        ({"before_close_min": 10}, "2026-11-18T16:05", "2026-11-19T15:50"),
+    ],
+)
+def test_a_time_of_day_that_is_set_on_a_trade_held_for_days_is_one_that_comes(
+    some: dict[str, Any], set_: str, expected: str
+) -> None:
+    """R4.3, R4.7: today where it is still ahead, else of the next session; never one of before it was set."""
+    set_at = SetAt.model_validate(dict.fromkeys(some, local(set_).isoformat()))
+    opened = local("2026-11-12T10:00")
+    [(at, _)] = deadlines(plan(**some), opened, calendar("XNYS"), NEW_YORK, set_at)
+    assert at == local(expected)
 
 
 def test_a_futures_session_that_rolls_in_the_evening_ends_with_its_own_close() -> None:

@@ -300,3 +300,25 @@ def test_all_that_is_new_comes_back_from_the_document_and_none_of_it_has_to_be_t
         assert [name for name in names if item.pop(name, None)] == [*names[:5]]
     [old] = RiskCodec().decode({**data, "state": orjson.dumps(body).decode()}).exits.trades.values()
     assert old == replace(new, others=(), advised=0, splits=(), old_terms=(), since=None)
+
+
+@pytest.mark.parametrize(("clock", "day"), [("13:00", 18), ("11:00", 19)], ids=["still ahead", "passed"])
+@pytest.mark.parametrize("of", [{}, {"strategy": "default"}], ids=["of all", "of the strategy"])
+def test_a_time_of_day_set_on_a_trade_held_for_days_closes_when_it_comes(
+    clock: str, day: int, of: dict[str, str]
+) -> None:
+    """R4.3, R4.7: it is noon; the trade is of last week, and nothing is closed at once."""
+    world = opened({"trades": {"stop_loss": "50%"}})
+    book(world, trade(0, 100, 100, executed_at=datetime(2026, 11, 12, 15, tzinfo=UTC)))
+    tick(world, SPY=100)
+    app, _ = world.instance()
+    exits = {"exit_at": clock}
+    patch = ExitPatch(expected_version=1, exits={"trades": exits} if of else exits, **of)
+    [one] = app.exit_desk.change("demo", patch, "ann")["trades"].values()
+    assert one["closes_now"] is None
+    app.exit_desk.change("demo", ExitPatch(expected_version=2, exits={"target": "90%"}), "ann")
+    hour = int(clock[:2]) + 5
+    for at, count in ((datetime(2026, 11, day, hour - 1, 59), 0), (datetime(2026, 11, day, hour, 1), 1)):
+        world.clock.set(at.replace(tzinfo=UTC))
+        sweep(world, cause=str(at))
+        assert [r["rule"] for r in requests(world)] == ["exit_at"] * count

@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, mo
 
 from stopline.model.decimals import ZERO, DecimalText, decimal_text, parse_decimal
 from stopline.model.ids import Id, Name
+from stopline.model.times import UtcText
 from stopline.model.wire import Message
 
 _DISTANCE = re.compile(r"(@?)(-?[0-9.]+)(%|R|atr|)")
@@ -215,12 +216,22 @@ class StrategyExits(Message):
         return self
 
 
+class SetAt(Message):
+    """When the times of day of an open trade were last changed; None: not since it was opened."""
+
+    exit_at: UtcText | None = None
+    before_close_min: UtcText | None = None
+
+
 class ExitSettings(Message):
-    """All exits of an account: of its trades, and apart from that of its strategies and of single trades."""
+    """All exits of an account: of its trades, and apart from that of its strategies and of single trades. `set_at`, by the
+    id of open trades, is noted with each change: a time of day means one that comes after it.
+    """
 
     trades: TradeExits = Field(default_factory=TradeExits)
     strategies: dict[Name, StrategyExits] = Field(default_factory=dict, max_length=500)
     single: dict[Id, TradeExits] = Field(default_factory=dict, max_length=500)  # by trade id
+    set_at: dict[Id, SetAt] = Field(default_factory=dict)
 
     @property
     def is_empty(self) -> bool:

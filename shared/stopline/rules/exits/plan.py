@@ -12,6 +12,7 @@ from stopline.model.settings.exits import (
     ExitSettings,
     LockStep,
     ScaleStep,
+    SetAt,
     TradeExits,
     Trail,
     Unit,
@@ -19,6 +20,7 @@ from stopline.model.settings.exits import (
 
 MARGIN = timedelta(minutes=15)  # before an early close, for an exit_at that lies beyond it
 
+NEVER = SetAt()
 DEFAULTS = TradeExits(
     auto_close=True, price_max_age_s=30, confirm=2, atr_bar_s=300, atr_bars=14, health_below=40
 )
@@ -119,14 +121,14 @@ def plan_of(settings: ExitSettings, strategy: str, trade_id: str | None = None) 
 
 
 def deadlines(
-    plan: Plan, opened_at: datetime, calendar: Calendar, zone: ZoneInfo
+    plan: Plan, opened_at: datetime, calendar: Calendar, zone: ZoneInfo, set_at: SetAt = NEVER
 ) -> list[tuple[datetime, str]]:
     """Return when a trade's time rules are due, with their names, the earliest first.
 
-    `exit_at` is the first such time of day behind the opening on a day with a session, in the account's zone; where the
-    market closes before it, so long before that close as `before_close` says, else MARGIN. `before_close` counts back from
-    the first regular close behind the opening (early closes are known); it is due at once for a trade that is opened
-    between that moment and the close.
+    `exit_at` is the first such time of day, behind the opening and behind the moment `set_at` when it was set, on a day with
+    a session, in the account's zone; where the market closes before it, so long before that close as `before_close` says,
+    else MARGIN. `before_close` counts back from the first regular close behind both (early closes are known); it is due at
+    once for a trade that is opened, or of which it is set, between that moment and the close.
     """
     due = []
     if plan.max_age is not None:
@@ -134,27 +136,29 @@ def deadlines(
     if plan.timeout is not None:
         due.append((opened_at + plan.timeout, "timeout"))
     if plan.exit_at is not None:
-        due.append((_exit_at(plan, plan.exit_at, opened_at, calendar, zone), "exit_at"))
+        since = max(opened_at, set_at.exit_at or opened_at)
+        due.append((_exit_at(plan, plan.exit_at, since, calendar, zone), "exit_at"))
     if plan.before_close is not None and not calendar.every_day:
-        session = calendar.session_of(opened_at)
-        while (close := calendar.close_of(session)) <= opened_at:
+        since = max(opened_at, set_at.before_close_min or opened_at)
+        session = calendar.session_of(since)
+        while (close := calendar.close_of(session)) <= since:
             session += timedelta(days=1)
             while not calendar.is_session(session):
                 session += timedelta(days=1)
-        due.append((max(close - plan.before_close, opened_at), "before_close"))
+        due.append((max(close - plan.before_close, since), "before_close"))
     return sorted(due)
 
 
-def _exit_at(plan: Plan, clock: time, opened_at: datetime, calendar: Calendar, zone: ZoneInfo) -> datetime:
-    day = opened_at.astimezone(zone).date() - timedelta(days=1)
+def _exit_at(plan: Plan, clock: time, since: datetime, calendar: Calendar, zone: ZoneInfo) -> datetime:
+    day = since.astimezone(zone).date() - timedelta(days=1)
     while True:
-        at = datetime.combine(day, clock, zone).astimezone(opened_at.tzinfo)
+        at = datetime.combine(day, clock, zone).astimezone(since.tzinfo)
         if not calendar.every_day and _is_traded(calendar, at):
             close = calendar.close_of(calendar.session_of(at))
             at = at if at < close else close - (plan.before_close or MARGIN)
         elif not calendar.every_day:
-            at = opened_at
-        if at > opened_at:
+            at = since
+        if at > since:
             return at
         day += timedelta(days=1)
 
@@ -163,3 +167,11 @@ def _is_traded(calendar: Calendar, at: datetime) -> bool:
     """Tell whether a moment is on a day with a session, or on the evening that begins one."""
     session = calendar.session_of(at)
     return at.astimezone(calendar.zone).date() == session or at >= calendar.open_of(session)
+
+
+def times_set(before: Plan, after: Plan, known: SetAt, now: datetime) -> SetAt:
+    """Return when the times of day of an open trade were set, once its plan is another one."""
+    return SetAt(
+        exit_at=known.exit_at if after.exit_at == before.exit_at else now,
+        before_close_min=known.before_close_min if after.before_close == before.before_close else now,
+    )

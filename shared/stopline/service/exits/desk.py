@@ -12,15 +12,16 @@ from stopline.model.account import Account
 from stopline.model.decimals import EXACT, ZERO, decimal_text
 from stopline.model.errors import Rejected
 from stopline.model.ids import Id, Name
-from stopline.model.settings.exits import ExitSettings, StrategyExits
+from stopline.model.settings.exits import ExitSettings, SetAt, StrategyExits
 from stopline.model.wire import Message, validate
 from stopline.ports import Clock
 from stopline.rules.exits.faults import check_exits, trade_faults
-from stopline.rules.exits.plan import plan_of
+from stopline.rules.exits.plan import NEVER, plan_of, times_set
 from stopline.rules.exits.preview import Preview, StrategyPreview, plan_facts, preview, preview_strategy
 from stopline.rules.exits.state import FRESH
 from stopline.rules.exits.strategy_exits import UNSEEN, StrategyState
 from stopline.rules.exits.subject import ONE, first_base, watches
+from stopline.rules.exits.table import Watch
 from stopline.service.accounts.reader import AccountReader
 from stopline.service.accounts.settings import merge
 from stopline.service.accounts.writer import AccountWriter
@@ -76,7 +77,7 @@ class ExitDesk:
         return {
             "account": account.account,
             "version": account.version,
-            "settings": account.exits.model_dump(mode="json", exclude_none=True),
+            "settings": _settings(account),
             "trades": {
                 w.held.trade_id: {
                     "name": w.held.name,
@@ -107,7 +108,7 @@ class ExitDesk:
             "account": name,
             "version": after.version,
             "applied": not patch.preview,
-            "settings": after.exits.model_dump(mode="json", exclude_none=True),
+            "settings": _settings(after),
             "trades": {one.trade_id: _shown(one) for one in changes},
             "strategies": {one.strategy: _shown_strategy(one) for one in strategies},
             "notes": self._notes(after, patch),
@@ -138,9 +139,13 @@ class ExitDesk:
         kept = {trade.trade_id for trade in self._book(before).trades()}  # others are over, and forgotten
         known["single"] = {id_: some for id_, some in known["single"].items() if id_ in kept}
         merged = merge(known, where)
-        after = before.model_copy(update={"exits": validate(ExitSettings, merged)})
+        exits = validate(ExitSettings, merged)
+        were = watches(before, trades)
+        set_at = {w.held.trade_id: self._set_at(w, before.exits, exits) for w in were}
+        set_at = {id_: at for id_, at in set_at.items() if at != NEVER}
+        after = before.model_copy(update={"exits": exits.model_copy(update={"set_at": set_at})})
         faults = check_exits(after)
-        states, were = self._exits(before).trades, watches(before, trades)
+        states = self._exits(before).trades
         for was, new in zip(were, watches(after, trades), strict=True):
             if was.plan != new.plan:
                 found = trade_faults(new.plan, new.held, states.get(new.held.trade_id, FRESH))
@@ -148,6 +153,11 @@ class ExitDesk:
         if faults:
             raise Rejected("BAD_EXITS", "; ".join(faults)[:800])
         return after
+
+    def _set_at(self, was: Watch, before: ExitSettings, after: ExitSettings) -> SetAt:
+        id_ = was.held.trade_id
+        plan, known = plan_of(after, was.held.strategy, id_), before.set_at.get(id_, NEVER)
+        return times_set(was.plan, plan, known, self._clock.now())
 
     def _previewed(self, before: Account, after: Account) -> list[Preview]:
         trades = list(self._book(before).open_trades())
@@ -202,6 +212,10 @@ class ExitDesk:
     def _shown(self, name: str) -> Mapping[str, Any]:
         risk = self._risk.read(name)
         return (risk.shown.get("exits") or {}) if risk else {}
+
+
+def _settings(account: Account) -> dict[str, Any]:
+    return account.exits.model_dump(mode="json", exclude_none=True, exclude={"set_at"})
 
 
 def _shown(one: Preview) -> dict[str, Any]:
