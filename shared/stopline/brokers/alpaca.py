@@ -14,6 +14,7 @@ from stopline.brokers.dialect import Context, Dialect, Item, each, of_any
 from stopline.brokers.holdings import Line, Open, statement_of
 from stopline.brokers.moments import rfc3339
 from stopline.brokers.row import Row, id_of, number_text
+from stopline.ledger.leg_name import client_id
 from stopline.model.errors import Rejected
 from stopline.model.fill import Fill, FillKind
 from stopline.model.statement import Statement
@@ -113,6 +114,7 @@ def _execution(row: Row, order: Row, kind: FillKind, context: Context, parent: R
         executed_at=rfc3339(at, "timestamp"),
         order_id=id_of(order.text("id")),
         group_id=id_of(parent.row("order").text("id")) if parent else None,
+        client_order_id=client_id((parent.row("order") if parent else order).value.get("client_order_id")),
         kind=kind,
         ref=None
         if kind is FillKind.TRADE

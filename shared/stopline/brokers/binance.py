@@ -15,7 +15,7 @@ from stopline.brokers.dialect import Context, Dialect, Item, each, of_any
 from stopline.brokers.holdings import Line, Open, statement_of
 from stopline.brokers.moments import epoch_ms, rfc3339
 from stopline.brokers.row import Row, id_of, number_text
-from stopline.ledger.leg_name import if_marked
+from stopline.ledger.leg_name import client_id, if_marked
 from stopline.model.errors import Rejected
 from stopline.model.fill import Fill, FillKind
 from stopline.model.statement import Statement
@@ -137,6 +137,7 @@ def _spot(row: Row, context: Context) -> Fill | None:
         instrument=context.instrument(row.text("s"), lambda: contracts.crypto(base, quote)),
         order_id=id_of(row.text("i")),
         group_id=if_marked(row.text_or("c")),
+        client_order_id=client_id(row.text_or("c")),
         executed_at=epoch_ms(row, "T"),
         **_execution(row),
     )
@@ -170,6 +171,7 @@ def _futures(message: Row, context: Context) -> Fill | None:
         instrument=context.instrument(symbol, lambda: _perpetual(symbol, market, context)),
         order_id=id_of(row.text("i")),
         group_id=if_marked(row.text_or("c")),
+        client_order_id=client_id(row.text_or("c")),
         executed_at=epoch_ms(row, "T"),
         kind=kind,
         cause=cause,

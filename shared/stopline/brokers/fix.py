@@ -16,7 +16,7 @@ from stopline.brokers import contracts
 from stopline.brokers.dialect import Context, Dialect, Item, each
 from stopline.brokers.moments import from_text
 from stopline.brokers.row import Row, decimal_of, id_of, number_text
-from stopline.ledger.leg_name import if_marked
+from stopline.ledger.leg_name import client_id, if_marked
 from stopline.model.decimals import ZERO, divide
 from stopline.model.errors import Rejected
 from stopline.model.fill import ASSUMED, Fill, FillKind
@@ -126,6 +126,7 @@ def _report(row: Row, context: Context) -> Fill | None:
         fee_currency=None if bust else row.text_or("479"),
         executed_at=executed_at,
         order_id=id_of(row.text("37")),
+        client_order_id=client_id(row.text_or("11")),
         group_id=if_marked(row.text_or("11"))
         or (id_of(row.text("37")) if row.text_or("442") == "2" else None),
         kind=kind,

@@ -18,6 +18,7 @@ from stopline.brokers.flex_xml import read_flex
 from stopline.brokers.holdings import Line, Open, statement_of
 from stopline.brokers.moments import from_text, local_time, rfc3339
 from stopline.brokers.row import Row, id_of, number_text
+from stopline.ledger.leg_name import CLIENT_ID, client_id
 from stopline.model.decimals import ZERO, divide
 from stopline.model.errors import Rejected
 from stopline.model.fill import TRADES, Fill, FillKind
@@ -99,6 +100,7 @@ def _execution(message: Row, context: Context) -> Fill | list[Fill] | None:
         "side": row.one_of("side", SIDES, "UNKNOWN_SIDE"),
         "executed_at": local_time(row, "time", context.zone(None)),
         "order_id": id_of(row.text("permId")) if row.decimal_or("permId") else None,
+        CLIENT_ID: client_id(row.value.get("orderRef")),
     }
     fee, currency = _commission(message, row.text("execId")) if event != "execution" else (None, None)
     account = row.text("acctNumber")
@@ -214,6 +216,7 @@ def _flex_trade(row: Row, by_trade: Trades, context: Context) -> Fill | list[Fil
         "side": side,
         "executed_at": _flex_time(row, context),
         "order_id": id_of(row.text("ibOrderID")) if "ibOrderID" in row else None,
+        CLIENT_ID: client_id(row.value.get("orderReference")),
         "ref": ref,
     }
     paid = {"fee": number_text(fee), "fee_currency": currency} if kind in TRADES else {}

@@ -12,6 +12,7 @@ from stopline.brokers.cumulative import Execution, increments
 from stopline.brokers.dialect import Context, Item, each
 from stopline.brokers.moments import MONTHS, local_time
 from stopline.brokers.row import Row, id_of, number_text
+from stopline.ledger.leg_name import CLIENT_ID, client_id
 from stopline.model.decimals import ZERO
 from stopline.model.errors import Rejected
 from stopline.model.fill import CUMULATIVE, Fill, FillKind
@@ -39,8 +40,8 @@ class Words(NamedTuple):
     times: tuple[str, ...]  # the first that is there counts
 
 
-def trades_of(rows: Iterable[Row], context: Context, words: Words) -> list[Item]:
-    """Read trades: one execution each, known by exchange, day and the exchange's trade number."""
+def trades_of(rows: Iterable[Row], context: Context, words: Words, tag: str | None = None) -> list[Item]:
+    """Read trades: one execution each, known by exchange, day and the exchange's trade number. `tag`: of their order."""
 
     def read(row: Row) -> Fill:
         facts = _facts(row, context, words)
@@ -50,7 +51,7 @@ def trades_of(rows: Iterable[Row], context: Context, words: Words) -> list[Item]
             fill_id=id_of(row.text("exchange"), day, row.text("trade_id")),
             quantity=number_text(row.decimal("quantity")),
             price=number_text(row.decimal("average_price")),
-            **facts,
+            **facts | ({CLIENT_ID: tag} if tag else {}),
         )
 
     return each(rows, read)
@@ -66,6 +67,7 @@ def _facts(row: Row, context: Context, words: Words) -> dict[str, Any]:
         "executed_at": local_time(row, time, context.zone(KOLKATA)),
         "order_id": id_of(row.text("order_id")),
         "order_tells": CUMULATIVE,
+        CLIENT_ID: client_id(row.value.get("tag")),
     }
 
 
@@ -86,7 +88,7 @@ def order_state(order: Row, statuses: Mapping[str, bool], context: Context, word
         if filled > 0 and applied is None:
             raise _incomplete(order, f"says {filled} are filled so far, and not by which trades")
         return _beyond(order, filled, applied or [], context, words)
-    trades = trades_of(order.rows("trades"), context, words)
+    trades = trades_of(order.rows("trades"), context, words, client_id(order.value.get("tag")))
     trades = [_of_order(item, id_of(order.text("order_id"))) for item in trades]
     found = sum((item.fill.quantity for item in trades if item.fill), ZERO)
     if found < filled and applied is not None:

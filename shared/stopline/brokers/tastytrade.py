@@ -15,6 +15,7 @@ from stopline.brokers.dialect import Context, Dialect, Item, each, of_any
 from stopline.brokers.holdings import Line, Open, statement_of
 from stopline.brokers.moments import rfc3339
 from stopline.brokers.row import Row, id_of, number_text
+from stopline.ledger.leg_name import client_id
 from stopline.model.decimals import ZERO
 from stopline.model.errors import Rejected
 from stopline.model.fill import Fill, FillKind
@@ -119,6 +120,7 @@ def _fill(leg: Row, order: Row, several: bool, context: Context, row: Row) -> Fi
         executed_at=rfc3339(row, "filled-at"),
         order_id=id_of(number),
         group_id=id_of(number) if several else None,
+        client_order_id=client_id(order.value.get("external-identifier")),
     )
 
 

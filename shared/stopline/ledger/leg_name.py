@@ -13,7 +13,9 @@ from stopline.model.ids import digest
 _GROUP, _ORDER = "group:", "order:"
 _LONGEST = 128  # of an id
 _AT = 23  # where the mark begins in a marked id
-_MARKED = re.compile(r"[0-9a-f]{23}-[0-9a-f]{8}")
+_MARKED = re.compile(r"[0-9a-f]{23}-[0-9a-f]{8}|[0-9a-f]{11}x[0-9a-f]{8}")  # or the short form of it
+_DIGEST = re.compile(r"[0-9a-f]{32}")
+CLIENT_ID = "client_order_id"  # of fills, beside the known fields: two messages of one fill may differ in it
 
 
 def tag_of(fill: Fill) -> str:
@@ -45,9 +47,21 @@ def if_marked(id_: str | None) -> str | None:
     return id_ if _end(id_) else None
 
 
+def client_id(value: object) -> str | None:
+    """Return what a broker hands back of an order's own id where that may be the id of a command, else None."""
+    if not isinstance(value, str):
+        return None
+    return value if _MARKED.fullmatch(value) or _DIGEST.fullmatch(value) else None
+
+
+def names_of(fill: Fill) -> tuple[str | None, ...]:
+    """Return what a fill says of the order that it is of, and of the leg."""
+    return fill.order_id, fill.group_id, client_id((fill.model_extra or {}).get(CLIENT_ID))
+
+
 def naming(fill: Fill) -> Callable[[str], bool] | None:
     """Return what tells by a leg's name whether a fill names that leg; None where it names none."""
-    group, marks = fill.group_id, {_end(fill.group_id), _end(fill.order_id)} - {""}
+    group, marks = fill.group_id, {_end(name) for name in names_of(fill)} - {""}
     if not group and not marks:
         return None
 
@@ -62,4 +76,4 @@ def _mark(name: str) -> str:
 
 
 def _end(id_: str | None) -> str:
-    return id_[_AT:] if id_ and _MARKED.fullmatch(id_) else ""
+    return f"-{id_[-8:]}" if id_ and _MARKED.fullmatch(id_) else ""

@@ -66,6 +66,11 @@ def digest(*parts: str) -> str:
     return hashlib.sha256(joined).hexdigest()[:32]
 
 
+def short_id(id_: str) -> str:
+    """Return 20 letters and digits that identify a command, for orders whose tag takes no more."""
+    return f"{id_[:11]}x{id_[-8:]}"
+
+
 def position_key(strategy: str, symbol: str) -> str:
     """Return the key of a position in its book."""
     return f"{strategy}:{symbol}"

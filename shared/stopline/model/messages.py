@@ -11,7 +11,7 @@ from pydantic import Field
 
 from stopline.model.control import ControlRequest
 from stopline.model.decimals import DecimalText
-from stopline.model.ids import Id, Name, Symbol
+from stopline.model.ids import Id, Name, Symbol, short_id
 from stopline.model.instrument import Instrument
 from stopline.model.scopes import ScopeText, scope_of
 from stopline.model.text import Text
@@ -151,6 +151,11 @@ class Command(Message):
             and self.underlying in (None, instrument.underlying)
             and (self.instrument is None or self.instrument.symbol == instrument.symbol)
         )
+
+    @property
+    def short_id(self) -> str:
+        """The command's id in 20 letters and digits, for brokers whose tag of an order takes no more."""
+        return short_id(self.command_id)
 
     def group_of(self, symbol: str) -> str | None:
         """Return the group id that belongs into the fills of an instrument."""

@@ -47,6 +47,9 @@ class Shared(Desk):
         ids = {"order_id": command.command_id if self.echo != "neither" else f"B-{command.command_id[:9]}"}
         if self.echo == "group" and command.group_id:
             ids["group_id"] = command.group_id
+        if self.echo.startswith("client"):
+            ids = {"order_id": f"B-{command.command_id[:9]}"}
+            ids["client_order_id"] = command.short_id if "short" in self.echo else command.command_id
         if self.echo == "neither":
             sent = self.state.sent[command.command_id].model_copy(update={"order_id": ids["order_id"]})
             self.state = self.state.model_copy(update={"sent": {**self.state.sent, command.command_id: sent}})
@@ -62,7 +65,7 @@ class Shared(Desk):
         return [sum((leg.quantity for leg in t.legs), Decimal(0)) for t in self.book.trades()]
 
 
-@pytest.mark.parametrize("echo", ["group", "command"])
+@pytest.mark.parametrize("echo", ["group", "command", "client id", "client id, short"])
 @pytest.mark.parametrize("ids", NAMES, ids=["by order", "by group"])
 def test_a_close_of_the_newest_trade_closes_that_one(ids: dict[str, str], echo: str) -> None:
     """R4.5: three trades of 100 in one position; the stop of the last one leaves the others alone."""
@@ -73,6 +76,7 @@ def test_a_close_of_the_newest_trade_closes_that_one(ids: dict[str, str], echo: 
     assert desk.wait(1) == []
     assert desk.held == [100, 100, 0]
     assert desk.status("R-2") is RequestStatus.CLOSED
+    assert desk.state.sent[command.command_id].is_filled
     assert desk.wait(600) == []
 
 
