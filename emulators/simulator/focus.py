@@ -6,8 +6,8 @@ from emulators.simulator.control import ControlScenario
 from emulators.simulator.desk import DeskScenario
 from emulators.simulator.scenario import Scenario
 
-FOCUSES = ("fills",) * 60 + ("alerts",) * 20 + ("control",) * 20 + ("risk", "kill", "exits")
-"""How often each is chosen: what is fast comes often; the last three cost five times as much as the others."""
+FOCUSES = ("fills",) * 120 + ("alerts",) * 40 + ("control",) * 40 + ("risk", "kill", "exits")
+"""How often each is chosen: what is fast comes often; the last three cost ten times as much as the others."""
 
 SMALL = {"control": 0.6}
 MOSTLY_SMALL = 0.95

@@ -338,13 +338,13 @@ def a_bust_is_taken_for_nothing() -> Iterator[None]:
 @bug
 def a_bust_before_its_fill_is_forgotten() -> Iterator[None]:
     """Nobody remembers what waits for a fill that has not come."""
-    original = book_module._by_position
+    original = book_module.by_position
 
-    def forgetful(new: Any, held: Any, find: Any) -> Any:
+    def forgetful(new: Any, held: Any, positions: Any, reader: Any) -> Any:
         held.clear()
-        return original(new, held, find)
+        return original(new, held, positions, reader)
 
-    with patch.object(book_module, "_by_position", forgetful):
+    with patch.object(book_module, "by_position", forgetful):
         yield
 
 
