@@ -109,7 +109,8 @@ class Sent(Message):
     """
 
     command_id: Id
-    requests: tuple[str, ...] = ()  # ids of what asked for it; empty: a halt
+    requests: tuple[str, ...] = ()  # ids of what asked for it; empty: only a halt
+    halted: bool = False  # a halt was among what wanted it
     strategy: Name
     epoch: int
     round: int

@@ -126,3 +126,23 @@ def test_what_the_fills_closed_before_anybody_looked_is_closed_and_not_ended_by_
     one.resumed = one.now
     assert closes(one.step()) == []
     assert (one.status(), one.alerts) == (RequestStatus.CLOSED, ["closed"])
+
+
+@pytest.mark.parametrize("asked", [False, True], ids=["", "one trade has to go"])
+def test_what_is_out_for_a_kill_is_cancelled_once_when_it_is_resumed(asked: bool) -> None:
+    """R5.1, R4.5: a market order of before must not close what people let trade again."""
+    bought = [trade(n, 100, 100, group_id=f"G{n}", executed_at=at(n - 9)) for n in (1, 2)]
+    one = Desk(*bought)
+    if asked:
+        one.ask("R-trade", strategy="default", trade_id=one.book.open_trades()[0].trade_id)
+        one.report(next(iter(one.state.sent.values())), "rejected")  # type: ignore[arg-type]
+        one.wait(5)
+        one.report(list(one.state.sent.values())[-1], "rejected")  # type: ignore[arg-type]
+    one.halting = True
+    [command] = one.wait(30)
+    assert command.quantity == 200
+    one.halting = False
+    found = [[c.action for c in one.step().commands] for _ in range(2)]
+    assert found == [[CommandAction.CANCEL_ALL], []]
+    one.report(command, "cancelled", filled="0")
+    assert [c.quantity for c in one.wait(10)] == ([100] if asked else [])

@@ -156,6 +156,19 @@ def test_the_leg_of_a_spread_that_is_split_keeps_its_part_of_what_is_left() -> N
     assert desk.state.asked["R-0"].request.leave == 1
 
 
+def test_a_stop_after_a_scale_out_of_before_a_split_closes_the_rest() -> None:
+    """R4.3, R4.5: what the first request has executed is not counted against the second, in whatever units."""
+    desk = Shared(bought(0), bought(1))
+    desk.fill(desk.close(1, "R-part", leave="50")[0])
+    desk.wait(3600)
+    desk.fills.append(fill("S", "BUY", 2, 1, desk.now, equity(), kind="SPLIT"))
+    [rest] = desk.close(1, "R-stop", urgency="urgent")
+    assert rest.quantity == 100
+    desk.fill(rest)
+    desk.step()
+    assert (desk.status("R-stop"), desk.held) == (RequestStatus.CLOSED, [200, 0])
+
+
 def test_a_closing_of_before_splits_were_noted_goes_on() -> None:
     """Stored state stays readable."""
     desk = Shared(bought(0))

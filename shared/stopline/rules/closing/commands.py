@@ -127,7 +127,9 @@ class _Round:
         """End what people, by resuming what was to be closed, have decided otherwise."""
         asked, cancels = end_resumed(self._account, self._asked, self._sent.values(), self._s)
         self._asked |= asked
-        self._commands += cancels
+        for cancel in (one for one in cancels if one.command_id not in self._told):
+            self._told[cancel.command_id] = self._s.now
+            self._commands.append(cancel)
         self._alerts += alerts.ended(asked.values(), self._s.book, self._s.now)
 
     def close(self) -> None:

@@ -18,7 +18,7 @@ from stopline.model.closing import CloseRequest
 from stopline.model.closing_state import Asked, Sent, SentLeg
 from stopline.model.decimals import ZERO, divide
 from stopline.model.ids import position_key
-from stopline.rules.closing.splits import noted, since_split
+from stopline.rules.closing.splits import in_units_of, noted, since_split
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,11 @@ def begun(
     """Return a request as it is taken. What earlier ones of its trade have sold astray is not asked for again."""
     splits = noted(request, book, {})
     asked = Asked(request=request, since=now, opened=_opened(book, request), splits=splits)
-    same = [one for one in known if request.trade_id and one.request.trade_id == request.trade_id]
+    same = [
+        in_units_of(book, one)
+        for one in known
+        if request.trade_id and one.request.trade_id == request.trade_id
+    ]
     gone = [astray(one, book, sent) for one in same]
     units = {
         key: count

@@ -124,6 +124,7 @@ def close_order(
     sent = Sent(
         command_id=command.command_id,
         requests=tuple(dict.fromkeys(id_ for one in group for id_ in one.requests)),
+        halted=any(one.halted for one in group),
         strategy=group[0].position.strategy,
         epoch=s.epoch,
         round=retry + 1,
@@ -190,9 +191,10 @@ def end_resumed(
     account: str, asked: Mapping[str, Asked], sent: Collection[Sent], s: Situation
 ) -> tuple[Mapping[str, Asked], Sequence[Command]]:
     """End the requests that hold until a resume and were made before one, where something of them is still open; return
-    them, and cancels of what is out for them where that is more than what all others want of the position.
+    them, and cancels of what is out for them, or for a halt that is over, where that is more than what all others want of
+    the position.
 
-    Commands that are out keep counting until their end is known.
+    Commands that are out keep counting until their end is known. The same cancel has the same id.
     """
     closing = {id_: one for id_, one in asked.items() if one.status is RequestStatus.CLOSING}
     update = {"status": RequestStatus.RESUMED, "ended_at": s.now, "waits": ""}
@@ -201,7 +203,7 @@ def end_resumed(
         for id_, one in closing.items()
         if _is_resumed(one, s) and named(one.request, s.book)
     }
-    out = [one for one in sent if ended.keys() & set(one.requests)]
+    out = [one for one in sent if ended.keys() & set(one.requests) or _is_of_past_halt(one, s)]
     if not out:
         return ended, []
     rest = [one for id_, one in closing.items() if id_ not in ended]
@@ -217,6 +219,13 @@ def _is_resumed(one: Asked, s: Situation) -> bool:
         return False
     at = s.resumed(request.strategy)
     return at is not None and request.requested_at <= at
+
+
+def _is_of_past_halt(one: Sent, s: Situation) -> bool:
+    if one.ended_at is not None or not (one.halted or not one.requests):
+        return False
+    held = [s.book.positions[leg.key] for leg in one.legs if leg.key in s.book.positions]
+    return not any(s.halted(position) for position in held)
 
 
 def _working(sent: Sequence[Sent]) -> Iterator[tuple[Sent, SentLeg]]:

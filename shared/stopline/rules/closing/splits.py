@@ -13,7 +13,7 @@ from stopline.ledger.book import Book
 from stopline.ledger.trade import Trade
 from stopline.ledger.trade_leg import TradeLeg
 from stopline.model.closing import CloseRequest
-from stopline.model.closing_state import Asked, ClosingState, LegSplit
+from stopline.model.closing_state import Asked, ClosingState, LegSplit, RequestStatus
 from stopline.model.decimals import EXACT_QUANTIZE, ZERO, decimal_text, divide
 from stopline.model.ids import position_key
 from stopline.model.instrument import Kind
@@ -25,8 +25,15 @@ Ratio = tuple[Decimal, Decimal]
 
 
 def rescaled(state: ClosingState, book: Book) -> ClosingState:
-    """Return the state with its requests in the units that the book has now."""
-    asked = {id_: _now(one, book) for id_, one in state.asked.items()}
+    """Return the state with its requests in the units that the book has now; those that have ended, and whose commands are
+    forgotten, as they are: `in_units_of` turns them when they are asked about.
+    """
+    trades = {leg.trade_id for sent in state.sent.values() for leg in sent.legs}
+    counts = (RequestStatus.CLOSING, RequestStatus.ASTRAY)
+    asked = {
+        id_: in_units_of(book, one) if one.status in counts or one.request.trade_id in trades else one
+        for id_, one in state.asked.items()
+    }
     same = all(one is state.asked[id_] for id_, one in asked.items())
     return state if same else state.model_copy(update={"asked": asked})
 
@@ -62,7 +69,8 @@ def before_split(units: Decimal, known: LegSplit | None) -> Decimal:
     return divide(units * Decimal(known.old), Decimal(known.new))
 
 
-def _now(asked: Asked, book: Book) -> Asked:
+def in_units_of(book: Book, asked: Asked) -> Asked:
+    """Return a request in the units that a book has."""
     splits = noted(asked.request, book, asked.splits)
     if splits == asked.splits:
         return asked

@@ -19,8 +19,8 @@ HALTED = "trading halted"
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """So many units of a position have to go. `requests`: who asked for it; empty where only a halt does. `trade_id`: they
-    are of that trade, and fills name it by `group_id`; None: whichever trades' are next in lot order.
+    """So many units of a position have to go. `requests`: who asked for it; `halted`: a halt does too, or alone.
+    `trade_id`: they are of that trade, and fills name it by `group_id`; None: whichever trades' are next in lot order.
     """
 
     position: Position
@@ -30,6 +30,7 @@ class Wanted:
     reason: str
     trade_id: str | None = None
     group_id: str | None = None
+    halted: bool = False
 
     @property
     def part(self) -> str:
@@ -82,7 +83,7 @@ def units_of_positions(found: Iterable[Wanted]) -> dict[str, Decimal]:
 def _general(position: Position, asked: Sequence[Asked], halted: bool) -> Wanted | None:
     """Return what a halt, and requests of more than a trade, want of a position."""
     held = abs(position.quantity)
-    found = Wanted(position, held, HALT, (), HALTED) if halted else None
+    found = Wanted(position, held, HALT, (), HALTED, halted=True) if halted else None
     for request in (one.request for one in asked):
         if request.scope != "trade" and _named(request, position) and held > request.leave:
             before = found or Wanted(position, ZERO, request.urgency, (), _reason(request))
