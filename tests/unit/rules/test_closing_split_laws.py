@@ -160,7 +160,9 @@ def test_a_stop_after_a_scale_out_of_before_a_split_closes_the_rest() -> None:
     """R4.3, R4.5: what the first request has executed is not counted against the second, in whatever units."""
     desk = Shared(bought(0), bought(1))
     desk.fill(desk.close(1, "R-part", leave="50")[0])
-    desk.wait(3600)
+    desk.step()
+    desk.wait(3600)  # the command is forgotten
+    assert not desk.state.sent
     desk.fills.append(fill("S", "BUY", 2, 1, desk.now, equity(), kind="SPLIT"))
     [rest] = desk.close(1, "R-stop", urgency="urgent")
     assert rest.quantity == 100
