@@ -10,7 +10,7 @@ import numpy as np
 from stopline.model.errors import Rejected
 from stopline.replay.tables import Table
 from stopline.risk.book_risk import Book
-from stopline.risk.book_stress import gap, past_days, spot_scenarios
+from stopline.risk.book_stress import gaps, past_days, spot_scenarios
 from stopline.risk.returns import FloatArray
 from stopline.risk.revaluation import Legs, option_pricer
 from stopline.risk.stress import Scenario, to_levels
@@ -134,11 +134,16 @@ def read_days(path: Path) -> dict[str, dict[str, float]]:
                         f"{path} line {line}: {head}: must be a move such as -0.04, was {cell[:40]!r}",
                     )
                 moves[head] = move
-            result[cells[place].strip() or f"line {line}"] = moves
+            name = cells[place].strip() or f"line {line}"
+            if name in result:
+                raise file.fault(line, "day", f"{name[:40]!r} is there already")
+            result[name] = moves
             if len(result) > MOST:
                 raise Rejected("BAD_FILE", f"{path}: more than {MOST} days")
     finally:
         file.close()
+    if not result:
+        raise Rejected("BAD_FILE", f"{path}: there are no days in it")
     return result
 
 
@@ -146,9 +151,13 @@ def scenarios(held: Positions, days: Mapping[str, Mapping[str, float]]) -> list[
     """Return plain moves, limit down, the gap to the closes, the pin at each underlying's nearest short strike at its first
     expiry, and the days.
     """
-    result = spot_scenarios()
-    if held.closes:
-        result.append(gap(held.book, held.closes))
+    symbols = dict.fromkeys(held.book.symbols)
+    for name, moves in days.items():
+        if not symbols.keys() & moves.keys():
+            raise Rejected(
+                "BAD_FILE", f"--days: {name}: no column of it is one of {', '.join(symbols)[:200]}"
+            )
+    result = spot_scenarios() + gaps(held.book, held.closes)
     for underlying in dict.fromkeys(short.underlying for short in held.shorts):
         row = held.book.symbols.index(underlying)
         spot = float(held.book.legs.spot[row])

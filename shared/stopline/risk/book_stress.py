@@ -82,11 +82,17 @@ def past_days(book: Book, days: Mapping[str, Mapping[str, float]], volatility: s
         known = [symbol for symbol in set(book.symbols) if symbol in moves]
         if not known:
             continue
-        missing = len(set(book.symbols)) - len(known)
-        label = name if not missing else f"{name} (without {missing} of {missing + len(known)} symbols)"
         by_volatility = max(moves.get(volatility or "", 0.0), LOWEST)
-        result.append(Scenario(label, [moves.get(symbol, 0.0) for symbol in book.symbols], by_volatility))
+        spots = [moves.get(symbol, 0.0) for symbol in book.symbols]
+        result.append(Scenario(_without(name, book, known), spots, by_volatility))
     return result
+
+
+def _without(name: str, book: Book, known: Sequence[str]) -> str:
+    """Return the name of a scenario that says of how many symbols it knows nothing."""
+    symbols = len(set(book.symbols))
+    missing = symbols - len(known)
+    return f"{name} (without {missing} of {symbols} symbols)" if missing else name
 
 
 def sessions_of(moves: Moves, rows: Sequence[int]) -> dict[str, dict[str, float]]:
@@ -99,10 +105,15 @@ def sessions_of(moves: Moves, rows: Sequence[int]) -> dict[str, dict[str, float]
     }
 
 
-def gap(book: Book, closes: Mapping[str, float]) -> Scenario:
-    """Return the gap back to the prior closes; a symbol without one stays."""
+def gaps(book: Book, closes: Mapping[str, float]) -> list[Scenario]:
+    """Return the gap back to the prior closes. A symbol without one stays where it is, which its name tells; without any
+    close there is none.
+    """
+    known = [symbol for symbol in set(book.symbols) if symbol in closes]
+    if not known:
+        return []
     levels = [closes.get(symbol, np.nan) for symbol in book.symbols]
-    return to_levels(book.legs, "gap to the prior close", levels)
+    return [to_levels(book.legs, _without("gap to the prior close", book, known), levels)]
 
 
 def pins(book: Book, shorts: Mapping[str, Sequence[tuple[date, float, float]]]) -> list[Scenario]:

@@ -119,6 +119,17 @@ def test_the_loss_of_the_day_counts_what_the_stop_would_lose() -> None:
     assert found.largest == 9
 
 
+def test_a_stop_or_target_that_an_inverse_contract_cannot_have_is_told() -> None:
+    """R2.6: its worth is one over its price: 0 is no number of money, and no error of ours."""
+    facts = {"symbol": "XBT", "kind": "future", "currency": "USD", "multiplier": "100", "inverse": True}
+    perpetual = Instrument.model_validate(facts)
+    for signed in (1, -1):
+        stopped = check(order(leg(perpetual, signed, "50"), stop="0"), desk(marks={"XBT": "50"}))
+        assert [r.detail for r in stopped.reasons if r.code == "no_stop"] == ["the stop is no price of XBT"]
+        aimed = check(order(leg(perpetual, signed, "50"), stop="50", target="0"), desk(marks={"XBT": "50"}))
+        assert aimed.reward is None
+
+
 def test_after_a_breach_nothing_that_adds_passes_at_any_size_and_closing_does() -> None:
     """R2.4, R2.6."""
     broke = desk([trade(1, 100, "100"), trade(2, -100, "60"), trade(3, 10, "100")])

@@ -441,7 +441,9 @@ def test_a_file_is_played_at_its_closes_pins_and_past_days(desk: Embedded, tmp_p
         return 300 * (put(spot, 5900, years, volatility) - put(spot, 6000, years, volatility))
 
     now = spread(6050, 0.2, YEARS)
-    assert pnl["gap to the prior close"] == pytest.approx(spread(6100, 0.2, YEARS) - now, abs=0.01)
+    assert pnl["gap to the prior close (without 1 of 2 symbols)"] == pytest.approx(
+        spread(6100, 0.2, YEARS) - now, abs=0.01
+    )
     [pin] = [name for name in pnl if name.startswith("SPX pins at 6000")]
     assert pnl[pin] == pytest.approx(-now, abs=0.01)  # worth nothing there, at its expiry
     day = "volmageddon (without 1 of 2 symbols)"
@@ -478,6 +480,42 @@ def test_stress_of_an_account_is_that_of_its_last_sweep(desk: Embedded) -> None:
     text = run(desk, "stress", "--account", "demo").stdout
     assert "limit down" in text
     assert "if all correlations were one" in text
+
+
+def test_a_gap_tells_what_it_is_without_and_is_none_without_a_close(desk: Embedded, tmp_path: Path) -> None:
+    """R2.9, I7: what has no close does not stay where it is without a word."""
+    path = tmp_path / "book.csv"
+    path.write_text("underlying,quantity,spot,close\nSPX,1,6050,6000\nSPY,10,605,\n")
+    found = json.loads(run(desk, "stress", path, "--json").stdout)["scenarios"]
+    [gap] = [one for one in found if one["name"].startswith("gap")]
+    assert gap == {"name": "gap to the prior close (without 1 of 2 symbols)", "pnl": "-50.00"}
+    blind = desk_with(None)
+    prices(blind, OPEN, **noon_prices())
+    sweep(blind, OPEN)
+    state = blind.app.measured.read("demo")
+    assert state is not None
+    assert not [s for s in state.shown["stress"]["scenarios"] if s["name"].startswith("gap")]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("day,SPXW,volatility\nbad,-0.04,1\n", "bad: no column of it is one of SPX, SPY"),
+        ("day,SPX\nbad,\n", "bad: no column of it is one of SPX, SPY"),
+        ("day,SPX\nbad,-0.1\nbad,0.1\n", "line 3: day: 'bad' is there already"),
+        ("day,SPX\n", "there are no days in it"),
+    ],
+)
+def test_days_that_would_say_nothing_of_the_book_are_refused(
+    desk: Embedded, tmp_path: Path, text: str, problem: str
+) -> None:
+    """I7: a head that is written otherwise must not read as a quiet day."""
+    path, days = tmp_path / "book.csv", tmp_path / "days.csv"
+    path.write_text("underlying,quantity,spot\nSPX,1,6050\nSPY,10,605\n")
+    days.write_text(text)
+    done = run(desk, "stress", path, "--days", days)
+    assert (done.exit_code, len(done.stderr.splitlines())) == (2, 1)
+    assert problem in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -46,8 +46,8 @@ def order_risk(order: Order, prices: Sequence[Decimal]) -> OrderRisk:
     loss, fault = _at_stop(order, prices, entry)
     reward = None
     if order.target is not None:
-        made = EXACT.subtract(_quoted(order, prices, order.target), entry)
-        reward = max(made, ZERO)
+        at_target = _quoted(order, prices, order.target)
+        reward = None if at_target is None else max(EXACT.subtract(at_target, entry), ZERO)
     elif _has_payoff(order):
         reward = _bounds(order, prices)[1]
     return OrderRisk(entry, loss, reward, fault)
@@ -57,16 +57,23 @@ def _at_stop(order: Order, prices: Sequence[Decimal], entry: Decimal) -> tuple[D
     bound = _bounds(order, prices)[0] if _has_payoff(order) else None
     if order.stop is None:
         return bound, "" if bound is not None else "the order has no stop, and its loss has no bound"
-    loss = EXACT.subtract(entry, _quoted(order, prices, order.stop))
+    at_stop = _quoted(order, prices, order.stop)
+    if at_stop is None:
+        return None, f"the stop is no price of {order.legs[0].instrument.symbol}"
+    loss = EXACT.subtract(entry, at_stop)
     if loss <= 0:
         return None, "the stop is not on the losing side of the price"
     return loss if bound is None else min(loss, bound), ""
 
 
-def _quoted(order: Order, prices: Sequence[Decimal], price: Decimal) -> Decimal:
-    """Return the money that one unit stands for at a price of the whole, as it is quoted: without a sign."""
+def _quoted(order: Order, prices: Sequence[Decimal], price: Decimal) -> Decimal | None:
+    """Return the money that one unit stands for at a price of the whole, as it is quoted: without a sign. None: an inverse
+    contract has no such price.
+    """
     first = order.legs[0]
     if len(order.legs) == 1:
+        if first.instrument.inverse and price <= 0:
+            return None
         return EXACT.multiply(first.signed, first.instrument.worth(price))
     net = sum(
         (leg.signed * leg.instrument.multiplier * p for leg, p in zip(order.legs, prices, strict=True)), ZERO

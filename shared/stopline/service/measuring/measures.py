@@ -14,7 +14,7 @@ from stopline.model.instrument import Kind
 from stopline.risk.book_risk import Book, Share, Tail, Unknown, tail
 from stopline.risk.book_stress import (
     Played,
-    gap,
+    gaps,
     grid_point,
     nearest_worst,
     past_days,
@@ -128,7 +128,7 @@ def _played(
         grid_point(book, each.betas, "worst near", near),
         grid_point(book, each.betas, "worst of the grid", table.worst()),
         *spot_scenarios(),
-        gap(book, closes),
+        *gaps(book, closes),
         *pins(book, _shorts(each)),
     ]
     if moves is not None and isinstance(found, Tail):
