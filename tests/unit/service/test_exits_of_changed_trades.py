@@ -322,3 +322,21 @@ def test_a_time_of_day_set_on_a_trade_held_for_days_closes_when_it_comes(
         world.clock.set(at.replace(tzinfo=UTC))
         sweep(world, cause=str(at))
         assert [r["rule"] for r in requests(world)] == ["exit_at"] * count
+
+
+def test_a_time_of_day_that_holds_again_because_a_nearer_one_is_gone_is_one_that_comes() -> None:
+    """R4.7: the strategy's `off` is taken back at noon, and the account's 11:00 holds: that of the next session, whatever
+    is set later of all trades without touching it.
+    """
+    mine = {"strategies": {"default": {"trades": {"exit_at": "off"}}}}
+    world = opened({"trades": {"exit_at": "11:00"}, **mine})
+    book(world, trade(0, 100, 100, executed_at=datetime(2026, 11, 12, 15, tzinfo=UTC)))
+    app, _ = world.instance()
+    back = ExitPatch(expected_version=1, strategy="default", exits={"trades": {"exit_at": None}})
+    [one] = app.exit_desk.change("demo", back, "ann")["trades"].values()
+    assert (one["after"]["exit_at"], one["closes_now"]) == ("11:00", None)
+    app.exit_desk.change("demo", ExitPatch(expected_version=2, exits={"target": "90%"}), "ann")
+    for day, hour, count in ((18, 20, 0), (19, 15, 0), (19, 17, 1)):
+        world.clock.set(datetime(2026, 11, day, hour, tzinfo=UTC))
+        sweep(world, cause=f"{day} {hour}")
+        assert [r["rule"] for r in requests(world)] == ["exit_at"] * count

@@ -217,21 +217,32 @@ class StrategyExits(Message):
 
 
 class SetAt(Message):
-    """When the times of day of an open trade were last changed; None: not since it was opened."""
+    """When the times of day of some trades were last changed; None: never, or before that was noted."""
 
     exit_at: UtcText | None = None
     before_close_min: UtcText | None = None
 
 
 class ExitSettings(Message):
-    """All exits of an account: of its trades, and apart from that of its strategies and of single trades. `set_at`, by the
-    id of open trades, is noted with each change: a time of day means one that comes after it.
+    """All exits of an account: of its trades, and apart from that of its strategies and of single trades. `set_at` is
+    noted with each change, of the trades of all (`trades`), of a strategy (`strategies.NAME`) and of single ones
+    (`single.ID`): a time of day means one that comes after it.
     """
 
     trades: TradeExits = Field(default_factory=TradeExits)
     strategies: dict[Name, StrategyExits] = Field(default_factory=dict, max_length=500)
     single: dict[Id, TradeExits] = Field(default_factory=dict, max_length=500)  # by trade id
-    set_at: dict[Id, SetAt] = Field(default_factory=dict)
+    set_at: dict[str, SetAt] = Field(default_factory=dict)
+
+    @property
+    def layers(self) -> dict[str, TradeExits]:
+        """What is set for trades, by the names that `set_at` has for it."""
+        of_strategies = {f"strategies.{name}": some.trades for name, some in self.strategies.items()}
+        return {
+            "trades": self.trades,
+            **of_strategies,
+            **{f"single.{id_}": one for id_, one in self.single.items()},
+        }
 
     @property
     def is_empty(self) -> bool:

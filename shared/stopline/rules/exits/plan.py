@@ -169,9 +169,38 @@ def _is_traded(calendar: Calendar, at: datetime) -> bool:
     return at.astimezone(calendar.zone).date() == session or at >= calendar.open_of(session)
 
 
-def times_set(before: Plan, after: Plan, known: SetAt, now: datetime) -> SetAt:
-    """Return when the times of day of an open trade were set, once its plan is another one."""
-    return SetAt(
-        exit_at=known.exit_at if after.exit_at == before.exit_at else now,
-        before_close_min=known.before_close_min if after.before_close == before.before_close else now,
-    )
+def times_of(settings: ExitSettings, strategy: str, trade_id: str) -> SetAt:
+    """Return when the times of day that hold for a trade were set: where they are said, or nearer to the trade since."""
+    if not settings.set_at:
+        return NEVER
+    of_strategy = settings.strategies.get(strategy)
+    layers = [
+        (f"single.{trade_id}", settings.single.get(trade_id)),
+        (f"strategies.{strategy}", of_strategy.trades if of_strategy else None),
+        ("trades", settings.trades),
+    ]
+
+    def last(name: str) -> datetime | None:
+        moments = []
+        for key, layer in layers:
+            moments.append(getattr(settings.set_at.get(key, NEVER), name))
+            if layer is not None and getattr(layer, name) is not None:
+                break
+        return max((at for at in moments if at is not None), default=None)
+
+    return SetAt(exit_at=last("exit_at"), before_close_min=last("before_close_min"))
+
+
+def times_set(before: ExitSettings, after: ExitSettings, now: datetime) -> ExitSettings:
+    """Return changed settings with the moment of the change noted where times of day are other ones than before."""
+    was, set_at = before.layers, {}
+    for key, layer in after.layers.items():
+        old, known = was.get(key, TradeExits()), before.set_at.get(key, NEVER)
+        set_at[key] = SetAt(
+            exit_at=known.exit_at if layer.exit_at == old.exit_at else now,
+            before_close_min=known.before_close_min
+            if layer.before_close_min == old.before_close_min
+            else now,
+        )
+    noted = {key: at for key, at in set_at.items() if at != NEVER}
+    return after.model_copy(update={"set_at": noted})

@@ -13,7 +13,7 @@ from stopline.model.account import Account
 from stopline.model.decimals import EXACT, ZERO, decimal_text, divide
 from stopline.model.instrument import Instrument, Kind
 from stopline.model.settings.exits import StrategyExits
-from stopline.rules.exits.plan import NEVER, Plan, deadlines, plan_of
+from stopline.rules.exits.plan import Plan, deadlines, plan_of, times_of
 from stopline.rules.exits.state import Held
 from stopline.rules.exits.strategy_exits import Mtm
 from stopline.rules.exits.table import Watch
@@ -54,7 +54,7 @@ def watches(account: Account, trades: Iterable[Trade]) -> list[Watch]:
         found = subject(trade)
         if found is not None:
             held, legs = found
-            set_at = settings.set_at.get(held.trade_id, NEVER)
+            set_at = times_of(settings, held.strategy, held.trade_id)
             due = deadlines(plan, held.opened_at, account.sessions, account.zone, set_at)
             result.append(Watch(held, plan, tuple(due), legs))
     return result

@@ -12,16 +12,15 @@ from stopline.model.account import Account
 from stopline.model.decimals import EXACT, ZERO, decimal_text
 from stopline.model.errors import Rejected
 from stopline.model.ids import Id, Name
-from stopline.model.settings.exits import ExitSettings, SetAt, StrategyExits
+from stopline.model.settings.exits import ExitSettings, StrategyExits
 from stopline.model.wire import Message, validate
 from stopline.ports import Clock
 from stopline.rules.exits.faults import check_exits, trade_faults
-from stopline.rules.exits.plan import NEVER, plan_of, times_set
+from stopline.rules.exits.plan import plan_of, times_set
 from stopline.rules.exits.preview import Preview, StrategyPreview, plan_facts, preview, preview_strategy
 from stopline.rules.exits.state import FRESH
 from stopline.rules.exits.strategy_exits import UNSEEN, StrategyState
 from stopline.rules.exits.subject import ONE, first_base, watches
-from stopline.rules.exits.table import Watch
 from stopline.service.accounts.reader import AccountReader
 from stopline.service.accounts.settings import merge
 from stopline.service.accounts.writer import AccountWriter
@@ -139,13 +138,10 @@ class ExitDesk:
         kept = {trade.trade_id for trade in self._book(before).trades()}  # others are over, and forgotten
         known["single"] = {id_: some for id_, some in known["single"].items() if id_ in kept}
         merged = merge(known, where)
-        exits = validate(ExitSettings, merged)
-        were = watches(before, trades)
-        set_at = {w.held.trade_id: self._set_at(w, before.exits, exits) for w in were}
-        set_at = {id_: at for id_, at in set_at.items() if at != NEVER}
-        after = before.model_copy(update={"exits": exits.model_copy(update={"set_at": set_at})})
+        exits = times_set(before.exits, validate(ExitSettings, merged), self._clock.now())
+        after = before.model_copy(update={"exits": exits})
         faults = check_exits(after)
-        states = self._exits(before).trades
+        states, were = self._exits(before).trades, watches(before, trades)
         for was, new in zip(were, watches(after, trades), strict=True):
             if was.plan != new.plan:
                 found = trade_faults(new.plan, new.held, states.get(new.held.trade_id, FRESH))
@@ -153,11 +149,6 @@ class ExitDesk:
         if faults:
             raise Rejected("BAD_EXITS", "; ".join(faults)[:800])
         return after
-
-    def _set_at(self, was: Watch, before: ExitSettings, after: ExitSettings) -> SetAt:
-        id_ = was.held.trade_id
-        plan, known = plan_of(after, was.held.strategy, id_), before.set_at.get(id_, NEVER)
-        return times_set(was.plan, plan, known, self._clock.now())
 
     def _previewed(self, before: Account, after: Account) -> list[Preview]:
         trades = list(self._book(before).open_trades())
