@@ -13,6 +13,14 @@ from stopline.rules.exits.state import FRESH, Exit, ExitState, Held, Reading
 from stopline.rules.exits.trade_exits import advance
 
 START = datetime(2026, 11, 18, 15, 0, tzinfo=UTC)  # a Wednesday, 10:00 in New York
+SCALE = {
+    "stop_loss": "2",
+    "scale_out": [
+        {"at": "1R", "close": "33"},
+        {"at": "2R", "close": "33"},
+        {"at": "3R", "close": "34"},
+    ],
+}
 
 
 def plan(**trades: Any) -> Plan:
@@ -49,3 +57,16 @@ def walk(
         if step.exit:
             exits.append((number, step.exit))
     return states, exits
+
+
+def rules(settings: dict[str, Any], prices: list[Any], **trade: Any) -> list[tuple[int, str]]:
+    _, exits = walk(plan(**settings), held(**trade), prices)
+    return [(number, found.rule) for number, found in exits]
+
+
+def rules_of(the_plan: Plan, state: ExitState, prices: list[Any]) -> list[tuple[int, str]]:
+    return [(number, found.rule) for number, found in walk(the_plan, held(), prices, state)[1]]
+
+
+def due(name: str, seconds: float) -> list[tuple[datetime, str]]:
+    return [(START + timedelta(seconds=seconds), name)]
