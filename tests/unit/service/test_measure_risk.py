@@ -419,6 +419,23 @@ def test_the_end_of_a_session_leaves_a_snapshot_of_the_account_once() -> None:
     assert [(row["session"], row["equity"] is not None) for row in ends] == [(date(2026, 11, 18), True)]
 
 
+def test_a_session_that_goes_over_into_the_next_leaves_its_profit_too() -> None:
+    """R7.4: a market that never closes: the first look after midnight is of another day."""
+    desk = Embedded(OPEN)
+    desk.app.account_writer.create(account(calendar="24/7"), "ann")
+    coin = Instrument.model_validate({"symbol": "BTCUSD", "kind": "crypto", "currency": "USD", "base": "BTC"})
+    facts: dict[str, Any] = {"side": "BUY", "quantity": 2, "price": 100, "instrument": coin}
+    desk.publish("fills", raw_fill("BTC", executed_at=OPEN, **facts))
+    desk.run()
+    sweep(desk, OPEN)
+    midnight = datetime(2026, 11, 19, tzinfo=UTC)
+    prices(desk, midnight - timedelta(seconds=40), BTCUSD=140.0)
+    sweep(desk, midnight - timedelta(seconds=40))
+    sweep(desk, midnight + timedelta(seconds=20))
+    [end] = [r for r in desk.history.read("account_snapshots", []) if r["kind"] == "session_end"]
+    assert (end["session"], end["pnl_day"], end["equity"]) == (date(2026, 11, 18), 80, 100_080)
+
+
 def test_the_same_book_and_prices_are_not_measured_every_minute() -> None:
     desk = desk_with(history())
     prices(desk, OPEN, **noon_prices())

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from html import escape
 from html.parser import HTMLParser
@@ -33,6 +34,7 @@ from stopline.runtime.embedded import Embedded
 from stopline.service.evaluation.track_state import decode_track, encode_track
 from stopline.service.report.activity import activity_facts
 from stopline.service.report.page import report_page
+from stopline.service.report.performance import performance_facts
 
 from ..make import NOON, account, at, equity, fill, trade
 from .test_greeks import put
@@ -124,6 +126,80 @@ def test_the_page_says_which_factors_the_variance_is_from(desk: Embedded) -> Non
     without = {**tail, "decomposition": {"unknown": "no <index>"}}
     page = report_page({**found, "measures": {**found["measures"], "tail": without}})
     assert "unknown</span>, no &lt;index&gt;" in page
+
+
+def session_ends(made: Mapping[str, str | None], paid_in: Mapping[str, int]) -> list[dict[str, Any]]:
+    """Return rows as the sweep writes them: P&L by session, and deposits, on 100,000."""
+    rows, equity = [], Decimal(100_000)
+    for day, pnl in made.items():
+        equity += paid_in.get(day, 0) + Decimal(pnl or 0)
+        known = None if pnl is None else Decimal(pnl)
+        facts = {
+            "session": date.fromisoformat(day),
+            "kind": "session_end",
+            "equity": equity,
+            "pnl_day": known,
+        }
+        rows.append(facts)
+    return rows
+
+
+MADE = {  # over a weekend; an unknown end on the 17th, nothing noted on the 18th
+    "2026-11-13": "1000",
+    "2026-11-16": "-2020",
+    "2026-11-17": None,
+    "2026-11-19": "1489.80",
+}
+
+
+def test_the_performance_of_an_account_is_that_of_its_sessions() -> None:
+    """R2.7, R7.3: Sharpe and the others of the account itself; a deposit is no profit, and no gap is bridged."""
+    found = performance_facts(session_ends(MADE, {"2026-11-19": 50_000}), account())
+    returns = [0.01, -0.02, 0.01]
+    values = found["values"]
+    assert (found["sessions"], found["without"]) == (3, 2)
+    assert (found["from"], found["to"], found["periods"]) == ("2026-11-13", "2026-11-19", 252)
+    spread = math.sqrt(sum(r * r for r in returns) / 2)
+    assert values["sharpe"] == pytest.approx(0, abs=1e-6)
+    assert values["volatility"] == pytest.approx(spread * math.sqrt(252), abs=1e-6)
+    assert values["total_return"] == pytest.approx(1.01 * 0.98 * 1.01 - 1, abs=1e-6)
+    assert values["max_drawdown"] == pytest.approx(0.02, abs=1e-6)
+    assert values["win_rate"] == pytest.approx(2 / 3, abs=1e-6)
+    assert values["var"] is None
+    assert found["unknown"]["var"]
+
+
+@pytest.mark.parametrize(
+    ("made", "why"),
+    [
+        ({}, "no session has ended"),
+        ({"2026-11-13": None}, "no session has ended"),
+        ({"2026-11-13": "0", "2026-11-16": "-100001"}, "more than all was lost in the session 2026-11-16"),
+        ({"2026-11-13": "-100001", "2026-11-16": "5"}, "more than all was lost in the session 2026-11-16"),
+    ],
+)
+def test_without_a_session_the_performance_says_why_it_is_unknown(
+    desk: Embedded, made: dict[str, str | None], why: str
+) -> None:
+    found = performance_facts(session_ends(made, {}), account())
+    assert why in found["unknown"][""]
+    assert found["values"] == {}
+    assert f"unknown: {found['unknown']['']}" in report_page({**report(desk), "performance": found})
+
+
+def test_the_page_shows_the_performance_that_the_sweep_has_noted() -> None:
+    """R2.13: the ends of sessions are its returns."""
+    desk = desk_with(history())
+    for day in (18, 19):
+        noon = OPEN.replace(day=day)
+        prices(desk, noon, **noon_prices(spx=6050.0 - day))
+        sweep(desk, noon)
+        sweep(desk, noon.replace(hour=21, minute=1))
+    found = report(desk)["performance"]
+    assert (found["sessions"], found["without"], found["to"]) == (2, 0, "2026-11-19")
+    page = report_page(report(desk))
+    assert "2 sessions from 2026-11-18 to 2026-11-19" in page
+    assert f"{found['values']['total_return']:.2%}" in page
 
 
 def test_turnover_and_holding_periods_of_a_day_are_those_of_its_fills() -> None:

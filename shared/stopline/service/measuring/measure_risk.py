@@ -121,6 +121,7 @@ class RiskMeasurer:
         shown = {
             "session": account.sessions.session_of(now).isoformat(),
             "currency": account.currency,
+            "pnl_day": risk.shown.get("pnl_day"),
             "tail": shown_tail(found.tail),
             "window": _window(found),
             "stress": {
@@ -187,7 +188,7 @@ def _change(
     effects = [_alert_effect(alert) for alert in alerts]
     rows = metric_rows(account, shown, risk, revision, now) if keep else []
     if at_end:
-        rows.append(_session_end_row(account, ledger, risk, session, now))
+        rows.append(_session_end_row(account, ledger, risk, before, session, now))
     if rows:
         effects.append(history_effect(account.account, rows))
     return Change(state, effects)
@@ -265,10 +266,13 @@ def metric_rows(
 
 
 def _session_end_row(
-    account: Account, ledger: Ledger, risk: RiskState, session: date, now: datetime
+    account: Account, ledger: Ledger, risk: RiskState, before: Measured, session: date, now: datetime
 ) -> HistoryRow:
-    """Return the account as its session ended: equity as it was first seen after the close."""
+    """Return the account as its session ended: equity as it was first seen after the close. Where the next session has begun
+    by then, the P&L is that of the last look before.
+    """
     same = risk.shown.get("session") == session.isoformat()
+    last = before.shown.get("pnl_day") if before.shown.get("session") == session.isoformat() else None
     days = [(currency, day) for (of, currency), day in ledger.days.items() if of == session]
     own = [day.net for currency, day in days if currency == account.currency]
     realised = sum(own, Decimal(0)) if len(own) == len(days) else None
@@ -279,7 +283,7 @@ def _session_end_row(
         "equity": amount(risk.shown.get("equity")),
         "realised_day": amount(risk.shown.get("realised_day")) if same else realised,
         "unrealised": amount(risk.shown.get("unrealised")),
-        "pnl_day": amount(risk.shown.get("pnl_day")) if same else None,
+        "pnl_day": amount(risk.shown.get("pnl_day") if same else last),
         "gross_exposure": amount(risk.shown.get("gross_exposure")),
         "level": risk.level.value,
         "as_of": now,

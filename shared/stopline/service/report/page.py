@@ -80,6 +80,7 @@ def report_page(report: Mapping[str, Any]) -> str:
             _section("Data quality", report_risk.quality(measures["quality"])),
         ]
     parts += [
+        _section("Performance", _performance(report["performance"])),
         _section("30 days", _history(report["history"], report["currency"])),
         _section("Alerts", _alerts(report["alerts"])),
     ]
@@ -253,6 +254,28 @@ def _activity(found: Mapping[str, Any]) -> str:
         f"<p>{money_moved} {found['closed_trades']} trades closed, held {mean} on average, {median} in the middle, "
         f"from {short} to {long}.</p>"
     )
+
+
+_RATIOS = ("sharpe", "sortino", "calmar", "omega", "profit_factor", "longest_drawdown")
+
+
+def _performance(found: Mapping[str, Any]) -> str:
+    if not found["sessions"]:
+        return f'<p class="unknown">unknown: {escape(found["unknown"][""])}</p>'
+    rows = [
+        (name.replace("_", " "), _measure(name, value), escape(found["unknown"].get(name, "")))
+        for name, value in found["values"].items()
+    ]
+    left_out = f", {found['without']} left out" if found["without"] else ""
+    count = f"{found['sessions']} session{'' if found['sessions'] == 1 else 's'}"
+    note = f"{count} from {found['from']} to {found['to']}{left_out}, {found['periods']} a year."
+    return f'<p class="soft">{escape(note)}</p>' + table(("Measure", ">Value", "?No answer"), rows)
+
+
+def _measure(name: str, value: float | None) -> str:
+    if value is None:
+        return UNKNOWN
+    return f"{value:,.4g}" if name in _RATIOS else f"{value:.2%}"
 
 
 def _greeks(greeks: Mapping[str, Any] | None) -> str:

@@ -25,8 +25,10 @@ from stopline.service.prices.mark_prices import Desk, PriceMarker
 from stopline.service.prices.market import market_of
 from stopline.service.report.activity import activity_facts
 from stopline.service.report.exposure import exposure_facts
+from stopline.service.report.performance import performance_facts, unknown_performance
 
 HISTORY = timedelta(days=30)
+PERFORMANCE = timedelta(days=366)
 SHOWN_METRICS = ("equity", "var", "near_stress", "net_delta", "volatility_index")
 MOST_ALERTS = 20
 
@@ -122,6 +124,7 @@ class Reporter:
             "measures": {**measured.shown, "as_of": utc_text(measured.as_of)} if measured else None,
             "alerts": self._alerts(name),
             "history": self._past(name, now, state),
+            "performance": self._performance(account, now),
             "recommendations": [
                 *(_advice(one) for one in advise(positions, read, numbers.unrated)),
                 *_near_advice(account, positions, measured, numbers.equity),
@@ -167,6 +170,21 @@ class Reporter:
             if row["metric"] in metrics:
                 metrics[row["metric"]][row["session"].isoformat()] = _text(row["value"])
         return {"unknown": None, "metrics": metrics, "recent": recent}
+
+    def _performance(self, account: Account, now: datetime) -> dict[str, Any]:
+        """Return the measures of the account's sessions of a year; without a history the reason."""
+        where = [
+            Where("account", "==", account.account),
+            Where("session", ">=", (now - PERFORMANCE).date()),
+            Where("kind", "==", "session_end"),
+        ]
+        why = "there is no history here"
+        if self._history is not None:
+            try:
+                return performance_facts(self._history.read("account_snapshots", where), account)
+            except Transient as problem:
+                why = str(problem)[:200]
+        return unknown_performance(why)
 
 
 def _sides(positions: Sequence[Valued], rate: Rate) -> dict[str, Any]:
