@@ -136,6 +136,18 @@ def test_of_a_reverse_split_whole_units_are_left() -> None:
     assert desk.status("R-0") is RequestStatus.CLOSED
 
 
+def test_whole_units_go_where_what_is_held_is_whole_though_it_once_was_not() -> None:
+    """R4.3: 57 of 100 were held, one for three makes 19 of 33.33; down to 34 is down to 12."""
+    desk = Shared(bought(0))
+    desk.fill(desk.close(0, leave="67")[0])
+    [second] = desk.close(0, "R-2", leave="34")
+    desk.fill(second, 10)
+    desk.report(second, "cancelled", "10")
+    desk.now = at((desk.now - at()).total_seconds() + 1)
+    desk.fills.append(fill("S", "BUY", 1, 3, desk.now, equity(), kind="SPLIT"))
+    assert [c.quantity for c in desk.wait(30)] == [7]
+
+
 def test_the_leg_of_a_spread_that_is_split_keeps_its_part_of_what_is_left() -> None:
     """R4.5: shares under two calls, of which one is left; the shares are split, the calls are another contract."""
     call = option(110, "C", root="SPY")

@@ -71,10 +71,12 @@ def decisions(
     stops: list[Decimal | None] = []
     factor = Decimal(1)
     for number, price in enumerate(prices):
+        now = START + timedelta(seconds=45 * (number + 1))
         for at, (new, old) in splits:
             if at == number:
                 trade, factor = split(trade, new, old), factor * new / old
-        now = START + timedelta(seconds=45 * (number + 1))
+                booked = now - timedelta(seconds=1)
+                state = advance(the_plan, trade, state, None, (), booked).state
         step = advance(the_plan, trade, state, Reading(price / factor, now, now), (), now)
         state = step.state
         if step.exit:
@@ -169,3 +171,20 @@ def test_what_a_scale_out_leaves_is_whole_after_a_reverse_split() -> None:
     state = walk(some, split(held(quantity="99"), 1, 3), ["303"], before)[0][-1]
     assert state.asked is not None
     assert state.asked.leave == 17
+
+
+@pytest.mark.parametrize("ratio", [(2, 1), (1, 3)])
+def test_a_price_of_before_a_split_closes_nothing_after_it(ratio: tuple[int, int]) -> None:
+    """R4.2: the sweep that the split causes sees the last price in old terms; the next one counts."""
+    the_plan = plan(stop_loss="2%", target="2%")
+    now = START + timedelta(seconds=60)
+    old = Reading(Decimal(100), now, now)
+    state = advance(the_plan, held(), FRESH, old, (), now).state
+    trade = split(held(), *ratio)
+    step = advance(the_plan, trade, state, old, (), now + timedelta(seconds=1))
+    assert (step.exit, step.suspect) == (None, False)
+    for seconds, price, rules in ((2, 100, []), (3, 97, ["stop_loss"])):
+        at = now + timedelta(seconds=seconds)
+        reading = Reading(Decimal(price) * ratio[1] / ratio[0], at, at)
+        step = advance(the_plan, trade, step.state, reading, (), at)
+        assert [found.rule for found in [step.exit] if found] == rules

@@ -122,15 +122,16 @@ def _leave(request: CloseRequest, book: Book, ratios: Mapping[str, Ratio]) -> De
         return ZERO
     if request.trade_id is None:
         [(key, (new, old))] = ratios.items()
-        held, contracts = book.positions[key].quantity, [book.positions[key].instrument]
+        held = [(book.positions[key].instrument, book.positions[key].quantity)]
     else:
         trade = book.trade(request.trade_id)
         assert trade
         new, old = trade.quantity, _before(trade, ratios).quantity
-        held, contracts = trade.quantity, [leg.instrument for leg in trade.current]
+        held = [(leg.instrument, leg.quantity) for leg in trade.current if leg.is_open]
     if not old:
         return request.leave
-    parts = held != int(held) or all(c.kind in (Kind.CRYPTO, Kind.CASH) for c in contracts)
+    coins = all(contract.kind in (Kind.CRYPTO, Kind.CASH) for contract, _ in held)
+    parts = coins or any(units != int(units) for _, units in held)
     return divide(request.leave * new, old).quantize(
         PART if parts else Decimal(1), ROUND_CEILING, EXACT_QUANTIZE
     )

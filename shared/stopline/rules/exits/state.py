@@ -66,7 +66,7 @@ class ExitState:
 
     All of it is in the units and prices of `splits`; `old_terms` are distances, as the plan writes them, of before so many
     units became of so many. `since`: `Held.opened_at` of what it is about, None where a document did not note it.
-    `odd_since`: when the legs left the proportion `shape`.
+    `odd_since`: when the legs left the proportion `shape`. `split_at`: when a split was seen; older prices are of before it.
     """
 
     shape: str = ""
@@ -89,6 +89,7 @@ class ExitState:
     old_terms: Splits = ()
     since: datetime | None = None
     odd_since: datetime | None = None
+    split_at: datetime | None = None
 
 
 FRESH = ExitState()

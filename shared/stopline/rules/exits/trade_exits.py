@@ -55,6 +55,8 @@ def advance(
     """
     state = _in_a_row(plan, _followed(plan, held, state, now, closing), reading, begins)
     plan = in_terms(plan, state)
+    if reading and state.split_at and reading.oldest <= state.split_at:
+        reading = None  # of before the split: in other terms
     asked = state.asked
     if asked and not asked.advisory and not asked.stuck and now - asked.at >= STUCK:
         return Step(replace(state, asked=replace(asked, stuck=True), pending=()), stuck=True)
@@ -82,7 +84,9 @@ def _followed(plan: Plan, held: Held, state: ExitState, now: datetime, closing: 
     """Return the state once it is looked at what became of the trade, and of what was asked for."""
     if _is_another(held, state):
         state = FRESH
+    known = state.splits
     state = rescaled(plan, held, still_old(plan, state))
+    state = state if state.splits == known else replace(state, split_at=now)
     asked = state.asked
     if plan.auto_close and is_advised(state):  # switched on since: look again
         kept = asked if is_closing(state) else None
@@ -94,7 +98,8 @@ def _followed(plan: Plan, held: Held, state: ExitState, now: datetime, closing: 
     if (state.shape, state.splits) != (held.shape, held.splits):
         if _is_awaited(held, state, now, closing):
             return state if state.odd_since else replace(state, odd_since=now, pending=())
-        state = ExitState(shape=held.shape, splits=held.splits)
+        split_at = state.split_at if state.splits == held.splits else now
+        state = ExitState(shape=held.shape, splits=held.splits, split_at=split_at)
     size = max(state.size, held.quantity)
     if (state.size, state.since, state.odd_since) == (size, held.opened_at, None):
         return state

@@ -70,6 +70,7 @@ def _trade(s: ExitState) -> dict[str, Any]:
         "old_terms": _splits(s.old_terms),
         "since": _time(s.since),
         "odd_since": _time(s.odd_since),
+        "split_at": _time(s.split_at),
     }
     return {name: value for name, value in facts.items() if value}
 
@@ -106,6 +107,7 @@ def _read_trade(item: Mapping[str, Any]) -> ExitState:
         old_terms=_read_splits(item.get("old_terms", ())),
         since=_moment(item.get("since")),
         odd_since=_moment(item.get("odd_since")),
+        split_at=_moment(item.get("split_at")),
     )
 
 
