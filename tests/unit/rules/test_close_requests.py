@@ -401,6 +401,17 @@ def _last(desk: Desk) -> Command:
     )
 
 
+def test_cover_in_other_units_than_the_long_option_s_is_counted_in_whole_ones() -> None:
+    """R4.5: 20 shares of another strategy beside calls on 15 each cover one of them, and a third of another."""
+    short, long = (
+        option(strike, "C", root="X").model_copy(update={"multiplier": Decimal(15)}) for strike in (110, 120)
+    )
+    shares = trade(3, 20, 100, instrument=equity("X"), strategy="other")
+    desk = Desk(trade(1, -2, 10, instrument=short), trade(2, 2, 8, instrument=long), shares)
+    desk.quotes |= {short.symbol: QUOTES["SPY"], long.symbol: QUOTES["SPY"]}
+    assert said(desk.ask(strategy="default")) == [(short.symbol, "BUY", 2), (long.symbol, "SELL", 1)]
+
+
 def test_a_leg_that_the_broker_sold_first_is_told_at_once() -> None:
     """Domain 2.4: the broker closed one leg; the other one is naked."""
     desk = Desk(trade(1, -2, 10, instrument=SHORT), trade(2, 2, 8, instrument=LONG), multi_leg=True)

@@ -52,7 +52,7 @@ def alive(sent: Iterable[Sent]) -> tuple[dict[str, Decimal], dict[str, Decimal]]
 def _left(sent: Sent, leg: SentLeg) -> Decimal:
     most = leg.quantity
     if sent.is_final:  # the broker does nothing more: what it executed may still be on its way
-        most = sent.reported * leg.quantity / sent.units if sent.reported else ZERO
+        most = sent.told(leg)
     return max(most - leg.filled, ZERO)
 
 

@@ -174,7 +174,7 @@ def sellable(one: Wanted, book: Book, going: Container[str], alive: Callable[[st
     if spare is None:
         return one.units
     whole = Decimal(1) if position.instrument.kind is Kind.OPTION else Decimal("1E-12")
-    units = max(spare, ZERO) / position.instrument.multiplier if spare > 0 else ZERO
+    units = EXACT_QUANTIZE.divide(max(spare, ZERO), position.instrument.multiplier)
     return min(one.units, units.quantize(whole, ROUND_FLOOR, EXACT_QUANTIZE))
 
 
