@@ -54,6 +54,7 @@ def test_one_that_joins_what_came_late_is_not_late() -> None:
     assert waiting(one).note == "it came late, and is over"
     one.now += timedelta(seconds=20)
     one.alert(**EXIT)
+    assert waiting(one).incident == one.state.incident
     (told,) = one.wait(360)
     assert (told.note, told.alert.summary[:21], told.ring) == ("", "1 more since 10:02 (e", "usual")
     assert told.covers == ("a6", "a5")
@@ -123,3 +124,33 @@ def test_what_ends_before_it_is_told_is_told_as_over() -> None:
     (told,) = [n for n in one.wait(60) if "a2" in n.covers]
     assert told.lines[0] == f"CRITICAL {EXIT['summary']} (it is over)"
     assert told.ring == "quiet"
+
+
+def test_one_that_begins_anew_belongs_to_the_story_of_now() -> None:
+    """R6.2: phones have rung for that a minute ago."""
+    one = Account(escalate_after_s=[])
+    early = one.now.isoformat()
+    one.wait(10)
+    for _ in range(3):
+        one.alert(**EXIT)
+    one.alert("info", kind="closed", object=EXIT["object"], resolved=True)
+    one.now += timedelta(seconds=1)
+    one.alert(raised_at=early, **EXIT)
+    one.now += timedelta(minutes=20)  # the sweep is silent
+    one.alert()
+    one.now += timedelta(seconds=1)
+    one.alert(**EXIT)
+    assert one.told[-1].incident == waiting(one).incident != one.told[0].incident
+    assert [n.ring for n in one.wait(60)] == ["quiet"]
+
+
+def test_a_condition_that_another_kind_has_ended_before_it_was_told_keeps_its_place() -> None:
+    """R6.3: its own end says less than it did."""
+    one = Account(per_minute=1, escalate_after_s=[])
+    flat = {"object": "account:demo"}
+    one.alert(kind="not_flat", object="strategy:demo:other")
+    one.alert(kind="not_flat", summary="Account demo is flat by its fills only", **flat)
+    one.alert("info", kind="flat", resolved=True, **flat)
+    one.alert("info", kind="not_flat", resolved=True, **flat)
+    lines = [line for n in one.wait(60) for line in n.lines]
+    assert "CRITICAL Account demo is flat by its fills only (it has eased or ended since)" in lines

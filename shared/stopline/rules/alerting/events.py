@@ -40,22 +40,26 @@ RUNS = 200  # runs of an account that are followed: the latest
 def happened(before: Incidents, alert: Alert, manner: Manner, now: datetime) -> Decision | None:
     """Take one event in; None when it was taken before. One that is resolved ends what it is the end of."""
     name = f"{key_of(alert)}|{alert.severity.value}"
-    key, known = f"{key_of(alert)}|{alert.alert_id}", before.runs.get(name)
+    key, earlier = f"{key_of(alert)}|{alert.alert_id}", before.runs.get(name)
     old = before.standing.get(key_of(alert))  # as it was kept before events had keys of their own
     if (
         key in before.standing
-        or (known and alert.alert_id in known.ids)
+        or (earlier and alert.alert_id in earlier.ids)
         or (old and alert.alert_id in old.seen)
     ):
         return None
     before, ended = ended_by(before, alert, now)
-    run, at = _next(known, alert.alert_id, manner.settings, now)
+    run, at = _next(earlier, alert.alert_id, manner.settings, now)
     fresh, note = _fresh(alert, "", before, now), ""
     if fresh.live and _is_over_already(before, alert):
         fresh, note = fresh.changed(now, state=AlertState.RESOLVED), CAME_LATE
     waits = [k for k, s in before.standing.items() if _waits(s) and _same(s, alert)]
     if waits:
-        joined = _gathered(before.standing[waits[0]], fresh, note, manner, now)
+        known = before.standing[waits[0]]
+        joined = _gathered(known, fresh, note, manner, now)
+        if joined.live and not known.live:  # it begins anew
+            incident, before = incident_of(before, alert, now)
+            joined = joined.model_copy(update={"incident": incident})
         return Decision(_noted(before, name, run).with_standing(waits[0], joined), outcome="held")
     before = _reminded(_noted(before, name, _planned(run, at, manner.settings)), alert)
     if len(before.standing) >= KNOWN:

@@ -66,10 +66,10 @@ def settled(before: Incidents, now: datetime) -> Incidents:
 
 
 def with_unheard(before: Incidents, key: str, s: Standing, now: datetime) -> Incidents:
-    """Return the state before a condition eases or ends. Where it waits to be told that it is critical, that keeps a place
+    """Return the state before a condition eases or ends, or news comes of one that something else has ended. Where it waits to be told that it is critical, that keeps a place
     of its own in the digest.
     """
-    if not (s.untold and s.critical and s.live) or s.told_severity is Severity.CRITICAL:
+    if not (s.untold and s.critical) or s.alert.resolved or s.told_severity is Severity.CRITICAL:
         return before
     key = f"{key}|(was critical)"
     earlier = before.standing.get(key)
