@@ -6,6 +6,7 @@ from typing import Any
 
 from emulators.break_samples import BREAKS
 from emulators.story_samples import AT, STORIES, limit_alert
+from stopline.model.control import Closing, ClosingStatus
 from stopline.model.messages import Alert
 from stopline.model.notices import Notice
 from stopline.model.settings.alerts import AlertSettings
@@ -17,6 +18,7 @@ from stopline.rules.alerting.incidents import Incidents, Manner
 from stopline.rules.alerting.lifecycle import raised
 from stopline.rules.alerting.rounds import checked
 from stopline.rules.alerting.texts import noted
+from stopline.rules.closing.alerts import flat
 from stopline.rules.exits.alerts import exit_alert
 from stopline.rules.exits.state import Exit, Held
 from stopline.rules.limits.limit import Level
@@ -150,12 +152,39 @@ def _told() -> list[Notice]:
     return [*told, *later.notices, *others]
 
 
+def _past() -> Notice:
+    """Return what people are told of breaches that came and went within seconds, behind one that they were told of."""
+    manner = Manner(AlertSettings(per_minute=1, keep_firing_s=0), NEW_YORK)
+    state = Incidents(account="demo")
+    for resolved in (False, True):
+        for number, symbol in enumerate(("AAPL", "MSFT", "NVDA")):
+            levels = (Level.BREACH, Level.OK) if resolved else (Level.OK, Level.BREACH)
+            measure = "7.9" if resolved else "11.2"
+            made = limit_alert("max_position_value", measure, "10", levels, object_=symbol)
+            at = AT + timedelta(seconds=20 * resolved)
+            id_ = f"{number}{int(resolved)}2e3d4c5b6a79880011223344556677"
+            one = made.model_copy(update={"alert_id": id_, "raised_at": at})
+            decision = raised(state, one, manner, at)
+            assert decision
+            state = decision.after
+    [notice] = checked(state, manner, AT + timedelta(minutes=1)).notices
+    return notice
+
+
+def _flat() -> Alert:
+    halt = Closing(epoch=3, status=ClosingStatus.CLOSING, since=AT - timedelta(seconds=7))
+    return flat("demo", "strategy:demo:condors", halt, AT)
+
+
 _FIRST, _DIGEST, _TAKEN = _told()
+_PAST = _past()
 _URL = LINK.url(_FIRST.alert.alert_id, "0f1e2d3c4b5a6978", AT)
 SAMPLES: dict[str, tuple[Alert, str, Around]] = {
     **{name: (one, zone, ALONE) for name, (one, zone) in _ALONE.items()},
     **{name: (one, NEW_YORK, ALONE) for name, one in BREAKS.items()},
     "link": (_FIRST.alert, NEW_YORK, Around(_URL)),
     "digest": (_DIGEST.alert, NEW_YORK, Around(_URL, _DIGEST.lines)),
+    "past": (_PAST.alert, NEW_YORK, Around("", _PAST.lines)),
+    "flat_strategy": (_flat(), NEW_YORK, ALONE),
     "taken": (_TAKEN.alert, NEW_YORK, ALONE),
 }

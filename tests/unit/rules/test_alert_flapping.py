@@ -48,7 +48,7 @@ def test_what_a_person_did_ends_at_once() -> None:
     assert one.alert("warning", kind="trading_state", object="account:demo", resolved=True) == "told"
 
 
-@pytest.mark.parametrize(("on", "off"), [(20, 20), (60, 60), (150, 150), (40, 20)])
+@pytest.mark.parametrize(("on", "off"), [(20, 20), (60, 60), (150, 150), (290, 290), (170, 400), (40, 20)])
 @pytest.mark.parametrize("keep", [0, 60])
 def test_an_hour_of_flapping_is_a_handful_of_messages(on: float, off: float, keep: int) -> None:
     """F23: the onset, its first ends, that it is unstable, and how it ended."""

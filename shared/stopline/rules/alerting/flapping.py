@@ -1,7 +1,7 @@
 """What comes and goes: an end is believed when it has lasted, and a condition that goes on and off is told as one.
 
 With Prometheus it is `keep_firing_for`: what begins again within `keep_firing_s` of its end has not ended, and nobody is
-told. From the third onset within CALM on a condition is unstable: people hear that once, instead of each onset and end,
+told. From the third onset within OFTEN on a condition is unstable: people hear that once, instead of each onset and end,
 and how it stands when nothing has changed for CALM. No onset of something critical waits: the third one tells it.
 """
 
@@ -12,7 +12,8 @@ from stopline.model.settings.alerts import AlertSettings
 from stopline.rules.alerting.incidents import AlertState, Incidents, Standing
 
 CALM = timedelta(minutes=10)
-UNSTABLE = 3  # onsets within CALM
+OFTEN = 2 * CALM  # so that whatever comes again before it is calm is unstable with its third onset
+UNSTABLE = 3  # onsets within OFTEN
 MOST = 100  # onsets that are remembered
 ACTS = frozenset({"trading_state"})  # somebody's doing: it ends when it is said to
 
@@ -30,7 +31,7 @@ def begun(fresh: Standing, known: Standing | None, now: datetime) -> Standing:
     """Return a condition with one more onset; from the third one on it is unstable."""
     since = known.unstable_since if known else None
     earlier = known.onsets if known else ()
-    onsets = tuple(at for at in earlier if since or now - at <= CALM)[1 - MOST :]
+    onsets = tuple(at for at in earlier if since or now - at <= OFTEN)[1 - MOST :]
     onsets = (*onsets, now)
     if since is None and len(onsets) >= UNSTABLE:
         since = onsets[0]
@@ -66,8 +67,8 @@ def settled(before: Incidents, now: datetime) -> Incidents:
 
 
 def with_unheard(before: Incidents, key: str, s: Standing, now: datetime) -> Incidents:
-    """Return the state before a condition eases or ends, or news comes of one that something else has ended. Where it waits to be told that it is critical, that keeps a place
-    of its own in the digest.
+    """Return the state before a condition eases or ends, or news comes of one that something else has ended. Where it waits
+    to be told that it is critical, that keeps a place of its own in the digest.
     """
     if not (s.untold and s.critical) or s.alert.resolved or s.told_severity is Severity.CRITICAL:
         return before

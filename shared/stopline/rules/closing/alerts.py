@@ -224,7 +224,8 @@ def stuck(
 ) -> Alert:
     """Positions stay open although they were told to close."""
     failed = max(sent.round for sent in again) - 1
-    symbols = ", ".join(sorted({leg.instrument.symbol for sent in again for leg in sent.legs}))
+    symbols = sorted({leg.instrument.symbol for sent in again for leg in sent.legs})
+    more = f" and {len(symbols) - 5} more" if len(symbols) > 5 else ""
     said = next((f". The broker: {error}" for error in errors.values() if error), "")
     return Alert(
         alert_id=digest("stuck", account, str(again[0].epoch), str(serial)),
@@ -232,7 +233,9 @@ def stuck(
         kind="closing_stuck",
         object=account_scope(account),
         severity=Severity.CRITICAL,
-        summary=f"Account {account} is not flat after {failed} close commands: {symbols}{said}"[:500],
+        summary=f"Still open in account {account} after {failed} close commands: {', '.join(symbols[:5])}{more}{said}"[
+            :500
+        ],
         action="Stopline keeps sending. Look at the broker, and close by hand if it does not.",
         raised_at=now,
     )
