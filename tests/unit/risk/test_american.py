@@ -94,6 +94,37 @@ def test_quantlib_has_the_same_numbers_by_the_same_formula() -> None:
         )  # its search stops at 1e-6 of the critical price
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # SWIG's types, from Python 3.12
+@pytest.mark.parametrize(("days", "largest"), [(30, 0.3), (91, 0.35), (182, 0.85), (365, 2.1)])
+def test_the_errors_that_the_docs_tell_are_the_largest(days: int, largest: float) -> None:
+    """docs/options.md: per cent of prices above 0.5, against another method: QuantLib's fixed point, off by 0.02 % at most."""
+    ql = pytest.importorskip("QuantLib", reason="the oracle QuantLib is not installed")
+    today, count = ql.Date(2, 1, 2026), ql.Actual365Fixed()
+    ql.Settings.instance().evaluationDate = today
+    rates = (0.0, 0.03, 0.06, 0.1)
+    grid = list(
+        itertools.product((True, False), (85.0, 95.0, 100.0, 105.0, 115.0), (0.15, 0.4), rates, rates)
+    )
+    exact = []
+    for call, strike, volatility, rate, dividend in grid:
+        flat = [ql.YieldTermStructureHandle(ql.FlatForward(today, x, count)) for x in (dividend, rate)]
+        process = ql.BlackScholesMertonProcess(
+            ql.QuoteHandle(ql.SimpleQuote(100.0)),
+            *flat,
+            ql.BlackVolTermStructureHandle(ql.BlackConstantVol(today, ql.NullCalendar(), volatility, count)),
+        )
+        payoff = ql.PlainVanillaPayoff(ql.Option.Call if call else ql.Option.Put, strike)
+        option = ql.VanillaOption(payoff, ql.AmericanExercise(today, today + days))
+        option.setPricingEngine(ql.QdFpAmericanEngine(process, ql.QdFpAmericanEngine.fastScheme()))
+        exact.append(option.NPV())
+    call, strike, volatility, rate, dividend = (np.array(column) for column in zip(*grid, strict=True))
+    ours = american_price(call, 100.0, strike, days / 365, volatility, rate, dividend)
+    dear = np.array(exact) > 0.5
+    off = 100 * np.abs(ours[dear] / np.array(exact)[dear] - 1)
+    assert largest / 2 < off.max() < largest
+    assert np.median(off) < 0.1
+
+
 TERMS = st.tuples(
     st.floats(10, 1000),
     st.floats(10, 1000),
