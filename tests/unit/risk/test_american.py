@@ -97,7 +97,7 @@ def test_quantlib_has_the_same_numbers_by_the_same_formula() -> None:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # SWIG's types, from Python 3.12
 @pytest.mark.parametrize(("days", "largest"), [(30, 0.3), (91, 0.35), (182, 0.85), (365, 2.1)])
 def test_the_errors_that_the_docs_tell_are_the_largest(days: int, largest: float) -> None:
-    """docs/options.md: per cent of prices above 0.5, against another method: QuantLib's fixed point, off by 0.02 % at most."""
+    """docs/options.md: per cent of prices above 0.5, against QuantLib's fixed point, which is off by 0.02 % at most."""
     ql = pytest.importorskip("QuantLib", reason="the oracle QuantLib is not installed")
     today, count = ql.Date(2, 1, 2026), ql.Actual365Fixed()
     ql.Settings.instance().evaluationDate = today
