@@ -5,20 +5,17 @@ itself is cumulative. An update has no fee and no account. Several legs give one
 """
 
 from collections.abc import Iterator
-from datetime import datetime, time
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from stopline.brokers import contracts
 from stopline.brokers.dialect import Context, Dialect, Item, each, of_any
 from stopline.brokers.holdings import Line, Open, statement_of
-from stopline.brokers.moments import rfc3339
+from stopline.brokers.moments import at_close, rfc3339
 from stopline.brokers.row import Row, id_of, number_text
 from stopline.ledger.leg_name import client_id
 from stopline.model.errors import Rejected
 from stopline.model.fill import Fill, FillKind
 from stopline.model.statement import Statement
-from stopline.model.times import utc_text
 
 QUOTES = ("USD", "USDT", "USDC", "BTC")
 SIDES = {"buy": "BUY", "sell": "SELL", "sell_short": "SELL", "buy_minus": "BUY", "sell_plus": "SELL"}
@@ -49,8 +46,6 @@ PAYMENTS = {
     "CSD": FillKind.FLOW,
     "CSW": FillKind.FLOW,
 }  # and DIV, DIVNRA, DIVROC ...: cash dividends and their taxes
-CLOSE = time(16)
-NEW_YORK = "America/New_York"
 
 
 def parse(value: dict[str, Any], context: Context) -> list[Item]:
@@ -238,7 +233,7 @@ def _day(row: Row) -> str:
     for name in ("transaction_time", "executed_at"):
         if name in row:
             return rfc3339(row, name)
-    return utc_text(datetime.combine(contracts.a_date(row.text("date")), CLOSE, ZoneInfo(NEW_YORK)))
+    return at_close(contracts.a_date(row.text("date")))
 
 
 def _instrument(symbol: str, asset_class: str | None, context: Context) -> dict[str, Any]:

@@ -11,8 +11,8 @@ MAX_ROWS = 100_000
 
 
 def read_flex(data: bytes) -> dict[str, Any]:
-    """Return the XML of a Flex statement as `{"trades": [...]}` with its open positions and corporate actions, if it has
-    those sections.
+    """Return the XML of a Flex statement as `{"trades": [...]}` with its cash transactions, corporate actions, transfers and
+    open positions, if it has those sections.
     """
     if len(data) > MAX_XML:
         raise Rejected("TOO_LARGE", f"message has {len(data)} bytes, the most is {MAX_XML}")
@@ -27,18 +27,25 @@ def read_flex(data: bytes) -> dict[str, Any]:
         raise Rejected(
             "UNSUPPORTED", "the statement has option events and no Trades: add that section to the Flex query"
         )
-    actions = {"corporate_actions": found.actions} if found.actions else {}
-    return {"trades": found.trades, **actions, **found.positions()}
+    return {
+        **{name: rows for name, rows in found.rows.items() if rows or name == "trades"},
+        **found.positions(),
+    }
+
+
+_SECTIONS = {  # element of a row: where it is collected
+    "Trade": "trades",
+    "CashTransaction": "cash_transactions",
+    "CorporateAction": "corporate_actions",
+    "Transfer": "transfers",
+}
 
 
 class _Flex:
-    """Collects the trades, open positions and corporate actions of a statement. Entities and document types are refused:
-    they can explode.
-    """
+    """Collects the rows and open positions of a statement. Entities and document types are refused: they can explode."""
 
     def __init__(self) -> None:
-        self.trades: list[dict[str, str]] = []
-        self.actions: list[dict[str, str]] = []
+        self.rows: dict[str, list[dict[str, str]]] = {name: [] for name in _SECTIONS.values()}
         self.open: list[dict[str, str]] | None = None
         self.statements: list[dict[str, str]] = []
         self.is_flex = self.has_trades = False
@@ -53,10 +60,8 @@ class _Flex:
             self.is_flex = True
         elif name == "Trades":
             self.has_trades = True
-        elif name == "Trade":
-            self._add(self.trades, attributes)
-        elif name == "CorporateAction":
-            self._add(self.actions, attributes)
+        elif name in _SECTIONS:
+            self._add(self.rows[_SECTIONS[name]], attributes)
         elif name == "FlexStatement":
             self.statements.append(dict(attributes))
         elif name == "OpenPositions":

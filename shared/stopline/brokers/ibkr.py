@@ -5,29 +5,27 @@ what comes before. Each revision has a commission report of its own, and the las
 BAG and by its legs: the legs count.
 """
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime, time
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from stopline.brokers import contracts
+from stopline.brokers import contracts, flex, flex_cash, moments
 from stopline.brokers.dialect import Context, Dialect, Item, each, of_any
 from stopline.brokers.flex_xml import read_flex
 from stopline.brokers.holdings import Line, Open, statement_of
-from stopline.brokers.moments import from_text, local_time, rfc3339
+from stopline.brokers.moments import local_time, rfc3339
 from stopline.brokers.row import Row, id_of, number_text
 from stopline.ledger.leg_name import CLIENT_ID, client_id
-from stopline.model.decimals import ZERO, divide
+from stopline.model.decimals import divide
 from stopline.model.errors import Rejected
-from stopline.model.fill import TRADES, Fill, FillKind
+from stopline.model.fill import Fill, FillKind
 from stopline.model.statement import Statement
 from stopline.model.times import utc_text
 from stopline.model.wire import decode_object
 
 UNSET = 1e300  # IBKR writes the largest double where it knows no number
-NEW_YORK = "America/New_York"  # of the times in Flex statements
 SIDES = {"BOT": "BUY", "SLD": "SELL"}
 WORKS = {  # whether an order of this status may still be executed
     **dict.fromkeys(("ApiPending", "PendingSubmit", "PreSubmitted", "Submitted", "PendingCancel"), True),
@@ -35,26 +33,6 @@ WORKS = {  # whether an order of this status may still be executed
 }
 LIMITED = ("LMT", "STP LMT", "LOC", "TRAIL LIMIT")
 EVENTS = {"execDetails": "execution", "commissionReport": "fee", "both": "both"}
-BUY_SELL = {"BUY": "BUY", "SELL": "SELL", "BUY (Ca.)": "BUY", "SELL (Ca.)": "SELL"}
-TRANSACTIONS = {
-    "ExchTrade": FillKind.TRADE,
-    "DvpTrade": FillKind.TRADE,
-    "FracShare": FillKind.TRADE,
-    "TradeCorrect": FillKind.CORRECT,
-    "TradeCancel": FillKind.BUST,
-    "FracShareCancel": FillKind.BUST,
-    "BookTrade": None,  # an assignment, exercise or expiry: the notes say which
-}
-NOTES = {
-    "A": FillKind.ASSIGN,
-    "Ex": FillKind.EXERCISE,
-    "Ep": FillKind.EXPIRE,
-    "L": FillKind.LIQUIDATION,
-    "Ca": FillKind.BUST,
-    "Co": FillKind.CORRECT,
-}
-Trades = Mapping[str, list[Row]]  # of one statement, by trade id
-_REVISION = re.compile(r"(.+)\.([0-9]{2,4})")
 
 
 def parse(value: dict[str, Any], context: Context) -> list[Item]:
@@ -62,22 +40,16 @@ def parse(value: dict[str, Any], context: Context) -> list[Item]:
     message = Row(value, "message")
     if "execution" in message:
         return each([message], lambda row: _execution(row, context))
-    if "trades" in message:
-        actions = message.rows("corporate_actions") if "corporate_actions" in message else ()
-        rows = list(message.rows("trades"))
-        by_trade: dict[str, list[Row]] = {}
-        for row in rows:
-            by_trade.setdefault(str(row.value.get("tradeID")), []).append(row)
-        trades = each(rows, lambda row: _flex_trade(row, by_trade, context))
-        return trades + each(actions, _corporate_action)
+    if "trades" in message or "cash_transactions" in message:
+        return flex.events(message, context) + flex_cash.events(message, context)
     if "transactionType" in message:
-        return each([message], lambda row: _flex_trade(row, {}, context))
+        return flex.trades([message], context)
     if "positions" in message:
         return []
     raise of_any(
         (
             "`execution` with `contract`",
-            "a Flex statement",
+            "a Flex statement (`trades`, `cash_transactions`)",
             "one of its trades (`transactionType`)",
             "`positions`",
         )
@@ -94,7 +66,7 @@ def _execution(message: Row, context: Context) -> Fill | list[Fill] | None:
     if contract is not None and contract.text("secType") == "BAG":
         return None
     symbol = contract.text("symbol") if contract is not None else row.text("execId")
-    known, revision = _revision(row.text("execId"))
+    known, revision = flex.revision_of(row.text("execId"))
     facts: dict[str, Any] = {
         "instrument": context.instrument(symbol, lambda: _instrument(contract, context)),
         "side": row.one_of("side", SIDES, "UNKNOWN_SIDE"),
@@ -151,12 +123,6 @@ def _is_set(row: Row, field: str) -> bool:
         return True  # it is said elsewhere what is wrong with it
 
 
-def _revision(exec_id: str) -> tuple[str, int]:
-    """Split an execution id into what stays and the revision; an id without one is of the first."""
-    match = _REVISION.fullmatch(exec_id)
-    return (id_of(match[1]), int(match[2])) if match else (id_of(exec_id), 1)
-
-
 def _instrument(contract: Row | None, context: Context) -> dict[str, Any]:
     if contract is None:
         raise Rejected(
@@ -186,153 +152,6 @@ def _instrument(contract: Row | None, context: Context) -> dict[str, Any]:
         currency,
         size,
         symbol.replace(" ", "."),
-    )
-
-
-# --- Flex ---
-
-
-def _flex_trade(row: Row, by_trade: Trades, context: Context) -> Fill | list[Fill] | None:
-    if row.one_of(
-        "levelOfDetail", {"EXECUTION": False, "ORDER": True, "SYMBOL_SUMMARY": True, "CLOSED_LOT": True}
-    ):
-        return None
-    kind = _flex_kind(row)
-    side, quantity = row.one_of("buySell", BUY_SELL, "UNKNOWN_SIDE"), row.decimal("quantity")
-    if kind is not FillKind.BUST and quantity and (quantity > 0) != (side == "BUY"):
-        raise Rejected("CONTRADICTION", f"buySell is {side}, quantity {quantity}")
-    id_, ref = _flex_id(row)
-    if ref is not None and kind is FillKind.TRADE:
-        kind = FillKind.CORRECT
-    elif kind is FillKind.BUST:
-        ref = _busted(row, by_trade)
-        if ref is None:
-            return None
-    elif kind is FillKind.CORRECT and ref is None:
-        ref = _original(row, by_trade)
-    fee, currency = _flex_fee(row)
-    facts: dict[str, Any] = {
-        "instrument": context.instrument(row.text("symbol"), lambda: _flex_instrument(row, context)),
-        "side": side,
-        "executed_at": _flex_time(row, context),
-        "order_id": id_of(row.text("ibOrderID")) if "ibOrderID" in row else None,
-        CLIENT_ID: client_id(row.value.get("orderReference")),
-        "ref": ref,
-    }
-    paid = {"fee": number_text(fee), "fee_currency": currency} if kind in TRADES else {}
-    terms = {"quantity": number_text(abs(quantity)), "price": number_text(row.decimal("tradePrice"))}
-    fill = context.fill(row.text("accountId"), fill_id=id_, kind=kind, **terms, **paid, **facts)
-    if kind is not FillKind.CORRECT:
-        return fill
-    # What the rows of a trade charge adds up: its correction has the difference, or its cancellation pays back.
-    fee += sum((_flex_fee(other)[0] for other in _cancels(row, by_trade)), ZERO)
-    paid = {"fee": number_text(fee), "fee_currency": currency, "quantity": "0", "price": "0"}
-    more = context.fill(row.text("accountId"), fill_id=f"{id_}:fee", kind=FillKind.FEE, **paid, **facts)
-    return [fill, more] if fee else fill
-
-
-def _corporate_action(row: Row) -> None:
-    raise contracts.event_by_hand(
-        f"corporate action {row.text_or('type', '?')} of {row.text_or('symbol', '?')}"
-        f" ({row.text_or('actionDescription') or row.text_or('description', '')})"
-    )
-
-
-def _flex_kind(row: Row) -> FillKind:
-    kind = row.one_of("transactionType", TRANSACTIONS)
-    notes = (row.text_or("notes") or "").split(";")
-    told = [NOTES[note] for note in notes if note in NOTES]
-    if "(Ca.)" in row.text("buySell") or FillKind.BUST in told:
-        return FillKind.BUST
-    if kind is not None:
-        return told[0] if told and kind is FillKind.TRADE else kind
-    if not told:
-        raise Rejected("UNKNOWN_STATUS", f"a BookTrade with notes {';'.join(notes)[:40]!a} is not known")
-    return told[0]
-
-
-def _flex_id(row: Row) -> tuple[str, str | None]:
-    """Return the id of a trade, and of which it is a revision: the execution's where there is one."""
-    if "ibExecID" in row:
-        known, revision = _revision(row.text("ibExecID"))
-        return (id_of(row.text("ibExecID")), known) if revision > 1 else (known, None)
-    name = "tradeID" if "tradeID" in row else "transactionID"
-    return id_of({"tradeID": "trade", "transactionID": "transaction"}[name], row.text(name)), None
-
-
-def _cancels(row: Row, by_trade: Trades) -> list[Row]:
-    """Return the cancellations, of the same statement, of the trade that a row books again."""
-    trade = row.text_or("origTradeID") or row.text_or("tradeID")
-    rows = (other for rows in by_trade.values() for other in rows)
-    return [
-        r
-        for r in rows
-        if r is not row and r.text_or("origTradeID") == trade and _flex_kind(r) is FillKind.BUST
-    ]
-
-
-def _busted(row: Row, by_trade: Trades) -> str | None:
-    """Return which trade a cancellation is about; None where the same statement books it again, corrected."""
-    original = row.text("origTradeID")
-    if any(_flex_id(other)[1] is not None for other in by_trade.get(original, ())):
-        return None
-    return _original(row, by_trade)
-
-
-def _original(row: Row, by_trade: Trades) -> str:
-    """Return our id of the trade that `origTradeID` names. A cancellation names no execution, so the trade must
-    stand in the same statement to be found by that; else it is known by its trade id.
-    """
-    original = row.text("origTradeID")
-    for other in by_trade.get(original, ()):
-        if other is not row:
-            id_, ref = _flex_id(other)
-            return ref or id_
-    return id_of("trade", original)
-
-
-def _flex_fee(row: Row) -> tuple[Decimal, str | None]:
-    """Return what was paid: commission and taxes are negative in a statement."""
-    fee, currency = -row.decimal_or("ibCommission"), row.text_or("ibCommissionCurrency")
-    taxes = -row.decimal_or("taxes")
-    if taxes and currency is not None and row.text_or("currency", currency) != currency:
-        raise Rejected("UNSUPPORTED", f"commission is in {currency[:8]}, taxes are in another currency")
-    return fee + taxes or ZERO, currency
-
-
-def _flex_time(row: Row, context: Context) -> str:
-    zone = context.zone(NEW_YORK)
-    if "dateTime" in row:
-        return local_time(row, "dateTime", zone)
-    text = f"{row.text('tradeDate')} {row.text('tradeTime')}"
-    return from_text(text, zone, lambda what: row.bad("tradeDate", what))
-
-
-def _flex_instrument(row: Row, context: Context) -> dict[str, Any]:
-    kind, symbol = row.text("assetCategory"), row.text("symbol")
-    currency = row.text_or("currency") or context.need(
-        "currency", f"trade of {symbol[:40]!a} names no currency"
-    )
-    if kind == "STK":
-        return contracts.equity(symbol, currency)
-    if kind == "CRYPTO":
-        return contracts.crypto(symbol.partition(".")[0], currency)
-    if kind not in ("OPT", "FOP", "FUT"):
-        raise Rejected("UNSUPPORTED", f"trades of assetCategory {kind[:20]!a} are not booked")
-    size = row.text_or("multiplier") or context.need("multiplier", f"{symbol[:40]!a} has no multiplier")
-    expiry = contracts.a_date(row.text("expiry"))
-    underlying = row.text_or("underlyingSymbol")
-    if kind == "FUT":
-        return contracts.future(symbol.replace(" ", ""), currency, size, underlying, expiry.isoformat())
-    root = symbol[:6].strip() if contracts.is_occ(symbol) else symbol.split(" ")[0]
-    return contracts.option(
-        root,
-        expiry,
-        row.one_of("putCall", {"C": "C", "P": "P"}, "UNKNOWN_RIGHT"),
-        row.decimal("strike"),
-        currency,
-        size,
-        underlying.replace(" ", ".") if underlying else context.get("underlying"),
     )
 
 
@@ -368,7 +187,7 @@ def _flex_position(row: Row, context: Context) -> Line | None:
     if row.text_or("levelOfDetail", "SUMMARY") != "SUMMARY":
         return None  # its lots: the summary has them
     price = row.decimal("costBasisPrice") if "costBasisPrice" in row else None
-    return Line(_flex_instrument(row, context), row.decimal("position"), price)
+    return Line(flex.instrument(row, context), row.decimal("position"), price)
 
 
 def _tws_position(row: Row, context: Context) -> Line:
@@ -396,7 +215,7 @@ def _open(row: Row, context: Context) -> Iterator[Open]:
 
 def _end_of(day: str) -> str:
     """Return when a trading day ends: what is traded later counts for the next."""
-    moment = datetime.combine(contracts.a_date(day), time(20), ZoneInfo(NEW_YORK))
+    moment = datetime.combine(contracts.a_date(day), time(20), ZoneInfo(moments.NEW_YORK))
     return utc_text(moment.astimezone(UTC))
 
 

@@ -1,7 +1,7 @@
 """Times as brokers write them, in RFC 3339 UTC. A time without a zone is read in the zone that is named."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -10,6 +10,8 @@ from stopline.model.errors import Rejected
 from stopline.model.times import parse_utc, utc_text
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+NEW_YORK = "America/New_York"
+CLOSE = time(16)
 MONTHS = {
     name: number
     for number, name in enumerate(
@@ -30,6 +32,11 @@ def rfc3339(row: Row, field: str) -> str:
         return utc_text(parse_utc(row.text(field)))
     except ValueError as problem:
         raise row.bad(field, str(problem)[:120]) from None
+
+
+def at_close(day: date) -> str:
+    """Return 16:00 in New York: when something of a day counts whose time is not told."""
+    return utc_text(datetime.combine(day, CLOSE, ZoneInfo(NEW_YORK)))
 
 
 def epoch_ms(row: Row, field: str) -> str:

@@ -158,6 +158,16 @@ SAMPLES = {
         1,
         ("transactionType",),
     ),
+    "ibkr flex cash": Sample(
+        "ibkr",
+        {},
+        """{"cash_transactions":[{"accountId":"U123456","currency":"USD","assetCategory":"STK","symbol":"SPY",
+        "description":"SPY(US78462F1030) CASH DIVIDEND USD 1.583 PER SHARE (Ordinary Dividend)","conid":"756733",
+        "dateTime":"20261031;202000","settleDate":"20261031","reportDate":"20261102","amount":"158.3",
+        "type":"Dividends","tradeID":"","code":"","transactionID":"2381339440","levelOfDetail":"DETAIL"}]}""",
+        1,
+        ("cash_transactions", 0, "type"),
+    ),
     "binance futures": Sample(
         "binance",
         {"account": "demo"},

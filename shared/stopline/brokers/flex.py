@@ -1,0 +1,207 @@
+"""Trades of the Flex statements of Interactive Brokers, and the contracts that their rows are of.
+
+Executions count, not the orders and lots that they add up to. A trade that is corrected is cancelled and booked again in
+one statement.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import Any
+
+from stopline.brokers import contracts
+from stopline.brokers.dialect import Context, Item, each
+from stopline.brokers.moments import NEW_YORK, from_text, local_time
+from stopline.brokers.row import Row, id_of, number_text
+from stopline.ledger.leg_name import CLIENT_ID, client_id
+from stopline.model.decimals import ZERO
+from stopline.model.errors import Rejected
+from stopline.model.fill import TRADES, Fill, FillKind
+
+BUY_SELL = {"BUY": "BUY", "SELL": "SELL", "BUY (Ca.)": "BUY", "SELL (Ca.)": "SELL"}
+TRANSACTIONS = {
+    "ExchTrade": FillKind.TRADE,
+    "DvpTrade": FillKind.TRADE,
+    "FracShare": FillKind.TRADE,
+    "TradeCorrect": FillKind.CORRECT,
+    "TradeCancel": FillKind.BUST,
+    "FracShareCancel": FillKind.BUST,
+    "BookTrade": None,  # an assignment, exercise or expiry: the notes say which
+}
+NOTES = {
+    "A": FillKind.ASSIGN,
+    "Ex": FillKind.EXERCISE,
+    "Ep": FillKind.EXPIRE,
+    "L": FillKind.LIQUIDATION,
+    "Ca": FillKind.BUST,
+    "Co": FillKind.CORRECT,
+}
+BY_HAND = {"corporate_actions": "corporate action", "transfers": "transfer"}
+Trades = Mapping[str, list[Row]]  # of one statement, by trade id
+_REVISION = re.compile(r"(.+)\.([0-9]{2,4})")
+
+
+def events(message: Row, context: Context) -> list[Item]:
+    """Read the trades of a statement; its corporate actions and transfers are refused, with what to do."""
+    rows = trades(list(message.rows("trades")), context) if "trades" in message else []
+    for section, what in BY_HAND.items():
+        if section in message:
+            rows += each(message.rows(section), lambda row, what=what: _by_hand(row, what))  # type: ignore[misc]
+    return rows
+
+
+def trades(rows: Iterable[Row], context: Context) -> list[Item]:
+    """Read trades of one statement."""
+    rows = list(rows)
+    by_trade: dict[str, list[Row]] = {}
+    for row in rows:
+        by_trade.setdefault(str(row.value.get("tradeID")), []).append(row)
+    return each(rows, lambda row: _trade(row, by_trade, context))
+
+
+def revision_of(exec_id: str) -> tuple[str, int]:
+    """Split an execution id into what stays and the revision; an id without one is of the first."""
+    match = _REVISION.fullmatch(exec_id)
+    return (id_of(match[1]), int(match[2])) if match else (id_of(exec_id), 1)
+
+
+def _trade(row: Row, by_trade: Trades, context: Context) -> Fill | list[Fill] | None:
+    if row.one_of(
+        "levelOfDetail", {"EXECUTION": False, "ORDER": True, "SYMBOL_SUMMARY": True, "CLOSED_LOT": True}
+    ):
+        return None
+    kind = _kind(row)
+    side, quantity = row.one_of("buySell", BUY_SELL, "UNKNOWN_SIDE"), row.decimal("quantity")
+    if kind is not FillKind.BUST and quantity and (quantity > 0) != (side == "BUY"):
+        raise Rejected("CONTRADICTION", f"buySell is {side}, quantity {quantity}")
+    id_, ref = _id(row)
+    if ref is not None and kind is FillKind.TRADE:
+        kind = FillKind.CORRECT
+    elif kind is FillKind.BUST:
+        ref = _busted(row, by_trade)
+        if ref is None:
+            return None
+    elif kind is FillKind.CORRECT and ref is None:
+        ref = _original(row, by_trade)
+    fee, currency = _fee(row)
+    facts: dict[str, Any] = {
+        "instrument": context.instrument(row.text("symbol"), lambda: instrument(row, context)),
+        "side": side,
+        "executed_at": _time(row, context),
+        "order_id": id_of(row.text("ibOrderID")) if "ibOrderID" in row else None,
+        CLIENT_ID: client_id(row.value.get("orderReference")),
+        "ref": ref,
+    }
+    paid = {"fee": number_text(fee), "fee_currency": currency} if kind in TRADES else {}
+    terms = {"quantity": number_text(abs(quantity)), "price": number_text(row.decimal("tradePrice"))}
+    fill = context.fill(row.text("accountId"), fill_id=id_, kind=kind, **terms, **paid, **facts)
+    if kind is not FillKind.CORRECT:
+        return fill
+    # What the rows of a trade charge adds up: its correction has the difference, or its cancellation pays back.
+    fee += sum((_fee(other)[0] for other in _cancels(row, by_trade)), ZERO)
+    paid = {"fee": number_text(fee), "fee_currency": currency, "quantity": "0", "price": "0"}
+    more = context.fill(row.text("accountId"), fill_id=f"{id_}:fee", kind=FillKind.FEE, **paid, **facts)
+    return [fill, more] if fee else fill
+
+
+def _by_hand(row: Row, what: str) -> None:
+    raise contracts.event_by_hand(
+        f"{what} {row.text_or('type', '?')} of {row.text_or('symbol', '?')}"
+        f" ({row.text_or('actionDescription') or row.text_or('description', '')})"
+    )
+
+
+def _kind(row: Row) -> FillKind:
+    kind = row.one_of("transactionType", TRANSACTIONS)
+    notes = (row.text_or("notes") or "").split(";")
+    told = [NOTES[note] for note in notes if note in NOTES]
+    if "(Ca.)" in row.text("buySell") or FillKind.BUST in told:
+        return FillKind.BUST
+    if kind is not None:
+        return told[0] if told and kind is FillKind.TRADE else kind
+    if not told:
+        raise Rejected("UNKNOWN_STATUS", f"a BookTrade with notes {';'.join(notes)[:40]!a} is not known")
+    return told[0]
+
+
+def _id(row: Row) -> tuple[str, str | None]:
+    """Return the id of a trade, and of which it is a revision: the execution's where there is one."""
+    if "ibExecID" in row:
+        known, revision = revision_of(row.text("ibExecID"))
+        return (id_of(row.text("ibExecID")), known) if revision > 1 else (known, None)
+    name = "tradeID" if "tradeID" in row else "transactionID"
+    return id_of({"tradeID": "trade", "transactionID": "transaction"}[name], row.text(name)), None
+
+
+def _cancels(row: Row, by_trade: Trades) -> list[Row]:
+    """Return the cancellations, of the same statement, of the trade that a row books again."""
+    trade = row.text_or("origTradeID") or row.text_or("tradeID")
+    rows = (other for rows in by_trade.values() for other in rows)
+    return [
+        r for r in rows if r is not row and r.text_or("origTradeID") == trade and _kind(r) is FillKind.BUST
+    ]
+
+
+def _busted(row: Row, by_trade: Trades) -> str | None:
+    """Return which trade a cancellation is about; None where the same statement books it again, corrected."""
+    original = row.text("origTradeID")
+    if any(_id(other)[1] is not None for other in by_trade.get(original, ())):
+        return None
+    return _original(row, by_trade)
+
+
+def _original(row: Row, by_trade: Trades) -> str:
+    """Return our id of the trade that `origTradeID` names. A cancellation names no execution, so the trade must
+    stand in the same statement to be found by that; else it is known by its trade id.
+    """
+    original = row.text("origTradeID")
+    for other in by_trade.get(original, ()):
+        if other is not row:
+            id_, ref = _id(other)
+            return ref or id_
+    return id_of("trade", original)
+
+
+def _fee(row: Row) -> tuple[Decimal, str | None]:
+    """Return what was paid: commission and taxes are negative in a statement."""
+    fee, currency = -row.decimal_or("ibCommission"), row.text_or("ibCommissionCurrency")
+    taxes = -row.decimal_or("taxes")
+    if taxes and currency is not None and row.text_or("currency", currency) != currency:
+        raise Rejected("UNSUPPORTED", f"commission is in {currency[:8]}, taxes are in another currency")
+    return fee + taxes or ZERO, currency
+
+
+def _time(row: Row, context: Context) -> str:
+    zone = context.zone(NEW_YORK)
+    if "dateTime" in row:
+        return local_time(row, "dateTime", zone)
+    text = f"{row.text('tradeDate')} {row.text('tradeTime')}"
+    return from_text(text, zone, lambda what: row.bad("tradeDate", what))
+
+
+def instrument(row: Row, context: Context) -> dict[str, Any]:
+    kind, symbol = row.text("assetCategory"), row.text("symbol")
+    currency = row.text_or("currency") or context.need(
+        "currency", f"trade of {symbol[:40]!a} names no currency"
+    )
+    if kind == "STK":
+        return contracts.equity(symbol, currency)
+    if kind == "CRYPTO":
+        return contracts.crypto(symbol.partition(".")[0], currency)
+    if kind not in ("OPT", "FOP", "FUT"):
+        raise Rejected("UNSUPPORTED", f"trades of assetCategory {kind[:20]!a} are not booked")
+    size = row.text_or("multiplier") or context.need("multiplier", f"{symbol[:40]!a} has no multiplier")
+    expiry = contracts.a_date(row.text("expiry"))
+    underlying = row.text_or("underlyingSymbol")
+    if kind == "FUT":
+        return contracts.future(symbol.replace(" ", ""), currency, size, underlying, expiry.isoformat())
+    root = symbol[:6].strip() if contracts.is_occ(symbol) else symbol.split(" ")[0]
+    return contracts.option(
+        root,
+        expiry,
+        row.one_of("putCall", {"C": "C", "P": "P"}, "UNKNOWN_RIGHT"),
+        row.decimal("strike"),
+        currency,
+        size,
+        underlying.replace(" ", ".") if underlying else context.get("underlying"),
+    )
