@@ -139,61 +139,7 @@ def test_a_message_of_too_many_fills_is_refused_whole() -> None:
     assert len(sample.read(changed(sample.message, "data", sample.message["data"] * MAX_ITEMS))) == MAX_ITEMS
 
 
-# --- the uniform handling table (domain rules 3.8) ---
-
-
-PARTIALS = [
-    ("alpaca trade update", ("data", "event"), "partial_fill", ("data", "execution_id"), "another"),
-    ("alpaca fill activity", ("type",), "partial_fill", ("id",), "20190524113406977::another"),
-    ("binance spot", ("event", "X"), "PARTIALLY_FILLED", ("event", "t"), 78),
-    ("binance futures", ("o", "X"), "PARTIALLY_FILLED", ("o", "t"), 78),
-    ("fix", ("39",), "1", ("17",), "another"),
-    ("ibkr execution", ("commissionReport",), None, ("execution", "execId"), "0000e0d5.6580d36b.01.01"),
-    ("tastytrade order", ("data", "status"), "Live", ("data", "legs", 0, "fills", 0, "fill-id"), "another"),
-    ("kite trade", ("quantity",), 1, ("trade_id",), "10000001"),
-    ("upstox trades", ("data", 0, "quantity"), 1, ("data", 0, "trade_id"), "50091503"),
-]
-
-
-@pytest.mark.parametrize(
-    ("name", "status", "partial", "id_", "next_"), PARTIALS, ids=[p[0] for p in PARTIALS]
-)
-def test_partial_fills_are_one_fill_each(name: str, status: Any, partial: Any, id_: Any, next_: Any) -> None:
-    sample = SAMPLES[name]
-    one = changed(sample.message, *status, partial)
-    other = changed(one, *id_, next_)
-    [first], [second] = sample.read(one), sample.read(other)
-    assert first.fill is not None
-    assert second.fill is not None
-    assert first.fill.key != second.fill.key
-    assert first.fill.quantity == second.fill.quantity
-
-
-STATES = [
-    *(
-        ("alpaca trade update", ("data", "event"), s)
-        for s in ("new", "canceled", "expired", "rejected", "replaced")
-    ),
-    *(
-        ("binance spot", ("event", "x"), s)
-        for s in ("NEW", "CANCELED", "EXPIRED", "REJECTED", "TRADE_PREVENTION")
-    ),
-    *(("binance futures", ("o", "x"), s) for s in ("NEW", "CANCELED", "EXPIRED", "AMENDMENT")),
-    *(("kite postback", ("status",), s) for s in ("CANCELLED", "REJECTED", "UPDATE", "OPEN", "COMPLETE")),
-    *(
-        ("upstox order", ("status",), s)
-        for s in ("open", "cancelled", "rejected", "complete", "trigger pending")
-    ),
-    *(("fix", ("150",), s) for s in "03458CI"),
-]
-
-
-@pytest.mark.parametrize(("name", "path", "state"), STATES, ids=str)
-def test_a_cancel_an_expiry_or_a_reject_of_an_order_is_no_fill_and_no_error(
-    name: str, path: Any, state: str
-) -> None:
-    sample = SAMPLES[name]
-    assert sample.read(changed(sample.message, *path, state)) == []
+# --- beside the uniform handling table, which has a file of its own ---
 
 
 def test_a_cancelled_order_that_was_filled_in_part_is_a_fill() -> None:
@@ -202,75 +148,6 @@ def test_a_cancelled_order_that_was_filled_in_part_is_a_fill() -> None:
         assert len(sample.read(changed(sample.message, "data", "status", status))) == 1
     kite = changed(SAMPLES["kite postback"].message, "status", "CANCELLED")
     assert refusal(changed(kite, "filled_quantity", 1), broker="kite") == "CUMULATIVE"
-
-
-BUSTS = {
-    "alpaca": (
-        "alpaca trade update",
-        {("data", "event"): "trade_bust", ("data", "previous_execution_id"): "e-0"},
-        "e-0",
-    ),
-    "fix": ("fix", {("150",): "H"}, "SPX:20261120:EX122"),
-    "fix 4.2": ("fix", {("20",): "1", ("150",): "2"}, "SPX:20261120:EX122"),
-    "flex": (
-        "ibkr flex assignment",
-        {
-            ("transactionType",): "TradeCancel",
-            ("buySell",): "BUY (Ca.)",
-            ("origTradeID",): "7",
-            ("tradeID",): "",
-        },
-        "trade:7",
-    ),
-    "tastytrade": (
-        "tastytrade transaction",
-        {("reverses-id",): 5, ("id",): 6},
-        "1:SPY260320P00455000:14_TW::TW0001",
-    ),
-}
-
-
-@pytest.mark.parametrize("case", BUSTS)
-def test_a_bust_names_the_fill_that_it_takes_back(case: str) -> None:
-    name, changes, ref = BUSTS[case]
-    message = SAMPLES[name].message
-    for path, value in changes.items():
-        message = changed(message, *path, value)
-    [item] = SAMPLES[name].read(message)
-    assert item.fill is not None, item.refused
-    assert (item.fill.kind, item.fill.ref) == (FillKind.BUST, ref)
-
-
-CORRECTIONS = {
-    "alpaca": (
-        "alpaca trade update",
-        {("data", "event"): "trade_correct", ("data", "previous_execution_id"): "e-0"},
-        "e-0",
-    ),
-    "fix": ("fix", {("150",): "G"}, "SPX:20261120:EX122"),
-    "fix 4.2": ("fix", {("20",): "2", ("150",): "1"}, "SPX:20261120:EX122"),
-    "ibkr": (
-        "ibkr execution",
-        {
-            ("execution", "execId"): "0000e0d5.6580d36a.01.02",
-            ("commissionReport", "execId"): "0000e0d5.6580d36a.01.02",
-        },
-        "0000e0d5.6580d36a.01",
-    ),
-}
-
-
-@pytest.mark.parametrize("case", CORRECTIONS)
-def test_a_correction_names_the_fill_that_it_replaces(case: str) -> None:
-    """Case 10: of IBKR's .01.01 and .01.02 the second replaces the first."""
-    name, changes, ref = CORRECTIONS[case]
-    message = SAMPLES[name].message
-    for path, value in changes.items():
-        message = changed(message, *path, value)
-    [item] = SAMPLES[name].read(message)
-    assert item.fill is not None, item.refused
-    assert (item.fill.kind, item.fill.ref) == (FillKind.CORRECT, ref)
-    assert item.fill.fill_id != ref
 
 
 @pytest.mark.parametrize("name", ["alpaca trade update", "fix"])
@@ -294,46 +171,6 @@ def test_a_late_fee_names_its_fill() -> None:
         trade.fill_id,
         Decimal("40.442"),
         True,
-    )
-
-
-FORCED: dict[str, tuple[str, dict[tuple[str, ...], Any], FillKind]] = {
-    "alpaca assigns": ("alpaca assignment", {}, FillKind.ASSIGN),
-    "ibkr assigns": ("ibkr flex assignment", {}, FillKind.ASSIGN),
-    "ibkr liquidates": ("ibkr execution", {("execution", "liquidation"): 1}, FillKind.LIQUIDATION),
-    "binance liquidates": ("binance futures", {("o", "c"): "autoclose-1234"}, FillKind.LIQUIDATION),
-    "tastytrade assigns": (
-        "tastytrade transaction",
-        {("transaction-type",): "Receive Deliver", ("transaction-sub-type",): "Assignment", ("price",): "0"},
-        FillKind.ASSIGN,
-    ),
-}
-
-
-@pytest.mark.parametrize("case", FORCED)
-def test_what_a_broker_does_by_itself_is_booked_and_told_apart(case: str) -> None:
-    """3.8: accepted, with its kind. Kite, Upstox and FIX have no message for it: there a trade is a trade."""
-    name, changes, kind = FORCED[case]
-    message = SAMPLES[name].message
-    for path, value in changes.items():
-        message = changed(message, *path, value)
-    items = SAMPLES[name].read(message)
-    assert {item.fill.kind for item in items if item.fill} == {kind}
-    assert not [item.refused for item in items if item.refused]
-
-
-def test_a_fee_that_comes_later_from_ibkr_names_its_fill_too() -> None:
-    sample = SAMPLES["ibkr execution"]
-    [trade], [late] = (
-        sample.read(sample.message | {"event": e}) for e in ("execDetails", "commissionReport")
-    )
-    assert trade.fill is not None
-    assert late.fill is not None
-    assert trade.fill.fee == 0
-    assert (late.fill.kind, late.fill.ref, late.fill.fee) == (
-        FillKind.FEE,
-        trade.fill.fill_id,
-        Decimal("3.25"),
     )
 
 

@@ -175,12 +175,22 @@ def test_a_bust_of_a_fill_that_a_later_close_consumed_opens_a_short() -> None:
 
 
 def test_a_bust_before_its_fill_is_remembered_until_it_comes() -> None:
+    """Domain case 3."""
     book = booked([[about("BUST", "E-1", "B-1")]])
     assert [a.fill_id for waiting in book.held.values() for a in waiting] == ["B-1"]
     assert not book.positions
     book = booked([[about("BUST", "E-1", "B-1")], [trade(1, 10, 100)]])
     assert book.positions["default:SPY"].is_flat
     assert not book.held
+
+
+def test_a_correction_before_its_fill_is_remembered_until_it_comes() -> None:
+    """Domain case 3."""
+    correction = about("CORRECT", "E-1", "C-1", quantity=4, price="101")
+    assert [*booked([[correction]]).held] == [trade(1, 10, 100).key]
+    book = booked([[correction], [trade(1, 10, 100)]])
+    assert (book.positions["default:SPY"].cost, book.held) == (404, {})
+    assert numbers(book) == numbers(booked([[trade(1, 10, 100)], [correction]]))
 
 
 def test_bust_then_the_same_fill_under_another_id() -> None:

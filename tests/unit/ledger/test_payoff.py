@@ -139,55 +139,32 @@ def naked_margin(
     return found.margin, found.rule
 
 
-@pytest.mark.parametrize(
-    ("legs", "spot", "style", "margin"),
-    [
-        pytest.param(
-            [(-1, "C", "90", "7.00"), (-1, "P", "90", "3.70")],
-            "92.63",
-            "equity",
-            "2922.60",
-            id="Cboe margin manual, short put and short call: the call's side and the put's premium",
-        ),
-        pytest.param(
-            [(-1, "C", "47", "2.10"), (-1, "P", "43", "1.20")],
-            "45",
-            "equity",
-            "1030",
-            id="tastytrade, margin requirements for a short strangle",
-        ),
-        pytest.param(
-            [(-100, "C", "100", "1.68")],
-            "97.73",
-            "equity",
-            172_760 + 16_800,
-            id="Cboe margin examples, short 100 calls; there the premium is taken off",
-        ),
-        pytest.param(
-            [(-100, "P", "100", "3.18")],
-            "97.73",
-            "equity",
-            195_460 + 31_800,
-            id="Cboe margin examples, short 100 puts in the money",
-        ),
-        pytest.param(
-            [(-1, "C", "120", "8.375")],
-            "128.5",
-            "equity",
-            "3407.50",
-            id="Cboe margin manual, short call in the money",
-        ),
-        pytest.param(
-            [(-1, "C", "60", "0.10")], "45", "equity", "460", id="far out: a tenth of the underlying"
-        ),
-        pytest.param([(-1, "P", "30", "0.10")], "45", "equity", "310", id="far out: a tenth of the strike"),
-        pytest.param([(-1, "C", "6100", "4")], "6000", "index", "80400", id="15 per cent of an index"),
-    ],
-)
-def test_what_no_leg_covers_binds_what_the_margin_manual_says(
-    legs: list[tuple[int, str, str, str]], spot: str, style: str, margin: str
-) -> None:
+PUBLISHED: dict[str, tuple[list[tuple[int, str, str, str]], str, str, str | int]] = {
+    "Cboe margin manual, short put and short call: the call's side and the put's premium": (
+        [(-1, "C", "90", "7.00"), (-1, "P", "90", "3.70")], "92.63", "equity", "2922.60",
+    ),
+    "tastytrade, margin requirements for a short strangle": (
+        [(-1, "C", "47", "2.10"), (-1, "P", "43", "1.20")], "45", "equity", "1030",
+    ),
+    "Cboe margin examples, short 100 calls; there the premium is taken off": (
+        [(-100, "C", "100", "1.68")], "97.73", "equity", 172_760 + 16_800,
+    ),
+    "Cboe margin examples, short 100 puts in the money": (
+        [(-100, "P", "100", "3.18")], "97.73", "equity", 195_460 + 31_800,
+    ),
+    "Cboe margin manual, short call in the money": (
+        [(-1, "C", "120", "8.375")], "128.5", "equity", "3407.50",
+    ),
+    "far out: a tenth of the underlying": ([(-1, "C", "60", "0.10")], "45", "equity", "460"),
+    "far out: a tenth of the strike": ([(-1, "P", "30", "0.10")], "45", "equity", "310"),
+    "15 per cent of an index": ([(-1, "C", "6100", "4")], "6000", "index", "80400"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", PUBLISHED)
+def test_what_no_leg_covers_binds_what_the_margin_manual_says(case: str) -> None:
     """Issue 4.4, domain 2.2: published examples of naked calls, puts, straddles and strangles."""
+    legs, spot, style, margin = PUBLISHED[case]
     assert naked_margin(legs, spot, style)[0] == Decimal(margin)
 
 

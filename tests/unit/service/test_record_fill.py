@@ -75,6 +75,19 @@ def test_a_fill_that_comes_again_changes_nothing(world: World, fresh: bool, mess
     assert world.count("duplicates") == (message == "m-2")
 
 
+def test_a_flip_that_comes_again_changes_nothing(world: World) -> None:
+    """Domain case 2: it closed one leg and opened another, under one key."""
+    app, _ = world.instance()
+    flip = trade(2, -15, 90, fee="3")
+    assert record(app, [trade(1, 10, 100), flip]) == [APPLIED, APPLIED]
+    before = world.document("books", "demo")
+    assert record(app, [flip], "m-2") == [DUPLICATE]
+    assert world.document("books", "demo") == before
+    book = world.book()
+    assert book is not None
+    assert (book.net_quantity("SPY"), book.total("USD").realised, book.total("USD").fees) == (-5, -100, 3)
+
+
 def test_a_fill_that_comes_again_forty_days_later_is_still_a_duplicate(world: World) -> None:
     """F04."""
     app, _ = world.instance()
