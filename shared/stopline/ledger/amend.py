@@ -193,7 +193,7 @@ def _depth(amendment: Fill, known: Mapping[str, Fill]) -> int:
 
 def _changed(fill: Fill, update: Mapping[str, Any]) -> Fill:
     copy = fill.model_copy(update=update)
-    for name in ("text", "hash", "signed_quantity", "terms"):
+    for name in ("text", "hash", "signed_quantity"):
         copy.__dict__.pop(name, None)  # worked out of what was there before
     return copy
 

@@ -178,42 +178,43 @@ class Position:
             raise ValueError(f"fill {fill.key} is not after {last[1]}: fold from the fill log")
         if not (plain and self.is_plain):
             return self._apply_other(fill, place)
-        lots = self.open
-        realised, oldest = ZERO, None
         self.units = self.spent = None
-        if lots:
-            size, entry, opened = lots[0]
-            sells = left.is_signed()
-            if size.is_signed() is not sells:
-                oldest = opened[0]
-                while True:
-                    rest = size + left
-                    if rest and rest.is_signed() is not sells:  # the lot outlasts the fill
-                        realised += left * (entry - price)
-                        left = ZERO
-                        lots[0] = (rest, entry, opened)
-                        break
-                    realised += size * (price - entry)
-                    left = rest
-                    lots.popleft()
-                    if not (rest and lots):
-                        break
-                    size, entry, opened = lots[0]
-                if self._multiplier is not None:
-                    realised *= self._multiplier
-                self.realised += realised
-                if not (left or lots):
-                    self.opened_at = None
-        else:
-            self.cycle = place
-        if left:
-            if not lots:
-                self.opened_at = at
-            lots.append((left, price, place))
         self.fills += 1
         self.last = place
         self.last_price = price
         self.fees += fee
+        lots = self.open
+        if not lots:
+            self.cycle, self.opened_at = place, at
+            lots.append((left, price, place))
+            return at, ZERO, fee, None, None
+        size, entry, opened = lots[0]
+        sells = left.is_signed()
+        if size.is_signed() is sells:
+            lots.append((left, price, place))
+            return at, ZERO, fee, None, None
+        oldest, realised = opened[0], ZERO
+        while True:
+            rest = size + left
+            if rest and rest.is_signed() is not sells:  # the lot outlasts the fill
+                realised += left * (entry - price)
+                lots[0] = (rest, entry, opened)
+                break
+            realised += size * (price - entry)
+            lots.popleft()
+            left = rest
+            if not left:
+                if not lots:
+                    self.opened_at = None
+                break
+            if not lots:
+                self.opened_at = at
+                lots.append((left, price, place))
+                break
+            size, entry, opened = lots[0]
+        if self._multiplier is not None:
+            realised *= self._multiplier
+        self.realised += realised
         return at, realised, fee, oldest, None
 
     def add_late_fee(self, fee: Fill, of: Fill) -> Booked:

@@ -88,6 +88,9 @@ class Fill(Message):
     """
 
     model_config = ConfigDict(frozen=True, extra="allow", hide_input_in_errors=True)
+    __slots__ = (
+        "_terms",
+    )  # not among the fields: to look into those of a million fills is a quarter of a fold
 
     type: Literal["stopline.fill.v1"] = FILL_TYPE
     fill_id: Id
@@ -191,19 +194,24 @@ class Fill(Message):
         """The key of the position that the fill is of."""
         return intern(position_key(self.strategy, self.instrument.symbol))  # one text for all fills of it
 
-    @cached_property
+    @property
     def terms(self) -> Terms:
         """What the fold reads, in one look-up: place, signed units, price, fee, whether it is a plain trade (in an ordinary
         contract, with its fee in the settlement currency), and the key of its position.
         """
-        contract = self.instrument
-        plain = (
-            self.kind is FillKind.TRADE
-            and self.fee_currency == contract.currency
-            and not contract.inverse
-            and contract.base is None
-        )
-        return self.order, self.signed_quantity, self.price, self.fee, plain, self.position_key
+        try:
+            return self._terms  # type: ignore[attr-defined, no-any-return]
+        except AttributeError:
+            contract = self.instrument
+            plain = (
+                self.kind is FillKind.TRADE
+                and self.fee_currency == contract.currency
+                and not contract.inverse
+                and contract.base is None
+            )
+            terms = (self.order, self.signed_quantity, self.price, self.fee, plain, self.position_key)
+            object.__setattr__(self, "_terms", terms)
+            return terms
 
     def __repr__(self) -> str:
         kind = "" if self.kind is FillKind.TRADE else f"{self.kind} "

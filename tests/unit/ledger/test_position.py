@@ -44,6 +44,13 @@ def test_a_fill_through_zero_closes_and_opens() -> None:
     assert booked[1][2] == 3
 
 
+def test_a_copy_of_a_fill_has_terms_of_its_own() -> None:
+    one = trade(1, 10, 100)
+    assert one.terms is one.terms
+    assert one.model_copy(update={"price": Decimal(101)}).terms[2] == 101
+    assert (one.terms[2], one == one.model_copy(), "_terms" in one.text) == (100, True, False)
+
+
 def test_a_short_seller_keeps_his_openings() -> None:
     """Domain case 7: sell, buy, sell, buy. Opening by selling is no end of anything."""
     position, booked = fold(
