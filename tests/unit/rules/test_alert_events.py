@@ -136,6 +136,14 @@ def test_an_event_that_nobody_takes_rings_for_four_hours_and_no_longer() -> None
         (EXIT, {"kind": "flat", "object": "account:demo"}),
         (EXIT | {"kind": "exit_stuck"}, {"kind": "closed", "object": "trade 4f1c0e7a"}),
         ({"kind": "closing_stuck", "object": "account:demo"}, {"kind": "flat", "object": "account:demo"}),
+        (
+            {"kind": "closing_stuck", "object": "account:demo"},
+            {"kind": "closing_stuck", "object": "account:demo"},
+        ),
+        (
+            {"kind": "strategy_stopped", "object": "condors"},
+            {"kind": "strategy_stopped", "object": "condors"},
+        ),
         ({"kind": "not_flat", "object": "account:demo"}, {"kind": "flat", "object": "account:demo"}),
         ({"kind": "closing_stuck", "object": "A"}, {"kind": "closing_stuck", "object": "A"}),
         ({"kind": "leg_alone", "object": "SPX"}, {"kind": "leg_alone", "object": "SPX"}),

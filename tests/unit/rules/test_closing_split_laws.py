@@ -112,7 +112,7 @@ SPLITS = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 3)), min_size=1, m
 
 
 @given(st.integers(1, 3), st.sampled_from(ECHOES), EVENTS, SPLITS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_a_split_changes_no_closing(
     trades: int, echo: str, happened: list[tuple[str, int, int]], splits: list[tuple[int, int]]
 ) -> None:
