@@ -29,7 +29,7 @@ from stopline.model.wire import canonical, decode_object, validate
 from stopline.ports import Create, Document, Outgoing, Path, Put
 from stopline.rules.alerting.audience import USUAL
 from stopline.runtime.app import App, Ports
-from stopline.runtime.auth import Principal
+from stopline.runtime.auth import Principal, Right
 from stopline.runtime.envelope import Envelope
 from stopline.runtime.handlers import HANDLERS
 from stopline.runtime.kill_api import change
@@ -49,7 +49,8 @@ SCOPES = (
     strategy_scope(ACCOUNT, "core"),
     underlying_scope(ACCOUNT, "AAA"),
 )
-PEOPLE = {n: Principal(name=n, rights=("view", "trade", "kill", "resume")) for n in ("ann", "bob")}
+RIGHTS: tuple[Right, ...] = ("view", "trade", "kill", "resume")
+PEOPLE = {n: Principal(name=n, rights=RIGHTS, accounts=("*",)) for n in ("ann", "bob")}
 BREAKERS = ("breaker:api_errors", "limit:max_daily_loss", "limit:max_drawdown")
 API = 2  # instances that answer the adapter
 TWO_VERSIONS = 0.15  # of the schedules: half of the instances are of tomorrow's

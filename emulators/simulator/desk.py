@@ -29,7 +29,7 @@ from stopline.runtime.kill_api import change
 from stopline.service.sweep.heartbeat import HEARTBEAT
 
 ACCOUNT = "a"
-ANN = Principal(name="ann", rights=("view", "trade", "kill", "resume"))
+ANN = Principal(name="ann", rights=("view", "trade", "kill", "resume"), accounts=("*",))
 SCOPES = (account_scope(ACCOUNT), strategy_scope(ACCOUNT, "core"), underlying_scope(ACCOUNT, "BBB"))
 WHERE = {"AAA": "core", "BBB": "wings"}  # which strategy trades what
 PAIR = "pair"  # the strategy that trades two puts as one

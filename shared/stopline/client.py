@@ -127,9 +127,10 @@ class Client:
             self.fault = f"the lease cannot be read: {refused.detail}"
             return False
         with self._lock:
-            if lease.account != self.account or lease.epoch < self.epoch:
+            newest = self.epoch, self.lease.granted_at if self.lease else lease.granted_at
+            if lease.account != self.account or (lease.epoch, lease.granted_at) < newest:
                 self.fault = f"the lease is of epoch {lease.epoch} of {lease.account}, {self.epoch} holds"
-                return False  # overtaken on its way by what a later command has told
+                return False  # overtaken on its way: by what a later command has told, or by a later answer
             self.epoch, self.lease = lease.epoch, lease
             span = min(lease.expires_at - lease.granted_at, timedelta(seconds=60))
             self._term = Term(asked_at, asked_at + span, ticks + span.total_seconds())

@@ -154,7 +154,9 @@ def main() -> None:
     parser.add_argument("--writers", type=int, default=4)
     parser.add_argument("--json", action="store_true")
     chosen = parser.parse_args()
-    ann = {hashlib.sha256(TOKEN.encode()).hexdigest(): {"name": "ann", "rights": ["admin"]}}
+    ann = {
+        hashlib.sha256(TOKEN.encode()).hexdigest(): {"name": "ann", "rights": ["admin"], "accounts": ["*"]}
+    }
     with Stack() as stack:
         stack.up(
             functions=("fills", "kill_switch"),

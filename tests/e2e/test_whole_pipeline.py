@@ -99,7 +99,7 @@ def eventually(check: Callable[[], Any], seconds: float = 40) -> Any:
 
 @pytest.fixture(scope="module")
 def desk(emulators: Emulators) -> Iterator[Desk]:
-    principal = {"name": "ann", "rights": ["view", "kill", "resume"]}
+    principal = {"name": "ann", "rights": ["view", "kill", "resume"], "accounts": ["*"]}
     with (
         TwilioFake() as sms,
         DiscordFake() as discord,

@@ -32,9 +32,9 @@ ENTRY_POINTS = {
 }
 LINKS = AckLinks("https://stopline.example.com", "a-secret-of-more-than-32-characters")
 TOKENS = {
-    "ann-token-0001": {"name": "ann", "rights": ["admin"]},
+    "ann-token-0001": {"name": "ann", "rights": ["admin"], "accounts": ["*"]},
     "bob-token-0002": {"name": "bob", "rights": ["kill", "view"], "accounts": ["demo"]},
-    "ida-token-0004": {"name": "ida", "rights": ["resume", "view", "risk"]},
+    "ida-token-0004": {"name": "ida", "rights": ["resume", "view", "risk"], "accounts": ["*"]},
     "eve-token-0003": {"name": "eve", "rights": ["view"], "accounts": ["demo"]},
 }
 

@@ -189,6 +189,30 @@ def test_a_slow_answer_makes_no_lease_longer() -> None:
     assert not client.is_leased()
 
 
+def test_an_older_answer_that_comes_later_takes_nothing_back() -> None:
+    """R5.5: programs were switched off, which begins no epoch; two renewals overtake each other on the way."""
+    clock = ManualClock(NOON)
+
+    def lease(auto: bool) -> dict[str, Any]:
+        now = clock.now()
+        facts = {"account": "demo", "state": "ACTIVE", "epoch": 3, "size": "1", "auto_trading": auto}
+        times = {"granted_at": now, "expires_at": now + timedelta(seconds=60)}
+        return validate(Lease, {**facts, **times}).model_dump(mode="json")
+
+    old = lease(True)
+    clock.set(NOON + timedelta(seconds=1))
+    answers = [lease(False), old]
+    client = Client("demo", "a", lambda path, body: (200, answers.pop(0)), clock)
+    assert client.renew()
+    assert client.refusal(order()) == "automatic trading is off for core"
+    assert not client.renew()
+    assert client.refusal(order()) == "automatic trading is off for core"
+    assert client.is_leased(), "the newer one holds"
+    answers.append(lease(True))
+    assert client.renew(), "granted at the very same moment: it may be the answer to this one"
+    assert client.refusal(order()) is None
+
+
 class Wall(ManualClock):
     """A clock that may be set back, and ticks that are not."""
 

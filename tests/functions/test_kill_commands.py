@@ -110,6 +110,8 @@ def test_a_pause_may_end_by_itself(
     switch: Served, stopline: Stopline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stopline_trading, "_now", switch.world.clock.now)
+    switch.world.publish("fills", raw_fill(strategy="core"))
+    switch.world.run()
     lines(stopline("pause", "strategy:demo:core", "--minutes", "30"))
     said = lines(stopline("status", "strategy:demo:core"))
     assert said[1].endswith("by ann: by hand, until 2026-11-18T17:30:00Z")
@@ -285,3 +287,18 @@ def test_a_token_that_no_header_may_hold_is_not_shown(
     result = stopline("kill", "demo")
     assert (result.exit_code, "secret" in result.stderr) == (2, False)
     assert "NOT STOPPED: STOPLINE_TOKEN" in result.stderr
+
+
+@pytest.mark.parametrize("way", [[], ["--direct"]])
+def test_a_mistyped_name_is_no_success(switch: Served, stopline: Stopline, way: list[str]) -> None:
+    """R5.1, R0.4: the stop is stored, and whoever pulled it hears that it closed nothing."""
+    hold(switch)
+    said = stopline("kill", "underlying:demo:SPYY", *way)
+    assert said.exit_code == 1
+    assert "underlying:demo:SPYY: NOTHING_HELD, 0 positions open" in said.stdout
+    assert "FLAT" not in said.stdout
+    assert "nothing is known by the name SPYY in account demo; held are SPY" in said.stderr
+    assert switch.world.app.trading.standing("underlying:demo:SPYY").state == "HALTED"
+    shown = lines(stopline("status", "underlying:demo:SPYY", *way))
+    assert any("held are SPY" in line for line in shown)
+    assert not any("flat" in line for line in shown)

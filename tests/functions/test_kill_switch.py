@@ -467,6 +467,30 @@ def test_a_kill_with_pubsub_down_stands_and_says_that_delivery_is_pending(switch
     assert call(switch).get_json()["delivery"] == "published"
 
 
+@pytest.mark.parametrize("path", ["/pause", "/resume"])
+def test_what_closes_nothing_is_pending_too_until_the_sweep_has_published_it(
+    switch: Served, path: str
+) -> None:
+    """F40: nobody reads "published" of what waits; the state holds at once, and it goes out by itself."""
+    more: dict[str, Any] = {}
+    if path == "/resume":
+        call(switch)
+        wait(switch, 61)
+        more = {"request_id": "r-2", "expected_epoch": 1, "confirm": CONFIRM}
+    switch.world.run()
+    switch.bus.fault = Unavailable("no bus")
+    answer = call(switch, path, **more)
+    state = "REDUCING" if path == "/pause" else "ACTIVE"
+    assert (answer.status_code, answer.get_json()["delivery"]) == (202, "pending")
+    assert status(switch).get_json()["state"] == state
+    switch.bus.fault = None
+    wait(switch, 30)
+    switch.world.sweep()
+    switch.world.run()
+    assert [json.loads(d.data["outbox"]) for d in switch.world.store.query("controls")] == [[]]
+    assert call(switch, path, **more).get_json()["delivery"] == "published"
+
+
 @pytest.mark.parametrize("path", ["/pause", "/resume", "/status"])
 def test_with_the_store_down_the_outcome_is_called_unknown(switch: Served, path: str) -> None:
     """F13, F41: 503, never a state that was not read."""
@@ -664,3 +688,69 @@ def test_the_status_of_the_whole(switch: Served) -> None:
 def test_the_status_is_read_with_get(switch: Served, method: str) -> None:
     """B77."""
     assert call(switch, "/status", method=method).status_code == 405
+
+
+# --- a name that stands for nothing ---
+
+
+def hold_spy(switch: Served) -> None:
+    switch.world.publish("fills", raw_fill())
+    switch.world.run()
+
+
+@pytest.mark.parametrize(
+    ("scope", "held"),
+    [
+        ("underlying:demo:SPX", "SPY"),
+        ("underlying:demo:SPYY", "SPY"),
+        ("strategy:demo:nosuch", "default"),
+    ],
+)
+def test_a_mistyped_stop_is_stored_and_never_called_flat(switch: Served, scope: str, held: str) -> None:
+    """R5.1, R0.4, "never report flat until the fills prove it": the ten SPY that were meant are open."""
+    hold_spy(switch)
+    answer = call(switch, scope=scope)
+    facts = answer.get_json()
+    assert (answer.status_code, facts["state"], facts["closing"]) == (200, "HALTED", {scope: "NOTHING_HELD"})
+    assert facts["counts"] == {"accounts": 1, "nothing_held": 1}
+    name = scope.rpartition(":")[2]
+    assert facts["warning"].startswith("nothing is known by the name ")
+    assert f" {name} in account demo; held are {held}" in facts["warning"]
+    shown = status(switch, scope).get_json()
+    assert (shown["flat"], shown["closing"], shown["warning"]) == (False, None, facts["warning"])
+    assert status(switch).get_json()["closing"]["status"] == "NOTHING_HELD"
+    assert status(switch).get_json()["flat"] is False
+
+
+def test_a_stop_of_what_is_held_has_no_warning_and_is_told_by_its_own_name(switch: Served) -> None:
+    hold_spy(switch)
+    for path, scope in (("/kill", "underlying:demo:SPY"), ("/pause", "strategy:demo:default")):
+        facts = call(switch, path, request_id=scope, scope=scope).get_json()
+        assert "warning" not in facts
+        assert list(facts["closing"]) == [scope]
+        assert "warning" not in status(switch, scope).get_json()
+    assert "warning" not in call(switch, request_id="r-9").get_json()
+
+
+@pytest.mark.parametrize("more", [{"path": "/pause"}, {"path": "/kill", "flatten": False}])
+def test_a_mistyped_stop_that_closes_nothing_says_so_too(switch: Served, more: dict[str, Any]) -> None:
+    hold_spy(switch)
+    facts = call(switch, scope="underlying:demo:SPYY", **more).get_json()
+    assert "held are SPY" in facts["warning"]
+    assert "FLAT" not in facts["closing"].values()
+
+
+def test_a_stop_whose_book_cannot_be_read_claims_nothing_of_the_name(
+    switch: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R0.4: unknown is never OK."""
+    hold_spy(switch)
+
+    def down(account: str) -> None:
+        raise Unavailable("the books are down")
+
+    monkeypatch.setattr(switch.app.books, "read", down)
+    answer = call(switch, scope="underlying:demo:SPY")
+    assert answer.status_code == 202
+    assert "cannot be read now" in answer.get_json()["warning"]
+    assert answer.get_json()["closing"] == {"underlying:demo:SPY": "PENDING"}

@@ -22,6 +22,8 @@ from .conftest import Served, open_accounts
 Serve = Callable[[str], Served]
 ALL: tuple[Right, ...] = get_args(Right)
 HOLDERS = [*ALL, "nothing"]
+MAY_STOP: tuple[Right, ...] = ("kill", "trade", "risk", "resume")
+OPENS: dict[str, tuple[Right, ...]] = {"kill": MAY_STOP, "pause": MAY_STOP, "resume": ("resume",)}
 
 
 class Endpoint(NamedTuple):
@@ -45,6 +47,8 @@ class Endpoint(NamedTuple):
         """Say what the holder of one right on an account gets there."""
         if right in self.rights or right == "admin":
             return "open"
+        if "kill" in self.rights and right in MAY_STOP:  # who may do more than stop may stop
+            return "open"
         if right not in ALL:
             return "404"
         return "403" if self.function == "kill_switch" or right == "view" else "404"
@@ -56,8 +60,9 @@ def endpoints() -> Iterator[Endpoint]:
             yield Endpoint(
                 "api", method, "/v1/accounts/{account}" + (f"/{name}" if name else ""), route.rights
             )
-    for name, right in RIGHTS.items():
-        yield Endpoint("kill_switch", "POST", f"/{name}", (right,))
+    assert OPENS.keys() == RIGHTS.keys()
+    for name, rights in OPENS.items():
+        yield Endpoint("kill_switch", "POST", f"/{name}", rights)
     yield Endpoint("kill_switch", "GET", "/status?scope=account:{account}", ("view",))
 
 

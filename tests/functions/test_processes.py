@@ -89,7 +89,7 @@ def test_the_kill_switch_starts_without_numbers_and_channels() -> None:
         import hashlib
         import stopline.runtime.settings
         from stopline.runtime.settings import Settings
-        who = {hashlib.sha256(b"t").hexdigest(): {"name": "ann", "rights": ["kill"]}}
+        who = {hashlib.sha256(b"t").hexdigest(): {"name": "ann", "rights": ["kill"], "accounts": ["*"]}}
         stopline.runtime.settings.settings = lambda: Settings(project="p", principals=who)
         google.identity = google.developer = lambda: None
         app.account_writer.create(Account.model_validate(ACCOUNT), "ann")

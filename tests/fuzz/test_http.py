@@ -36,7 +36,7 @@ CORPUS = Path(__file__).parent / "corpus" / "http"
 PER_WORLD = 200  # requests that one Stopline sees
 TOKEN, WEAK = "ann-token-of-all-rights-0001", "eve-token-that-only-views-02"
 PRINCIPALS = {
-    hashlib.sha256(TOKEN.encode()).hexdigest(): {"name": "ann", "rights": ["admin"]},
+    hashlib.sha256(TOKEN.encode()).hexdigest(): {"name": "ann", "rights": ["admin"], "accounts": ["*"]},
     hashlib.sha256(WEAK.encode()).hexdigest(): {"name": "eve", "rights": ["view"], "accounts": ["demo"]},
 }
 JSON = "application/json"

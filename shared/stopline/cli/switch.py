@@ -69,7 +69,7 @@ def directly(ctx: click.Context) -> Ask:
     from stopline.runtime.auth import Principal
     from stopline.runtime.kill_api import change, status
 
-    app, principal = app_of(ctx), Principal(name=actor(), rights=("view", "kill"))
+    app, principal = app_of(ctx), Principal(name=actor(), rights=("view", "kill"), accounts=("*",))
 
     def ask(name: str, body: Mapping[str, Any] | None, scope: str) -> tuple[int, dict[str, Any]]:
         try:

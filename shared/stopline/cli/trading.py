@@ -190,6 +190,11 @@ def _stop(
             f"NOT STOPPED: {scope} is {answer['state']}. An id counts once, and {id_} was carried out before: "
             f"`stopline {action} {scope}` without --request-id"
         )
+    if answer.get("warning"):
+        raise Failure(
+            f"NOTHING STOPPED THAT IS HELD: {scope} is {answer['state']}, and {answer['warning']}. If the name was "
+            "mistyped, stop what you meant now"
+        )
 
 
 def _tell(ask: Ask, answer: Mapping[str, Any], id_: str) -> None:
@@ -277,6 +282,8 @@ def _show(facts: Mapping[str, Any]) -> None:
     for part, state in facts.get("parts", {}).items():
         if state != "ACTIVE":
             click.echo(f"  {part} {state}")
+    if facts.get("warning"):
+        click.echo(f"nothing is stopped here that is held: {facts['warning']}")
     closing = facts["closing"]
     if closing and not facts["flat"] and facts["effective_state"] == "HALTED":
         click.echo(f"closing: {closing['status']}, commands sent: {closing['sent']}")

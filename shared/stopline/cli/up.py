@@ -110,7 +110,7 @@ def _token(key: str) -> str:
     from stopline.runtime.auth import Principal
     from stopline.runtime.dev_tokens import LONGEST, issue
 
-    return issue(key, Principal(name="local", rights=RIGHTS), SystemClock().now(), LONGEST)
+    return issue(key, Principal(name="local", rights=RIGHTS, accounts=("*",)), SystemClock().now(), LONGEST)
 
 
 def show(facts: dict[str, Any]) -> None:

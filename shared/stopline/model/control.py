@@ -38,6 +38,7 @@ class TradingState(StrEnum):
 class ClosingStatus(StrEnum):
     CLOSING = "CLOSING"
     FLAT = "FLAT"
+    NOTHING_HELD = "NOTHING_HELD"  # what was killed was never held: that proves nothing about the account
 
 
 class CloseOrder(Message):
@@ -54,7 +55,7 @@ class Closing(Message):
 
     `confirmed_at`: the moment of the brokers' statements that agree, later than `flat_at`; `confirmed_by` names them. None
     as long as there was none. `flat`: the scopes that are halted and flat, by the epoch of their halt: of several
-    strategies each has its own.
+    strategies each has its own; one of which nothing was ever held is never flat.
     """
 
     epoch: int

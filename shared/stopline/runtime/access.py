@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from stopline.model.account import Account
 from stopline.model.errors import Transient
+from stopline.model.rights import gives
 from stopline.model.scopes import scope_account
 from stopline.runtime.auth import Forbidden, Guest, NotAdmitted, Principal, Right
 from stopline.service.accounts.reader import AccountReader
@@ -48,4 +49,4 @@ class Access:
 
     def _grants(self, account: Account | None, rights: Iterable[Right]) -> bool:
         granted = account.grants.get(self.principal.name, ()) if account else ()
-        return "admin" in granted or any(right in granted for right in rights)
+        return any(gives(granted, right) for right in rights)

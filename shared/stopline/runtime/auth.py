@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from stopline.model.errors import Rejected, StoplineError
 from stopline.model.ids import Id
 from stopline.model.rights import Right as Right
+from stopline.model.rights import gives
 from stopline.model.scopes import scope_account
 from stopline.model.wire import Message, validate
 
@@ -33,15 +34,15 @@ class NotAdmitted(StoplineError):
 
 
 class Principal(Message):
-    """A caller: the rights they have, on which accounts (`*`: all, and the global scope)."""
+    """A caller: the rights they have, on which accounts (`*`: all, and the global scope; none where nothing is said)."""
 
     name: Id
     rights: tuple[Right, ...] = ()
-    accounts: tuple[str, ...] = ("*",)
+    accounts: tuple[str, ...] = ()
 
     def may(self, right: Right, scope: str) -> bool:
         """Tell whether the caller has a right on a scope; on a strategy or underlying as on its account."""
-        if right not in self.rights and "admin" not in self.rights:
+        if not gives(self.rights, right):
             return False
         return "*" in self.accounts or scope_account(scope) in self.accounts
 
@@ -92,6 +93,6 @@ def authenticate(
 
 def _guest(email: str) -> Guest:
     try:
-        return validate(Guest, {"name": email, "accounts": []})
+        return validate(Guest, {"name": email})
     except Rejected:
         raise NotAdmitted("this identity may do nothing here") from None

@@ -23,7 +23,7 @@ class Claims(Message):
 
     name: Id
     rights: tuple[Right, ...]
-    accounts: tuple[str, ...] = ("*",)
+    accounts: tuple[str, ...] = ()
     expires_at: UtcText
 
 

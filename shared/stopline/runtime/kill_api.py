@@ -53,6 +53,7 @@ INTERNAL = {
     "releases",
 }  # follow from the path, the caller, or a breaker
 SCOPE = "scope (global, account:NAME, strategy:ACCOUNT:NAME, underlying:ACCOUNT:SYMBOL)"
+NOTHING = ClosingStatus.NOTHING_HELD.value
 RIGHTS: dict[str, Right] = {"kill": "kill", "pause": "kill", "resume": "resume"}
 
 
@@ -113,15 +114,41 @@ def change(app: App, principal: Principal, action: str, body: dict[str, Any]) ->
         log.exception("kill switch: the accounts that are halted cannot be read")
         pending = True
     pending = pending or None in told.values()
+    warning, is_known = _warning(app, standing) if told else ("", True)
+    if told and scope_of(standing.scope).is_part:  # what is said is said of the part, and not of its account
+        [how] = told.values()
+        told = {standing.scope: how if is_known or not standing.flatten else NOTHING}
     facts = {
         **_facts(standing),
         **_in_force(request, standing),
         "delivery": "pending" if pending else "published",
         "closing": {name: status or "PENDING" for name, status in told.items()},
         "counts": _counts(told),
+        **({"warning": warning} if warning else {}),
     }
     asked = action == "resume" and standing.pending is not None
     return answer(202 if pending or asked else 200, facts)
+
+
+def _warning(app: App, standing: Standing) -> tuple[str, bool]:
+    """Say where a stop names what nobody holds, or where that cannot be known; and whether it may stand for something."""
+    scope = scope_of(standing.scope)
+    if not scope.is_part:
+        return "", True
+    try:
+        warning = _nothing_held(scope, app.books.read(scope.account))
+    except Transient:
+        log.exception("kill switch: what is held cannot be read", extra={"scope": standing.scope})
+        unknown = f"what {scope.account} holds cannot be read now"
+        return f"{unknown}: whether it holds anything of {scope.kind} {scope.name} is unknown", True
+    return warning, not warning
+
+
+def _nothing_held(scope: Scope, book: "Book | None") -> str:
+    from stopline.ledger.book import Book
+    from stopline.rules.closing.halts import nothing_held
+
+    return nothing_held(scope, book or Book(scope.account))
 
 
 def _in_force(request: ControlRequest, standing: Standing) -> dict[str, bool]:
@@ -182,14 +209,17 @@ def status(app: App, principal: Principal, scope: str) -> Answer:
     book = app.books.read(parsed.account)
     closing = app.closer.halt_of(parsed.account)
     open_positions = _open_in(parsed, book) if book else 0
+    warning = _nothing_held(parsed, book) if parsed.is_part else ""
     facts |= {
         "effective_state": holding.state.value,
         "effective_epoch": holding.epoch,
         "effective_size": decimal_text(holding.size),
         "open_positions": open_positions,
-        "closing": closing.model_dump(mode="json") if closing else None,
-        "flat": is_flat(closing, holding.epoch) and not open_positions,
+        "closing": closing.model_dump(mode="json") if closing and not warning else None,
+        "flat": is_flat(closing, holding.epoch) and not open_positions and not warning,
     }
+    if warning:
+        facts["warning"] = warning
     if not parsed.is_part:
         facts["parts"] = {name: part.state.value for name, part in sorted(control.parts.items())}
     return answer(200, facts)

@@ -19,6 +19,12 @@ _HTTPS = re.compile(
 )
 M = TypeVar("M", bound=Message)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+NO_ACCOUNTS = (
+    '%s: %s names no "accounts", and may do nothing by this setting: ["*"] is all of them and the whole, [] says that '
+    "only grants count"
+)
+
+log = logging.getLogger("stopline")
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +175,10 @@ def _principals(name: str, text: str) -> Mapping[str, object]:
                 "BAD_SETTING",
                 "every key must be the SHA-256 of a token, in 64 lower-case hex digits, or a lower-case e-mail address",
             )
-        return {key: validate(Principal, principal) for key, principal in value.items()}
+        found = {key: validate(Principal, principal) for key, principal in value.items()}
     except Rejected as refused:
         raise Rejected("BAD_SETTING", f"{name}: {refused.detail}") from None
+    for principal in found.values():
+        if "accounts" not in principal.model_fields_set:
+            log.warning(NO_ACCOUNTS, name, principal.name)
+    return found

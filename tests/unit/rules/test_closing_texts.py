@@ -91,6 +91,8 @@ def told() -> Iterator[Alert]:
     yield alerts.flat("demo", "account:demo", HALT, LATER)
     yield alerts.flat("demo", "strategy:demo:condors", HALT, LATER)
     yield alerts.flat("demo", "underlying:demo:SPX", HALT, LATER)
+    why = "nothing is known by the name SPYY in account demo; held are SPY"
+    yield alerts.nothing_held("demo", "underlying:demo:SPYY", 3, why, LATER)
     yield alerts.closed(asked(), LATER)
     yield alerts.closed(asked(leave="2"), LATER)
     yield alerts.refused(asked(), LATER)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import hmac
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stopline.model.errors import Rejected
+from stopline.model.wire import validate
 from stopline.runtime import auth
 from stopline.runtime.auth import Principal, Right, Unauthenticated, authenticate
 
@@ -21,7 +23,7 @@ def hashed(token: str) -> str:
 
 PRINCIPALS = {
     hashed("ann-token"): {"name": "ann", "rights": ["kill", "view"], "accounts": ["demo"]},
-    hashed("bob-token"): {"name": "bob", "rights": ["admin"]},
+    hashed("bob-token"): {"name": "bob", "rights": ["admin"], "accounts": ["*"]},
 }
 
 
@@ -107,10 +109,25 @@ def test_an_admin_may_everything_everywhere() -> None:
         assert bob.may(right, "global")  # type: ignore[arg-type]
 
 
-def test_a_principal_of_no_account_may_nothing() -> None:
-    nobody = Principal(name="n", rights=("admin",), accounts=())
+@pytest.mark.parametrize("more", [{}, {"accounts": []}])
+def test_a_principal_of_no_account_may_nothing(more: dict[str, Any]) -> None:
+    """B65: a setting that names no accounts opens none, and not all of them."""
+    nobody = validate(Principal, {"name": "n", "rights": ["admin"], **more})
     assert not nobody.may("view", "account:demo")
     assert not nobody.may("kill", "global")
+
+
+@pytest.mark.parametrize(
+    ("right", "may"), [("trade", True), ("risk", True), ("resume", True), ("kill", True), ("view", False)]
+)
+def test_who_may_do_more_than_stop_may_stop(right: Right, may: bool) -> None:
+    """Fail table: a kill needs the least, a resume the most. It gives no other right."""
+    one = Principal(name="n", rights=(right,), accounts=("demo",))
+    assert one.may("kill", "account:demo") is may
+    assert not one.may("kill", "account:other")
+    assert [r for r in ("view", "trade", "risk", "resume") if one.may(r, "account:demo")] == (
+        [right] if right != "kill" else []
+    )
 
 
 @pytest.mark.parametrize(

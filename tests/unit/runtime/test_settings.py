@@ -90,6 +90,20 @@ def test_a_setting_that_cannot_be_is_refused_by_the_name_of_its_variable(name: s
     assert "ann-token" not in refused.value.detail
 
 
+def test_a_principal_whose_accounts_are_left_out_has_none_and_that_is_said_at_the_start(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """B65: fail closed, and loud: it was everything before."""
+    facts = {
+        TOKEN: {"name": "ann", "rights": ["kill"]},
+        "bob@example.com": {**ANN, "name": "bob", "accounts": []},
+    }
+    read_settings({**BASE, "STOPLINE_PRINCIPALS": json.dumps(facts)})
+    [said] = [r.getMessage() for r in caplog.records]
+    assert said.startswith('STOPLINE_PRINCIPALS: ann names no "accounts", and may do nothing')
+    assert TOKEN not in said
+
+
 def test_secrets_are_not_shown() -> None:
     """B75."""
     chosen = read_settings(

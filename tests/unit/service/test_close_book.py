@@ -171,6 +171,29 @@ def test_a_strategy_or_underlying_that_was_killed_is_flat_by_itself(world: World
     assert {r["scope"] for r in rows if r["event"] == "flat"} == {strategy, underlying}
 
 
+def test_a_kill_of_a_name_that_nobody_holds_is_told_as_that_and_is_never_flat(world: World) -> None:
+    """R5.1, R0.4: a mistyped stop proves nothing. When something of that name comes, it is closed, and then it is flat."""
+    app, _ = world.instance()
+    scope = "strategy:demo:swing"
+    act(app, "kill", "r-1", scope)
+    for _ in range(2):
+        assert advance(app).status is ClosingStatus.NOTHING_HELD
+    assert flats(world) == []
+    alerts = {a["alert_id"]: a for a in world.bus.bodies("alerts") if a["kind"] == "not_flat"}.values()
+    assert [(a["object"], a["severity"]) for a in alerts] == [(scope, "critical")]
+    assert next(iter(alerts))["summary"].endswith(
+        "nothing is known by the name swing in account demo; held are default"
+    )
+    world.wait(1)
+    app.recorder.record([trade(3, 5, 100, strategy="swing")], "m-2")
+    assert advance(app).status is ClosingStatus.CLOSING
+    world.wait(1)
+    sold = trade(4, -5, 99, strategy="swing", executed_at=world.clock.now())
+    app.recorder.record([sold], "m-3")
+    assert advance(app).status is ClosingStatus.FLAT
+    assert flats(world) == [(scope, "Strategy swing of account demo is flat")]
+
+
 def test_a_halt_that_was_flat_before_scopes_were_told_by_themselves_is_not_told_again(world: World) -> None:
     """R0.3"""
     app, _ = world.instance()

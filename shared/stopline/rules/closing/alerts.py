@@ -40,6 +40,20 @@ def flat(account: str, scope: str, halt: Closing, now: datetime) -> Alert:
     )
 
 
+def nothing_held(account: str, scope: str, epoch: int, why: str, now: datetime) -> Alert:
+    """A kill names what nobody holds: it is stored, and has closed nothing."""
+    return Alert(
+        alert_id=digest("nothing_held", scope, str(epoch)),
+        account=account,
+        kind="not_flat",
+        object=scope,
+        severity=Severity.CRITICAL,
+        summary=f"{_whose(scope)} is halted, and nothing was closed: {why}"[:500],
+        action="If the name was mistyped, stop what you meant now. The halt of this name stands until it is resumed.",
+        raised_at=now,
+    )
+
+
 def closed(asked: Asked, now: datetime) -> Alert:
     """The fills have closed what a request asked for."""
     request, seconds = asked.request, int((now - asked.since).total_seconds())

@@ -21,10 +21,11 @@ from stopline.model.decimals import EXACT, ZERO
 from stopline.model.ids import digest
 from stopline.model.instrument import Kind
 from stopline.model.messages import HALT_CANCEL_VALID, Alert, Command, CommandAction
+from stopline.model.scopes import scope_of
 from stopline.rules.closing import alerts
 from stopline.rules.closing.alerts import ALONE
 from stopline.rules.closing.collar import limit_price
-from stopline.rules.closing.halts import confirms, holds, newly_flat, proven
+from stopline.rules.closing.halts import confirms, holds, newly_flat, nothing_held, proven
 from stopline.rules.closing.of_trade import astray, begun, too_much, trade_legs, why_astray
 from stopline.rules.closing.order import Situation, close_order, command_of, end_resumed
 from stopline.rules.closing.sent import alive, ended
@@ -343,6 +344,11 @@ class _Round:
                 found = alerts.denied(self._account, scope, halt, denied, s.now)
                 self._tell([(f"denied:{halt.epoch}:{denied}:{scope}", found)])
         self._alerts += [alerts.flat(self._account, scope, halt, s.now) for scope in newly_flat(halt, after)]
+        for scope, epoch in s.halts.items():
+            why = "" if scope in after.flat else nothing_held(scope_of(scope), s.book)
+            if why:
+                found = alerts.nothing_held(self._account, scope, epoch, why, s.now)
+                self._tell([(f"nothing:{epoch}:{scope}", found)])
 
     def _prove_legs(self) -> None:
         """Tell people which short units are naked for want of a leg that was sold, and when none is any more."""

@@ -3,12 +3,15 @@
 from collections.abc import Iterable
 from datetime import datetime
 
+from stopline.ledger.book import Book
 from stopline.ledger.position import Position
 from stopline.model.closing_state import Sent
 from stopline.model.control import Closing, ClosingStatus
-from stopline.model.scopes import scope_of
+from stopline.model.scopes import Scope, scope_of
 from stopline.rules.closing.order import Situation, order_out
 from stopline.rules.closing.targets import Wanted
+
+SHOWN = 10  # names of what is held
 
 
 def proven(halt: Closing, s: Situation, found: Iterable[Wanted], sent: Iterable[Sent]) -> Closing:
@@ -16,9 +19,14 @@ def proven(halt: Closing, s: Situation, found: Iterable[Wanted], sent: Iterable[
     positions = [one.position for one in found]
     held = [position.key for position in positions if s.halted(position)]
     out = {leg.key: one for one in sent if one.ended_at is None for leg in one.legs}
-    flat = {scope: epoch for scope, epoch in s.halts.items() if not holds(scope, positions)}
-    if held or s.stated.denied:
-        update: dict[str, object] = {"status": ClosingStatus.CLOSING, "flat_at": None}
+    flat = {
+        scope: epoch
+        for scope, epoch in s.halts.items()
+        if not holds(scope, positions) and (scope in halt.flat or is_known(scope_of(scope), s.book))
+    }
+    if held or s.stated.denied or not flat:
+        status = ClosingStatus.CLOSING if held or s.stated.denied else ClosingStatus.NOTHING_HELD
+        update: dict[str, object] = {"status": status, "flat_at": None}
         update |= {"confirmed_at": None, "confirmed_by": ""}
     else:
         update = {"status": ClosingStatus.FLAT, "flat_at": halt.flat_at or s.now}
@@ -47,3 +55,28 @@ def holds(scope: str, positions: Iterable[Position]) -> bool:
     """Tell whether one of the positions belongs to a scope of its account."""
     named = scope_of(scope)
     return any(named.covers(p.strategy, p.instrument.underlying) for p in positions)
+
+
+def is_known(scope: Scope, book: Book) -> bool:
+    """Tell whether the book has a position of a scope, or had one: a strategy at any time, an underlying within a week."""
+    if not scope.is_part:
+        return True
+    if scope.kind == "strategy" and any(name == scope.name for name, _ in book.strategies):
+        return True
+    return any(scope.covers(p.strategy, p.instrument.underlying) for p in book.positions.values())
+
+
+def nothing_held(scope: Scope, book: Book) -> str:
+    """Say that a name stands for nothing in the book, and which ones do: a mistyped stop must not pass for a proof. Empty
+    where it stands for something.
+    """
+    if is_known(scope, book):
+        return ""
+    names = {
+        p.strategy if scope.kind == "strategy" else p.instrument.underlying for p in book.open_positions()
+    }
+    shown = ", ".join(sorted(names)[:SHOWN]) + (
+        f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    )
+    held = f"held are {shown}" if names else "nothing is held at all"
+    return f"nothing is known by the name {scope.name} in account {scope.account}; {held}"
