@@ -11,7 +11,7 @@ import orjson
 from emulators.simulator.ports import SimClock
 from emulators.simulator.venue import Ticket, Venue
 from emulators.simulator.world import Delivery, Instance, World
-from stopline.client import Client, Order
+from stopline.client import Beside, Client, Order
 from stopline.model.instrument import Instrument
 from stopline.model.messages import COMMAND_TYPE, Command, CommandAction, Halt
 from stopline.model.working import Working, adding
@@ -56,6 +56,7 @@ class SimAdapter:
         self._report = report
         self._bus = bus
         self._orders = 0
+        self._contracts: dict[str, Instrument] = {}  # by symbol: what the broker can say of what it holds
         self.start()
 
     def start(self) -> None:
@@ -105,7 +106,8 @@ class SimAdapter:
         held = self.venue.held(strategy, instrument.symbol)
         working = self.venue.works(strategy, instrument.symbol, 1 if units > 0 else -1)
         after = held + units + (working if units > 0 else -working)
-        order = Order(strategy, instrument, held, after)
+        self._contracts[instrument.symbol] = instrument
+        order = Order(strategy, instrument, held, after, beside=self._beside((strategy, instrument.symbol)))
         refused = self.client.refusal(order)
         if refused is None:
             self._orders += 1
@@ -117,6 +119,13 @@ class SimAdapter:
                 self.venue.mix(ticket)
             self.venue.send(ticket)
         return refused
+
+    def _beside(self, key: tuple[str, str]) -> tuple[Beside, ...] | None:
+        """Return what is held besides a position, None where a contract of it is not known."""
+        others = {other: units for other, units in self.venue.positions.items() if other != key and units}
+        if not {symbol for _, symbol in others} <= self._contracts.keys():
+            return None
+        return tuple(Beside(self._contracts[symbol], units) for (_, symbol), units in others.items())
 
     def tick(self) -> None:
         """Cancel what has run out."""

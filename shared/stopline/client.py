@@ -20,7 +20,6 @@ from stopline.model.control import TradingState
 from stopline.model.decimals import ZERO
 from stopline.model.errors import Rejected
 from stopline.model.fill import Fill
-from stopline.model.instrument import Instrument
 from stopline.model.lease import Lease, LeaseRequest
 from stopline.model.messages import HALT_TYPE, Command, CommandAction, Halt
 from stopline.model.scopes import GLOBAL, parse_scope, strategy_scope, underlying_scope
@@ -28,37 +27,14 @@ from stopline.model.urls import check_token_url
 from stopline.model.wire import M, canonical, decode_object, validate
 from stopline.model.working import Working, same_side
 from stopline.ports import Bus, Clock, Outgoing
+from stopline.rules.orders.adapter_order import Beside as Beside
+from stopline.rules.orders.adapter_order import Order as Order
 
 REMEMBERED = 10_000  # command ids: far more than can be alive at once
 TIMEOUT_S = 5.0
 
 Post = Callable[[str, Mapping[str, Any]], tuple[int, dict[str, Any]]]
 """Send JSON to a path of the API; return status and answer. Whatever it raises means that nothing is known."""
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What must be known of an order. `held`: the position now, signed; `after`: when this order and all working ones of
-    its side are filled (`of` works it out). `automatic`: a program's, not a person's.
-    """
-
-    strategy: str
-    instrument: Instrument
-    held: Decimal
-    after: Decimal
-    automatic: bool = True
-
-    @classmethod
-    def of(
-        cls, strategy: str, instrument: Instrument, held: Decimal, units: Decimal, working: Sequence[Working]
-    ) -> "Order":
-        """Return an order of `units`, signed, beside those that work for the same position."""
-        return cls(strategy, instrument, held, held + units + same_side(units, working))
-
-    @property
-    def reduces(self) -> bool:
-        """Tell whether it only makes the position smaller: never through zero."""
-        return abs(self.after) < abs(self.held) and self.after * self.held >= 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +139,8 @@ class Client:
 
     def refusal(self, order: Order) -> str | None:
         """Say why an order may not be sent, or None. Without a lease only what reduces goes through; in a halt nothing,
-        because Stopline's own closes are on their way.
+        because Stopline's own closes are on their way. It knows neither the usual size nor the limits: of an order that adds
+        scale the quantity by `size`, and ask `check`.
         """
         strategy, underlying = order.strategy, order.instrument.underlying
         halted = self._halted(strategy, underlying)

@@ -19,11 +19,16 @@ from stopline.model.control import ControlRequest
 from stopline.model.instrument import Instrument
 from stopline.model.lease import LeaseRequest
 from stopline.model.messages import Command, Halt
+from stopline.model.order import Order as Checked
+from stopline.model.times import utc_text
 from stopline.model.wire import canonical, validate
 from stopline.runtime.embedded import Embedded
 
 NOON = datetime(2026, 11, 18, 17, 0, tzinfo=UTC)
 PAGE = Path(__file__).parents[2] / "docs" / "client.md"
+EASY = {
+    "risk": {"min_risk_reward": "0", "min_confidence": "0"}
+}  # what an order must bring is not the matter here
 SPY = Instrument.model_validate({"symbol": "SPY", "kind": "equity", "currency": "USD"})
 
 
@@ -50,6 +55,9 @@ class Broker:
     def position(self, strategy: str, symbol: str) -> Decimal:
         return Decimal(self.held.get(strategy, 0))
 
+    def positions(self) -> list[Resting]:
+        return [Resting("", strategy, SPY, Decimal(units)) for strategy, units in self.held.items()]
+
     def working_orders(self) -> list[Resting]:
         return list(self.orders)
 
@@ -69,11 +77,25 @@ class Place:
     desk: Embedded
     broker: Broker
     adapter: Any
+    is_checked: bool = True
 
-    def act(self, action: str, scope: str) -> None:
-        facts = {"request_id": "r", "scope": scope, "action": action, "actor": "ann", "reason": "x"}
+    def act(self, action: str, scope: str, **more: Any) -> None:
+        facts = {"request_id": "r", "scope": scope, "action": action, "actor": "ann", "reason": "x", **more}
         self.desk.app.trading.set(ControlRequest.model_validate(facts))
         self.adapter.every_20_seconds()
+
+    def price(self) -> None:
+        """A price of SPY, and a sweep that has seen it."""
+        batch = {"type": "stopline.prices.v1", "source": "f", "symbols": ["SPY"], "last": [100]}
+        self.desk.publish("prices", {**batch, "as_of": utc_text(self.desk.clock.now())})
+        self.desk.sweep()
+        self.desk.run()
+
+    def buy(self, quantity: int, **terms: str) -> str | None:
+        said: str | None = self.adapter.trade(
+            SPY, "BUY", Decimal(quantity), "core", **{"stop": "99", **terms}
+        )
+        return said
 
     def close(self, quantity: int, id_: str = "c-1") -> bytes:
         facts = {
@@ -94,12 +116,16 @@ class Place:
 @pytest.fixture
 def place() -> Place:
     desk = Embedded(NOON)
-    facts = {"account": "demo", "owner": "ann", "currency": "USD", "capital": "100000"}
+    facts = {"account": "demo", "owner": "ann", "currency": "USD", "capital": "100000", **EASY}
     desk.app.account_writer.create(validate(Account, facts), "test")
     desk.sweep()
     desk.run()
 
     def post(path: str, body: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
+        if path.endswith("/check"):
+            if not here.is_checked:
+                raise ConnectionError("no answer")
+            return 200, desk.app.order_desk.check("demo", validate(Checked, dict(body)))
         granted = desk.app.leases.grant(desk.app.accounts.require("demo"), validate(LeaseRequest, dict(body)))
         return 200, granted.model_dump(mode="json")
 
@@ -107,7 +133,9 @@ def place() -> Place:
     names: dict[str, Any] = {}
     exec(code, names)
     broker = Broker({"core": 10})
-    return Place(desk, broker, names["Adapter"](Client("demo", "a", post, desk.clock), broker))
+    here = Place(desk, broker, names["Adapter"](Client("demo", "a", post, desk.clock), broker))
+    here.price()
+    return here
 
 
 def test_working_orders_count_before_the_next_one(place: Place) -> None:
@@ -126,7 +154,7 @@ def test_a_close_leaves_room_for_what_works(place: Place) -> None:
     """F44, docs/closing.md: position less working reducing orders is the most; what adds takes nothing from it."""
     place.adapter.every_20_seconds()
     assert place.adapter.trade(SPY, "SELL", Decimal(4), "core") is None
-    assert place.adapter.trade(SPY, "BUY", Decimal(3), "core") is None
+    assert place.buy(3) is None
     assert place.adapter.on_orders_message(place.close(10)) == "closing 6"
     assert place.adapter.on_orders_message(place.close(10, "c-2")) == "closing 0"
     assert sorted(order.units for order in place.broker.orders) == [-6, -4, 3]
@@ -157,3 +185,52 @@ def test_a_close_that_the_broker_did_not_take_comes_again(place: Place) -> None:
     place.broker.is_down = False
     assert place.adapter.on_orders_message(place.close(10)) == "closing 10"
     assert place.adapter.on_orders_message(place.close(10)) == "it was carried out"
+
+
+def half_open(place: Place) -> None:
+    """A money breaker has paused, and people have resumed."""
+    place.act("pause", "account:demo", request_id="b", actor="breaker:loss")
+    place.desk.clock.set(place.desk.clock.now() + timedelta(seconds=61))
+    place.price()
+    confirm = {"expected_epoch": 1, "confirm": "RESUME account:demo"}
+    place.act("resume", "account:demo", request_id="r-2", **confirm)
+    assert place.adapter.client.size("core", "SPY") == Decimal("0.25")
+
+
+def test_an_order_that_adds_is_scaled_by_the_size_and_held_against_the_limits(place: Place) -> None:
+    """R5.2, R2.2: half-open, 100,000 of capital: a million shares are bought by nobody, of 40 there are 10."""
+    half_open(place)
+    said = place.buy(1_000_000)
+    assert said is not None
+    assert "(the largest that passes: " in said
+    assert place.broker.orders == []
+    assert place.buy(40) is None
+    assert [order.units for order in place.broker.orders] == [10]
+    assert place.buy(3) == "nothing is left of it at the size that holds"
+    assert len(place.broker.orders) == 1
+
+
+def test_the_check_knows_the_size_that_holds(place: Place) -> None:
+    """R5.2: the largest that passes is smaller half-open, and nothing passes in a pause."""
+
+    def largest() -> Decimal:
+        leg = {"instrument": SPY.model_dump(mode="json"), "side": "BUY"}
+        order = {"strategy": "core", "legs": [leg], "quantity": "1", "stop": "99"}
+        return Decimal(place.adapter.client.check(order)["largest"])
+
+    usual = largest()
+    half_open(place)
+    assert 0 < largest() <= usual / 4
+    place.act("pause", "account:demo", request_id="p")
+    assert largest() == 0
+
+
+def test_an_order_that_adds_is_not_sent_without_an_answer(place: Place) -> None:
+    """R0.4: unknown is a refusal; what reduces asks nobody."""
+    place.adapter.every_20_seconds()
+    place.is_checked = False
+    said = place.buy(1)
+    assert said is not None
+    assert said.startswith("unknown: Stopline cannot be asked")
+    assert place.broker.orders == []
+    assert place.adapter.trade(SPY, "SELL", Decimal(10), "core") is None

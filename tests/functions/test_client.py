@@ -20,7 +20,7 @@ from werkzeug.test import TestResponse
 
 from stopline.adapters.clock import ManualClock
 from stopline.adapters.memory import MemoryBus
-from stopline.client import Client, Order, http
+from stopline.client import Beside, Client, Order, http
 from stopline.model.control import ControlRequest, TradingState
 from stopline.model.fill import Fill
 from stopline.model.instrument import Instrument
@@ -238,6 +238,26 @@ def test_a_clock_that_is_set_back_makes_no_lease_longer(api: Served, back: int) 
     clock.passed = 60
     assert not client.is_leased()
     assert client.renew()
+
+
+def test_the_long_leg_of_a_spread_is_not_sold_in_a_pause_or_without_a_lease(api: Served) -> None:
+    """R5.1, R2.2: it would leave a naked short. The same option alone may always be sold."""
+    facts = {"kind": "option", "currency": "USD", "multiplier": "100", "underlying": "SPXW", "right": "P"}
+    long, short = (
+        Instrument.model_validate(
+            {**facts, "symbol": f"SPXW261118P0{strike}000", "expiry": "2026-11-18", "strike": str(strike)}
+        )
+        for strike in (5990, 6000)
+    )
+    spread = Order.of("core", long, Decimal(10), Decimal(-10), [], [Beside(short, Decimal(-10))])
+    alone = Order.of("core", long, Decimal(10), Decimal(-10), [], [])
+    client = client_of(api)
+    assert str(client.refusal(spread)).startswith("there is no lease")
+    assert client.refusal(alone) is None
+    act(api, "pause", "p")
+    client.renew()
+    assert client.refusal(spread) == "core in SPXW is REDUCING"
+    assert client.refusal(alone) is None
 
 
 def test_what_is_paused_or_halted_or_switched_off_is_refused(api: Served) -> None:
@@ -702,6 +722,11 @@ class Broker:
     def position(self, strategy: str, symbol: str) -> Decimal:
         return self.held.get((strategy, symbol), Decimal(0))
 
+    def positions(self) -> list[SimpleNamespace]:
+        return [
+            SimpleNamespace(strategy=s, instrument=SPY, units=units) for (s, _), units in self.held.items()
+        ]
+
     def rest(self, id_: str, units: int, strategy: str = "core") -> None:
         self.working.append(SimpleNamespace(id=id_, strategy=strategy, instrument=SPY, units=Decimal(units)))
 
@@ -728,7 +753,12 @@ def test_the_adapter_of_the_page_works(api: Served) -> None:
     adapter = names["Adapter"](client_of(api), broker)
     assert adapter.trade(SPY, "BUY", Decimal(2), "core").startswith("there is no lease")
     adapter.every_20_seconds()
-    assert adapter.trade(SPY, "BUY", Decimal(2), "core") is None
+    assert "no_price: there is no usable price" in adapter.trade(SPY, "BUY", Decimal(2), "core")
+    batch = {"type": "stopline.prices.v1", "source": "f", "as_of": "2026-11-18T17:00:00Z"}
+    api.world.publish("prices", {**batch, "symbols": ["SPY"], "last": [100]})
+    api.world.run()
+    terms = {"stop": "99", "target": "102", "confidence": "0.9"}
+    assert adapter.trade(SPY, "BUY", Decimal(2), "core", **terms) is None
     assert adapter.on_orders_message(command()) == "closing 6"
     assert adapter.on_orders_message(command()) == "it was carried out"
     cancel = command(

@@ -6,15 +6,24 @@ Neither reduces. Prices are not needed, so that closing is possible when data ar
 
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
+from typing import NamedTuple
 
 from stopline.ledger.expiry import settles
 from stopline.ledger.payoff import Leg, Payoff
 from stopline.ledger.position import Position
 from stopline.model.decimals import ZERO
 from stopline.model.ids import position_key
-from stopline.model.instrument import Kind
+from stopline.model.instrument import Instrument, Kind
 from stopline.model.order import Order, WorkingOrder
-from stopline.rules.orders.open_risk import option_leg, shape_of
+from stopline.rules.orders.open_risk import option_leg_of, shape_of
+
+
+class Held(NamedTuple):
+    """A position as far as its payoff goes: `quantity`, signed."""
+
+    key: str
+    instrument: Instrument
+    quantity: Decimal
 
 
 def truly_reduces(order: Order, positions: Iterable[Position]) -> bool:
@@ -31,7 +40,8 @@ def truly_reduces(order: Order, positions: Iterable[Position]) -> bool:
             return False
         changes[key] = change
     underlyings = {held[key].instrument.underlying for key in changes}
-    return all(_gets_no_worse(held.values(), changes, underlying) for underlying in underlyings)
+    group = [Held(p.key, p.instrument, p.quantity) for p in held.values()]
+    return all(gets_no_worse(group, changes, underlying) for underlying in underlyings)
 
 
 def _left(position: Position | None, working: Sequence[WorkingOrder]) -> Decimal:
@@ -46,9 +56,10 @@ def _left(position: Position | None, working: Sequence[WorkingOrder]) -> Decimal
     return left if left * position.quantity > 0 else ZERO
 
 
-def _gets_no_worse(positions: Iterable[Position], changes: Mapping[str, Decimal], underlying: str) -> bool:
-    """Judge the options of each settlement alone, and together with later ones, which are worth what they would pay then or
-    more: the long leg of a calendar covers its short one.
+def gets_no_worse(positions: Iterable[Held], changes: Mapping[str, Decimal], underlying: str) -> bool:
+    """Tell whether the payoff of an underlying gets no worse by changes of quantities, by key. Options of each settlement
+    are judged alone, and together with later ones, which are worth what they would pay then or more: the long leg of a
+    calendar covers its short one.
     """
     group = [p for p in positions if p.instrument.underlying == underlying]
     rest = [p for p in group if p.instrument.kind is not Kind.OPTION]
@@ -64,7 +75,7 @@ def _gets_no_worse(positions: Iterable[Position], changes: Mapping[str, Decimal]
 _COINS = (Decimal("1e-12"), Decimal("1e12"))  # that a unit of money may be: less and more than at any price
 
 
-def _is_worse(group: Sequence[Position], changes: Mapping[str, Decimal]) -> bool:
+def _is_worse(group: Sequence[Held], changes: Mapping[str, Decimal]) -> bool:
     """Judge what is inverse as very few coins and as very many: how many it is hangs on a price."""
     for coins in _COINS if any(p.instrument.inverse for p in group) else (Decimal(1),):
         before, after = _shape(group, {}, coins), _shape(group, changes, coins)
@@ -73,12 +84,12 @@ def _is_worse(group: Sequence[Position], changes: Mapping[str, Decimal]) -> bool
     return False
 
 
-def _shape(group: Sequence[Position], changes: Mapping[str, Decimal], coins: Decimal) -> Payoff:
+def _shape(group: Sequence[Held], changes: Mapping[str, Decimal], coins: Decimal) -> Payoff:
     """Return the payoff of an underlying's positions of one expiry: what is no option pays its price."""
     legs = []
     for p in group:
         quantity = p.quantity + changes.get(p.key, ZERO)
-        leg = option_leg(p)
+        leg = option_leg_of(p.instrument, quantity)
         if p.instrument.kind is not Kind.OPTION:
             size = p.instrument.multiplier
             leg = Leg("C", ZERO, quantity, size * coins if p.instrument.inverse else size)
