@@ -1,6 +1,6 @@
 """An order as a broker adapter knows it before it sends it: what is held, what works, and what is held beside.
 
-Whether it reduces is judged by the very rule of the check: an adapter without a lease must not sell the long leg of a spread.
+Whether it reduces is judged by the very rule of the check: without a lease nobody sells the long leg of a spread.
 """
 
 from collections.abc import Sequence
