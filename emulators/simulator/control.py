@@ -273,7 +273,8 @@ class ControlScenario:
     def gauge(self, value: str, *, looks: bool) -> None:
         """Let a value be read; `looks`: whether its stop is looked at too."""
         self.is_gauged = True
-        self._publish("gauge", {"value": value, "looks": looks})
+        seen_at = self.world.now.isoformat()
+        self._publish("gauge", {"value": value, "looks": looks, "seen_at": seen_at})
 
     def let(self, least: int, most: int) -> None:
         """Let others go on for some steps."""

@@ -13,7 +13,8 @@ from stopline.model.control import account_scope
 from stopline.model.settings.trading import TradingSettings
 from stopline.model.wire import decode_object
 from stopline.ports import Data
-from stopline.rules.trading.breakers import BREAKERS, CONFIRM_AFTER, advance
+from stopline.rules.trading.breakers import BREAKERS, advance
+from stopline.rules.trading.second_reading import CONFIRM_AFTER, PriceTimes
 from stopline.runtime.app import App
 from stopline.service.documents.aggregate import Aggregates, Change
 from stopline.service.sweep.watch_health import Health, HealthCodec
@@ -28,10 +29,11 @@ DOCUMENT = "gauge"
 
 @dataclass(frozen=True, slots=True)
 class Gauge(Health):
-    """The breaker as it stands, and the reading that made it so."""
+    """The breaker as it stands, and the reading that made it so: of a price that was seen at `seen_at`."""
 
     value: str = "0"
     read_at: datetime | None = None
+    seen_at: datetime | None = None
 
 
 class GaugeCodec(HealthCodec):
@@ -39,7 +41,12 @@ class GaugeCodec(HealthCodec):
 
     def encode(self, state: Health) -> Data:
         assert isinstance(state, Gauge)
-        return {**super().encode(state), "value": state.value, "read_at": state.read_at}
+        return {
+            **super().encode(state),
+            "value": state.value,
+            "read_at": state.read_at,
+            "seen_at": state.seen_at,
+        }
 
 
 def gauges(app: App) -> Aggregates[Health]:
@@ -53,18 +60,20 @@ def read_gauge(instance: Instance, delivery: Delivery, account: str, reduces: bo
     """
     app: App = instance.app
     body, now = decode_object(delivery.message.data), app.clock.now()
-    value = Decimal(body["value"])
+    value, seen_at = Decimal(body["value"]), datetime.fromisoformat(body["seen_at"])
+    prices = PriceTimes({NAME: seen_at})
 
     def decide(health: Health | None, attempt: int) -> Change[Health]:
         before = health or Health(account)
         mark = f"{delivery.id}.{before.revision}"
         scope = account_scope(account)
         lifted = lifted_of(app.trading.read(scope), before.breakers) if body["looks"] else None
+        facts = {BREAKER.fact: value}
         after, moves = advance(
-            [BREAKER], SETTINGS, before.breakers, {BREAKER.fact: value}, now, account, mark, lifted
+            [BREAKER], SETTINGS, before.breakers, facts, now, account, mark, lifted, lambda: prices
         )
         wanted = [move for move in moves if not (reduces and move.action == "kill")]
-        state = Gauge(account, after, before.revision + 1, body["value"], now)
+        state = Gauge(account, after, before.revision + 1, body["value"], now, seen_at)
         return Change(state, breaker_effects(account, wanted, mark, now))
 
     gauges_of(instance).change(DOCUMENT, decide)
@@ -79,9 +88,12 @@ def gauges_of(instance: Instance) -> Aggregates[Health]:
 
 @dataclass
 class GaugeTruth:
-    """What a value's readings mean: a stop is confirmed where a later one is bad and none between was clear."""
+    """What a value's readings mean: a stop is confirmed where a later one of a newer price is bad and none between was
+    clear.
+    """
 
     since: datetime | None = None  # of the first bad reading, while none was clear
+    seen_at: datetime | None = None  # its price
     is_confirmed: bool = False
     pauses: set[str] = field(default_factory=set)  # asked for since then
     known: set[str] = field(default_factory=set)  # effects that were seen
@@ -91,13 +103,14 @@ class GaugeTruth:
         asked = {id_ for id_, topic, _, body in orjson.loads(data["outbox"]) if _pauses(topic, body)}
         new = asked - self.known
         self.known |= asked
-        value, at = Decimal(data["value"]), data["read_at"]
+        value, at, seen_at = Decimal(data["value"]), data["read_at"], data["seen_at"]
         if new and not self.is_confirmed:
-            self.since, self.pauses = at, new
+            self.since, self.seen_at, self.pauses = at, seen_at, new
         elif self.is_confirmed:
             self.pauses |= new
         elif self.since is not None and value > LIMIT:
-            self.is_confirmed = at - self.since >= CONFIRM_AFTER
+            is_newer = self.seen_at is not None and seen_at > self.seen_at
+            self.is_confirmed = is_newer and at - self.since >= CONFIRM_AFTER
         elif self.since is not None and value <= LIMIT * Decimal("0.95"):
             self.since, self.pauses = None, set()
 

@@ -240,8 +240,8 @@ def a_breaker_forgets_what_only_people_may_lift() -> Iterator[None]:
     """The value is clear, and the next bad one is the first: what follows is taken back by the one after it."""
     original = breakers._read
 
-    def forgetful(breaker: Any, known: Any, value: Any, threshold: Any, now: Any) -> Any:
-        standing, action = original(breaker, known, value, threshold, now)
+    def forgetful(breaker: Any, known: Any, value: Any, threshold: Any, *of: Any) -> Any:
+        standing, action = original(breaker, known, value, threshold, *of)
         return None if value <= threshold * breakers.CLEAR_AT else standing, action
 
     with patch.object(breakers, "_read", forgetful):

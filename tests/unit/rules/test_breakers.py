@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ from stopline.rules.trading.breakers import (
     rule_of,
 )
 from stopline.rules.trading.reset import QUARTER, Reset
+from stopline.rules.trading.second_reading import PriceTimes
 from stopline.service.trading.breaker_effects import breaker_effects
 
 from ..make import at
@@ -55,7 +57,8 @@ def play(
         seen = lifted[number] if lifted else None
         names = None if seen is None else [breaker.name] if seen else []
         facts, now = {breaker.fact: fact}, at(number * step)
-        state, moves = advance([breaker], chosen, state, facts, now, "demo", str(number), names)
+        seen_at = partial(PriceTimes, {"SPY": now})
+        state, moves = advance([breaker], chosen, state, facts, now, "demo", str(number), names, seen_at)
         wanted.append(",".join(m.action for m in moves))
     return wanted, state
 

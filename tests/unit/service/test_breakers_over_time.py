@@ -14,7 +14,7 @@ from stopline.ports import Path, Put
 from stopline.runtime.app import App
 from stopline.service.trading.breaker_effects import lifted_of
 
-from ..make import account, trade
+from ..make import account, option, trade
 from .test_evaluate import prices, risk
 from .world import World
 
@@ -70,6 +70,36 @@ def test_a_breaker_that_reduces_stays_tripped_while_its_value_swings() -> None:
     assert risk(world).breakers[NAME].confirmed
 
 
+def test_one_bad_price_is_not_two_readings() -> None:
+    """R5.3, domain 2.4: the sweep reads it again and again, and nothing is closed until another one came."""
+    world, app = holding()
+    assert read(world, app, 100.0) == ""
+    assert read(world, app, BAD, sweep=True) == "REDUCING"
+    for number in range(3):
+        app.sweeper.run(Sweep(kind=SweepKind.RISK), world.wait(5), f"again-{number}")
+    assert app.trading.standing(DEMO).holds[HOLD].state is TradingState.REDUCING
+    assert not [o for o in world.bus.bodies("orders") if o["action"] == "close"]
+    assert read(world, app, BAD) == "HALTED"
+
+
+def test_a_fat_quote_of_one_leg_is_not_confirmed_by_the_price_of_another() -> None:
+    """R5.3: an option has no collar; the index and the long leg move on, the short leg's quote stays."""
+    world = World()
+    world.open_account(account())
+    app, _ = world.instance()
+    short, long = option(6000), option(5990)
+    legs = [trade(-2, -10, 2, instrument=short), trade(-1, 10, "1.5", instrument=long)]
+    app.recorder.record(legs, "m-1")
+    prices(app, world.wait(5), **{short.symbol: 2.0, long.symbol: 1.5, "SPXW": 6050.0})
+    prices(app, world.wait(5), **{short.symbol: 20.0})
+    assert app.trading.standing(DEMO).holds[HOLD].state is TradingState.REDUCING
+    for _ in range(3):
+        prices(app, world.wait(3), **{long.symbol: 1.5, "SPXW": 6050.0})
+    assert app.trading.standing(DEMO).holds[HOLD].state is TradingState.REDUCING
+    prices(app, world.wait(3), **{short.symbol: 2.0})
+    assert HOLD not in app.trading.standing(DEMO).holds
+
+
 def test_what_people_lift_trips_again_where_it_gets_clearly_worse() -> None:
     """R5.2: and closes when a second reading agrees, as the first time."""
     world, app = holding()
@@ -89,6 +119,18 @@ def test_what_people_lift_is_ready_again_where_it_is_clear() -> None:
     assert read(world, app, CLEAR, sweep=True) == ""
     assert NAME not in risk(world).breakers
     assert read(world, app, BAD) == "REDUCING"
+
+
+def test_a_price_time_outlives_a_restart() -> None:
+    """I10: another instance has the first reading from the store."""
+    world, app = holding()
+    read(world, app, 100.0)
+    read(world, app, BAD)
+    found = risk(world).breakers[NAME]
+    assert found.prices_at == world.clock.now()
+    again, _ = world.instance()
+    again.sweeper.run(Sweep(kind=SweepKind.RISK), world.wait(5), "s")
+    assert again.trading.standing(DEMO).holds[HOLD].state is TradingState.REDUCING
 
 
 @pytest.mark.parametrize("held", [True, False])

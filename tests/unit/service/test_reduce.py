@@ -84,6 +84,15 @@ def test_one_bad_reading_closes_nothing() -> None:
     assert len(mark(world, app, 2)) == 1
 
 
+def test_one_bad_price_reduces_nothing_however_often_it_is_read() -> None:
+    """Domain 2.4: every leg needs a newer price than the first reading in breach had."""
+    world, app = opened(**MARGIN)
+    mark(world, app, 1)
+    for _ in range(3):
+        assert mark(world, app, 5, {LONG.symbol: PRICES[LONG.symbol]}) == []
+    assert len(mark(world, app, 1)) == 1
+
+
 def test_what_is_on_its_way_is_not_asked_for_again() -> None:
     world, app = opened(**MARGIN)
     mark(world, app, 1)

@@ -1,11 +1,12 @@
 """When an emergency reduction runs by itself: a breach or a breaker for which the account has set one, read twice.
 
-A limit must be in breach in two readings, `CONFIRM_AFTER` apart, as the closing of positions is nothing that one bad price
-may cause. A breaker that would close everything has its own second reading; with a reduction set it reduces instead. While
-the breach or the trip stands it is asked again each `AGAIN`: what could not be valued, or what has grown, is caught up.
+A limit must be in breach in two readings, `CONFIRM_AFTER` apart and the second of newer prices, as the closing of positions
+is nothing that one bad price may cause. A breaker that would close everything has its own second reading; with a reduction
+set it reduces instead. While the breach or the trip stands it is asked again each `AGAIN`: what could not be valued, or what
+has grown, is caught up.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -19,7 +20,8 @@ from stopline.model.settings.limit_override import Action
 from stopline.rules.alerting.text_parts import amount
 from stopline.rules.limits.limit import Level, Reading, Scope
 from stopline.rules.limits.registry import LIMITS, in_force
-from stopline.rules.trading.breakers import BREAKERS, CONFIRM_AFTER, Move, Tripped
+from stopline.rules.trading.breakers import BREAKERS, Move, Tripped
+from stopline.rules.trading.second_reading import CONFIRM_AFTER, PriceTimes
 
 AGAIN = timedelta(seconds=60)
 STOPS = (Action.REDUCE_ONLY, Action.HALT)
@@ -27,10 +29,14 @@ STOPS = (Action.REDUCE_ONLY, Action.HALT)
 
 @dataclass(frozen=True, slots=True)
 class Reducing:
-    """A breach or trip that has a reduction: since when it stands, and when the reduction was last asked for."""
+    """A breach or trip that has a reduction: since when it stands, and when the reduction was last asked for.
+
+    `prices_at`: the newest price of a limit's first reading in breach; None: not known, or it had none.
+    """
 
     since: datetime
     asked_at: datetime | None = None
+    prices_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +57,23 @@ def watch_reductions(
     equity: Decimal | None,
     cause: str,
     now: datetime,
+    prices: Callable[[], PriceTimes],
 ) -> ReductionNews:
     """Return which reductions are due after a reading. Without a known equity only one to 0 is: the rest waits."""
     if not account.reductions:
         return ReductionNews({}, moves)
-    bad = _breached(account, read, before, now) | _confirmed(account, tripped, before)
+    seen = prices()
+    bad = _breached(account, read, before, now, seen.newest) | _confirmed(account, tripped, before)
     news = ReductionNews(bad, [_softened(move, account) for move in moves if not _is_replaced(move, account)])
     reasons = {r.limit.name: _why(r) for r in read} | {m.breaker.name: m.reason for m in moves}
     standing = dict(bad)
     for name, one in bad.items():
         target = _target(account.reductions[name].to, equity)
-        confirmed = name in BREAKERS or now - one.since >= CONFIRM_AFTER
-        if not confirmed or target is None or (one.asked_at is not None and now - one.asked_at < AGAIN):
+        if (
+            not _is_confirmed(name, one, now, seen)
+            or target is None
+            or (one.asked_at is not None and now - one.asked_at < AGAIN)
+        ):
             continue
         request = ReductionRequest(
             request_id=digest("reduction", account.account, name, cause),
@@ -79,8 +90,18 @@ def watch_reductions(
     return replace(news, standing=standing)
 
 
+def _is_confirmed(name: str, one: Reducing, now: datetime, seen: PriceTimes) -> bool:
+    if name in BREAKERS or one.asked_at is not None:
+        return True
+    return now - one.since >= CONFIRM_AFTER and seen.are_newer(one.prices_at)
+
+
 def _breached(
-    account: Account, read: Sequence[Reading], before: Mapping[str, Reducing], now: datetime
+    account: Account,
+    read: Sequence[Reading],
+    before: Mapping[str, Reducing],
+    now: datetime,
+    newest: datetime | None,
 ) -> dict[str, Reducing]:
     """Return the limits in breach that have a reduction. An UNKNOWN reading neither confirms nor clears: it begins anew,
     and what was asked for goes on.
@@ -92,7 +113,8 @@ def _breached(
         if name not in account.reductions or name in BREAKERS:
             continue
         if reading.level is Level.BREACH:
-            found[name] = known or Reducing(now)
+            known = known or Reducing(now)
+            found[name] = replace(known, prices_at=known.prices_at or newest)
         elif reading.level is Level.UNKNOWN and known is not None and known.asked_at is not None:
             found[name] = known
     return found

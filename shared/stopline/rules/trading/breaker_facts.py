@@ -1,32 +1,43 @@
 """What breakers look at, out of an account's figures and readings, and prices; None is UNKNOWN."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from stopline.ledger.book import Book
+from stopline.ledger.trade import Trade
 from stopline.model.account import Account
 from stopline.model.decimals import EXACT, ZERO, divide
 from stopline.model.instrument import Instrument
 from stopline.rules.limits.figures import Figures
-from stopline.rules.limits.registry import Reading
 
 HUNDRED = Decimal(100)
 
 
-def money_facts(f: Figures, read: Sequence[Reading]) -> Mapping[str, Decimal | None]:
+def money_facts(f: Figures, book: Book) -> Mapping[str, Decimal | None]:
     """Return loss and profit in % of the capital paid in, loss of the day in % of the equity at its start, drawdown in %
-    as the limit of that name reads it, and the number of open positions.
+    of the equity at the peak, and the number of open positions as a trader counts them. No fact needs a limit that is on.
     """
     paid_in = f.equity_at(ZERO)
     made = f.made_since(f.day_start.basis if f.day_start else None)
-    drawdowns = [r.current for r in read if r.limit.name == "max_drawdown"]
     return {
         "loss": _percent(None if f.total is None else max(EXACT.minus(f.total), ZERO), paid_in),
         "profit": _percent(None if f.total is None else max(f.total, ZERO), paid_in),
         "daily_loss": _percent(None if made is None else max(EXACT.minus(made), ZERO), f.day_start_equity),
-        "drawdown": drawdowns[0] if drawdowns else None,
-        "positions": Decimal(len(f.positions)),
+        "drawdown": f.drawdown,
+        "positions": Decimal(_count(book.open_trades())),
     }
+
+
+def _count(trades: Iterable[Trade]) -> int:
+    """Return how many positions trades are: a spread, or what fills name by a group id, is one each. Other legs count once
+    for their strategy and underlying, as in `max_concurrent_positions`: they may be of a spread that nobody named.
+    """
+    found = set()
+    for trade in trades:
+        is_one = len(trade.legs) > 1 or trade.legs[0].tag.startswith("group:")
+        found.add((trade.strategy, trade.underlying, trade.trade_id if is_one else ""))
+    return len(found)
 
 
 def unpriced_now(

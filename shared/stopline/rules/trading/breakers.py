@@ -1,14 +1,15 @@
 """Circuit breakers: what trips them, what they do, and what resets each (the reset matrix).
 
-A first bad reading refuses what adds risk. Where a breaker flattens, a second reading must agree before it does; if the
-second is good the first is taken back. Money breakers are lifted by people, and trading goes on at a quarter of the size
-until a person lifts that too; only a losing streak cools down by time. What people lift stays tripped until they have,
-however good the value is by then. Once they have lifted it while the value is still bad, it trips again where the value goes
-`FURTHER` beyond the last one of before, or is bad after a good one; where it was not bad then, at the threshold. UNKNOWN
-neither trips nor clears a breaker: data that are missing have breakers of their own.
+A first bad reading refuses what adds risk. Where a breaker flattens, a second reading must agree before it does, of newer
+prices of everything that is open: one bad price is not two readings. If the second is good the first is taken back. Money
+breakers are lifted by people, and trading goes on at a quarter of the size until a person lifts that too; only a losing
+streak cools down by time. What people lift stays tripped until they have, however good the value is by then. Once they have
+lifted it while the value is still bad, it trips again where the value goes `FURTHER` beyond the last one of before, or is
+bad after a good one; where it was not bad then, at the threshold. UNKNOWN neither trips nor clears a breaker: data that are
+missing have breakers of their own.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -19,9 +20,9 @@ from stopline.model.ids import digest
 from stopline.model.settings.trading import TradingSettings
 from stopline.rules.limits.registry import LIMITS
 from stopline.rules.trading.reset import BY_A_PERSON, DRAWDOWN, FURTHER, GOOD_DATA, MONEY, Reset, ResetRule
+from stopline.rules.trading.second_reading import CONFIRM_AFTER, NO_PRICES, PriceTimes
 
 CLEAR_AT = Decimal("0.95")  # of the threshold: a breaker is clear only below it
-CONFIRM_AFTER = timedelta(seconds=2)  # a second reading sooner than this is the first one again
 
 
 def reset_of(limit: str) -> ResetRule:
@@ -41,6 +42,7 @@ class Breaker:
     flatten: bool
     rule: ResetRule
     good_readings: int = 1  # in a row, to clear it
+    of_prices: bool = True  # a second reading needs newer ones
 
 
 def _breaker(
@@ -53,8 +55,10 @@ def _breaker(
     *,
     flatten: bool = False,
     good: int = 1,
+    of_prices: bool = True,
 ) -> Breaker:
-    return Breaker(name, fact, Decimal(threshold) if threshold else None, unit, what, flatten, rule, good)
+    above = Decimal(threshold) if threshold else None
+    return Breaker(name, fact, above, unit, what, flatten, rule, good, of_prices)
 
 
 MONEY_BREAKERS = (
@@ -65,7 +69,16 @@ MONEY_BREAKERS = (
     _breaker(
         "risk_critical", "drawdown", "20", "%", "drawdown (risk level CRITICAL)", DRAWDOWN, flatten=True
     ),
-    _breaker("too_many_positions", "positions", "20", "", "number of positions", MONEY, flatten=True),
+    _breaker(
+        "too_many_positions",
+        "positions",
+        "20",
+        "",
+        "number of positions (a spread is one)",
+        MONEY,
+        flatten=True,
+        of_prices=False,
+    ),
 )
 HEALTH_BREAKERS = (
     _breaker("broker_down", "broker_errors", "0", "", "number of failures of the broker", GOOD_DATA, good=3),
@@ -93,6 +106,7 @@ class Tripped:
 
     `request_id`: of the pause that it has asked for; empty: not known. `level`: the last value that was known to be read
     while its stop held; None: not known. `lifted`: people have lifted the stop, and the value is bad all the same.
+    `prices_at`: the newest price of the first bad reading; None: not known, or it had none.
     """
 
     since: datetime
@@ -101,6 +115,7 @@ class Tripped:
     request_id: str = ""
     level: Decimal | None = None
     lifted: bool = False
+    prices_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,10 +148,11 @@ def advance(
     account: str = "",
     cause: str = "",
     lifted: Collection[str] | None = None,
+    prices: Callable[[], PriceTimes] = lambda: NO_PRICES,
 ) -> tuple[dict[str, Tripped], list[Move]]:
     """Return which breakers are not clear after a reading, and what they want done. A fact of None, or none at all, is
     UNKNOWN: the breaker stays as it is. `cause` gives a move its id: the same cause, the same one. `lifted`: names of those
-    whose stop people have lifted; None: nobody has looked.
+    whose stop people have lifted; None: nobody has looked. `prices` of the reading: asked for where a breaker closes.
     """
     after: dict[str, Tripped] = {}
     moves: list[Move] = []
@@ -149,7 +165,7 @@ def advance(
             continue
         if known is not None and lifted is not None:
             known = _looked_at(known, breaker.name in lifted, value)
-        standing, action = _read(breaker, known, value, threshold, now)
+        standing, action = _read(breaker, known, value, threshold, now, prices)
         id_ = digest("breaker", account, breaker.name, action, cause)
         if action == "pause" and standing is not None:
             standing = replace(standing, request_id=id_)
@@ -173,15 +189,25 @@ def _looked_at(known: Tripped, lifted: bool, value: Decimal) -> Tripped | None:
 
 
 def _read(
-    breaker: Breaker, known: Tripped | None, value: Decimal, threshold: Decimal, now: datetime
+    breaker: Breaker,
+    known: Tripped | None,
+    value: Decimal,
+    threshold: Decimal,
+    now: datetime,
+    prices: Callable[[], PriceTimes],
 ) -> tuple[Tripped | None, str]:
     """Return what stands of one breaker after one reading, and what it wants done, if anything."""
     if value > threshold:
+        seen = prices() if breaker.flatten and breaker.of_prices else NO_PRICES
         if known is None or (known.lifted and value > _trips_again_above(known, threshold)):
-            return Tripped(now, confirmed=not breaker.flatten, level=value), "pause"
+            first = Tripped(now, confirmed=not breaker.flatten, level=value, prices_at=seen.newest)
+            return first, "pause"
+        known = replace(known, good=0)
         if known.confirmed or now - known.since < CONFIRM_AFTER:
-            return replace(known, good=0), ""
-        return replace(known, confirmed=True, good=0, level=value), "kill"
+            return known, ""
+        if not breaker.of_prices or seen.are_newer(known.prices_at):
+            return replace(known, confirmed=True, level=value), "kill"
+        return replace(known, prices_at=known.prices_at or seen.newest), ""
     if known is None:
         return None, ""
     if value > threshold * CLEAR_AT and threshold > ZERO:

@@ -40,7 +40,7 @@ _CACHED = 2_000
 DAMAGED = (Rejected, ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
 """What decoding raises where a document is not what any version wrote: no JSON, a part missing, another type."""
 
-WRITER = 2
+WRITER = 3
 """The version of what this code keeps in state documents. To be raised with a field that an older version would lose or not
 understand: from the first document written by the newer one on, the older one leaves that document alone.
 """

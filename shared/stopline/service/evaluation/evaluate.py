@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,10 +31,12 @@ from stopline.rules.limits.watch import blind_spots, data_alert, gone_alerts, li
 from stopline.rules.reduction.watch import watch_reductions
 from stopline.rules.trading.breaker_facts import money_facts
 from stopline.rules.trading.breakers import MONEY_BREAKERS, advance, in_session
+from stopline.rules.trading.second_reading import PriceTimes
 from stopline.rules.watching.levels import followed_levels
 from stopline.rules.watching.trades import Index
 from stopline.service.accounts.levels import market_facts
 from stopline.service.documents.aggregate import Aggregates, Change
+from stopline.service.evaluation.price_times import times_of
 from stopline.service.evaluation.risk_state import RiskState
 from stopline.service.evaluation.watch_lifecycle import follow_lifecycle
 from stopline.service.evaluation.watch_trades import follow_trades, index_reading
@@ -196,6 +199,7 @@ class Evaluator:
                 watch_exits,
                 lifted,
                 ended,
+                partial(times_of, account, positions, marks, now),
             )
 
         known = self._states.peek(account.account)
@@ -224,6 +228,7 @@ def _decide(
     watch_exits: Callable[[RiskState, str], ExitNews],
     lifted: Callable[[RiskState], Collection[str] | None],
     ended: Callable[[RiskState], Collection[str] | None],
+    times: Callable[[Iterable[str]], PriceTimes],
 ) -> Change[RiskState] | None:
     old = before or RiskState(account.account, now, -1)
     if _is_behind(book, prices_at, old):
@@ -244,14 +249,17 @@ def _decide(
         alerts.append(about_data)
     levels, reached = followed_levels(account.account, account.levels, spot, old.levels, cause, now)
     alerts += reached
-    facts = money_facts(numbers, read)
+    facts = money_facts(numbers, book)
     sessions = (old.session, numbers.session)
     stops, asked = stops_after(read, old.watched, old.stops, ended(old), sessions, account.account, cause)
     before_it = in_session(old.breakers, *sessions)
+    seen = partial(times, numbers.rates)
     tripped, moves = advance(
-        MONEY_BREAKERS, account.trading, before_it, facts, now, account.account, cause, lifted(old)
+        MONEY_BREAKERS, account.trading, before_it, facts, now, account.account, cause, lifted(old), seen
     )
-    reductions = watch_reductions(account, read, tripped, moves, old.reducing, numbers.equity, cause, now)
+    reductions = watch_reductions(
+        account, read, tripped, moves, old.reducing, numbers.equity, cause, now, seen
+    )
     exits = watch_exits(old, cause)
     alerts += exits.alerts
     due = (now - old.as_of).total_seconds() >= account.risk_interval_s or book.revision != old.book_revision

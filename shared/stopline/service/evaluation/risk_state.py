@@ -191,13 +191,14 @@ def encode_breakers(breakers: Mapping[str, Tripped]) -> dict[str, list[Any]]:
             t.request_id,
             None if t.level is None else decimal_text(t.level),
             t.lifted,
+            None if t.prices_at is None else utc_text(t.prices_at),
         ]
         for name, t in sorted(breakers.items())
     }
 
 
 def decode_breakers(data: Mapping[str, list[Any]]) -> dict[str, Tripped]:
-    """Read what `encode_breakers` wrote; of before there were requests and levels they have none."""
+    """Read what `encode_breakers` wrote; of before there were requests, levels and price times they have none."""
     return {name: _tripped(*item) for name, item in data.items()}
 
 
@@ -208,23 +209,25 @@ def _tripped(
     request_id: str = "",
     level: str | None = None,
     lifted: bool = False,
+    prices_at: str | None = None,
 ) -> Tripped:
     at, number = datetime.fromisoformat(since), None if level is None else Decimal(level)
-    return Tripped(at, confirmed, good, request_id, number, lifted)
+    seen = None if prices_at is None else datetime.fromisoformat(prices_at)
+    return Tripped(at, confirmed, good, request_id, number, lifted, seen)
 
 
 def encode_reducing(standing: Mapping[str, Reducing]) -> dict[str, list[str | None]]:
     """Write reductions that stand as plain data."""
     return {
-        name: [utc_text(one.since), utc_text(one.asked_at) if one.asked_at else None]
+        name: [utc_text(at) if at else None for at in (one.since, one.asked_at, one.prices_at)]
         for name, one in sorted(standing.items())
     }
 
 
 def decode_reducing(data: Mapping[str, list[str | None]]) -> dict[str, Reducing]:
-    """Read what `encode_reducing` wrote."""
+    """Read what `encode_reducing` wrote; of before there were price times they have none."""
     times = {name: [datetime.fromisoformat(at) if at else None for at in item] for name, item in data.items()}
-    return {name: Reducing(since, asked_at) for name, (since, asked_at) in times.items() if since is not None}
+    return {name: Reducing(since, *rest) for name, (since, *rest) in times.items() if since is not None}
 
 
 def _blind(body: Any, as_of: datetime) -> dict[str, datetime]:

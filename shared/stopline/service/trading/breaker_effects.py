@@ -15,7 +15,7 @@ Lifted = Callable[[str, Mapping[str, Tripped]], Collection[str]]
 
 DONE = {
     "pause": "Trading is reduce-only.",
-    "kill": "A second reading agrees: orders are cancelled and positions closed.",
+    "kill": "A second reading agrees: orders are being cancelled, positions closed; flat is told when fills prove it.",
     "release": "Its pause is lifted. A halt of its own stays until people lift it.",
 }
 
@@ -73,7 +73,8 @@ def _reset(move: Move) -> str:
     if move.action == "release":
         return ""
     if move.breaker.flatten and move.action == "pause":
-        return "A second bad reading closes everything."
+        of = ", of newer prices," if move.breaker.of_prices else ""
+        return f"A second bad reading{of} closes everything."
     if move.breaker.rule.reset is Reset.READINGS:
         return f"It ends after {move.breaker.good_readings} good readings in a row, or when a person resumes."
     return "Two people must resume." if move.breaker.rule.people > 1 else "A person must resume."
