@@ -209,7 +209,7 @@ class App(Documents):
         from stopline.service.trading.resume_checks import ResumeChecks
 
         checks = ResumeChecks(
-            self.store, self.clock, self.accounts, self.books, self.controls, self._open_breaks
+            self.store, self.clock, self.accounts, self.books, self.controls, self.marks, self._open_breaks
         )
         return checks.doubts(scope)
 

@@ -119,9 +119,33 @@ def test_a_store_whose_end_was_cut_off_is_found_by_the_export(
     assert run(desk)[0] == 0, "alone it is a shorter chain that is whole"
     code, facts = run(desk, "--export", str(path))
     assert code == 1
-    assert facts["faults"] == [
-        f"account:demo: row {seq} is in the export, and not in the store" for seq in range(4 - rows, 4)
-    ]
+    single = [f"account:demo: row {seq} is in the export, and not in the store" for seq in range(4 - rows, 4)]
+    whole = ["account:demo: the whole chain is in the export, and not in the store"]
+    assert facts["faults"] == (whole if rows == 3 else single)
+
+
+def test_rows_whose_end_nobody_knows_are_found_in_the_store_alone(desk: Embedded) -> None:
+    """F57: the control document was removed with the last rows; what is left is a chain that is whole."""
+    control = desk.store.get(StorePath("controls", document_id("account:demo")))
+    assert control is not None
+    desk.store.commit([Delete(control.path), *(Delete(kept(desk, seq)) for seq in (2, 3))])
+    code, facts = run(desk)
+    assert (code, facts["faults"]) == (1, ["account:demo: the document that knows its last row is missing"])
+
+
+def test_a_journal_that_was_removed_as_a_whole_is_found_by_the_export(desk: Embedded, tmp_path: Path) -> None:
+    """F57: with its document, so that the store knows nothing of it."""
+    path = tmp_path / "audit.json"
+    exported(desk, path)
+    rows = [d for d in desk.store.query("audit") if d.data["chain"] == "journal:demo"]
+    assert rows
+    desk.store.commit([Delete(d.path) for d in [*rows, *desk.store.query("journals")]])
+    assert run(desk)[0] == 0
+    code, facts = run(desk, "--export", str(path))
+    assert (code, facts["faults"]) == (
+        1,
+        ["journal:demo: the whole chain is in the export, and not in the store"],
+    )
 
 
 def test_with_an_export_the_store_is_checked_too(desk: Embedded, tmp_path: Path) -> None:

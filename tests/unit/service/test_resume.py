@@ -16,7 +16,7 @@ from stopline.rules.trading.resuming import TooEarly
 from stopline.runtime.app import App
 from stopline.service.documents.outbox import Unpublished
 
-from ..make import account, at, trade
+from ..make import account, at, equity, trade
 from .test_evaluate import prices
 from .world import World
 
@@ -102,6 +102,34 @@ def test_a_valuation_of_long_ago_is_no_valuation(world: World) -> None:
     ask(app, "kill", "k")
     world.wait(181)
     assert refused(app, "r") == "NOT_READY"
+
+
+def test_a_price_is_judged_at_the_moment_of_the_resume(world: World) -> None:
+    """Issue 6: the valuation is a minute old, the price that it used two; an account takes prices of a minute at most."""
+    app, _ = world.instance()
+    app.recorder.record([trade(-1, 10, 100, executed_at=at(-300))], "m-1")
+    prices(app, world.clock.now(), SPY=100.0)
+    ask(app, "kill", "k", flatten=False)
+    app.desk.refresh()
+    app.marker.evaluate({"demo"}, world.wait(59), "sweep", True)
+    world.wait(59)
+    with pytest.raises(Rejected, match="no usable price for SPY"):
+        ask(app, "resume", "r")
+    prices(app, world.clock.now(), SPY=100.0)
+    assert ask(app, "resume", "r-2").state is ACTIVE
+
+
+def test_a_book_that_has_changed_since_it_was_valued_is_a_doubt(world: World) -> None:
+    """Issue 6: what came is priced by its own fill, and no limit has seen it."""
+    app, _ = world.instance()
+    app.recorder.record([trade(-9, 10, 100)], "m-1")
+    ask(app, "kill", "k", flatten=False)
+    prices(app, world.wait(61), SPY=100.0)
+    app.recorder.record([trade(2, 5, 100, executed_at=world.clock.now(), instrument=equity("QQQ"))], "m-2")
+    with pytest.raises(Rejected, match="has changed since it was last valued"):
+        ask(app, "resume", "r")
+    prices(app, world.wait(1), SPY=100.0, QQQ=100.0)
+    assert ask(app, "resume", "r-2").state is ACTIVE
 
 
 def test_one_account_in_doubt_holds_up_the_whole_until_it_is_stopped_itself(world: World) -> None:
@@ -236,6 +264,26 @@ def test_what_a_drawdown_stopped_takes_two(world: World) -> None:
     world.wait(60)
     assert ask(app, "resume", "r-1").state is REDUCING
     assert ask(app, "resume", "r-2", actor="bob").state is ACTIVE
+
+
+@pytest.mark.parametrize(
+    ("actor", "people"),
+    [
+        ("breaker:emergency_daily_loss", 2),
+        ("limit:max_drawdown", 2),
+        ("breaker:loss", 1),
+        ("exit:max_loss", 1),
+    ],
+)
+def test_a_rule_says_how_many_people_end_its_stop(world: World, actor: str, people: int) -> None:
+    """R5.2, domain 2.4: the reset matrix holds for a request as breakers and limits write it, which names no number."""
+    app, _ = world.instance()
+    ask(app, "pause", "p", actor=actor)
+    world.wait(60)
+    first = ask(app, "resume", "r-1")
+    assert (first.state, first.pending is None) == ((ACTIVE, True) if people == 1 else (REDUCING, False))
+    if people == 2:
+        assert ask(app, "resume", "r-2", actor="bob").state is ACTIVE
 
 
 def test_a_desk_of_one_person_can_say_so(world: World) -> None:
@@ -510,6 +558,51 @@ def test_a_limit_that_pauses_has_orders_cancelled_at_once(world: World) -> None:
     }
     app.relay.publish([Effect("l", "controls", "demo", body)])
     assert [c["action"] for c in world.bus.bodies("orders")] == ["cancel_adding"]
+
+
+# --- what people are told ---
+
+
+def told(world: World) -> tuple[str, str]:
+    """Return the summary and the action of the last alert."""
+    last = world.bus.bodies("alerts")[-1]
+    return last["summary"], last["action"]
+
+
+def test_a_flatten_is_told_as_what_is_being_done(world: World) -> None:
+    """I7: at that moment nothing was cancelled or closed yet."""
+    app, _ = world.instance()
+    ask(app, "kill", "k")
+    assert told(world)[1] == 'Cancelling, closing all: "flat" comes when fills prove it.'
+
+
+def test_a_resume_says_what_still_holds(world: World) -> None:
+    """I7: who reads that trading has resumed believes it."""
+    app, _ = world.instance()
+    app.trading._people = 1
+    for scope in ("global", DEMO, "strategy:demo:core", "underlying:demo:SPY"):
+        ask(app, "pause" if "SPY" in scope else "kill", f"k-{scope}", scope)
+    world.wait(61)
+    ask(app, "resume", "r-1", "strategy:demo:core")
+    said = "Still stopped: all accounts (HALTED), account demo (HALTED), underlying SPY (REDUCING)."
+    assert told(world) == ("The stop of strategy core of account demo is lifted by ann: test", said)
+    ask(app, "resume", "r-2")
+    assert told(world)[0] == "The stop of account demo is lifted by ann: test"
+    assert told(world)[1] == "Still stopped: all accounts (HALTED), underlying SPY (REDUCING)."
+    ask(app, "resume", "r-3", "global")
+    assert told(world) == (
+        "Trading resumed for all accounts by ann: test",
+        "An account that was stopped by itself stays so.",
+    )
+    ask(app, "kill", "k-again")
+    world.wait(61)
+    ask(app, "resume", "r-4")
+    assert told(world) == (
+        "Trading resumed for account demo by ann: test",
+        "Still stopped: underlying SPY (REDUCING).",
+    )
+    ask(app, "resume", "r-5", "underlying:demo:SPY")
+    assert told(world)[1] == "Limits are watched as before."
 
 
 # --- the chain ---

@@ -79,7 +79,9 @@ def stored_faults(store: Store) -> tuple[int, list[str]]:
     for document in store.query("journals"):
         body = orjson.loads(document.data["state"])
         heads[document.data["chain"]] = Head(body["seq"], body["hash"])
-    return len(rows), _faults(rows, heads)
+    orphans = sorted({str(row["chain"]) for row in rows} - heads.keys())
+    lost = [f"{name}: the document that knows its last row is missing" for name in orphans]
+    return len(rows), lost + _faults(rows, heads)
 
 
 def exported_faults(store: Store | None, rows: Iterable[Mapping[str, Any]]) -> tuple[int, list[str]]:
@@ -95,8 +97,14 @@ def exported_faults(store: Store | None, rows: Iterable[Mapping[str, Any]]) -> t
     if store is not None:
         stored = [orjson.loads(document.data["row"]) for document in store.query(COLLECTION)]
         ours, theirs = _hashes(stored), _hashes(chained)
+        gone = {chain for chain, _ in theirs} - {chain for chain, _ in ours}
+        found += [
+            f"{chain}: the whole chain is in the export, and not in the store" for chain in sorted(gone)
+        ]
         for chain, seq in sorted(ours.keys() | theirs.keys()):
             place = (chain, seq)
+            if chain in gone:
+                continue
             if place not in theirs:
                 found.append(f"{chain}: row {seq} is not in the export")
             elif place not in ours:

@@ -1,6 +1,6 @@
 """The health breakers: what adapters report, prices that are missing, differences from the broker. Read by the sweep."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -12,13 +12,15 @@ from stopline.model.account import Account
 from stopline.model.errors import Transient
 from stopline.ports import Clock, Data, Store
 from stopline.rules.trading.breaker_facts import unpriced_now
-from stopline.rules.trading.breakers import HEALTH_BREAKERS, Tripped, advance
+from stopline.rules.trading.breakers import HEALTH_BREAKERS, Breaker, Tripped, advance, threshold_of
 from stopline.service.accounts.reader import AccountReader
 from stopline.service.documents.aggregate import Aggregates, Change
 from stopline.service.documents.outbox import Relay
 from stopline.service.evaluation.risk_state import RiskState, decode_breakers, encode_breakers
 from stopline.service.trading.breaker_effects import Lifted, breaker_effects
-from stopline.service.trading.leases import adapter_facts
+from stopline.service.trading.leases import adapter_facts, silent_facts
+
+Facts = Mapping[str, Decimal | None]
 
 Breaks = Callable[[str], Sequence[str]]
 """The confirmed differences between an account's book and its broker, one line each."""
@@ -95,7 +97,7 @@ class HealthWatch:
         name = account.account
         risk = self._risk.peek(name)
         held = {p.instrument.symbol: p.instrument for p in book.open_positions()} if book else {}
-        facts: dict[str, Decimal | None] = {
+        facts: Facts = {
             **said,
             "unpriced": unpriced_now(account, held.values(), risk.unpriced, now) if risk else None,
             "breaks": Decimal(len(self._breaks(name))),
@@ -105,8 +107,9 @@ class HealthWatch:
             before = health or Health(name)
             revision = before.revision + 1
             mark, lifted = f"{cause}.{revision}", self._lifted(name, before.breakers)
+            read = self._doubted(account, facts, before.breakers.keys() - set(lifted), now)
             breakers, moves = advance(
-                HEALTH_BREAKERS, account.trading, before.breakers, facts, now, name, mark, lifted
+                HEALTH_BREAKERS, account.trading, before.breakers, read, now, name, mark, lifted
             )
             if breakers == before.breakers:
                 return None
@@ -114,3 +117,17 @@ class HealthWatch:
             return Change(Health(name, breakers, revision), effects)
 
         self._documents.change(name, decide)
+
+    def _doubted(self, account: Account, facts: Facts, tripped: Collection[str], now: datetime) -> Facts:
+        """Return the facts, those UNKNOWN of which an adapter's last word was bad before it fell silent: what another says
+        of its own broker takes no stop back. Only while a stop holds: who resumes has seen it.
+        """
+        held = [b for b in HEALTH_BREAKERS if b.name in tripped]
+        silent = silent_facts(self._store, account.account, now) if held else {}
+        bad = {b.fact for b in held if _is_bad(b, account, silent) and not _is_bad(b, account, facts)}
+        return {fact: None if fact in bad else value for fact, value in facts.items()}
+
+
+def _is_bad(breaker: Breaker, account: Account, facts: Facts) -> bool:
+    value, threshold = facts.get(breaker.fact), threshold_of(breaker, account.trading)
+    return value is not None and threshold is not None and value > threshold

@@ -157,9 +157,9 @@ class TradingStates:
                     doubts = list(self._doubts(scope)) if doubts is None else doubts
                     refused = _doubtful(request, doubts)
                 if refused is not None:
-                    return _change(before, _refused(before), request, now)
+                    return self._change(before, _refused(before), request, now)
             moved = self._transition(before, request, scope, now)
-            return _change(before, _remember(moved, request, hashed, now), request, now)
+            return self._change(before, _remember(moved, request, hashed, now), request, now)
 
         try:
             control = self._documents.change(scope.document, decide)
@@ -192,7 +192,7 @@ class TradingStates:
             moved = tighten(before, asked, now, self._lock(asked, scope, asked_at))
             moved = _remember(moved, asked, hashed, now)
             moved = replace(moved, control=_remembered(moved.control, HALT + halt, hashed, now))
-            return _change(before, moved, asked, now)
+            return self._change(before, moved, asked, now)
 
         control = self._documents.change(scope.document, decide) or Control(scope=scope.document)
         return control.standing(request.scope)
@@ -239,13 +239,45 @@ class TradingStates:
             after, effects, creates = control, list[Effect](), list[Create]()
             for scope, key in due:
                 moved, request = lapse(after, scope, key, now)
-                change = _change(after, moved, request, now)
+                change = self._change(after, moved, request, now)
                 after = change.state
                 effects += change.effects
                 creates += change.creates
             return Change(after, effects, creates)
 
         self._documents.change(document, decide)
+
+    def _change(
+        self, before: Control, moved: Transition, request: ControlRequest, now: datetime
+    ) -> Change[Control]:
+        """Return the commit of a transition: the control with its audit row in the chain, and who is told."""
+        old, new = before.standing(request.scope), moved.control.standing(request.scope)
+        link = Link(
+            scope=request.scope,
+            event=moved.event,
+            actor=request.actor,
+            reason=request.reason,
+            at=now,
+            epoch=new.epoch,
+            states=(old.state.value, new.state.value),
+            detail=request.content(),
+        )
+        after, effect, create = linked(moved.control, link)
+        alerts = []
+        if moved.changed:
+            goes_on = new.state is TradingState.ACTIVE
+            others = self._others(moved.control, request.scope) if goes_on else ()
+            alerts = [state_alert(new, moved.control.epoch, now, others)]
+        if moved.event == "resume_asked":
+            alerts = [asked_alert(new, request, now)]
+        return Change(after, [effect, *alerts], [create])
+
+    def _others(self, control: Control, scope: str) -> list[Standing]:
+        """Return the scopes that hold too for what a scope covers: the whole, its account, and parts that cross it."""
+        kind = scope_of(scope).kind
+        crossing = [part for part in control.parts.values() if scope_of(part.scope).kind != kind]
+        above = [] if control.scope == GLOBAL else [self.read(GLOBAL)]
+        return [*above, control, *crossing]
 
     def _transition(
         self, before: Control, request: ControlRequest, scope: Scope, now: datetime
@@ -318,23 +350,3 @@ def _remember(moved: Transition, request: ControlRequest, hashed: str, now: date
 
 def _remembered(control: Control, id_: str, hashed: str, now: datetime) -> Control:
     return control.remembering(id_, Seen(hash=hashed, epoch=control.epoch, at=now))
-
-
-def _change(before: Control, moved: Transition, request: ControlRequest, now: datetime) -> Change[Control]:
-    """Return the commit of a transition: the control with its audit row in the chain, and who is told."""
-    old, new = before.standing(request.scope), moved.control.standing(request.scope)
-    link = Link(
-        scope=request.scope,
-        event=moved.event,
-        actor=request.actor,
-        reason=request.reason,
-        at=now,
-        epoch=new.epoch,
-        states=(old.state.value, new.state.value),
-        detail=request.content(),
-    )
-    after, effect, create = linked(moved.control, link)
-    alerts = [state_alert(new, moved.control.epoch, now)] if moved.changed else []
-    if moved.event == "resume_asked":
-        alerts = [asked_alert(new, request, now)]
-    return Change(after, [effect, *alerts], [create])

@@ -69,6 +69,13 @@ def adapter_facts(store: Store, now: datetime) -> dict[str, dict[str, Decimal | 
     return {account: _worst(said) for account, said in alive.items()}
 
 
+def silent_facts(store: Store, account: str, now: datetime) -> dict[str, Decimal | None]:
+    """Return what those adapters of an account last said, the worst of each, whose lease has run out; none: nothing."""
+    said = [d.data for d in store.query(COLLECTION, [Where("account", "==", account)])]
+    silent = [data for data in said if data["expires_at"] <= now]
+    return _worst(silent) if silent else {}
+
+
 def _worst(said: Sequence[Data]) -> dict[str, Decimal | None]:
     latencies = [d["latency_ms"] for d in said if d["latency_ms"] is not None]
     return {

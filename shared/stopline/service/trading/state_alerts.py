@@ -1,5 +1,6 @@
 """What people are told of a trading state: that it changed, and that one of two wants to resume."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from stopline.model.control import ControlRequest, Standing, TradingState
@@ -9,24 +10,31 @@ from stopline.model.scopes import scope_account, scope_of
 from stopline.model.times import utc_text
 from stopline.rules.trading.state import HALF_OPEN
 
+FLATTENS = 'Cancelling, closing all: "flat" comes when fills prove it.'
+HALTS = "Cancelling orders, nothing is let through. Open positions stay open: nothing closes them."
+MOST_NAMED = 3
 
-def state_alert(after: Standing, epoch: int, now: datetime) -> Effect:
-    """Return what is told of a scope that stands elsewhere since the document's `epoch`."""
-    half = after.state is TradingState.ACTIVE and after.size < 1
+
+def state_alert(after: Standing, epoch: int, now: datetime, others: Sequence[Standing] = ()) -> Effect:
+    """Return what is told of a scope that stands elsewhere since the document's `epoch`.
+
+    `others`: the scopes above and below it: what is stopped of them is named where this one is stopped no more.
+    """
+    stopped = [o for o in others if o.state is not TradingState.ACTIVE and o.scope != after.scope]
+    is_held = any(not scope_of(o.scope).is_part for o in stopped)
     texts = {
         TradingState.HALTED: ("Trading halted for {0}", Severity.CRITICAL),
         TradingState.REDUCING: ("Trading is reduce-only for {0}", Severity.CRITICAL),
-        TradingState.ACTIVE: ("Trading resumed for {0}", Severity.WARNING),
+        TradingState.ACTIVE: (
+            "The stop of {0} is lifted" if is_held else "Trading resumed for {0}",
+            Severity.WARNING,
+        ),
     }
     text, severity = texts[after.state]
     did = {
-        TradingState.HALTED: "Working orders are cancelled and open positions closed."
-        if after.flatten
-        else "Working orders are cancelled, nothing is let through. Open positions stay open: nothing closes them.",
+        TradingState.HALTED: FLATTENS if after.flatten else HALTS,
         TradingState.REDUCING: "Only what reduces risk is let through.",
-        TradingState.ACTIVE: f"Half-open: at {after.size:.0%} of the usual size until {_ends(after)}."
-        if half
-        else "Limits are watched as before.",
+        TradingState.ACTIVE: _goes_on(after, stopped),
     }[after.state]
     return _told(
         digest("control_alert", after.scope, str(epoch)),
@@ -39,6 +47,25 @@ def state_alert(after: Standing, epoch: int, now: datetime) -> Effect:
         cause=after.request_id,
         resolved=after.state is TradingState.ACTIVE,
     )
+
+
+def _goes_on(after: Standing, stopped: Sequence[Standing]) -> str:
+    """Say how a scope trades that is ACTIVE: at what size, and what else holds."""
+    said = []
+    if after.size < 1:
+        said.append(f"Half-open: at {after.size:.0%} of the usual size until {_ends(after)}.")
+    if stopped:
+        named = ", ".join(f"{_short(o)} ({o.state})" for o in stopped[:MOST_NAMED])
+        more = f" and {len(stopped) - MOST_NAMED} more" if len(stopped) > MOST_NAMED else ""
+        said.append(f"Still stopped: {named}{more}.")
+    elif not scope_account(after.scope):
+        said.append("An account that was stopped by itself stays so.")
+    return " ".join(said) or "Limits are watched as before."
+
+
+def _short(standing: Standing) -> str:
+    scope = scope_of(standing.scope)
+    return f"{scope.kind} {scope.name}" if scope.is_part else _whose(standing.scope)
 
 
 def _ends(standing: Standing) -> str:
