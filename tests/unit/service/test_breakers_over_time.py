@@ -145,7 +145,7 @@ def test_what_was_stored_before_there_were_levels_goes_on(held: bool) -> None:
     world.shared.commit([Put(Path("risk", "demo"), {**document, "state": orjson.dumps(body).decode()})])
     again, _ = world.instance()
     if not held:
-        world.wait(61)
+        prices(again, world.wait(61), SPY=BAD)
         again.trading._people = 1
         resume(world, again)
     read(world, again, BAD, sweep=True)
