@@ -30,7 +30,7 @@ from stopline.model.instrument import Instrument
 MATCHED_WITHIN = timedelta(seconds=5)  # legs of one spread without a common id are executed this close
 UNSPLIT = (Decimal(1), Decimal(1))
 KNOWN_FILLS = 24  # of a leg, so that a fee that comes later finds it without the fill log
-MOST_STEPS = 32  # of a leg; beyond them the oldest two count as the larger of them
+MOST_STEPS = 8  # of a leg; beyond them the oldest two count as the larger of them
 
 
 class Step(NamedTuple):

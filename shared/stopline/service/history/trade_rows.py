@@ -8,6 +8,7 @@ from typing import Any
 from stopline.ledger.book import Book
 from stopline.ledger.trade import Status, Trade, describe_leg, group_legs
 from stopline.ledger.trade_leg import MATCHED_WITHIN, TradeLeg
+from stopline.ledger.trade_risk import TradeRisk
 from stopline.ledger.trade_table import LegTable
 from stopline.model.decimals import decimal_text
 from stopline.model.ids import digest
@@ -76,11 +77,10 @@ def trade_row(trade: Trade, status: str, revision: int, seen: TradeWatch | None 
         "book_revision": revision,
     }
     event_id = digest("trade_seen" if seen else "trade", trade.trade_id, str(revision))
-    return table_row("trades", event_id, row, _detail(trade))
+    return table_row("trades", event_id, row, _detail(trade, risk))
 
 
-def _detail(trade: Trade) -> dict[str, Any]:
-    risk = trade.risk()
+def _detail(trade: Trade, risk: TradeRisk) -> dict[str, Any]:
     return {
         "legs": [describe_leg(leg) for leg in trade.legs],
         "breakevens": [decimal_text(price) for price in risk.breakevens],
