@@ -18,11 +18,10 @@ def with_room(before: Incidents, alert: Alert, now: datetime) -> Incidents:
     what is over, and how many that stand are forgotten.
     """
     critical = alert.severity is Severity.CRITICAL and not alert.resolved
-    ranks = {key: _rank(s) for key, s in before.standing.items()}
     found = [
-        (rank, before.standing[key].changed_at, key)
-        for key, rank in ranks.items()
-        if rank is not None and (critical or rank == 0)
+        (rank, s.changed_at, key)
+        for key, s in before.standing.items()
+        if (rank := _rank(s)) is not None and (critical or rank == 0)
     ]
     excess = max(len(before.standing) - KNOWN + 1, 1)
     for *_, gone in sorted(found)[:excess]:
