@@ -1,8 +1,8 @@
 """What a trade can lose: the payoff of the legs that were open together, at the worst of its moments.
 
-What is opened, leg by leg, before anything is closed is one entry, and counts when it is whole. After that a moment
-counts if it lasted a minute, or is the present: legs that are closed or rolled one after another, seconds apart, are not
-seen as naked in between. What closed legs have realised by then is part of what can be lost.
+A moment counts if it lasted a minute, or is the present: legs that are opened, closed or rolled one after another, seconds
+apart, are not seen as naked in between. Where none lasted that long, it is the longest that something was closed after.
+What closed legs have realised by then is part of what can be lost.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -87,12 +87,8 @@ class _Moment(NamedTuple):
 def _moments(legs: Sequence[TradeLeg]) -> Iterator[tuple[list[_Held], Decimal]]:
     """Yield what was open at the moments that count, and what had been realised by then."""
     past = _past(legs)
-    lasting = [moment for moment, after in pairwise(past) if after.since - moment.since >= PASSING]
-    lasting += past[-1:]
-    around = zip([None, *lasting], lasting, [*lasting[1:], None], strict=False)
-    counted = [
-        moment for before, moment, after in around if _is_open(moment) and _counts(before, moment, after)
-    ]
+    counted = [moment for moment, after in pairwise(past) if after.since - moment.since >= PASSING]
+    counted = [moment for moment in (*counted, *past[-1:]) if any(moment.units.values())]
     if not counted:
         tops = [
             (after.since - moment.since, moment) for moment, after in pairwise(past) if _fell(moment, after)
@@ -123,20 +119,11 @@ def _past(legs: Sequence[TradeLeg]) -> list[_Moment]:
     return found
 
 
-def _counts(before: _Moment | None, moment: _Moment, after: _Moment | None) -> bool:
-    """Tell whether a moment is more than a part of an entry: what is opened on top of what was opened."""
-    return after is None or _fell(moment, after) or (before is not None and _fell(before, moment))
-
-
 def _fell(moment: _Moment, after: _Moment) -> bool:
     """Tell whether less was held of a symbol after a change than before it, or the other side of it."""
     return any(
         abs(after.units[symbol]) < abs(n) or after.units[symbol] * n < 0 for symbol, n in moment.units.items()
     )
-
-
-def _is_open(moment: _Moment) -> bool:
-    return any(moment.units.values())
 
 
 def _risk(legs: Sequence[_Held], fees: Decimal, spot: Decimal | None, style: str) -> TradeRisk:

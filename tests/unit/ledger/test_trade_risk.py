@@ -82,11 +82,12 @@ def test_a_short_leg_that_is_left_naked_is_a_risk_once_it_lasts() -> None:
     assert loss([*kept, (X, 1, "9", 3660)]) == 699_100
 
 
-def test_an_entry_counts_when_it_is_whole_however_slowly_its_legs_come() -> None:
+def test_legs_that_come_within_a_minute_are_one_entry_and_a_naked_hour_before_them_counts() -> None:
     short, long = ENTRY
     assert loss([short]) == 699_000
-    assert loss([short, (*long[:3], 7200)]) == 4700
-    more = [*ENTRY, (X, -1, "10", 3600), (Y, 1, "7", 7200)]
+    assert loss([short, (*long[:3], 59)]) == 4700
+    assert loss([short, (*long[:3], 60)]) == 699_000
+    more = [*ENTRY, (X, -1, "10", 3600), (Y, 1, "7", 3610)]
     assert loss(more) == 9400
 
 
@@ -148,16 +149,7 @@ def worst_by_hand(told: Sequence[Deal]) -> Fraction:
     kept = [moment for moment, end in zip(moments, ends, strict=False) if end - moment[0] >= 60] + moments[
         -1:
     ]
-    found = [
-        moment[2]
-        for n, moment in enumerate(kept)
-        if any(moment[1].values())
-        and (
-            moment is kept[-1]
-            or shrank(moment[1], kept[n + 1][1])
-            or (n and shrank(kept[n - 1][1], moment[1]))
-        )
-    ]
+    found = [moment[2] for moment in kept if any(moment[1].values())]
     if not found:
         tops = [(b[0] - a[0], -n, a[2]) for n, (a, b) in enumerate(pairwise(moments)) if shrank(a[1], b[1])]
         found = [max(tops)[2]]
