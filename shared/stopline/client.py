@@ -20,7 +20,7 @@ from stopline.model.control import TradingState
 from stopline.model.decimals import ZERO
 from stopline.model.errors import Rejected
 from stopline.model.fill import Fill
-from stopline.model.lease import Lease, LeaseRequest
+from stopline.model.lease import MOST_ORDERS, Lease, LeaseRequest
 from stopline.model.messages import HALT_TYPE, Command, CommandAction, Halt
 from stopline.model.scopes import GLOBAL, parse_scope, strategy_scope, underlying_scope
 from stopline.model.urls import check_token_url
@@ -76,6 +76,7 @@ class Client:
 
     def __post_init__(self) -> None:
         self._term: Term | None = None
+        self._sent = 0  # orders that were let through since an answer
         self._seen: OrderedDict[str, None] = OrderedDict()
         self._lock = threading.RLock()
         self._file = HaltFile(self.kept_in)
@@ -83,20 +84,32 @@ class Client:
 
     # --- the lease ---
 
-    def renew(self, *, broker_ok: bool = True, errors: int = 0, latency_ms: int | None = None) -> bool:
-        """Ask for a lease; tell how the broker does. False: not had, and the last one runs out by itself."""
-        asked_at = self.clock.now()  # before the request: a slow answer must not make the lease longer
-        ticks = self.clock.ticks()
+    def renew(
+        self,
+        *,
+        broker_ok: bool = True,
+        errors: int = 0,
+        latency_ms: int | None = None,
+        orders: int | None = None,
+    ) -> bool:
+        """Ask for a lease; tell how the broker does, and the `orders` sent (None: as counted). False: not had."""
+        # before the request: a slow answer must not make the lease longer
+        asked_at, ticks, counted = self.clock.now(), self.clock.ticks(), self._sent
         request = LeaseRequest(
             adapter=self.adapter,
             broker_ok=broker_ok,
             errors=errors,
             latency_ms=latency_ms,
+            orders=min(counted if orders is None else orders, MOST_ORDERS),
             halts=tuple(self.halts)[-200:],
         )
-        answer, self.fault = self._ask("lease", request.model_dump(mode="json", exclude_defaults=True))
+        body = request.model_dump(mode="json", exclude_defaults=True)
+        answer, self.fault = self._ask("lease", body)
+        if self.fault.startswith("400 ") and body.pop("orders", None) is not None:  # a Stopline of before
+            answer, self.fault = self._ask("lease", body)
         if self.fault:
             return False
+        self._let_through(-counted)
         try:
             lease = _read(Lease, answer)
         except Rejected as refused:
@@ -137,11 +150,16 @@ class Client:
 
     # --- before an order ---
 
-    def refusal(self, order: Order) -> str | None:
+    def refusal(self, order: Order, *, is_sent: bool = True) -> str | None:
         """Say why an order may not be sent, or None. Without a lease only what reduces goes through; in a halt nothing,
-        because Stopline's own closes are on their way. It knows neither the usual size nor the limits: of an order that adds
-        scale the quantity by `size`, and ask `check`.
+        because Stopline's own closes are on their way. It knows neither the usual size nor the limits: of an order that
+        adds scale the quantity by `size`, and ask `check`. What is let through counts as sent, but where `is_sent` is false.
         """
+        if (why := self._why_not(order)) is None:
+            self._let_through(int(is_sent))
+        return why
+
+    def _why_not(self, order: Order) -> str | None:
         strategy, underlying = order.strategy, order.instrument.underlying
         halted = self._halted(strategy, underlying)
         if halted:
@@ -224,6 +242,10 @@ class Client:
         self.bus.publish([Outgoing("fills", canonical(fill.model_dump(mode="json")), attributes)])
 
     # --- inside ---
+
+    def _let_through(self, more: int) -> None:
+        with self._lock:
+            self._sent += more
 
     def _take_halt(self, halt: Halt) -> Taken:
         scope = parse_scope(halt.scope)

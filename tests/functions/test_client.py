@@ -213,6 +213,39 @@ def test_an_older_answer_that_comes_later_takes_nothing_back() -> None:
     assert client.refusal(order()) is None
 
 
+def test_a_stopline_of_before_is_not_told_how_many_orders_were_sent(api: Served) -> None:
+    """F47: it refuses the field, and its lease is had without."""
+
+    def post(path: str, body: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
+        if "orders" in body:
+            return 400, {"title": "BAD_MESSAGE", "detail": "orders: is not known"}
+        return 200, ask(api, dict(body)).get_json()
+
+    client = Client("demo", "a", post, api.world.clock)
+    assert client.renew()
+    assert client.refusal(order()) is None
+
+
+def test_a_lease_tells_how_many_orders_were_let_through_since_the_last_answer(api: Served) -> None:
+    """R5.4: the client counts; what was refused, or only looked at, was not sent; what nobody heard is told again."""
+    client, asked = client_of(api), list[Any]()
+    post = client.post
+    client.post = lambda path, body: (asked.append(body["orders"]), post(path, body))[1]
+    client.renew()
+    for _ in range(3):
+        assert client.refusal(order()) is None
+    assert client.refusal(order(), is_sent=False) is None
+    act(api, "pause", "p")
+    api.outage()
+    assert not client.renew()
+    api.store.fault = None
+    assert client.renew()
+    assert client.refusal(order()) is not None
+    assert client.renew()
+    assert client.renew(orders=7)
+    assert asked == [0, 3, 3, 0, 7]
+
+
 class Wall(ManualClock):
     """A clock that may be set back, and ticks that are not."""
 
@@ -612,7 +645,7 @@ def test_a_lease_of_a_later_version_is_read(api: Served) -> None:
     client = Client("demo", "a", post, api.world.clock)
     assert client.renew()
     assert "stored" not in ask(api).get_json(), "nor is an earlier client told what it would refuse"
-    assert asked == [{"adapter": "a"}]
+    assert asked == [{"adapter": "a", "orders": 0}]
 
 
 quantities = st.integers(-20, 20).map(Decimal)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from datetime import timedelta
 from io import BytesIO
 from typing import Any
 
+import flask
 import pytest
 from werkzeug.test import TestResponse
 
 from stopline.ports import Put, Unavailable
-from stopline.runtime.kill_api import RIGHTS
+from stopline.runtime.kill_api import RIGHTS, handle
 from stopline.service.accounts.reader import account_path
 
 from .conftest import Served, open_accounts, raw_fill
@@ -245,7 +247,7 @@ def test_a_stale_approval_is_none_and_all_of_it_is_on_record(switch: Served) -> 
 
 def test_nobody_may_say_how_many_must_agree(switch: Served) -> None:
     """B65: what breakers set is not for callers."""
-    for field in ({"hold_people": 2}, {"reopen": "0.5"}):
+    for field in ({"hold_people": 2}, {"reopen": "0.5"}, {"person": "bob@example.com"}):
         assert call(switch, **field).status_code == 400
     assert call(switch, "/release", request_id="x").status_code == 404
 
@@ -688,6 +690,42 @@ def test_the_status_of_the_whole(switch: Served) -> None:
 def test_the_status_is_read_with_get(switch: Served, method: str) -> None:
     """B77."""
     assert call(switch, "/status", method=method).status_code == 405
+
+
+# --- one person by two names ---
+
+
+@pytest.mark.parametrize(
+    ("person", "code", "state"), [("Ann@example.com", 409, "HALTED"), (None, 200, "ACTIVE")]
+)
+@pytest.mark.parametrize("is_token_first", [True, False])
+def test_one_person_by_two_names_is_not_two_people(
+    switch: Served, person: str | None, code: int, state: str, is_token_first: bool
+) -> None:
+    """F45, R5.1: a token and a Google identity; without the setting that says so nobody guesses."""
+    token = hashlib.sha256(b"t").hexdigest()
+    facts = {"rights": ["admin"], "accounts": ["*"]}
+    known = {
+        token: {**facts, "name": "ann", "person": person},
+        "ann@example.com": {**facts, "name": "ann-by-google"},
+    }
+    assert call(switch, scope="global").status_code == 200
+    wait(switch, 61)
+
+    def resume(header: str, id_: str) -> int:
+        body = {"scope": "global", "reason": "x", "expected_epoch": 1, "confirm": "RESUME global"}
+        with switch.client.application.test_request_context(
+            "/resume",
+            method="POST",
+            json={**body, "request_id": id_},
+            headers={"Authorization": f"Bearer {header}"},
+        ):
+            return handle(flask.request, lambda: switch.app, known, lambda _: "ann@example.com")[1]
+
+    headers = ["t", "a.b.c"] if is_token_first else ["a.b.c", "t"]
+    assert resume(headers[0], "r-2") == 202
+    assert resume(headers[1], "r-3") == code
+    assert switch.app.trading.read("global").state == state
 
 
 # --- a name that stands for nothing ---

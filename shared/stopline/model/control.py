@@ -101,9 +101,10 @@ class Hold(Message):
 
 
 class PendingResume(Message):
-    """A resume that one person asked for, where two must."""
+    """A resume that one person asked for, where two must. `person`: who the actor is, where that is known."""
 
     actor: Id
+    person: Id | None = None
     reason: Text
     request_id: Id
     epoch: int
@@ -199,7 +200,8 @@ class ControlRequest(Message):
     `release` lifts what the same actor holds, and nothing else; it is for limits and breakers. `releases`: the request
     whose hold it takes back, and no later one's (None: any). `until` is for a pause: it ends then by itself. `lock`: nobody
     resumes before the account's next session. `confirm`: a resume must say `RESUME <scope>`. `lifts`: requests whose holds
-    the resume has seen, besides those of its epoch's beginning. `hold_people` and `reopen`: see Hold.
+    the resume has seen, besides those of its epoch's beginning. `hold_people` and `reopen`: see Hold. `person`: who the
+    actor is, where one person comes by several names.
     """
 
     request_id: Id
@@ -216,6 +218,7 @@ class ControlRequest(Message):
     reopen: DecimalText = ONE
     releases: Id | None = None
     lifts: tuple[Id, ...] = Field(default=(), max_length=200)
+    person: Id | None = None
 
     def content(self) -> dict[str, Any]:
         """Return what makes it this request: fields that later versions add count only where they are used."""

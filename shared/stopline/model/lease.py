@@ -13,20 +13,22 @@ from stopline.model.wire import Message
 
 VALID_S = 60
 RENEW_S = 20
+MOST_ORDERS = 1_000_000  # that one lease tells of
 
 
 class LeaseRequest(Message):
     """What an adapter says when it asks for a lease: who it is, and how its broker does.
 
     `broker_ok`: the broker took and answered its last request. `errors`: failed requests in a row. `latency_ms`: time
-    the broker took for its last answer; None: unknown. `halts`: ids of the halts that it keeps because their kills were
-    not stored when they came.
+    the broker took for its last answer; None: unknown. `orders`: how many it has sent since it was last answered; None: it
+    does not say. `halts`: ids of the halts that it keeps because their kills were not stored when they came.
     """
 
     adapter: Name
     broker_ok: bool = True
     errors: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     latency_ms: Annotated[int, Field(ge=0, le=86_400_000)] | None = None
+    orders: Annotated[int, Field(ge=0, le=MOST_ORDERS)] | None = None
     halts: tuple[Id, ...] = Field(default=(), max_length=200)
 
 

@@ -290,7 +290,9 @@ class App(Documents):
     def activity_watch(self) -> ActivityWatch:
         from stopline.service.sweep.watch_activity import ActivityWatch
 
-        return ActivityWatch(self.store, self.relay, self.clock, self.risk_states, self._lifted)
+        return ActivityWatch(
+            self.store, self.relay, self.clock, self.risk_states, self._lifted, self.accounts
+        )
 
     @cached_property
     def desk(self) -> Desk:

@@ -34,11 +34,19 @@ class NotAdmitted(StoplineError):
 
 
 class Principal(Message):
-    """A caller: the rights they have, on which accounts (`*`: all, and the global scope; none where nothing is said)."""
+    """A caller: the rights they have, on which accounts (`*`: all, and the global scope; none where nothing is said).
+    `person`: who it is, where one person comes by several names: an e-mail address. Two people are two of these.
+    """
 
     name: Id
+    person: Id | None = None
     rights: tuple[Right, ...] = ()
     accounts: tuple[str, ...] = ()
+
+    @property
+    def who(self) -> str:
+        """The person, where that is known, else the name."""
+        return self.person or self.name
 
     def may(self, right: Right, scope: str) -> bool:
         """Tell whether the caller has a right on a scope; on a strategy or underlying as on its account."""
@@ -81,9 +89,11 @@ def authenticate(
             found = principal
     if found is None and email_of is not None and token.count(".") == 2 and not token.startswith("dev."):
         email = email_of(token)
-        found = principals.get(email)
-        if found is None:
+        named = principals.get(email)
+        if named is None:
             return _guest(email)
+        caller = validate(Principal, named)
+        return caller if caller.person else caller.model_copy(update={"person": email})
     if found is None and dev_of is not None and token.startswith("dev."):
         return dev_of(token)
     if found is None:

@@ -48,6 +48,7 @@ MAX_REASON = 500
 INTERNAL = {
     "action",
     "actor",
+    "person",
     "hold_people",
     "reopen",
     "releases",
@@ -91,7 +92,7 @@ def change(app: App, principal: Principal, action: str, body: dict[str, Any]) ->
     access = Access(principal, app.accounts)
     if body.keys() & INTERNAL:
         raise Rejected("BAD_MESSAGE", f"{', '.join(sorted(INTERNAL))} are not for callers: leave them out")
-    facts = {**body, "action": action, "actor": principal.name}
+    facts = {**body, "action": action, "actor": principal.name, "person": principal.person}
     if action != "resume":
         facts = _with_defaults(facts, app.clock.now())
     request, asked_at = validate(ControlRequest, facts), app.clock.now()

@@ -14,10 +14,12 @@ from stopline.rules.watching.activity import (
     USUAL_FROM,
     USUAL_OF,
     Execution,
+    OrderSpan,
     fill_rate,
     fill_size,
     findings,
     loss_velocity,
+    order_rate,
     price_away,
     repeats,
     usual_after,
@@ -54,6 +56,24 @@ def test_three_fills_in_a_minute_are_more_than_two() -> None:
     assert found is not None
     assert (found.current, found.text) == (Decimal(3), "3 fills within a minute, limit 2")
     assert fill_rate([ran(1, 0), ran(2, 30), ran(3, 60)], 2) is None, "a minute does not hold both its ends"
+
+
+def sent(*spans: tuple[float, float, int]) -> list[OrderSpan]:
+    return [OrderSpan(at(start), at(end), orders) for start, end, orders in spans]
+
+
+def test_orders_count_by_the_minute_whatever_the_leases_are_apart() -> None:
+    """R5.4: as adapters tell them, 20 s apart; what was sent in two minutes counts by half; two adapters add up."""
+    found = order_rate(sent((0, 20, 80), (20, 40, 80), (40, 60, 81)), 240)
+    assert found is not None
+    assert (found.current, found.text) == (Decimal(241), "241 orders within a minute, limit 240")
+    assert order_rate(sent((0, 20, 80), (20, 40, 80), (40, 80, 81)), 240) is None
+    assert order_rate(sent((0, 120, 480)), 240) is None
+    assert order_rate(sent((0, 120, 482)), 240) is not None
+    assert order_rate(sent((0, 20, 200), (5, 25, 200)), 240) is not None
+    assert order_rate(sent((60, 60, 241)), 240) is not None, "a span of no length is all of it at once"
+    assert order_rate(sent((0, 20, 9999)), None) is None
+    assert order_rate([], 240) is None, "nobody tells: unknown"
 
 
 def test_a_fat_finger_is_many_times_the_usual_size() -> None:
@@ -143,6 +163,7 @@ def test_what_is_usual_are_the_newest_fills_each_once(quantities: list[int]) -> 
 @given(times)
 def test_what_is_switched_off_finds_nothing(seconds: list[int]) -> None:
     off = ActivitySettings(
+        orders_per_minute=None,
         fills_per_minute=None,
         size_times=None,
         price_away_pct=None,

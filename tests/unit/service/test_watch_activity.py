@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
 from stopline.model.account import Account
 from stopline.model.control import TradingState
+from stopline.model.lease import LeaseRequest
 from stopline.model.messages import Sweep, SweepKind
 from stopline.runtime.app import App
 
@@ -53,6 +55,49 @@ def test_a_program_that_runs_away_is_told_once_and_stopped_until_a_person_resume
     sweep(world, app)
     assert alerts(world) == [("repeats", "critical", False), ("repeats", "warning", True)]
     assert app.trading.read("account:demo").state is TradingState.REDUCING, "a person resumes"
+
+
+def lease(world: World, app: App, orders: int | None) -> None:
+    world.wait(20)
+    app.leases.grant(app.accounts.require("demo"), LeaseRequest(adapter="a", orders=orders))
+
+
+def test_a_program_that_sends_orders_without_end_is_stopped_though_none_is_filled() -> None:
+    """R5.4: an adapter tells with its leases how many it has sent."""
+    world = World()
+    app = opened(world, orders_per_minute=30)
+    sweep(world, app)
+    for orders in (0, 10, 10, 10):
+        lease(world, app, orders)
+    sweep(world, app)
+    assert alerts(world) == []
+    lease(world, app, 11)
+    lease(world, app, 10)
+    sweep(world, app)
+    assert alerts(world) == [("order_rate", "critical", False)]
+    assert list(app.trading.read("account:demo").holds) == ["breaker:unusual_activity"]
+    for _ in range(9):
+        lease(world, app, 0)
+        sweep(world, app)
+    assert alerts(world)[1:] == [("order_rate", "warning", True)]
+
+
+def test_an_adapter_that_does_not_say_how_many_orders_it_sent_is_unknown_and_not_none() -> None:
+    """R0.4, R5.4: of a version before; what it told earlier is no longer what it did."""
+    world = World()
+    app = opened(world, orders_per_minute=30)
+    sweep(world, app)
+    told = []
+    for orders in (0, 5, None, 0):
+        lease(world, app, orders)
+        [document] = world.instance()[1].query("leases")
+        told.append(document.data["orders"])
+    assert [None if text is None else [n for *_, n in json.loads(text)] for text in told] == [
+        [0],
+        [0, 5],
+        None,
+        [0],
+    ]
 
 
 def test_a_storm_that_goes_on_after_people_have_resumed_stops_again() -> None:

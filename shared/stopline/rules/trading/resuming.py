@@ -68,9 +68,10 @@ def refusal(standing: Standing, request: ControlRequest, now: datetime) -> Rejec
             int(left.total_seconds()) + 1,
         )
     pending = standing.pending
-    same = pending is not None and pending.actor.casefold() == request.actor.casefold()
-    if same and _is_alive(standing, now):
-        return Rejected("SAME_PERSON", f"{request.actor} asked already: another person must agree")
+    if pending is not None and _is_alive(standing, now):
+        first, second = pending.person or pending.actor, request.person or request.actor
+        if second.casefold() in (first.casefold(), pending.actor.casefold()):
+            return Rejected("SAME_PERSON", f"{second} asked already: another person must agree")
     return None
 
 

@@ -87,6 +87,7 @@ def ask_to_resume(before: Control, request: ControlRequest, now: datetime) -> Tr
     standing = before.standing(request.scope)
     pending = PendingResume(
         actor=request.actor,
+        person=request.person,
         reason=request.reason,
         request_id=request.request_id,
         epoch=standing.epoch,

@@ -1,4 +1,4 @@
-"""Unusual activity: five detectors over an account's recent executions and valuations, each a pure function.
+"""Unusual activity: six detectors over an account's recent orders, executions and valuations, each a pure function.
 
 A detector returns what it found, or None: nothing unusual, switched off, or not enough known to say (no mark, too few
 fills to know what is usual). It never guesses.
@@ -48,6 +48,15 @@ class Finding:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class OrderSpan:
+    """How many orders one adapter sent between two of its leases."""
+
+    start: datetime
+    end: datetime
+    orders: int
+
+
 Usual = Mapping[str, Sequence[tuple[str, Decimal]]]
 """By group the newest fills, oldest first, as (key, quantity)."""
 
@@ -58,9 +67,13 @@ def findings(
     samples: Sequence[tuple[datetime, Decimal]],
     capital: Decimal,
     settings: ActivitySettings,
+    orders: Sequence[OrderSpan] = (),
 ) -> list[Finding]:
-    """Run all detectors. `executions` by time; `samples` are (moment, P&L since the account began), oldest first."""
+    """Run all detectors. `executions` by time; `samples` are (moment, P&L since the account began), oldest first. `orders`:
+    of the adapters that tell; empty: nothing is known of any.
+    """
     found = (
+        order_rate(orders, settings.orders_per_minute),
         fill_rate(executions, settings.fills_per_minute),
         fill_size(executions, usual, settings.size_times),
         price_away(executions, settings.price_away_pct, settings.option_price_away_pct),
@@ -68,6 +81,25 @@ def findings(
         loss_velocity(samples, capital, settings.loss_pct, timedelta(minutes=settings.loss_minutes)),
     )
     return [one for one in found if one is not None]
+
+
+def order_rate(spans: Sequence[OrderSpan], most: int | None) -> Finding | None:
+    """More orders in a minute that ends with a lease than `most`. What was sent within longer counts in proportion."""
+    count = max((sum(_within(span, end.end) for span in spans) for end in spans), default=0)
+    if most is None or count <= most:
+        return None
+    return Finding(
+        "order_rate", Decimal(count), Decimal(most), "", f"{count} orders within a minute, limit {most}"
+    )
+
+
+def _within(span: OrderSpan, end: datetime) -> int:
+    """Return how many orders of a span were sent in the minute before a moment, as if they came evenly."""
+    shared = min(span.end, end) - max(span.start, end - MINUTE)
+    length = span.end - span.start
+    if length <= timedelta(0):  # a clock was set back: all of it, where it ended
+        return span.orders if end - MINUTE < span.end <= end else 0
+    return span.orders * max(shared, timedelta(0)) // length
 
 
 def fill_rate(executions: Sequence[Execution], most: int | None) -> Finding | None:

@@ -52,7 +52,7 @@ class Approvals:
         now = self._clock.now()
         return {name: was.threshold for name, was in self._fresh(self._read(account)[0], now).items()}
 
-    def agrees(self, account: str, content: str, actor: str) -> bool:
+    def agrees(self, account: str, content: str, person: str) -> bool:
         """Tell whether another person asked for the very same a short time ago; if nobody did, remember this request.
         Raises Rejected SAME_PERSON.
         """
@@ -60,10 +60,10 @@ class Approvals:
         known, version = self._read(account)
         asked = known.asked
         if asked is not None and asked.content == content and now - asked.at <= SECOND_WITHIN:
-            if asked.actor == actor:
-                raise Rejected("SAME_PERSON", f"{actor} asked already: another person must agree")
+            if asked.actor.casefold() == person.casefold():
+                raise Rejected("SAME_PERSON", f"{person} asked already: another person must agree")
             return True
-        mine = Asked(content=content, actor=actor, at=now)
+        mine = Asked(content=content, actor=person, at=now)
         self._write(account, known.model_copy(update={"asked": mine}), version)
         return False
 

@@ -20,7 +20,15 @@ from stopline.model.times import utc_text
 from stopline.ports import Clock, Data, Store, Where
 from stopline.risk.border import to_decimal
 from stopline.rules.trading.breakers import ACTIVITY_BREAKER, Tripped, advance
-from stopline.rules.watching.activity import Execution, Finding, Usual, findings, usual_after
+from stopline.rules.watching.activity import (
+    Execution,
+    Finding,
+    OrderSpan,
+    Usual,
+    findings,
+    usual_after,
+)
+from stopline.service.accounts.reader import AccountReader
 from stopline.service.documents.aggregate import Aggregates, Change
 from stopline.service.documents.outbox import Relay
 from stopline.service.evaluation.risk_state import RiskState, decode_breakers, encode_breakers
@@ -28,6 +36,7 @@ from stopline.service.fills.books import FILLS, read_fill
 from stopline.service.prices.mark_prices import Desk
 from stopline.service.prices.marks import Mark
 from stopline.service.trading.breaker_effects import Lifted, breaker_effects
+from stopline.service.trading.order_spans import order_spans
 
 WINDOW = timedelta(seconds=150)  # two rounds of the sweep and a half: no minute is missed
 MOST = 5000  # fills of all accounts in one look
@@ -82,8 +91,15 @@ class ActivityWatch:
     """Looks once a sweep. `activity/{account}` is written when sizes are learned, or something begins or ends."""
 
     def __init__(
-        self, store: Store, relay: Relay, clock: Clock, risk: Aggregates[RiskState], lifted: Lifted
+        self,
+        store: Store,
+        relay: Relay,
+        clock: Clock,
+        risk: Aggregates[RiskState],
+        lifted: Lifted,
+        accounts: AccountReader,
     ) -> None:
+        self._accounts = accounts
         self._store = store
         self._documents = Aggregates(store, relay, clock, ActivityCodec())
         self._risk = risk
@@ -96,15 +112,23 @@ class ActivityWatch:
         revisions = {name: book.revision for name, book in desk.books.items()}
         traded = unusual or revisions != self._revisions
         executions = self._executions(desk, now) if traded else {}
-        failed: dict[str, str] = {}
-        for name, account in sorted(desk.accounts.items()):
+        orders, failed = order_spans(self._store, now), dict[str, str]()
+        accounts = dict(desk.accounts)
+        for name in orders.keys() - accounts.keys() - desk.unreadable.keys():  # nothing was ever filled there
+            try:
+                found = self._accounts.get(name)
+                accounts |= {name: found} if found else {}
+            except Transient as problem:
+                failed[name] = str(problem)
+        for name, account in sorted(accounts.items()):
             risk = self._risk.peek(name)
             samples = risk.track.recent if risk else ()
             seen = executions.get(name, [])
-            if not (seen or name in unusual or findings((), {}, samples, account.capital, account.activity)):
+            sent, settings = orders.get(name, []), account.activity
+            if not (seen or name in unusual or findings((), {}, samples, account.capital, settings, sent)):
                 continue
             try:
-                self._look(account, seen, samples, now, cause)
+                self._look(account, seen, samples, sent, now, cause)
             except Transient as problem:
                 failed[name] = str(problem)
         if not failed:
@@ -116,6 +140,7 @@ class ActivityWatch:
         account: Account,
         seen: Sequence[Execution],
         samples: Sequence[tuple[datetime, Decimal]],
+        sent: Sequence[OrderSpan],
         now: datetime,
         cause: str,
     ) -> None:
@@ -130,7 +155,9 @@ class ActivityWatch:
             def found_since(start: datetime | None) -> dict[Detector, Finding]:
                 executions = [e for e in seen if start is None or e.at > start]
                 totals = [s for s in samples if start is None or s[0] > start]
-                return {f.detector: f for f in findings(executions, usual, totals, account.capital, settings)}
+                orders = [s for s in sent if start is None or s.start >= start]
+                of = findings(executions, usual, totals, account.capital, settings, orders)
+                return {f.detector: f for f in of}
 
             found = found_since(None)
             fresh = found_since(resumed) if resumed else found

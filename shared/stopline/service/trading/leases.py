@@ -15,6 +15,7 @@ from stopline.ports import Clock, Data, Path, Put, Store, Where
 from stopline.service.documents.aggregate import Aggregates
 from stopline.service.sweep.heartbeat import HEARTBEAT, share_of, why_unwatched
 from stopline.service.trading.controls import both
+from stopline.service.trading.order_spans import with_orders
 
 COLLECTION = "leases"
 
@@ -57,7 +58,9 @@ class Leases:
             granted_at=now,
             expires_at=now + timedelta(seconds=VALID_S),
         )
-        self._store.commit([Put(_path(name, request.adapter), _fields(lease, request))])
+        path = _path(name, request.adapter)
+        spans = with_orders(self._store.get(path), request.orders, now)
+        self._store.commit([Put(path, {**_fields(lease, request), "orders": spans})])
         return lease
 
 
