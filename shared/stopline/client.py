@@ -93,8 +93,9 @@ class Client:
         orders: int | None = None,
     ) -> bool:
         """Ask for a lease; tell how the broker does, and the `orders` sent (None: as counted). False: not had."""
-        # before the request: a slow answer must not make the lease longer
-        asked_at, ticks, counted = self.clock.now(), self.clock.ticks(), self._sent
+        asked_at, ticks = self.clock.now(), self.clock.ticks()  # before: a slow answer makes no lease longer
+        with self._lock:
+            counted, self._sent = self._sent, 0
         request = LeaseRequest(
             adapter=self.adapter,
             broker_ok=broker_ok,
@@ -108,8 +109,8 @@ class Client:
         if self.fault.startswith("400 ") and body.pop("orders", None) is not None:  # a Stopline of before
             answer, self.fault = self._ask("lease", body)
         if self.fault:
+            self._let_through(counted)  # nobody has heard of them
             return False
-        self._let_through(-counted)
         try:
             lease = _read(Lease, answer)
         except Rejected as refused:
@@ -161,8 +162,7 @@ class Client:
 
     def _why_not(self, order: Order) -> str | None:
         strategy, underlying = order.strategy, order.instrument.underlying
-        halted = self._halted(strategy, underlying)
-        if halted:
+        if halted := self._halted(strategy, underlying):
             return f"{halted} is HALTED"
         if not self.is_leased() or self.lease is None:
             why = self._file.fault or self.fault or "the last one has run out"
@@ -183,8 +183,8 @@ class Client:
         answer, fault = self._ask("check", order)
         if not fault and isinstance(answer.get("approved"), bool):
             return answer
-        why = fault or "the answer is no decision"
-        return {"approved": False, "largest": "0", "reasons": [{"code": "unknown", "detail": why}]}
+        reason = {"code": "unknown", "detail": fault or "the answer is no decision"}
+        return {"approved": False, "largest": "0", "reasons": [reason]}
 
     # --- commands ---
 
@@ -243,9 +243,9 @@ class Client:
 
     # --- inside ---
 
-    def _let_through(self, more: int) -> None:
+    def _let_through(self, orders: int) -> None:
         with self._lock:
-            self._sent += more
+            self._sent += orders
 
     def _take_halt(self, halt: Halt) -> Taken:
         scope = parse_scope(halt.scope)

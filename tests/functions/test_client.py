@@ -246,6 +246,26 @@ def test_a_lease_tells_how_many_orders_were_let_through_since_the_last_answer(ap
     assert asked == [0, 3, 3, 0, 7]
 
 
+def test_two_renewals_at_once_tell_each_order_once(api: Served) -> None:
+    """R5.4: one overtakes the other on its way; the next asks all the same."""
+    client, told = client_of(api), list[int]()
+    post = client.post
+
+    def slow(path: str, body: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
+        told.append(body["orders"])
+        if len(told) == 2:
+            assert client.renew()
+        return post(path, body)
+
+    client.post = slow
+    assert client.renew()
+    for _ in range(3):
+        assert client.refusal(order()) is None
+    assert client.renew()
+    assert client.renew()
+    assert told == [0, 3, 0, 0]
+
+
 class Wall(ManualClock):
     """A clock that may be set back, and ticks that are not."""
 
