@@ -87,6 +87,7 @@ class Position:
     undated_until: datetime | None = (
         None  # a fill executed until then may be what one of these is about that says no day
     )
+    split_at: datetime | None = None  # of its last split: an older price is one of the old units
     is_plain: bool = field(init=False, repr=False, compare=False)  # its trades are folded the short way
     _multiplier: Decimal | None = field(init=False, repr=False, compare=False)  # None: 1
 
@@ -161,6 +162,7 @@ class Position:
             self.method,
             self.amended,
             self.undated_until,
+            self.split_at,
         )
 
     def apply(self, fill: Fill) -> Booked:
@@ -338,6 +340,7 @@ class Position:
             for quantity, price, place in self.open
         )
         self.units = None
+        self.split_at = fill.executed_at
         self.last_price = divide(self.last_price * old, new)
         realised = ZERO
         if self.method != AVERAGE:

@@ -118,6 +118,7 @@ def _encode(p: Position) -> dict[str, Any]:
         "income": _text(p.income),
         "amended": p.amended,
         **({"undated_until": utc_text(p.undated_until)} if p.undated_until else {}),
+        **({"split_at": utc_text(p.split_at)} if p.split_at else {}),
         "lots": [[_text(quantity), _text(price), utc_text(at), key] for quantity, price, (at, key) in p.open],
     }
 
@@ -141,6 +142,7 @@ def _decode(item: Raw, method: str) -> Position:
         method=method,
         amended=item.get("amended", False),
         undated_until=_moment(item["undated_until"]) if "undated_until" in item else None,
+        split_at=_moment(item["split_at"]) if "split_at" in item else None,
     )
 
 

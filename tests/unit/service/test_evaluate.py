@@ -77,6 +77,25 @@ def test_a_position_is_valued_at_the_latest_price(world: World) -> None:
     assert shown["positions"] == {"default:SPY": {"mark": "101.5", "value": "10150", "unrealised": "150"}}
 
 
+@pytest.mark.parametrize(("new", "old"), [(1, 10), (2, 1)])
+def test_a_price_of_before_a_split_values_nothing_in_the_new_units(world: World, new: int, old: int) -> None:
+    """R1.6, R2.4: ten times a tenth of the units would be a loss of nine tenths, told and acted upon."""
+    book_fills(world, trade(-1, 100, 100))
+    prices(world.instance()[0], NOON, SPY=100)
+    world.clock.set(at(1))
+    book_fills(world, fill("S-1", "BUY", new, old, at(1), kind="SPLIT"))
+    app = world.instance()[0]
+    sweep(app, force=True)
+    assert risk(world).shown["positions"]["default:SPY"]["mark"] is None
+    assert risk(world).shown["pnl_day"] is None
+    for second in (60, 61):  # a price so far off the last one needs a second reading
+        world.clock.set(at(second))
+        prices(app, at(second), SPY=100 * old / new)
+    sweep(app, force=True)
+    assert risk(world).shown["pnl_day"] == "0"
+    assert risk(world).shown["positions"]["default:SPY"]["value"] == "10000"
+
+
 def test_a_stale_price_in_open_hours_is_unknown_and_told_once(world: World) -> None:
     """F32, I7, R5.3."""
     book_fills(world, trade(-1, 50, 100))

@@ -43,7 +43,7 @@ from stopline.service.evaluation.watch_trades import follow_trades, index_readin
 from stopline.service.exits.watch_exits import ExitNews, ExitWatcher
 from stopline.service.history.rows import history_effect, table_row
 from stopline.service.prices.market import market_of
-from stopline.service.prices.marks import Mark, is_usable
+from stopline.service.prices.marks import Mark, is_of_old_units, is_usable
 from stopline.service.trading.breaker_effects import Lifted, breaker_effects
 from stopline.service.trading.limit_effects import Ended, limit_effects
 
@@ -61,7 +61,9 @@ def value_positions(
         rows = columns.slices[account.account]
         fresh_since = now - timedelta(seconds=account.price_max_age_s)
         held = _held(columns, rows)
-        usable = {s: is_usable(marks[s], account, now, of) for s, of in held.items() if s in marks}
+        usable = {
+            s: marks[s] for s, of in held.items() if s in marks and is_usable(marks[s], account, now, of)
+        }
         result[account.account] = [
             _valued(
                 columns.positions[i], usable, prices[columns.symbol_rows[i]], values[i], gains[i], fresh_since
@@ -81,20 +83,21 @@ def _price(mark: Mark | None) -> float:
 
 def _valued(
     position: Position,
-    usable: Mapping[str, bool],
+    usable: Mapping[str, Mark],
     price: float,
     value: float,
     gain: float,
     fresh_since: datetime,
 ) -> Valued:
     """Value a position at its mark; without a usable one at the price of its own last fill, while that is
-    fresh.
+    fresh. After a split only a price of after it is one.
     """
     contract = position.instrument
-    mark = to_decimal(price) if usable.get(contract.symbol) else None
+    known = usable.get(contract.symbol)
+    mark = to_decimal(price) if known and not is_of_old_units(known, position) else None
     if mark is not None and contract.allows_price(mark):
         return Valued(position, mark, to_decimal(value), to_decimal(gain))
-    if position.last is None or position.last[0] < fresh_since:
+    if position.last is None or position.last[0] < fresh_since or position.last[0] == position.split_at:
         return Valued(position, None, None, None)
     own = position.quantity * contract.worth(position.last_price)
     return Valued(position, position.last_price, own, own - position.cost)

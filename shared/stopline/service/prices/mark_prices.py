@@ -23,7 +23,7 @@ from stopline.service.fills.books import BookFeed
 from stopline.service.history.factors import FactorReader
 from stopline.service.prices.greeks import Watched, net_greeks, option_terms
 from stopline.service.prices.market import needs_returns
-from stopline.service.prices.marks import MarkTable, is_usable
+from stopline.service.prices.marks import MarkTable, is_of_old_units, is_usable
 
 
 class Desk:
@@ -169,11 +169,14 @@ class PriceMarker:
     def watched(self, account: Account, positions: Sequence[Valued], now: datetime) -> Watched:
         """Return what the Greeks and measures of an account are made of: positions, usable quotes, rates, betas."""
         marks = self._desk.marks.marks
+        split = {p.position.instrument.symbol: p.position for p in positions if p.position.split_at}
 
         @cache
         def quote(symbol: str) -> Quote | None:
-            mark = marks.get(symbol)
-            return mark.quote if mark is not None and is_usable(mark, account, now) else None
+            mark, turned = marks.get(symbol), split.get(symbol)
+            if mark is None or not is_usable(mark, account, now):
+                return None
+            return None if turned is not None and is_of_old_units(mark, turned) else mark.quote
 
         rate = exchange_rate(account, marks, now)
         return Watched(account, positions, quote, rate, self._betas(account), now)

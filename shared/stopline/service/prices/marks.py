@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from stopline.ledger.position import Position
 from stopline.model.account import Account
 from stopline.model.errors import Rejected
 from stopline.model.instrument import Instrument, is_option_symbol
@@ -63,6 +64,11 @@ def is_usable(mark: Mark, account: Account, now: datetime, of: Instrument | None
         return True
     opening = sessions.open_of(now.astimezone(sessions.zone).date())
     return not sessions.every_day and (now - opening).total_seconds() <= account.price_max_age_s
+
+
+def is_of_old_units(mark: Mark, position: Position) -> bool:
+    """Tell whether a price is from before the last split of a position: times its units of now it would be a wrong value."""
+    return position.split_at is not None and mark.as_of < position.split_at
 
 
 def merged(prices: Prices, batch: PriceBatch) -> tuple[Prices, list[tuple[str, str]]]:

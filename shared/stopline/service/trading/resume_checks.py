@@ -15,7 +15,7 @@ from stopline.model.scopes import Scope
 from stopline.ports import Clock, Path, Store
 from stopline.service.accounts.reader import AccountReader
 from stopline.service.documents.aggregate import Aggregates
-from stopline.service.prices.marks import MarkTable, is_usable
+from stopline.service.prices.marks import MarkTable, is_of_old_units, is_usable
 
 VALUED_WITHIN = timedelta(minutes=3)  # three rounds of the sweep
 
@@ -83,6 +83,6 @@ class ResumeChecks:
         """Tell whether a position can be valued at this moment: by a price, or else by its own last fill."""
         mark = self._marks.marks.get(position.instrument.symbol)
         if mark and isfinite(mark.quote.mark) and is_usable(mark, account, now, position.instrument):
-            return True
+            return not is_of_old_units(mark, position)
         oldest = now - timedelta(seconds=account.price_max_age_s)
         return position.last is not None and position.last[0] >= oldest
