@@ -11,6 +11,7 @@ from emulators.simulator.demand import demand
 from stopline.ledger.encoding import decode_book
 from stopline.model.closing import CLOSE_REQUEST_TYPE
 from stopline.model.ids import document_id
+from stopline.model.scopes import GLOBAL
 from stopline.ports import Path
 from stopline.rules.exits.subject import subject
 
@@ -71,9 +72,14 @@ def is_closing(scenario: DeskScenario) -> bool:
 
 
 def _is_halted(scenario: DeskScenario) -> bool:
+    return bool(_flattens(scenario))
+
+
+def _flattens(scenario: DeskScenario) -> set[str]:
+    """Return the scopes of which a halt closes everything."""
     controls = scenario.truth.documents.values()
     standings = (s for control in controls for s in (control, *control["parts"].values()))
-    return any(s["state"] == "HALTED" and s["flatten"] for s in standings)
+    return {s["scope"] for s in standings if s["state"] == "HALTED" and s["flatten"]}
 
 
 def _flattened(scenario: DeskScenario) -> list[tuple[str, str]]:
@@ -115,5 +121,9 @@ def desk_at_rest(scenario: DeskScenario) -> None:
         not astray or "closing_astray" in kinds, "R4.5 what was executed for another trade is told", astray
     )
     demand(not _flattened(scenario), "I6 a halt ends flat", (_flattened(scenario), closing.get("halt")))
-    if _is_halted(scenario):
-        demand(closing["halt"]["status"] == "FLAT", "I6 and says so", closing["halt"])
+    halted = _flattens(scenario)
+    if halted:
+        positions = book.positions.values() if book else ()
+        traded = {s for p in positions for s in scenario.truth.covering(p.strategy, p.instrument.underlying)}
+        says = "FLAT" if halted & {*traded, GLOBAL, scenario.truth.own} else "NOTHING_HELD"
+        demand(closing["halt"]["status"] == says, "I6 and says so", (says, closing["halt"]))
