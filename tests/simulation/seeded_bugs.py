@@ -242,14 +242,14 @@ def flat_is_said_when_commands_are_sent() -> Iterator[None]:
 @bug
 def the_epoch_does_not_grow() -> Iterator[None]:
     """A kill that leaves the epoch: late commands of before it pass the fence."""
-    original = controls_module._change
+    original = controls_module.TradingStates._change
 
-    def same_epoch(before: Any, *rest: Any) -> Any:
-        change = original(before, *rest)
+    def same_epoch(self: Any, before: Any, *rest: Any) -> Any:
+        change = original(self, before, *rest)
         epoch = max(0, before.epoch - 1)
         return Change(change.state.model_copy(update={"epoch": epoch}), change.effects, change.creates)
 
-    with patch.object(controls_module, "_change", same_epoch):
+    with patch.object(controls_module.TradingStates, "_change", same_epoch):
         yield
 
 

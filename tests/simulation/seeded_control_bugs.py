@@ -172,13 +172,13 @@ def a_request_is_carried_out_each_time() -> Iterator[None]:
 @control_bug
 def a_change_leaves_no_audit_row() -> Iterator[None]:
     """The chain goes on in the document alone."""
-    original = controls._change
+    original = TradingStates._change
 
     def unrecorded(*arguments: Any) -> Any:
         change = original(*arguments)
         return Change(change.state, change.effects)
 
-    with patch.object(controls, "_change", unrecorded):
+    with patch.object(TradingStates, "_change", unrecorded):
         yield
 
 
