@@ -115,6 +115,7 @@ def _report(row: Row, context: Context) -> Fill | None:
     quantity = row.decimal_or("32") if bust else row.decimal("32")
     price = row.decimal_or("31") if bust else row.decimal("31")
     contract = context.instrument(symbol, lambda: _instrument(row, symbol, context))
+    fee, currency = (ZERO, None) if bust else _fee(row, quantity, price, contract)
     return context.fill(
         row.text_or("1"),
         fill_id=id_of(name, day, row.text("17")),
@@ -122,8 +123,8 @@ def _report(row: Row, context: Context) -> Fill | None:
         side=row.one_of("54", SIDES, "UNKNOWN_SIDE"),
         quantity=number_text(quantity),
         price=number_text(price),
-        fee=None if bust else number_text(_fee(row, quantity, price, contract)),
-        fee_currency=None if bust else row.text_or("479"),
+        fee=None if bust else number_text(fee),
+        fee_currency=None if bust else currency,
         executed_at=executed_at,
         order_id=id_of(row.text("37")),
         client_order_id=client_id(row.text_or("11")),
@@ -150,8 +151,10 @@ def _time(row: Row) -> str:
     return from_text(text, None, lambda what: row.bad("60", what))
 
 
-def _fee(row: Row, quantity: Decimal, price: Decimal, contract: dict[str, Any]) -> Decimal:
-    """Return commission by its unit (13: 1 by unit, 2 per cent, 3 in all), and the other fees (137)."""
+def _fee(row: Row, quantity: Decimal, price: Decimal, contract: dict[str, Any]) -> tuple[Decimal, str | None]:
+    """Return commission by its unit (13: 1 by unit, 2 per cent, 3 in all) with the other fees (137), and their currency
+    (479, 138; None: the contract's). Raises Rejected where they are of several: one sum of them would be wrong.
+    """
     commission = row.decimal_or("12")
     if commission:
         unit = row.one_of("13", {"1": quantity, "2": None, "3": Decimal(1)}, "UNKNOWN_COMMISSION")
@@ -160,12 +163,25 @@ def _fee(row: Row, quantity: Decimal, price: Decimal, contract: dict[str, Any]) 
             commission = divide(commission * notional, Decimal(100))
         else:
             commission *= unit
-    others = row.value.get("137")
     try:
-        amounts = [decimal_of(text) for text in (others if isinstance(others, list) else [others]) if text]
+        amounts = [decimal_of(text) for text in _group(row, "137") if text]
     except ValueError:
         raise row.bad("137", "must be numbers") from None
-    return commission + sum(amounts, ZERO)
+    own = str(row.text_or("479") or contract.get("currency"))
+    said = {str(text) for text in _group(row, "138") if text} if any(amounts) else set()
+    currencies = said | ({own} if commission or len(_group(row, "138")) < len(amounts) else set())
+    if len(currencies) > 1:
+        raise Rejected(
+            "MIXED_FEES",
+            f"fees in {', '.join(sorted(currencies))} beside each other are not booked as one sum",
+        )
+    return commission + sum(amounts, ZERO), (said.pop() if said else row.text_or("479"))
+
+
+def _group(row: Row, tag: str) -> list[Any]:
+    """Return the values of a tag of a repeating group."""
+    found = row.value.get(tag)
+    return found if isinstance(found, list) else [] if found is None else [found]
 
 
 def _instrument(row: Row, symbol: str, context: Context) -> dict[str, Any]:

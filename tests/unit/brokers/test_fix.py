@@ -197,6 +197,17 @@ def test_the_amounts_of_the_fee_group_add_up() -> None:
     assert item.fill.fee == Decimal("0.5")
 
 
+def test_a_fee_keeps_its_currency_and_two_of_them_are_no_sum() -> None:
+    """Five pounds beside a commission in dollars are not five dollars more."""
+    pounds = [("136", "1"), ("137", "5.00"), ("138", "GBP")]
+    [item] = read_bytes(text("|", *pounds), {"broker": "fix"})
+    assert item.fill is not None
+    assert (item.fill.fee, item.fill.fee_currency) == (Decimal(5), "GBP")
+    [item] = read_bytes(text("|", ("12", "1"), ("13", "3"), ("479", "USD"), *pounds), {"broker": "fix"})
+    assert item.refused is not None
+    assert item.refused.reason == "MIXED_FEES"
+
+
 @pytest.mark.parametrize(
     ("data", "reason"),
     [

@@ -339,6 +339,20 @@ def test_a_book_that_is_not_its_fills_is_told(desk: Desk, what: str, text: str) 
     assert len(other.alerts("ledger_mismatch")) == 1
 
 
+def test_statements_that_cannot_be_compared_keep_no_book_from_being_checked(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R1.8: one account's trouble stopped the check of every ledger."""
+
+    def unreadable(name: str) -> None:
+        raise Unavailable(f"statements of {name}")
+
+    monkeypatch.setattr(desk.app.reconciler, "compare", unreadable)
+    with pytest.raises(Transient, match="statements of demo"):
+        desk.sweep(kind=SweepKind.RECONCILE)
+    assert desk.state.checked_session == NOON.date().replace(day=17)
+
+
 def test_an_amendment_without_its_fill_is_told_after_an_hour_once(desk: Desk) -> None:
     """Domain 3.8: a bust of an unknown fill is kept, with an alert when its fill does not come."""
     desk.app.recorder.record([fill("B-1", kind="BUST", ref="E-404")], "m-2")

@@ -79,7 +79,8 @@ class Reconciler:
             names |= {a.account for a in known if a.reconcile.expect_every_min is not None}
             return self._each(sorted(names), self.compare)
         everyone = [account.account for account in self._accounts.all()]
-        return self._each(everyone, self.compare) or self._each(everyone, self.check_ledger)
+        faults = self._each(everyone, self.compare), self._each(everyone, self.check_ledger)
+        return "; ".join(fault for fault in faults if fault) or None
 
     def compare(self, name: str) -> Reconciliation | None:
         """Take a pass over one account; return what stands."""
