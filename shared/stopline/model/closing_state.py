@@ -104,6 +104,7 @@ class SentLeg(Message):
 class Sent(Message):
     """A close command that went out. `status` is the broker's last word (None: none yet), `ended_at` when it was over.
 
+    `cancelled_at`: when a halt's `cancel_all` that covers all its legs went out; None: none has.
     `trading`: whether the account's market was open then; None: not noted. `logged`: fills that its row of
     the execution log knows; -1 before there is one.
     """
@@ -123,6 +124,7 @@ class Sent(Message):
     trading: bool | None = None
     issued_at: UtcText
     expires_at: UtcText
+    cancelled_at: UtcText | None = None
     status: ReportStatus | None = None
     error: Text = ""
     broker: Name | None = None

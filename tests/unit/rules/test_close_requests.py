@@ -12,6 +12,7 @@ import pytest
 from stopline.adapters.schemas import TABLES
 from stopline.ledger.amend import effective
 from stopline.ledger.book import Book
+from stopline.ledger.position import Position
 from stopline.model.closing import CloseRequest
 from stopline.model.closing_state import ClosingState, RequestStatus
 from stopline.model.fill import Fill
@@ -21,6 +22,7 @@ from stopline.model.prices import Quote
 from stopline.model.settings.closing import ClosingSettings
 from stopline.rules.closing.commands import Step, advance
 from stopline.rules.closing.executions import facts, slippage, with_fills
+from stopline.rules.closing.halts import holds
 from stopline.rules.closing.order import Resting, Situation
 from stopline.rules.closing.sent import GRACE, with_report
 
@@ -50,6 +52,11 @@ class Desk:
         self.increments: dict[str, Increments] = {}
         self.resting: Resting | None = None
         self.resumed: datetime | None = None
+        self.halts: dict[str, int] = {}  # of parts, by their epoch
+        self.changes = 0  # of the trading state of anything else
+
+    def halted(self, position: Position) -> bool:
+        return self.halting or any(holds(scope, [position]) for scope in self.halts)
 
     @property
     def book(self) -> Book:
@@ -62,11 +69,11 @@ class Desk:
             self.book,
             self.settings,
             self.now,
-            2 if self.halting else 1,
+            (2 if self.halting else 1) + len(self.halts) + self.changes,
             self.quotes,
             self.trading,
-            halted=lambda _: self.halting,
-            halts={"account:demo": 2} if self.halting else {},
+            halted=self.halted,
+            halts={"account:demo": 2} if self.halting else self.halts,
             increments=self.increments,
             resting=lambda _: self.resting,
             resumed=lambda strategy: self.resumed if strategy == "core" else None,

@@ -28,7 +28,7 @@ from stopline.rules.closing.collar import limit_price
 from stopline.rules.closing.halts import confirms, holds, newly_flat, nothing_held, proven
 from stopline.rules.closing.of_trade import astray, begun, too_much, trade_legs, why_astray
 from stopline.rules.closing.order import Situation, close_order, command_of, end_resumed
-from stopline.rules.closing.sent import alive, ended
+from stopline.rules.closing.sent import alive, cancelled, ended
 from stopline.rules.closing.splits import rescaled
 from stopline.rules.closing.targets import (
     HALT,
@@ -95,13 +95,16 @@ class _Round:
     # --- what is to be closed ---
 
     def halt(self) -> None:
-        """Begin, or begin anew, the closing that the trading state asks for."""
+        """Begin, or begin anew, the closing that the trading state asks for. The cancels of halted parts go out beside it
+        (`OrderCanceller`).
+        """
         s = self._s
         before = self._halt
         if not s.halts or (before is not None and before.epoch == s.epoch):
             return
         known = before.flat if before else {}
         self._halt = Closing(epoch=s.epoch, status=ClosingStatus.CLOSING, since=s.now, flat=known)
+        self._sent = cancelled(self._sent, s.halts, s.now)
         if s.whole:
             id_ = digest("cancel", self._account, str(s.epoch))
             command = self._command(id_, CommandAction.CANCEL_ALL, "trading halted")

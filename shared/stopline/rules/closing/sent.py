@@ -1,12 +1,13 @@
 """Commands that are out: which are over, what is still alive of a position, and when the next may go."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal, localcontext
 
 from stopline.model.closing_state import Asked, ClosingState, Sent, SentLeg, Tries
 from stopline.model.decimals import EXACT, ZERO
 from stopline.model.messages import ExecutionReport, ReportStatus
+from stopline.model.scopes import Scope, scope_of
 
 GRACE = timedelta(seconds=5)  # how long after the end of a command its last fills may take to get here
 KEPT = timedelta(minutes=15)  # a command that is over stays known, for fills that come later still
@@ -61,7 +62,7 @@ def ended(state: ClosingState, now: datetime) -> ClosingState:
     sent: dict[str, Sent] = {}
     tries = dict(state.tries)
     for id_, one in state.sent.items():
-        if one.ended_at is None and _is_over(one, state, now):
+        if one.ended_at is None and _is_over(one, now):
             one = one.model_copy(update={"ended_at": now})
             for leg in one.legs:
                 if one.is_filled:
@@ -87,8 +88,8 @@ def _with_done(state: ClosingState, dropped: Iterable[Sent]) -> dict[str, Asked]
     return asked
 
 
-def _is_over(sent: Sent, state: ClosingState, now: datetime) -> bool:
-    if sent.is_filled or now >= alive_until(sent, state):
+def _is_over(sent: Sent, now: datetime) -> bool:
+    if sent.is_filled or now >= alive_until(sent):
         return True
     settled = sent.is_final and not any(_left(sent, leg) for leg in sent.legs)
     if not settled or sent.reported_at is None:
@@ -98,16 +99,33 @@ def _is_over(sent: Sent, state: ClosingState, now: datetime) -> bool:
     return not silent or now >= sent.reported_at + GRACE
 
 
-def alive_until(sent: Sent, state: ClosingState) -> datetime:
+def alive_until(sent: Sent) -> datetime:
     """Return until when a command counts as alive: it has run out, or a halt has cancelled it, and a grace is over."""
-    until = sent.expires_at
-    if state.halt is not None and sent.epoch < state.halt.epoch:
-        until = min(until, max(state.halt.since, sent.issued_at))
-    return until + GRACE
+    return min(sent.expires_at, sent.cancelled_at or sent.expires_at) + GRACE
+
+
+def cancelled(sent: Mapping[str, Sent], scopes: Iterable[str], now: datetime) -> dict[str, Sent]:
+    """Return commands with those marked that the cancels of halted scopes are for: a halt of a part ends what is out for
+    that part, and for nothing beside it.
+    """
+    halted = [scope_of(scope) for scope in scopes]
+    return {id_: _cancelled(one, now) if _is_within(one, halted) else one for id_, one in sent.items()}
+
+
+def _is_within(sent: Sent, halted: Iterable[Scope]) -> bool:
+    return any(
+        all(scope.covers(sent.strategy, leg.instrument.underlying) for leg in sent.legs) for scope in halted
+    )
+
+
+def _cancelled(sent: Sent, now: datetime) -> Sent:
+    if sent.cancelled_at is not None:
+        return sent
+    return sent.model_copy(update={"cancelled_at": max(now, sent.issued_at)})
 
 
 def next_due(state: ClosingState) -> datetime | None:
     """Return when something is to be done again without any news; None while nothing is being closed."""
-    moments = [alive_until(one, state) for one in state.sent.values() if one.ended_at is None]
+    moments = [alive_until(one) for one in state.sent.values() if one.ended_at is None]
     moments += [tries.next_at for tries in state.tries.values()]
     return min(moments, default=None)
