@@ -271,6 +271,34 @@ def test_a_part_does_not_go_beside_resting_orders_of_more_than_will_be_left(
     assert desk.cancels == 2 * cancels, "the broker tells it anew"
 
 
+@pytest.mark.parametrize("of_trade", [True, False], ids=["a trade", "a position"])
+def test_a_stop_during_a_scale_out_cancels_what_rests_before_it_sends_the_rest(of_trade: bool) -> None:
+    """R5.1, domain 2.4: a bracket that no broker has told of would turn the position round."""
+    desk = Beside(bought(0))
+    named = {"strategy": "default"} | ({"trade_id": desk.book.trades()[0].trade_id} if of_trade else {})
+    part = {} if of_trade else {"symbol": "SPY"}
+    [half] = desk.ask("R-1", **named, **part, leave="50")
+    assert (half.quantity, desk.cancels) == (50, 0)
+    [rest] = desk.ask("R-2", **named, urgency="urgent")
+    assert [c.action for c in desk.steps[-1].commands] == [CommandAction.CANCEL_ALL, CommandAction.CLOSE]
+    assert (rest.quantity, desk.cancels) == (50, 1)
+    desk.ask("R-3", **named, urgency="urgent")
+    assert desk.cancels == 1, "all of it is out: a cancel would end our own commands"
+    desk.report(half, "cancelled", filled="0")
+    assert [c.quantity for c in desk.wait(6)] == [50]
+
+
+def test_a_close_that_waits_leaves_what_rests_alone_until_it_goes() -> None:
+    """R5.1: a stop at the broker protects as long as nothing can be sent."""
+    desk = Beside(bought(0))
+    quote = desk.quotes.pop("SPY")
+    desk.close(0)
+    assert desk.cancels == 0
+    desk.quotes["SPY"] = quote
+    assert [c.quantity for c in desk.wait(1)] == [100]
+    assert desk.cancels == 1
+
+
 def test_a_state_of_before_trades_had_their_own_commands_still_decodes() -> None:
     """Stored state stays readable: joined commands, and what went astray."""
     desk = Shared(*(bought(n) for n in range(2)))

@@ -174,7 +174,8 @@ class _Round:
     def _cancel_resting(self) -> None:
         """Before the first close of a whole position for a request, cancel what works there: a resting stop that fills
         as well would turn the position round. A halt of the whole account has cancelled everything. Before a part of one
-        goes, cancel it where what is known to rest there is more than what will be left, and say so.
+        goes, cancel it where what is known to rest there is more than what will be left, and say so. Commands of ours that
+        work there end with it, and are sent again: so only when more is to go now.
         """
         parts: dict[str, list[Wanted]] = defaultdict(list)
         for one in in_closing_order(self._found):
@@ -184,13 +185,14 @@ class _Round:
             requests = dict.fromkeys(id_ for one in some for id_ in one.requests)
             marks = [f"cancel:{key}:{id_}" for id_ in requests]
             left = abs(position.quantity) - units
-            if not requests or self._alive(key):
+            if not requests or units <= self._alive(key) or not self._may_go(some):
                 continue
             if left <= 0:
-                if all(mark in self._told for mark in marks):
+                told = [mark in self._told for mark in marks]
+                if all(told) or (self._alive(key) and any(told)):
                     continue
                 self._told |= dict.fromkeys(marks, self._s.now)
-            elif not self._is_in_the_way(position, some, left):
+            elif not self._is_in_the_way(position, left):
                 continue
             self._serial += 1
             ids = "cancel", self._account, str(self._s.epoch), key, str(self._serial)
@@ -198,11 +200,13 @@ class _Round:
             where = {"strategy": position.strategy, "instrument": position.instrument}
             self._commands.append(command.model_copy(update=where))
 
-    def _is_in_the_way(self, position: Position, parts: Sequence[Wanted], left: Decimal) -> bool:
+    def _may_go(self, parts: Sequence[Wanted]) -> bool:
+        return any(not self._is_too_early(one.part) and not self._waits(one) for one in parts)
+
+    def _is_in_the_way(self, position: Position, left: Decimal) -> bool:
         """Tell whether orders at the broker must be cancelled before parts of a position go, and tell people."""
         mark = f"resting:{position.key}"
-        may_go = any(not self._is_too_early(one.part) and not self._waits(one) for one in parts)
-        resting = self._s.resting(position) if may_go else None
+        resting = self._s.resting(position)
         if resting is None or resting.units <= left:
             return False
         if mark in self._told and self._told[mark] >= resting.told_at:
