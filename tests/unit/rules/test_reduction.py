@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -89,6 +90,40 @@ def test_a_target_that_holds_needs_nothing() -> None:
 def test_zero_closes_everything() -> None:
     found = plan([*spread(1, 3), trade(31, 50, 100)], 0)
     assert (found.after, found.reached, len(found.steps)) == (0, True, 2)
+
+
+def condor(*sides: int) -> list[Fill]:
+    """Return put spreads and call spreads of 10 points, each a trade of so many units: puts, calls, puts, ..."""
+    fills: list[Fill] = []
+    for at_, units in enumerate(sides):
+        right, short, long = ("P", 6000, 5990) if at_ % 2 == 0 else ("C", 6100, 6110)
+        number, group = 2 * at_ + 1, f"G-{at_}"
+        fills += [
+            trade(number, -units, 10, instrument=option(short, right), group_id=group),
+            trade(number + 1, units, 8, instrument=option(long, right), group_id=group),
+        ]
+    return fills
+
+
+CONDOR = QUOTES | {
+    option(6100, "C").symbol: Quote(10, 9.9, 10.1),
+    option(6110, "C").symbol: Quote(8, 7.9, 8.1),
+}
+
+
+@pytest.mark.parametrize("measure", [Measure.MARGIN, Measure.EXPOSURE])
+@pytest.mark.parametrize("sides", [(5, 5), (5, 2, 1, 4), (3, 5, 2)])
+def test_a_condor_of_several_trades_comes_down_though_no_trade_alone_frees_anything(
+    sides: tuple[int, ...], measure: Measure
+) -> None:
+    """R5.1, issue 7.4: the wider side binds, so both have to come down; a breaker that reduces must not close nothing."""
+    binds = 1000 * max(sum(sides[::2]), sum(sides[1::2]))
+    for target in (0, 2000):
+        found = plan(condor(*sides), target, measure, CONDOR)
+        assert (found.before, found.after, found.reached) == (binds, target, True)
+        assert sum(step.freed for step in found.steps) == binds - target
+        if sides == (5, 5):
+            assert [step.leave for step in found.steps] == [target / 1000] * 2
 
 
 def test_a_trade_without_a_price_is_named_and_the_target_is_not_called_reached() -> None:

@@ -2,7 +2,8 @@
 
 The plan closes whole units of trades, so a spread is never left with one leg; one that has lost a part of a leg is closed as
 a whole. Each step takes the trade that frees most
-of the measure for what crossing the spread costs; the last one is cut to the fewest units that do. It is a preview:
+of the measure for what crossing the spread costs; the last one is cut to the fewest units that do. Where no trade frees
+anything by itself, as with the two sides of a condor of which only the wider one binds, two go together. It is a preview:
 nothing is sent by it. What cannot be valued is UNKNOWN: its trade is no candidate and is named, and a measure
 with an unknown part is unknown, so that no target is called reached.
 """
@@ -12,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_FLOOR, Decimal, localcontext
 from enum import StrEnum
+from itertools import combinations
 
 from stopline.ledger.expiry import Settles, product_of, settles
 from stopline.ledger.payoff import Leg, margin_of
@@ -101,6 +103,10 @@ class _Candidate:
     groups: frozenset[Group] = frozenset()
 
 
+Cut = tuple[_Candidate, Decimal]
+"""So many units of a trade."""
+
+
 class _Planner:
     def __init__(
         self,
@@ -125,15 +131,16 @@ class _Planner:
         before = after = add(self._sizes.values())
         steps: list[ReductionStep] = []
         for one in self._candidates.values():
-            one.freed = self._freed(one, one.units)
+            one.freed = self._freed((one, one.units))
         while self._known() > self._target:
             best = max((c for c in self._candidates.values() if c.freed), key=_worth, default=None)
-            if best is None or best.freed is None or best.freed <= 0:
+            alone = best is not None and best.freed is not None and best.freed > 0
+            cut = [(best, self._fewest(best))] if best is not None and alone else self._pair()
+            if not cut:
                 break
-            units = self._fewest(best)
-            freed = self._freed(best, units) or ZERO
-            steps.append(_step(best, units, freed))
-            self._close(best, units)
+            for one, units in cut:
+                steps.append(_step(one, units, self._freed((one, units)) or ZERO))
+                self._close(one, units)
             after = add(self._sizes.values())
         reached = after is not None and after <= self._target
         return ReductionPlan(
@@ -192,46 +199,72 @@ class _Planner:
 
     # --- what closing does ---
 
-    def _without(self, one: _Candidate, units: Decimal) -> dict[Group, dict[str, tuple[Instrument, Decimal]]]:
+    def _pair(self) -> list[Cut]:
+        """Return the two trades that together free most for their cost, each cut to the fewest units that do; of trades of
+        the same legs the one of most units. Nothing where no two free anything.
+        """
+        kinds: dict[frozenset[tuple[str, Decimal]], _Candidate] = {}
+        for one in sorted(self._candidates.values(), key=lambda c: (c.units, c.trade.trade_id)):
+            kinds[frozenset(one.each.items())] = one
+        found = []
+        for one, other in combinations(kinds.values(), 2):
+            if one.groups & other.groups:
+                freed = self._freed((one, one.units), (other, other.units)) or ZERO
+                cost = one.cost * one.units + other.cost * other.units
+                found.append((divide(freed, cost + 1), one.trade.trade_id, other.trade.trade_id))
+        best = max(found, default=(ZERO, "", ""))
+        if best[0] <= 0:
+            return []
+        one, other = (self._candidates[id_] for id_ in best[1:])
+        units = self._fewest(one, (other, other.units))
+        return [(one, units), (other, self._fewest(other, (one, units)))]
+
+    def _without(self, *cuts: Cut) -> dict[Group, dict[str, tuple[Instrument, Decimal]]]:
         left: dict[Group, dict[str, tuple[Instrument, Decimal]]] = {}
-        for group in one.groups:
+        for group in frozenset[Group]().union(*(one.groups for one, _ in cuts)):
             left[group] = {
-                symbol: (contract, quantity - units * one.each.get(symbol, ZERO))
+                symbol: (
+                    contract,
+                    quantity - sum((units * one.each.get(symbol, ZERO) for one, units in cuts), ZERO),
+                )
                 for symbol, (contract, quantity) in self._held[group].items()
             }
         return left
 
-    def _freed(self, one: _Candidate, units: Decimal) -> Decimal | None:
+    def _freed(self, *cuts: Cut) -> Decimal | None:
         """Return how much of the measure closing so many units frees; None where that is unknown."""
-        after = add(self._size(held) for held in self._without(one, units).values())
-        before = add(self._sizes[group] for group in one.groups)
+        left = self._without(*cuts)
+        after = add(self._size(held) for held in left.values())
+        before = add(self._sizes[group] for group in left)
         if after is None:
             return None
         return None if before is None else before - after
 
-    def _fewest(self, one: _Candidate) -> Decimal:
-        """Return the fewest whole units that bring the measure to the target; all where that takes all."""
+    def _fewest(self, one: _Candidate, *others: Cut) -> Decimal:
+        """Return the fewest whole units that, with those of others, bring the measure to the target; all where that takes
+        all.
+        """
         need = self._known() - self._target
         whole = int(one.units.quantize(Decimal(1), ROUND_FLOOR, EXACT_QUANTIZE))
         low, high = 1, whole
-        if not whole or (self._freed(one, Decimal(whole)) or ZERO) < need:
+        if not whole or (self._freed((one, Decimal(whole)), *others) or ZERO) < need:
             return one.units
         while low < high:  # what is freed grows with the units
             middle = (low + high) // 2
-            if (self._freed(one, Decimal(middle)) or ZERO) >= need:
+            if (self._freed((one, Decimal(middle)), *others) or ZERO) >= need:
                 high = middle
             else:
                 low = middle + 1
         return Decimal(low)
 
     def _close(self, one: _Candidate, units: Decimal) -> None:
-        for group, held in self._without(one, units).items():
+        for group, held in self._without((one, units)).items():
             self._held[group] = held
             self._sizes[group] = self._size(held)
         del self._candidates[one.trade.trade_id]
         for other in self._candidates.values():
             if other.groups & one.groups:
-                other.freed = self._freed(other, other.units)
+                other.freed = self._freed((other, other.units))
 
     # --- measures ---
 
