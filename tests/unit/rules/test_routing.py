@@ -194,6 +194,52 @@ def test_when_nobody_of_the_account_can_be_reached_the_operator_is_told() -> Non
     assert not record.delivered
 
 
+def settle_one(record: AlertRecord, number: int) -> AlertRecord:
+    failed = record.deliveries[number].model_copy(update={"status": DeliveryStatus.DEAD})
+    return record.changed(failed)
+
+
+TWO_MAILS = Recipients(email=("a@example.com", "b@example.com"))
+
+
+@pytest.mark.parametrize("severity", ["warning", "critical"])
+def test_when_the_addresses_of_the_last_channel_fail_one_by_one_the_operator_is_told(severity: str) -> None:
+    """R6.3: the first mail fails while the second is still to go out; that one fails too."""
+    people = People(TWO_MAILS, OPERATOR)
+    record = plan(AlertRecord(alert=alert(severity)), people)
+    record = fall_over(settle_one(record, 0), people)
+    assert channels(record) == ["email"]
+    record = fall_over(settle_one(record, 1), people)
+    told = ["operator email"] if severity == "warning" else ["operator sms", "operator email"]
+    assert channels(record) == told
+    assert [d.replaced_by for d in record.deliveries if not d.for_operator] == ["operator", "operator"]
+    assert fall_over(record, people) == record
+
+
+@pytest.mark.parametrize("account", ["demo", None])
+def test_when_the_addresses_of_the_last_channel_fail_one_by_one_a_critical_alert_is_a_call(
+    account: str | None,
+) -> None:
+    """R6.3: for an account's own people as for the operator."""
+    whom = TWO_MAILS.model_copy(update={"voice": ("+14155550100",)})
+    people = People(whom if account else NOBODY, OPERATOR if account else whom, voice=True)
+    record = plan(AlertRecord(alert=alert(account=account)), people)
+    for number in (0, 1):
+        record = fall_over(settle_one(record, number), people)
+    assert channels(record) == ["voice" if account else "operator voice"]
+
+
+def test_a_stored_alert_that_nobody_was_told_of_reaches_the_operator_with_its_next_try() -> None:
+    """R6.3: as an earlier version left it: each address replaced by nobody, the operator never told."""
+    people = People(TWO_MAILS, OPERATOR)
+    record = plan(AlertRecord(alert=alert("warning")), people)
+    left = (d.model_copy(update={"replaced_by": "nobody"}) for d in record.deliveries)
+    record = settle(record.changed(*left), "email", DeliveryStatus.DEAD).reopened()
+    for number in (0, 1):
+        record = fall_over(settle_one(record, number), people)
+    assert channels(record) == ["operator email"]
+
+
 def test_an_account_that_was_told_by_one_channel_does_not_wake_the_operator() -> None:
     """R6.1"""
     people = People(TRADER, OPERATOR)

@@ -24,6 +24,7 @@ from stopline.rules.alerting.routing import (
 
 MAX_ATTEMPTS = 5
 REMOVED = "the address was removed"
+NOBODY = "nobody"  # replaced the address so far
 LONGEST_WAIT = timedelta(seconds=30)  # a provider that asks for more is as good as down
 
 Key = tuple[str, str]
@@ -139,7 +140,14 @@ class AlertRecord(Message):
     def reopened(self) -> "AlertRecord":
         """Return the record with one more try for all that failed: a refusal may be a wrong setting."""
         again = {"status": DeliveryStatus.PENDING, "attempts": MAX_ATTEMPTS - 1, "not_before": None}
-        return self.changed(*(d.model_copy(update=again) for d in self.deliveries if d.failed))
+        failed = [d for d in self.deliveries if d.failed]
+        unreplaced = ("" if d.replaced_by == NOBODY else d.replaced_by for d in failed)
+        return self.changed(
+            *(
+                d.model_copy(update={**again, "replaced_by": by})
+                for d, by in zip(failed, unreplaced, strict=True)
+            )
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,19 +201,24 @@ def fall_over(record: AlertRecord, people: People) -> AlertRecord:
 
     The account's people get the next channel that was not used; when none of them is told and none is left,
     the operator is. The same holds among the operator's own channels. Where all channels are in use already, those that
-    are still to be told say which one failed.
+    are still to be told say which one failed. What replaces the last address of a channel replaces those that failed
+    before it.
     """
     while failed := next((d for d in record.deliveries if d.failed and not d.replaced_by), None):
         side = [d for d in record.deliveries if d.for_operator == failed.for_operator]
-        earlier = next((d.replaced_by for d in side if d.channel == failed.channel and d.replaced_by), "")
+        alike = [d for d in side if d.channel == failed.channel]
+        earlier = next((d.replaced_by for d in alike if d.replaced_by not in ("", NOBODY)), "")
         fresh = [] if earlier else _replacements(record, people, failed, side)
-        replaced_by = earlier or (fresh[0].channel if fresh else "nobody")
+        replaced_by = earlier or (fresh[0].channel if fresh else NOBODY)
         if fresh and fresh[0].for_operator and not failed.for_operator:
             replaced_by = "operator"
-        if replaced_by == "nobody":
+        if replaced_by == NOBODY:
             waiting = (d for d in side if d.status is DeliveryStatus.PENDING and not d.note)
             fresh = [d.model_copy(update={"note": f"{failed.channel} failed"}) for d in waiting]
-        record = record.changed(failed.model_copy(update={"replaced_by": replaced_by}), *fresh)
+        covered = [d for d in alike if d.failed and d.replaced_by in ("", NOBODY)]
+        record = record.changed(
+            *(d.model_copy(update={"replaced_by": replaced_by}) for d in covered), *fresh
+        )
     return record
 
 
