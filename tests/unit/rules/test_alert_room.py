@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -125,3 +125,19 @@ def test_an_event_that_is_over_and_loses_its_place_is_named() -> None:
     for number in range(KNOWN + 5):
         one.alert(object=f"S{number}")
     assert {f"a{n}" for n in range(1, 6)} <= {id_ for n in [*one.told, *one.wait(400)] for id_ in n.covers}
+
+
+def test_quiet_hours_hold_back_how_many_warnings_are_not_followed() -> None:
+    """R6.1: at 23:30 a hundred stand; one more warning wakes nobody, and is a number at 07:00."""
+    one = Account(quiet={"start": "23:00", "end": "07:00"}, escalate_after_s=[])
+    for n in range(KNOWN):
+        one.alert(object=f"S{n}")
+    one.wait(120)
+    one.state, _ = acknowledged(one.state, "", "ann", one.now)
+    one.now = datetime(2026, 11, 21, 4, 30, tzinfo=UTC)  # 23:30 in New York
+    one.alert("warning", kind="stale_prices", object="more")
+    one.alert("warning", kind="stale_prices", object="still more")
+    assert one.wait(7 * 3600 + 1800 - 60) == []
+    (digest,) = [n for n in one.wait(120) if n.alert.kind == "digest"]
+    assert digest.decided_at == datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+    assert digest.alert.summary == "2 more alerts, 0 critical; 2 are not followed: more than 100 stand"

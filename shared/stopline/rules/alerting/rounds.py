@@ -103,9 +103,10 @@ def _digest(before: Incidents, manner: Manner, now: datetime) -> tuple[Incidents
     quiet_until = manner.quiet_until(now)
     held = {k: s for k, s in before.standing.items() if s.untold}
     tellable = {k: s for k, s in held.items() if s.wakes or quiet_until is None}
-    later = quiet_until if len(held) > len(tellable) else None
-    if not (tellable or before.beyond or before.unfollowed or before.unlisted):
-        return before.model_copy(update={"digest_at": later}), ()
+    unfollowed = before.unfollowed if quiet_until is None else 0  # alone they wait, beside others they are counted
+    if not (tellable or before.beyond or before.unlisted or unfollowed):
+        waits = held or before.unfollowed
+        return before.model_copy(update={"digest_at": quiet_until if waits else None}), ()
     paid = take_budget(before, "digest", AlertSettings(per_minute=1), now)
     if paid is None:
         return before.model_copy(update={"digest_at": before.recent["digest"][-1] + timedelta(minutes=1)}), ()
@@ -119,7 +120,7 @@ def _digest(before: Incidents, manner: Manner, now: datetime) -> tuple[Incidents
             "beyond": {},
             "unlisted": 0,
             "unfollowed": 0,
-            "digest_at": later,
+            "digest_at": quiet_until if len(held) > len(tellable) else None,
             "serial": paid.serial + 1,
         }
     )
@@ -160,6 +161,7 @@ def _digest_notice(before: Incidents, held: Sequence[Standing], now: datetime) -
     for s in held:
         counts[s.alert.kind] += _number(s)
     by_kind = ", ".join(f"{kind.replace('_', ' ')} {n}" for kind, n in counts.most_common(6))
+    by_kind = f": {by_kind}" if by_kind else ""
     critical = sum(_number(s) for s in held if s.critical and s.live) + more
     were = sum(_number(s) for s in held if s.critical and not (s.live or s.alert.resolved))
     were += sum(_is(key, OVER) for key in before.beyond)
@@ -177,7 +179,7 @@ def _digest_notice(before: Incidents, held: Sequence[Standing], now: datetime) -
         kind="digest",
         object="account",
         severity=severity,
-        summary=f"{total} more alerts, {critical} critical{past}: {by_kind}{_unfollowed(before)}"[:500],
+        summary=f"{total} more alerts, {critical} critical{past}{by_kind}{_unfollowed(before)}"[:500],
         raised_at=now,
         resolved=bool(held)
         and all(s.alert.resolved for s in held)
