@@ -177,7 +177,7 @@ def test_the_api_lists_and_acknowledges_by_right(api: Served) -> None:
     assert call(api, "GET", "/v1/accounts/other/alerts", viewer).status_code == 404
     for body in ({}, {"reference": ""}, {"reference": 1}, {"reference": "x", "y": 1}, []):
         assert call(api, "POST", "/v1/accounts/demo/alerts/ack", killer, body).status_code == 400
-    for unknown_id in ("ffffffff", "#", "#ffff"):
+    for unknown_id in ("ffffffff", "#", "#ffff", "m", "max_", "1f2"):
         answer = call(api, "POST", "/v1/accounts/demo/alerts/ack", killer, {"reference": unknown_id})
         assert (answer.status_code, answer.get_json()["title"]) == (404, "UNKNOWN_ALERT")
         assert "nothing that stands is named by" in answer.get_json()["detail"]

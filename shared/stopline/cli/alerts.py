@@ -75,8 +75,8 @@ def list_(ctx: click.Context, account: str | None, every: bool, as_json: bool) -
 def ack(ctx: click.Context, account: str, reference: str | None, every: bool) -> None:
     """Acknowledge alerts of ACCOUNT: nobody else is told of them.
 
-    REFERENCE is the start of an alert's id (as in messages: #1f2e3d4c), or of its kind. What belongs to the same
-    incident is acknowledged with it.
+    REFERENCE is an alert's id (as in messages: #1f2e3d4c), 4 characters or more of its start, or its whole kind. What
+    belongs to the same incident is acknowledged with it.
     """
     if every == bool(reference):
         raise click.UsageError("name an alert, or say --all")
@@ -90,7 +90,8 @@ def ack(ctx: click.Context, account: str, reference: str | None, every: bool) ->
             raise Failure(f"{has.acknowledged_by} has it since {at}: {has.alert.summary}")
         if reference:
             raise BadInput(
-                f"nothing that stands is named by {reference!r}: `stopline alerts list {account}` shows what stands"
+                f"nothing that stands is named by {reference!r}, which must be 4 characters or more of an id or a whole kind: "
+                f"`stopline alerts list {account}` shows what stands"
             )
         raise Failure(f"nothing to acknowledge: `stopline alerts list {account}` shows what stands")
     for s in taken:

@@ -74,11 +74,15 @@ def taken(request: flask.Request, app: App, principal: Principal, account: str) 
     reference = body.get("reference")
     if not isinstance(reference, str) or not reference or set(body) != {"reference"}:
         raise Rejected(
-            "BAD_MESSAGE", 'the body is {"reference": ...}: the start of an alert\'s id, or of its kind'
+            "BAD_MESSAGE",
+            'the body is {"reference": ...}: 4 characters or more of an alert\'s id, or its whole kind',
         )
     found = app.alert_desk.acknowledge(account, reference, principal.name)
     if not found and not app.alert_desk.named(account, reference):
-        detail = f"nothing that stands is named by {reference[:64]!r}: no alert or message of {account} that is not over"
+        detail = (
+            f"nothing that stands is named by {reference[:64]!r}, which must be 4 characters or more of an id or a whole "
+            f"kind: no alert or message of {account} that is not over"
+        )
         return problem(404, "UNKNOWN_ALERT", detail)
     return answer(200, {"acknowledged": [facts(s) for s in found]})
 

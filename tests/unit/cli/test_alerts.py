@@ -118,6 +118,7 @@ def test_what_became_of_a_message_is_shown_address_by_address(stopline: Stopline
         (["ack", "demo", "x", "--all"], 2, "name an alert, or say --all"),
         (["ack", "demo", "#1f2e3d4c"], 2, "nothing that stands is named by '#1f2e3d4c'"),
         (["ack", "demo", "#"], 2, "nothing that stands is named by '#'"),
+        (["ack", "demo", "m"], 2, "must be 4 characters or more of an id or a whole kind"),
         (["show", "demo", "#1f2e3d4c"], 2, "no message of demo has an id that begins with '#1f2e3d4c'"),
         (["list", "ghost"], 2, "there is no account 'ghost'"),
         (["routes", "demo", "--at", "noon"], 2, "RFC 3339"),

@@ -85,6 +85,25 @@ def test_what_nobody_has_heard_of_is_taken_by_its_own_id_only() -> None:
     assert ack(two, "own") == ["A", "B"]
 
 
+@pytest.mark.parametrize("reference", ["m", "max", "max_", "max_dail", "max_daily_loss|", "1f2", "max_daily_loss|acc"])
+def test_a_few_letters_take_nothing(reference: str) -> None:
+    """R6.3: a slip of the finger must not end the escalation of everything whose kind begins so."""
+    one = Account()
+    one.alert(alert_id="1f2e3d4c")
+    one.alert(kind="max_exposure", alert_id="ffff3d4c")
+    assert ack(one, reference) == []
+    assert any(n.stage for n in one.wait(180))
+
+
+@pytest.mark.parametrize("reference", ["1f2e", "1f2e3d4c", "max_daily_loss", "max_daily_loss|account"])
+def test_four_characters_of_an_id_or_a_whole_kind_take_what_they_name(reference: str) -> None:
+    """R6.3"""
+    one = Account()
+    one.alert(alert_id="1f2e3d4c")
+    assert ack(one, reference) == ["account"]
+    assert not any(n.stage for n in one.wait(180))
+
+
 @pytest.mark.parametrize("ahead", [60, 61, 7200])
 def test_a_clock_that_is_ahead_makes_its_news_no_newer(ahead: int) -> None:
     """R6.3: as with fills 60 s are borne; what says more is taken as raised now, and says so."""

@@ -7,7 +7,7 @@ from stopline.model.ids import digest
 from stopline.model.messages import Alert, Severity
 from stopline.model.notices import Notice
 from stopline.rules.alerting.delivery import AlertRecord
-from stopline.rules.alerting.incidents import AlertState, Decision, Incidents, Manner, Standing, key_of
+from stopline.rules.alerting.incidents import AlertState, Decision, Incidents, Manner, Standing, is_id, key_of
 
 TAKEN = "acknowledged"  # the kind of what the others hear
 _OPEN = (AlertState.FIRING, AlertState.PENDING)
@@ -18,7 +18,7 @@ def named(
 ) -> tuple[tuple[str, Standing], ...]:
     """Return what a reference names of what stands, with its keys.
 
-    `reference`: the start of an alert's or incident's id, or of a condition's key; empty: everything that stands.
+    `reference`: the start of an alert's or incident's id, or a whole kind or key; empty: everything that stands.
     `messages`: those whose ids begin with it. One names what people had read by then, as `told_by` says: an id of an
     escalation, a digest or a repetition is no condition's own.
     """
@@ -70,7 +70,7 @@ def acknowledged_by_link(
 
 
 def _has_id(s: Standing, reference: str) -> bool:
-    return bool(reference) and any(id_.startswith(reference) for id_ in s.seen)
+    return any(is_id(id_, reference) for id_ in s.seen)
 
 
 def _may_be_taken(s: Standing) -> bool:

@@ -19,6 +19,7 @@ from stopline.model.wire import Message
 
 LATE = "(late)"  # marks what came behind newer news of its condition, in `beyond`
 OVER = "(over)"  # and what is over, and has lost its place before it was told
+LEAST = 4  # characters of an id that name something
 STORY = timedelta(minutes=10)  # what begins within this time of the last news belongs to the same incident
 
 
@@ -98,8 +99,11 @@ class Standing(Message):
         return self.critical or (self.told_severity is Severity.CRITICAL and self.alert.resolved)
 
     def is_named(self, key: str, reference: str) -> bool:
-        """Tell whether a reference is the start of its key, of its incident's id or of one of its alerts' ids."""
-        return any(name.startswith(reference) for name in (key, self.incident, *self.seen))
+        """Tell whether a reference is its kind, its key, or names its incident's id or one of its alerts' ids; empty: it is.
+        """
+        return reference in ("", self.alert.kind, key) or any(
+            is_id(id_, reference) for id_ in (self.incident, *self.seen)
+        )
 
     def changed(self, now: datetime, **fields: object) -> "Standing":
         return self.model_copy(update={"changed_at": now, **fields})
@@ -187,6 +191,11 @@ class Manner:
         local = now.astimezone(ZoneInfo(self.zone))
         quiet = self.settings.quiet
         return quiet.ends_after(local).astimezone(now.tzinfo) if quiet and quiet.covers(local) else None
+
+
+def is_id(id_: str, reference: str) -> bool:
+    """Tell whether a reference is an id or LEAST characters of its start: fewer could be anything's."""
+    return id_ == reference or (len(reference) >= LEAST and id_.startswith(reference))
 
 
 def key_of(alert: Alert) -> str:

@@ -30,7 +30,7 @@ from stopline.rules.alerting.acknowledging import (
 from stopline.rules.alerting.audience import USUAL, reaches_somebody
 from stopline.rules.alerting.channel_health import FAILED, Failing
 from stopline.rules.alerting.delivery import AlertRecord
-from stopline.rules.alerting.incidents import Decision, Incidents, Manner, Standing
+from stopline.rules.alerting.incidents import LEAST, Decision, Incidents, Manner, Standing
 from stopline.rules.alerting.lifecycle import raised
 from stopline.rules.alerting.rounds import checked
 from stopline.service.accounts.reader import AccountReader
@@ -43,7 +43,6 @@ from stopline.service.history.rows import audit_row, history_effect, table_row
 
 COLLECTION = "incidents"
 NOTICES_TOPIC = "notices"  # carried out by the function that has the channels: see App
-LEAST = 4  # characters of an id that name a message
 MOST = 128  # as ids are long
 REFERRED = 200  # messages that a reference may name
 LAST_CHARACTER = "\uf8ff"  # behind every character of an id
@@ -156,7 +155,7 @@ class AlertDesk:
         """Note that somebody has taken what stands; return what that was. Escalation ends with it, and the others who
         were called hear of it.
 
-        `reference` is the start of an incident's id, of a kind, or of the id of any message (with its `#` or without);
+        `reference` is a whole kind, or 4 characters or more of the id of an incident or a message (with its `#` or without);
         empty means all of the account. `shown`: what people read for `who`; `leave_out`: the mark of the address that
         it came from; `message`: the one that it came with, which takes what its readers knew then, and no reference.
         """
