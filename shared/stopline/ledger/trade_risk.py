@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal, localcontext
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import NamedTuple
 
 from stopline.ledger.expiry import Settles, settles
-from stopline.ledger.payoff import Leg, Margin, margin_of
+from stopline.ledger.payoff import Leg, Margin, margin_of, payoff
 from stopline.ledger.trade_leg import Step, TradeLeg, average_price
 from stopline.model.decimals import EXACT, ZERO, divide
 from stopline.model.instrument import Instrument, Kind
@@ -129,31 +129,79 @@ def _fell(moment: _Moment, after: _Moment) -> bool:
 def _risk(legs: Sequence[_Held], fees: Decimal, spot: Decimal | None, style: str) -> TradeRisk:
     options = [leg for leg in legs if leg.instrument.kind is Kind.OPTION]
     ends = sorted({settles(leg.instrument) for leg in options})
-    results = [_margin(_alive(legs, end), fees, spot, style) for end in ends[1:]]
     now = _margin(legs, fees, spot, style)
-    margins = [now.margin, *(later.margin for later in results)]
-    known = [margin for margin in margins if margin is not None]
-    naked_shares = now.slope < 0 and len(options) < len(legs)
-    unbounded = now.slope < 0 or any(later.slope < 0 for later in results)
-    worst = min(now.worst, *(later.worst for later in results)) if results else now.worst
-    margin = max(known) if options and not naked_shares and len(known) == len(margins) else None
-    if results:  # what the later option is worth at the first expiry is not in its payoff
-        paid = EXACT.subtract(now.net_credit, fees)
-        loss = None if unbounded else max(-EXACT.add(worst, paid), ZERO)
-        return TradeRisk(margin, loss, None, (), unbounded, now.slope > 0)
-    return TradeRisk(margin, now.max_loss, now.max_profit, now.breakevens, unbounded, now.slope > 0)
+    if len(ends) < 2:
+        naked_shares = now.slope < 0 and len(options) < len(legs)
+        margin = now.margin if options and not naked_shares else None
+        return TradeRisk(margin, now.max_loss, now.max_profit, now.breakevens, now.slope < 0, now.slope > 0)
+    # each expiry has a price of its own, and what the later option is worth at the first is not in its payoff
+    parts = [
+        _margin(part, ZERO, spot, style) for part in _covered([_ending(legs, end, ends[-1]) for end in ends])
+    ]
+    unbounded = any(part.slope < 0 for part in parts)
+    margins = [part.margin for part in parts if part.margin is not None]
+    known = len(margins) == len(parts) and not (unbounded and len(options) < len(legs))
+    worst = sum((part.worst for part in parts), now.net_credit - fees)
+    loss = None if unbounded else max(-worst, ZERO)
+    return TradeRisk(sum(margins, ZERO) if known else None, loss, None, (), unbounded, now.slope > 0)
 
 
-def _alive(legs: Sequence[_Held], end: Settles) -> list[_Held]:
-    """Return the legs that are still there when options that settle at `end` do."""
-    return [leg for leg in legs if leg.instrument.kind is not Kind.OPTION or settles(leg.instrument) >= end]
+def _ending(legs: Sequence[_Held], end: Settles, last: Settles) -> list[_Held]:
+    """Return the options that settle at `end`; shares stay to the last."""
+    return [leg for leg in legs if (settles(leg.instrument) if leg.instrument.expiry else last) == end]
 
 
-def _margin(legs: Sequence[_Held], fees: Decimal, spot: Decimal | None, style: str) -> Margin:
-    """Work the payoff out; a share pays like a call struck at zero."""
-    sizes = [
+def _covered(parts: list[list[_Held]]) -> list[list[_Held]]:
+    """Return what settles together, the earliest first, with units of later long legs set beside earlier short ones while
+    less can be lost so: at the earlier expiry they bring what they are in the money, or more. A unit covers once.
+    """
+    while True:
+        tried = [_moved(parts, *move) for move in _moves(parts)]
+        best = max(tried, key=_standing, default=parts)
+        if _standing(best) <= _standing(parts):
+            return parts
+        parts = best
+
+
+def _moves(parts: Sequence[Sequence[_Held]]) -> Iterator[tuple[int, int, int, Decimal]]:
+    """Yield how many units of a leg of a later part, above 0, can cover short ones of an earlier part."""
+    for (early, firsts), (late, seconds) in combinations(enumerate(parts), 2):
+        for index, leg in enumerate(seconds):
+            right, size = leg.instrument.right or "C", leg.instrument.multiplier
+            short = [one for one in firsts if one.units < 0 and one.instrument.right == right]
+            units = -sum((one.units * one.instrument.multiplier for one in short), ZERO)
+            if leg.units > 0 and short:
+                yield early, late, index, min(leg.units, divide(units, size))
+
+
+def _moved(
+    parts: Sequence[list[_Held]], early: int, late: int, index: int, units: Decimal
+) -> list[list[_Held]]:
+    contract, had, cost = parts[late][index]
+    taken = divide(cost * units, had)
+    rest = [_Held(contract, had - units, cost - taken)] if units != had else []
+    found = list(parts)
+    found[early] = [*parts[early], _Held(contract, units, taken)]
+    found[late] = [*parts[late][:index], *rest, *parts[late][index + 1 :]]
+    return found
+
+
+def _standing(parts: Sequence[Sequence[_Held]]) -> tuple[Decimal, Decimal]:
+    """Return how much is naked and what can be lost, both 0 or below: the greater, the better."""
+    shapes = [payoff(_sizes(part)) for part in parts]
+    return sum((min(shape.slope, ZERO) for shape in shapes), ZERO), sum(
+        (shape.worst for shape in shapes), ZERO
+    )
+
+
+def _sizes(legs: Sequence[_Held]) -> list[Leg]:
+    """Return legs of a payoff; a share pays like a call struck at zero."""
+    return [
         Leg(leg.instrument.right or "C", leg.instrument.strike or ZERO, leg.units, leg.instrument.multiplier)
         for leg in legs
     ]
+
+
+def _margin(legs: Sequence[_Held], fees: Decimal, spot: Decimal | None, style: str) -> Margin:
     prices = [average_price(leg.instrument, leg.units, leg.cost) for leg in legs]
-    return margin_of(sizes, prices, fees, spot, style)
+    return margin_of(_sizes(legs), prices, fees, spot, style)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
@@ -17,6 +18,8 @@ from stopline.ledger.trade import Trade
 from stopline.ledger.trade_leg import MOST_STEPS
 from stopline.model.fill import Fill
 from stopline.model.instrument import Instrument
+from stopline.model.settings.risk import MarginRates
+from stopline.rules.orders.open_risk import Valued, open_risks
 
 from ..make import at, fill, option
 from .test_book import booked
@@ -182,3 +185,103 @@ def test_the_max_loss_is_that_of_the_worst_moment(told: list[Deal]) -> None:
     assert None not in found
     if len(found) == 1:
         assert abs(Fraction(found[0] or 0) - by_hand) < Fraction(1, 10**6)
+
+
+# --- two expiries ---
+
+FIRST, SECOND = date(2026, 11, 18), date(2026, 12, 16)
+Legs = list[tuple[Instrument, int]]
+
+
+def two_prices(legs: Legs, prices: Sequence[int]) -> int:
+    """Return the most that legs lose, before premiums, over the price at the first expiry and the one at the second: what is
+    bought for later brings what it brings at either, what is sold for later costs what it costs at the second.
+    """
+
+    def pays(what: Instrument, price: int) -> int:
+        strike = int(what.strike or 0)
+        return 100 * max(price - strike if what.right == "C" else strike - price, 0)
+
+    def total(first: int, second: int) -> int:
+        return sum(
+            units
+            * (
+                pays(what, first)
+                if what.expiry == FIRST
+                else max(pays(what, first), pays(what, second))
+                if units > 0
+                else pays(what, second)
+            )
+            for what, units in legs
+        )
+
+    return -min(total(first, second) for first in prices for second in prices)
+
+
+def free(legs: Legs) -> list[Deal]:
+    return [(what, units, "0", 0) for what, units in legs]
+
+
+NEAR_AND_FAR: Legs = [
+    (option(100, "P", FIRST), -1),
+    (option(90, "P", FIRST), 1),
+    (option(110, "C", SECOND), -1),
+    (option(120, "C", SECOND), 1),
+]
+
+
+def test_spreads_of_two_expiries_can_both_lose_and_the_account_says_the_same() -> None:
+    """R1.2: the price may be 80 at the first expiry and 130 at the second."""
+    trade = only(free(NEAR_AND_FAR))
+    assert two_prices(NEAR_AND_FAR, range(70, 140, 5)) == 2000
+    assert (trade.risk().max_loss, trade.risk().margin) == (2000, 2000)
+    held = [
+        Valued(p, Decimal(0), Decimal(0), Decimal(0))
+        for p in booked([deals(free(NEAR_AND_FAR))]).positions.values()
+    ]
+    [account] = open_risks(held, lambda _: Decimal(1), MarginRates(), {}).values()
+    assert (account.max_loss, account.margin) == (2000, 2000)
+
+
+@pytest.mark.parametrize(
+    ("legs", "most"),
+    [
+        ([(option(100, "P", FIRST), -1), (option(100, "P", SECOND), 1)], 0),
+        ([(option(100, "C", FIRST), -1), (option(95, "C", SECOND), 1)], 0),
+        ([(option(100, "P", FIRST), -1), (option(90, "P", SECOND), 1)], 1000),
+        ([(option(k, r, FIRST), -1) for k, r in ((90, "P"), (110, "C"))]
+         + [(option(k, r, SECOND), 1) for k, r in ((90, "P"), (110, "C"))], 0),
+        ([(option(90, "P", FIRST), -1), (option(100, "P", SECOND), 1), (option(90, "P", SECOND), 1),
+          (option(100, "P", SECOND), -1)], 0),
+        ([(option(100, "P", FIRST), -1), (option(100, "P", SECOND), 2), (option(110, "P", SECOND), -1)], 1000),
+        ([(option(100, "P", FIRST), 1), (option(100, "P", SECOND), -1)], 10_000),
+        ([(option(100, "C", FIRST), 1), (option(100, "C", SECOND), -1)], None),
+        ([(option(100, "C", FIRST), -1), (option(100, "C", SECOND), 1), (option(110, "C", SECOND), -1)], None),
+    ],
+)  # fmt: skip
+def test_a_later_option_covers_a_short_one_of_the_same_right_once(legs: Legs, most: int | None) -> None:
+    """R1.2: what covers one that ends first does not cover one that ends with it."""
+    assert loss(free(legs)) == most
+
+
+STRIKES = [90, 95, 100, 110]
+
+
+@settings(max_examples=100)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([option(k, r, e) for k in STRIKES for r in "CP" for e in (FIRST, SECOND)]),
+            st.sampled_from([-2, -1, 1, 2]),
+        ),
+        min_size=2,
+        max_size=6,
+        unique_by=lambda leg: leg[0].symbol,
+    )
+)
+def test_no_two_prices_lose_more_than_the_max_loss(legs: Legs) -> None:
+    """R1.2: beside all pairs of prices, those far outside the strikes too."""
+    risk = only(free(legs)).risk()
+    worst = two_prices(legs, [0, *STRIKES, 100_000])
+    assert risk.loss_unbounded or (risk.max_loss or 0) >= worst
+    assert risk.loss_unbounded == (risk.max_loss is None)
