@@ -90,8 +90,8 @@ def ack(ctx: click.Context, account: str, reference: str | None, every: bool) ->
             raise Failure(f"{has.acknowledged_by} has it since {at}: {has.alert.summary}")
         if reference:
             raise BadInput(
-                f"nothing that stands is named by {reference!r}, which must be 4 characters or more of an id or a whole kind: "
-                f"`stopline alerts list {account}` shows what stands"
+                f"nothing that stands is named by {reference!r}, which must be 4 characters or more of an id or "
+                f"a whole kind: `stopline alerts list {account}` shows what stands"
             )
         raise Failure(f"nothing to acknowledge: `stopline alerts list {account}` shows what stands")
     for s in taken:
