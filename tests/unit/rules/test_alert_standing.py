@@ -85,7 +85,9 @@ def test_what_nobody_has_heard_of_is_taken_by_its_own_id_only() -> None:
     assert ack(two, "own") == ["A", "B"]
 
 
-@pytest.mark.parametrize("reference", ["m", "max", "max_", "max_dail", "max_daily_loss|", "1f2", "max_daily_loss|acc"])
+@pytest.mark.parametrize(
+    "reference", ["m", "max", "max_", "max_dail", "max_daily_loss|", "1f2", "max_daily_loss|acc"]
+)
 def test_a_few_letters_take_nothing(reference: str) -> None:
     """R6.3: a slip of the finger must not end the escalation of everything whose kind begins so."""
     one = Account()

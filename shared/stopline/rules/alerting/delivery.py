@@ -216,9 +216,7 @@ def fall_over(record: AlertRecord, people: People) -> AlertRecord:
             waiting = (d for d in side if d.status is DeliveryStatus.PENDING and not d.note)
             fresh = [d.model_copy(update={"note": f"{failed.channel} failed"}) for d in waiting]
         covered = [d for d in alike if d.failed and d.replaced_by in ("", NOBODY)]
-        record = record.changed(
-            *(d.model_copy(update={"replaced_by": replaced_by}) for d in covered), *fresh
-        )
+        record = record.changed(*(d.model_copy(update={"replaced_by": replaced_by}) for d in covered), *fresh)
     return record
 
 

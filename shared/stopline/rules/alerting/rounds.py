@@ -103,7 +103,9 @@ def _digest(before: Incidents, manner: Manner, now: datetime) -> tuple[Incidents
     quiet_until = manner.quiet_until(now)
     held = {k: s for k, s in before.standing.items() if s.untold}
     tellable = {k: s for k, s in held.items() if s.wakes or quiet_until is None}
-    unfollowed = before.unfollowed if quiet_until is None else 0  # alone they wait, beside others they are counted
+    unfollowed = (
+        before.unfollowed if quiet_until is None else 0
+    )  # alone they wait, beside others they are counted
     if not (tellable or before.beyond or before.unlisted or unfollowed):
         waits = held or before.unfollowed
         return before.model_copy(update={"digest_at": quiet_until if waits else None}), ()
