@@ -158,6 +158,7 @@ TABLES: Final[Mapping[str, Mapping[str, str]]] = {
         "iv": "NUMERIC",
         "market": "STRING",
         "quote_age_s": "NUMERIC",
+        "revision": "INT64",
         "epoch": "INT64",
         "reason": "STRING",
         "requests": "STRING",

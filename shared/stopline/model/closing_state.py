@@ -8,8 +8,8 @@ from pydantic import Field
 
 from stopline.model.closing import CloseRequest
 from stopline.model.control import Closing
-from stopline.model.decimals import ZERO, DecimalText, divide
-from stopline.model.ids import Id, Name
+from stopline.model.decimals import ZERO, DecimalText, decimal_text, divide
+from stopline.model.ids import Id, Name, digest
 from stopline.model.instrument import Instrument
 from stopline.model.messages import FINAL, ReportStatus
 from stopline.model.text import Text
@@ -106,7 +106,7 @@ class Sent(Message):
 
     `cancelled_at`: when a halt's `cancel_all` that covers all its legs went out; None: none has.
     `trading`: whether the account's market was open then; None: not noted. `logged`: fills that its row of
-    the execution log knows; -1 before there is one.
+    the execution log knows; -1 before there is one; `logged_as`: what that row says of them; `revision`: rows so far.
     """
 
     command_id: Id
@@ -133,6 +133,8 @@ class Sent(Message):
     reported_at: UtcText | None = None
     ended_at: UtcText | None = None
     logged: int = -1
+    logged_as: str = ""
+    revision: int = 0
 
     @property
     def is_final(self) -> bool:
@@ -147,6 +149,12 @@ class Sent(Message):
     @property
     def fills(self) -> int:
         return sum(leg.fills for leg in self.legs)
+
+    @property
+    def executed(self) -> str:
+        """Return a text that changes with what the fills say: a correction changes no number of fills."""
+        parts = ((str(leg.fills), *map(decimal_text, (leg.filled, leg.worth, leg.fees))) for leg in self.legs)
+        return digest(*(text for part in parts for text in part))
 
     def told(self, leg: SentLeg) -> Decimal:
         """Return how many units of a leg the broker says it has executed, 0 where it says nothing."""

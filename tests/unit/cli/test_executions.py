@@ -13,7 +13,7 @@ from stopline.model.messages import History
 from stopline.model.prices import PriceBatch, Quote
 from stopline.model.wire import validate
 
-from ..make import equity, trade
+from ..make import equity, fill, trade
 from ..service.world import World
 
 SPY = equity("SPY")
@@ -87,3 +87,31 @@ def test_all_accounts_and_no_account(world: World) -> None:
 def test_older_ones_than_asked_for_are_left_out(world: World) -> None:
     world.wait(3 * 86_400)
     assert json.loads(run(world, "demo", "--days", "2", "--json").stdout) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "price", "quantity", "now"),
+    [
+        ("CORRECT", "99.5", 10, ("10", "99.5", "5")),
+        ("CORRECT", "99.8", 4, ("4", "99.8", "0.8")),
+        ("BUST", 0, 0, ("0", None, None)),
+    ],
+    ids=["price", "units", "taken back"],
+)
+def test_what_a_broker_corrects_or_takes_back_is_in_the_log(
+    world: World, kind: str, price: str | int, quantity: int, now: tuple[str | None, ...]
+) -> None:
+    """R7.2, R8.6: the newest row of a command holds, also where it has no more fills, or fewer units."""
+    app, _ = world.instance()
+    world.wait(1)
+    more = {"kind": kind, "ref": "E-2", "instrument": SPY}
+    app.recorder.record([fill("X-1", "SELL", quantity, price, world.clock.now(), **more)], "m-3")
+    app.closer.advance("demo")
+    for body in world.bus.bodies("history"):
+        app.history.append(validate(History, body).rows, world.clock.now())
+    [row] = json.loads(run(world, "demo", "--json").stdout)
+    assert (row["filled_quantity"], row["filled_price"], row["slippage_money"]) == now
+    assert row["revision"] == 2
+    app.closer.advance("demo")
+    rows = [r for b in world.bus.bodies("history") for r in b["rows"] if r["table"] == "executions"]
+    assert len({r["event_id"] for r in rows}) == 2, "nothing has changed since"

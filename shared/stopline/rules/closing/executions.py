@@ -142,6 +142,7 @@ def facts(account: str, sent: Sent, leg: SentLeg, now: datetime) -> dict[str, An
             "iv": leg.iv,
             "market": None if sent.trading is None else "open" if sent.trading else "closed",
             "quote_age_s": _seconds(sent.issued_at - leg.quoted_at) if leg.quoted_at else None,
+            "revision": sent.revision,
             "epoch": sent.epoch,
             "reason": sent.reason,
             "requests": " ".join(sent.requests),

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from stopline.ledger.amend import effective
 from stopline.model.closing_state import ClosingState, Sent
@@ -44,19 +45,20 @@ def log_executions(
 ) -> tuple[ClosingState, list[HistoryRow], list[Alert]]:
     """Return the state with the commands that are over marked as logged, their rows, and alerts of large slippage.
 
-    A fill that comes after the row makes another row of the command; the view keeps the one with the most fills.
+    A fill that comes after the row, a correction or a bust, makes another row of the command; the view keeps the newest.
     """
     rows: list[HistoryRow] = []
     alerts: list[Alert] = []
     sent = dict(state.sent)
     for id_, one in state.sent.items():
-        if one.ended_at is None or one.logged == one.fills:
+        if one.ended_at is None or one.logged_as == one.executed:
             continue
+        one = one.model_copy(update={"revision": one.revision + 1})
         rows += _rows(state.account, one, now)
         alert = large_slippage(state.account, one, settings, now)
         if alert is not None:
             alerts.append(alert)
-        sent[id_] = one.model_copy(update={"logged": one.fills})
+        sent[id_] = one.model_copy(update={"logged": one.fills, "logged_as": one.executed})
     return (state.model_copy(update={"sent": sent}) if rows else state), rows, alerts
 
 
@@ -65,7 +67,7 @@ def _rows(account: str, sent: Sent, now: datetime) -> Sequence[HistoryRow]:
     return [
         table_row(
             "executions",
-            digest("execution", account, sent.command_id, leg.key, str(sent.fills)),
+            digest("execution", account, sent.command_id, leg.key, str(sent.fills), str(sent.revision)),
             facts(account, sent, leg, now),
             detail,
         )
@@ -81,7 +83,7 @@ class ExecutionLog:
 
     def read(self, account: str | None, since: datetime) -> list[Row]:
         """Return the rows of an account, or of all, whose command was made since a moment, oldest first. One of each
-        command and leg: the one that knows the most fills, as the view `executions_latest` has it. Raises Unavailable.
+        command and leg: the newest, as the view `executions_latest` has it. Raises Unavailable.
         """
         where = [Where("issued_at", ">=", since)]
         if account is not None:
@@ -89,6 +91,11 @@ class ExecutionLog:
         latest: dict[tuple[str, str, str], Row] = {}
         for row in self._history.read("executions", where):
             key = row["account"], row["command_id"], row["symbol"]
-            if key not in latest or row["filled_quantity"] > latest[key]["filled_quantity"]:
+            if key not in latest or _age(row) > _age(latest[key]):
                 latest[key] = row
         return sorted(latest.values(), key=lambda row: (row["issued_at"], row["command_id"], row["symbol"]))
+
+
+def _age(row: Row) -> tuple[int, Decimal]:
+    """Return by what the newest row of a command is known; those of before revisions were noted by their fills."""
+    return row.get("revision") or 0, row["filled_quantity"]
