@@ -27,6 +27,7 @@ class Round:
     def __init__(self) -> None:
         self.world = Embedded(NOON)
         self.alerts: list[tuple[str, bool]] = []
+        self.words: list[str] = []
         writer: AccountWriter = self.world.app.account_writer
         writer.create(account(), "ann")
         self.world.bus.subscribe("alerts", lambda message, _id, _attempt: self._note(message))
@@ -39,6 +40,7 @@ class Round:
         watched = ("feed_silent", "sweep_silent", "protection_suppressed", "broker_silent")
         if body["type"] == "stopline.alert.v1" and body["kind"] in watched:
             self.alerts.append((body["kind"], body["resolved"]))
+            self.words.append(body["summary"])
 
     def price(self) -> None:
         body = {
@@ -220,3 +222,68 @@ def test_a_beacon_that_cannot_be_reached_stops_nothing(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(beacon.socket, "getaddrinfo", nowhere)
     beacon.HttpBeacon("https://watch.example.com/ping/1").beat(ok=True)
+
+
+def brokers(one: Round) -> list[bool]:
+    return [over for kind, over in one.alerts if kind == "broker_silent"]
+
+
+def silent_adapter() -> Round:
+    one = Round()
+    one.minutes(2)
+    one.minutes(2, lease=True)
+    one.minutes(10)
+    assert brokers(one) == [False]
+    return one
+
+
+def test_an_adapter_that_stays_silent_over_the_night_is_not_told_as_over_nor_anew() -> None:
+    """R2.12, F24: one episode from the lease that ran out to the one that is renewed, however often the market closes."""
+    one = silent_adapter()
+    one.world.clock.set(NOON.replace(hour=23))
+    one.minutes(3, price=False)
+    one.world.clock.set(NOON + timedelta(days=3))  # Monday
+    one.minutes(10)
+    assert brokers(one) == [False]
+    one.minutes(1, lease=True)
+    assert brokers(one) == [False, True]
+
+
+def test_an_adapter_that_is_silent_for_a_week_is_not_told_as_over() -> None:
+    """R2.12: after four days it begins no episode, and ends none."""
+    one = silent_adapter()
+    one.world.clock.set(NOON + timedelta(days=7))
+    one.minutes(3)
+    assert brokers(one) == [False]
+
+
+def test_a_silent_adapter_whose_account_cannot_be_looked_after_is_not_told_as_over() -> None:
+    """R2.12: nobody knows."""
+    one = silent_adapter()
+    app, now = one.world.app, one.world.clock.now()
+    app.watchdog.look(app.desk, now, {account().account: now - timedelta(minutes=1)})
+    one.world.run()
+    assert brokers(one) == [False]
+
+
+def test_a_silent_adapter_that_is_needed_for_nothing_says_why_it_is_over() -> None:
+    """R2.12: it has given no sign of life."""
+    one = silent_adapter()
+    one.world.app.recorder.record([trade(-2, -10, 100)], "m-2")
+    one.minutes(2)
+    assert brokers(one) == [False, True]
+    assert one.words[-1].startswith(
+        "No position is open any more: Broker adapter ibkr has not renewed its lease"
+    )
+
+
+def test_a_feed_that_stays_silent_over_the_night_is_not_told_as_over() -> None:
+    """R2.12: its end is a price."""
+    one = Round()
+    one.minutes(3)
+    one.minutes(15, price=False)
+    one.world.clock.set(NOON.replace(hour=23))
+    one.minutes(3, price=False)
+    assert [over for kind, over in one.alerts if kind == "feed_silent"] == [False]
+    one.minutes(2)
+    assert [over for kind, over in one.alerts if kind == "feed_silent"] == [False, True]

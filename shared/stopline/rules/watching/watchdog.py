@@ -12,7 +12,7 @@ from stopline.rules.limits.watch import Watched
 
 SWEEP_SILENT = timedelta(minutes=3)  # three rounds missed
 BROKER_SILENT = timedelta(minutes=3)  # after its lease ran out: an adapter renews it every 20 s
-EXPECTED = timedelta(days=4)  # an adapter is awaited over a long weekend; after that it was taken away
+EXPECTED = timedelta(days=4)  # an adapter is awaited over a long weekend; no silence is found anew after that
 TIMES_MAX_AGE = 3  # so many times the age that a price may have: silence, not a pause
 
 
@@ -31,9 +31,14 @@ class Found:
         part = "" if self.object == "account" else f"|{self.object}"
         return f"{self.kind}|{self.account or ''}{part}"
 
-    def alert(self, since: datetime, now: datetime, resolved: bool = False) -> Alert:
-        """Return the alert of it, or of its end."""
-        over = f"Over after {int((now - since).total_seconds() // 60)} min: {self.summary}"
+    def alert(self, since: datetime, now: datetime, resolved: bool = False, flat: bool = False) -> Alert:
+        """Return the alert of it, or of its end. `flat`: it ends without a sign of life, because nothing is held."""
+        end = (
+            "No position is open any more"
+            if flat
+            else f"Over after {int((now - since).total_seconds() // 60)} min"
+        )
+        over = f"{end}: {self.summary}"
         return Alert(
             alert_id=digest("watchdog", self.key, since.isoformat(), "over" if resolved else "found"),
             account=self.account,
@@ -47,14 +52,18 @@ class Found:
         )
 
 
-def feed_silence(accounts: Iterable[Account], newest: datetime | None, now: datetime) -> Found | None:
-    """Say that no price at all came for too long, while the market of an account with positions is open."""
+def feed_silence(
+    accounts: Iterable[Account], newest: datetime | None, now: datetime, told: bool = False
+) -> Found | None:
+    """Say that no price at all came for too long, while the market of an account with positions is open. Once `told`, it
+    goes on over a closed market: a price ends it.
+    """
     for account in accounts:
         longest = timedelta(seconds=max(TIMES_MAX_AGE * account.price_max_age_s, 120))
         sessions = account.sessions
-        if newest is None or not sessions.awaits_prices(now, longest):
+        if not (told or (newest is not None and sessions.awaits_prices(now, longest))):
             continue
-        if now - newest > longest:
+        if newest is None or now - newest > longest:
             silent = int(longest.total_seconds() // 60)
             return Found(
                 kind="feed_silent",
@@ -85,6 +94,13 @@ def broker_silence(account: Account, leases: Mapping[str, datetime], now: dateti
         for adapter, until in sorted(leases.items())
         if BROKER_SILENT < now - until < EXPECTED
     ]
+
+
+def still_silent(until: datetime | None, now: datetime) -> bool:
+    """Tell whether an adapter that was told as silent still is, open market or not. `until`: when its last lease ended;
+    None: longer ago than is looked for.
+    """
+    return until is None or now - until > BROKER_SILENT
 
 
 def unprotected(account: Account, watched: Mapping[str, Watched], now: datetime) -> Found | None:

@@ -3,12 +3,13 @@ sweep.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import orjson
 
 from stopline.ledger.book import Book
+from stopline.model.account import Account
 from stopline.model.messages import Alert, Effect
 from stopline.model.times import utc_text
 from stopline.model.wire import canonical
@@ -18,6 +19,7 @@ from stopline.rules.watching.watchdog import (
     Found,
     broker_silence,
     feed_silence,
+    still_silent,
     sweep_silence,
     unprotected,
     unwatched_account,
@@ -30,6 +32,7 @@ from stopline.service.trading.leases import COLLECTION as LEASES
 
 WATCHED = Path("heartbeats", "watchdog")
 SWEPT = Path("heartbeats", "sweep")
+UNWATCHED = "account_unwatched"
 LOOK_EVERY = timedelta(seconds=60)
 
 
@@ -48,18 +51,26 @@ class Watchdog:
 
     def look(self, desk: Desk, now: datetime, unwatched: Mapping[str, datetime] | None = None) -> None:
         """Compare what is silent with what was, and tell the differences. `unwatched`: accounts that the sweep could not
-        look after, and since when.
+        look after, and since when: what was silent of them is so until they can be.
         """
-        silent = [unwatched_account(name, since, now) for name, since in (unwatched or {}).items()]
+        unwatched = unwatched or {}
+        silent = [unwatched_account(name, since, now) for name, since in unwatched.items()]
         document = self._store.get(WATCHED)
         stored = orjson.loads(document.data["state"]) if document else {}
         before = {key: (datetime.fromisoformat(since), Found(*told)) for key, (since, told) in stored.items()}
-        known = [f for _, f in before.values() if f.kind == "broker_silent"]
-        brokers = known if self._was_away(now) else self._brokers(desk, unwatched or {}, now)
-        found = {f.key: f for f in (*self._found(desk, now), *silent, *brokers) if f}
+        holding = [a for name, a in sorted(desk.accounts.items()) if _holds(desk.books.get(name))]
+        held = {a.account for a in holding} or set(unwatched)
+        told = [f for _, f in before.values() if f.kind != UNWATCHED]
+        brokers = [f for f in told if f.kind == "broker_silent"]
+        brokers = brokers if self._was_away(now) else self._brokers(holding, brokers, unwatched, now)
+        unseen = [
+            f for f in told if f.account in unwatched or (f.account is None and not holding and unwatched)
+        ]
+        found = {f.key: f for f in (*self._found(desk, holding, told, now), *silent, *brokers, *unseen) if f}
         after = {key: before.get(key, (now, f)) for key, f in found.items()}
         alerts = [f.alert(since, now) for key, (since, f) in after.items() if key not in before]
-        alerts += [f.alert(since, now, True) for key, (since, f) in before.items() if key not in after]
+        ended = [of for key, of in before.items() if key not in after]
+        alerts += [f.alert(since, now, True, _is_flat(f, held)) for since, f in ended]
         if not alerts:
             return
         effects = [_effect(alert) for alert in alerts]
@@ -97,10 +108,11 @@ class Watchdog:
         if found and last:
             self._tell(found.alert(last, now, resolved=True))
 
-    def _found(self, desk: Desk, now: datetime) -> list[Found]:
-        holding = [a for name, a in sorted(desk.accounts.items()) if _holds(desk.books.get(name))]
+    def _found(
+        self, desk: Desk, holding: Sequence[Account], told: Sequence[Found], now: datetime
+    ) -> list[Found]:
         newest = max((mark.as_of for mark in desk.marks.marks.values()), default=None)
-        found = [feed_silence(holding, newest, now)]
+        found = [feed_silence(holding, newest, now, any(f.kind == "feed_silent" for f in told))]
         for account in holding:
             state = self._states.peek(account.account)
             if state is not None:
@@ -112,16 +124,25 @@ class Watchdog:
         last = self._store.get(SWEPT)
         return last is None or sweep_silence(last.data["at"], now) is not None
 
-    def _brokers(self, desk: Desk, unwatched: Mapping[str, datetime], now: datetime) -> list[Found]:
+    def _brokers(
+        self,
+        holding: Sequence[Account],
+        told: Sequence[Found],
+        unwatched: Mapping[str, datetime],
+        now: datetime,
+    ) -> list[Found]:
         leases: dict[str, dict[str, datetime]] = defaultdict(dict)
         where = [Where("expires_at", ">", now - EXPECTED)]
         for document in self._store.query(LEASES, where, ["expires_at"]):
             data = document.data
             leases[data["account"]][data["adapter"]] = data["expires_at"]
         found = []
-        for name in sorted(leases.keys() - unwatched.keys()):
-            if name in desk.accounts and _holds(desk.books.get(name)):
-                found += broker_silence(desk.accounts[name], leases[name], now)
+        for account in holding:
+            last = leases[account.account]
+            if account.account not in unwatched:
+                found += broker_silence(account, last, now)
+            own = [f for f in told if f.account == account.account]
+            found += [f for f in own if still_silent(last.get(f.object), now)]
         return found
 
     def _tell(self, alert: Alert) -> None:
@@ -131,6 +152,11 @@ class Watchdog:
 
 def _holds(book: Book | None) -> bool:
     return book is not None and bool(book.open_positions())
+
+
+def _is_flat(found: Found, held: Collection[str]) -> bool:
+    """Tell whether it ends because nothing is held for which it mattered."""
+    return found.kind != UNWATCHED and (found.account not in held if found.account else not held)
 
 
 def _plain(found: Found) -> list[str | None]:
