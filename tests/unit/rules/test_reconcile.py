@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -182,7 +183,7 @@ def test_no_break_is_confirmed_by_one_look_or_cleared_by_one_answer(
     for outcome, seconds, is_new in looks:
         now, number = now + timedelta(seconds=seconds), number + is_new
         before = breaks.get("SPY")
-        breaks, steps = take_pass(breaks, [finding(outcome)], f"S-{number}", QUIET, now)
+        breaks, steps = take_pass(breaks, [finding(outcome)], {"paper": f"S-{number}"}, QUIET, now)
         seen.append((None if outcome == "waits" else outcome is not None, number))
         looked = [look for look in seen if look[0] is not None]
         for step in steps:
@@ -207,18 +208,59 @@ def _run(looked: list[tuple[bool | None, int]]) -> int:
     return count
 
 
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["paper", "other"]), st.sampled_from(["0", "40", "50", "90"]), st.integers(0, 20)
+        ),
+        max_size=12,
+    )
+)
+def test_of_two_brokers_the_one_that_was_wrong_must_say_it_twice(looks: list[tuple[str, str, int]]) -> None:
+    """Domain 2.4, 2.8: what a broker says that has no part in it confirms and clears nothing."""
+    both, now, breaks = account(brokers=["paper", "other"]), NOON, {}
+    said = [
+        {"paper": (0, "50"), "other": (0, "40")}
+    ]  # of each look: the number of a broker's statement, and its units
+
+    def renewed(since: int, brokers: Iterable[str]) -> bool:
+        return all(said[-1][broker][0] > said[since][broker][0] for broker in brokers)
+
+    for broker, units, seconds in looks:
+        now += timedelta(seconds=seconds)
+        said.append({**said[-1], broker: (len(said), units)})
+        told = {b: statement(holding(n), broker=b) for b, (_, n) in said[-1].items()}
+        findings = compare(both, LONG, told, at(60))
+        breaks, steps = take_pass(
+            breaks, findings, {b: f"S-{number}" for b, (number, _) in said[-1].items()}, QUIET, now
+        )
+        bad = [sum(int(n) for _, n in look.values()) != 90 for look in said]
+        turn = max(
+            (n for n in range(1, len(bad)) if bad[n] != bad[n - 1]), default=0
+        )  # the first look of its run
+        wrong = [b for b in said[0] if said[turn][b][1] != said[max(turn - 1, 0)][b][1]]
+        for step in steps:
+            if step.turn is Turn.CONFIRMED:
+                assert renewed(turn, wrong) or now - step.item.since >= QUIET
+            if step.turn is Turn.CLEARED:
+                assert renewed(turn, wrong)
+        if turn and renewed(turn, said[0]):
+            assert "SPY" in breaks if bad[-1] else "SPY" not in breaks
+            assert not bad[-1] or breaks["SPY"].stage is Stage.CONFIRMED
+
+
 def test_the_same_statement_confirms_only_after_the_quiet_period() -> None:
     """Fills that were on their way had the time to come."""
-    breaks, _ = take_pass({}, [finding(BreakKind.QUANTITY)], "S-1", QUIET, NOON)
+    breaks, _ = take_pass({}, [finding(BreakKind.QUANTITY)], {"paper": "S-1"}, QUIET, NOON)
     for seconds, turns in ((29, []), (30, [Turn.CONFIRMED])):
-        after, steps = take_pass(breaks, [finding(BreakKind.QUANTITY)], "S-1", QUIET, at(seconds))
+        after, steps = take_pass(breaks, [finding(BreakKind.QUANTITY)], {"paper": "S-1"}, QUIET, at(seconds))
         assert [step.turn for step in steps] == turns
         assert after["SPY"].blocks
 
 
 def test_fills_that_both_sides_have_are_no_news() -> None:
     breaks = {"SPY": Break(finding(BreakKind.QUANTITY), Stage.CONFIRMED, NOON, "S-1")}
-    after, steps = take_pass(breaks, [finding(BreakKind.QUANTITY, ours=50)], "S-2", QUIET, at(60))
+    after, steps = take_pass(breaks, [finding(BreakKind.QUANTITY, ours=50)], {"paper": "S-2"}, QUIET, at(60))
     assert steps == []
     assert after["SPY"].finding.ours == 50
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import orjson
 import pytest
 
 from stopline.adapters.schemas import record
@@ -151,6 +152,25 @@ def test_a_broker_that_changed_its_mind_must_say_so_twice(desk: Desk) -> None:
     desk.compare(31)
     assert desk.state.blocked == {}
     assert desk.alerts()[-1]["resolved"]
+
+
+def test_the_statements_of_a_broker_that_has_no_part_in_a_break_do_not_clear_it() -> None:
+    """Domain 2.4, R1.8: of two brokers the one that was wrong must say it twice."""
+    world = World()
+    world.open_account(account(brokers=["paper", "other"]))
+    desk = Desk(world)
+    desk.app.recorder.record([trade(-600, 90, 100)], "m-1")
+    desk.statement(None, broker="other")
+    confirmed(desk)
+    for units, broker in (("90", "paper"), (None, "other"), (None, "other")):
+        desk.statement(units, broker=broker)
+        desk.compare(31)
+        assert desk.state.blocked, broker
+        codec = ReconciliationCodec()
+        assert codec.decode(codec.encode(desk.state)) == desk.state
+    desk.statement("90")
+    desk.compare(31)
+    assert desk.state.blocked == {}
 
 
 def test_a_break_that_comes_back_in_between_starts_over(desk: Desk) -> None:
@@ -423,6 +443,16 @@ def test_a_document_comes_back_as_it_was(desk: Desk) -> None:
     state, codec = desk.state, ReconciliationCodec()
     assert codec.decode(codec.encode(state)) == state
     assert {*state.breaks} == {"SPY", "bond X"}
+
+
+def test_a_break_of_an_older_version_is_of_all_brokers_that_have_reported(desk: Desk) -> None:
+    confirmed(desk)
+    data = dict(ReconciliationCodec().encode(desk.state))
+    body = orjson.loads(data["state"])
+    del body["breaks"][0]["brokers"]
+    body["reported"]["other"] = body["reported"]["paper"]
+    data["state"] = orjson.dumps(body).decode()
+    assert ReconciliationCodec().decode(data).breaks["SPY"].finding.brokers == ("paper", "other")
 
 
 def test_a_pass_that_comes_twice_changes_nothing(desk: Desk) -> None:

@@ -2,9 +2,10 @@
 
 An instrument is compared over all strategies, when it is quiet: no fill of it less than `quiet_s` before the
 statement, and as long passed since, for fills that are on their way. A first pass that finds a difference makes a
-break SUSPECTED; a second one, by another statement or `quiet_s` later, CONFIRMED. A confirmed break is cleared when a
-fill has changed our side and it agrees now, or when two statements in a row agree: one good answer of a broker that
-just gave a bad one proves nothing. What was not told, or could not be read, is never called flat.
+break SUSPECTED; a second one, by another statement of every broker or `quiet_s` later, CONFIRMED. A confirmed break is
+cleared when a fill has changed our side and it agrees now, or when two statements in a row agree, of every broker that
+shows the instrument or did: one good answer of a broker that just gave a bad one proves nothing. What was not told, or
+could not be read, is never called flat.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -46,7 +47,7 @@ class Finding:
     """What comparing one instrument gave. `kind` None: both sides agree. `waits` says why it was not compared.
 
     `ours` and `theirs` are signed units over all strategies and brokers, the prices averages of a unit; None is
-    UNKNOWN.
+    UNKNOWN. `brokers` are those whose statements show the instrument.
     """
 
     symbol: str
@@ -56,12 +57,13 @@ class Finding:
     our_price: Decimal | None = None
     their_price: Decimal | None = None
     waits: str = ""
+    brokers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Break:
     """A difference that stands. `evidence` names the statements of the pass that found it first, `agreed_by` those
-    of a pass that found none since.
+    of the first pass that found none since.
     """
 
     finding: Finding
@@ -118,7 +120,10 @@ def compare(
     for statement in statements.values():
         for holding in statement.positions:
             told.setdefault(holding.symbol, []).append(holding)
-    findings = [Finding(line, BreakKind.UNKNOWN_INSTRUMENT) for line in sorted(unread)]
+    findings = [
+        Finding(line, BreakKind.UNKNOWN_INSTRUMENT, brokers=_showing(line, statements))
+        for line in sorted(unread)
+    ]
     with localcontext(EXACT):
         for symbol in sorted({*ours, *told, *also} - unread):
             held = ours.get(symbol, [])
@@ -126,8 +131,17 @@ def compare(
             found = _compared(account, symbol, held, told.get(symbol, []))
             if waits and not (found.kind is None and waits.agreement_counts):
                 found = replace(found, kind=None, waits=waits.why)
-            findings.append(found)
+            findings.append(replace(found, brokers=_showing(symbol, statements)))
     return findings
+
+
+def _showing(symbol: str, statements: Mapping[str, Statement]) -> tuple[str, ...]:
+    """Return the brokers whose statements have an instrument, or a line that could not be read."""
+    return tuple(
+        broker
+        for broker, told in sorted(statements.items())
+        if symbol in told.unread or any(h.symbol == symbol and h.quantity for h in told.positions)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,9 +248,13 @@ def _looks_split(account: Account, found: Finding) -> bool:
 
 
 def take_pass(
-    breaks: Mapping[str, Break], findings: Sequence[Finding], evidence: str, quiet: timedelta, now: datetime
+    breaks: Mapping[str, Break],
+    findings: Sequence[Finding],
+    evidence: Mapping[str, str],
+    quiet: timedelta,
+    now: datetime,
 ) -> tuple[dict[str, Break], list[Step]]:
-    """Return the breaks that stand after one pass, by symbol, and what changed."""
+    """Return the breaks that stand after one pass, by symbol, and what changed. `evidence` names each broker's statement."""
     standing = dict(breaks)
     steps: list[Step] = []
     for finding in findings:
@@ -255,24 +273,40 @@ def take_pass(
     return dict(sorted(standing.items())), steps
 
 
-def _agreed(known: Break | None, finding: Finding, evidence: str) -> tuple[Break | None, Turn | None]:
+def evidence_text(evidence: Mapping[str, str]) -> str:
+    """Return the names of statements as one text."""
+    return " ".join(f"{broker}/{name}" for broker, name in sorted(evidence.items()))
+
+
+def _renewed(text: str, evidence: Mapping[str, str], brokers: Iterable[str]) -> bool:
+    """Tell whether each of some brokers has sent another statement than a text of before names; of none, each of all."""
+    asked = set(brokers) & set(evidence) or set(evidence)
+    return not any(evidence_text({broker: evidence[broker]}) in text for broker in asked)
+
+
+def _agreed(
+    known: Break | None, finding: Finding, evidence: Mapping[str, str]
+) -> tuple[Break | None, Turn | None]:
     if known is None:
         return None, None
     if known.stage is Stage.SUSPECTED:
         return replace(known, finding=replace(finding, kind=known.finding.kind)), Turn.DROPPED
     explained = finding.ours != known.finding.ours  # a fill or an adjustment: two witnesses now say the same
-    if explained or known.agreed_by not in ("", evidence):
+    # who answers differently now showed the instrument before, or shows it now
+    concerned = (*known.finding.brokers, *finding.brokers)
+    if explained or (known.agreed_by and _renewed(known.agreed_by, evidence, concerned)):
         return replace(known, finding=replace(finding, kind=known.finding.kind)), Turn.CLEARED
-    return replace(known, agreed_by=evidence), None
+    return replace(known, agreed_by=known.agreed_by or evidence_text(evidence)), None
 
 
 def _broken(
-    known: Break | None, finding: Finding, evidence: str, quiet: timedelta, now: datetime
+    known: Break | None, finding: Finding, evidence: Mapping[str, str], quiet: timedelta, now: datetime
 ) -> tuple[Break, Turn | None]:
     if known is None:
-        return Break(finding, Stage.SUSPECTED, now, evidence), Turn.SUSPECTED
+        return Break(finding, Stage.SUSPECTED, now, evidence_text(evidence)), Turn.SUSPECTED
     if known.stage is Stage.SUSPECTED:
-        if evidence == known.evidence and now - known.since < quiet:
+        # any broker may be the one that does not show what it has
+        if not _renewed(known.evidence, evidence, evidence) and now - known.since < quiet:
             return replace(known, finding=finding), None
         return replace(known, finding=finding, stage=Stage.CONFIRMED), Turn.CONFIRMED
     changed = replace(known, finding=finding, agreed_by="")

@@ -34,6 +34,7 @@ from stopline.rules.watching.reconcile import (
     Step,
     Turn,
     compare,
+    evidence_text,
     overdue,
     take_pass,
     words,
@@ -155,7 +156,7 @@ def _compared(
 ) -> Change[Reconciliation] | None:
     old = before or Reconciliation(account.account, now)
     quiet = timedelta(seconds=account.reconcile.quiet_s)
-    evidence = " ".join(f"{b}/{s.statement_id}@{utc_text(s.as_of)}" for b, s in sorted(told.items()))
+    evidence = {broker: f"{s.statement_id}@{utc_text(s.as_of)}" for broker, s in told.items()}
     findings = compare(account, book, told, now, old.breaks)
     breaks, steps = take_pass(old.breaks, findings, evidence, quiet, now)
     reported = {broker: _reported(statement, old.reported.get(broker)) for broker, statement in told.items()}
@@ -175,7 +176,7 @@ def _compared(
     )
     if before is not None and _same(before, state):
         return None
-    cause = digest("pass", account.account, str(state.revision), evidence)
+    cause = digest("pass", account.account, str(state.revision), evidence_text(evidence))
     alerts = [alert for step in steps if (alert := break_alert(account.account, step, cause, now))]
     for broker in sorted({*late} ^ {*old.overdue}):
         problem = reported[broker].problem if broker in reported else ""

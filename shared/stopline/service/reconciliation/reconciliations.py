@@ -1,6 +1,6 @@
 """The reconciliation document of an account: which breaks stand, and what its brokers last reported."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -99,7 +99,10 @@ class ReconciliationCodec:
             account=data["account"],
             as_of=data["as_of"].astimezone(UTC),
             revision=body["revision"],
-            breaks={item.finding.symbol: item for item in map(_read_break, body["breaks"])},
+            breaks={
+                item.finding.symbol: item
+                for item in (_read_break(told, body["reported"]) for told in body["breaks"])
+            },
             waits=body["waits"],
             reported={broker: _read_reported(told) for broker, told in body["reported"].items()},
             overdue=tuple(body["overdue"]),
@@ -148,15 +151,18 @@ def _break(item: Break) -> dict[str, Any]:
         "their_price": _text(found.their_price),
         "evidence": item.evidence,
         "agreed_by": item.agreed_by,
+        "brokers": list(found.brokers),
     }
 
 
-def _read_break(item: Mapping[str, Any]) -> Break:
+def _read_break(item: Mapping[str, Any], reported: Iterable[str]) -> Break:
+    """Read a break; one of an older version does not say which brokers show it: any of those that have reported."""
     ours, theirs, our_price, their_price = (
         _number(item[name]) for name in ("ours", "theirs", "our_price", "their_price")
     )
+    kind, brokers = BreakKind(item["kind"]), tuple(item.get("brokers", reported))
     return Break(
-        Finding(item["symbol"], BreakKind(item["kind"]), ours, theirs, our_price, their_price),
+        Finding(item["symbol"], kind, ours, theirs, our_price, their_price, brokers=brokers),
         Stage(item["stage"]),
         datetime.fromisoformat(item["since"]),
         item["evidence"],
