@@ -99,7 +99,7 @@ class Standing(Message):
         return self.critical or (self.told_severity is Severity.CRITICAL and self.alert.resolved)
 
     def is_named(self, key: str, reference: str) -> bool:
-        """Tell whether a reference is its kind, its key, or names its incident's id or one of its alerts' ids; empty: it is."""
+        """Tell whether a reference is its kind or key, or an id of its incident or of an alert of it; empty: it is."""
         return reference in ("", self.alert.kind, key) or any(
             is_id(id_, reference) for id_ in (self.incident, *self.seen)
         )
