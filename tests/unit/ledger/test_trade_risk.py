@@ -267,7 +267,7 @@ def test_a_later_option_covers_a_short_one_of_the_same_right_once(legs: Legs, mo
 STRIKES = [90, 95, 100, 110]
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(
     st.lists(
         st.tuples(

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stopline.ledger.book import Book
@@ -208,6 +208,7 @@ def _run(looked: list[tuple[bool | None, int]]) -> int:
     return count
 
 
+@settings(max_examples=50)
 @given(
     st.lists(
         st.tuples(
