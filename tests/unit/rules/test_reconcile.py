@@ -250,6 +250,13 @@ def test_of_two_brokers_the_one_that_was_wrong_must_say_it_twice(looks: list[tup
             assert not bad[-1] or breaks["SPY"].stage is Stage.CONFIRMED
 
 
+def test_a_statement_whose_name_begins_like_another_ones_is_another_one() -> None:
+    """S-1 stands in S-10, and is not that statement."""
+    breaks, _ = take_pass({}, [finding(BreakKind.QUANTITY)], {"paper": "S-10"}, QUIET, NOON)
+    _, steps = take_pass(breaks, [finding(BreakKind.QUANTITY)], {"paper": "S-1"}, QUIET, at(1))
+    assert [step.turn for step in steps] == [Turn.CONFIRMED]
+
+
 def test_the_same_statement_confirms_only_after_the_quiet_period() -> None:
     """Fills that were on their way had the time to come."""
     breaks, _ = take_pass({}, [finding(BreakKind.QUANTITY)], {"paper": "S-1"}, QUIET, NOON)

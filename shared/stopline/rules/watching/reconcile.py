@@ -281,7 +281,8 @@ def evidence_text(evidence: Mapping[str, str]) -> str:
 def _renewed(text: str, evidence: Mapping[str, str], brokers: Iterable[str]) -> bool:
     """Tell whether each of some brokers has sent another statement than a text of before names; of none, each of all."""
     asked = set(brokers) & set(evidence) or set(evidence)
-    return not any(evidence_text({broker: evidence[broker]}) in text for broker in asked)
+    named = text.split(" ")
+    return not any(evidence_text({broker: evidence[broker]}) in named for broker in asked)
 
 
 def _agreed(
