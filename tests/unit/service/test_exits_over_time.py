@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import orjson
 import pytest
@@ -16,11 +17,13 @@ from stopline.service.exits.desk import ExitPatch
 from stopline.service.exits.watch_exits import ExitWatcher
 from stopline.service.prices.mark_prices import PriceMarker
 
-from ..make import trade
+from ..make import account, trade
 from .test_watch_exits import alerts, asked, book, bought, opened, requests, risk, sweep, tick
 from .world import World
 
 DAY = 86_400
+ATR = {"atr_bar_s": 10, "atr_bars": 3}
+TRAIL = {"by": "atr", "amount": "2atr", "activation": "0%"}
 SATURDAY = datetime(2026, 11, 21, 17, 0, tzinfo=UTC)
 
 
@@ -151,3 +154,40 @@ def test_that_trading_was_active_before_the_stop_is_no_resume() -> None:
         )
         marker.evaluate({"demo"}, world.clock.now(), f"sweep {seconds}", force=True)
         assert (risk(world).exits.strategies["s"].stopped is not None) is is_stopped
+
+
+@pytest.mark.parametrize("rule", [{"stop_loss": "3atr"}, {"trail": TRAIL}])
+def test_a_trade_whose_only_stop_waits_for_bars_is_told_by_name_until_the_stop_is_there(
+    rule: dict[str, Any],
+) -> None:
+    """R4.2, R4.7: a stop by average true range is not there for `atr_bars` bars; nobody else says so."""
+    world = bought({**rule, **ATR})
+    for n in range(12):
+        tick(world, SPY=100 + n % 2)
+    [told] = alerts(world, "exits_paused")
+    what = "SPY (no stop until 3 bars of 10 s have given its range; its other exits go on)"
+    assert told["summary"] == f"Exits on price are paused, {what}"
+    assert world.instance()[0].exit_desk.facts(account())["paused"] == [what]
+    for n in range(8):
+        tick(world, SPY=100 + n % 2)
+    [state] = risk(world).exits.trades.values()
+    assert state.stop is not None
+    assert [a["resolved"] for a in alerts(world, "exits_paused")] == [False, True]
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        {"stop_loss": "3atr", "excessive_loss": "5%"},
+        {"stop_loss": "2%", "trail": TRAIL},
+        {"trail": {**TRAIL, "activation": "2%"}},  # not to be there yet
+        {"stop_loss": "2%", "target": "3atr"},
+    ],
+)
+def test_a_trade_that_has_another_stop_or_is_to_have_none_yet_waits_for_no_bars(
+    rules: dict[str, Any],
+) -> None:
+    world = bought({**rules, **ATR})
+    for _ in range(3):
+        tick(world, SPY=100)
+    assert alerts(world, "exits_paused") == []

@@ -107,7 +107,7 @@ def paused_alert(
         severity=Severity.CRITICAL if is_blind else Severity.WARNING if paused else Severity.INFO,
         summary=f"Exits on price are paused, {shown}"[:500]
         if paused
-        else "Exits on price go on: all trades have fresh prices again"
+        else "Exits on price go on: all trades have fresh prices, and the stops they are to have"
         if is_open
         else "The market is closed: exits on price wait for it to open",
         action="Stops and targets of these do not trigger until prices come; time exits do, unless said above. "

@@ -13,7 +13,7 @@ from stopline.model.decimals import decimal_text
 from stopline.model.settings.exits import Distance, ExitSettings, TradeExits, Trail, Unit
 from stopline.rules.exits.plan import Plan, plan_of
 from stopline.rules.exits.state import FRESH, ExitState, Held
-from stopline.rules.exits.trade_exits import profit_at, risk_of
+from stopline.rules.exits.trade_exits import awaits_range, profit_at, risk_of
 from stopline.rules.exits.trailing import check_trail
 
 NO_R = "is needed to count in R: R is the way from the entry to it"
@@ -51,6 +51,14 @@ def lacks_r(plan: Plan, held: Held, state: ExitState = FRESH) -> str | None:
     if stop.unit is Unit.ATR:
         return None  # known as soon as there are bars
     return f"{stop} is not on the losing side of the entry {decimal_text(held.entry)}, so there is no R to count in"
+
+
+def lacks_range(plan: Plan, held: Held, state: ExitState = FRESH) -> str | None:
+    """Return why the only stop of a trade is not there yet, or None. Of one that is being closed it is no matter."""
+    asked = state.asked
+    if (asked and not asked.advisory and not asked.leave) or not awaits_range(plan, held, state):
+        return None
+    return f"until {plan.atr_bars} bars of {plan.atr_bar // timedelta(seconds=1)} s have given its range"
 
 
 def lacks_entry(plan: Plan, held: Held) -> str | None:

@@ -253,6 +253,14 @@ def risk_of(plan: Plan, held: Held, state: ExitState) -> Decimal | None:
     return _known(plan, held, state)[1].risk
 
 
+def awaits_range(plan: Plan, held: Held, state: ExitState) -> bool:
+    """Tell whether nothing ends a loss of a trade for want of bars: its only stop counts in their average true range."""
+    if not plan.needs_atr or plan.excessive_loss is not None:
+        return False
+    view, known = _known(plan, held, state)
+    return not view.closest(known)[1] and view.awaits_range(known)
+
+
 def _known(plan: Plan, held: Held, state: ExitState) -> tuple[View, ExitState]:
     state = _of(plan, held, state)
     view = View(in_terms(plan, state), held)

@@ -258,6 +258,19 @@ class View:
         known = self._atr(state)
         return state if known is None else replace(state, atr=known)
 
+    def awaits_range(self, state: ExitState) -> bool:
+        """Tell whether a stop would hold if the average true range were known."""
+        plan = self.plan
+        if self._atr(state) is not None:
+            return False
+        if plan.stop_loss is not None and plan.stop_loss.unit is Unit.ATR:
+            return True
+        if plan.trail is None or Unit.ATR not in (plan.trail.amount.unit, plan.trail.activation.unit):
+            return False
+        start = self.up(plan.trail.activation, state)
+        best = self.entry if state.best is None else self.turn(state.best)
+        return plan.trail.activation.unit is Unit.ATR if start is None else best >= start
+
     def up(self, distance: Distance, state: ExitState) -> Decimal | None:
         span = self._span(distance, state)
         if distance.unit is Unit.PRICE or span is None:

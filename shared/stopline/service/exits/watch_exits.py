@@ -32,9 +32,9 @@ from stopline.rules.exits.alerts import (
     strategy_stuck_alert,
     stuck_alert,
 )
-from stopline.rules.exits.faults import lacks_entry, lacks_r
+from stopline.rules.exits.faults import lacks_entry, lacks_r, lacks_range
 from stopline.rules.exits.plan import plan_of
-from stopline.rules.exits.state import FRESH
+from stopline.rules.exits.state import FRESH, ExitState
 from stopline.rules.exits.strategy_exits import (
     UNSEEN,
     StrategyState,
@@ -91,6 +91,7 @@ class _Desk:
     watched: list[Watch]
     table: ExitTable
     unwatched: list[str]  # names of trades that no exit can see
+    by_range: list[Watch]  # trades of which something counts in an average true range
     contracts: Mapping[str, Instrument]  # that are held, by symbol
     always: frozenset[str]  # symbols that trade around the clock
 
@@ -151,7 +152,8 @@ class ExitWatcher:
             if is_over(state, strategies.get(name, UNSEEN))
         ]
         blind = _blind(desk, unknown, now)
-        paused = tuple(sorted({*_missed(desk, stale, now), *blind, *desk.unwatched}))
+        bare = _bare(desk, trades)
+        paused = tuple(sorted({*_missed(desk, stale, now), *blind, *bare, *desk.unwatched}))
         is_open = account.sessions.is_open(now)
         told = paused_alert(account.account, paused, old.paused, bool(blind), is_open, cause, now)
         news.alerts += [told] if told else []
@@ -172,6 +174,7 @@ class ExitWatcher:
                 watched,
                 table,
                 _unwatched(account, book, watched, old),
+                [w for w in watched if w.plan.needs_atr],
                 held,
                 frozenset(s for s, i in held.items() if account.sessions_of(i).every_day),
             )
@@ -292,6 +295,12 @@ def _unwatched(account: Account, book: Book, watched: Sequence[Watch], old: Acco
         what = lacks_entry(w.plan, w.held)
         found += [f"{w.held.name} (never triggers: {what})"] if what else []
     return found
+
+
+def _bare(desk: _Desk, states: Mapping[str, ExitState]) -> set[str]:
+    """Return the trades whose only stop is not there yet, in words for people."""
+    found = ((w, lacks_range(w.plan, w.held, states.get(w.held.trade_id, FRESH))) for w in desk.by_range)
+    return {f"{w.held.name} (no stop {why}; its other exits go on)" for w, why in found if why}
 
 
 def _seen(mark: Mark | None, contract: Instrument | None) -> Seen:
