@@ -115,6 +115,10 @@ class _Day:
         """Return the first alert of a kind."""
         return next(alert for alert in self.alerts if alert.kind == kind)
 
+    def last(self, kind: str) -> Alert:
+        """Return the last one."""
+        return next(alert for alert in reversed(self.alerts) if alert.kind == kind)
+
 
 def _options() -> dict[str, Alert]:
     """A put credit spread of which the long leg is sold, and that expires near its strike and is not settled."""
@@ -140,7 +144,7 @@ def _options() -> dict[str, Alert]:
 
 
 def _stopped() -> dict[str, Alert]:
-    """A kill, of which one position cannot be closed; a feed that falls silent."""
+    """A kill, of which one position cannot be closed; a feed that falls silent, until nothing is held any more."""
     day = _Day(MORNING)
     short = _fill(1, "SELL", "5", "4.1", "6000", MORNING)
     day.world.app.recorder.record([short], "m-1")
@@ -161,13 +165,15 @@ def _stopped() -> dict[str, Alert]:
         day.at(AT + timedelta(minutes=minute), prices)
     for minute in range(5, 9):
         day.at(AT + timedelta(minutes=minute), {})
+    day.world.app.recorder.record([_fill(2, "BUY", "5", "3.9", "6000", day.world.clock.now())], "m-2")
+    day.at(AT + timedelta(minutes=9), {})
     found = {
         "kill": "trading_state",
         "stuck": "closing_stuck",
         "feed": "feed_silent",
         "blind": "stale_prices",
     }
-    return {name: day.first(kind) for name, kind in found.items()}
+    return {name: day.first(kind) for name, kind in found.items()} | {"feed_ended": day.last("feed_silent")}
 
 
 STORIES = {**_options(), **_stopped()}

@@ -32,6 +32,8 @@ from stopline.adapters.sms import SmsChannel
 from stopline.model.messages import Alert, Severity
 from stopline.ports import Channel, ChannelBusy, ChannelRefused, Receipt
 from stopline.rules.alerting.texts import discord_payload, email_parts, sms_text
+from stopline.runtime.google import mail_tls
+from stopline.runtime.settings import read_settings
 
 ZONE = "America/New_York"
 PHONE, MAILBOX, SENDER = "+14155550100", "trader@example.com", "+15005550006"
@@ -73,7 +75,7 @@ def _sms(fake: TwilioFake, **changes: Any) -> SmsChannel:
 
 def _email(fake: SmtpFake, **changes: Any) -> EmailChannel:
     return EmailChannel(
-        fake.host, "Desk <desk@example.com>", port=fake.port, **({"timeout_s": 0.5} | changes)
+        fake.host, "Desk <desk@example.com>", port=fake.port, **({"timeout_s": 0.5, "tls": "none"} | changes)
     )
 
 
@@ -315,17 +317,17 @@ def test_free_text_adds_no_header_to_a_mail(smtp: SmtpFake, nasty: str) -> None:
     assert mail.message["Subject"].startswith("[CRITICAL] demo: ")
 
 
-def test_mail_is_encrypted_where_the_server_offers_it_and_the_login_is_used() -> None:
+def test_mail_is_encrypted_and_the_login_is_used() -> None:
     """R6.1: STARTTLS."""
     with SmtpFake(starttls=True, user="desk", password="secret") as fake:
         trust = ssl.create_default_context(cafile=str(fake.certificate))
-        login = {"username": "desk", "password": "secret"}
+        login = {"username": "desk", "password": "secret", "tls": "starttls"}
         _email(fake, context=trust, **login).send(MAILBOX, ALERT, ZONE)
         (mail,) = fake.accepted
         assert mail.encrypted
         assert mail.user == "desk"
         with pytest.raises(ChannelRefused, match="535"):
-            _email(fake, context=trust, username="desk", password="wrong").send(MAILBOX, ALERT, ZONE)
+            _email(fake, context=trust, **login | {"password": "wrong"}).send(MAILBOX, ALERT, ZONE)
         with pytest.raises(ChannelRefused, match="certificate"):
             _email(fake, **login).send(MAILBOX, ALERT, ZONE)
         assert len(fake.accepted) == 1
@@ -333,7 +335,11 @@ def test_mail_is_encrypted_where_the_server_offers_it_and_the_login_is_used() ->
 
 @pytest.mark.parametrize(
     ("tls", "login", "words"),
-    [("starttls", {}, "no STARTTLS"), ("none", {"username": "desk"}, "no password is sent")],
+    [
+        ("starttls", {}, "no mail is sent in clear text"),
+        ("starttls", {"username": "desk"}, "no mail is sent in clear text"),
+        ("none", {"username": "desk"}, "no password is sent"),
+    ],
 )
 def test_without_encryption_nothing_secret_is_sent(
     smtp: SmtpFake, tls: Tls, login: dict[str, str], words: str
@@ -342,6 +348,14 @@ def test_without_encryption_nothing_secret_is_sent(
     with pytest.raises(ChannelRefused, match=words):
         _email(smtp, tls=tls, **login).send(MAILBOX, ALERT, ZONE)
     assert smtp.received == []
+
+
+def test_mail_in_clear_text_is_a_setting_of_its_own() -> None:
+    """R6.1: with or without a log-in, encryption is demanded unless the settings say otherwise."""
+    mail = {"SMTP_HOST": "localhost", "SMTP_FROM": "d@example.com", "GOOGLE_CLOUD_PROJECT": "p"}
+    asked = [{}, {"SMTP_USER": "desk"}, {"SMTP_PORT": "465"}, {"SMTP_STARTTLS": "0"}]
+    settings = [read_settings(mail | more) for more in asked]
+    assert [mail_tls(chosen) for chosen in settings] == ["starttls", "starttls", "implicit", "none"]
 
 
 # --- Discord ---

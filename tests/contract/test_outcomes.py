@@ -106,7 +106,7 @@ def _wired(name: str) -> Iterator[Wired]:
         case "e-mail":
             with SmtpFake() as smtp:
                 yield (
-                    EmailChannel(smtp.host, "d@example.com", port=smtp.port, timeout_s=WAIT_S),
+                    EmailChannel(smtp.host, "d@example.com", port=smtp.port, tls="none", timeout_s=WAIT_S),
                     MAILBOX,
                     smtp,
                 )

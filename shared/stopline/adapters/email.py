@@ -15,14 +15,14 @@ from stopline.ports import ChannelBusy, ChannelRefused, Receipt
 from stopline.rules.alerting.around import ALONE, Around
 from stopline.rules.alerting.texts import email_parts
 
-Tls = Literal["auto", "starttls", "implicit", "none"]
+Tls = Literal["starttls", "implicit", "none"]
 
 
 class EmailChannel:
     """Sends alerts as mail with a plain and an HTML part.
 
-    `sender` is `desk@example.com` or `Stopline <desk@example.com>`. `tls`: `auto` encrypts where the server
-    offers it, `starttls` insists on it, `implicit` is for port 465, `none` for a relay on the same machine.
+    `sender` is `desk@example.com` or `Stopline <desk@example.com>`. `tls`: `starttls` is demanded, so
+    that nobody on the way can take the offer away; `implicit` is for port 465, `none` for a relay on the same machine.
     Certificates are checked, and a password never travels in clear text.
     """
 
@@ -36,7 +36,7 @@ class EmailChannel:
         port: int = 587,
         username: str = "",
         password: str = "",
-        tls: Tls = "auto",
+        tls: Tls = "starttls",
         timeout_s: float = READ_S,
         context: ssl.SSLContext | None = None,
     ) -> None:
@@ -80,10 +80,9 @@ class EmailChannel:
             server = smtplib.SMTP(self._host, self._port, domain, timeout=wait)
         try:
             server.ehlo_or_helo_if_needed()
-            offered = server.has_extn("starttls")
-            if self._tls == "starttls" and not offered:
-                raise ChannelRefused(f"{self._host} offers no STARTTLS, and the setting demands it")
-            if self._tls in ("auto", "starttls") and offered:
+            if self._tls == "starttls":
+                if not server.has_extn("starttls"):
+                    raise ChannelRefused(f"{self._host} offers no STARTTLS: no mail is sent in clear text")
                 server.starttls(context=self._context)
                 server.ehlo()
             if self._username:

@@ -74,6 +74,9 @@ class TrendPoint(Message):
     current: DecimalText
 
 
+MOOT: Final = "moot"  # the cause of an end that is no recovery: nothing hangs on it any more
+
+
 class Alert(Message):
     """Something a person must know: what happened, to what, how much, what Stopline did, what to do.
 

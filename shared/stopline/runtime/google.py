@@ -152,15 +152,13 @@ def channels(chosen: Settings) -> dict[str, Channel]:
             port=chosen.smtp_port,
             username=chosen.smtp_user,
             password=chosen.smtp_password,
-            tls=_tls(chosen),
+            tls=mail_tls(chosen),
         )
     return {name: InTime(channel) for name, channel in result.items()}
 
 
-def _tls(chosen: Settings) -> Literal["auto", "starttls", "implicit", "none"]:
-    """Return how mail is encrypted: never silently less where a password is sent."""
+def mail_tls(chosen: Settings) -> Literal["starttls", "implicit", "none"]:
+    """Return how mail is encrypted: always, unless the settings say that it is not."""
     if not chosen.smtp_starttls:
         return "none"
-    if chosen.smtp_port == 465:
-        return "implicit"
-    return "starttls" if chosen.smtp_user else "auto"
+    return "implicit" if chosen.smtp_port == 465 else "starttls"

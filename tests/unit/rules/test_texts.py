@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from emulators.samples import NEW_YORK, SAMPLES, alert
 from emulators.story_samples import AT
-from stopline.model.messages import Severity
+from stopline.model.messages import MOOT, Severity
 from stopline.rules.alerting.ack_links import AckLinks
 from stopline.rules.alerting.text_parts import amount
 from stopline.rules.alerting.texts import (
@@ -111,6 +111,16 @@ def test_a_resolved_alert_looks_resolved_whatever_its_severity(severity: Severit
     assert email_parts(clear, NEW_YORK)[0].startswith("[RESOLVED] demo: ")
     colours = {discord_payload(one, NEW_YORK)["embeds"][0]["color"] for one in (clear, alarm)}  # type: ignore[index]
     assert len(colours) == 2
+
+
+def test_what_ends_though_nothing_came_back_is_not_called_resolved() -> None:
+    """R6.2: a silence over which nothing is held any more."""
+    ended, back = (alert(resolved=True, cause=cause) for cause in (MOOT, "batch-7"))
+    assert sms_text(ended, NEW_YORK).startswith("ENDED demo: ")
+    assert email_parts(ended, NEW_YORK)[0].startswith("[ENDED] demo: ")
+    chats = [discord_payload(one, NEW_YORK) for one in (ended, back)]
+    assert chats[0]["embeds"][0]["color"] != chats[1]["embeds"][0]["color"]  # type: ignore[index]
+    assert "RESOLVED" not in str(chats[0]) + str(telegram_payload(ended, NEW_YORK, "1"))
 
 
 @pytest.mark.parametrize(

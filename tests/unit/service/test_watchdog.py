@@ -15,6 +15,7 @@ import pytest
 from emulators.fakes.smtp import self_signed
 from stopline.adapters import beacon
 from stopline.model.lease import LeaseRequest
+from stopline.model.messages import MOOT
 from stopline.runtime.embedded import Embedded
 from stopline.service.accounts.writer import AccountWriter
 
@@ -28,6 +29,7 @@ class Round:
         self.world = Embedded(NOON)
         self.alerts: list[tuple[str, bool]] = []
         self.words: list[str] = []
+        self.causes: list[str] = []
         writer: AccountWriter = self.world.app.account_writer
         writer.create(account(), "ann")
         self.world.bus.subscribe("alerts", lambda message, _id, _attempt: self._note(message))
@@ -41,6 +43,7 @@ class Round:
         if body["type"] == "stopline.alert.v1" and body["kind"] in watched:
             self.alerts.append((body["kind"], body["resolved"]))
             self.words.append(body["summary"])
+            self.causes.append(body["cause"])
 
     def price(self) -> None:
         body = {
@@ -269,6 +272,19 @@ def test_a_silent_adapter_that_is_needed_for_nothing_says_why_it_is_over() -> No
     assert one.words[-1].startswith(
         "No position is open any more: Broker adapter ibkr has not renewed its lease"
     )
+    assert one.causes[-1] == MOOT
+
+
+def test_a_limit_that_is_seen_again_because_the_market_closed_says_so() -> None:
+    """R2.12: no price has come."""
+    one = Round()
+    one.minutes(3)
+    one.minutes(6, price=False)
+    one.world.clock.set(NOON.replace(hour=21, minute=30))
+    one.minutes(2, price=False)
+    ends = [n for n, told in enumerate(one.alerts) if told == ("protection_suppressed", True)]
+    assert [one.words[n].split(":")[0] for n in ends] == ["The market has closed, its last prices count"]
+    assert [one.causes[n] for n in ends] == [MOOT]
 
 
 def test_a_feed_that_stays_silent_over_the_night_is_not_told_as_over() -> None:

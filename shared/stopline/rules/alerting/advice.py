@@ -10,7 +10,7 @@ TO_DO = {
     "resume_asked": "Resume it too within 10 minutes, or let it stand.",
     "closing_stuck": "Look at the broker now, and close by hand what it does not.",
     "stale_prices": "Look at the feed. Watch these positions at the broker until prices are back.",
-    "feed_silent": "Look at the feed. Nothing can be valued without it.",
+    "feed_silent": "Look at the feed. Watch these positions at the broker until it is back.",
     "broker_silent": "Look at the connection to the broker, and compare positions there.",
     "sweep_silent": "Look at the scheduler and the function `sweep`. Watch your limits yourself until it runs.",
     "pin_risk": "Close it, or be ready for either end.",

@@ -12,7 +12,7 @@ from decimal import ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 from zoneinfo import ZoneInfo
 
 from stopline.model.decimals import decimal_text
-from stopline.model.messages import Alert, Figure, Severity
+from stopline.model.messages import MOOT, Alert, Figure, Severity
 from stopline.model.scopes import parse_scope
 from stopline.rules.alerting.advice import to_do
 
@@ -22,14 +22,14 @@ UNKNOWN = "unknown"
 TRADE = "trade "
 
 _WORD = {Severity.CRITICAL: "CRITICAL", Severity.WARNING: "WARNING", Severity.INFO: "INFO"}
-COLOUR = {Severity.CRITICAL: 0xC62828, Severity.WARNING: 0xB26A00, Severity.INFO: 0x1565C0}
-RESOLVED_COLOUR = 0x2E7D32
-MARK = {
+_COLOUR = {Severity.CRITICAL: 0xC62828, Severity.WARNING: 0xB26A00, Severity.INFO: 0x1565C0}
+_RESOLVED_COLOUR, _ENDED_COLOUR = 0x2E7D32, 0x546E7A
+_MARK = {
     Severity.CRITICAL: "\U0001f534",
     Severity.WARNING: "\U0001f7e1",
     Severity.INFO: "\U0001f535",
 }  # circles
-RESOLVED_MARK = "\u2705"
+_RESOLVED_MARK, _ENDED_MARK = "\u2705", "\u26aa"
 
 _GSM = frozenset(
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿"
@@ -94,7 +94,23 @@ def fact_rows(alert: Alert, zone: str) -> list[tuple[str, str]]:
 
 
 def status_word(alert: Alert) -> str:
-    return "RESOLVED" if alert.resolved else _WORD[alert.severity]
+    """Return how bad it is; what ends though nothing got well is not called resolved."""
+    if alert.resolved:
+        return "ENDED" if alert.cause == MOOT else "RESOLVED"
+    return _WORD[alert.severity]
+
+
+def mark_of(alert: Alert) -> str:
+    """Return the sign before a chat message."""
+    if alert.resolved:
+        return _ENDED_MARK if alert.cause == MOOT else _RESOLVED_MARK
+    return _MARK[alert.severity]
+
+
+def colour_of(alert: Alert) -> int:
+    if alert.resolved:
+        return _ENDED_COLOUR if alert.cause == MOOT else _RESOLVED_COLOUR
+    return _COLOUR[alert.severity]
 
 
 def owner_of(alert: Alert) -> str:

@@ -12,18 +12,16 @@ from stopline.rules.alerting.mail_chart import chart_of
 from stopline.rules.alerting.mail_html import mail_html
 from stopline.rules.alerting.text_parts import (
     CLAUSE,
-    COLOUR,
-    MARK,
     ONE_SMS,
-    RESOLVED_COLOUR,
-    RESOLVED_MARK,
     SHORT,
     TWO_SMS,
     clock_text,
+    colour_of,
     cut,
     fact_rows,
     gsm,
     headline,
+    mark_of,
     markdown,
     news_of,
     one_line,
@@ -117,7 +115,7 @@ def email_parts(alert: Alert, zone: str, around: Around = ALONE) -> tuple[str, s
     """Return subject, plain text and HTML of an alert's mail. The HTML loads nothing and fits a phone."""
     subject = cut(f"[{status_word(alert)}] {owner_of(alert)}: {headline(alert)}", 120)
     facts = fact_rows(alert, zone)
-    colour = f"#{RESOLVED_COLOUR if alert.resolved else COLOUR[alert.severity]:06x}"
+    colour = f"#{colour_of(alert):06x}"
     html = mail_html(
         banner=f"{status_word(alert)} · {owner_of(alert)}",
         title=headline(alert),
@@ -149,7 +147,7 @@ def _plain(alert: Alert, facts: list[tuple[str, str]], around: Around) -> str:
 
 def discord_payload(alert: Alert, zone: str, around: Around = ALONE) -> dict[str, object]:
     """Return the body of a webhook call: a line for the notification, one embed, and nobody is mentioned."""
-    mark = RESOLVED_MARK if alert.resolved else MARK[alert.severity]
+    mark = mark_of(alert)
     line = (
         f"{mark} **{status_word(alert)}** {markdown(owner_of(alert), 200)}: {markdown(headline(alert), 1000)}"
     )
@@ -167,7 +165,7 @@ def discord_payload(alert: Alert, zone: str, around: Around = ALONE) -> dict[str
     if around.ack_url:
         fields.append({"name": TAKE, "value": f"[I have it]({around.ack_url})", "inline": False})
     embed: dict[str, object] = {
-        "color": RESOLVED_COLOUR if alert.resolved else COLOUR[alert.severity],
+        "color": colour_of(alert),
         "fields": fields,
         "footer": {"text": f"Stopline  #{short_id(alert)}"},
     }
@@ -176,7 +174,7 @@ def discord_payload(alert: Alert, zone: str, around: Around = ALONE) -> dict[str
 
 def telegram_payload(alert: Alert, zone: str, chat: str, around: Around = ALONE) -> dict[str, object]:
     """Return the body of a `sendMessage`: HTML of which nothing comes from outside, no preview of links."""
-    mark = RESOLVED_MARK if alert.resolved else MARK[alert.severity]
+    mark = mark_of(alert)
     head = f"{mark} <b>{status_word(alert)}</b> {_telegram(owner_of(alert), 100)}: {_telegram(headline(alert), 600)}"
     lines = [head, ""]
     if around.lines:

@@ -1,77 +1,17 @@
-"""What must not be silent: the feed, the sweep, brokers, and limits that cannot see. Findings as values."""
+"""What must not be silent beside feeds: the sweep, brokers, and limits that cannot see. Findings as values."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from stopline.model.account import Account
-from stopline.model.ids import digest
-from stopline.model.messages import Alert, Severity
 from stopline.rules.limits.registry import LIMITS, Action, Level
 from stopline.rules.limits.watch import Watched
+from stopline.rules.watching.found import Found
 
 SWEEP_SILENT = timedelta(minutes=3)  # three rounds missed
 BROKER_SILENT = timedelta(minutes=3)  # after its lease ran out: an adapter renews it every 20 s
 EXPECTED = timedelta(days=4)  # an adapter is awaited over a long weekend; no silence is found anew after that
 TIMES_MAX_AGE = 3  # so many times the age that a price may have: silence, not a pause
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A silence: what about, whose (None: the operator's), in words for people."""
-
-    kind: str
-    account: str | None
-    summary: str
-    action: str
-    object: str = "account"
-
-    @property
-    def key(self) -> str:
-        part = "" if self.object == "account" else f"|{self.object}"
-        return f"{self.kind}|{self.account or ''}{part}"
-
-    def alert(self, since: datetime, now: datetime, resolved: bool = False, flat: bool = False) -> Alert:
-        """Return the alert of it, or of its end. `flat`: it ends without a sign of life, because nothing is held."""
-        end = (
-            "No position is open any more"
-            if flat
-            else f"Over after {int((now - since).total_seconds() // 60)} min"
-        )
-        over = f"{end}: {self.summary}"
-        return Alert(
-            alert_id=digest("watchdog", self.key, since.isoformat(), "over" if resolved else "found"),
-            account=self.account,
-            kind=self.kind,
-            object=self.object,
-            severity=Severity.WARNING if resolved else Severity.CRITICAL,
-            summary=(over if resolved else self.summary)[:500],
-            action="" if resolved else self.action,
-            raised_at=now,
-            resolved=resolved,
-        )
-
-
-def feed_silence(
-    accounts: Iterable[Account], newest: datetime | None, now: datetime, told: bool = False
-) -> Found | None:
-    """Say that no price at all came for too long, while the market of an account with positions is open. Once `told`, it
-    goes on over a closed market: a price ends it.
-    """
-    for account in accounts:
-        longest = timedelta(seconds=max(TIMES_MAX_AGE * account.price_max_age_s, 120))
-        sessions = account.sessions
-        if not (told or (newest is not None and sessions.awaits_prices(now, longest))):
-            continue
-        if newest is None or now - newest > longest:
-            silent = int(longest.total_seconds() // 60)
-            return Found(
-                kind="feed_silent",
-                account=None,
-                summary=f"No price came for more than {silent} min in open hours",
-                action="Limits that need prices are unknown.",
-            )
-    return None
 
 
 def broker_silence(account: Account, leases: Mapping[str, datetime], now: datetime) -> list[Found]:

@@ -124,6 +124,7 @@ class MarkTable:
         self._cursor: datetime | None = None
         self._suspects: dict[str, frozenset[str]] = {}  # by source
         self.marks: dict[str, Mark] = {}
+        self.sources: dict[str, str] = {}  # by symbol: whose price that mark is
         self.changes = 0  # counts the prices taken: equal when no mark is another
 
     @property
@@ -164,6 +165,7 @@ class MarkTable:
             known = self.marks.get(symbol)
             if known is None or mark.as_of > known.as_of:
                 self.marks[symbol] = mark
+                self.sources[symbol] = state.source
                 self.changes += 1
 
 

@@ -1,9 +1,9 @@
-"""Look for silence, and tell it once an episode: the sweep watches feed, brokers and limits, the prices watch the
+"""Look for silence, and tell it once an episode: the sweep watches feeds, brokers and limits, the prices watch the
 sweep.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 import orjson
@@ -14,11 +14,11 @@ from stopline.model.messages import Alert, Effect
 from stopline.model.times import utc_text
 from stopline.model.wire import canonical
 from stopline.ports import AlreadyExists, Bus, Clock, Conflict, Create, Outgoing, Path, Store, Update, Where
+from stopline.rules.watching.feeds import Feed, feed_silences, feeds, why_moot
+from stopline.rules.watching.found import Found, found_of
 from stopline.rules.watching.watchdog import (
     EXPECTED,
-    Found,
     broker_silence,
-    feed_silence,
     still_silent,
     sweep_silence,
     unprotected,
@@ -28,11 +28,15 @@ from stopline.service.documents.aggregate import Aggregates
 from stopline.service.documents.outbox import Relay, decode_outbox, outbox_fields
 from stopline.service.evaluation.risk_state import RiskState
 from stopline.service.prices.mark_prices import Desk
+from stopline.service.sweep.price_needs import price_needs
 from stopline.service.trading.leases import COLLECTION as LEASES
 
 WATCHED = Path("heartbeats", "watchdog")
 SWEPT = Path("heartbeats", "sweep")
 UNWATCHED = "account_unwatched"
+UNPROTECTED = "protection_suppressed"
+BROKER = "broker_silent"
+FEED = "feed_silent"
 LOOK_EVERY = timedelta(seconds=60)
 
 
@@ -54,27 +58,32 @@ class Watchdog:
         look after, and since when: what was silent of them is so until they can be.
         """
         unwatched = unwatched or {}
-        silent = [unwatched_account(name, since, now) for name, since in unwatched.items()]
         document = self._store.get(WATCHED)
         stored = orjson.loads(document.data["state"]) if document else {}
-        before = {key: (datetime.fromisoformat(since), Found(*told)) for key, (since, told) in stored.items()}
+        before = {key: (datetime.fromisoformat(at), found_of(told)) for key, (at, told) in stored.items()}
         holding = [a for name, a in sorted(desk.accounts.items()) if _holds(desk.books.get(name))]
-        held = {a.account for a in holding} or set(unwatched)
         told = [f for _, f in before.values() if f.kind != UNWATCHED]
-        brokers = [f for f in told if f.kind == "broker_silent"]
+        brokers = [f for f in told if f.kind == BROKER]
         brokers = brokers if self._was_away(now) else self._brokers(holding, brokers, unwatched, now)
-        unseen = [
-            f for f in told if f.account in unwatched or (f.account is None and not holding and unwatched)
+        silent_feeds = [f for f in told if f.kind == FEED]
+        needed = feeds(price_needs(desk, now), silent_feeds)
+        found = [
+            *feed_silences(needed, silent_feeds, now, unsure=bool(unwatched)),
+            *self._unprotected(holding, now),
+            *(unwatched_account(name, since, now) for name, since in unwatched.items()),
+            *brokers,
+            *(f for f in told if f.account in unwatched),
         ]
-        found = {f.key: f for f in (*self._found(desk, holding, told, now), *silent, *brokers, *unseen) if f}
-        after = {key: before.get(key, (now, f)) for key, f in found.items()}
-        alerts = [f.alert(since, now) for key, (since, f) in after.items() if key not in before]
-        ended = [of for key, of in before.items() if key not in after]
-        alerts += [f.alert(since, now, True, _is_flat(f, held)) for since, f in ended]
+        after = {f.key: _since(before.get(f.key), f, now) for f in found if f}
+        alerts = [f.alert(since, now) for key, (since, f) in after.items() if _is_news(before.get(key), f)]
+        held = {a.account: a for a in holding}
+        for key, (since, f) in before.items():
+            if key not in after:
+                alerts.append(f.end(since, now, _why_moot(f, held, needed, now)))
         if not alerts:
             return
         effects = [_effect(alert) for alert in alerts]
-        state = {key: [utc_text(since), _plain(f)] for key, (since, f) in after.items()}
+        state = {key: [utc_text(since), f.plain()] for key, (since, f) in after.items()}
         due = (*self._relay.unpublished(decode_outbox(document.data)), *effects) if document else effects
         data = {
             "kind": "watchdog",
@@ -106,18 +115,11 @@ class Watchdog:
         """Tell that the sweep runs again, where it was silent."""
         found = sweep_silence(last, now)
         if found and last:
-            self._tell(found.alert(last, now, resolved=True))
+            self._tell(found.end(last, now))
 
-    def _found(
-        self, desk: Desk, holding: Sequence[Account], told: Sequence[Found], now: datetime
-    ) -> list[Found]:
-        newest = max((mark.as_of for mark in desk.marks.marks.values()), default=None)
-        found = [feed_silence(holding, newest, now, any(f.kind == "feed_silent" for f in told))]
-        for account in holding:
-            state = self._states.peek(account.account)
-            if state is not None:
-                found.append(unprotected(account, state.watched, now))
-        return [f for f in found if f]
+    def _unprotected(self, holding: Sequence[Account], now: datetime) -> list[Found | None]:
+        states = ((account, self._states.peek(account.account)) for account in holding)
+        return [unprotected(account, state.watched, now) for account, state in states if state]
 
     def _was_away(self, now: datetime) -> bool:
         """Whether no lease could be granted just now, because the sweep itself did not run: who is silent is unknown."""
@@ -154,15 +156,29 @@ def _holds(book: Book | None) -> bool:
     return book is not None and bool(book.open_positions())
 
 
-def _is_flat(found: Found, held: Collection[str]) -> bool:
-    """Tell whether it ends because nothing is held for which it mattered."""
-    return found.kind != UNWATCHED and (found.account not in held if found.account else not held)
+def _since(told: tuple[datetime, Found] | None, found: Found, now: datetime) -> tuple[datetime, Found]:
+    """Return what stands and since when: in the words in which it was told, while they hold."""
+    if told is None:
+        return now, found
+    return (told[0], found) if found.is_news_after(told[1]) else told
 
 
-def _plain(found: Found) -> list[str | None]:
-    """Return it as plain data, the object only where there is one."""
-    plain = [found.kind, found.account, found.summary, found.action]
-    return plain if found.object == "account" else [*plain, found.object]
+def _is_news(told: tuple[datetime, Found] | None, found: Found) -> bool:
+    return told is None or found.is_news_after(told[1])
+
+
+def _why_moot(found: Found, held: Mapping[str, Account], needed: Mapping[str, Feed], now: datetime) -> str:
+    """Say why it ends without a sign of life; empty: there is one."""
+    if found.kind == FEED:
+        return why_moot(found, needed)
+    if found.kind == UNWATCHED:
+        return ""
+    account = held.get(found.account or "")
+    if account is None:
+        return "No position is open any more"
+    if found.kind == UNPROTECTED and not account.sessions.is_open(now):
+        return "The market has closed, its last prices count"
+    return ""
 
 
 def _effect(alert: Alert) -> Effect:
