@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from stopline.brokers import contracts
+from stopline.brokers.cumulative import filled
 from stopline.brokers.dialect import Context, Dialect, Item, each, of_any
 from stopline.brokers.holdings import Line, Open, statement_of
 from stopline.brokers.moments import at_close, rfc3339
@@ -111,6 +112,7 @@ def _execution(row: Row, order: Row, kind: FillKind, context: Context, parent: R
         group_id=id_of(parent.row("order").text("id")) if parent else None,
         client_order_id=client_id((parent.row("order") if parent else order).value.get("client_order_id")),
         kind=kind,
+        order_filled=filled(order, "filled_qty"),
         ref=None
         if kind is FillKind.TRADE
         else _previous(row if "previous_execution_id" in row else parent or row),
@@ -145,6 +147,7 @@ def _fill_activity(row: Row, context: Context) -> Fill:
         executed_at=rfc3339(row, "transaction_time"),
         order_id=id_of(row.text("order_id")),
         kind=kind,
+        order_filled=filled(row, "cum_qty"),
         ref=None if kind is FillKind.TRADE else _previous(row),
     )
 

@@ -11,13 +11,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from stopline.brokers import contracts
+from stopline.brokers.cumulative import filled
 from stopline.brokers.dialect import Context, Dialect, Item, each, of_any
 from stopline.brokers.holdings import Line, Open, statement_of
 from stopline.brokers.moments import epoch_ms, rfc3339
 from stopline.brokers.row import Row, id_of, number_text
 from stopline.ledger.leg_name import client_id, if_marked
 from stopline.model.errors import Rejected
-from stopline.model.fill import Fill, FillKind
+from stopline.model.fill import ORDER_FILLED, Fill, FillKind
 from stopline.model.statement import Statement
 
 QUOTES = [
@@ -190,6 +191,7 @@ def _execution(row: Row) -> dict[str, Any]:
         "price": number_text(row.decimal("L")),
         "fee": number_text(fee),
         "fee_currency": row.text("N") if fee else None,
+        ORDER_FILLED: filled(row, "z"),
     }
 
 

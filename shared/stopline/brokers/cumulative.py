@@ -1,8 +1,9 @@
-"""Brokers that tell of an order what is filled so far, and not what was filled last."""
+"""What brokers tell of an order beside or instead of an execution: how much of it is filled so far."""
 
 from collections.abc import Sequence
 from decimal import Decimal
 
+from stopline.brokers.row import Row, number_text
 from stopline.model.decimals import EXACT, divide
 from stopline.model.errors import Rejected
 
@@ -28,3 +29,14 @@ def increments(cum: Decimal, avg: Decimal, applied: Sequence[Execution]) -> Exec
     if price < 0:
         raise Rejected("CUMULATIVE", f"{cum} units at {avg} on average cost less than the {done} applied")
     return cum - done, price
+
+
+def filled(row: Row, field: str) -> str | None:
+    """Return how much of its order is filled with an execution, as a text, where its message says that. It is kept beside
+    the fill and checked later: what is wrong with it takes nothing from the execution.
+    """
+    try:
+        told = row.decimal(field)
+    except Rejected:
+        return None
+    return number_text(told) if told >= 0 else None

@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 from stopline.brokers import contracts
+from stopline.brokers.cumulative import filled
 from stopline.brokers.dialect import Context, Dialect, Item, each
 from stopline.brokers.moments import from_text
 from stopline.brokers.row import Row, decimal_of, id_of, number_text
@@ -131,6 +132,7 @@ def _report(row: Row, context: Context) -> Fill | None:
         group_id=if_marked(row.text_or("11"))
         or (id_of(row.text("37")) if row.text_or("442") == "2" else None),
         kind=kind,
+        order_filled=filled(row, "14") if row.text_or("442") != "2" else None,  # of a leg, or of the whole
         ref=None if kind is FillKind.TRADE else id_of(name, day, row.text("19")),
         ref_day=None if kind is FillKind.TRADE or "75" in row else ASSUMED,
     )

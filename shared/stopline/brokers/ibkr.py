@@ -12,6 +12,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from stopline.brokers import contracts, flex, flex_cash, moments
+from stopline.brokers.cumulative import filled
 from stopline.brokers.dialect import Context, Dialect, Item, each, of_any
 from stopline.brokers.flex_xml import read_flex
 from stopline.brokers.holdings import Line, Open, statement_of
@@ -91,6 +92,7 @@ def _execution(message: Row, context: Context) -> Fill | list[Fill] | None:
         fill_id=id_of(row.text("execId")) if revision > 1 else known,
         ref=known if revision > 1 else None,
         kind=kind,
+        order_filled=filled(row, "cumQty"),
         quantity=number_text(row.decimal("shares")),
         price=number_text(row.decimal("price")),
         fee=number_text(fee) if fee is not None else None,

@@ -27,6 +27,9 @@ ASSUMED = (
     "assumed"  # extra `ref_day` of a fill: the day in its `ref` is not the broker's, who names a number alone
 )
 CUMULATIVE = "cumulative"  # extra `order_tells` of a fill: its broker tells what an order has filled so far
+ORDER_FILLED = (
+    "order_filled"  # extra of a fill: how many units of its order are filled with it, as its broker says
+)
 Place = tuple[datetime, str]  # in the fold: execution time, key
 Terms = tuple[Place, Decimal, Decimal, Decimal, bool, str]
 

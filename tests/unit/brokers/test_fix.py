@@ -68,7 +68,10 @@ def test_a_cancel_on_the_next_day_names_the_trade_s_date() -> None:
     assert read(late)[0].ref == "SPY:20261120:EX122"
     assert "ref_day" not in (read(late)[0].model_extra or {})
     [untold] = read({k: v for k, v in late.items() if k != "75"})
-    assert (untold.ref, untold.model_extra) == ("SPY:20261121:EX122", {"ref_day": "assumed"})
+    assert (untold.ref, untold.model_extra) == (
+        "SPY:20261121:EX122",
+        {"order_filled": "4", "ref_day": "assumed"},
+    )
 
 
 def test_a_report_that_is_sent_again_is_the_same_fill() -> None:

@@ -9,7 +9,7 @@ from stopline.model.fill import Fill
 from stopline.model.ids import digest
 from stopline.model.messages import Alert, Severity
 from stopline.model.times import utc_text
-from stopline.rules.watching.reconcile import BreakKind, Step, Turn, words
+from stopline.rules.watching.reconcile import BreakKind, Finding, Step, Turn, words
 
 HELD_TTL = timedelta(hours=1)  # how long a bust, correction or fee may wait for the fill that it is about
 
@@ -21,12 +21,12 @@ def break_alert(account: str, step: Step, cause: str, now: datetime) -> Alert | 
         return None
     finding, over = item.finding, step.turn is Turn.CLEARED
     severe = item.blocks and finding.kind is not BreakKind.UNKNOWN_INSTRUMENT
-    what = "book and broker agree again" if over else words(finding)
+    what = _ended(finding) if over else words(finding)
     return Alert(
-        alert_id=digest("break", account, finding.symbol, utc_text(item.since), step.turn.value, cause),
+        alert_id=digest("break", account, finding.name, utc_text(item.since), step.turn.value, cause),
         account=account,
         kind="position_break",
-        object=finding.symbol,
+        object=finding.name,
         severity=Severity.CRITICAL if severe else Severity.WARNING,
         summary=f"{finding.symbol}: {what}",
         action="" if over else _action(item.blocks),
@@ -34,6 +34,14 @@ def break_alert(account: str, step: Step, cause: str, now: datetime) -> Alert | 
         raised_at=now,
         resolved=over,
     )
+
+
+def _ended(finding: Finding) -> str:
+    if not finding.order:
+        return "book and broker agree again"
+    if finding.ours == finding.theirs:
+        return f"the fills of order {finding.order} add up"
+    return f"what is held was confirmed since, order {finding.order} is left as it is"
 
 
 def _action(blocks: bool) -> str:

@@ -35,6 +35,9 @@ class BreakKind(StrEnum):
     COST = "cost"  # blocks nothing: the risk is of the right size
     UNKNOWN_INSTRUMENT = "unknown_instrument"
     CORPORATE_ACTION = "corporate_action"
+    ORDER = (
+        "order_quantity"  # an order's fills are not what its broker says that it has filled: `order_sums.py`
+    )
 
 
 class Stage(StrEnum):
@@ -47,7 +50,8 @@ class Finding:
     """What comparing one instrument gave. `kind` None: both sides agree. `waits` says why it was not compared.
 
     `ours` and `theirs` are signed units over all strategies and brokers, the prices averages of a unit; None is
-    UNKNOWN. `brokers` are those whose statements show the instrument.
+    UNKNOWN. `brokers` are those whose statements show the instrument. `order`: whose units these are instead, of one
+    broker; empty for what is held.
     """
 
     symbol: str
@@ -58,6 +62,12 @@ class Finding:
     their_price: Decimal | None = None
     waits: str = ""
     brokers: tuple[str, ...] = ()
+    order: str = ""
+
+    @property
+    def name(self) -> str:
+        """What it is about: an instrument, or an order in one."""
+        return f"{self.symbol} order {self.order}" if self.order else self.symbol
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,7 +339,7 @@ def _difference(finding: Finding) -> Decimal | None:
 
 def blocked(breaks: Mapping[str, Break]) -> dict[str, str]:
     """Return the symbols to which nothing may be added, each with why in words."""
-    return {symbol: words(item.finding) for symbol, item in breaks.items() if item.blocks}
+    return {item.finding.symbol: words(item.finding) for item in breaks.values() if item.blocks}
 
 
 def words(finding: Finding) -> str:
@@ -350,6 +360,8 @@ def words(finding: Finding) -> str:
             return "the broker holds a contract that cannot be told from what it says"
         case BreakKind.CORPORATE_ACTION:
             return f"we hold {here}, the broker {there}: as after a split or an adjusted contract"
+        case BreakKind.ORDER:
+            return f"order {finding.order} has filled {there} by what {', '.join(finding.brokers)} says, {here} are booked"
     return f"we hold {here}, the broker {there}"
 
 

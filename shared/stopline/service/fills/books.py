@@ -144,6 +144,11 @@ class FillLog:
         found = self._store.query(FILLS, where, ["executed_at"])
         return [read_fill(document) for document in found if document.data["strategy"] == strategy]
 
+    def since(self, account: str, first: datetime, limit: int) -> list[Fill]:
+        """Return up to `limit` fills of an account executed at or after a moment."""
+        where = [Where("account", "==", account), Where("executed_at", ">=", first)]
+        return [read_fill(document) for document in self._store.query(FILLS, where, ["executed_at"], limit)]
+
     def of_account(self, account: str, limit: int) -> list[Fill]:
         """Return up to `limit` fills of an account, amendments too, in no order."""
         found = self._store.query(FILLS, [Where("account", "==", account)], limit=limit)

@@ -15,7 +15,7 @@ from stopline.model.account import Account
 from stopline.model.errors import Transient
 from stopline.model.fill import Fill
 from stopline.model.ids import digest
-from stopline.model.messages import Alert, Effect, HistoryRow, Sweep, SweepKind
+from stopline.model.messages import Sweep, SweepKind
 from stopline.model.statement import Statement
 from stopline.model.times import utc_text
 from stopline.ports import Clock, Store, Where
@@ -31,24 +31,20 @@ from stopline.rules.watching.reconcile import (
     BreakKind,
     Finding,
     Stage,
-    Step,
-    Turn,
     compare,
     evidence_text,
     overdue,
     take_pass,
-    words,
 )
 from stopline.service.accounts.reader import AccountReader
-from stopline.service.audit.journal import row_effects
 from stopline.service.documents.aggregate import Aggregates, Change
 from stopline.service.fills.books import FillLog
 from stopline.service.fills.statements import statement_name
-from stopline.service.history.rows import audit_row, table_row
+from stopline.service.reconciliation.break_rows import alert_effects, break_rows
+from stopline.service.reconciliation.order_check import OrderCheck
 from stopline.service.reconciliation.reconciliations import COLLECTION, Reconciliation, Reported
 
 MAX_REFOLD = 100_000  # fills of one account that are folded again: more would not fit into a sweep
-_AUDITED = {Turn.CONFIRMED: "break_confirmed", Turn.CLEARED: "break_cleared"}
 
 
 class Reconciler:
@@ -70,18 +66,24 @@ class Reconciler:
         self._statements = statements
         self._documents = documents
         self._log = FillLog(store)
+        self._orders = OrderCheck(clock, accounts, books, documents, self._log)
 
     def run(self, sweep: Sweep, known: Iterable[Account]) -> str | None:
         """Do what one sweep asks for; `known` are accounts that hold something. Return what went wrong, or None."""
         if sweep.account:
-            return self._each([sweep.account], self.compare)
+            return self._each([sweep.account], self._look)
         names = set(self._due())
         if sweep.kind is not SweepKind.RECONCILE:
             names |= {a.account for a in known if a.reconcile.expect_every_min is not None}
-            return self._each(sorted(names), self.compare)
+            return self._each(sorted(names), self._look)
         everyone = [account.account for account in self._accounts.all()]
         faults = self._each(everyone, self.compare), self._each(everyone, self.check_ledger)
+        faults = *faults, self._each(everyone, self._orders.check)
         return "; ".join(fault for fault in faults if fault) or None
+
+    def _look(self, name: str) -> None:
+        self.compare(name)
+        self._orders.check(name, standing_only=True)
 
     def compare(self, name: str) -> Reconciliation | None:
         """Take a pass over one account; return what stands."""
@@ -157,8 +159,10 @@ def _compared(
     old = before or Reconciliation(account.account, now)
     quiet = timedelta(seconds=account.reconcile.quiet_s)
     evidence = {broker: f"{s.statement_id}@{utc_text(s.as_of)}" for broker, s in told.items()}
-    findings = compare(account, book, told, now, old.breaks)
-    breaks, steps = take_pass(old.breaks, findings, evidence, quiet, now)
+    held = {name: item for name, item in old.breaks.items() if not item.finding.order}
+    findings = compare(account, book, told, now, held)
+    breaks, steps = take_pass(held, findings, evidence, quiet, now)
+    breaks = {name: item for name, item in old.breaks.items() if item.finding.order} | breaks
     reported = {broker: _reported(statement, old.reported.get(broker)) for broker, statement in told.items()}
     read_at = {broker: r.complete_at for broker, r in reported.items() if r.complete_at is not None}
     late = overdue(account, read_at, now)
@@ -181,10 +185,7 @@ def _compared(
     for broker in sorted({*late} ^ {*old.overdue}):
         problem = reported[broker].problem if broker in reported else ""
         alerts.append(overdue_alert(account.account, broker, problem, cause, now, over=broker not in late))
-    rows = [
-        row for number, step in enumerate(steps) for row in _rows(account.account, step, cause, number, now)
-    ]
-    return Change(state, [*_effects(alerts), *_history(account.account, rows)])
+    return Change(state, [*alert_effects(alerts), *break_rows(account.account, steps, cause, now)])
 
 
 def _complete_at(state: Reconciliation, broker: str) -> datetime | None:
@@ -248,44 +249,4 @@ def _checked(
     alerts = [amendment_alert(fill, cause, now) for fill in waiting if fill.key not in old.told]
     if faults != old.ledger:
         alerts.append(ledger_alert(name, faults, cause, now))
-    return Change(state, _effects(alerts))
-
-
-def _effects(alerts: Iterable[Alert]) -> list[Effect]:
-    return [Effect(a.alert_id, "alerts", a.account or "", a.model_dump(mode="json")) for a in alerts]
-
-
-def _history(account: str, rows: list[HistoryRow]) -> list[Effect]:
-    return row_effects(account, rows)
-
-
-def _rows(account: str, step: Step, cause: str, number: int, now: datetime) -> list[HistoryRow]:
-    """Return the row of one change, and an audit row where it was decided what may be traded."""
-    item, found = step.item, step.item.finding
-    facts = {
-        "account": account,
-        "symbol": found.symbol,
-        "status": step.turn.value,
-        "kind": found.kind.value if found.kind else None,
-        "ours": found.ours,
-        "theirs": found.theirs,
-        "our_price": found.our_price,
-        "their_price": found.their_price,
-        "since": item.since,
-        "decided_at": now,
-    }
-    event_id = digest("reconciliation", cause, found.symbol, str(number))
-    rows = [table_row("reconciliations", event_id, facts, {"evidence": item.evidence, "what": words(found)})]
-    if step.turn in _AUDITED:
-        rows.append(
-            audit_row(
-                event_id=digest("audit", event_id),
-                scope=f"account:{account}",
-                event=_AUDITED[step.turn],
-                actor="reconcile",
-                reason=f"{found.symbol}: {words(found)}",
-                at=now,
-                detail={"symbol": found.symbol, "blocks": item.blocks and step.turn is Turn.CONFIRMED},
-            )
-        )
-    return rows
+    return Change(state, alert_effects(alerts))

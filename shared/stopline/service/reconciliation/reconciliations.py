@@ -56,6 +56,8 @@ class Reconciliation:
     checked_session: date | None = None
     ledger: tuple[str, ...] = ()
     told: tuple[str, ...] = ()  # amendments that wait for their fill and were told of
+    orders_at: int = -1  # how many fills the book had when all its orders were looked at last; -1: never
+    settled: tuple[str, ...] = ()  # orders that do not add up, of which nobody needs to hear again
 
     @property
     def blocked(self) -> dict[str, str]:
@@ -79,6 +81,8 @@ class ReconciliationCodec:
             "checked_session": state.checked_session.isoformat() if state.checked_session else None,
             "ledger": list(state.ledger),
             "told": list(state.told),
+            "orders_at": state.orders_at,
+            "settled": list(state.settled),
         }
         return {
             "account": state.account,
@@ -100,7 +104,7 @@ class ReconciliationCodec:
             as_of=data["as_of"].astimezone(UTC),
             revision=body["revision"],
             breaks={
-                item.finding.symbol: item
+                item.finding.name: item
                 for item in (_read_break(told, body["reported"]) for told in body["breaks"])
             },
             waits=body["waits"],
@@ -110,6 +114,8 @@ class ReconciliationCodec:
             checked_session=date.fromisoformat(checked) if checked else None,
             ledger=tuple(body["ledger"]),
             told=tuple(body["told"]),
+            orders_at=body.get("orders_at", -1),
+            settled=tuple(body.get("settled", ())),
         )
 
 
@@ -142,6 +148,7 @@ def _break(item: Break) -> dict[str, Any]:
     found = item.finding
     return {
         "symbol": found.symbol,
+        **({"order": found.order} if found.order else {}),
         "kind": found.kind.value if found.kind else None,
         "stage": item.stage.value,
         "since": utc_text(item.since),
@@ -162,7 +169,16 @@ def _read_break(item: Mapping[str, Any], reported: Iterable[str]) -> Break:
     )
     kind, brokers = BreakKind(item["kind"]), tuple(item.get("brokers", reported))
     return Break(
-        Finding(item["symbol"], kind, ours, theirs, our_price, their_price, brokers=brokers),
+        Finding(
+            item["symbol"],
+            kind,
+            ours,
+            theirs,
+            our_price,
+            their_price,
+            brokers=brokers,
+            order=item.get("order", ""),
+        ),
         Stage(item["stage"]),
         datetime.fromisoformat(item["since"]),
         item["evidence"],

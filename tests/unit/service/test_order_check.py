@@ -1,0 +1,199 @@
+"""Orders against their fills: the cumulative quantity that a broker tells with an execution is checked, never booked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from stopline.adapters.schemas import record
+from stopline.brokers import parse
+from stopline.model.fill import Fill
+from stopline.model.messages import History, SweepKind
+from stopline.rules.watching.reconcile import BreakKind
+from stopline.service.fills.books import FillLog
+from stopline.service.reconciliation.reconciliations import ReconciliationCodec, blocked_symbols
+
+from ..make import NOON, at, fill
+from .test_reconcile import Desk
+from .world import World
+
+
+def part(number: int, units: int, cum: int | None, second: float | None = None, **more: Any) -> Fill:
+    told = {} if cum is None else {"order_filled": str(cum)}
+    moment = at(number if second is None else second)
+    return fill(f"E-{number}", "BUY", units, 100, moment, order_id="O-1", **told, **more)
+
+
+@pytest.fixture
+def desk() -> Desk:
+    world = World()
+    world.open_account()
+    return Desk(world)
+
+
+def booked(desk: Desk, *fills: Fill) -> None:
+    assert all(o.refused is None for o in desk.app.recorder.record(fills, f"m-{fills[0].fill_id}"))
+
+
+def hourly(desk: Desk, after: float = 3600) -> None:
+    desk.sweep(after, SweepKind.RECONCILE)
+
+
+def test_an_order_whose_fills_do_not_add_up_is_a_break_of_it_and_blocks_its_instrument(desk: Desk) -> None:
+    """Domain 3.8, R1.8: the order's cumulative quantity is a check; the second of three fills never came."""
+    booked(desk, part(1, 10, 10), part(3, 10, 30))
+    hourly(desk)
+    [item] = desk.state.breaks.values()
+    assert item.finding.kind is BreakKind.ORDER
+    assert (item.finding.ours, item.finding.theirs, item.finding.order) == (20, 30, "O-1")
+    [alert] = desk.alerts()
+    said = "order O-1 has filled 30 by what paper says, 20 are booked"
+    assert (alert["object"], alert["severity"]) == ("SPY order O-1", "critical")
+    assert alert["summary"] == f"SPY: {said}"
+    assert blocked_symbols(desk.app.reconciliations, "demo") == {"SPY": said}
+    hourly(desk)
+    assert len(desk.alerts()) == 1, "told once"
+    rows = [History.model_validate(body).rows for body in desk.world.bus.bodies("history")]
+    [row] = [row for some in rows for row in some if row.table == "reconciliations"]
+    record(row, NOON)
+
+    booked(desk, part(2, 10, 20))
+    desk.sweep(61)
+    assert desk.state.breaks == {}
+    assert desk.alerts()[-1]["resolved"]
+    assert desk.alerts()[-1]["summary"] == "SPY: the fills of order O-1 add up"
+
+
+def test_fills_that_add_up_in_any_order_of_arrival_are_no_break(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    booked(desk, part(3, 10, 30))
+    booked(desk, part(1, 10, 10), part(2, 10, 20))
+    hourly(desk)
+    assert desk.state.breaks == {}
+    assert desk.state.orders_at == 3
+    looks: list[object] = []
+    monkeypatch.setattr(FillLog, "since", lambda *asked: looks.append(asked) or [])
+    hourly(desk)
+    assert looks == [], "a book that has not grown costs no look into the log"
+
+
+def test_an_execution_booked_from_two_sources_is_a_break(desk: Desk) -> None:
+    booked(desk, part(1, 10, 10), part(2, 10, 10, second=1))
+    hourly(desk)
+    assert [(b.finding.ours, b.finding.theirs) for b in desk.state.breaks.values()] == [(20, 10)]
+
+
+def test_what_may_still_come_is_waited_for(desk: Desk) -> None:
+    booked(desk, part(2, 10, 20))
+    hourly(desk, 300)
+    assert desk.state.breaks == {}
+    hourly(desk)
+    assert list(desk.state.breaks) == ["SPY order O-1"]
+
+
+def test_an_order_number_that_is_given_again_on_another_day_is_another_order(desk: Desk) -> None:
+    """FIX counts orders anew each day."""
+    booked(desk, part(1, 10, 10, second=-86_400), part(2, 4, 4))
+    hourly(desk)
+    assert desk.state.breaks == {}
+
+
+def test_an_order_of_several_days_adds_up_over_all_of_them(desk: Desk) -> None:
+    booked(desk, part(1, 10, 10, second=-7 * 86_400), part(2, 4, 14))
+    hourly(desk)
+    assert desk.state.breaks == {}
+
+
+@pytest.mark.parametrize("cum", [20, None])
+def test_a_bust_may_lower_what_is_filled_or_say_nothing_of_it(desk: Desk, cum: int | None) -> None:
+    bust = part(9, 10, cum, kind="BUST", ref="E-1")
+    booked(desk, part(1, 10, 10), part(2, 20, 30), bust)
+    hourly(desk)
+    assert desk.state.breaks == {}
+
+
+def test_an_adjustment_by_hand_ends_it(desk: Desk) -> None:
+    booked(desk, part(2, 10, 20))
+    hourly(desk)
+    booked(desk, fill("adjust-1", "BUY", 10, 100, desk.world.clock.now(), kind="ADJUST"))
+    desk.sweep(61)
+    assert desk.state.breaks == {}
+    hourly(desk)
+    assert desk.state.breaks == {}, "and does not begin again"
+    assert desk.alerts()[-1]["summary"].startswith("SPY: what is held was confirmed since")
+
+
+def test_a_statement_that_agrees_ends_it(desk: Desk) -> None:
+    booked(desk, part(2, 10, 20))
+    hourly(desk)
+    desk.statement("10")
+    desk.sweep(31)
+    desk.sweep(31)
+    assert desk.state.breaks == {}
+    booked(desk, fill("E-9", "BUY", 1, 100, desk.world.clock.now(), order_id="O-9"))
+    hourly(desk)
+    assert desk.state.breaks == {}
+    assert len(desk.alerts()) == 2
+
+
+def test_the_document_keeps_it(desk: Desk) -> None:
+    booked(desk, part(2, 10, 20))
+    hourly(desk)
+    codec = ReconciliationCodec()
+    assert codec.decode(codec.encode(desk.state)) == desk.state
+
+
+MESSAGES: dict[str, tuple[str, dict[str, Any]]] = {
+    "fix": (
+        "14",
+        {
+            "35": "8", "1": "demo", "37": "ORD9", "17": "X1", "150": "F", "39": "1", "55": "SPY", "167": "CS",
+            "15": "USD", "54": "1", "32": "4", "31": "600", "14": "12", "60": "20261118-17:00:00",
+        },
+    ),
+    "ibkr": (
+        "cumQty",
+        {
+            "contract": {"secType": "STK", "symbol": "SPY", "currency": "USD"},
+            "execution": {
+                "execId": "0000e0d5.6580d36a.01.01", "time": "2026-11-18T17:00:00Z", "acctNumber": "demo",
+                "side": "BOT", "shares": 4, "price": 600, "permId": 77, "cumQty": 12,
+            },
+        },
+    ),
+    "binance": (
+        "z",
+        {
+            "e": "executionReport", "s": "ETHBTC", "S": "BUY", "x": "TRADE", "X": "PARTIALLY_FILLED", "i": 5,
+            "l": "4", "L": "0.1", "z": "12", "t": 7, "T": 1795021200000, "c": "x",
+        },
+    ),
+    "alpaca": (
+        "filled_qty",
+        {
+            "event": "partial_fill", "execution_id": "e-1", "price": "600", "qty": "4",
+            "timestamp": "2026-11-18T17:00:00Z",
+            "order": {"id": "o-1", "symbol": "SPY", "asset_class": "us_equity", "side": "buy", "filled_qty": "12"},
+        },
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dialect", sorted(MESSAGES))
+def test_a_broker_that_tells_the_orders_quantity_has_it_kept_beside_the_fill(dialect: str) -> None:
+    """Domain 3.8: of FIX tag 14, of Alpaca filled_qty, of TWS cumQty, of Binance z; the fill is that of the execution."""
+    field, message = MESSAGES[dialect]
+    [item] = parse(message, {"broker": dialect, "account": "demo"})
+    assert item.fill is not None
+    assert item.fill.quantity == 4
+    assert (item.fill.model_extra or {})["order_filled"] == "12"
+    broken = {k: v for k, v in message.items() if k != field}
+    for place in ("execution", "order"):
+        if place in broken:
+            broken[place] = {k: v for k, v in broken[place].items() if k != field}
+    [without] = parse(broken, {"broker": dialect, "account": "demo"})
+    assert without.fill is not None
+    assert "order_filled" not in (without.fill.model_extra or {})
+    assert without.fill.hash == item.fill.hash, "what it says is no part of the execution"
