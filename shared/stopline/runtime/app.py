@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from stopline.service.fills.record_fill import FillRecorder
     from stopline.service.fills.settle import Settler
     from stopline.service.fills.statements import StatementRecorder
+    from stopline.service.fills.while_halted import HaltedFills
     from stopline.service.history.end_session import SessionEnder
     from stopline.service.history.factors import FactorReader
     from stopline.service.history.keep_history import HistoryKeeper
@@ -392,8 +393,17 @@ class App(Documents):
             self.measurer,
             self.health_watch,
             self.activity_watch,
+            self.halted_fills,
             self.ports.beacon,
             self.ports.operator_alerts,
+        )
+
+    @cached_property
+    def halted_fills(self) -> HaltedFills:
+        from stopline.service.fills.while_halted import HaltedFills
+
+        return HaltedFills(
+            self.store, self.clock, self.relay, self.trading.standings, self.closer.read, self.books.read
         )
 
     @cached_property

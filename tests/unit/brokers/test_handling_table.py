@@ -16,6 +16,7 @@ import pytest
 from stopline.brokers import DIALECTS
 from stopline.model.control import ControlRequest
 from stopline.model.fill import Fill, FillKind
+from stopline.model.messages import Sweep, SweepKind
 from stopline.service.fills.record_fill import Result
 
 from ..make import account, raw_fill
@@ -333,12 +334,18 @@ def its_day_is_restated(told: Told) -> None:
     assert sessions == {fill.executed_at.date().isoformat()}
 
 
-def it_is_booked(told: Told) -> None:
+def it_is_booked_and_told(told: Told) -> None:
     world, _ = _world(fills(told, {}))
     app, _ = world.instance()
     kill = {"request_id": "r-1", "scope": "global", "action": "kill", "actor": "ann", "reason": "x"}
     app.trading.set(ControlRequest.model_validate(kill))
     assert {o.result for o in app.recorder.record(fills(told, {}), "m-1")} == {Result.APPLIED}
+    app.sweeper.run(
+        Sweep(kind=SweepKind.ACCOUNT, account=fills(told, {})[0].account), world.clock.now(), "m-2"
+    )
+    alerts = [body for body in world.bus.bodies("alerts") if body["kind"] == "fill_while_halted"]
+    assert alerts
+    assert all(alert["object"] == "global" for alert in alerts)
 
 
 def _world(some: list[Fill], later: timedelta = timedelta(minutes=1)) -> tuple[World, Fill]:
@@ -357,7 +364,7 @@ CASES: dict[str, Callable[[Told], None]] = {
     CORRECTION: of_kind(FillKind.CORRECT),
     FEE: of_kind(FillKind.FEE),
     LATE: its_day_is_restated,
-    KILLED: it_is_booked,
+    KILLED: it_is_booked_and_told,
     FORCED: by_the_broker,
 }
 

@@ -76,7 +76,7 @@ def fill_path(key: str) -> Path:
     return Path(FILLS, key)
 
 
-def fill_create(fill: Fill, message_id: str) -> Create:
+def fill_create(fill: Fill, message_id: str, received_at: datetime) -> Create:
     """Return the write that books a fill once for ever: idempotency record and audit log in one."""
     data = {
         "account": fill.account,
@@ -87,6 +87,7 @@ def fill_create(fill: Fill, message_id: str) -> Create:
         "fill": fill.text,
         "hash": fill.hash,
         "message_id": message_id,
+        "received_at": received_at,
         "booked_at": SERVER_TIME,
     }
     return Create(fill_path(fill.key), data)

@@ -203,7 +203,7 @@ class _Booking:
             self.outcomes[said_by] = replace(self.outcomes[key], fill=by_key[said_by])
         if not booked:
             return None
-        creates = [fill_create(fill, self._message_ids[fill.key]) for fill in booked]
+        creates = [fill_create(fill, self._message_ids[fill.key], self._now) for fill in booked]
         effects = self._effects(before, book, booked)
         if alert is not None:
             effects.append(Effect(alert.alert_id, "alerts", book.account, alert.model_dump(mode="json")))

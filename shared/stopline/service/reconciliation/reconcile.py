@@ -77,8 +77,8 @@ class Reconciler:
             names |= {a.account for a in known if a.reconcile.expect_every_min is not None}
             return self._each(sorted(names), self._look)
         everyone = [account.account for account in self._accounts.all()]
-        faults = self._each(everyone, self.compare), self._each(everyone, self.check_ledger)
-        faults = *faults, self._each(everyone, self._orders.check)
+        looks = (self.compare, self.check_ledger, self._orders.check)
+        faults = [self._each(everyone, look) for look in looks]
         return "; ".join(fault for fault in faults if fault) or None
 
     def _look(self, name: str) -> None:

@@ -18,6 +18,7 @@ from stopline.service.alerting.desk import publish_checks
 from stopline.service.alerting.undelivered import republish_due
 from stopline.service.closing.close_book import Closer
 from stopline.service.documents.outbox import Relay, outbox_fields
+from stopline.service.fills.while_halted import HaltedFills
 from stopline.service.history.end_session import SessionEnder
 from stopline.service.measuring.measure_risk import RiskMeasurer
 from stopline.service.prices.mark_prices import Desk, PriceMarker
@@ -55,6 +56,7 @@ class Sweeper:
         measurer: RiskMeasurer,
         health: HealthWatch,
         activity: ActivityWatch,
+        halted: HaltedFills,
         beacon: Beacon | None = None,
         duty: OperatorAlerts = USUAL,
     ) -> None:
@@ -77,6 +79,7 @@ class Sweeper:
         self._measurer = measurer
         self._health = health
         self._activity = activity
+        self._halted = halted
 
     def run(self, sweep: Sweep, scheduled_at: datetime, message_id: str) -> None:
         """Run one sweep. Raises Transient when a part could not be done: the rest was done, the whole comes
@@ -141,6 +144,7 @@ class Sweeper:
         self._marker.value_new(name, now, cause)
         self._closer.advance(name)
         self._canceller.advance(name, just_read=True)
+        self._halted.look(name)
 
     def _evaluate_all(self, now: datetime, cause: str) -> dict[str, str]:
         self._desk.refresh()

@@ -121,6 +121,11 @@ class TradingStates:
         state, epoch = effective(*held)
         return state, epoch, list(held)
 
+    def standings(self, account: str) -> list[Standing]:
+        """Return where all stands that an account is under: the whole, itself and its parts. Raises Unavailable."""
+        everywhere, own = both(self._documents, account)
+        return [everywhere, own, *own.parts.values()]
+
     def for_order(self, account: str, strategy: str, underlying: str) -> Effective:
         """Return what holds for an order of a strategy in an underlying. Raises Unavailable."""
         return effective_for(*both(self._documents, account), account, strategy, underlying)

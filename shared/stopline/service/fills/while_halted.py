@@ -1,0 +1,140 @@
+"""Fills that come while trading is halted and that none of Stopline's own closes explains: booked like any, and told.
+
+Looked at by the sweep that a fill causes, so that to book it costs nothing more. Each order is told once for each halt, the
+first few by name and all others together: what still trades may be a program that sends hundreds.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
+
+from stopline.ledger.book import Book
+from stopline.ledger.leg_name import names_of
+from stopline.model.closing_state import ClosingState, Sent
+from stopline.model.control import Standing, TradingState
+from stopline.model.decimals import decimal_text
+from stopline.model.fill import Fill, FillKind
+from stopline.model.ids import digest, short_id
+from stopline.model.messages import Alert, Effect, Severity
+from stopline.model.scopes import GLOBAL, account_scope, strategy_scope, underlying_scope
+from stopline.model.times import utc_text
+from stopline.ports import Clock, Store, Where
+from stopline.service.documents.outbox import Relay
+from stopline.service.fills.books import FILLS, read_fill
+
+EXECUTED = frozenset({FillKind.TRADE, FillKind.LIQUIDATION})
+LATE = timedelta(hours=1)  # how long before a halt a fill may be executed that comes after it
+MOST = 500  # fills that are looked at
+NAMED = 5  # orders of a halt that are told one by one
+
+
+class HaltedFills:
+    """Tells of fills that come while trading is halted. To look twice tells nothing twice."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        relay: Relay,
+        standings: Callable[[str], Sequence[Standing]],
+        closings: Callable[[str], ClosingState],
+        books: Callable[[str], Book | None],
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._relay = relay
+        self._standings = standings
+        self._closings = closings
+        self._books = books
+
+    def look(self, account: str) -> None:
+        """Tell of an account's fills that were booked since a halt that covers them. Raises Unavailable, Unpublished."""
+        halts = {s.scope: since for s in self._standings(account) if (since := _halted_since(s)) is not None}
+        if not halts:
+            return
+        found = self._stray(account, halts)
+        if found:
+            self._relay.publish([_effect(alert) for alert in self._alerts(account, found)])
+
+    def _stray(self, account: str, halts: dict[str, datetime]) -> list[tuple[Fill, str, datetime]]:
+        """Return the fills that came under a halt and are of none of our commands, oldest first, each with its halt."""
+        where = [Where("account", "==", account), Where("executed_at", ">=", min(halts.values()) - LATE)]
+        documents = self._store.query(FILLS, where, ["executed_at"], limit=MOST)
+        sent = list(self._closings(account).sent.values())
+        found = []
+        for document in documents:
+            fill = read_fill(document)
+            received = document.data.get("received_at") or fill.executed_at
+            covering = [(halts[s], s) for s in _scopes(fill) if s in halts and received >= halts[s]]
+            if covering and fill.kind in EXECUTED and not _is_ours(fill, sent):
+                since, scope = min(covering)
+                found.append((fill, scope, since))
+        return found
+
+    def _alerts(self, account: str, found: Iterable[tuple[Fill, str, datetime]]) -> list[Alert]:
+        book, now = self._books(account) or Book(account), self._clock.now()
+        alerts: dict[str, Alert] = {}
+        told: dict[tuple[str, datetime], set[str]] = {}
+        for fill, scope, since in found:
+            orders = told.setdefault((scope, since), set())
+            orders.add(fill.order_id or fill.key)
+            of = fill.order_id or fill.key if len(orders) <= NAMED else ""
+            id_ = digest("fill_while_halted", account, scope, utc_text(since), of)
+            adds = book.net_quantity(fill.instrument.symbol) * fill.signed_quantity > 0
+            alerts.setdefault(id_, _alert(id_, fill, scope, since, adds, named=bool(of), now=now))
+        return list(alerts.values())
+
+
+def _halted_since(standing: Standing) -> datetime | None:
+    """Return when a scope's halt began, or None."""
+    since = [hold.since for hold in standing.holds.values() if hold.state is TradingState.HALTED]
+    return min(since) if since and standing.state is TradingState.HALTED else None
+
+
+def _scopes(fill: Fill) -> tuple[str, ...]:
+    account = fill.account
+    return (
+        GLOBAL,
+        account_scope(account),
+        strategy_scope(account, fill.strategy),
+        underlying_scope(account, fill.instrument.underlying or fill.instrument.symbol),
+    )
+
+
+def _is_ours(fill: Fill, sent: Iterable[Sent]) -> bool:
+    """Tell whether a fill is of a close command: it names one, or is in a contract and on a side that one was about."""
+    names = set(names_of(fill))
+    return any(
+        names & {one.command_id, short_id(one.command_id), one.order_id or one.command_id}
+        or any(
+            (leg.instrument.symbol, leg.side) == (fill.instrument.symbol, fill.side.value) for leg in one.legs
+        )
+        for one in sent
+    )
+
+
+def _alert(
+    id_: str, fill: Fill, scope: str, since: datetime, adds: bool, named: bool, now: datetime
+) -> Alert:
+    order = f" of order {fill.order_id}" if fill.order_id else ""
+    units = f"{fill.side.value} {decimal_text(fill.quantity)} {fill.instrument.symbol}"
+    when = "" if fill.executed_at >= since else f", executed before at {utc_text(fill.executed_at)}"
+    what = f"{units} at {decimal_text(fill.price)}{order} came while {scope} is halted{when}"
+    if not named:
+        what = (
+            f"More orders than {NAMED} were filled while {scope} is halted: {units}{order} and what follows"
+        )
+    return Alert(
+        alert_id=id_,
+        account=fill.account,
+        kind="fill_while_halted",
+        object=scope,
+        severity=Severity.CRITICAL if adds or not named else Severity.WARNING,
+        summary=what[:500],
+        action="It is booked. Stopline did not ask for it: find out what still sends orders, and stop that at the broker.",
+        cause=fill.key,
+        raised_at=now,
+    )
+
+
+def _effect(alert: Alert) -> Effect:
+    return Effect(alert.alert_id, "alerts", alert.account or "", alert.model_dump(mode="json"))

@@ -1,0 +1,99 @@
+"""A fill that comes while trading is halted: it is the truth and is booked, and somebody hears of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from stopline.model.control import ControlRequest
+from stopline.model.fill import Fill
+from stopline.model.messages import Sweep, SweepKind
+
+from ..make import at, fill
+from .world import World
+
+
+class Desk:
+    def __init__(self) -> None:
+        self.world = World()
+        self.world.open_account()
+        self.app, _ = self.world.instance()
+
+    def book(self, *fills: Fill) -> None:
+        """Book fills, and run the sweep that they cause, twice: it may be delivered again."""
+        self.world.wait(1)
+        assert all(o.refused is None for o in self.app.recorder.record(fills, f"m-{fills[0].fill_id}"))
+        for _ in range(2):
+            self.app.sweeper.run(Sweep(kind=SweepKind.ACCOUNT, account="demo"), self.world.clock.now(), "m")
+
+    def kill(self, scope: str = "account:demo", flatten: bool = False) -> None:
+        self.world.wait(1)
+        wish = {"request_id": f"k-{scope}", "scope": scope, "action": "kill", "actor": "ann", "reason": "x"}
+        self.app.trading.set(ControlRequest.model_validate({**wish, "flatten": flatten}))
+
+    @property
+    def alerts(self) -> list[dict[str, Any]]:
+        return [body for body in self.world.bus.bodies("alerts") if body["kind"] == "fill_while_halted"]
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+def bought(number: int, side: str = "BUY", **more: Any) -> Fill:
+    more.setdefault("order_id", f"O-{number}")
+    return fill(f"E-{number}", side, 10, 100, more.pop("executed_at", at(number)), **more)
+
+
+def test_a_fill_that_comes_while_the_account_is_halted_is_booked_and_told_once(desk: Desk) -> None:
+    """Domain 3.8: accept (it is the truth), alert."""
+    desk.kill()
+    desk.book(bought(1), fill("E-1b", "BUY", 5, 101, at(1), order_id="O-1"))
+    [alert] = desk.alerts
+    assert alert["summary"] == "BUY 10 SPY at 100 of order O-1 came while account:demo is halted"
+    assert (alert["object"], alert["severity"]) == ("account:demo", "critical")
+    book = desk.world.book()
+    assert book is not None
+    assert book.net_quantity("SPY") == 15
+
+
+def test_what_reduces_is_a_warning_and_what_was_executed_before_says_so(desk: Desk) -> None:
+    desk.book(bought(1), bought(2))
+    desk.kill()
+    desk.book(bought(3, "SELL", executed_at=at(1)))
+    [alert] = desk.alerts
+    assert alert["severity"] == "warning"
+    assert alert["summary"].endswith("is halted, executed before at 2026-11-18T17:00:01Z")
+
+
+def test_a_fill_of_before_the_halt_and_one_of_after_it_are_not_told(desk: Desk) -> None:
+    desk.book(bought(1))
+    desk.kill("strategy:demo:swing")
+    desk.book(bought(2))
+    assert desk.alerts == []
+    desk.book(bought(3, strategy="swing"))
+    assert [alert["object"] for alert in desk.alerts] == ["strategy:demo:swing"]
+
+
+def test_a_close_that_stopline_asked_for_is_not_told(desk: Desk) -> None:
+    desk.book(bought(1))
+    desk.kill(flatten=True)
+    desk.app.closer.advance("demo")
+    [command] = [
+        c
+        for c in desk.world.bus.bodies("orders")
+        if c["type"] == "stopline.command.v1" and c["action"] == "close"
+    ]
+    desk.book(bought(2, "SELL", order_id=command["command_id"]))
+    assert desk.alerts == []
+
+
+def test_a_program_that_goes_on_trading_does_not_drown_everybody(desk: Desk) -> None:
+    desk.kill()
+    desk.book(*[bought(n) for n in range(1, 40)])
+    assert len(desk.alerts) == 6
+    assert desk.alerts[-1]["summary"].startswith(
+        "More orders than 5 were filled while account:demo is halted"
+    )
