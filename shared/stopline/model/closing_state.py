@@ -104,6 +104,7 @@ class SentLeg(Message):
 class Sent(Message):
     """A close command that went out. `status` is the broker's last word (None: none yet), `ended_at` when it was over.
 
+    `next_at`: when the next may go where it fails; None: not noted, after the usual time.
     `cancelled_at`: when a halt's `cancel_all` that covers all its legs went out; None: none has.
     `trading`: whether the account's market was open then; None: not noted. `logged`: fills that its row of
     the execution log knows; -1 before there is one; `logged_as`: what that row says of them; `revision`: rows so far.
@@ -124,6 +125,7 @@ class Sent(Message):
     trading: bool | None = None
     issued_at: UtcText
     expires_at: UtcText
+    next_at: UtcText | None = None
     cancelled_at: UtcText | None = None
     status: ReportStatus | None = None
     error: Text = ""

@@ -167,6 +167,24 @@ def test_the_documented_line_with_several_values_runs_as_it_stands(
     assert (realised["without"], realised["1%"]) == ("-50", "28")
 
 
+def test_how_it_is_closed_is_varied_like_an_exit(day: list[str]) -> None:
+    """Point 7: of the account, of all trades or of a strategy. From 102.8 on the spread is 6: at the market 10 go at 99.8; a
+    limit 1 % below 102.8 is not reached, and a minute later it is urgent: at 99.
+    """
+    rows = [
+        [minute(n), "SPY", p - wide, p + wide] for n, p in enumerate(PRICES) for wide in [3 if n > 6 else 0.1]
+    ]
+    write(Path(day[day.index("--prices") + 1]), ["time", "symbol", "bid", "ask"], rows)
+    settings = [*TRAIL, "--exit", "trades.closing.collar_max_pct=1"]
+    at_market = ["--exit", "strategies.default.trades.closing.exit_order=MARKET"]
+    alone = [what_if([*day, *settings, *some])["realised"] for some in ([], at_market)]
+    assert alone == [("-50", "-10", "40"), ("-50", "-2", "48")]
+    varied = ["--vary", "strategies.default.trades.closing.exit_order=LIMIT,MARKET"]
+    result = CliRunner().invoke(main, [*day, *settings, *varied])
+    numbers = {row.pop("what"): row for row in json.loads(result.output)["compared"]}
+    assert numbers["realised"] == {"account": "replay", "without": "-50", "LIMIT": "-10", "MARKET": "-2"}
+
+
 def test_several_values_for_people(day: list[str]) -> None:
     text = (
         CliRunner()

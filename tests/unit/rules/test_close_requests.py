@@ -20,11 +20,13 @@ from stopline.model.increments import Increments
 from stopline.model.messages import Command, CommandAction, ExecutionReport, ReportStatus
 from stopline.model.prices import Quote
 from stopline.model.settings.closing import ClosingSettings
+from stopline.model.settings.exits import ExitSettings
 from stopline.rules.closing.commands import Step, advance
 from stopline.rules.closing.executions import facts, slippage, with_fills
 from stopline.rules.closing.halts import holds
 from stopline.rules.closing.order import Resting, Situation
 from stopline.rules.closing.sent import GRACE, with_report
+from stopline.rules.exits.plan import plan_of
 
 from ..make import NOON, account, at, equity, option, trade
 
@@ -44,6 +46,7 @@ class Desk:
         self.fills = list(fills)
         self.state = ClosingState(account="demo")
         self.settings = ClosingSettings.model_validate(settings)
+        self.exits = ExitSettings()
         self.now = NOON
         self.quotes: dict[str, Quote] = dict(QUOTES)
         self.trading = True
@@ -76,6 +79,7 @@ class Desk:
             halts={"account:demo": 2} if self.halting else self.halts,
             increments=self.increments,
             resting=lambda _: self.resting,
+            own=lambda strategy, trade_id: plan_of(self.exits, strategy, trade_id).closing,
             resumed=lambda strategy: self.resumed if strategy == "core" else None,
         )
         step = advance(self.state.model_copy(update={"sent": sent}), situation, new)

@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, mo
 
 from stopline.model.decimals import ZERO, DecimalText, decimal_text, parse_decimal
 from stopline.model.ids import Id, Name
+from stopline.model.settings.closing import OwnClosing
 from stopline.model.times import UtcText
 from stopline.model.wire import Message
 
@@ -154,6 +155,7 @@ class TradeExits(Message):
     atr_bar_s: Annotated[int, Field(ge=1, le=86_400)] | None = None
     atr_bars: Annotated[int, Field(ge=2, le=200)] | None = None
     health_below: Annotated[int, Field(ge=0, le=100)] | Off | None = None
+    closing: OwnClosing | None = None  # how they are closed, over the account's `closing`
 
     @model_validator(mode="after")
     def _is_sound(self) -> Self:

@@ -228,9 +228,10 @@ class _Round:
         return self._tries[part].count if part in self._tries else 0
 
     def _is_market(self, one: Wanted) -> bool:
+        settings = self._s.settings_of(one)
         if one.urgency == HALT:
-            return self._s.settings.halt_order == "MARKET" or not self._s.halted(one.position)
-        if self._s.settings.exit_order == "MARKET":
+            return settings.halt_order == "MARKET" or not self._s.halted(one.position)
+        if settings.exit_order == "MARKET":
             return True
         return one.urgency == "urgent" and self._retry(one.part) > 0
 
@@ -241,7 +242,7 @@ class _Round:
         if quote is None and not self._s.trading and contract.kind in (Kind.EQUITY, Kind.OPTION):
             return "the market is closed"
         buys = one.position.quantity < 0
-        limited = limit_price(contract, buys, quote, 0, self._s.settings) is not None
+        limited = limit_price(contract, buys, quote, 0, self._s.settings_of(one)) is not None
         return (
             ""
             if limited or self._is_market(one) or one.urgency != "normal"
@@ -252,12 +253,10 @@ class _Round:
         """Yield the spreads that go as one order: long and short options of a strategy, underlying and expiry, those of a
         trade by themselves.
         """
-        if not self._s.settings.multi_leg:
-            return
         groups = defaultdict(list)
         for one in in_closing_order(self._found):
             contract = one.position.instrument
-            if contract.kind is Kind.OPTION:
+            if contract.kind is Kind.OPTION and self._s.settings_of(one).multi_leg:
                 scope = one.position.strategy, contract.underlying, contract.expiry, one.trade_id
                 groups[scope].append(one)
         for group in groups.values():

@@ -19,10 +19,10 @@ from stopline.model.increments import Increments, increments_of
 from stopline.model.messages import Command, CommandAction, CommandLeg
 from stopline.model.prices import Quote
 from stopline.model.scopes import scope_of
-from stopline.model.settings.closing import ClosingSettings
+from stopline.model.settings.closing import ClosingSettings, OwnClosing
 from stopline.risk.border import to_decimal
 from stopline.rules.closing.collar import limit_price
-from stopline.rules.closing.sent import alive
+from stopline.rules.closing.sent import alive, backoff
 from stopline.rules.closing.targets import Wanted, named, units_of_positions, wanted
 
 
@@ -54,7 +54,8 @@ class Situation:
     `quoted_at`; `trading` tells whether the account's market is open, `halted` whether the trading state says that a
     position must go; `halts`: the scopes that are halted with flatten, by the epoch of their halt: the account alone where
     all of it is. `increments`: the ticks that the account knows. `resting`: the known orders that work against a position;
-    None where nothing is known of any. `resumed`: when people last resumed a strategy, with None the account; None: never.
+    None where nothing is known of any. `own`: what exits say of how a strategy or a trade of it is closed, over `settings`.
+    `resumed`: when people last resumed a strategy, with None the account; None: never.
     """
 
     book: Book
@@ -69,7 +70,12 @@ class Situation:
     increments: Mapping[str, Increments] = field(default_factory=dict)
     quoted_at: Mapping[str, datetime] = field(default_factory=dict)
     resting: Callable[[Position], Resting | None] = lambda _: None
+    own: Callable[[str, str | None], OwnClosing] = lambda _strategy, _trade_id: OwnClosing()
     resumed: Callable[[str | None], datetime | None] = lambda _: None
+
+    def settings_of(self, one: Wanted) -> ClosingSettings:
+        """How something that has to go is closed."""
+        return self.settings.with_own(self.own(one.position.strategy, one.trade_id))
 
     @property
     def whole(self) -> bool:
@@ -98,7 +104,8 @@ def close_order(
     """
     legs = tuple(_leg(one, s) for one in group)
     units = Decimal(reduce(gcd, (int(leg.quantity) for leg in legs))) if len(legs) > 1 else legs[0].quantity
-    limit = None if at_market else _limit(s, legs, units, retry)
+    settings = s.settings_of(group[0])
+    limit = None if at_market else _limit(s, legs, units, retry, settings)
     names = {one.group_id for one in group}
     name = next(iter(names)) if len(names) == 1 else None
     order = {
@@ -107,6 +114,7 @@ def close_order(
         "order_type": "MARKET" if limit is None else "LIMIT",
         "limit_price": limit,
         "group_id": name,
+        "expires_at": s.now + timedelta(seconds=settings.valid_s),
     }
     if len(legs) == 1:
         order |= {"instrument": legs[0].instrument, "side": legs[0].side}
@@ -137,6 +145,7 @@ def close_order(
         trading=s.trading,
         issued_at=command.issued_at,
         expires_at=command.expires_at,
+        next_at=command.issued_at + backoff(retry + 1, settings),
     )
     return command, sent
 
@@ -167,13 +176,15 @@ def _leg(one: Wanted, s: Situation) -> SentLeg:
     )
 
 
-def _limit(s: Situation, legs: Sequence[SentLeg], units: Decimal, retry: int) -> Decimal | None:
+def _limit(
+    s: Situation, legs: Sequence[SentLeg], units: Decimal, retry: int, settings: ClosingSettings
+) -> Decimal | None:
     """Return the limit price: of one leg, or what a unit of all may cost. None, the market, without a price."""
     prices = []
     for leg in legs:
         quote = s.quotes.get(leg.instrument.symbol)
         tick = increments_of(s.increments, leg.instrument).tick
-        price = limit_price(leg.instrument, leg.side == "BUY", quote, retry, s.settings, tick)
+        price = limit_price(leg.instrument, leg.side == "BUY", quote, retry, settings, tick)
         if price is None:
             return None
         prices.append(price)

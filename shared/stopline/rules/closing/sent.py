@@ -8,15 +8,18 @@ from stopline.model.closing_state import Asked, ClosingState, Sent, SentLeg, Tri
 from stopline.model.decimals import EXACT, ZERO
 from stopline.model.messages import ExecutionReport, ReportStatus
 from stopline.model.scopes import Scope, scope_of
+from stopline.model.settings.closing import ClosingSettings
 
 GRACE = timedelta(seconds=5)  # how long after the end of a command its last fills may take to get here
 KEPT = timedelta(minutes=15)  # a command that is over stays known, for fills that come later still
-BACKOFF_S, BACKOFF_MAX_S = 5, 120
+DEFAULTS = ClosingSettings()
 
 
-def backoff(count: int) -> timedelta:
-    """Return how long after a command the next one may go, when `count` have failed: 5 s, doubled up to 2 minutes."""
-    return timedelta(seconds=min(BACKOFF_S * 2 ** min(count - 1, 10), BACKOFF_MAX_S))
+def backoff(count: int, settings: ClosingSettings = DEFAULTS) -> timedelta:
+    """Return how long after a command the next one may go, when `count` have failed: `retry_s`, doubled with each up to
+    `retry_max_s`.
+    """
+    return timedelta(seconds=min(settings.retry_s * 2 ** min(count - 1, 12), settings.retry_max_s))
 
 
 def with_report(sent: Sent, report: ExecutionReport) -> Sent:
@@ -68,9 +71,8 @@ def ended(state: ClosingState, now: datetime) -> ClosingState:
                 if one.is_filled:
                     tries.pop(leg.part, None)
                 else:
-                    tries[leg.part] = Tries(
-                        count=one.round, next_at=one.issued_at + backoff(one.round), error=one.error
-                    )
+                    next_at = one.next_at or one.issued_at + backoff(one.round)
+                    tries[leg.part] = Tries(count=one.round, next_at=next_at, error=one.error)
         if one.ended_at is None or now < one.ended_at + KEPT:
             sent[id_] = one
     asked = _with_done(state, [one for id_, one in state.sent.items() if id_ not in sent])

@@ -1,12 +1,15 @@
 """Which exits hold for a trade: the settings of account, strategy and trade, laid over each other."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from functools import cached_property
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from stopline.model.account import Account
 from stopline.model.calendars import Calendar
+from stopline.model.settings.closing import ClosingSettings, OwnClosing
 from stopline.model.settings.exits import (
     Distance,
     ExitSettings,
@@ -21,6 +24,7 @@ from stopline.model.settings.exits import (
 MARGIN = timedelta(minutes=15)  # before an early close, for an exit_at that lies beyond it
 
 NEVER = SetAt()
+NOTHING_OWN = OwnClosing()
 DEFAULTS = TradeExits(
     auto_close=True, price_max_age_s=30, confirm=2, atr_bar_s=300, atr_bars=14, health_below=40
 )
@@ -48,6 +52,7 @@ class Plan:
     exit_at: time | None = None
     before_close: timedelta | None = None
     health_below: int | None = None
+    closing: OwnClosing = NOTHING_OWN
 
     @cached_property
     def distances(self) -> list[Distance]:
@@ -117,7 +122,20 @@ def plan_of(settings: ExitSettings, strategy: str, trade_id: str | None = None) 
         exit_at=said("exit_at"),
         before_close=span("before_close_min", timedelta(minutes=1)),
         health_below=said("health_below"),
+        closing=_closing(layers),
     )
+
+
+def closing_of(account: Account, strategy: str, trade_id: str | None = None) -> ClosingSettings:
+    """Return how what is of a trade, or a strategy, is closed: what its exits say of that, over the account's settings."""
+    return account.closing.with_own(plan_of(account.exits, strategy, trade_id).closing)
+
+
+def _closing(layers: Sequence[TradeExits]) -> OwnClosing:
+    said: dict[str, Any] = {}
+    for layer in reversed(layers):
+        said |= layer.closing.said if layer.closing else {}
+    return NOTHING_OWN.model_copy(update=said)
 
 
 def deadlines(

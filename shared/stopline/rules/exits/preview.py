@@ -111,4 +111,6 @@ def plan_facts(plan: Plan) -> dict[str, Any]:
         facts["health_below"] = plan.health_below
     if plan.needs_atr:
         facts |= {"atr_bar_s": plan.atr_bar // timedelta(seconds=1), "atr_bars": plan.atr_bars}
+    if plan.closing.said:
+        facts["closing"] = plan.closing.model_dump(mode="json", exclude_none=True)
     return {**facts, "confirm": plan.confirm, "auto_close": plan.auto_close}

@@ -5,13 +5,13 @@ fills prove it.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import partial
+from functools import cache, partial
 
 from stopline.ledger.book import Book
 from stopline.ledger.position import Position
 from stopline.model.account import Account
 from stopline.model.closing import CloseRequest
-from stopline.model.closing_state import ClosingState
+from stopline.model.closing_state import ClosingState, Sent
 from stopline.model.control import (
     Closing,
     Control,
@@ -24,13 +24,14 @@ from stopline.model.errors import Transient
 from stopline.model.ids import digest
 from stopline.model.messages import Alert, Command, Effect, ExecutionReport, HistoryRow, Sweep, SweepKind
 from stopline.model.scopes import strategy_scope
-from stopline.model.settings.closing import ClosingSettings
+from stopline.model.settings.closing import ClosingSettings, OwnClosing
 from stopline.model.times import utc_text
 from stopline.model.wire import validate
 from stopline.ports import Clock, Where
 from stopline.rules.closing.commands import Step, advance
 from stopline.rules.closing.order import Resting, Situation, Stated
 from stopline.rules.closing.sent import with_report
+from stopline.rules.exits.plan import closing_of, plan_of
 from stopline.service.accounts.reader import AccountReader
 from stopline.service.audit.journal import row_effects
 from stopline.service.closing.executions import log_executions, with_executions
@@ -191,6 +192,9 @@ class Closer:
             underlying = position.instrument.underlying
             return effective_for(everywhere, own, name, position.strategy, underlying).flatten
 
+        def said(strategy: str, trade_id: str | None) -> OwnClosing:
+            return plan_of(account.exits, strategy, trade_id).closing if account else OwnClosing()
+
         return Situation(
             book=book,
             settings=account.closing if account else ClosingSettings(),
@@ -203,6 +207,7 @@ class Closer:
             halts=_halts(everywhere, own),
             stated=self._stated(name, account, book),
             increments=account.increments if account else {},
+            own=cache(said),
             resumed=lambda strategy: _part(own, name, strategy).last_resume,
         )
 
@@ -241,7 +246,10 @@ class Closer:
         self, stored: ClosingState | None, step: Step, account: Account | None
     ) -> Change[ClosingState] | None:
         now = self._clock.now()
-        settings = account.closing if account else ClosingSettings()
+
+        def settings(sent: Sent) -> ClosingSettings:
+            return closing_of(account, sent.strategy, sent.legs[0].trade_id) if account else ClosingSettings()
+
         state, rows, slipped = log_executions(step.state, settings, now)
         if state == stored and not step.commands:
             return None

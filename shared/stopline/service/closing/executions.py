@@ -1,6 +1,6 @@
 """The execution log: what became of close commands, as rows of the table `executions`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -41,7 +41,7 @@ def with_executions(state: ClosingState, log: FillLog) -> ClosingState:
 
 
 def log_executions(
-    state: ClosingState, settings: ClosingSettings, now: datetime
+    state: ClosingState, settings: Callable[[Sent], ClosingSettings], now: datetime
 ) -> tuple[ClosingState, list[HistoryRow], list[Alert]]:
     """Return the state with the commands that are over marked as logged, their rows, and alerts of large slippage.
 
@@ -55,7 +55,7 @@ def log_executions(
             continue
         one = one.model_copy(update={"revision": one.revision + 1})
         rows += _rows(state.account, one, now)
-        alert = large_slippage(state.account, one, settings, now)
+        alert = large_slippage(state.account, one, settings(one), now)
         if alert is not None:
             alerts.append(alert)
         sent[id_] = one.model_copy(update={"logged": one.fills, "logged_as": one.executed})
