@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import date
+from decimal import Decimal
+
 import pytest
 
 from stopline.model.closing_state import RequestStatus
+from stopline.model.messages import CommandAction
+from stopline.model.prices import Quote
 
 from ..make import NOON, equity, option, trade
 from .test_close_requests import Desk
@@ -58,6 +63,28 @@ def test_a_spread_of_more_legs_than_brokers_take_goes_leg_by_leg(count: int) -> 
     else:
         assert [len(command.legs) for command in commands] == [0] * len(commands)
         assert [command.side for command in commands][:2] == ["BUY", "BUY"]
+
+
+def test_a_calendar_goes_as_one_order_where_its_trade_is_closed() -> None:
+    """R8.4, point 3: spreads are closed as a unit, of two expiries too; by a kill leg by leg, the short one first."""
+    near, far = option(6000, "C"), option(6000, "C", date(2026, 12, 18))
+    quotes = {near.symbol: Quote(5, 4.9, 5.1), far.symbol: Quote(9, 8.9, 9.1)}
+    fills = [
+        trade(1, -2, 5, instrument=near, group_id="cal"),
+        trade(2, 2, 9, instrument=far, group_id="cal"),
+    ]
+    desk, killed = Desk(*fills, multi_leg=True), Desk(*fills, multi_leg=True)
+    desk.quotes |= quotes
+    [held] = desk.book.open_trades()
+    [command] = desk.ask(trade_id=held.trade_id)
+    assert [(leg.side, leg.instrument, leg.ratio) for leg in command.legs] == [
+        ("BUY", near, 1),
+        ("SELL", far, 1),
+    ]
+    assert (command.quantity, command.group_id, command.limit_price) == (2, "cal", Decimal("-3.66"))
+    killed.halting = True
+    [first] = [c for c in killed.step().commands if c.action is CommandAction.CLOSE]
+    assert (first.instrument, first.legs) == (near, ())
 
 
 def test_a_command_of_another_epoch_is_another_command() -> None:

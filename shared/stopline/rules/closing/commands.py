@@ -16,20 +16,20 @@ from stopline.ledger.leg_name import marked_id
 from stopline.ledger.position import Position
 from stopline.model.closing import CloseRequest
 from stopline.model.closing_state import Asked, ClosingState, RequestStatus, Tries
-from stopline.model.control import Closing, ClosingStatus, account_scope
+from stopline.model.control import Closing, ClosingStatus
 from stopline.model.decimals import EXACT, ZERO
 from stopline.model.ids import digest
 from stopline.model.instrument import Kind
 from stopline.model.messages import HALT_CANCEL_VALID, Alert, Command, CommandAction
 from stopline.model.scopes import scope_of
 from stopline.rules.closing import alerts
-from stopline.rules.closing.alerts import ALONE
 from stopline.rules.closing.collar import limit_price
-from stopline.rules.closing.halts import confirms, holds, newly_flat, nothing_held, proven
+from stopline.rules.closing.halts import confirms, newly_flat, nothing_held, proven
 from stopline.rules.closing.of_trade import astray, begun, too_much, trade_legs, why_astray
 from stopline.rules.closing.order import Situation, close_order, command_of, end_resumed
 from stopline.rules.closing.sent import alive, cancelled, ended
 from stopline.rules.closing.splits import rescaled
+from stopline.rules.closing.spreads import spreads
 from stopline.rules.closing.targets import (
     HALT,
     Wanted,
@@ -38,11 +38,9 @@ from stopline.rules.closing.targets import (
     units_of_positions,
     wanted,
 )
+from stopline.rules.closing.told import Told
 
-MOST_LEGS = 4  # of one order; brokers take no more
 AS_ONE = 2  # tries of a spread as one order; then leg by leg
-STUCK = 2  # commands that failed before people are told
-TOLD = timedelta(days=1)  # how long it is remembered that people were told
 ENDED = timedelta(days=7)  # how long a request that has ended is known: it closes nothing again
 
 
@@ -83,11 +81,9 @@ class _Round:
         self._asked = dict(state.asked)
         self._sent = dict(state.sent)
         self._tries: dict[str, Tries] = dict(state.tries)
-        self._told = {key: at for key, at in state.told.items() if situation.now - at < TOLD}
+        self._told = Told(state, situation.now)
         self._serial = state.serial
-        self._stuck = state.stuck
         self._commands: list[Command] = []
-        self._alerts: list[Alert] = []
         self._found: dict[str, Wanted] = {}
         self._wanted: dict[str, Decimal] = {}  # units of each position
         self._of_positions, self._of_parts = alive(self._sent.values())
@@ -125,16 +121,16 @@ class _Round:
             ):
                 asked = asked.model_copy(update={"status": RequestStatus.REFUSED, "ended_at": self._s.now})
                 self._asked[id_] = asked
-                self._alerts.append(alerts.refused(asked, self._s.now))
+                self._told.alerts.append(alerts.refused(asked, self._s.now))
 
     def end_resumed(self) -> None:
         """End what people, by resuming what was to be closed, have decided otherwise."""
         asked, cancels = end_resumed(self._account, self._asked, self._sent.values(), self._s)
         self._asked |= asked
-        for cancel in (one for one in cancels if one.command_id not in self._told):
-            self._told[cancel.command_id] = self._s.now
+        for cancel in (one for one in cancels if one.command_id not in self._told.noted):
+            self._told.note(cancel.command_id)
             self._commands.append(cancel)
-        self._alerts += alerts.ended(asked.values(), self._s.book, self._s.now)
+        self._told.alerts += alerts.ended(asked.values(), self._s.book, self._s.now)
 
     def close(self) -> None:
         """Send what is missing of everything that has to go."""
@@ -164,7 +160,8 @@ class _Round:
             if units > 0:
                 self._send([replace(left, units=units)])
         self._note_waits(waits)
-        self._tell_stuck()
+        new = {c.command_id for c in self._commands}
+        self._told.failing([one for id_, one in self._sent.items() if id_ in new], self._tries, self._serial)
 
     def _missing(self, one: Wanted) -> Decimal:
         """Return how many units may be sent: of the part, and in all of its position, less what commands may execute."""
@@ -188,10 +185,10 @@ class _Round:
             if not requests or units <= self._alive(key) or not self._may_go(some):
                 continue
             if left <= 0:
-                told = [mark in self._told for mark in marks]
+                told = [mark in self._told.noted for mark in marks]
                 if all(told) or (self._alive(key) and any(told)):
                     continue
-                self._told |= dict.fromkeys(marks, self._s.now)
+                self._told.note(*marks)
             elif not self._is_in_the_way(position, left):
                 continue
             self._serial += 1
@@ -209,10 +206,11 @@ class _Round:
         resting = self._s.resting(position)
         if resting is None or resting.units <= left:
             return False
-        if mark in self._told and self._told[mark] >= resting.told_at:
-            return False  # cancelled since
-        self._told[mark] = self._s.now
-        self._alerts.append(alerts.resting(self._account, position, resting.units, left, self._s.now))
+        cancelled_at = self._told.noted.get(mark)
+        if cancelled_at is not None and cancelled_at >= resting.told_at:
+            return False
+        self._told.note(mark)
+        self._told.alerts.append(alerts.resting(self._account, position, resting.units, left, self._s.now))
         return True
 
     # --- when and how ---
@@ -250,21 +248,9 @@ class _Round:
         )
 
     def _as_one(self) -> Iterator[list[Wanted]]:
-        """Yield the spreads that go as one order: long and short options of a strategy, underlying and expiry, those of a
-        trade by themselves.
-        """
-        groups = defaultdict(list)
-        for one in in_closing_order(self._found):
-            contract = one.position.instrument
-            if contract.kind is Kind.OPTION and self._s.settings_of(one).multi_leg:
-                scope = one.position.strategy, contract.underlying, contract.expiry, one.trade_id
-                groups[scope].append(one)
-        for group in groups.values():
+        """Yield the spreads that go as one order now."""
+        for group in spreads(self._found, lambda one: self._s.settings_of(one).multi_leg):
             parts = [one.part for one in group]
-            sides = {one.position.quantity > 0 for one in group}
-            whole = all(one.units == one.units.to_integral_value() for one in group)
-            if len(sides) < 2 or len(group) > MOST_LEGS or not whole:
-                continue
             if any(self._retry(part) >= AS_ONE or self._is_too_early(part) for part in parts):
                 continue
             if any(self._of_parts.get(part) for part in parts):
@@ -304,7 +290,7 @@ class _Round:
             if asked.status in (RequestStatus.CLOSING, RequestStatus.ASTRAY) and self._is_done(asked):
                 update = {"status": RequestStatus.CLOSED, "ended_at": s.now, "waits": ""}
                 self._asked[id_] = asked.model_copy(update=update)
-                self._alerts.append(alerts.closed(self._asked[id_], s.now))
+                self._told.alerts.append(alerts.closed(self._asked[id_], s.now))
             elif asked.status is RequestStatus.CLOSING and self._is_astray(asked):
                 why, units = (
                     why_astray(asked, self._sent.values()),
@@ -312,7 +298,7 @@ class _Round:
                 )
                 update = {"status": RequestStatus.ASTRAY, "ended_at": s.now, "waits": why}
                 self._asked[id_] = asked.model_copy(update=update)
-                self._tell([alerts.astray(asked, units, why, s.now)])
+                self._told.once([alerts.astray(asked, units, why, s.now)])
             elif (
                 asked.status is RequestStatus.CLOSED
                 and asked.confirmed_at is None
@@ -322,9 +308,9 @@ class _Round:
                 self._asked[id_] = asked.model_copy(update=update)
         if self._halt is not None and s.halts:
             self._prove_halt(self._halt)
-        self._tell_unstuck()
-        self._tell(alerts.overfilled(self._account, self._sent.values(), s.now))
-        self._prove_legs()
+        self._told.unstuck(self._tries.values(), self._serial)
+        self._told.once(alerts.overfilled(self._account, self._sent.values(), s.now))
+        self._told.legs(self._sent.values(), s.book)
 
     def _is_done(self, asked: Asked) -> bool:
         """Tell whether the book shows nothing open of what a request wants closed."""
@@ -348,68 +334,24 @@ class _Round:
         if denied := s.stated.denied:
             for scope in s.halts:
                 found = alerts.denied(self._account, scope, halt, denied, s.now)
-                self._tell([(f"denied:{halt.epoch}:{denied}:{scope}", found)])
-        self._alerts += [alerts.flat(self._account, scope, halt, s.now) for scope in newly_flat(halt, after)]
+                self._told.once([(f"denied:{halt.epoch}:{denied}:{scope}", found)])
+        self._told.alerts += [
+            alerts.flat(self._account, scope, halt, s.now) for scope in newly_flat(halt, after)
+        ]
         for scope, epoch in s.halts.items():
             why = "" if scope in after.flat else nothing_held(scope_of(scope), s.book)
             if why:
                 found = alerts.nothing_held(self._account, scope, epoch, why, s.now)
-                self._tell([(f"nothing:{epoch}:{scope}", found)])
-
-    def _prove_legs(self) -> None:
-        """Tell people which short units are naked for want of a leg that was sold, and when none is any more."""
-        s = self._s
-        self._tell(alerts.legs_alone(self._account, self._sent.values(), s.book, s.now))
-        alone = [key for key in self._told if key.startswith(ALONE)]
-        covered = dict(alerts.legs_covered(self._account, alone, s.book, s.now))
-        self._alerts += {alert.object: alert for alert in covered.values()}.values()
-        self._told = {key: at for key, at in self._told.items() if key not in covered}
+                self._told.once([(f"nothing:{epoch}:{scope}", found)])
 
     def _note_waits(self, waits: Mapping[str, str]) -> None:
-        """Note why requests wait, and tell it once a request and reason, where nothing of it can be sent."""
+        """Note why requests wait, where nothing of them can be sent."""
         for id_, asked in self._asked.items():
-            if asked.status is not RequestStatus.CLOSING:
-                continue
-            keys = [key for key, one in self._found.items() if id_ in one.requests]
-            reasons = sorted({waits[key] for key in keys if key in waits})
-            self._asked[id_] = asked.model_copy(update={"waits": "; ".join(reasons)[:500]})
-            if reasons:
-                self._tell([(f"waits:{id_}:{reasons[0]}", alerts.waiting(self._asked[id_], self._s.now))])
-        idle = [one for key, one in self._found.items() if key in waits and not one.requests]
-        for scope in self._s.halts:
-            reasons = sorted({waits[one.part] for one in idle if holds(scope, [one.position])})
-            if reasons and self._halt is not None:
-                found = alerts.halt_waiting(self._account, scope, self._halt, reasons, self._s.now)
-                self._tell([(f"waits:halt:{self._halt.epoch}:{reasons[0]}:{scope}", found)])
-
-    def _tell_stuck(self) -> None:
-        """Tell people, once a round, what stays open although it was told to close."""
-        new = {c.command_id for c in self._commands}
-        again = [sent for id_, sent in self._sent.items() if id_ in new and sent.round > STUCK]
-        if again:
-            errors = {
-                leg.part: self._tries[leg.part].error
-                for sent in again
-                for leg in sent.legs
-                if leg.part in self._tries
-            }
-            self._stuck = True
-            self._alerts.append(alerts.stuck(self._account, again, errors, self._serial, self._s.now))
-
-    def _tell_unstuck(self) -> None:
-        """Tell people when nothing is stuck any more; an account that is flat says it itself."""
-        if not self._stuck or any(tries.count >= STUCK for tries in self._tries.values()):
-            return
-        self._stuck = False
-        if not any((a.kind, a.object) == ("flat", account_scope(self._account)) for a in self._alerts):
-            self._alerts.append(alerts.unstuck(self._account, self._serial, self._s.now))
-
-    def _tell(self, found: Sequence[tuple[str, Alert]]) -> None:
-        """Tell what was not told before."""
-        for key, alert in found:
-            if key not in self._told:
-                self._alerts.append(alert)
-                self._told[key] = self._s.now
+            if asked.status is RequestStatus.CLOSING:
+                keys = [key for key, one in self._found.items() if id_ in one.requests]
+                reasons = sorted({waits[key] for key in keys if key in waits})
+                self._asked[id_] = asked.model_copy(update={"waits": "; ".join(reasons)[:500]})
+        self._told.waiting(self._asked.values(), self._found, waits, self._halt, self._s.halts)
 
     def step(self) -> Step:
         """Return the state put together again."""
@@ -421,10 +363,10 @@ class _Round:
                 "asked": asked,
                 "sent": self._sent,
                 "tries": self._tries,
-                "told": self._told,
+                "told": self._told.noted,
                 "serial": self._serial,
-                "stuck": self._stuck,
+                "stuck": self._told.stuck,
                 "book_revision": self._s.book.revision,
             }
         )
-        return Step(state, self._commands, self._alerts)
+        return Step(state, self._commands, self._told.alerts)
