@@ -264,8 +264,12 @@ def show_status(status: dict[str, Any], currency: str) -> None:
     out.print(f"session {risk['session']}, as of {risk['as_of']}, in {currency}:")
     out.print(f"P&L of the day {day}, realised {realised}, unrealised {unrealised}, equity {equity}")
     names = ("limit", "object", "current", "threshold", "unit", "level")
-    rows = [[reading[name] for name in names] for reading in risk["limits"]]
+    rows = [[_cell(one, name) for name in names] for one in risk["limits"]]
     out.print(table("limits", names, rows, ("current", "threshold")))
+
+
+def _cell(limit: dict[str, Any], name: str) -> Any:
+    return f"at least {limit[name]}" if name == "current" and limit.get("at_least") else limit[name]
 
 
 def positions_table(positions: Sequence[dict[str, Any]], currency: str) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -162,3 +163,35 @@ def test_a_stop_that_is_on_its_way_is_not_one_that_people_have_lifted() -> None:
     assert lifted_of(control, tripped) == set()
     assert lifted_of(control.model_copy(update={"holds": {}}), tripped) == tripped.keys()
     assert lifted_of(control.model_copy(update={"holds": {}, "seen": {}}), tripped) == set()
+
+
+def test_a_loss_that_no_missing_price_can_make_good_stops_trading_and_closes() -> None:
+    """R5.3: a sold call has no price; it may bring back the 200 that it was sold for, and the shares have lost 16,000. The
+    second reading needs newer prices of what has one.
+    """
+    world = World()
+    world.open_account(account())
+    app, _ = world.instance()
+    short = trade(-3599, -1, 2, instrument=option(6000, "C", date(2026, 11, 19)))
+    app.recorder.record([short, trade(-3600, 1000, 100)], "m-1")
+    assert read(world, app, BAD) == "REDUCING"
+    assert risk(world).shown["unrealised"] is None
+    assert read(world, app, BAD) == "HALTED"
+    assert "at least 15.8%" in app.trading.standing(DEMO).holds[HOLD].reason
+    levels = {x["limit"]: (x["level"], x.get("at_least")) for x in risk(world).shown["limits"]}
+    assert levels["max_daily_loss"] == ("breach", True)
+    told = [a["summary"] for a in world.bus.bodies("alerts") if a["kind"] == "max_daily_loss"]
+    assert told == ["Loss of the day is at least 15.8%, limit 3%: breached"]
+
+
+def test_a_loss_that_a_missing_price_may_make_good_stops_nothing() -> None:
+    """R5.3, I7: the same beside a bought call: UNKNOWN, and people are told that it is."""
+    world = World()
+    world.open_account(account())
+    app, _ = world.instance()
+    long = trade(-3599, 1, 2, instrument=option(6000, "C", date(2026, 11, 19)))
+    app.recorder.record([long, trade(-3600, 1000, 100)], "m-1")
+    assert [read(world, app, BAD, sweep=True) for _ in range(2)] == ["", ""]
+    [level] = [x["level"] for x in risk(world).shown["limits"] if x["limit"] == "max_daily_loss"]
+    assert level == "unknown"
+    assert "stale_prices" in {a["kind"] for a in world.bus.bodies("alerts")}

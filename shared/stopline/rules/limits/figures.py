@@ -3,16 +3,18 @@
 None is UNKNOWN and spreads: a sum with an unknown part is unknown. Loss of information is never a zero.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from typing import NamedTuple
 
 from stopline.ledger.book import Book
 from stopline.ledger.days import KEPT_SESSIONS
 from stopline.model.account import Account
 from stopline.model.decimals import EXACT, ZERO, divide
 from stopline.model.instrument import Kind
+from stopline.rules.limits.best_case import best_unrealised
 from stopline.rules.limits.flows import follow_flows
 from stopline.rules.limits.net_greeks import AccountGreeks
 from stopline.rules.limits.streak import streak_after
@@ -52,11 +54,19 @@ class Market:
 NO_MARKET = Market()
 
 
+class AtBest(NamedTuple):
+    """The most that a strategy's P&L may be, and that of all others together; None: nobody can tell."""
+
+    pnl: Decimal | None
+    others: Decimal | None
+
+
 @dataclass(frozen=True, slots=True)
 class Figures:
     """An account's numbers. Money in the account's currency; P&L net of fees; exposures positive.
 
-    `track` is what to remember after this moment. `strategies`: the P&L of each since it began.
+    `track` is what to remember after this moment. `strategies`: the P&L of each since it began. `..._at_best`: no more than
+    this whatever the missing prices are (`best_case.py`), the P&L itself where none is missing; None: nobody can tell.
     """
 
     account: Account
@@ -82,6 +92,8 @@ class Figures:
         default_factory=dict
     )  # by pair (`EURUSD`): those that are needed
     settling: frozenset[str] = frozenset()  # underlyings with an option leg that was executed just now
+    total_at_best: Decimal | None = None
+    strategies_at_best: Mapping[str, AtBest] = field(default_factory=dict)  # empty where `total` is known
 
     @property
     def day_start_equity(self) -> Decimal | None:
@@ -95,6 +107,11 @@ class Figures:
     def made_since(self, basis: Decimal | None) -> Decimal | None:
         """Return the P&L since it stood at a number; None without one of them."""
         return None if self.total is None or basis is None else EXACT.subtract(self.total, basis)
+
+    def made_at_best(self, basis: Decimal | None) -> Decimal | None:
+        """Return the most that may have been made since the P&L stood at a number."""
+        best = self.total_at_best
+        return None if best is None or basis is None else EXACT.subtract(best, basis)
 
     @property
     def gross_exposure(self) -> Decimal | None:
@@ -120,6 +137,11 @@ class Figures:
     def drawdown(self) -> Decimal | None:
         """How far, in percent of the equity at the peak, equity is below it: 0 or above, losses only."""
         return self.below(self.peak, self.total, self.equity_at(ZERO))
+
+    @property
+    def drawdown_at_best(self) -> Decimal | None:
+        """The drawdown, no smaller than which it is whatever the missing prices are."""
+        return self.below(self.peak, self.total_at_best, self.equity_at(ZERO))
 
     def beside(self, pnl: Decimal | None) -> Decimal | None:
         """Return the equity without a strategy's P&L: what its own comes on top of."""
@@ -219,6 +241,8 @@ def figures(
         market=market,
         rates=_rates(account, book, positions, rate),
         settling=settling(positions, now),
+        total_at_best=total if total is not None else add([realised, best_unrealised(positions, rate)]),
+        strategies_at_best=_at_best(book, positions, rate, strategies) if total is None else {},
     )
 
 
@@ -263,3 +287,19 @@ def _strategies(book: Book, positions: Sequence[Valued], rate: Rate) -> dict[str
         amount = converted(v.unrealised, v.position.instrument.currency, rate)
         parts.setdefault(v.position.strategy, []).append(amount)
     return {name: add(amounts) for name, amounts in parts.items()}
+
+
+def _at_best(
+    book: Book, positions: Sequence[Valued], rate: Rate, names: Collection[str]
+) -> dict[str, AtBest]:
+    """Return what strategies have made at best, each beside the others."""
+
+    def most(is_meant: Callable[[str], bool]) -> Decimal | None:
+        booked = [
+            converted(day.net, currency, rate)
+            for (name, currency), day in book.strategies.items()
+            if is_meant(name)
+        ]
+        return add([*booked, best_unrealised((v for v in positions if is_meant(v.position.strategy)), rate)])
+
+    return {name: AtBest(most(lambda n: n == name), most(lambda n: n != name)) for name in names}  # noqa: B023

@@ -58,11 +58,14 @@ class Unit(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """What is held against a limit: of which object, how much; None is UNKNOWN."""
+    """What is held against a limit: of which object, how much; None is UNKNOWN. `at_least`: where it is, no less than this
+    for sure: that is enough for a breach, and for nothing else.
+    """
 
     object: str
     current: Decimal | None
     settling: bool = False  # legs are still being booked: a worse level waits for the next reading
+    at_least: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,9 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One limit read for one object. `chosen`: the account's own action instead of the limit's."""
+    """One limit read for one object. `chosen`: the account's own action instead of the limit's. `at_least`: the number is a
+    bound, because a price is missing.
+    """
 
     limit: Limit
     object: str
@@ -103,6 +108,7 @@ class Reading:
     level: Level
     currency: str = ""
     chosen: Action | None = None
+    at_least: bool = False
 
     @property
     def key(self) -> str:

@@ -13,7 +13,7 @@ from stopline.model.instrument import Kind
 from stopline.model.messages import Severity
 from stopline.model.settings.limit_override import Action
 from stopline.rules.limits.exposure import position_name, share
-from stopline.rules.limits.figures import DayStart, Figures
+from stopline.rules.limits.figures import AtBest, DayStart, Figures
 from stopline.rules.limits.limit import ACCOUNT, Gate, Limit, Measure, Scope, Unit, by_profile
 from stopline.rules.trading.reset import DRAWDOWN, MONEY, QUARTER, Reset, ResetRule
 
@@ -22,9 +22,13 @@ Measured = Callable[[Figures], Iterable[Measure]]
 
 def _lost_share(f: Figures, basis: Decimal | None) -> Measure:
     """Measure what was lost since the P&L stood at a number, in percent of the equity then: 0 or above."""
-    made = f.made_since(basis)
     base = None if basis is None else f.equity_at(basis)
-    return Measure(ACCOUNT, share(None if made is None else max(-made, ZERO), base))
+    lost, at_least = (share(_lost(made), base) for made in (f.made_since(basis), f.made_at_best(basis)))
+    return Measure(ACCOUNT, lost, at_least=at_least)
+
+
+def _lost(made: Decimal | None) -> Decimal | None:
+    return None if made is None else max(-made, ZERO)
 
 
 def _basis(start: DayStart | None) -> Decimal | None:
@@ -36,7 +40,8 @@ def _daily_loss(f: Figures) -> Iterable[Measure]:
 
 
 def _daily_loss_money(f: Figures) -> Iterable[Measure]:
-    return [Measure(ACCOUNT, None if f.pnl_day is None else max(-f.pnl_day, ZERO))]
+    made = f.made_at_best(f.day_start.total if f.day_start else None)
+    return [Measure(ACCOUNT, _lost(f.pnl_day), at_least=_lost(made))]
 
 
 def _daily_profit(f: Figures) -> Iterable[Measure]:
@@ -60,14 +65,15 @@ def _rolling(window: timedelta) -> Measured:
 
 
 def _drawdown(f: Figures) -> Iterable[Measure]:
-    return [Measure(ACCOUNT, f.drawdown)]
+    return [Measure(ACCOUNT, f.drawdown, at_least=f.drawdown_at_best)]
 
 
 def _strategy_drawdowns(f: Figures) -> Iterable[Measure]:
     for name, pnl in f.strategies.items():
-        peak = f.track.strategies.get(name)
-        base = f.account.risk.strategy_capital.get(name, f.beside(pnl))
-        yield Measure(name, f.below(peak.top if peak else ZERO, pnl, base))
+        peak, own = f.track.strategies.get(name), f.account.risk.strategy_capital.get(name)
+        top, best = peak.top if peak else ZERO, f.strategies_at_best.get(name, AtBest(None, None))
+        at_least = f.below(top, best.pnl, f.equity_at(best.others) if own is None else own)
+        yield Measure(name, f.below(top, pnl, f.beside(pnl) if own is None else own), at_least=at_least)
 
 
 def _streak(f: Figures) -> Iterable[Measure]:

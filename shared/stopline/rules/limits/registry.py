@@ -113,10 +113,19 @@ def readings(f: Figures, previous: Mapping[str, Level]) -> list[Reading]:
     for limit, threshold, action in in_force(f.account):
         for measure in limit.measure(f):
             before = previous.get(f"{limit.name}|{measure.object}", Level.OK)
-            level = level_of(measure.current, threshold, limit.inclusive, before, limit.unit)
+            current, is_bound = measure.current, False
+            if current is None and _is_breached(limit, threshold, measure.at_least):
+                current, is_bound = measure.at_least, True
+            level = level_of(current, threshold, limit.inclusive, before, limit.unit)
             if measure.settling and level is not Level.UNKNOWN and level.rank > before.rank:
                 level = before
             result.append(
-                Reading(limit, measure.object, measure.current, threshold, level, f.account.currency, action)
+                Reading(
+                    limit, measure.object, current, threshold, level, f.account.currency, action, is_bound
+                )
             )
     return result
+
+
+def _is_breached(limit: Limit, threshold: Decimal, number: Decimal | None) -> bool:
+    return level_of(number, threshold, limit.inclusive, Level.OK, limit.unit) is Level.BREACH

@@ -116,7 +116,7 @@ def _alert(
 ) -> Alert:
     limit = reading.limit
     whose = "" if reading.object == "account" else f" of {reading.object}"
-    number = amount(reading.current, reading.unit)
+    number = ("at least " if reading.at_least else "") + amount(reading.current, reading.unit)
     threshold = amount(reading.threshold, reading.unit)
     better = new.rank < old.rank
     match new:

@@ -29,6 +29,16 @@ def money_facts(f: Figures, book: Book) -> Mapping[str, Decimal | None]:
     }
 
 
+def sure_facts(f: Figures) -> Mapping[str, Decimal | None]:
+    """Return the same losses as they are at least, whatever the missing prices are; None: nobody can tell."""
+    best, made = f.total_at_best, f.made_at_best(f.day_start.basis if f.day_start else None)
+    return {
+        "loss": _percent(None if best is None else max(EXACT.minus(best), ZERO), f.equity_at(ZERO)),
+        "daily_loss": _percent(None if made is None else max(EXACT.minus(made), ZERO), f.day_start_equity),
+        "drawdown": f.drawdown_at_best,
+    }
+
+
 def _count(trades: Iterable[Trade]) -> int:
     """Return how many positions trades are: a spread, or what fills name by a group id, is one each. Other legs count once
     for their strategy and underlying, as in `max_concurrent_positions`: they may be of a spread that nobody named.

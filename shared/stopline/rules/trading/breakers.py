@@ -6,7 +6,7 @@ breakers are lifted by people, and trading goes on at a quarter of the size unti
 streak cools down by time. What people lift stays tripped until they have, however good the value is by then. Once they have
 lifted it while the value is still bad, it trips again where the value goes `FURTHER` beyond the last one of before, or is
 bad after a good one; where it was not bad then, at the threshold. UNKNOWN neither trips nor clears a breaker: data that are
-missing have breakers of their own.
+missing have breakers of their own. But where what is sure is beyond the threshold already, that is the reading.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -100,6 +100,9 @@ ACTIVITY_BREAKER = _breaker(
 BREAKERS: Mapping[str, Breaker] = {b.name: b for b in (*MONEY_BREAKERS, *HEALTH_BREAKERS, ACTIVITY_BREAKER)}
 
 
+NOTHING_SURE: Mapping[str, Decimal | None] = {}
+
+
 @dataclass(frozen=True, slots=True)
 class Tripped:
     """A breaker that is not clear: since when, whether a second reading has agreed, good readings in a row.
@@ -128,6 +131,7 @@ class Move:
     threshold: Decimal
     request_id: str = ""
     releases: str = ""
+    at_least: bool = False
 
     @property
     def reason(self) -> str:
@@ -136,7 +140,7 @@ class Move:
         )
         if self.action == "release":
             return f"{self.breaker.what} is {number}, limit {limit}: clear again"
-        return f"{self.breaker.what} is {number}, limit {limit}"
+        return f"{self.breaker.what} is {'at least ' if self.at_least else ''}{number}, limit {limit}"
 
 
 def advance(
@@ -149,16 +153,20 @@ def advance(
     cause: str = "",
     lifted: Collection[str] | None = None,
     prices: Callable[[], PriceTimes] = lambda: NO_PRICES,
+    sure: Mapping[str, Decimal | None] = NOTHING_SURE,
 ) -> tuple[dict[str, Tripped], list[Move]]:
     """Return which breakers are not clear after a reading, and what they want done. A fact of None, or none at all, is
     UNKNOWN: the breaker stays as it is. `cause` gives a move its id: the same cause, the same one. `lifted`: names of those
     whose stop people have lifted; None: nobody has looked. `prices` of the reading: asked for where a breaker closes.
+    `sure`: what is UNKNOWN is no less than this, which trips a breaker and clears none.
     """
     after: dict[str, Tripped] = {}
     moves: list[Move] = []
     for breaker in breakers:
         known, value = before.get(breaker.name), facts.get(breaker.fact)
-        threshold = threshold_of(breaker, settings)
+        threshold, at_least = threshold_of(breaker, settings), sure.get(breaker.fact)
+        is_bound = value is None and at_least is not None and threshold is not None and at_least > threshold
+        value = at_least if is_bound else value
         if threshold is None or value is None:
             if known is not None and threshold is not None:
                 after[breaker.name] = known
@@ -173,7 +181,7 @@ def advance(
             after[breaker.name] = standing
         if action:
             releases = known.request_id if known is not None and action == "release" else ""
-            moves.append(Move(breaker, action, value, threshold, id_, releases))
+            moves.append(Move(breaker, action, value, threshold, id_, releases, is_bound))
     return after, moves
 
 

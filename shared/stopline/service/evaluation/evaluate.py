@@ -29,7 +29,7 @@ from stopline.rules.limits.stops import stops_after
 from stopline.rules.limits.trend import followed as followed_limits
 from stopline.rules.limits.watch import blind_spots, data_alert, gone_alerts, limit_alerts, watch
 from stopline.rules.reduction.watch import watch_reductions
-from stopline.rules.trading.breaker_facts import money_facts
+from stopline.rules.trading.breaker_facts import money_facts, sure_facts
 from stopline.rules.trading.breakers import MONEY_BREAKERS, advance, in_session
 from stopline.rules.trading.second_reading import PriceTimes
 from stopline.rules.watching.levels import followed_levels
@@ -257,8 +257,9 @@ def _decide(
     stops, asked = stops_after(read, old.watched, old.stops, ended(old), sessions, account.account, cause)
     before_it = in_session(old.breakers, *sessions)
     seen = partial(times, numbers.rates)
+    name, sure = account.account, sure_facts(numbers)
     tripped, moves = advance(
-        MONEY_BREAKERS, account.trading, before_it, facts, now, account.account, cause, lifted(old), seen
+        MONEY_BREAKERS, account.trading, before_it, facts, now, name, cause, lifted(old), seen, sure
     )
     reductions = watch_reductions(
         account, read, tripped, moves, old.reducing, numbers.equity, cause, now, seen
@@ -355,6 +356,7 @@ def show(f: Figures, read: Sequence[Reading]) -> dict[str, Any]:
                 "threshold": _text(r.threshold),
                 "unit": r.unit,
                 "level": r.level.value,
+                **({"at_least": True} if r.at_least else {}),
             }
             for r in read
         ],

@@ -41,7 +41,8 @@ def limit_effects(account: str, asked: Sequence[Reading], cause: str) -> list[Ef
             "action": "kill" if reading.action is Action.HALT else "pause",
             "flatten": False,
             "actor": f"limit:{reading.limit.name}",
-            "reason": f"{reading.limit.what} {amount(reading.current, reading.unit)}, "
+            "reason": f"{reading.limit.what} {'at least ' if reading.at_least else ''}"
+            f"{amount(reading.current, reading.unit)}, "
             f"limit {amount(reading.threshold, reading.unit)}",
         }
         effects.append(Effect(id_, CONTROLS_TOPIC, account, body))
