@@ -731,8 +731,8 @@ def test_one_person_by_two_names_is_not_two_people(
 # --- a name that stands for nothing ---
 
 
-def hold_spy(switch: Served) -> None:
-    switch.world.publish("fills", raw_fill())
+def hold_spy(switch: Served, fill_id: str = "E-1") -> None:
+    switch.world.publish("fills", raw_fill(fill_id))
     switch.world.run()
 
 
@@ -768,6 +768,55 @@ def test_a_stop_of_what_is_held_has_no_warning_and_is_told_by_its_own_name(switc
         assert list(facts["closing"]) == [scope]
         assert "warning" not in status(switch, scope).get_json()
     assert "warning" not in call(switch, request_id="r-9").get_json()
+
+
+def test_each_scope_is_told_its_own_closing_and_no_other_one(switch: Served) -> None:
+    """R5.1, R0.4: trend is killed and flat, core is killed and closes, rest is open and nobody stopped it."""
+    for number, name in enumerate(("trend", "core", "rest")):
+        switch.world.publish("fills", raw_fill(f"E-{number}", strategy=name))
+    switch.world.run()
+    scopes = [f"strategy:demo:{name}" for name in ("trend", "core", "rest")]
+    call(switch, request_id="r-1", scope=scopes[0])
+    switch.world.publish("fills", raw_fill("E-9", side="SELL", strategy="trend"))
+    switch.world.run()
+
+    def shown(scope: str) -> tuple[Any, ...]:
+        facts = status(switch, scope).get_json()
+        closing = facts["closing"]
+        return (
+            closing and closing["status"],
+            facts["flat"],
+            facts["open_positions"],
+            list((closing or {}).get("orders", ())),
+        )
+
+    assert shown(scopes[0]) == ("FLAT", True, 0, [])
+    assert shown("account:demo") == ("PARTS_FLAT", False, 2, [])
+    assert call(switch, request_id="r-2", scope=scopes[1]).get_json()["closing"] == {scopes[1]: "CLOSING"}
+    again = call(switch, request_id="r-3", scope=scopes[0]).get_json()
+    assert again["closing"] == {scopes[0]: "FLAT"}, "and not what becomes of the other one"
+    assert shown(scopes[0]) == ("FLAT", True, 0, [])
+    assert shown(scopes[1]) == ("CLOSING", False, 1, ["core:SPY"])
+    assert shown(scopes[2]) == (None, False, 1, [])
+    assert shown("underlying:demo:SPY") == (None, False, 2, [])
+    assert shown("account:demo")[:3] == ("CLOSING", False, 2)
+
+
+def test_a_closing_that_people_have_resumed_after_is_over_when_something_is_open_again(
+    switch: Served,
+) -> None:
+    """R0.4: what was flat once says nothing of now."""
+    hold_spy(switch)
+    call(switch)
+    switch.world.publish("fills", raw_fill("E-9", side="SELL"))
+    switch.world.run()
+    assert status(switch).get_json()["closing"]["status"] == "FLAT"
+    wait(switch, 61)
+    switch.world.run()
+    assert call(switch, "/resume", request_id="r-2", expected_epoch=1, confirm=CONFIRM).status_code == 200
+    hold_spy(switch, "E-10")
+    facts = status(switch).get_json()
+    assert (facts["closing"]["status"], facts["flat"], facts["open_positions"]) == ("OVER", False, 1)
 
 
 @pytest.mark.parametrize("more", [{"path": "/pause"}, {"path": "/kill", "flatten": False}])

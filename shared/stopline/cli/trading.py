@@ -289,7 +289,10 @@ def _show(facts: Mapping[str, Any]) -> None:
         click.echo(f"closing: {closing['status']}, commands sent: {closing['sent']}")
     if facts["flat"]:
         by = f", confirmed by {closing['confirmed_by']}" if closing["confirmed_at"] else ""
-        click.echo(f"flat since {closing['flat_at']}: the fills prove it{by}")
+        since = (
+            f" since {closing['flat_at']}" if closing["flat_at"] else ""
+        )  # not where another part is closing
+        click.echo(f"flat{since}: the fills prove it{by}")
     else:
         kept = facts["state"] == "HALTED" and not facts["flatten"]
         click.echo(f"{facts['open_positions']} positions open{', and nothing closes them' if kept else ''}")

@@ -13,8 +13,8 @@ import flask
 
 from stopline.model.control import (
     GLOBAL,
-    Closing,
     ClosingStatus,
+    Control,
     ControlRequest,
     Standing,
     TradingState,
@@ -54,7 +54,7 @@ INTERNAL = {
     "releases",
 }  # follow from the path, the caller, or a breaker
 SCOPE = "scope (global, account:NAME, strategy:ACCOUNT:NAME, underlying:ACCOUNT:SYMBOL)"
-NOTHING = ClosingStatus.NOTHING_HELD.value
+NOTHING, FLAT = ClosingStatus.NOTHING_HELD.value, ClosingStatus.FLAT.value
 RIGHTS: dict[str, Right] = {"kill": "kill", "pause": "kill", "resume": "resume"}
 
 
@@ -208,16 +208,16 @@ def status(app: App, principal: Principal, scope: str) -> Answer:
     parts = {parsed.kind: parsed.name} if parsed.is_part else {}
     holding = effective_for(everywhere, control, parsed.account, **parts)
     book = app.books.read(parsed.account)
-    closing = app.closer.halt_of(parsed.account)
     open_positions = _open_in(parsed, book) if book else 0
     warning = _nothing_held(parsed, book) if parsed.is_part else ""
+    closing, is_proven = _closing(app, parsed, everywhere, control, book)
     facts |= {
         "effective_state": holding.state.value,
         "effective_epoch": holding.epoch,
         "effective_size": decimal_text(holding.size),
         "open_positions": open_positions,
-        "closing": closing.model_dump(mode="json") if closing and not warning else None,
-        "flat": is_flat(closing, holding.epoch) and not open_positions and not warning,
+        "closing": closing if not warning else None,
+        "flat": is_proven and not open_positions and not warning,
     }
     if warning:
         facts["warning"] = warning
@@ -234,9 +234,25 @@ def _holds(standing: Standing) -> dict[str, Any]:
     return {key: hold.model_dump(mode="json") for key, hold in sorted(standing.holds.items())}
 
 
-def is_flat(closing: Closing | None, epoch: int) -> bool:
-    """Tell whether the closing of this very epoch has been proven by fills; one of an earlier halt says nothing."""
-    return closing is not None and closing.epoch == epoch and closing.status is ClosingStatus.FLAT
+def _closing(
+    app: App, scope: Scope, everywhere: Control, own: Control, book: "Book | None"
+) -> tuple[dict[str, Any] | None, bool]:
+    """Return the closing of an account in the words of a scope of it, and whether fills have proven it for this very stop:
+    one of an earlier halt says nothing.
+    """
+    from stopline.ledger.book import Book
+    from stopline.rules.trading.closing_told import told
+
+    halt, held = app.closer.halt_of(scope.account), book or Book(scope.account)
+    how = told(scope, halt, everywhere, own, held)
+    if halt is None or how is None:
+        return None, False
+    facts = {**halt.model_dump(mode="json"), "status": how}
+    if scope.is_part:
+        mine = {p.key for p in held.open_positions() if scope.covers(p.strategy, p.instrument.underlying)}
+        facts["orders"] = {key: order for key, order in facts["orders"].items() if key in mine}
+        return facts, how == FLAT
+    return facts, how == FLAT and halt.epoch == everywhere.epoch + own.epoch
 
 
 def _facts(standing: Standing) -> dict[str, Any]:

@@ -8,7 +8,9 @@ from stopline.model.account import Account
 from stopline.model.closing_state import ClosingState
 from stopline.model.control import GLOBAL, Control, account_scope, effective
 from stopline.model.decimals import decimal_text
+from stopline.model.scopes import Scope
 from stopline.model.times import utc_text
+from stopline.rules.trading.closing_told import told
 from stopline.service.accounts.levels import shown_levels, shown_trades
 from stopline.service.evaluation.risk_state import RiskState
 from stopline.service.fills.books import describe_position
@@ -28,14 +30,16 @@ def account_status(
     state, epoch = effective(everywhere, own)
     shown = risk.shown if risk else {}
     marked = shown.get("positions") or {}
+    scope, held = Scope("account", account.account), book or Book(account.account)
+    closing = told(scope, closings.halt if closings else None, everywhere, own, held)
     return {
         "account": account.account,
         "currency": account.currency,
         "trading_state": state.value,
         "epoch": epoch,
         "scopes": {GLOBAL: everywhere.state.value, account_scope(account.account): own.state.value},
-        "closing": closings.halt.status.value if closings and closings.halt else None,
-        "closings": _closings(closings) if closings else [],
+        "closing": closing,
+        "closings": _closings(closings, closing) if closings else [],
         "book_revision": book.revision if book else 0,
         "fills": book.fills if book else 0,
         "positions": [
@@ -54,7 +58,7 @@ def account_status(
     }
 
 
-def _closings(state: ClosingState) -> list[dict[str, Any]]:
+def _closings(state: ClosingState, closing: str | None) -> list[dict[str, Any]]:
     """Return what a halt and requests have closed or are to close: a halt of the present epoch first, then by age."""
     found = []
     if state.halt:
@@ -62,7 +66,7 @@ def _closings(state: ClosingState) -> list[dict[str, Any]]:
         facts = {
             "object": "account",
             "rule": "kill",
-            "status": halt.status.value,
+            "status": closing,
             "since": since,
             "waits": "",
         }

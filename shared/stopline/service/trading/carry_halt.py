@@ -7,9 +7,10 @@ from datetime import timedelta
 from stopline.model.control import Standing, TradingState
 from stopline.model.errors import Transient
 from stopline.model.messages import Sweep, SweepKind
-from stopline.model.scopes import scope_account
+from stopline.model.scopes import scope_account, scope_of
 from stopline.model.wire import canonical
 from stopline.ports import Bus, Clock, Outgoing
+from stopline.rules.trading.closing_told import told_now
 from stopline.service.accounts.reader import AccountReader
 from stopline.service.closing.close_book import Closer
 from stopline.service.trading.cancel_orders import OrderCanceller
@@ -31,8 +32,8 @@ class HaltCarrier:
         self._closer = closer
 
     def advance(self, standing: Standing) -> dict[str, str | None]:
-        """Return how far each account that a stop concerns is; None: the sweep goes on with it. Raises Transient where
-        the accounts cannot be read: nothing was started. Where it is over, closings that it ends are ended.
+        """Return how far each account that a stop concerns is, or its part; None: the sweep goes on with it. Raises Transient
+        where the accounts cannot be read: nothing was started. Where it is over, closings that it ends are ended.
         """
         account = scope_account(standing.scope)
         if standing.state is TradingState.ACTIVE:
@@ -58,7 +59,9 @@ class HaltCarrier:
         except Exception:  # whatever is wrong with one account must not keep the others trading
             log.exception("kill switch: closing is pending", extra={"account": account})
             return None
-        return closing.status.value if closing else ("CANCELLED" if cancelled else standing.state.value)
+        if closing:
+            return told_now(scope_of(standing.scope), closing)
+        return "CANCELLED" if cancelled else standing.state.value
 
     def _end(self, account: str) -> None:
         """End what a resume ends; where that cannot be done now, whoever looks next does it before anything is sent."""
