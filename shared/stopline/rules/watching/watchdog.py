@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from stopline.model.account import Account
+from stopline.model.scopes import GLOBAL
 from stopline.rules.limits.registry import LIMITS, Action, Level
 from stopline.rules.limits.watch import Watched
 from stopline.rules.watching.found import Found
@@ -74,7 +75,17 @@ def sweep_silence(last: datetime | None, now: datetime) -> Found | None:
 
 
 def unwatched_account(account: str, since: datetime, now: datetime) -> Found | None:
-    """Say that the sweep could not look after one account for too long; the others are watched."""
+    """Say that the sweep could not look after one account for too long; the others are watched. Damage to the trading
+    state of the whole, which stops everybody, is told at once.
+    """
+    if account == GLOBAL:
+        return Found(
+            kind="account_unwatched",
+            account=None,
+            summary="The trading state of the whole cannot be read: nothing adds risk in any account",
+            action="It counts as reduce-only, or halted where it was. Restore the document controls/global.",
+            object=GLOBAL,
+        )
     if now - since <= SWEEP_SILENT:
         return None
     minutes = int((now - since).total_seconds() // 60)

@@ -40,7 +40,7 @@ from stopline.service.fills.books import FillLog
 from stopline.service.history.rows import audit_row
 from stopline.service.prices.marks import Mark, MarkTable
 from stopline.service.reconciliation.reconciliations import Reconciliation
-from stopline.service.trading.controls import both
+from stopline.service.trading.in_force import both
 
 LOOK_EVERY = timedelta(seconds=5)
 

@@ -4,12 +4,13 @@ risk is let through those that may add some. Stopline knows no order book: the a
 
 from collections.abc import Iterator
 
-from stopline.model.control import GLOBAL, Control, TradingState, account_scope
+from stopline.model.control import Control, TradingState, account_scope
 from stopline.model.ids import digest
 from stopline.model.messages import HALT_CANCEL_VALID, Command, CommandAction, Effect
 from stopline.model.scopes import Scope, scope_of
 from stopline.ports import Clock
 from stopline.service.documents.aggregate import Aggregates, Change
+from stopline.service.trading.in_force import both, of_everything
 
 
 class OrderCanceller:
@@ -23,15 +24,16 @@ class OrderCanceller:
         """Send the cancels that an account's stops are still owed; return how many. Raises Unavailable or Unpublished:
         what was committed goes out with the next call. `just_read`: the caller has read both controls a moment ago.
         """
-        names = GLOBAL, account_scope(account)
-        look = self._documents
-        held, known = [look.peek(name) for name in names] if just_read else look.read_all(*names)
-        everywhere = held or Control(scope=GLOBAL)
+        look, scope = self._documents, account_scope(account)
+        if just_read:
+            everywhere, known = of_everything(look, cached=True), look.peek(scope) or Control(scope=scope)
+        else:
+            everywhere, known = both(look, account)
         sent = 0
 
         def decide(control: Control | None, attempt: int) -> Change[Control] | None:
             nonlocal sent
-            before = control or Control(scope=account_scope(account))
+            before = control or Control(scope=scope)
             epoch = everywhere.epoch + before.epoch
             stops = list(_stops(account, everywhere, before))
             sent = 0 if before.cancelled >= epoch else len(stops)
@@ -40,8 +42,8 @@ class OrderCanceller:
             effects = [self._cancel(account, scope, action, epoch) for scope, action in stops]
             return Change(before.model_copy(update={"cancelled": epoch}), effects)
 
-        if next(_stops(account, everywhere, known or Control(scope=account_scope(account))), None):
-            self._documents.change(account_scope(account), decide)
+        if next(_stops(account, everywhere, known), None):
+            self._documents.change(scope, decide)
         return sent
 
     def _cancel(self, account: str, scope: Scope, action: CommandAction, epoch: int) -> Effect:

@@ -32,8 +32,8 @@ class HaltCarrier:
         self._closer = closer
 
     def advance(self, standing: Standing) -> dict[str, str | None]:
-        """Return how far each account that a stop concerns is, or its part; None: the sweep goes on with it. Raises Transient
-        where the accounts cannot be read: nothing was started. Where it is over, closings that it ends are ended.
+        """Return how far each account that a stop concerns is, or its part; None: the sweep goes on with it. Raises
+        Transient where the accounts cannot be read: nothing was started. Where it is over, closings that it ends are ended.
         """
         account = scope_account(standing.scope)
         if standing.state is TradingState.ACTIVE:

@@ -15,11 +15,10 @@ from stopline.model.control import (
     Seen,
     Standing,
     TradingState,
-    account_scope,
     effective,
     effective_for,
 )
-from stopline.model.errors import Rejected, Transient
+from stopline.model.errors import Rejected, Transient, Unreadable
 from stopline.model.messages import Effect
 from stopline.model.scopes import Scope, parse_scope, scope_account, scope_of
 from stopline.model.wire import canonical, content_hash, validate
@@ -40,6 +39,7 @@ from stopline.service.accounts.reader import AccountReader
 from stopline.service.audit.chain import Link, linked
 from stopline.service.documents.aggregate import Aggregates, Change
 from stopline.service.documents.outbox import Relay, Unpublished
+from stopline.service.trading.in_force import both, of_everything
 from stopline.service.trading.state_alerts import asked_alert, state_alert
 
 BAD_UNTIL = "`until` is for a pause, and must be in the future"
@@ -63,6 +63,7 @@ class ControlCodec:
             "scope": state.scope,
             "trading_state": state.state.value,
             "epoch": state.epoch,
+            "flattens": state.flatten,
             "is_stopped": any(s.state is not TradingState.ACTIVE for s in standings),
             "due_at": min(ends, default=None),
             "state": canonical(state.model_dump(mode="json")).decode(),
@@ -75,15 +76,6 @@ class ControlCodec:
 def controls(store: Store, relay: Relay, clock: Clock) -> Aggregates[Control]:
     """Return access to all control documents."""
     return Aggregates(store, relay, clock, ControlCodec())
-
-
-def both(documents: Aggregates[Control], account: str) -> tuple[Control, Control]:
-    """Return the controls of the whole and of an account as they were at one moment: read one after the other they may
-    make up a state that never was, under an epoch at which another one held.
-    """
-    scope = account_scope(account)
-    everywhere, own = documents.read_all(GLOBAL, scope)
-    return everywhere or Control(scope=GLOBAL), own or Control(scope=scope)
 
 
 class TradingStates:
@@ -106,7 +98,11 @@ class TradingStates:
         self._people = people
 
     def read(self, scope: str) -> Control:
-        """Return the control document of the whole or of an account; one that was never set is ACTIVE at epoch 0."""
+        """Return the control document of the whole or of an account; one that was never set is ACTIVE at epoch 0. What
+        counts where the whole's is damaged: see in_force.py.
+        """
+        if scope == GLOBAL:
+            return of_everything(self._documents)
         return self._documents.read(scope) or Control(scope=scope)
 
     def standing(self, scope: str) -> Standing:
@@ -209,13 +205,18 @@ class TradingStates:
         return self.set(validate(ControlRequest, effect.body))
 
     def lapse_due(self) -> dict[str, str]:
-        """Lift everything that has come to its end, in any scope; return what could not be done, by account (or `global`):
-        one document's trouble must not keep the others from being watched. Raises Unavailable.
+        """Lift everything that has come to its end, in any scope; return what could not be done, by account (or `global`,
+        also where nothing is due there and it is damaged): one document's trouble must not keep the others from being
+        watched. Raises Unavailable.
         """
-        failed = {}
+        failed: dict[str, str] = {}
         where = [Where("due_at", "<=", self._clock.now())]
+        try:
+            self._documents.read(GLOBAL)
+        except Unreadable as problem:
+            failed[GLOBAL] = str(problem)
         for document in self._store.query(ControlCodec.collection, where, ["due_at"]):
-            scope = document.data["scope"]
+            scope = str(document.data.get("scope"))
             try:
                 self.lapse(scope)
             except Transient as problem:
@@ -224,14 +225,18 @@ class TradingStates:
 
     def stopped_accounts(self) -> list[str]:
         """Return the accounts that are not ACTIVE, or have such a part, whether they hold anything or not."""
-        if self.read(GLOBAL).state is not TradingState.ACTIVE:
+        try:
+            is_stopped = self.read(GLOBAL).state is not TradingState.ACTIVE
+        except Unreadable:
+            is_stopped = True
+        if is_stopped:
             return self._accounts.names()
         found = [
             document
             for flag in ("is_stopped", "is_halted")  # the latter is what documents of before have
             for document in self._store.query(ControlCodec.collection, [Where(flag, "==", True)])
         ]
-        return [name for name in (scope_account(d.data["scope"]) for d in found) if name]
+        return [name for name in (scope_account(str(d.data.get("scope"))) for d in found) if name]
 
     def lapse(self, document: str) -> None:
         """Lift what has come to its end in a control document."""

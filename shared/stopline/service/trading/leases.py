@@ -14,7 +14,7 @@ from stopline.model.lease import VALID_S, Lease, LeaseRequest, PartState
 from stopline.ports import Clock, Data, Path, Put, Store, Where
 from stopline.service.documents.aggregate import Aggregates
 from stopline.service.sweep.heartbeat import HEARTBEAT, share_of, why_unwatched
-from stopline.service.trading.controls import both
+from stopline.service.trading.in_force import both
 from stopline.service.trading.order_spans import with_orders
 
 COLLECTION = "leases"
