@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from stopline.service.reconciliation.reconcile import Reconciler
     from stopline.service.reconciliation.reconciliations import Reconciliation
     from stopline.service.report.report import Reporter
+    from stopline.service.sweep.all_is_well import AllIsWell
     from stopline.service.sweep.flush_outboxes import OutboxFlusher
     from stopline.service.sweep.run_sweep import Sweeper
     from stopline.service.sweep.watch_activity import ActivityWatch
@@ -394,6 +395,7 @@ class App(Documents):
             self.health_watch,
             self.activity_watch,
             self.halted_fills,
+            self.all_is_well,
             self.ports.beacon,
             self.ports.operator_alerts,
         )
@@ -405,6 +407,13 @@ class App(Documents):
         return HaltedFills(
             self.store, self.clock, self.relay, self.trading.standings, self.closer.read, self.books.read
         )
+
+    @cached_property
+    def all_is_well(self) -> AllIsWell:
+        from stopline.service.sweep.all_is_well import AllIsWell
+
+        told = (self.ports.operator, self.ports.operator_alerts)
+        return AllIsWell(self.clock, self.risk_states, self.trading, self.watchdog, *told)
 
     @cached_property
     def statement_recorder(self) -> StatementRecorder:

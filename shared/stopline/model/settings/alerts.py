@@ -95,7 +95,8 @@ class AlertSettings(Message):
     next of `escalate_to` after each of `escalate_after_s`, then to the operator; where these times are too few, their
     last interval repeats. What stands is told again after `repeat_..._s`. `per_minute`: so many messages of one kind,
     then a digest. `ring_every_s`: so long phones do not ring again for the same incident, and moves of known numbers
-    wait for each other. `keep_firing_s`: so long something must be over before people hear of its end.
+    wait for each other. `keep_firing_s`: so long something must be over before people hear of its end. `heartbeat`: tell
+    once a day that the account is watched, as any news.
     """
 
     people: tuple[Person, ...] = Field(default=(), max_length=20)
@@ -108,6 +109,7 @@ class AlertSettings(Message):
     per_minute: Annotated[int, Field(ge=1, le=60)] = 5
     ring_every_s: Annotated[int, Field(ge=0, le=86_400)] = 300
     keep_firing_s: Annotated[int, Field(ge=0, le=3600)] = 60
+    heartbeat: bool = True
 
     @model_validator(mode="after")
     def _names_and_times(self) -> "AlertSettings":

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from stopline.model.errors import Transient
 from stopline.model.ids import digest, document_id
-from stopline.model.messages import Alert, Effect, Severity, Sweep, SweepKind
+from stopline.model.messages import Effect, Sweep, SweepKind
 from stopline.model.settings.operator import OperatorAlerts
 from stopline.model.times import utc_text
 from stopline.ports import Beacon, Bus, Clock, Document, Path, Put, Store
@@ -23,6 +23,7 @@ from stopline.service.history.end_session import SessionEnder
 from stopline.service.measuring.measure_risk import RiskMeasurer
 from stopline.service.prices.mark_prices import Desk, PriceMarker
 from stopline.service.reconciliation.reconcile import Reconciler
+from stopline.service.sweep.all_is_well import AllIsWell
 from stopline.service.sweep.flush_outboxes import OutboxFlusher, joined
 from stopline.service.sweep.heartbeat import HEARTBEAT, unwatched_after, unwatched_text
 from stopline.service.sweep.watch_activity import ActivityWatch
@@ -57,6 +58,7 @@ class Sweeper:
         health: HealthWatch,
         activity: ActivityWatch,
         halted: HaltedFills,
+        well: AllIsWell,
         beacon: Beacon | None = None,
         duty: OperatorAlerts = USUAL,
     ) -> None:
@@ -80,6 +82,7 @@ class Sweeper:
         self._health = health
         self._activity = activity
         self._halted = halted
+        self._well = well
 
     def run(self, sweep: Sweep, scheduled_at: datetime, message_id: str) -> None:
         """Run one sweep. Raises Transient when a part could not be done: the rest was done, the whole comes
@@ -166,10 +169,14 @@ class Sweeper:
         return joined(failed, self._activity.check(self._desk, now, cause))
 
     def _beat(self, sweep: Sweep, now: datetime, unwatched: Mapping[str, datetime]) -> None:
-        """Record that the sweep got to its end; at the end of the day tell people that all is well."""
+        """Record that the sweep got to its end; at the end of the day tell people so. What is for accounts goes out
+        first, and again under the same ids if the round dies here: however many there are, one document must hold the rest.
+        """
         effects: tuple[Effect, ...] = ()
-        if sweep.kind is SweepKind.END_OF_DAY and not unwatched:
-            effects = (self._all_is_well(now),)
+        if sweep.kind is SweepKind.END_OF_DAY:
+            told = self._well.effects(self._desk, unwatched)
+            effects = tuple(effect for effect in told if not effect.account)
+            self._relay.publish([effect for effect in told if effect.account])
         data = {
             "kind": sweep.kind.value,
             "at": now,
@@ -182,15 +189,3 @@ class Sweeper:
         )
         self._store.commit([Put(path, data)])
         self._relay.publish(effects)
-
-    def _all_is_well(self, now: datetime) -> Effect:
-        id_ = digest("heartbeat", now.date().isoformat())
-        alert = Alert(
-            alert_id=id_,
-            kind="heartbeat",
-            object="stopline",
-            severity=Severity.INFO,
-            summary=f"Stopline is running, accounts watched: {len(self._desk.accounts)}",
-            raised_at=now,
-        )
-        return Effect(id_, "alerts", "", alert.model_dump(mode="json"))

@@ -99,6 +99,12 @@ class Watchdog:
             return  # another sweep was here
         self._relay.publish(due)
 
+    def standing(self) -> list[Found]:
+        """Return what is silent, as it was told."""
+        document = self._store.get(WATCHED)
+        stored = orjson.loads(document.data["state"]) if document else {}
+        return [found_of(told) for _, told in stored.values()]
+
     def watch_sweep(self) -> None:
         """Tell that the sweep is silent; at most one look a minute, and one alert for each missing beat."""
         now = self._clock.now()
