@@ -30,6 +30,7 @@ COMMANDS = {
     "alerts": Entry(
         "stopline.cli.alerts", "alerts", "See which alerts stand, acknowledge them, try the ways to people."
     ),
+    "adapters": Entry("stopline.cli.adapters", "adapters", "See broker adapters, and retire one."),
     "strategy": Entry("stopline.cli.strategy", "strategy", "Show what a strategy made, and its exits."),
     "exits": Entry("stopline.cli.exits", "exits", "Show the exits of an account, preview and change them."),
     "replay": Entry(

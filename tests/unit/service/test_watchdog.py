@@ -14,10 +14,12 @@ import pytest
 
 from emulators.fakes.smtp import self_signed
 from stopline.adapters import beacon
+from stopline.model.errors import Rejected
 from stopline.model.lease import LeaseRequest
 from stopline.model.messages import MOOT
 from stopline.runtime.embedded import Embedded
 from stopline.service.accounts.writer import AccountWriter
+from stopline.service.trading.retire_adapter import adapters, retire_adapter
 
 from ..make import NOON, account, trade
 
@@ -273,6 +275,31 @@ def test_a_silent_adapter_that_is_needed_for_nothing_says_why_it_is_over() -> No
         "No position is open any more: Broker adapter ibkr has not renewed its lease"
     )
     assert one.causes[-1] == MOOT
+
+
+def test_an_adapter_that_was_taken_away_is_missed_until_a_person_retires_it() -> None:
+    """R2.12, R5.4: on record, and watched again when it comes back."""
+    one = silent_adapter()
+    app, name = one.world.app, account().account
+    one.lease("new")
+    with pytest.raises(Rejected, match="STILL_LEASED"):
+        retire_adapter(app.store, app.journals, app.clock, name, "new", "ann", "x")
+    with pytest.raises(Rejected, match="NO_ADAPTER"):
+        retire_adapter(app.store, app.journals, app.clock, name, "odd", "ann", "x")
+    for _ in range(2):
+        one.minutes(1)
+    assert brokers(one) == [False]
+    retire_adapter(app.store, app.journals, app.clock, name, "ibkr", "ann", "we left that broker")
+    assert [adapter.name for adapter in adapters(app.store, name)] == ["new"]
+    one.minutes(1)
+    assert brokers(one) == [False, True]
+    assert one.words[-1].startswith("It was retired by hand: Broker adapter ibkr")
+    one.world.run()
+    [row] = [r for r in one.world.history.read("audit", []) if r["event"] == "adapter_retired"]
+    assert (row["actor"], row["reason"]) == ("ann", "we left that broker")
+    one.lease("ibkr")
+    one.minutes(9)
+    assert brokers(one).count(False) == 3  # it, and the other
 
 
 def test_a_limit_that_is_seen_again_because_the_market_closed_says_so() -> None:

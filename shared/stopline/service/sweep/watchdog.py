@@ -10,6 +10,7 @@ import orjson
 
 from stopline.ledger.book import Book
 from stopline.model.account import Account
+from stopline.model.ids import document_id
 from stopline.model.messages import Alert, Effect
 from stopline.model.times import utc_text
 from stopline.model.wire import canonical
@@ -79,7 +80,8 @@ class Watchdog:
         held = {a.account: a for a in holding}
         for key, (since, f) in before.items():
             if key not in after:
-                alerts.append(f.end(since, now, _why_moot(f, held, needed, now)))
+                retired = f.kind == BROKER and self._retired(f)
+                alerts.append(f.end(since, now, _why_moot(f, held, needed, now, retired)))
         if not alerts:
             return
         effects = [_effect(alert) for alert in alerts]
@@ -150,8 +152,12 @@ class Watchdog:
             if account.account not in unwatched:
                 found += broker_silence(account, last, now)
             own = [f for f in told if f.account == account.account]
-            found += [f for f in own if still_silent(last.get(f.object), now)]
+            found += [f for f in own if still_silent(last.get(f.object), now) and not self._retired(f)]
         return found
+
+    def _retired(self, found: Found) -> bool:
+        """Tell whether somebody has retired an adapter that was told as silent: its last lease is gone."""
+        return self._store.get(Path(LEASES, document_id(found.account or "", found.object))) is None
 
     def _tell(self, alert: Alert) -> None:
         body = alert.model_dump(mode="json")
@@ -173,12 +179,16 @@ def _is_news(told: tuple[datetime, Found] | None, found: Found) -> bool:
     return told is None or found.is_news_after(told[1])
 
 
-def _why_moot(found: Found, held: Mapping[str, Account], needed: Mapping[str, Feed], now: datetime) -> str:
+def _why_moot(
+    found: Found, held: Mapping[str, Account], needed: Mapping[str, Feed], now: datetime, retired: bool
+) -> str:
     """Say why it ends without a sign of life; empty: there is one."""
     if found.kind == FEED:
         return why_moot(found, needed)
     if found.kind == UNWATCHED:
         return ""
+    if retired:
+        return "It was retired by hand"
     account = held.get(found.account or "")
     if account is None:
         return "No position is open any more"
