@@ -207,7 +207,7 @@ class DeskScenario(Scenario):
             id_, ACCOUNT, FACTS[symbol], 1 if units > 0 else -1, abs(units), self.price[symbol], self.world
         )
         fill["strategy"] = ticket.strategy
-        if ticket.group_id:
+        if ticket.group_id and self.rng.random() >= manners.groupless:
             fill["group_id"] = ticket.group_id
         if self.rng.random() >= manners.nameless:
             fill["order_id"] = ticket.order

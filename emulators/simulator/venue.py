@@ -51,6 +51,7 @@ class Manners:
     deaf: float = 0.0  # a cancel is ignored
     silent: float = 0.0  # nothing is said about an order
     nameless: float = 0.0  # a fill does not say which order it is of
+    groupless: float = 0.0  # a fill does not say which spread it is of
     apart: float = 0.0  # of a spread the leg that protects is sold first, and the rest works for a while
 
     @staticmethod
@@ -68,6 +69,7 @@ class Manners:
             deaf=maybe(0.5),
             silent=maybe(0.6),
             nameless=maybe(0.4),
+            groupless=maybe(0.5),
         )
 
 
