@@ -33,6 +33,7 @@ MODULES = [
 ]
 TESTS = ["tests/unit/ledger", "tests/unit/rules", "tests/unit/service", "tests/unit/model"]
 BESIDE = [
+    "shared",  # as it is, for the tests that read the sources
     "emulators",
     "functions",
     "infra",

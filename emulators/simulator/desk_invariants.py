@@ -13,7 +13,6 @@ from stopline.model.closing import CLOSE_REQUEST_TYPE
 from stopline.model.ids import document_id
 from stopline.model.scopes import GLOBAL
 from stopline.ports import Path
-from stopline.rules.exits.subject import subject
 
 if TYPE_CHECKING:
     from emulators.simulator.desk import DeskScenario
@@ -27,11 +26,10 @@ def stops_only_tighten(scenario: DeskScenario, state: str) -> None:
     and a strategy's never falls within a session.
     """
     exits = orjson.loads(state)["exits"]
-    sides = _sides(scenario)
     new: dict[str, tuple[object, int, Decimal]] = {}
     for id_, some in exits["trades"].items():
-        if "stop" in some and id_ in sides:
-            new[id_] = some.get("shape"), sides[id_], Decimal(some["stop"])
+        if "stop" in some:  # its side stands before its legs: the book of this moment may be another one
+            new[id_] = some["shape"], int(some["shape"].partition(":")[0]), Decimal(some["stop"])
     for name, some in exits["strategies"].items():
         if "stop" in some:
             new[name] = (
@@ -44,14 +42,6 @@ def stops_only_tighten(scenario: DeskScenario, state: str) -> None:
         if old is not None and old[:2] == (shape, side):
             demand((stop - old[2]) * side >= 0, "R4 a stop never loosens", (key, side, old[2], stop))
     scenario.stops = new
-
-
-def _sides(scenario: DeskScenario) -> dict[str, int]:
-    document = scenario.world.store.get(Path("books", ACCOUNT))
-    if document is None:
-        return {}
-    found = (subject(trade) for trade in decode_book(document.data["state"]).open_trades())
-    return {one[0].trade_id: one[0].side for one in found if one is not None}
 
 
 def closing_of(scenario: DeskScenario) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from emulators.simulator.control import ControlScenario
 from emulators.simulator.desk import DeskScenario
 from emulators.simulator.scenario import Scenario
 
-FOCUSES = ("fills",) * 120 + ("alerts",) * 40 + ("control",) * 40 + ("risk", "kill", "exits")
+FOCUSES = ("fills",) * 240 + ("alerts",) * 80 + ("control",) * 60 + ("risk", "kill", "exits")
 """How often each is chosen: what is fast comes often; the last three cost ten times as much as the others."""
 
 SMALL = {"control": 0.6}
