@@ -92,10 +92,21 @@ def swing(scenario: ControlScenario) -> None:
 def unwatched(scenario: ControlScenario) -> None:
     """No sweep comes for minutes, and the adapter goes on asking for leases and trading."""
     rng = scenario.rng
-    scenario.world.now += timedelta(seconds=rng.choice((100, 185, 240)))
+    silent, more = rng.choice(
+        ((100, 0), (165, 30), (165, 50), (185, 0), (240, 0))
+    )  # the last lease may go on
+    scenario.world.now += timedelta(seconds=silent)
     scenario.renew()
-    scenario.let(3, 10)
+    scenario.let(10, 40)
+    scenario.world.now += timedelta(seconds=more)
     scenario.trade("core", rng.choice(("AAA", "BBB")))
 
 
-STORIES: tuple[Callable[[ControlScenario], None], ...] = (half_opens, used_id, late_resume, swing, unwatched)
+STORIES: tuple[Callable[[ControlScenario], None], ...] = (
+    half_opens,
+    used_id,
+    late_resume,
+    swing,
+    unwatched,
+    unwatched,
+)

@@ -94,6 +94,13 @@ def leases_are_granted_while_nobody_watches() -> Iterator[None]:
 
 
 @control_bug
+def a_lease_outlives_the_watch() -> Iterator[None]:
+    """Granted in the last seconds in which a sweep was awaited, and good for its minute."""
+    with patch.object(leases, "watched_until", lambda beat, account: beat.data["at"] + timedelta(days=1)):
+        yield
+
+
+@control_bug
 def a_halt_ends_with_the_next_lease() -> Iterator[None]:
     """The second path of a kill counts until somebody answers who does not know of it."""
     original = Client.renew

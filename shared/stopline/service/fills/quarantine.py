@@ -2,11 +2,12 @@
 
 import base64
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 from stopline.model.errors import Rejected
 from stopline.model.ids import digest, document_id
 from stopline.model.messages import Alert, Effect, Severity
+from stopline.model.times import utc_text
 from stopline.model.wire import canonical
 from stopline.ports import AlreadyExists, Clock, Create, Data, Path, Store
 from stopline.service.documents.outbox import Relay, decode_outbox, outbox_fields
@@ -15,6 +16,8 @@ COLLECTION = "quarantine"
 KEPT_BYTES = 64 * 1024
 MOST = 500  # characters of a cause
 ALERT_WINDOW_S = 600  # of what is not critical, one alert a source and reason in this time; all is kept
+LOOK = "Nothing was booked from it. Look with `stopline quarantine list`."
+LOOK_WHY = "Nothing was booked from them. See which, and what was wrong, with `stopline quarantine list`."
 
 
 class Quarantine:
@@ -68,17 +71,21 @@ class Quarantine:
         return decode_outbox(document.data) if document else ()
 
     def _alert(self, id_: str, source: str, refused: Rejected, severity: Severity, now: datetime) -> Effect:
-        window = str(int(now.timestamp()) // ALERT_WINDOW_S)
-        which = id_ if severity is Severity.CRITICAL else window
+        """Return the alert: of what is critical its own; of all else one for its window, whichever comes first writes it."""
+        own = severity is Severity.CRITICAL
+        window = datetime.fromtimestamp(int(now.timestamp()) // ALERT_WINDOW_S * ALERT_WINDOW_S, UTC)
+        which = id_ if own else utc_text(window)
+        said = f"A message on {source} was refused and kept: {printable(refused.detail)}"
+        several = f"Messages on {source} are refused and kept: {refused.reason}"
         alert = Alert(
             alert_id=digest("quarantine", source, refused.reason, which),
             kind="quarantine",
             object=f"{source} {refused.reason}",
             severity=severity,
-            summary=f"A message on {source} was refused and kept: {printable(refused.detail)}"[:500],
-            action="Nothing was booked from it. Look with `stopline quarantine list`.",
-            cause=id_[:MOST],
-            raised_at=now,
+            summary=(said if own else several)[:500],
+            action=LOOK if own else LOOK_WHY,
+            cause=which[:MOST],
+            raised_at=now if own else window,
         )
         return Effect(alert.alert_id, "alerts", "", alert.model_dump(mode="json"))
 

@@ -56,5 +56,11 @@ def why_unwatched(beat: Document | None, account: str, now: datetime) -> str | N
     return None
 
 
+def watched_until(beat: Document, account: str) -> datetime:
+    """Return when an account counts as unwatched, if no sweep comes to its end before."""
+    last: datetime = beat.data["at"]
+    return min(last, unwatched_since(beat).get(account, last)) + SILENT_AFTER
+
+
 def _seconds(span: timedelta) -> int:
     return int(span.total_seconds())

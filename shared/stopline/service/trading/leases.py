@@ -13,7 +13,7 @@ from stopline.model.ids import document_id
 from stopline.model.lease import VALID_S, Lease, LeaseRequest, PartState
 from stopline.ports import Clock, Data, Path, Put, Store, Where
 from stopline.service.documents.aggregate import Aggregates
-from stopline.service.sweep.heartbeat import HEARTBEAT, share_of, why_unwatched
+from stopline.service.sweep.heartbeat import HEARTBEAT, share_of, watched_until, why_unwatched
 from stopline.service.trading.in_force import both
 from stopline.service.trading.order_spans import with_orders
 
@@ -29,7 +29,7 @@ class Leases:
         self._controls = controls
 
     def grant(self, account: Account, request: LeaseRequest) -> Lease:
-        """Return a lease of an account for an adapter.
+        """Return a lease of an account for an adapter: of a minute, but none outlives the three minutes of a silent sweep.
 
         Raises Rejected SWEEP_SILENT when nobody has watched its limits for three minutes, and Unavailable when the state
         cannot be read: either way the adapter's last lease runs out.
@@ -38,7 +38,7 @@ class Leases:
         name = account.account
         beat = self._store.get(HEARTBEAT)
         unwatched = why_unwatched(beat, name, now)
-        if unwatched:
+        if beat is None or unwatched:
             raise Rejected("SWEEP_SILENT", f"{unwatched}: limits are not watched")
         everywhere, own = both(self._controls, name)
         holding = effective_for(everywhere, own, name)
@@ -56,7 +56,7 @@ class Leases:
             strategies=account.trading.strategies,
             stored=tuple(h for h in request.halts if everywhere.knows_halt(h) or own.knows_halt(h)),
             granted_at=now,
-            expires_at=now + timedelta(seconds=VALID_S),
+            expires_at=min(now + timedelta(seconds=VALID_S), watched_until(beat, name)),
         )
         path = _path(name, request.adapter)
         spans = with_orders(self._store.get(path), request.orders, now)
