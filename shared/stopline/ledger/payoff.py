@@ -57,6 +57,7 @@ class Margin:
     `margin`: by the model, before premiums: the worst expiry value, or the rule for what no leg covers; `rule` says
     which. `max_loss`: the worst value with the premiums and fees (None: unbounded); `max_profit` likewise.
     `breakevens`: prices at expiry at which nothing is made or lost. `net_credit`: what was received less what was paid.
+    `naked`: no leg covers some option, so the price of the underlying has a say in the margin.
     """
 
     net_credit: Decimal
@@ -67,6 +68,7 @@ class Margin:
     breakevens: tuple[Decimal, ...]
     worst: Decimal
     slope: Decimal
+    naked: bool = False
 
 
 NAKED = {"equity": (Decimal("0.20"), Decimal("0.10")), "index": (Decimal("0.15"), Decimal("0.10"))}
@@ -97,7 +99,7 @@ def margin_of(
         known = len(paid) == len(premiums)
         start = credit - fees
         values = [_total(legs, s) for s in sorted({ZERO, *(leg.strike for leg in legs)})]
-        margin, rule = _margin(shape, legs, premiums, spot, style)
+        margin, rule, naked = _margin(shape, legs, premiums, spot, style)
         return Margin(
             net_credit=credit,
             margin=margin,
@@ -107,6 +109,7 @@ def margin_of(
             breakevens=_breakevens(legs, start, shape.slope) if known else (),
             worst=shape.worst,
             slope=shape.slope,
+            naked=naked,
         )
 
 
@@ -132,20 +135,20 @@ def model_margin(
 
 def _margin(
     shape: Payoff, legs: Sequence[Leg], premiums: Sequence[Decimal | None], spot: Decimal | None, style: str
-) -> tuple[Decimal | None, str]:
-    """Return the margin and the name of its rule."""
+) -> tuple[Decimal | None, str, bool]:
+    """Return the margin, the name of its rule, and whether something is naked."""
     priced = list(zip(legs, premiums, strict=True))
     calls, puts = _naked(priced, "C"), _naked(priced, "P")
     sides = "call and put" if calls and puts else "call" if calls else "put"
     rule = f"payoff + naked {sides}, {style}"
     if not (calls or puts):
-        return -shape.worst, "payoff"
+        return -shape.worst, "payoff", False
     if spot is None or any(premium is None for _, premium in (*calls, *puts)):
-        return (None, rule) if calls else (-shape.worst, "payoff")
+        return (None, rule, True) if calls else (-shape.worst, "payoff", True)
     covered = payoff([*legs, *(replace(leg, quantity=-leg.quantity) for leg, _ in (*calls, *puts))])
     naked = max(_required(calls, spot, style) + _worth(puts), _required(puts, spot, style) + _worth(calls))
     total = naked - covered.worst
-    return (total, rule) if calls or total < -shape.worst else (-shape.worst, "payoff")
+    return (total, rule, True) if calls or total < -shape.worst else (-shape.worst, "payoff", True)
 
 
 def worst_loss(shape: Payoff, legs: Sequence[Leg]) -> Decimal:

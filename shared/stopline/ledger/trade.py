@@ -17,6 +17,7 @@ from enum import StrEnum
 from functools import cached_property
 from math import gcd
 
+from stopline.ledger.expiry import product_of
 from stopline.ledger.structure import Structure, structure_of
 from stopline.ledger.trade_leg import MATCHED_WITHIN, TradeLeg
 from stopline.ledger.trade_risk import TradeRisk, worst_risk
@@ -146,9 +147,13 @@ class Trade:
         """Return how long the trade has been, or was, open."""
         return (self.exited_at or now) - self.entered_at
 
-    def risk(self, spot: Decimal | None = None, style: str = "equity") -> TradeRisk:
-        """Return what the trade binds, and can make and lose, at the worst since it was last flat."""
-        return worst_risk(self.current, spot, style)
+    def risk(self, spot: Decimal | None = None) -> TradeRisk:
+        """Return what the trade binds, and can make and lose, at the worst since it was last flat. `spot`: the price of its
+        underlying, for what is naked; None where it is not known.
+        """
+        contracts = (leg.instrument for leg in self.legs)
+        option = next((contract for contract in contracts if contract.kind is Kind.OPTION), None)
+        return worst_risk(self.current, spot, product_of(option).style if option else "equity")
 
 
 def group_legs(account: str, legs: Iterable[TradeLeg]) -> list[Trade]:

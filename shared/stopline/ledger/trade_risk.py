@@ -25,7 +25,8 @@ _PAYING = (Kind.OPTION, Kind.EQUITY, Kind.CRYPTO)  # a future's price may fall b
 @dataclass(frozen=True, slots=True)
 class TradeRisk:
     """Margin by the model (before premiums), max loss and max profit (with premiums and fees), and break-even
-    prices at expiry; None where the product or a second expiry leaves it unknown, or where it has no bound.
+    prices at expiry; None where the product or a second expiry leaves it unknown, or where it has no bound. `naked`: at
+    some moment no leg covered some option, so that the margin is another with another price of the underlying.
     """
 
     margin: Decimal | None
@@ -34,6 +35,7 @@ class TradeRisk:
     breakevens: tuple[Decimal, ...]
     loss_unbounded: bool = False
     profit_unbounded: bool = False
+    naked: bool = False
 
     @property
     def return_on_risk(self) -> Decimal | None:
@@ -61,7 +63,8 @@ def worst_risk(legs: Sequence[TradeLeg], spot: Decimal | None, style: str) -> Tr
             risks = [_risk([_at_most(leg) for leg in sized], fees, spot, style)]
     worst = max(risks, key=lambda risk: (risk.loss_unbounded, risk.max_loss or ZERO))
     margins = [risk.margin for risk in risks if risk.margin is not None]
-    return replace(worst, margin=max(margins) if len(margins) == len(risks) else None)
+    margin = max(margins) if len(margins) == len(risks) else None
+    return replace(worst, margin=margin, naked=any(risk.naked for risk in risks))
 
 
 class _Held(NamedTuple):
@@ -133,7 +136,8 @@ def _risk(legs: Sequence[_Held], fees: Decimal, spot: Decimal | None, style: str
     if len(ends) < 2:
         naked_shares = now.slope < 0 and len(options) < len(legs)
         margin = now.margin if options and not naked_shares else None
-        return TradeRisk(margin, now.max_loss, now.max_profit, now.breakevens, now.slope < 0, now.slope > 0)
+        profit = now.max_profit, now.breakevens
+        return TradeRisk(margin, now.max_loss, *profit, now.slope < 0, now.slope > 0, now.naked)
     # each expiry has a price of its own, and what the later option is worth at the first is not in its payoff
     parts = [
         _margin(part, ZERO, spot, style) for part in _covered([_ending(legs, end, ends[-1]) for end in ends])
@@ -143,7 +147,8 @@ def _risk(legs: Sequence[_Held], fees: Decimal, spot: Decimal | None, style: str
     known = len(margins) == len(parts) and not (unbounded and len(options) < len(legs))
     worst = sum((part.worst for part in parts), now.net_credit - fees)
     loss = None if unbounded else max(-worst, ZERO)
-    return TradeRisk(sum(margins, ZERO) if known else None, loss, None, (), unbounded, now.slope > 0)
+    naked = any(part.naked for part in parts)
+    return TradeRisk(sum(margins, ZERO) if known else None, loss, None, (), unbounded, now.slope > 0, naked)
 
 
 def _ending(legs: Sequence[_Held], end: Settles, last: Settles) -> list[_Held]:

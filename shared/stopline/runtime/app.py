@@ -182,8 +182,9 @@ class App(Documents):
     @cached_property
     def recorder(self) -> FillRecorder:
         from stopline.service.fills.record_fill import FillRecorder
+        from stopline.service.history.last_spots import LastSpots
 
-        return FillRecorder(self.store, self.clock, self.accounts, self.books)
+        return FillRecorder(self.store, self.clock, self.accounts, self.books, LastSpots(self.store).of)
 
     @cached_property
     def trading(self) -> TradingStates:

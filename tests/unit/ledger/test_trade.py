@@ -167,7 +167,7 @@ def test_a_naked_call_has_no_bound_and_a_margin_only_with_the_price_of_the_under
     trade = only(opened([(option(6100, "C"), -1, "4")]))
     risk = trade.risk()
     assert (risk.loss_unbounded, risk.max_loss, risk.margin) == (True, None, None)
-    assert trade.risk(Decimal(6000), "index").margin == 100 * (4 + Decimal("0.15") * 6000 - 100)
+    assert trade.risk(Decimal(6000)).margin == 100 * (4 + Decimal("0.15") * 6000 - 100)
 
 
 def test_a_covered_call_can_lose_what_the_shares_cost_less_the_premium() -> None:

@@ -17,6 +17,7 @@ from stopline.ledger.recall import Recall
 from stopline.ledger.trade import Status
 from stopline.model.fill import Fill
 from stopline.model.prices import PriceBatch, Quote
+from stopline.service.accounts.levels import shown_trades
 from stopline.service.history.trade_rows import trade_rows
 
 from ..ledger.test_book import LATER, SESSION_OF, Log
@@ -25,6 +26,10 @@ from ..make import NOON, at, fill, option
 from .world import World
 
 SHORT, LONG = option(6000), option(5990)
+
+
+def NO_SPOT(underlying: str) -> None:
+    """No price of any underlying is known."""
 
 
 def vertical(entry: float = -600) -> list[Fill]:
@@ -210,7 +215,7 @@ def test_the_rows_are_those_of_all_trades_compared(fills: list[Fill], data: st.D
     } | {(id_, "VOID") for id_ in told - now.keys()}
     for book in (before, decode_book(encode_book(before))):  # what was read is not decoded yet
         again = book.with_fills(order[cut:], SESSION_OF, log, LATER) if cut < len(order) else book
-        found = [(row.row["trade_id"], row.row["status"]) for row in trade_rows(book, again)]
+        found = [(row.row["trade_id"], row.row["status"]) for row in trade_rows(book, again, NO_SPOT)]
         assert len(found) == len(set(found))
         assert set(found) == expected
 
@@ -247,9 +252,30 @@ def test_a_book_that_has_forgotten_its_trades_tells_what_one_that_has_not_would(
         recall = Recall(around)
         known = {f.key: f for f in log.fills}
         after = book.with_fills(late, SESSION_OF, log, later, known.get, recall) if late else book
-        return {row.row["trade_id"]: row.row for row in trade_rows(book, after, recall.stood)}
+        return {row.row["trade_id"]: row.row for row in trade_rows(book, after, NO_SPOT, recall.stood)}
 
     found, expected = told(decode_book(encode_book(whole)).pruned(later)), told(whole)
     assert found.keys() == expected.keys()
     for id_, row in expected.items():
         assert {n: v for n, v in found[id_].items() if v != row[n]} == {}
+
+
+def test_the_margin_of_a_naked_option_is_the_same_in_the_history_as_in_the_account() -> None:
+    """R1.2: Regulation T at the price of the underlying, an index at 15%, whoever writes the row."""
+    world = World()
+    world.open_account()
+    app, _ = world.instance()
+    call = option(6100, "C")
+    app.recorder.record([fill("E-1", "SELL", 1, "4", at(0), call)], "m-1")
+    for seconds in (1, 200):
+        world.clock.set(at(seconds))
+        if seconds == 200:
+            app.recorder.record([fill("E-2", "BUY", 1, "3", at(120), call)], "m-2")
+        quotes = {"SPXW": Quote(6000.0), call.symbol: Quote(4.0)}
+        app.marker.mark(PriceBatch("feed", at(seconds), quotes, ()))
+    plain, seen = rows(world)
+    book, risk = world.book(), app.risk_states.read("demo")
+    assert book is not None
+    assert risk is not None
+    [shown] = shown_trades(book, risk.shown, risk.trades, NOON)
+    assert plain["margin"] == seen["margin"] == shown["margin"] == "80400"

@@ -9,7 +9,6 @@ from decimal import Decimal
 from typing import Any
 
 from stopline.ledger.book import Book
-from stopline.ledger.expiry import product_of
 from stopline.ledger.lifecycle import SpotOf
 from stopline.ledger.trade import Trade, describe_leg
 from stopline.model.decimals import decimal_text
@@ -32,7 +31,7 @@ def market_facts(book: Book, rate: Rate, spot: SpotOf) -> dict[str, dict[str, st
         leg.instrument.underlying
         for trade in trades
         for leg in trade.legs
-        if leg.lots and leg.instrument.kind is Kind.OPTION
+        if leg.instrument.kind is Kind.OPTION
     }
     return {
         "rates": {currency: _text(rate(currency)) for currency in currencies},
@@ -83,9 +82,7 @@ _GREEKS = ("units", "delta", "gamma", "theta", "vega", "beta_delta")
 
 def _trade(trade: Trade, shown: Mapping[str, Any], seen: TradeWatch, now: datetime | None) -> dict[str, Any]:
     spots, positions = shown.get("spots") or {}, shown.get("positions") or {}
-    option = next((leg.instrument for leg in trade.legs if leg.instrument.kind is Kind.OPTION), None)
-    style = product_of(option).style if option else "equity"
-    risk = trade.risk(_number(spots.get(trade.underlying)), style)
+    risk = trade.risk(_number(spots.get(trade.underlying)))
     total = total_pnl(trade, lambda key: _number((positions.get(key) or {}).get("mark")))
     return {
         "trade_id": trade.trade_id,

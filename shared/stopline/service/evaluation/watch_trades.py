@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from stopline.ledger.book import Book
+from stopline.ledger.lifecycle import SpotOf
 from stopline.model.account import Account
 from stopline.model.messages import HistoryRow
 from stopline.risk.border import to_decimal
@@ -35,6 +36,7 @@ def follow_trades(
     positions: Sequence[Valued],
     before: Mapping[str, TradeWatch],
     index: Index | None,
+    spot: SpotOf,
     now: datetime,
 ) -> Followed:
     """Bring up to date what prices show of an account's trades."""
@@ -43,7 +45,7 @@ def follow_trades(
     tolerance = timedelta(seconds=account.price_max_age_s)
     after = watch_trades(trades, before, mark_of, index, now, tolerance)
     rows = [
-        seen_row(trade, after[trade.trade_id], book.revision)
+        seen_row(trade, after[trade.trade_id], book.revision, spot)
         for trade in trades
         if after[trade.trade_id].told and not before.get(trade.trade_id, UNSEEN).told
     ]

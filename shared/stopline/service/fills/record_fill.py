@@ -1,6 +1,6 @@
 """Book fills: exactly once, in any order of arrival, with their effects in the same commit."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -9,6 +9,7 @@ from functools import partial
 from stopline.ledger.amend import is_amendment
 from stopline.ledger.book import Book
 from stopline.ledger.days import Day
+from stopline.ledger.lifecycle import SpotOf
 from stopline.ledger.position import Position
 from stopline.ledger.position_table import PositionTable
 from stopline.ledger.recall import Recall
@@ -64,7 +65,15 @@ class Outcome:
 class FillRecorder:
     """Books fills of any accounts. Safe to call from several threads and instances at once."""
 
-    def __init__(self, store: Store, clock: Clock, accounts: AccountReader, books: Aggregates[Book]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        accounts: AccountReader,
+        books: Aggregates[Book],
+        spots: Callable[[str], SpotOf],
+    ) -> None:
+        self._spots = spots
         self._store = store
         self._clock = clock
         self._accounts = accounts
@@ -123,7 +132,7 @@ class FillRecorder:
 
     def _book(self, requests: list["_Request"]) -> None:
         """Book what several messages bring for one account in one commit."""
-        booking = _Booking(self._store, self._log, requests)
+        booking = _Booking(self._store, self._log, requests, self._spots)
         self._books.change(requests[0].account.account, booking.decide)
         for request in requests:
             request.outcomes = {key: booking.outcomes[key] for key in request.fills}
@@ -171,10 +180,13 @@ def _join(requests: list[_Request], request: _Request) -> bool:
 class _Booking:
     """The decision about fills of one account, repeated until its commit stands."""
 
-    def __init__(self, store: Store, log: FillLog, requests: list[_Request]) -> None:
+    def __init__(
+        self, store: Store, log: FillLog, requests: list[_Request], spots: Callable[[str], SpotOf]
+    ) -> None:
         self._store = store
         self._log = log
         self._account = requests[-1].account
+        self._spot = spots(self._account.account)
         self._now = max(request.now for request in requests)
         self._given = self._fills = [fill for request in requests for fill in request.fills.values()]
         self._message_ids = {key: request.message_id for request in requests for key in request.fills}
@@ -312,7 +324,7 @@ class _Booking:
         rows += self._restatements(before, book)
         adjusted = adjustment_rows(booked, self._now)
         sweep = Sweep(kind=SweepKind.ACCOUNT, account=account)
-        trades = trade_rows(before, book, self._recall.stood)
+        trades = trade_rows(before, book, self._spot, self._recall.stood)
         return [
             *row_effects(account, rows),
             *row_effects(account, [*trades, *adjusted]),

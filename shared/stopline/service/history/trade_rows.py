@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 from stopline.ledger.book import Book
+from stopline.ledger.lifecycle import SpotOf
 from stopline.ledger.trade import Status, Trade, describe_leg, group_legs
 from stopline.ledger.trade_leg import MATCHED_WITHIN, TradeLeg
 from stopline.ledger.trade_risk import TradeRisk
@@ -21,10 +22,10 @@ VOID = "VOID"  # a trade that was told, and is none any more
 
 
 def trade_rows(
-    before: Book, book: Book, recalled: Mapping[str, Sequence[TradeLeg]] = NOTHING
+    before: Book, book: Book, spot: SpotOf, recalled: Mapping[str, Sequence[TradeLeg]] = NOTHING
 ) -> list[HistoryRow]:
     """Return the rows of the trades that a commit closed, opened again, restated, or made void. `recalled` are legs that
-    the book before had forgotten, as they stood.
+    the book before had forgotten, as they stood; `spot` is asked for the underlyings of what is, or was, naked.
     """
     known = before.legs.joined(recalled) if any(recalled.values()) else before.legs
     was, now = (
@@ -37,18 +38,22 @@ def trade_rows(
         for id_, trade in now.items()
         if trade != was.get(id_) and (trade.status is Status.CLOSED or id_ in told)
     ]
-    rows = [trade_row(trade, trade.status.value, book.revision) for trade in changed]
-    return rows + [trade_row(was[id_], VOID, book.revision) for id_ in sorted(told - now.keys())]
+    rows = [trade_row(trade, trade.status.value, book.revision, spot) for trade in changed]
+    return rows + [trade_row(was[id_], VOID, book.revision, spot) for id_ in sorted(told - now.keys())]
 
 
-def seen_row(trade: Trade, seen: TradeWatch, revision: int) -> HistoryRow:
+def seen_row(trade: Trade, seen: TradeWatch, revision: int, spot: SpotOf) -> HistoryRow:
     """Return the row of a closed trade with what prices showed of it."""
-    return trade_row(trade, trade.status.value, revision, seen)
+    return trade_row(trade, trade.status.value, revision, spot, seen)
 
 
-def trade_row(trade: Trade, status: str, revision: int, seen: TradeWatch | None = None) -> HistoryRow:
+def trade_row(
+    trade: Trade, status: str, revision: int, spot: SpotOf, seen: TradeWatch | None = None
+) -> HistoryRow:
     """Return the row of one trade at one revision of its book."""
     risk, exited = trade.risk(), trade.exited_at
+    if risk.naked and (price := spot(trade.underlying)) is not None:
+        risk = trade.risk(price)
     row = {
         "account": trade.account,
         "trade_id": trade.trade_id,
