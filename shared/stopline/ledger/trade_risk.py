@@ -9,11 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal, localcontext
-from itertools import combinations, pairwise
+from itertools import pairwise
 from typing import NamedTuple
 
+from stopline.ledger.cover import covering
 from stopline.ledger.expiry import Settles, settles
-from stopline.ledger.payoff import Leg, Margin, margin_of, payoff
+from stopline.ledger.payoff import Leg, Margin, margin_of
 from stopline.ledger.trade_leg import Step, TradeLeg, average_price
 from stopline.model.decimals import EXACT, ZERO, divide
 from stopline.model.instrument import Instrument, Kind
@@ -157,46 +158,14 @@ def _ending(legs: Sequence[_Held], end: Settles, last: Settles) -> list[_Held]:
 
 
 def _covered(parts: list[list[_Held]]) -> list[list[_Held]]:
-    """Return what settles together, the earliest first, with units of later long legs set beside earlier short ones while
-    less can be lost so: at the earlier expiry they bring what they are in the money, or more. A unit covers once.
-    """
-    while True:
-        tried = [_moved(parts, *move) for move in _moves(parts)]
-        best = max(tried, key=_standing, default=parts)
-        if _standing(best) <= _standing(parts):
-            return parts
-        parts = best
-
-
-def _moves(parts: Sequence[Sequence[_Held]]) -> Iterator[tuple[int, int, int, Decimal]]:
-    """Yield how many units of a leg of a later part, above 0, can cover short ones of an earlier part."""
-    for (early, firsts), (late, seconds) in combinations(enumerate(parts), 2):
-        for index, leg in enumerate(seconds):
-            right, size = leg.instrument.right or "C", leg.instrument.multiplier
-            short = [one for one in firsts if one.units < 0 and one.instrument.right == right]
-            units = -sum((one.units * one.instrument.multiplier for one in short), ZERO)
-            if leg.units > 0 and short:
-                yield early, late, index, min(leg.units, divide(units, size))
-
-
-def _moved(
-    parts: Sequence[list[_Held]], early: int, late: int, index: int, units: Decimal
-) -> list[list[_Held]]:
-    contract, had, cost = parts[late][index]
-    taken = divide(cost * units, had)
-    rest = [_Held(contract, had - units, cost - taken)] if units != had else []
-    found = list(parts)
-    found[early] = [*parts[early], _Held(contract, units, taken)]
-    found[late] = [*parts[late][:index], *rest, *parts[late][index + 1 :]]
-    return found
-
-
-def _standing(parts: Sequence[Sequence[_Held]]) -> tuple[Decimal, Decimal]:
-    """Return how much is naked and what can be lost, both 0 or below: the greater, the better."""
-    shapes = [payoff(_sizes(part)) for part in parts]
-    return sum((min(shape.slope, ZERO) for shape in shapes), ZERO), sum(
-        (shape.worst for shape in shapes), ZERO
-    )
+    """Return what settles together, the earliest first, with what of later parts covers short legs beside those."""
+    for early, late, index, units in covering(tuple(tuple(_sizes(part)) for part in parts)):
+        contract, had, cost = parts[late].pop(index)
+        taken = divide(cost * units, had)
+        if units != had:
+            parts[late].insert(index, _Held(contract, had - units, cost - taken))
+        parts[early].append(_Held(contract, units, taken))
+    return parts
 
 
 def _sizes(legs: Sequence[_Held]) -> list[Leg]:

@@ -285,3 +285,26 @@ def test_no_two_prices_lose_more_than_the_max_loss(legs: Legs) -> None:
     worst = two_prices(legs, [0, *STRIKES, 100_000])
     assert risk.loss_unbounded or (risk.max_loss or 0) >= worst
     assert risk.loss_unbounded == (risk.max_loss is None)
+
+
+@settings(max_examples=40)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([option(k, r, e, "SPY") for k in STRIKES for r in "CP" for e in (FIRST, SECOND)]),
+            st.sampled_from([-2, -1, 1, 2]),
+        ),
+        min_size=2,
+        max_size=6,
+        unique_by=lambda leg: leg[0].symbol,
+    )
+)
+def test_an_account_that_holds_one_trade_is_at_the_same_risk_as_the_trade(legs: Legs) -> None:
+    """R1.2, R2.1: one rule of what covers what, whoever asks."""
+    book, spot = booked([deals(free(legs))]), Decimal(100)
+    [trade] = book.trades()
+    held = [Valued(p, Decimal(0), Decimal(0), Decimal(0)) for p in book.positions.values()]
+    [account] = open_risks(held, lambda _: Decimal(1), MarginRates(), {"SPY": spot}).values()
+    risk = trade.risk(spot)
+    assert account.margin == risk.margin
+    assert risk.loss_unbounded or account.max_loss == risk.max_loss

@@ -248,10 +248,16 @@ def test_a_naked_put_counts_down_to_zero_and_a_naked_call_with_its_units() -> No
     assert exposure((option(6000, "C"), -2, "5"), (option(5990, "C"), 1, "9")) == 600_000
 
 
-def test_different_expiries_do_not_protect_each_other() -> None:
-    """R1.2: the long leg that lives longer is not counted as cover at the expiry of the short one."""
-    later = option(5990, expiry=SESSIONS.session_of(NOON + timedelta(days=7)))
-    assert exposure((option(6000), -1, "10"), (later, 1, "12")) == 600_000 + 1200
+def test_a_long_option_protects_a_short_one_of_its_day_or_before_and_none_that_outlives_it() -> None:
+    """R1.2: as in a trade, and by Regulation T: what lives as long as the short leg, or longer, covers it, once."""
+    week = SESSIONS.session_of(NOON + timedelta(days=7))
+    near, far = option(6000), option(5990, expiry=week)
+    assert exposure((near, -1, "10"), (far, 1, "12")) == 1000 + 200, "a diagonal: ten wide, and its debit"
+    assert exposure((option(6000, expiry=week), -1, "10"), (option(5990), 1, "12")) == 600_000 + 1200
+    assert exposure((near, -2, "10"), (far, 1, "12")) == 600_000 + 1000, "the second stays naked"
+    other = option(6005, expiry=week)
+    taken = ((near, -1, "10"), (far, 1, "12"), (other, -1, "14"))
+    assert exposure(*taken) == 600_000 + 1500, "one long leg covers one short one"
 
 
 def test_shares_of_an_underlying_count_net_and_beside_its_options() -> None:

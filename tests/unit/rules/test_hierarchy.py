@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
 
-import pytest
 from hypothesis import given
 
 from stopline.ledger.book import Book
@@ -133,17 +132,17 @@ def test_an_account_without_trades_has_nothing_at_risk() -> None:
     assert (whole.net, whole.margin, whole.exposure, whole.parts) == (0, 0, 0, ())
 
 
-@pytest.mark.parametrize("expiries", [(date(2026, 11, 18), date(2026, 12, 16))])
-def test_another_expiry_covers_nothing(expiries: tuple[date, date]) -> None:
-    """Domain 2.2: margin is by expiry."""
-    near, far = (option(6000, expiry=day) for day in expiries)
-    book = booked([[fill("A", "SELL", 1, "9", at(0), near), fill("B", "BUY", 1, "30", at(0), far)]])
+def test_a_later_expiry_covers_an_earlier_one_and_not_the_other_way_round() -> None:
+    """Domain 2.2: a long calendar binds nothing more than its debit, a short one is naked: as in a trade."""
+    near, far = (option(6000, expiry=day) for day in (date(2026, 11, 18), date(2026, 12, 16)))
     prices = {f"default:{near.symbol}": D(9), f"default:{far.symbol}": D(30)}
-    assert levels(book, prices).margin == 100 * (9 + D("0.15") * 6100 - 100)
+    for short, long, margin in ((near, far, D(0)), (far, near, 100 * (30 + D("0.15") * 6100 - 100))):
+        book = booked([[fill("A", "SELL", 1, "9", at(0), short), fill("B", "BUY", 1, "30", at(0), long)]])
+        assert levels(book, prices).margin == margin
 
 
-def test_what_settles_at_the_opening_is_not_covered_by_what_settles_at_the_close() -> None:
-    """Issue 4.4, domain 2.2: a short SPX put of the third Friday ends hours before the long SPXW one."""
+def test_what_settles_at_the_close_is_not_covered_by_what_settles_at_the_opening() -> None:
+    """Issue 4.4, domain 2.2: a long SPX put of the third Friday ends hours before the short SPXW one."""
     friday = date(2026, 11, 20)
     morning, evening = (
         option(6000, expiry=friday, root=root).model_copy(update={"underlying": "SPXW"})
@@ -151,9 +150,9 @@ def test_what_settles_at_the_opening_is_not_covered_by_what_settles_at_the_close
     )
     prices = {f"default:{morning.symbol}": D(9), f"default:{evening.symbol}": D(9)}
     naked = 100 * (9 + D("0.15") * 6100 - 100)
-    for short, long in ((morning, evening), (evening, morning)):
+    for short, long, margin in ((morning, evening, 0), (evening, morning, naked)):
         book = booked([[fill("A", "SELL", 1, "9", at(0), short), fill("B", "BUY", 1, "9", at(0), long)]])
-        assert levels(book, prices).margin == naked
+        assert levels(book, prices).margin == margin
     weekly = option(6000, expiry=date(2026, 11, 19), root="SPX").model_copy(update={"underlying": "SPXW"})
     same = option(5990, expiry=date(2026, 11, 19))
     prices = {f"default:{weekly.symbol}": D(9), f"default:{same.symbol}": D(7)}

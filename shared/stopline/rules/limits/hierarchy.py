@@ -11,17 +11,15 @@ from dataclasses import dataclass, replace
 from decimal import Decimal, localcontext
 from typing import NamedTuple
 
-from stopline.ledger.expiry import Settles, product_of, settles
 from stopline.ledger.lifecycle import SpotOf
-from stopline.ledger.payoff import Leg, margin_of
 from stopline.ledger.position import Position
 from stopline.ledger.trade import Status, Trade
 from stopline.ledger.trade_leg import TradeLeg
 from stopline.model.decimals import EXACT, ZERO, divide
 from stopline.model.ids import position_key
-from stopline.model.instrument import Kind
 from stopline.rules.limits.figures import Rate, Valued, add, exposure
 from stopline.rules.limits.net_greeks import NetGreeks
+from stopline.rules.orders.open_risk import options_margin
 from stopline.rules.watching.trades import MarkOf
 
 GreeksOf = Callable[[str], NetGreeks | None]
@@ -95,7 +93,9 @@ def _level(name: str, trades: Sequence[Trade], marks: Marks, held: Mapping[str, 
         unrealised=total((v.unrealised, v.position.instrument.currency) for v in valued),
         fees=total((trade.fees, trade.currency) for trade in trades),
         income=total((trade.income, trade.currency) for trade in trades),
-        margin=_margin(valued, marks) if len(underlyings) == 1 else None,
+        margin=options_margin(valued, marks.rate, marks.spot_of(*underlyings))
+        if len(underlyings) == 1
+        else None,
         exposure=exposure(valued, marks.rate) if len(underlyings) == 1 else None,
         greeks=_greeks(legs, marks.greeks_of, held, len(underlyings) == 1),
         open_trades=sum(trade.status is Status.OPEN for trade in trades),
@@ -111,33 +111,6 @@ def _valued(leg: TradeLeg, mark_of: MarkOf) -> Valued:
         return Valued(position, None, None, None)
     value = EXACT.multiply(position.quantity, contract.worth(mark))
     return Valued(position, mark, value, EXACT.subtract(value, position.cost))
-
-
-def _margin(valued: Sequence[Valued], marks: Marks) -> Decimal | None:
-    """Return what the options bind, settlement by settlement; shares held cover calls of the first one."""
-    settlements: dict[Settles, list[Valued]] = {}
-    for v in valued:
-        if v.position.instrument.kind is Kind.OPTION:
-            settlements.setdefault(settles(v.position.instrument), []).append(v)
-    cover = [v for v in valued if v.position.instrument.kind is Kind.EQUITY and v.position.quantity > 0]
-    amounts = []
-    for end, legs in sorted(settlements.items()):
-        contract = legs[0].position.instrument
-        found = margin_of(
-            [*map(_leg, legs), *map(_leg, cover)],
-            [v.mark for v in (*legs, *cover)],
-            spot=marks.spot_of(contract.underlying),
-            style=product_of(contract).style,
-        )
-        amounts.append(_converted(found.margin, end.currency, marks.rate))
-        cover = []
-    return add(amounts)
-
-
-def _leg(valued: Valued) -> Leg:
-    """Return an option as a leg; a share pays like a call struck at zero."""
-    contract = valued.position.instrument
-    return Leg(contract.right or "C", contract.strike or ZERO, valued.position.quantity, contract.multiplier)
 
 
 def _greeks(

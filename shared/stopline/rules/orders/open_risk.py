@@ -1,15 +1,18 @@
 """What open positions can lose and bind, by underlying: exposure, open max loss and model margin.
 
 Options count with the worst payoff at expiry of all legs that one price settles: a spread once, at its width; short ones
-that shares or futures cover not at all, beside what covers them. None is UNKNOWN: a price, a rate or, for naked calls, the
+that shares or futures cover not at all, beside what covers them; one that a long option of a later expiry covers with that
+(`ledger/cover.py`, as in a trade). None is UNKNOWN: a price, a rate or, for naked calls, the
 underlying's price is missing.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import lru_cache
+from typing import NamedTuple
 
+from stopline.ledger.cover import covering
 from stopline.ledger.expiry import Settles, product_of, settles
 from stopline.ledger.payoff import Leg, Payoff, model_margin, payoff, worst_loss
 from stopline.ledger.position import Position
@@ -83,17 +86,29 @@ def _open_risk(group: Sequence[Valued], rate: Rate, rates: MarginRates, spot: De
     value = add(converted(_sided(v), v.position.instrument.currency, rate) for v in linear)
     held = None if value is None else abs(value)
     bound = add(_linear_margin(v, rate, rates) for v in linear)
-    settlements = sorted(_by_settlement(group).items())
-    covers = _covers(
-        [[option_leg(v.position) for v in options] for _, options in settlements], _units(linear)
-    )
     exposures, losses, margins = [held], [held], [bound]
-    for (end, options), cover in zip(settlements, covers, strict=True):
-        exposure, loss, margin = _options(options, cover, spot)
+    for end, (exposure, loss, margin) in _settled(group, linear, spot):
         exposures.append(converted(exposure, end.currency, rate))
         losses.append(converted(loss, end.currency, rate))
         margins.append(converted(margin, end.currency, rate))
     return OpenRisk(add(exposures), add(losses), add(margins))
+
+
+def options_margin(group: Sequence[Valued], rate: Rate, spot: Decimal | None) -> Decimal | None:
+    """Return what the options on one underlying bind, beside what is held of it."""
+    linear = [v for v in group if v.position.instrument.kind is not Kind.OPTION]
+    found = _settled(group, linear, spot)
+    return add(converted(margin, end.currency, rate) for end, (_, _, margin) in found)
+
+
+def _settled(
+    group: Sequence[Valued], linear: Sequence[Valued], spot: Decimal | None
+) -> Iterator[tuple[Settles, tuple[Decimal, Decimal, Decimal | None]]]:
+    """Yield exposure, max loss and margin of the options of each settlement, the earliest first."""
+    settlements = sorted(_by_settlement(group).items())
+    covers = _covers([[option.leg for option in options] for _, options in settlements], _units(linear))
+    for (end, options), cover in zip(settlements, covers, strict=True):
+        yield end, _options(options, cover, spot)
 
 
 def _sided(valued: Valued) -> Decimal | None:
@@ -116,12 +131,38 @@ def exposure(group: Sequence[Valued], rate: Rate) -> Decimal | None:
     return _open_risk(group, rate, MarginRates(), None).exposure
 
 
-def _by_settlement(group: Sequence[Valued]) -> dict[Settles, list[Valued]]:
-    settlements: dict[Settles, list[Valued]] = {}
+class _Option(NamedTuple):
+    """Units of an option, what they cost in all, and their mark; `style` of what is naked: of a share or an index."""
+
+    leg: Leg
+    cost: Decimal
+    mark: Decimal | None
+    style: str
+
+
+def _by_settlement(group: Sequence[Valued]) -> dict[Settles, list[_Option]]:
+    """Return the options by what settles them, with what of later long ones covers short ones of before beside those."""
+    settlements: dict[Settles, list[_Option]] = {}
     for v in group:
-        if v.position.instrument.kind is Kind.OPTION:
-            settlements.setdefault(settles(v.position.instrument), []).append(v)
-    return settlements
+        contract = v.position.instrument
+        if contract.kind is Kind.OPTION:
+            option = _Option(option_leg(v.position), v.position.cost, v.mark, product_of(contract).style)
+            settlements.setdefault(settles(contract), []).append(option)
+    for currency in sorted({end.currency for end in settlements}) if len(settlements) > 1 else ():
+        _set_beside([settlements[end] for end in sorted(settlements) if end.currency == currency])
+    return {end: options for end, options in settlements.items() if options}
+
+
+def _set_beside(parts: Sequence[list[_Option]]) -> None:
+    for early, late, index, units in covering(tuple(tuple(one.leg for one in part) for part in parts)):
+        option = parts[late].pop(index)
+        had = option.leg.quantity
+        taken = divide(EXACT.multiply(option.cost, units), had)
+        if units != had:
+            rest = replace(option.leg, quantity=EXACT.subtract(had, units))
+            left = option._replace(leg=rest, cost=EXACT.subtract(option.cost, taken))
+            parts[late].insert(index, left)
+        parts[early].append(option._replace(leg=replace(option.leg, quantity=units), cost=taken))
 
 
 def _linear_margin(valued: Valued, rate: Rate, rates: MarginRates) -> Decimal | None:
@@ -134,17 +175,17 @@ def _linear_margin(valued: Valued, rate: Rate, rates: MarginRates) -> Decimal | 
 
 
 def _options(
-    group: Sequence[Valued], cover: Sequence[Leg], spot: Decimal | None
+    group: Sequence[_Option], cover: Sequence[Leg], spot: Decimal | None
 ) -> tuple[Decimal, Decimal, Decimal | None]:
     """Return exposure, max loss and margin of the legs of one settlement, with the options that what is held is to them."""
-    legs = (*(option_leg(v.position) for v in group), *cover)
-    premiums = [*(v.mark for v in group), *(ZERO for _ in cover)]
-    paid = add(v.position.cost for v in group) or ZERO  # below 0: a credit
+    legs = (*(option.leg for option in group), *cover)
+    premiums = [*(option.mark for option in group), *(ZERO for _ in cover)]
+    paid = add(option.cost for option in group) or ZERO  # below 0: a credit
     shape = shape_of(legs)
     worst = worst_of(legs)
     exposure = EXACT.add(worst, max(paid, ZERO))  # a credit does not make it safer
     loss = EXACT.add(worst, max(paid, ZERO) if shape.slope < 0 else paid)
-    margin = model_margin(shape, legs, premiums, spot, product_of(group[0].position.instrument).style)
+    margin = model_margin(shape, legs, premiums, spot, group[0].style)
     return exposure, max(loss, ZERO), margin
 
 
