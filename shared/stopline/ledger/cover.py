@@ -15,11 +15,11 @@ from stopline.model.decimals import ZERO, divide
 
 
 class Move(NamedTuple):
-    """`units` of leg `index` of the part `late` are set beside the legs of the part `early`, behind its last one."""
+    """`units` of leg number `leg` of the part `late` are set beside the legs of the part `early`, behind its last one."""
 
     early: int
     late: int
-    index: int
+    leg: int
     units: Decimal
 
 
@@ -61,12 +61,12 @@ def _moves(parts: Parts) -> Iterator[Move]:
 
 def moved(parts: Parts, move: Move) -> Parts:
     """Return the parts after one move."""
-    leg = parts[move.late][move.index]
+    leg = parts[move.late][move.leg]
     rest = Leg(leg.right, leg.strike, leg.quantity - move.units, leg.multiplier)
     found = list(parts)
     found[move.early] = (*parts[move.early], Leg(leg.right, leg.strike, move.units, leg.multiplier))
     left = (rest,) if rest.quantity else ()
-    found[move.late] = (*parts[move.late][: move.index], *left, *parts[move.late][move.index + 1 :])
+    found[move.late] = (*parts[move.late][: move.leg], *left, *parts[move.late][move.leg + 1 :])
     return tuple(found)
 
 

@@ -48,6 +48,7 @@ _EVENTS = (
     "closing_refused",
     "closing_stuck",
     "closing_waits",
+    "day_restated",
     "exit",
     "exit_stuck",
     "fill_while_halted",

@@ -8,13 +8,11 @@ from functools import partial
 
 from stopline.ledger.amend import is_amendment
 from stopline.ledger.book import Book
-from stopline.ledger.days import Day
 from stopline.ledger.lifecycle import SpotOf
 from stopline.ledger.position import Position
 from stopline.ledger.position_table import PositionTable
 from stopline.ledger.recall import Recall
 from stopline.model.account import Account
-from stopline.model.decimals import decimal_text
 from stopline.model.errors import Rejected, Transient
 from stopline.model.fill import Fill, FillKind
 from stopline.model.ids import digest, document_id
@@ -37,8 +35,9 @@ from stopline.service.fills.books import (
     read_fill,
 )
 from stopline.service.fills.provisional import counted_twice, final_fee, is_of_cumulative_order
+from stopline.service.fills.restatements import restated_days, restatement_alert, restatement_rows
 from stopline.service.fills.unnamed_day import on_their_days
-from stopline.service.history.rows import audit_row, fill_row, table_row
+from stopline.service.history.rows import fill_row, table_row
 from stopline.service.history.trade_rows import trade_rows
 
 MAX_AGE = timedelta(days=45)
@@ -321,38 +320,20 @@ class _Booking:
         rows: list[HistoryRow] = [fill_row(fill, session_of(fill.executed_at)) for fill in booked]
         changed = PositionTable.of(book.positions).changed_since(before.positions)
         rows += [self._position_row(book, key) for key in changed]
-        rows += self._restatements(before, book)
+        today = self._account.sessions.session_of(self._now)
+        days = restated_days(before, book, today)
+        rows += restatement_rows(book, days, self._now)
         adjusted = adjustment_rows(booked, self._now)
         sweep = Sweep(kind=SweepKind.ACCOUNT, account=account)
         trades = trade_rows(before, book, self._spot, self._recall.stood)
+        late = [fill for fill in booked if is_amendment(fill) or session_of(fill.executed_at) < today]
+        alert = restatement_alert(book, days, late, self._now)
         return [
             *row_effects(account, rows),
+            *([Effect(alert.alert_id, "alerts", account, alert.model_dump(mode="json"))] if alert else []),
             *row_effects(account, [*trades, *adjusted]),
             Effect(digest("sweep", _cause(booked)), "sweeps", account, sweep.model_dump(mode="json")),
         ]
-
-    def _restatements(self, before: Book, book: Book) -> list[HistoryRow]:
-        """Return an audit row for each day and currency that was over and has other numbers now."""
-        today = self._account.sessions.session_of(self._now)
-        rows = []
-        for session, currency in sorted(before.days.keys() | book.days.keys()):
-            was, now = before.day(session, currency), book.day(session, currency)
-            if session >= today or was.money == now.money or (session, currency) not in book.days:
-                continue
-            detail = {"session": session.isoformat(), "currency": currency}
-            event_id = digest("restated", book.account, *detail.values(), str(book.revision))
-            rows.append(
-                audit_row(
-                    event_id=event_id,
-                    scope=f"account:{book.account}",
-                    event="day_restated",
-                    actor="fills",
-                    reason="a fill, fee, correction or bust came after the day was over",
-                    at=self._now,
-                    detail={**detail, "before": _day_facts(was), "after": _day_facts(now)},
-                )
-            )
-        return rows
 
     def _position_row(self, book: Book, key: str) -> HistoryRow:
         position = book.positions[key]
@@ -393,11 +374,6 @@ def check_fill(fill: Fill, account: Account, now: datetime) -> Rejected | None:
 
 def _cause(booked: Sequence[Fill]) -> str:
     return digest("fills", *(fill.key for fill in booked))
-
-
-def _day_facts(day: Day) -> dict[str, str]:
-    names = ("realised", "fees", "income", "flow", "net")
-    return {name: decimal_text(getattr(day, name)) for name in names}
 
 
 def _conflicting(fill: Fill) -> Outcome:

@@ -1,0 +1,104 @@
+"""Days that were over and have other numbers now: rows of the audit trail, and what people are told."""
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from typing import NamedTuple
+
+from stopline.ledger.book import Book
+from stopline.ledger.days import Day
+from stopline.model.decimals import EXACT, decimal_text
+from stopline.model.fill import Fill, FillKind
+from stopline.model.ids import digest
+from stopline.model.messages import Alert, HistoryRow, Severity
+from stopline.service.history.rows import audit_row
+
+CENT = Decimal("0.01")
+NAMED = 3  # days, and fills, in one alert
+_LATE = {
+    FillKind.BUST: "a bust",
+    FillKind.CORRECT: "a correction",
+    FillKind.FEE: "a late fee",
+    FillKind.ADJUST: "an adjustment by hand",
+}
+
+
+class Restated(NamedTuple):
+    """What a session made in a currency, as it was told and as it is."""
+
+    session: date
+    currency: str
+    was: Day
+    now: Day
+
+
+def restated_days(before: Book, book: Book, today: date) -> list[Restated]:
+    """Return the sessions before today that a commit has changed."""
+    found = []
+    for session, currency in sorted(before.days.keys() | book.days.keys()):
+        was, now = before.day(session, currency), book.day(session, currency)
+        if session < today and was.money != now.money and (session, currency) in book.days:
+            found.append(Restated(session, currency, was, now))
+    return found
+
+
+def restatement_rows(book: Book, days: Sequence[Restated], now: datetime) -> list[HistoryRow]:
+    """Return an audit row for each."""
+    rows = []
+    for one in days:
+        detail = {"session": one.session.isoformat(), "currency": one.currency}
+        rows.append(
+            audit_row(
+                event_id=digest("restated", book.account, *detail.values(), str(book.revision)),
+                scope=f"account:{book.account}",
+                event="day_restated",
+                actor="fills",
+                reason="a fill, fee, correction or bust came after the day was over",
+                at=now,
+                detail={**detail, "before": _facts(one.was), "after": _facts(one.now)},
+            )
+        )
+    return rows
+
+
+def restatement_alert(
+    book: Book, days: Sequence[Restated], late: Sequence[Fill], now: datetime
+) -> Alert | None:
+    """Return what people are told of one commit: the days whose net P&L is another by a cent or more, and what came
+    (`late`). A warning where realised P&L has changed, info where it is fees or income alone; None where nothing has.
+    """
+    told = [one for one in days if abs(EXACT.subtract(one.now.net, one.was.net)) >= CENT]
+    if not told:
+        return None
+    figures = "; ".join(_words(one) for one in told[:NAMED]) + _more(len(told))
+    cause = ", ".join(_named(fill) for fill in late[:NAMED]) + _more(len(late))
+    realised = any(one.was.realised != one.now.realised for one in told)
+    return Alert(
+        alert_id=digest("day_restated", book.account, str(book.revision), *(fill.key for fill in late)),
+        account=book.account,
+        kind="day_restated",
+        object=told[0].session.isoformat(),
+        severity=Severity.WARNING if realised else Severity.INFO,
+        summary=f"P&L of past days has changed: {figures} ({cause})"[:500],
+        action="Reports of those days were sent with the old figure. Compare with the broker's statement.",
+        cause=late[0].key,
+        raised_at=now,
+    )
+
+
+def _words(one: Restated) -> str:
+    return f"{one.session.isoformat()} was {decimal_text(one.was.net)}, is {decimal_text(one.now.net)} {one.currency}"
+
+
+def _named(fill: Fill) -> str:
+    about = f" of {fill.ref}" if fill.ref else ""
+    return f"{_LATE.get(fill.kind, 'a late fill')} {fill.fill_id}{about}"
+
+
+def _more(count: int) -> str:
+    return f" and {count - NAMED} more" if count > NAMED else ""
+
+
+def _facts(day: Day) -> dict[str, str]:
+    names = ("realised", "fees", "income", "flow", "net")
+    return {name: decimal_text(getattr(day, name)) for name in names}
