@@ -90,6 +90,7 @@ def by_position(
     """
     groups: dict[str, Arrivals] = {}
     amendments = [fill for fill in new.values() if is_amendment(fill)]
+    amendments += _of_an_older_version(held)
     doubtful: dict[str, Fill] = {}
     for fill in sorted(new.values(), key=_order):
         for key in (fill.key, any_day_key(fill)):
@@ -114,6 +115,16 @@ def by_position(
         if root is None:
             _hold(held, key, amendment)
     return groups
+
+
+def _of_an_older_version(held: Held) -> list[Fill]:
+    """Take out the amendments that an older version held under the day of their report: their fill may be there since, of a
+    day before, and that version did not find it. They are looked at once more, and wait as they should.
+    """
+    stuck = {
+        key for key, fills in held.items() if any(says_no_day(f) and target_key(f) == key for f in fills)
+    }
+    return [fill for key in sorted(stuck) for fill in held.pop(key)]
 
 
 def _may_be_meant(fill: Fill, position: Position | None) -> bool:

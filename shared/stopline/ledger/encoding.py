@@ -8,7 +8,6 @@ from typing import Any
 
 import orjson
 
-from stopline.ledger.amend import on_its_day, target_key
 from stopline.ledger.book import Book
 from stopline.ledger.days import Day
 from stopline.ledger.position import FIFO, Position
@@ -95,13 +94,8 @@ def decode_book(text: str, whole: bool = False) -> Book:
 
 
 def _read_held(items: Iterable[tuple[str, list[dict[str, Any]]]]) -> dict[str, tuple[Fill, ...]]:
-    """Read amendments that wait. An older version had those that say no day under the key of a day."""
-    held: dict[str, tuple[Fill, ...]] = {}
-    for key, fills in items:
-        for fill in map(Fill.model_validate, fills):
-            place = target_key(on_its_day(fill, ())) if key == target_key(fill) else key
-            held[place] = (*held.get(place, ()), fill)
-    return held
+    """Read amendments that wait. Those that an older version had under the key of a day are healed by the next commit."""
+    return {key: tuple(map(Fill.model_validate, fills)) for key, fills in items}
 
 
 def _strategies_of(positions: Iterable[Position]) -> dict[tuple[str, str], Day]:

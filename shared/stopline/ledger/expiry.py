@@ -62,6 +62,7 @@ PRODUCTS = {
 }
 _DAILY = time(8)  # UTC: where markets never close
 _ROOT = re.compile(r"([A-Z.&]+)[0-9]{6}[CP][0-9]{8}")
+_DATED = re.compile(r"([A-Z.&]+[0-9]?)([0-9]{6})[CP][0-9]{8}")
 
 
 @lru_cache(8192)
@@ -145,6 +146,24 @@ def expiry_clock(contract: Instrument, account_sessions: Calendar) -> ExpiryCloc
     """
     assert contract.expiry is not None
     return _clock(root_of(contract), contract.currency, contract.expiry, account_sessions.name)
+
+
+def ends_at(symbol: str, contract: Instrument | None, account_sessions: Calendar) -> datetime | None:
+    """Return when nothing is held of an option any more, by its contract, or by its symbol where that is all that is known;
+    None for what is no option, or cannot be told to be one.
+    """
+    if contract is not None:
+        return (
+            expiry_clock(contract, account_sessions).decided_at
+            if contract.expiry and contract.right
+            else None
+        )
+    told = _DATED.fullmatch(symbol)
+    try:
+        expiry = datetime.strptime(told[2], "%y%m%d").date() if told else None  # noqa: DTZ007 - a date alone
+    except ValueError:
+        return None
+    return _clock(told[1], "USD", expiry, account_sessions.name).decided_at if told and expiry else None
 
 
 @lru_cache(8192)

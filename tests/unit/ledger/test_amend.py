@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -30,9 +31,17 @@ def about(kind: str, ref: str, id_: str, seconds: float = 100, **more: Any) -> F
     return fill(id_, kind=kind, ref=ref, executed_at=at(seconds), **more)
 
 
-def booked(messages: list[list[Fill]], method: str = "fifo", stored: bool = True) -> Book:
-    """Book messages one after another; the log answers by what the fills themselves say, like the store."""
-    book, log = Book("demo", method=method), dict[str, Fill]()
+def booked(
+    messages: list[list[Fill]],
+    method: str = "fifo",
+    stored: bool = True,
+    book: Book | None = None,
+    known: Iterable[Fill] = (),
+) -> Book:
+    """Book messages one after another, into a new book or one with `known` fills; the log answers by what the fills
+    themselves say, like the store.
+    """
+    book, log = book or Book("demo", method=method), {fill.key: fill for fill in known}
 
     def since(position: Any, late: Fill) -> list[Fill]:
         start = position.cycle[0] if position and position.cycle and late.order >= position.cycle else None

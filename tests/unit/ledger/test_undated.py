@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import permutations
 from typing import Any
 
@@ -11,11 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stopline.ledger.amend import check_day, on_its_day, target_key
+from stopline.ledger.book import Book
 from stopline.ledger.encoding import decode_book, encode_book
 from stopline.model.errors import Rejected
 from stopline.model.fill import Fill
 
-from ..make import at, fill
+from ..make import at, equity, fill
 from .test_amend import booked, numbers
 
 DAY = 86400
@@ -96,13 +98,38 @@ def test_a_fill_of_its_number_that_is_executed_later_takes_nothing_back() -> Non
     assert (end.net_quantity("SPY"), dict(end.held)) == (7, {})
 
 
-def test_one_that_an_older_version_held_by_a_day_finds_its_fill() -> None:
+def test_one_that_an_older_version_held_by_a_day_waits_as_it_should_from_the_next_commit_on() -> None:
     waits = untold("BUST", 1)
-    state = orjson.loads(encode_book(booked([[waits]])))
-    [[key, _]] = state["held"]
-    assert key == "paper:demo:SPY=3A=3F=3A1"
+    old = by_day(booked([[waits]]), waits)
+    end = booked([[fill("X", instrument=equity("QQQ"))]], book=old, known=[waits])
+    assert [*end.held] == ["paper:demo:SPY=3A=3F=3A1"]
+    assert booked([[numbered(0)]], book=end, known=[waits]).net_quantity("SPY") == 0
+
+
+@pytest.mark.parametrize("kind", ["BUST", "CORRECT"])
+def test_one_that_an_older_version_left_beside_its_fill_is_applied_by_the_next_commit(kind: str) -> None:
+    """R8.6: that version looked on the day of the report; the fill was of the day before, and came later."""
+    waits, late = untold(kind, 1, quantity="3"), numbered(0, quantity="5")
+    left = booked([[late]])
+    stuck = replace(
+        by_day(booked([[waits]]), waits), positions=left.positions, days=left.days, totals=left.totals
+    )
+    stuck = replace(stuck, strategies=left.strategies, legs=left.legs, fills=2)
+    assert stuck.net_quantity("SPY") == 5
+    other = fill("X", instrument=equity("QQQ"))
+    end, straight = booked([[other]], book=stuck, known=[waits, late]), booked([[waits, late, other]])
+    assert numbers(end) == numbers(straight)
+    assert end.net_quantity("SPY") == (0 if kind == "BUST" else 3)
+    assert not end.held
+    again = booked([[fill("Y", instrument=equity("QQQ"))]], book=end, known=[waits, late, other])
+    assert again.net_quantity("SPY") == end.net_quantity("SPY"), "once"
+
+
+def by_day(book: Book, waits: Fill) -> Book:
+    """Return a book as an older version wrote it: what says no day waits under the day of its report."""
+    state = orjson.loads(encode_book(book))
     state["held"][0][0] = target_key(waits)
-    assert [*decode_book(orjson.dumps(state).decode()).held] == [key]
+    return decode_book(orjson.dumps(state).decode())
 
 
 @st.composite

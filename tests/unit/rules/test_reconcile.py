@@ -287,3 +287,27 @@ def test_another_cost_blocks_nothing_and_warns() -> None:
 def test_nobody_is_told_of_a_suspicion(turn: Turn) -> None:
     item = Break(finding(BreakKind.QUANTITY), Stage.SUSPECTED, NOON, "S-1")
     assert break_alert("demo", Step(turn, item), "cause", NOON) is None
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"), [(-2, None), (0, "-2"), (-2, "-1")], ids=["here only", "there only", "fewer there"]
+)
+def test_an_option_that_has_expired_and_one_side_still_has_is_a_break_of_its_own(
+    ours: int, theirs: str | None
+) -> None:
+    """Issue 4.7, domain 2.8: expired/assigned is a class; before its end it is what it was."""
+    book = book_of(trade(-600, ours, 3, instrument=PUT)) if ours else Book("demo")
+    told = statement(*([holding(theirs, PUT.symbol)] if theirs else []))
+    before = found(book, told)[PUT.symbol]
+    assert before.kind in (BreakKind.MISSING_AT_BROKER, BreakKind.MISSING_HERE, BreakKind.QUANTITY)
+    after = found(book, told, after=5 * 3600)[PUT.symbol]
+    assert after.kind is BreakKind.EXPIRED
+    assert words(after).startswith("it has expired, and we hold ")
+
+
+def test_an_expired_option_that_both_sides_still_have_and_a_share_are_none() -> None:
+    book = book_of(trade(-600, -2, 3, instrument=PUT), trade(-599, 5, 100))
+    told = statement(holding("-2", PUT.symbol), holding("4"))
+    findings = found(book, told, after=5 * 3600)
+    assert findings[PUT.symbol].kind is None
+    assert findings["SPY"].kind is BreakKind.QUANTITY

@@ -16,6 +16,7 @@ from enum import StrEnum
 from fractions import Fraction
 
 from stopline.ledger.book import Book
+from stopline.ledger.expiry import ends_at
 from stopline.ledger.position import Position
 from stopline.model.account import Account
 from stopline.model.decimals import EXACT, ZERO, decimal_text, divide
@@ -35,6 +36,7 @@ class BreakKind(StrEnum):
     COST = "cost"  # blocks nothing: the risk is of the right size
     UNKNOWN_INSTRUMENT = "unknown_instrument"
     CORPORATE_ACTION = "corporate_action"
+    EXPIRED = "expired"  # an option that is over, and that one side still has
     ORDER = (
         "order_quantity"  # an order's fills are not what its broker says that it has filled: `order_sums.py`
     )
@@ -138,7 +140,7 @@ def compare(
         for symbol in sorted({*ours, *told, *also} - unread):
             held = ours.get(symbol, [])
             waits = _waits(account, symbol, held, statements, now)
-            found = _compared(account, symbol, held, told.get(symbol, []))
+            found = _compared(account, symbol, held, told.get(symbol, []), now)
             if waits and not (found.kind is None and waits.agreement_counts):
                 found = replace(found, kind=None, waits=waits.why)
             findings.append(replace(found, brokers=_showing(symbol, statements)))
@@ -183,12 +185,18 @@ def _waits(
     return None
 
 
-def _compared(account: Account, symbol: str, held: Sequence[Position], told: Sequence[Holding]) -> Finding:
+def _compared(
+    account: Account, symbol: str, held: Sequence[Position], told: Sequence[Holding], now: datetime
+) -> Finding:
     ours = sum((p.quantity for p in held), ZERO)
     theirs = sum((h.quantity for h in told), ZERO)
     contract = held[0].instrument if held else None
     found = Finding(symbol, None, ours, theirs, _our_price(held, contract), _their_price(told))
-    return replace(found, kind=_kind(account, found, contract, told))
+    kind = _kind(account, found, contract, told)
+    if kind in (BreakKind.MISSING_AT_BROKER, BreakKind.MISSING_HERE, BreakKind.QUANTITY, BreakKind.SIGN):
+        ended = ends_at(symbol, contract, account.sessions)
+        kind = BreakKind.EXPIRED if ended is not None and ended <= now else kind
+    return replace(found, kind=kind)
 
 
 def _kind(
@@ -352,6 +360,9 @@ def words(finding: Finding) -> str:
             return f"we hold {here}, the broker none"
         case BreakKind.MISSING_HERE:
             return f"the broker holds {there}, we none"
+        case BreakKind.EXPIRED:
+            sides = f"we hold {here}, the broker {there}"
+            return f"it has expired, and {sides}: an expiry, exercise, assignment or settlement has come to one side only"
         case BreakKind.SIGN:
             return f"we hold {here}, the broker {there}: the other side"
         case BreakKind.COST:
