@@ -104,6 +104,7 @@ class App(Documents):
         super().__init__(ports.store, Relay(ports.bus, local), ports.clock)
         self.accounts = AccountReader(ports.store, ports.clock)
         self.quarantine = Quarantine(ports.store, self.relay, ports.clock)
+        self.relay.refused = self.quarantine.keep_effect
         self.quotas = Quotas(ports.clock)
 
     def _set_trading_state(self, effect: Effect) -> None:
@@ -190,9 +191,16 @@ class App(Documents):
     def trading(self) -> TradingStates:
         from stopline.service.trading.controls import TradingStates
 
+        people = self.ports.resume_people
         return TradingStates(
-            self.store, self.controls, self.clock, self.accounts, self._doubts, self.ports.resume_people
+            self.store, self.controls, self.clock, self.accounts, self._doubts, people, self._unheld
         )
+
+    def _unheld(self, scope: Scope) -> str:
+        from stopline.ledger.book import Book
+        from stopline.rules.closing.halts import nothing_held
+
+        return nothing_held(scope, self.books.read(scope.account) or Book(scope.account))
 
     def _open_breaks(self, account: str) -> list[str]:
         state = self.reconciliations.read(account)

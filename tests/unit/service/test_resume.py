@@ -576,6 +576,34 @@ def test_a_flatten_is_told_as_what_is_being_done(world: World) -> None:
     assert told(world)[1] == 'Cancelling, closing all: "flat" comes when fills prove it.'
 
 
+@pytest.mark.parametrize("action", ["kill", "pause"])
+def test_a_stop_of_a_name_that_nobody_holds_says_so_at_once(world: World, action: str) -> None:
+    """I7, R0.4: whoever reads that all is being closed stops looking."""
+    app, _ = world.instance()
+    app.recorder.record([trade(1, 10, 100, strategy="core")], "m-1")
+    ask(app, action, "k-1", "strategy:demo:cor")
+    assert told(world)[1] == (
+        "NOTHING_HELD: nothing is known by the name cor in account demo; held are core. "
+        "What was meant goes on trading."
+    )
+    ask(app, action, "k-2", "strategy:demo:core")
+    assert "NOTHING_HELD" not in told(world)[1]
+    ask(app, "pause", "l-1", "strategy:demo:none", actor="limit:max_strategy_drawdown")
+    assert "NOTHING_HELD" not in told(world)[1], "a limit names what it has measured"
+
+
+def test_a_stop_waits_for_no_book(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """R5.1: what cannot be read claims nothing, and stops all the same."""
+    app, _ = world.instance()
+
+    def down(account: str) -> None:
+        raise Unavailable("the books are down")
+
+    monkeypatch.setattr(app.books, "read", down)
+    assert ask(app, "kill", "k", "strategy:demo:cor").state is TradingState.HALTED
+    assert "NOTHING_HELD" not in told(world)[1]
+
+
 def test_a_resume_says_what_still_holds(world: World) -> None:
     """I7: who reads that trading has resumed believes it."""
     app, _ = world.instance()

@@ -12,7 +12,7 @@ from datetime import datetime
 
 import orjson
 
-from stopline.model.errors import Transient
+from stopline.model.errors import Rejected, Transient
 from stopline.model.messages import Effect
 from stopline.model.wire import canonical
 from stopline.ports import Bus, Data, Outgoing
@@ -47,18 +47,29 @@ class Relay:
     """Publishes effects and remembers which ones it knows to be published.
 
     A topic in `local` is not a Pub/Sub topic: its effects are carried out here, by a use case that is
-    idempotent by the effect's id.
+    idempotent by the effect's id. What it refuses can never succeed: `refused` keeps it and tells people, and it is done
+    with, so that it holds up nothing else.
     """
 
     def __init__(self, bus: Bus, local: Mapping[str, Callable[[Effect], None]] | None = None) -> None:
         self._bus = bus
         self._local = dict(local or {})
+        self.refused: Callable[[Effect, Rejected], None] | None = None
         self._published: OrderedDict[str, None] = OrderedDict()
         self._lock = threading.Lock()
 
     def carry_out(self, topic: str, use_case: Callable[[Effect], None]) -> None:
         """Carry out effects of `topic` by calling `use_case` instead of publishing them."""
         self._local[topic] = use_case
+
+    def runs(self, topic: str) -> bool:
+        """Tell whether effects of a topic are carried out here."""
+        return topic in self._local
+
+    def run(self, effect: Effect) -> None:
+        """Carry out an effect of a local topic now, whatever is known of it. Raises what its use case raises."""
+        self._local[effect.topic](effect)
+        self._remember([effect])
 
     def unpublished(self, effects: Sequence[Effect]) -> tuple[Effect, ...]:
         """Return those effects that are not known to be published."""
@@ -87,11 +98,19 @@ class Relay:
         trouble: Transient | None = None
         for effect in due:
             try:
-                self._local[effect.topic](effect)
+                self._run_or_keep(effect)
                 self._remember([effect])
             except Transient as problem:
                 trouble = problem
         return trouble
+
+    def _run_or_keep(self, effect: Effect) -> None:
+        try:
+            self._local[effect.topic](effect)
+        except Rejected as problem:
+            if self.refused is None:
+                raise
+            self.refused(effect, problem)
 
     def _remember(self, effects: Sequence[Effect]) -> None:
         with self._lock:

@@ -4,20 +4,35 @@ import base64
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
+from stopline.model.closing import CLOSINGS_TOPIC, REDUCTIONS_TOPIC
 from stopline.model.errors import Rejected
 from stopline.model.ids import digest, document_id
 from stopline.model.messages import Alert, Effect, Severity
 from stopline.model.times import utc_text
 from stopline.model.wire import canonical
 from stopline.ports import AlreadyExists, Clock, Create, Data, Path, Store
-from stopline.service.documents.outbox import Relay, decode_outbox, outbox_fields
+from stopline.service.documents.outbox import (
+    CONTROLS_TOPIC,
+    JOURNAL_TOPIC,
+    Relay,
+    decode_outbox,
+    outbox_fields,
+)
 
 COLLECTION = "quarantine"
 KEPT_BYTES = 64 * 1024
 MOST = 500  # characters of a cause
 ALERT_WINDOW_S = 600  # of what is not critical, one alert a source and reason in this time; all is kept
-LOOK = "Nothing was booked from it. Look with `stopline quarantine list`."
+LIST = "Look with `stopline quarantine list`."
+LOOK = f"Nothing was booked from it. {LIST}"
 LOOK_WHY = "Nothing was booked from them. See which, and what was wrong, with `stopline quarantine list`."
+
+NOTHING = {
+    CONTROLS_TOPIC: "What a limit or breaker wanted stopped or lifted was not: see to it by hand.",
+    CLOSINGS_TOPIC: "What was to be closed is not: see to it by hand.",
+    REDUCTIONS_TOPIC: "What was to be reduced is not: see to it by hand.",
+    JOURNAL_TOPIC: "It is missing in the audit trail.",
+}  # of what a commit of ours asked for
 
 
 class Quarantine:
@@ -66,6 +81,14 @@ class Quarantine:
             effects = self._due(path)
         self._relay.publish(effects)
 
+    def keep_effect(self, effect: Effect, refused: Rejected) -> None:
+        """Keep what a commit of ours asked for and a use case refused. It is critical: whoever asked believes it done.
+        Raises Unavailable: then it stays due.
+        """
+        attributes = {"effect_id": effect.id, "account": effect.account}
+        raw = canonical(effect.body)
+        self.keep(effect.topic, effect.id, raw, refused, attributes=attributes, severity=Severity.CRITICAL)
+
     def _due(self, path: Path) -> tuple[Effect, ...]:
         document = self._store.get(path)
         return decode_outbox(document.data) if document else ()
@@ -83,7 +106,7 @@ class Quarantine:
             object=f"{source} {refused.reason}",
             severity=severity,
             summary=(said if own else several)[:500],
-            action=LOOK if own else LOOK_WHY,
+            action=f"{NOTHING[source]} {LIST}" if source in NOTHING else LOOK if own else LOOK_WHY,
             cause=which[:MOST],
             raised_at=now if own else window,
         )

@@ -94,7 +94,10 @@ class Redriver:
         message = Returned(data["source"], data["message_id"], raw, attributes)
         status = "redriven" if drop_reason is None else "dropped"
         effect = self._record(status, message, actor, clean_text(drop_reason or ""))
-        if drop_reason is None:
+        if drop_reason is None and self._relay.runs(message.topic):  # raises where it is refused again
+            account = str(attributes.get("account", ""))
+            self._relay.run(Effect(message.message_id, message.topic, account, decode_object(raw)))
+        elif drop_reason is None:
             self._bus.publish([Outgoing(message.topic, raw, attributes)])
         now = self._clock.now()
         over = settled_alert(id_, data, status, actor, now)

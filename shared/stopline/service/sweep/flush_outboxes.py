@@ -1,5 +1,6 @@
 """Publish what outboxes hold for longer than they may: their writers died, or could not reach the bus."""
 
+import logging
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
@@ -25,6 +26,7 @@ OUTBOX_COLLECTIONS = (
     "activity",
     "journals",
 )
+log = logging.getLogger("stopline")
 OUTBOX_AGE = timedelta(seconds=30)
 
 
@@ -61,6 +63,9 @@ class OutboxFlusher:
                 Rejected,
             ) as problem:  # one document's trouble must not keep the others waiting
                 failed[_account_of(document)] = f"{document.path}: {problem}"
+            except Exception as problem:
+                log.exception("sweep: an outbox cannot be published", extra={"document": str(document.path)})
+                failed[_account_of(document)] = f"{document.path}: {type(problem).__name__}: {problem}"
         return failed
 
 

@@ -27,6 +27,7 @@ from stopline.rules.trading.breakers import ends_at, rule_of
 from stopline.rules.trading.reset import Reset
 from stopline.rules.trading.resuming import is_second, people_needed, refusal
 from stopline.rules.trading.state import (
+    TARGETS,
     Transition,
     ask_to_resume,
     lapse,
@@ -46,6 +47,9 @@ BAD_UNTIL = "`until` is for a pause, and must be in the future"
 PEOPLE = 2  # who must agree to resume the whole, or what a drawdown stopped
 
 TIMED = {Reset.SESSION, Reset.WEEK, Reset.MONTH, Reset.TIME}  # what ends by itself
+
+Unheld = Callable[[Scope], str]
+"""Say why a name stands for nothing that an account holds; empty where it does. Raises Transient."""
 
 Doubts = Callable[[Scope], Sequence[str]]
 """What speaks against resuming a scope now: stale prices, position breaks; one line each."""
@@ -89,6 +93,7 @@ class TradingStates:
         accounts: AccountReader,
         doubts: Doubts,
         people: int = PEOPLE,
+        unheld: Unheld = lambda scope: "",
     ) -> None:
         self._store = store
         self._documents = documents
@@ -96,6 +101,7 @@ class TradingStates:
         self._accounts = accounts
         self._doubts = doubts
         self._people = people
+        self._unheld = unheld
 
     def read(self, scope: str) -> Control:
         """Return the control document of the whole or of an account; one that was never set is ACTIVE at epoch 0. What
@@ -277,7 +283,7 @@ class TradingStates:
         if moved.changed:
             goes_on = new.state is TradingState.ACTIVE
             others = self._others(moved.control, request.scope) if goes_on else ()
-            alerts = [state_alert(new, moved.control.epoch, now, others)]
+            alerts = [state_alert(new, moved.control.epoch, now, others, self._mistyped(request))]
         if moved.event == "resume_asked":
             alerts = [asked_alert(new, request, now)]
         return Change(after, [effect, *alerts], [create])
@@ -288,6 +294,18 @@ class TradingStates:
         crossing = [part for part in control.parts.values() if scope_of(part.scope).kind != kind]
         above = [] if control.scope == GLOBAL else [self.read(GLOBAL)]
         return [*above, control, *crossing]
+
+    def _mistyped(self, request: ControlRequest) -> str:
+        """Say why a person's stop of a name stops nothing that is held. Where that cannot be known nothing is claimed, and
+        nothing waits for it.
+        """
+        scope = scope_of(request.scope)
+        if request.action not in TARGETS or not scope.is_part or rule_of(request.actor) is not None:
+            return ""
+        try:
+            return self._unheld(scope)
+        except Transient:
+            return ""
 
     def _transition(
         self, before: Control, request: ControlRequest, scope: Scope, now: datetime

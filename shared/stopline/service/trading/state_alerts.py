@@ -15,8 +15,11 @@ HALTS = "Cancelling orders, nothing is let through. Open positions stay open: no
 MOST_NAMED = 3
 
 
-def state_alert(after: Standing, epoch: int, now: datetime, others: Sequence[Standing] = ()) -> Effect:
-    """Return what is told of a scope that stands elsewhere since the document's `epoch`.
+def state_alert(
+    after: Standing, epoch: int, now: datetime, others: Sequence[Standing] = (), nothing: str = ""
+) -> Effect:
+    """Return what is told of a scope that stands elsewhere since the document's `epoch`. `nothing`: why its name stands for
+    nothing that is held; empty: it does not, or nobody can tell.
 
     `others`: the scopes above and below it: what is stopped of them is named where this one is stopped no more.
     """
@@ -31,11 +34,15 @@ def state_alert(after: Standing, epoch: int, now: datetime, others: Sequence[Sta
         ),
     }
     text, severity = texts[after.state]
-    did = {
-        TradingState.HALTED: FLATTENS if after.flatten else HALTS,
-        TradingState.REDUCING: "Only what reduces risk is let through.",
-        TradingState.ACTIVE: _goes_on(after, stopped),
-    }[after.state]
+    did = (
+        f"NOTHING_HELD: {nothing}. What was meant goes on trading."
+        if nothing
+        else {
+            TradingState.HALTED: FLATTENS if after.flatten else HALTS,
+            TradingState.REDUCING: "Only what reduces risk is let through.",
+            TradingState.ACTIVE: _goes_on(after, stopped),
+        }[after.state]
+    )
     return _told(
         digest("control_alert", after.scope, str(epoch)),
         after,
