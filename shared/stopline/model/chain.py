@@ -23,19 +23,24 @@ class Head(NamedTuple):
     hash: str = ""
 
 
+START = Head()
+
+
 def entry_hash(row: Mapping[str, Any]) -> str:
     """Return the SHA-256, in hex, of everything a row says, the hash of the row before included."""
     return hashlib.sha256(canonical({name: row.get(name) for name in COLUMNS})).hexdigest()
 
 
-def faults(name: str, rows: Iterable[Mapping[str, Any]], head: Head | None = None) -> list[str]:
+def faults(
+    name: str, rows: Iterable[Mapping[str, Any]], head: Head | None = None, after: Head = START
+) -> list[str]:
     """Return what is wrong with a chain, one line each; none: every row is as it was written, and in its place.
 
-    `rows` in any order; `head`, where it is known, is the end that the chain must have.
+    `rows` in any order; `head`, where it is known, is the end that the chain must have. `after`: the row that they follow.
     """
     found = []
     ordered = sorted(rows, key=lambda row: int(row["seq"]))
-    last = Head()
+    last = after
     for row in ordered:
         seq = int(row["seq"])
         if seq != last.seq + 1:

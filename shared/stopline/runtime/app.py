@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from stopline.service.alerting.desk import AlertDesk
     from stopline.service.alerting.dispatch_alert import AlertDispatcher
     from stopline.service.audit.journal import Journals
+    from stopline.service.audit.verify import AuditVerifier
     from stopline.service.closing.close_book import Closer
     from stopline.service.closing.reduce import Reducer
     from stopline.service.closing.working_orders import WorkingOrders
@@ -405,9 +406,16 @@ class App(Documents):
             self.activity_watch,
             self.halted_fills,
             self.all_is_well,
+            self.audit_verifier,
             self.ports.beacon,
             self.ports.operator_alerts,
         )
+
+    @cached_property
+    def audit_verifier(self) -> AuditVerifier:
+        from stopline.service.audit.verify import AuditVerifier
+
+        return AuditVerifier(self.store, self.relay)
 
     @cached_property
     def halted_fills(self) -> HaltedFills:

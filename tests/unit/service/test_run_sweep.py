@@ -260,7 +260,7 @@ def test_the_heart_beats_for_each_kind_of_sweep(world: World) -> None:
     for kind in (SweepKind.RISK, SweepKind.SESSION_OPEN, SweepKind.END_OF_DAY):
         sweep(app, kind)
     beats = {d.path.id: d.data["at"] for d in world.shared.query("heartbeats")}
-    assert beats == {"sweep": NOON, "session_open": NOON, "end_of_day": NOON}
+    assert beats == {"sweep": NOON, "session_open": NOON, "end_of_day": NOON, "audit": NOON}
 
 
 def test_the_end_of_the_day_says_that_all_is_well_once_a_day(world: World) -> None:

@@ -18,6 +18,7 @@ class Nature(StrEnum):
 
 _CONDITIONS = (
     "account_unwatched",
+    "audit_broken",
     "broker_silent",
     "channel_failed",
     "correlation_change",

@@ -15,6 +15,7 @@ from stopline.model.messages import Effect, HistoryRow
 from stopline.model.scopes import scope_account
 from stopline.model.wire import canonical, validate
 from stopline.ports import Create, Document, Path, Store
+from stopline.service.documents.aggregate import DAMAGED
 from stopline.service.history.rows import audit_row, history_effect
 
 COLLECTION = "audit"
@@ -70,15 +71,28 @@ def row_path(chain: str, seq: int) -> Path:
     return Path(COLLECTION, document_id(chain, f"{seq:012d}"))
 
 
+def heads_of(store: Store) -> dict[str, Head]:
+    """Return the ends that the documents of chains know; one that cannot be read knows none."""
+    heads = {}
+    for document in store.query("controls"):
+        try:
+            control = _control(document)
+        except DAMAGED:
+            continue
+        heads[control.scope] = Head(control.chain_seq, control.chain_hash)
+    for document in store.query("journals"):
+        try:
+            body = orjson.loads(document.data["state"])
+            heads[document.data["chain"]] = Head(body["seq"], body["hash"])
+        except DAMAGED:
+            continue
+    return heads
+
+
 def stored_faults(store: Store) -> tuple[int, list[str]]:
     """Check every chain in the store against the document that knows its end; return how many rows, and what is wrong."""
     rows = [orjson.loads(d.data["row"]) for d in store.query(COLLECTION)]
-    heads = {
-        head.scope: Head(head.chain_seq, head.chain_hash) for head in map(_control, store.query("controls"))
-    }
-    for document in store.query("journals"):
-        body = orjson.loads(document.data["state"])
-        heads[document.data["chain"]] = Head(body["seq"], body["hash"])
+    heads = heads_of(store)
     orphans = sorted({str(row["chain"]) for row in rows} - heads.keys())
     lost = [f"{name}: the document that knows its last row is missing" for name in orphans]
     return len(rows), lost + _faults(rows, heads)

@@ -16,6 +16,7 @@ from stopline.rules.alerting.audience import USUAL
 from stopline.service.accounts.reader import AccountReader
 from stopline.service.alerting.desk import publish_checks
 from stopline.service.alerting.undelivered import republish_due
+from stopline.service.audit.verify import AuditVerifier
 from stopline.service.closing.close_book import Closer
 from stopline.service.documents.outbox import Relay, outbox_fields
 from stopline.service.fills.while_halted import HaltedFills
@@ -59,6 +60,7 @@ class Sweeper:
         activity: ActivityWatch,
         halted: HaltedFills,
         well: AllIsWell,
+        auditor: AuditVerifier,
         beacon: Beacon | None = None,
         duty: OperatorAlerts = USUAL,
     ) -> None:
@@ -83,6 +85,7 @@ class Sweeper:
         self._activity = activity
         self._halted = halted
         self._well = well
+        self._auditor = auditor
 
     def run(self, sweep: Sweep, scheduled_at: datetime, message_id: str) -> None:
         """Run one sweep. Raises Transient when a part could not be done: the rest was done, the whole comes
@@ -106,6 +109,7 @@ class Sweeper:
             self._ender.close(now)
         if sweep.kind is SweepKind.END_OF_DAY:
             self._ender.build_factors()
+            faults.append(self._verify(now))
         faults.append(self._reconciler.run(sweep, self._desk.accounts.values()))
         beat = self._store.get(HEARTBEAT)
         unwatched = unwatched_after(beat, failed)
@@ -139,6 +143,14 @@ class Sweeper:
             self._watchdog.look(self._desk, now, unwatched)
         except Transient as problem:
             return f"watchdog: {problem}"
+        return None
+
+    def _verify(self, now: datetime) -> str | None:
+        """Follow the audit trail's chains on. A broken one is told, and stops no round."""
+        try:
+            self._auditor.verify(now)
+        except Transient as problem:
+            return f"audit: {problem}"
         return None
 
     def _account(self, name: str, now: datetime, cause: str) -> None:
