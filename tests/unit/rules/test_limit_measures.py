@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, timedelta
@@ -20,6 +21,7 @@ from stopline.model.settings.limit_override import Action
 from stopline.rules.limits.exposure import is_settling
 from stopline.rules.limits.figures import Figures, Market, Valued, figures
 from stopline.rules.limits.registry import LIMITS, Level, Reading, Scope, check_overrides, readings
+from stopline.rules.limits.watch import limit_alerts, watch
 from stopline.rules.orders.open_risk import OpenRisk
 from stopline.rules.orders.reducing import truly_reduces
 from stopline.rules.orders.risk import order_risk
@@ -329,10 +331,72 @@ def test_a_position_s_age_runs_from_when_it_was_opened() -> None:
 
 
 def test_an_excessive_loss_is_of_what_the_position_cost() -> None:
-    """R2.12: 10 %; legs of options are left out."""
-    fills = [shares(11, 10), shares(12, -20, "QQQ"), *CONDOR]
-    f = numbers(fills, {"SPY": "90", "QQQ": "51", **WORTH}, profile="general")
+    """R2.12: 10 %"""
+    f = numbers([shares(11, 10), shares(12, -20, "QQQ")], {"SPY": "90", "QQQ": "51"}, profile="general")
     assert read(f, "max_position_loss") == {"SPY": 10, "QQQ": 2}
+
+
+def spread(*legs: tuple[int, str, str, str], right: str = "P") -> tuple[list[Fill], dict[str, str]]:
+    """Return the fills of legs (units, strike, price paid, mark now) that are one trade, and the marks."""
+    contracts = [option(strike, right) for _, strike, _, _ in legs]
+    fills = [
+        trade(n, units, price, instrument=contract, group_id="G-1")
+        for n, ((units, _, price, _), contract) in enumerate(zip(legs, contracts, strict=True))
+    ]
+    marks = {c.symbol: mark for c, (*_, mark) in zip(contracts, legs, strict=True)}
+    return fills, marks
+
+
+@pytest.mark.parametrize(
+    ("legs", "right", "percent"),
+    [
+        # a put credit spread 10 wide for 2.00: it can lose 8.00 a unit; at 2.80 it has lost 0.80
+        ([(-2, "6000", "5", "6.8"), (2, "5990", "3", "4")], "P", 10),
+        # its short leg has lost 3.00 a unit, the long one made 3.00: nothing is lost
+        ([(-2, "6000", "5", "8"), (2, "5990", "3", "6")], "P", 0),
+        # a debit spread for 4.00 that is worth 3.50
+        ([(1, "6000", "9", "8"), (-1, "5990", "5", "4.5")], "P", "12.5"),
+        # a bought put for 5.00 that is worth 4.50
+        ([(3, "6000", "5", "4.5")], "P", 10),
+        # a naked put of 100 for 4.00 can lose 96.00; at 13.60 it has lost 9.60
+        ([(-1, "100", "4", "13.6")], "P", 10),
+        # a naked call counts with its strike, which its credit does not lessen
+        ([(-1, "100", "4", "14")], "C", 10),
+    ],
+)
+def test_the_excessive_loss_of_options_is_of_their_trade_and_what_it_can_lose(
+    legs: list[tuple[int, str, str, str]], right: str, percent: int | str
+) -> None:
+    """R2.12: 10 %, of the spread as a whole; no leg is measured alone."""
+    fills, marks = spread(*legs, right=right)
+    f = numbers(fills, marks, profile="general")
+    [(name, lost)] = read(f, "max_position_loss").items()
+    assert name.startswith("SPXW trade ")
+    assert lost == Decimal(percent)
+
+
+def test_two_spreads_on_one_underlying_are_measured_each_by_itself() -> None:
+    """R2.12: what one makes hides nothing of the other."""
+    good, bad = (option(strike) for strike in (5900, 6000))
+    fills = [
+        trade(1, 1, "5", instrument=good, group_id="G-1"),
+        trade(2, 1, "5", instrument=bad, group_id="G-2"),
+    ]
+    f = numbers(fills, {good.symbol: "9", bad.symbol: "4"}, profile="general")
+    assert sorted(read(f, "max_position_loss").values()) == [0, 20]  # type: ignore[type-var]
+
+
+def test_a_spread_without_a_price_has_an_unknown_loss_and_a_breach_names_its_trade() -> None:
+    """R2.12: UNKNOWN is never 0; a WARNING, as the limit asks for no stop."""
+    fills, marks = spread((-2, "6000", "5", "7"), (2, "5990", "3", "4"))
+    unknown = numbers(fills, dict(list(marks.items())[:1]), profile="general")
+    assert list(read(unknown, "max_position_loss").values()) == [None]
+    f = numbers(fills, marks, profile="general")
+    [reading] = [r for r in readings(f, {}) if r.limit.name == "max_position_loss"]
+    assert reading.level is Level.BREACH
+    after = watch([reading], {}, LATER)
+    [alert] = limit_alerts("demo", [reading], {}, after, "b-1", LATER)
+    assert re.fullmatch(r"Loss of SPXW trade [0-9a-f]{8} is 12\.5%, limit 10%: breached", alert.summary)
 
 
 PAIRS = {("QQQ", "SPY"): Decimal("0.9"), ("IWM", "SPY"): Decimal("0.5"), ("IWM", "QQQ"): Decimal("-0.8")}

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from stopline.ledger.book import Book
 from stopline.ledger.days import KEPT_SESSIONS
+from stopline.ledger.trade import Trade
 from stopline.model.account import Account
 from stopline.model.decimals import EXACT, ZERO, divide
 from stopline.model.instrument import Kind
@@ -92,6 +93,7 @@ class Figures:
         default_factory=dict
     )  # by pair (`EURUSD`): those that are needed
     settling: frozenset[str] = frozenset()  # underlyings with an option leg that was executed just now
+    open_trades: Callable[[], Sequence[Trade]] = tuple  # worked out for who asks
     total_at_best: Decimal | None = None
     strategies_at_best: Mapping[str, AtBest] = field(default_factory=dict)  # empty where `total` is known
 
@@ -241,6 +243,7 @@ def figures(
         market=market,
         rates=_rates(account, book, positions, rate),
         settling=settling(positions, now),
+        open_trades=book.open_trades,
         total_at_best=total if total is not None else add([realised, best_unrealised(positions, rate)]),
         strategies_at_best=_at_best(book, positions, rate, strategies) if total is None else {},
     )

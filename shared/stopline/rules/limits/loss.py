@@ -15,6 +15,7 @@ from stopline.model.settings.limit_override import Action
 from stopline.rules.limits.exposure import position_name, share
 from stopline.rules.limits.figures import AtBest, DayStart, Figures
 from stopline.rules.limits.limit import ACCOUNT, Gate, Limit, Measure, Scope, Unit, by_profile
+from stopline.rules.limits.trade_loss import option_trade_losses
 from stopline.rules.trading.reset import DRAWDOWN, MONEY, QUARTER, Reset, ResetRule
 
 Measured = Callable[[Figures], Iterable[Measure]]
@@ -82,13 +83,14 @@ def _streak(f: Figures) -> Iterable[Measure]:
 
 
 def _position_losses(f: Figures) -> Iterable[Measure]:
-    """A position's loss in percent of what it cost. Options are left out: a leg of a spread may lose many times its
-    premium while the spread makes money.
+    """A position's loss in percent of what it cost. A leg of a spread may lose many times its premium while the spread makes
+    money: options are measured by their trades, against what these can lose.
     """
     for v in f.positions:
         if v.position.instrument.kind is not Kind.OPTION:
             loss = None if v.unrealised is None else max(-v.unrealised, ZERO)
             yield Measure(position_name(v.position.key), share(loss, abs(v.position.cost)))
+    yield from option_trade_losses(f)
 
 
 LOSS_LIMITS = (
@@ -217,7 +219,7 @@ LOSS_LIMITS = (
     Limit(
         "max_position_loss",
         Unit.PERCENT,
-        "loss of one position that is no option, of what it cost",
+        "loss of one position, of what it cost; of a trade with options, of what it can lose",
         Scope.INSTRUMENT,
         by_profile(None, "10", "5"),
         _position_losses,
