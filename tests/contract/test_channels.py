@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from itertools import count
 from typing import Any
 
 import pytest
@@ -90,7 +91,8 @@ def service(request: pytest.FixtureRequest) -> Iterator[Service]:
                 yield Service(_email(smtp), MAILBOX, smtp)
         case _:
             with DiscordFake() as discord:
-                yield Service(DiscordChannel(base_url=discord.url, timeout_s=0.5), HOOK, discord)
+                ticks = count(step=60.0).__next__
+                yield Service(DiscordChannel(base_url=discord.url, timeout_s=0.5, ticks=ticks), HOOK, discord)
 
 
 # --- every channel ---
@@ -387,6 +389,46 @@ def test_discords_wait_is_passed_on(discord: DiscordFake, answering: Answering) 
     with pytest.raises(ChannelBusy) as caught:
         DiscordChannel(base_url=url).send(HOOK, ALERT, ZONE)
     assert caught.value.retry_after_s == 3600
+
+
+OTHER = HOOK.replace("1000000000000000001", "1000000000000000002")
+ROOMY = {"X-RateLimit-Remaining": "3", "X-RateLimit-Reset-After": "2"}
+LAST = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset-After": "1.5"}
+
+
+def test_a_webhook_without_room_is_left_alone_until_it_has_some(answering: Answering) -> None:
+    """R6.1, F21: after the fifth message in 2 s Discord is not asked for a sixth; another webhook is."""
+    now = [100.0]
+    url, paths = answering(200, b'{"id": "1"}', LAST)
+    channel = DiscordChannel(base_url=url, ticks=lambda: now[0])
+    channel.send(HOOK, ALERT, ZONE)
+    with pytest.raises(ChannelBusy, match="has asked to wait") as caught:
+        channel.send(HOOK, ALERT, ZONE)
+    assert caught.value.retry_after_s == 1.5
+    assert len(paths) == 1
+    channel.send(OTHER, ALERT, ZONE)
+    now[0] += 1.5
+    channel.send(HOOK, ALERT, ZONE)
+    assert len(paths) == 3
+    url, paths = answering(200, b'{"id": "1"}', ROOMY)
+    channel = DiscordChannel(base_url=url, ticks=lambda: now[0])
+    for _ in range(2):
+        channel.send(HOOK, ALERT, ZONE)
+    assert len(paths) == 2
+
+
+@pytest.mark.parametrize(("scope", "asked"), [("false", 2), ("true", 1)])
+def test_a_webhook_that_was_refused_is_left_alone_and_all_where_it_says_so(
+    answering: Answering, scope: str, asked: int
+) -> None:
+    """R6.1, F21"""
+    url, paths = answering(429, b'{"retry_after": 7.5, "global": %s}' % scope.encode())
+    channel = DiscordChannel(base_url=url, ticks=lambda: 100.0)
+    for address in (HOOK, HOOK, OTHER, OTHER):
+        with pytest.raises(ChannelBusy) as caught:
+            channel.send(address, ALERT, ZONE)
+        assert caught.value.retry_after_s == 7.5
+    assert len(paths) == asked
 
 
 @pytest.mark.parametrize(
