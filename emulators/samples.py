@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from emulators.break_samples import BREAKS
+from emulators.silence_samples import silences
 from emulators.story_samples import AT, STORIES, limit_alert
 from stopline.model.control import Closing, ClosingStatus
 from stopline.model.messages import Alert
@@ -102,7 +103,9 @@ _ALONE = {
     ),
     "exit": (_exit(), NEW_YORK),
     **{name: (one, NEW_YORK if one.account else "UTC") for name, one in STORIES.items()},
+    **{name: (one, NEW_YORK if one.account else "UTC") for name, one in silences().items()},
     **{notice.kind: (notice, NEW_YORK) for notice in NOTICES},
+    "trade_loss": (limit_alert("max_position_loss", "12.5", "10", object_="SPX trade 4f1c0e7a"), NEW_YORK),
     "hostile": (
         alert(
             object="<script>alert(1)</script> @everyone",

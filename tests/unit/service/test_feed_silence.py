@@ -73,7 +73,7 @@ def test_live_crypto_hides_no_dead_equities() -> None:
     floor.minutes(3, feed=["SPY", "BTCUSD"])
     assert floor.told == []
     floor.minutes(10, feed=["BTCUSD"])
-    text = "No price of XNYS from feed for more than 3 min: SPY held by demo"
+    text = "No price for 3 min of XNYS from feed: SPY held by demo"
     assert floor.words() == [("critical", False, text)]
     floor.minutes(2, feed=["SPY", "BTCUSD"])
     assert floor.words()[1:] == [("warning", True, f"Over after 7 min: {text}")]
@@ -83,9 +83,7 @@ def test_a_dead_source_is_told_beside_a_live_one_of_the_same_market() -> None:
     floor = Floor(equity("SPY"), equity("QQQ"))
     floor.minutes(3, a=["SPY"], b=["QQQ"])
     floor.minutes(10, b=["QQQ"])
-    assert floor.words() == [
-        ("critical", False, "No price of XNYS from a for more than 3 min: SPY held by demo")
-    ]
+    assert floor.words() == [("critical", False, "No price for 3 min of XNYS from a: SPY held by demo")]
 
 
 def test_an_option_feed_that_is_dead_is_not_hidden_by_the_price_of_its_underlying() -> None:
@@ -134,23 +132,23 @@ def test_when_everything_dies_it_is_one_story_and_what_comes_back_leaves_it() ->
     floor.minutes(3, a=["SPY"], b=["QQQ"], c=["BTCUSD"])
     floor.minutes(10)
     [one] = floor.told
-    everywhere = "24/7 from c, XNYS from a, XNYS from b"
-    assert one["object"] == everywhere
-    assert one["summary"] == f"No price of {everywhere} for more than 3 min: BTCUSD, QQQ, SPY held by demo"
+    everywhere = "24/7 from c, XNYS from a and b"
+    assert one["object"] == "24/7 from c"
+    assert one["summary"] == f"No price for 3 min of {everywhere}: BTCUSD, QQQ, SPY held by demo"
     floor.minutes(3, c=["BTCUSD"])
     assert floor.words()[1:] == [
         (
             "critical",
             False,
-            "Still no price of XNYS from a, XNYS from b for more than 3 min: QQQ, SPY held by demo; over: 24/7 from c",
+            "Still no price for 3 min of XNYS from a and b: QQQ, SPY held; over: 24/7 from c",
         )
     ]
     floor.minutes(10)  # crypto dies again: a new incident, the old one stands
-    assert [b["object"] for b in floor.told[2:]] == ["24/7 from c"]
+    assert [b["object"] for b in floor.told[2:]] == ["24/7 from c again"]
     floor.minutes(2, a=["SPY"], b=["QQQ"], c=["BTCUSD"])
     assert {(b["object"], b["resolved"]) for b in floor.told[3:]} == {
-        (everywhere, True),
         ("24/7 from c", True),
+        ("24/7 from c again", True),
     }
     assert len(floor.told) == 5
 
@@ -162,16 +160,29 @@ def test_a_market_is_missed_in_its_own_hours_only() -> None:
     assert [b["object"] for b in floor.told] == ["24/7 from feed"]
 
 
+def test_a_feed_has_time_to_begin_with_what_was_just_bought() -> None:
+    """The only price that is known is an hour old."""
+    floor = Floor(equity("SPY"))
+    floor.minutes(2, feed=["SPY", "QQQ"])
+    floor.trade(equity("SPY"), side="SELL")
+    floor.minutes(60)
+    floor.trade(equity("QQQ"))
+    floor.minutes(3)
+    assert floor.told == []
+    floor.minutes(1)
+    assert [b["object"] for b in floor.told] == ["XNYS from feed"]
+
+
 def test_what_is_only_awaited_is_a_warning_until_it_is_held() -> None:
     levels = [{"name": "dip", "symbol": "QQQ", "side": "below", "price": "50"}]
     floor = Floor(coin(), levels=levels)
     floor.minutes(3, a=["QQQ"], b=["BTCUSD"])
     floor.minutes(10, b=["BTCUSD"])
-    awaited = "No price of XNYS from a for more than 3 min: QQQ awaited by demo"
+    awaited = "No price for 3 min of XNYS from a: QQQ awaited by demo"
     assert floor.words() == [("warning", False, awaited)]
     floor.trade(equity("QQQ"))
     floor.minutes(5, b=["BTCUSD"])
-    held = "Still no price of XNYS from a for more than 3 min: QQQ held by demo"
+    held = "Still no price for 3 min of XNYS from a: QQQ held"
     assert floor.words()[1:] == [("critical", False, held)]
 
 
@@ -189,7 +200,7 @@ def test_the_end_without_a_price_of_it_says_why(why: str, says: str) -> None:
     if why == "flat":
         floor.trade(equity("SPY"), side="SELL")
     floor.minutes(2, b=["BTCUSD", *(["SPY"] if why == "other" else [])])
-    text = "No price of XNYS from a for more than 3 min: SPY held by demo"
+    text = "No price for 3 min of XNYS from a: SPY held by demo"
     assert floor.words()[1:] == [("warning", True, f"{says}: {text}")]
     assert floor.told[1]["cause"] == "moot"
 

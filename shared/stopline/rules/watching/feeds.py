@@ -10,12 +10,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from stopline.model.messages import Severity
-from stopline.rules.alerting.text_parts import cut
 from stopline.rules.watching.found import Found
 
 _BY = " from "
 _SHOWN = 3
-_ACTION = "Limits and exits that need it are blind."
+_ACTION = "Limits and exits are blind."
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +32,9 @@ class Need:
     longest: timedelta
     awaited: bool
     held_since: datetime | None = None
+
+    def is_held_long(self, now: datetime) -> bool:
+        return self.held_since is not None and now - self.held_since > self.longest
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +59,16 @@ class Feed:
         return [need for need in self.needs if need.held_since or not self.held]
 
     def is_silent(self, now: datetime, told: bool) -> bool:
-        """Tell whether no price came for too long in open hours. Once `told`, it goes on over a closed market: a price
-        ends it. What never had a price is missed from when it is held.
+        """Tell whether no price came for too long in open hours, of what is held for so long: a feed may begin to send when
+        it is asked. Once `told`, it goes on over a closed market: a price ends it.
         """
         needs = self.counting()
         if not told and not any(need.awaited for need in needs):
             return False
+        if not told and self.held and not any(need.is_held_long(now) for need in needs):
+            return False
         seen = [need.seen for need in needs if need.seen]
-        if seen:
-            return now - max(seen) > self.longest
-        return told or any(need.held_since and now - need.held_since > need.longest for need in needs)
+        return now - max(seen) > self.longest if seen else told or self.held
 
 
 def feeds(needs: Iterable[Need], told: Sequence[Found]) -> dict[str, Feed]:
@@ -98,7 +100,7 @@ def feed_silences(
     found = [_still(one, silent, known - needed.keys() if unsure else ()) for one in told]
     new = [feed for name, feed in silent.items() if name not in known]
     if new:
-        found.append(_found(new, "No price of"))
+        found.append(_found(new, {one.object for one in told}))
     return [one for one in found if one is not None]
 
 
@@ -119,34 +121,59 @@ def _still(told: Found, silent: Mapping[str, Feed], kept: Collection[str]) -> Fo
     worse = held and told.severity is not Severity.CRITICAL
     if not parts or (parts == told.parts and not worse):
         return told if parts else None
-    fresh = _found([silent[part] for part in parts if part in silent], "Still no price of", parts)
-    over = ", ".join(part for part in told.parts if part not in parts)
+    left = [silent[part] for part in parts if part in silent]
+    over = [part for part in told.parts if part not in parts]
+    summary = f"Still {_what(left, parts)}{_of(left, whose=False)}" if left else told.summary
     return replace(
-        fresh,
-        summary=f"{fresh.summary}; over: {over}" if over else fresh.summary,
-        object=told.object,
+        told,
+        summary=f"{summary}; over: {_named(over)}" if over else summary,
+        parts=parts,
         severity=Severity.CRITICAL if held else told.severity,
     )
 
 
-def _found(some: Sequence[Feed], begins: str, parts: tuple[str, ...] = ()) -> Found:
-    names = parts or tuple(feed.name for feed in some)
-    needs = [need for feed in some for need in feed.counting()]
-    never = all(need.seen is None for need in needs)
-    held = any(feed.held for feed in some)
-    minutes = int(min((feed.longest for feed in some), default=timedelta(0)).total_seconds() // 60)
-    how_long = "ever came" if never and not parts else f"for more than {minutes} min" if minutes else "comes"
-    whose = _listed([need.account for need in needs])
-    what = f": {_listed([need.symbol for need in needs])} {'held' if held else 'awaited'} by {whose}"
+def _found(some: Sequence[Feed], taken: Collection[str]) -> Found:
+    """Return what falls silent together, by the name of the first of them: what was told by that name and stands may be
+    about others by now.
+    """
+    parts, held = tuple(feed.name for feed in some), any(feed.held for feed in some)
+    name = parts[0]
+    while name in taken:
+        name = f"{name} again"
+    summary = _what(some, parts) + _of(some)
     return Found(
         kind="feed_silent",
         account=None,
-        summary=f"{begins} {', '.join(names)} {how_long}{what if needs else ''}",
+        summary=summary[0].upper() + summary[1:],
         action=_ACTION if held else "Nothing is held by them.",
-        object=cut(", ".join(names), 200),
-        parts=names,
+        object=name,
+        parts=parts,
         severity=Severity.CRITICAL if held else Severity.WARNING,
     )
+
+
+def _what(some: Sequence[Feed], parts: Sequence[str]) -> str:
+    if all(need.seen is None for feed in some for need in feed.counting()):
+        return f"no price of {_named(parts)} ever came"
+    minutes = int(min(feed.longest for feed in some).total_seconds() // 60)
+    return f"no price for {minutes} min of {_named(parts)}"
+
+
+def _of(some: Sequence[Feed], whose: bool = True) -> str:
+    """Say what is held there, and by whom."""
+    needs = [need for feed in some for need in feed.counting()]
+    held = "held" if any(feed.held for feed in some) else "awaited"
+    by = f" by {_listed(need.account for need in needs)}" if whose else ""
+    return f": {_listed(need.symbol for need in needs)} {held}{by}"
+
+
+def _named(parts: Iterable[str]) -> str:
+    """Name feeds market by market: `24/7 from kraken, XNYS from cboe and polygon`."""
+    by = defaultdict[str, list[str]](list)
+    for part in parts:
+        market, _, feed = part.partition(_BY)
+        by[market] += [feed] if feed else []
+    return ", ".join(f"{market}{_BY}{' and '.join(some)}" if some else market for market, some in by.items())
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -28,8 +28,8 @@ def broker_silence(account: Account, leases: Mapping[str, datetime], now: dateti
         Found(
             kind="broker_silent",
             account=account.account,
-            summary=f"Broker adapter {adapter} has not renewed its lease for more than 3 min, and positions are open",
-            action="It trades nothing that adds risk, and may not carry out exits or a kill.",
+            summary=f"Broker adapter {adapter} has not renewed its lease for 3 min, positions are open",
+            action="Exits and a kill may not be carried out. It adds no risk.",
             object=adapter,
         )
         for adapter, until in sorted(leases.items())

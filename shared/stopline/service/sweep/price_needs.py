@@ -1,6 +1,5 @@
 """Which prices accounts need now: of what they hold, and of what they wait for."""
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from stopline.ledger.expiry import expiry_clock
@@ -27,16 +26,22 @@ def price_needs(desk: Desk, now: datetime) -> list[Need]:
     ]
 
 
-def _held(desk: Desk, account: Account, now: datetime) -> Iterator[Need]:
+def _held(desk: Desk, account: Account, now: datetime) -> list[Need]:
+    """Return what is needed of what an account holds: each symbol once, from when it was first held."""
     book = desk.books.get(account.account)
+    found: dict[str, tuple[datetime, Calendar, str]] = {}
     for position in book.open_positions() if book else ():
-        contract = position.instrument
+        contract, since = position.instrument, position.opened_at or now
         sessions = account.sessions_of(contract)
         if contract.kind is Kind.CASH or _is_over(contract, sessions, now):
             continue
-        for symbol in dict.fromkeys((contract.symbol, contract.underlying)):
-            since = position.opened_at or now
-            yield _need(desk.marks, account, sessions, symbol, now, since, contract.underlying)
+        for symbol in (contract.symbol, contract.underlying):
+            first = min(since, found[symbol][0]) if symbol in found else since
+            found[symbol] = (first, sessions, contract.underlying)
+    return [
+        _need(desk.marks, account, sessions, symbol, now, since, about)
+        for symbol, (since, sessions, about) in found.items()
+    ]
 
 
 def _is_over(contract: Instrument, sessions: Calendar, now: datetime) -> bool:
