@@ -420,12 +420,10 @@ BAD: dict[str, Any] = {
     "B07": b"\xef\xbb\xbf{}",
     "B08": b'{"reason": "\\ud800"}',
     "no scope": {"request_id": "r-1", "reason": "x"},
-    "reason is not printable": request(reason="a\x00b"),
     "B66 star": request(scope="*"),
     "B66 empty": request(scope=""),
     "B66 list": request(scope=["account:demo", "account:other"]),
     "B65 unknown field": request(role="admin"),
-    "B68 line break": request(reason="x\n{severity: INFO}"),
     "flatten is text": request(flatten="maybe"),
     "epoch is text": request(expected_epoch="x"),
     "B43": request(request_id="a/b"),
@@ -841,3 +839,42 @@ def test_a_stop_whose_book_cannot_be_read_claims_nothing_of_the_name(
     assert answer.status_code == 202
     assert "cannot be read now" in answer.get_json()["warning"]
     assert answer.get_json()["closing"] == {"underlying:demo:SPY": "PENDING"}
+
+
+@pytest.mark.parametrize(
+    "reason", ["VIX\nspike", "a\x00b", "\ud800", "\u202etxet", "\x1b[31m", "x\n{severity: INFO}"]
+)
+@pytest.mark.parametrize("path", ["/kill", "/pause"])
+def test_no_reason_keeps_trading_from_being_stopped(switch: Served, path: str, reason: str) -> None:
+    """R5.1, B68: a line break in it was pasted at three in the morning. It is one line wherever it is shown."""
+    answer = call(switch, path, reason=reason)
+    assert answer.status_code == 200
+    assert answer.get_json()["reason"].isprintable()
+
+
+def test_a_resume_and_other_fields_are_read_as_strictly_as_before(switch: Served) -> None:
+    """B-rows: what loosens has rules."""
+    call(switch, "/pause")
+    assert call(switch, "/resume", request_id="r-2", reason="a\nb").status_code == 400
+    assert call(switch, request_id="r\n3").status_code == 400
+    assert (
+        call(switch, body=b'{"scope": "account:demo", "reason": {"a\\u0000": "\\ud800"}}').status_code == 200
+    )
+
+
+def test_stops_of_made_up_names_leave_room_for_the_kill_of_the_account(
+    switch: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reliability 7: whoever may stop could fill the document of the account, and no kill of it would be stored."""
+    monkeypatch.setattr("stopline.rules.trading.state.MOST_PARTS", 3)
+    for number in range(3):
+        assert call(switch, request_id=f"r-{number}", scope=f"strategy:demo:n{number}").status_code == 200
+    full = call(switch, request_id="r-4", scope="strategy:demo:n4")
+    assert (full.status_code, full.get_json()["title"]) == (400, "TOO_MANY_PARTS")
+    assert call(switch, request_id="r-5", scope="strategy:demo:n1").status_code == 200, "it is there already"
+    wait(switch, 61)
+    again = {"expected_epoch": 1, "confirm": "RESUME strategy:demo:n0"}
+    assert call(switch, "/resume", request_id="r-6", scope="strategy:demo:n0", **again).status_code == 200
+    assert call(switch, request_id="r-7", scope="strategy:demo:n4").status_code == 200, "one is free again"
+    assert status(switch).get_json()["parts"].keys() == {f"strategy:demo:n{n}" for n in (1, 2, 4)}
+    assert call(switch, request_id="r-8").get_json()["state"] == "HALTED"

@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 from array import array
+from collections.abc import Collection
 from itertools import accumulate
 from typing import Any, TypeVar
 
@@ -26,12 +27,13 @@ class Message(BaseModel):
 M = TypeVar("M", bound=BaseModel)
 
 
-def decode_object(raw: bytes, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
+def decode_object(raw: bytes, max_bytes: int = MAX_BYTES, free: Collection[str] = ()) -> dict[str, Any]:
     """Decode one JSON object, strictly.
 
     Refused with a reason: more than `max_bytes`, not UTF-8, a byte order mark, deeper than 32, a key twice,
     NaN or Infinity, numbers beyond a double or a 64-bit integer, control characters or lone surrogates in
-    strings, anything but an object. What is returned can be written again by `canonical`.
+    strings, anything but an object. What is returned can be written again by `canonical`, but for the fields `free`: of
+    these the caller replaces what cannot be.
     """
     if len(raw) > max_bytes:
         raise Rejected("TOO_LARGE", f"message has {len(raw)} bytes, the most is {max_bytes}")
@@ -48,7 +50,7 @@ def decode_object(raw: bytes, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise Rejected("NOT_AN_OBJECT", f"message must be a JSON object, was {type(value).__name__}")
     if "\\" in text or not text.isascii() or "\x7f" in text:  # JSON itself allows no other way to write them
-        _check_text(value, "message")
+        _check_text({name: part for name, part in value.items() if name not in free}, "message")
     return value
 
 

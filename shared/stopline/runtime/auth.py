@@ -4,6 +4,8 @@ import hashlib
 import hmac
 from collections.abc import Callable, Mapping
 
+from pydantic import field_validator
+
 from stopline.model.errors import Rejected, StoplineError
 from stopline.model.ids import Id
 from stopline.model.rights import Right as Right
@@ -42,6 +44,14 @@ class Principal(Message):
     person: Id | None = None
     rights: tuple[Right, ...] = ()
     accounts: tuple[str, ...] = ()
+
+    @field_validator("name", "person")
+    @classmethod
+    def _is_nobody_of_ours(cls, value: str | None) -> str | None:
+        """Whoever is called as a limit or breaker acts as one: what ends their stops is another rule."""
+        if value is not None and value.casefold().startswith(("limit:", "breaker:")):
+            raise ValueError("must not begin with limit: or breaker:")
+        return value
 
     @property
     def who(self) -> str:

@@ -1,6 +1,6 @@
 """What an HTTP request carries: its JSON body and its query, read strictly and never beyond a size."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from io import BytesIO
 from typing import Any
 from urllib.parse import parse_qsl
@@ -15,7 +15,7 @@ MAX_BODY = 256 * 1024
 MAX_QUERY = 2048
 
 
-def json_body(request: flask.Request, most: int = MAX_BODY) -> dict[str, Any]:
+def json_body(request: flask.Request, most: int = MAX_BODY, free: Collection[str] = ()) -> dict[str, Any]:
     """Return the body as a JSON object. Raises Rejected: UNSUPPORTED, TOO_LARGE (also where the length is not said: nothing
     is read then), or as `decode_object` does.
     """
@@ -27,7 +27,7 @@ def json_body(request: flask.Request, most: int = MAX_BODY) -> dict[str, Any]:
         raw = request.get_data()
     except BadRequest:
         raise Rejected("INCOMPLETE", "the body ended before the length that it was said to have") from None
-    return decode_object(raw, most)
+    return decode_object(raw, most, free)
 
 
 def leave_unread(request: flask.Request) -> None:

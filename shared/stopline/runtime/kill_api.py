@@ -80,7 +80,8 @@ def handle(
         if request.method != "POST" or request.mimetype != "application/json":
             return problem(405, "METHOD", f"/{name} is a POST with content type application/json")
         only(request)
-        return change(app(), principal, name, json_body(request, MAX_BODY))
+        free = ("reason",) if RIGHTS[name] == "kill" else ()  # see _with_defaults
+        return change(app(), principal, name, json_body(request, MAX_BODY, free))
     except Exception as found:  # noqa: BLE001 - the boundary: whatever it is has an answer
         return refusal(found, "the outcome is unknown: send the same request_id again")
     finally:
@@ -163,10 +164,11 @@ def _in_force(request: ControlRequest, standing: Standing) -> dict[str, bool]:
 
 def _with_defaults(facts: dict[str, Any], now: datetime) -> dict[str, Any]:
     """Return a kill or a pause with what a hand in a hurry left out: it counts once a minute. No reason is a fault: a long
-    one is cut, and of one that is none a default takes the place.
+    one is cut, what no line can hold is a space, and of one that is none a default takes the place.
     """
     said = facts.get("reason")
-    text = said[:MAX_REASON].strip() if isinstance(said, str) else ""
+    plain = "".join(c if c.isprintable() else " " for c in said[:MAX_REASON]) if isinstance(said, str) else ""
+    text = plain.strip()
     reason = {**facts, "reason": text or "no reason given"}
     if "request_id" in facts:
         return reason

@@ -137,3 +137,10 @@ def test_a_malformed_principal_is_nobody(bad: object) -> None:
     """B65: fail closed, however it got there."""
     with pytest.raises((Rejected, Unauthenticated)):
         authenticate("Bearer t", {hashed("t"): bad})
+
+
+@pytest.mark.parametrize("name", ["limit:max_daily_loss", "breaker:loss", "Breaker:loss"])
+def test_nobody_is_called_as_a_limit_or_breaker(name: str) -> None:
+    """R5.2: their stops end by other rules than a person's, and a release of theirs asks nobody."""
+    with pytest.raises(Rejected, match="must not begin with limit: or breaker:"):
+        validate(Principal, {"name": name, "rights": ["kill"], "accounts": ["*"]})

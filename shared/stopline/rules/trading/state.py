@@ -20,6 +20,9 @@ TARGETS = {"kill": TradingState.HALTED, "pause": TradingState.REDUCING}
 HALF_OPEN = "half_open"  # the key of the hold that keeps the size small after a money breaker was lifted
 
 
+MOST_PARTS = 200  # of one account: stops of names, mistyped ones too, must not fill the document that its own kill needs
+
+
 @dataclass(frozen=True, slots=True)
 class Transition:
     """A control after a request, and what happened. `changed`: another state, size or flatten: people are told."""
@@ -27,6 +30,19 @@ class Transition:
     control: Control
     event: str
     changed: bool
+
+
+def with_room(control: Control, scope: str) -> Control | None:
+    """Return a control that has room for a stop of one more part: without the one that has been free for longest, where it
+    is full. None: every part in it is stopped.
+    """
+    if scope == control.scope or scope in control.parts or len(control.parts) < MOST_PARTS:
+        return control
+    free = [p for p in control.parts.values() if not p.holds and p.pending is None]
+    if not free:
+        return None
+    oldest = min(free, key=lambda p: p.epoch).scope
+    return control.model_copy(update={"parts": {k: p for k, p in control.parts.items() if k != oldest}})
 
 
 def tighten(

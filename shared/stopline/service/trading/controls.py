@@ -27,6 +27,7 @@ from stopline.rules.trading.breakers import ends_at, rule_of
 from stopline.rules.trading.reset import Reset
 from stopline.rules.trading.resuming import is_second, people_needed, refusal
 from stopline.rules.trading.state import (
+    MOST_PARTS,
     TARGETS,
     Transition,
     ask_to_resume,
@@ -35,6 +36,7 @@ from stopline.rules.trading.state import (
     release,
     resume,
     tighten,
+    with_room,
 )
 from stopline.service.accounts.reader import AccountReader
 from stopline.service.audit.chain import Link, linked
@@ -321,7 +323,13 @@ class TradingStates:
                 return ask_to_resume(before, request, now)
         if request.until is not None and request.until <= now:
             raise Rejected("BAD_UNTIL", BAD_UNTIL)
-        return tighten(before, self._with_end(request, scope, now), now, self._lock(request, scope, now))
+        room = with_room(before, request.scope)
+        if room is None:
+            raise Rejected(
+                "TOO_MANY_PARTS",
+                f"{MOST_PARTS} strategies and underlyings of {scope.account} are stopped: stop account:{scope.account}",
+            )
+        return tighten(room, self._with_end(request, scope, now), now, self._lock(request, scope, now))
 
     def _with_end(self, request: ControlRequest, scope: Scope, now: datetime) -> ControlRequest:
         """Return the request of a limit or breaker with what ends its stop; a person's as it is."""
