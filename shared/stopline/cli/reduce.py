@@ -11,6 +11,7 @@ from stopline.cli.world import actor, app_of
 from stopline.model.decimals import decimal_text
 from stopline.model.ids import digest
 from stopline.model.times import utc_text
+from stopline.rules.reduction.alert import IN_TURN
 from stopline.rules.reduction.plan import Measure, ReductionPlan
 
 
@@ -55,7 +56,8 @@ def reduce(
         now = app.clock.now()
         requests = app.reducer.execute(known, plan, "reduction", digest(actor(), utc_text(now)))
         click.echo(
-            f"asked for {len(requests)} closings: `stopline accounts show {account}` follows them", err=True
+            f"asked for {len(requests)} closings, {IN_TURN}: `stopline accounts show {account}` follows them",
+            err=True,
         )
     if not plan.reached:
         raise Failure(f"the target of {target} {known.currency} cannot be reached by what can be valued")

@@ -39,7 +39,7 @@ class CloseRequest(Message):
     in units of the trade (spreads, shares, contracts; each leg keeps its part) or of the position, and is 0 or more;
     anything else is closed to 0. `rule` is the exit that triggered, `cause` the id of the batch, sweep or person
     behind it. The same request has the same `request_id` for ever. `until_resume`: it ends when people resume what it names;
-    what an exit or a breaker asks for, and no person.
+    what an exit or a breaker asks for, and no person. `after`: the id of the request that goes before it in a plan.
     """
 
     type: Literal["stopline.close_request.v1"] = CLOSE_REQUEST_TYPE
@@ -56,6 +56,7 @@ class CloseRequest(Message):
     cause: Text
     requested_at: UtcText
     until_resume: bool = False
+    after: Id | None = None
 
     @model_validator(mode="after")
     def _is_possible(self) -> "CloseRequest":

@@ -1,5 +1,6 @@
 """The closings of an account as they stand: what was asked for, and which commands are out. One document."""
 
+from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Literal
@@ -44,7 +45,7 @@ class Asked(Message):
     """A close request, and how far it is. `waits`: why nothing can be sent now; empty when something can.
 
     `confirmed_at`: the moment of the brokers' statements, later than `ended_at`, that agree with what the fills have
-    proven; `confirmed_by` names them.
+    proven; `confirmed_by` names them. `turn_at`: when the turn of one came that goes after another.
 
     `request.leave`, `units` and `done` are in the units of the legs `splits`, by position key: as the book has them now.
 
@@ -60,10 +61,20 @@ class Asked(Message):
     confirmed_at: UtcText | None = None
     confirmed_by: Text = ""
     waits: Text = ""
+    turn_at: UtcText | None = None
     units: dict[str, DecimalText] = Field(default_factory=dict)
     opened: dict[str, DecimalText] = Field(default_factory=dict)
     done: dict[str, DecimalText] = Field(default_factory=dict)
     splits: dict[str, LegSplit] = Field(default_factory=dict)
+
+    @property
+    def has_turn(self) -> bool:
+        """Tell whether it waits for no other request."""
+        return self.request.after is None or self.turn_at is not None
+
+    @property
+    def began_at(self) -> datetime:
+        return self.turn_at or self.since
 
 
 class SentLeg(Message):

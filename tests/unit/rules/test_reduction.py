@@ -126,6 +126,29 @@ def test_a_condor_of_several_trades_comes_down_though_no_trade_alone_frees_anyth
             assert [step.leave for step in found.steps] == [target / 1000] * 2
 
 
+THREE = [
+    [(5900, "P", -1), (5890, "P", 1)],  # loses 1,000 a unit below
+    [(5990, "C", -1), (6000, "C", 2), (6010, "C", -1)],  # at 6,000
+    [(6100, "C", -1), (6110, "C", 1)],  # and above
+]
+
+
+@pytest.mark.parametrize(("target", "leave"), [(0, 0), (1000, 1), (2500, 2)])
+def test_three_trades_that_bind_only_together_come_down_together(target: int, leave: int) -> None:
+    """Issue 7.4: each loses somewhere else, so closing any two of them frees nothing; a fourth, of little, stays."""
+    legs = [(n, *leg) for n, some in enumerate(THREE) for leg in some]
+    few = [(3, 5949, "C", -1), (3, 5950, "C", 2), (3, 5951, "C", -1)]
+    fills = [
+        trade(at_, 3 * units if n < 3 else units, 5, instrument=option(strike, right), group_id=f"G-{n}")
+        for at_, (n, strike, right, units) in enumerate([*legs, *few])
+    ]
+    quotes = {fill.instrument.symbol: Quote(5, 4.9, 5.1) for fill in fills}
+    found = plan(fills, target + 100, Measure.EXPOSURE, quotes)
+    assert found.before is not None
+    assert (found.reached, [step.leave for step in found.steps]) == (True, [leave] * 3)
+    assert sum(step.freed for step in found.steps) == found.before - (found.after or 0)
+
+
 def test_a_trade_without_a_price_is_named_and_the_target_is_not_called_reached() -> None:
     """I7: what cannot be valued is unknown, not small."""
     quotes = {symbol: quote for symbol, quote in QUOTES.items() if symbol != "SPY"}

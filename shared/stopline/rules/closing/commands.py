@@ -39,6 +39,7 @@ from stopline.rules.closing.targets import (
     wanted,
 )
 from stopline.rules.closing.told import Told
+from stopline.rules.closing.turns import with_turns
 
 AS_ONE = 2  # tries of a spread as one order; then leg by leg
 ENDED = timedelta(days=7)  # how long a request that has ended is known: it closes nothing again
@@ -135,7 +136,9 @@ class _Round:
     def close(self) -> None:
         """Send what is missing of everything that has to go."""
         s = self._s
-        open_ = [asked for asked in self._asked.values() if asked.status is RequestStatus.CLOSING]
+        self._asked = with_turns(self._asked, s.book, s.now)
+        closing = (one for one in self._asked.values() if one.status is RequestStatus.CLOSING)
+        open_ = [asked for asked in closing if asked.has_turn]
         self._found = wanted(s.book, open_, self._sent.values(), s.halted)
         self._wanted = units_of_positions(self._found.values())
         self._tries = {key: tries for key, tries in self._tries.items() if key in self._found}
@@ -291,7 +294,7 @@ class _Round:
                 update = {"status": RequestStatus.CLOSED, "ended_at": s.now, "waits": ""}
                 self._asked[id_] = asked.model_copy(update=update)
                 self._told.alerts.append(alerts.closed(self._asked[id_], s.now))
-            elif asked.status is RequestStatus.CLOSING and self._is_astray(asked):
+            elif asked.status is RequestStatus.CLOSING and asked.has_turn and self._is_astray(asked):
                 why, units = (
                     why_astray(asked, self._sent.values()),
                     astray(asked, s.book, self._sent.values()),

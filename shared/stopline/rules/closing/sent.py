@@ -9,6 +9,7 @@ from stopline.model.decimals import EXACT, ZERO
 from stopline.model.messages import ExecutionReport, ReportStatus
 from stopline.model.scopes import Scope, scope_of
 from stopline.model.settings.closing import ClosingSettings
+from stopline.rules.closing.turns import next_turns
 
 GRACE = timedelta(seconds=5)  # how long after the end of a command its last fills may take to get here
 KEPT = timedelta(minutes=15)  # a command that is over stays known, for fills that come later still
@@ -129,5 +130,5 @@ def _cancelled(sent: Sent, now: datetime) -> Sent:
 def next_due(state: ClosingState) -> datetime | None:
     """Return when something is to be done again without any news; None while nothing is being closed."""
     moments = [alive_until(one) for one in state.sent.values() if one.ended_at is None]
-    moments += [tries.next_at for tries in state.tries.values()]
+    moments += [*(tries.next_at for tries in state.tries.values()), *next_turns(state.asked)]
     return min(moments, default=None)

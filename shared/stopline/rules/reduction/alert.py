@@ -8,7 +8,10 @@ from stopline.model.decimals import decimal_text
 from stopline.model.ids import digest
 from stopline.model.messages import Alert, Severity
 from stopline.rules.alerting.text_parts import amount
+from stopline.rules.closing.turns import TURN
 from stopline.rules.reduction.plan import ReductionPlan
+
+IN_TURN = f"each when the one before it is closed, or {int(TURN.total_seconds())} s later"
 
 
 def reduction_alert(account: Account, request: ReductionRequest, plan: ReductionPlan, now: datetime) -> Alert:
@@ -22,7 +25,9 @@ def reduction_alert(account: Account, request: ReductionRequest, plan: Reduction
     target = f"{request.by} {before} to {after}, target {amount(plan.target, currency)}"
     left_out = "; ".join(dict.fromkeys(reason for _, reason in plan.left_out))
     if plan.reached:
-        action = "Positions are closed in this order. Trading stays reduce-only until it is resumed."
+        action = (
+            f"Positions are closed in this order, {IN_TURN}. Trading stays reduce-only until it is resumed."
+        )
     else:
         action = (
             f"The target is not reached{f': {left_out}' if left_out else ''}. Close by hand what it needs."

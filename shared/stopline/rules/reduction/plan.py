@@ -1,11 +1,11 @@
 """The emergency reduction plan: which trades to close, in which order and how far, until a target holds.
 
-The plan closes whole units of trades, so a spread is never left with one leg; one that has lost a part of a leg is closed as
-a whole. Each step takes the trade that frees most
-of the measure for what crossing the spread costs; the last one is cut to the fewest units that do. Where no trade frees
-anything by itself, as with the two sides of a condor of which only the wider one binds, two go together. It is a preview:
-nothing is sent by it. What cannot be valued is UNKNOWN: its trade is no candidate and is named, and a measure
-with an unknown part is unknown, so that no target is called reached.
+The plan closes whole units of trades, so a spread is never left with one leg; one that has lost a part of a leg is
+closed as a whole. Each step takes the trade that frees most of the measure for what crossing the spread costs; the
+last one is cut to the fewest units that do. Where no trade frees anything by itself, as with the two sides of a
+condor of which only the wider one binds, two go together; where no two do, as many as it takes. It is a preview:
+nothing is sent by it. What cannot be valued is UNKNOWN: its trade is no candidate and is named, and a measure with an
+unknown part is unknown, so that no target is called reached.
 """
 
 from collections import defaultdict
@@ -135,7 +135,9 @@ class _Planner:
         while self._known() > self._target:
             best = max((c for c in self._candidates.values() if c.freed), key=_worth, default=None)
             alone = best is not None and best.freed is not None and best.freed > 0
-            cut = [(best, self._fewest(best))] if best is not None and alone else self._pair()
+            cut = (
+                [(best, self._fewest(best))] if best is not None and alone else self._pair() or self._bound()
+            )
             if not cut:
                 break
             for one, units in cut:
@@ -215,9 +217,33 @@ class _Planner:
         best = max(found, default=(ZERO, "", ""))
         if best[0] <= 0:
             return []
-        one, other = (self._candidates[id_] for id_ in best[1:])
-        units = self._fewest(one, (other, other.units))
-        return [(one, units), (other, self._fewest(other, (one, units)))]
+        return self._cut([self._candidates[id_] for id_ in best[1:]])
+
+    def _bound(self) -> list[Cut]:
+        """Return trades of one group that free something only together: all that are held, less each, the costliest first,
+        without which the rest frees something still. Nothing where even all do not.
+        """
+        for group in sorted(self._held, key=str):
+            some = [one for one in self._candidates.values() if group in one.groups]
+            some.sort(key=lambda one: (-one.cost * one.units, one.trade.trade_id))
+            if not self._frees(some):
+                continue
+            for one in tuple(some):
+                rest = [other for other in some if other is not one]
+                some = rest if self._frees(rest) else some
+            return self._cut(some)
+        return []
+
+    def _frees(self, some: Sequence[_Candidate]) -> bool:
+        return bool(some) and (self._freed(*((one, one.units) for one in some)) or ZERO) > 0
+
+    def _cut(self, some: Sequence[_Candidate]) -> list[Cut]:
+        """Return trades that free something together, each cut to the fewest units that bring the measure to the target."""
+        cuts = {one.trade.trade_id: (one, one.units) for one in some}
+        for one in some:
+            others = [cut for id_, cut in cuts.items() if id_ != one.trade.trade_id]
+            cuts[one.trade.trade_id] = one, self._fewest(one, *others)
+        return list(cuts.values())
 
     def _without(self, *cuts: Cut) -> dict[Group, dict[str, tuple[Instrument, Decimal]]]:
         left: dict[Group, dict[str, tuple[Instrument, Decimal]]] = {}

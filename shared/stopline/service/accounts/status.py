@@ -78,7 +78,7 @@ def _closings(state: ClosingState, closing: str | None) -> list[dict[str, Any]]:
             "rule": request.rule,
             "status": asked.status.value,
             "since": utc_text(asked.since),
-            "waits": asked.waits,
+            "waits": asked.waits if asked.has_turn or asked.ended_at else "the step before it",
         }
         found.append({**facts, **_proof(asked.ended_at, asked.confirmed_at, asked.confirmed_by)})
     return found

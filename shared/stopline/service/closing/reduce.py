@@ -58,11 +58,14 @@ class Reducer:
         cause: Id,
         urgency: Urgency = "urgent",
     ) -> Sequence[CloseRequest]:
-        """Ask for the closing of every step, in order; the same plan for the same cause again changes nothing."""
+        """Ask for the closing of every step, each after the one before it (`rules/closing/turns.py`); the same plan for the
+        same cause again changes nothing.
+        """
         now = self._clock.now()
+        ids = [digest("reduce", account.account, cause, s.trade_id, str(s.leave)) for s in plan.steps]
         requests = [
             CloseRequest(
-                request_id=digest("reduce", account.account, cause, step.trade_id, str(step.leave)),
+                request_id=id_,
                 account=account.account,
                 strategy=step.strategy,
                 trade_id=step.trade_id,
@@ -72,8 +75,9 @@ class Reducer:
                 reason=f"{plan.measure.value} down to {plan.target} {account.currency}",
                 cause=f"{cause} {utc_text(now)}",
                 requested_at=now,
+                after=before,
             )
-            for step in plan.steps
+            for id_, before, step in zip(ids, [None, *ids], plan.steps, strict=False)
         ]
         self._closer.ask(*requests)
         return requests
