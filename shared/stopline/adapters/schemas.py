@@ -220,7 +220,12 @@ def record(row: HistoryRow, at: datetime) -> dict[str, Any] | RowFault:
 
 def typed(table: str, row: Mapping[str, Any]) -> dict[str, Any]:
     """Return the columns of a row as Python values: Decimal, date, UTC datetime, int, str; None where there is none."""
-    return {name: _typed(kind, row.get(name)) for name, kind in TABLES[table].items()}
+    return {name: _typed(kind, row.get(name)) for name, kind in columns_of(table).items()}
+
+
+def columns_of(table: str) -> Mapping[str, str]:
+    """Return the columns that a table is read by: its own, what the row was made of, and when it came."""
+    return {**TABLES[table], "detail": COMMON["detail"], "ingested_at": COMMON["ingested_at"]}
 
 
 def _typed(kind: str, value: Any) -> Any:
@@ -238,7 +243,7 @@ def _typed(kind: str, value: Any) -> Any:
 
 def check_condition(table: str, condition: Where) -> None:
     """Refuse a question about a table or column that is not there."""
-    if table not in TABLES or condition.field not in TABLES[table]:
+    if table not in TABLES or condition.field not in columns_of(table):
         raise ValueError(f"there is no column {table}.{condition.field}")
 
 

@@ -16,6 +16,7 @@ from stopline.rules.closing.execution_statistics import By, Row, Statistics, sta
 from stopline.service.closing.executions import ExecutionLog
 
 SHOWN = 50  # rows of the log, the newest
+UNSHOWN = frozenset({"detail", "ingested_at"})
 
 
 @click.command()
@@ -46,7 +47,7 @@ def executions(
         else:
             _show(found, chosen, days, str(zone))
     elif as_json:
-        print_json([{name: _plain(value) for name, value in row.items()} for row in rows])
+        print_json([{n: _plain(v) for n, v in row.items() if n not in UNSHOWN} for row in rows])
     else:
         _list(rows, days, zone)
 

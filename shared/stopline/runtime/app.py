@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from stopline.service.audit.verify import AuditVerifier
     from stopline.service.closing.close_book import Closer
     from stopline.service.closing.reduce import Reducer
+    from stopline.service.closing.restate_executions import ExecutionRestater
     from stopline.service.closing.working_orders import WorkingOrders
     from stopline.service.evaluation.evaluate import Evaluator
     from stopline.service.exits.desk import ExitDesk
@@ -409,7 +410,15 @@ class App(Documents):
             self.audit_verifier,
             self.ports.beacon,
             self.ports.operator_alerts,
+            self._restater(),
         )
+
+    def _restater(self) -> ExecutionRestater | None:
+        from stopline.service.closing.restate_executions import ExecutionRestater
+        from stopline.service.fills.books import FillLog
+
+        history = self.ports.history
+        return ExecutionRestater(history, FillLog(self.store), self.relay, self.clock) if history else None
 
     @cached_property
     def audit_verifier(self) -> AuditVerifier:

@@ -54,7 +54,7 @@ def log_executions(
         if one.ended_at is None or one.logged_as == one.executed:
             continue
         one = one.model_copy(update={"revision": one.revision + 1})
-        rows += _rows(state.account, one, now)
+        rows += execution_rows(state.account, one, now)
         alert = large_slippage(state.account, one, settings(one), now)
         if alert is not None:
             alerts.append(alert)
@@ -62,7 +62,8 @@ def log_executions(
     return (state.model_copy(update={"sent": sent}) if rows else state), rows, alerts
 
 
-def _rows(account: str, sent: Sent, now: datetime) -> Sequence[HistoryRow]:
+def execution_rows(account: str, sent: Sent, now: datetime) -> Sequence[HistoryRow]:
+    """Return the rows of a command, one for each leg."""
     detail = sent.model_dump(mode="json")
     return [
         table_row(

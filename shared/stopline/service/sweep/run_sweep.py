@@ -18,6 +18,7 @@ from stopline.service.alerting.desk import publish_checks
 from stopline.service.alerting.undelivered import republish_due
 from stopline.service.audit.verify import AuditVerifier
 from stopline.service.closing.close_book import Closer
+from stopline.service.closing.restate_executions import ExecutionRestater
 from stopline.service.documents.outbox import Relay, outbox_fields
 from stopline.service.fills.while_halted import HaltedFills
 from stopline.service.history.end_session import SessionEnder
@@ -63,6 +64,7 @@ class Sweeper:
         auditor: AuditVerifier,
         beacon: Beacon | None = None,
         duty: OperatorAlerts = USUAL,
+        restater: ExecutionRestater | None = None,
     ) -> None:
         self._store = store
         self._bus = bus
@@ -79,6 +81,7 @@ class Sweeper:
         self._watchdog = watchdog
         self._beacon = beacon
         self._duty = duty
+        self._restater = restater
         self._reconciler = reconciler
         self._measurer = measurer
         self._health = health
@@ -110,6 +113,8 @@ class Sweeper:
         if sweep.kind is SweepKind.END_OF_DAY:
             self._ender.build_factors()
             faults.append(self._verify(now))
+            if self._restater:
+                self._restater.restate()
         faults.append(self._reconciler.run(sweep, self._desk.accounts.values()))
         beat = self._store.get(HEARTBEAT)
         unwatched = unwatched_after(beat, failed)
