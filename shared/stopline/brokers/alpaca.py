@@ -311,6 +311,7 @@ def _left(leg: Row, order: Row, context: Context, limited: bool) -> Open:
         leg.one_of("side", SIDES, "UNKNOWN_SIDE"),
         whole - leg.decimal_or("filled_qty"),
         leg.decimal("limit_price") if limited else None,
+        order.value.get("client_order_id"),
     )
 
 

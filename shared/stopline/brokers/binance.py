@@ -288,6 +288,7 @@ def _open(row: Row, context: Context) -> Iterator[Open]:
             row.one_of("side", SIDES, "UNKNOWN_SIDE"),
             row.decimal("origQty") - row.decimal_or("executedQty"),
             row.decimal("price") if row.text("type") in LIMITED else None,
+            row.value.get("clientOrderId"),
         )
 
 

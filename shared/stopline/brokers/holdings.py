@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from stopline.brokers.dialect import Context
 from stopline.brokers.row import Row, number_text
+from stopline.ledger.leg_name import client_id
 from stopline.model.decimals import ZERO, divide
 from stopline.model.errors import Rejected
 from stopline.model.fill import DEFAULT_STRATEGY
@@ -24,13 +25,16 @@ class Line(NamedTuple):
 
 
 class Open(NamedTuple):
-    """What is left of one leg of an order at the broker; no `price` where it is no limit of this leg alone."""
+    """What is left of one leg of an order at the broker; no `price` where it is no limit of this leg alone. `own`: the id
+    that the order was sent under, as the broker hands it back.
+    """
 
     order_id: str
     contract: dict[str, Any]
     side: str
     left: Decimal
     price: Decimal | None = None
+    own: object = None
 
 
 Orders = tuple[Row, Callable[[Row], Iterable[Open]]]
@@ -97,6 +101,7 @@ def _working(
 def _order(each: Open, context: Context) -> dict[str, Any]:
     facts = {
         "order_id": each.order_id,
+        "client_order_id": client_id(each.own),
         "strategy": context.word("strategy", DEFAULT_STRATEGY),
         "instrument": each.contract,
         "side": each.side,

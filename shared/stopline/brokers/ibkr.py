@@ -212,6 +212,7 @@ def _open(row: Row, context: Context) -> Iterator[Open]:
             order.one_of("action", {"BUY": "BUY", "SELL": "SELL", "SSHORT": "SELL"}, "UNKNOWN_SIDE"),
             status.decimal("remaining") if "remaining" in status else order.decimal("totalQuantity"),
             order.decimal("lmtPrice") if limited else None,
+            order.value.get("orderRef"),
         )
 
 

@@ -118,6 +118,7 @@ def _open(row: Row, context: Context) -> Iterator[Open]:
             row.one_of("transaction_type", SIDES, "UNKNOWN_SIDE"),
             row.decimal("pending_quantity"),
             row.decimal("price") if row.text_or("order_type") in ("LIMIT", "SL") else None,
+            row.value.get("tag"),
         )
 
 

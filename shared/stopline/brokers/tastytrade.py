@@ -310,6 +310,7 @@ def _open(order: Row, context: Context) -> Iterator[Open]:
             leg.one_of("action", ACTIONS, "UNKNOWN_SIDE"),
             leg.decimal("remaining-quantity"),
             order.decimal("price") if len(legs) == 1 and "price" in order else None,
+            order.value.get("external-identifier"),
         )
 
 

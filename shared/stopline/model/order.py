@@ -33,10 +33,12 @@ class OrderLeg(Message):
 
 class WorkingOrder(Message):
     """An order that is at the broker already and may still be filled: `quantity` is what is left of it, `order_id` the
-    name that the broker's fills give it. A stop order that waits for its price is one too.
+    name that the broker's fills give it, `client_order_id` the one it was sent under where that may be a command's. A stop
+    order that waits for its price is one too.
     """
 
     order_id: Id | None = None
+    client_order_id: Id | None = None
     strategy: Name = DEFAULT_STRATEGY
     instrument: Instrument
     side: Side

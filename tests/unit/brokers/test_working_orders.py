@@ -351,3 +351,29 @@ def test_too_many_orders_are_refused() -> None:
     many = [{**ALPACA_LIMIT, "id": str(n)} for n in range(501)]
     with pytest.raises(Rejected, match="TOO_LARGE"):
         read({**ALPACA, "orders": many}, broker="alpaca", account="demo")
+
+
+COMMAND = "0123456789abcdef0123456-01234567"
+OWN: list[tuple[str, dict[str, Any]]] = [
+    ("alpaca", {**ALPACA, "orders": [{**ALPACA_SPREAD, "client_order_id": COMMAND}]}),
+    ("ibkr", {**TWS, "orders": [{**TWS_ORDER, "order": {**TWS_ORDER["order"], "orderRef": COMMAND}}]}),
+    ("tastytrade", {**TASTYTRADE, "orders": [{**TASTYTRADE["orders"][0], "external-identifier": COMMAND}]}),
+    ("binance", {**BINANCE, "orders": [{**BINANCE["orders"][0], "clientOrderId": COMMAND}]}),
+    ("kite", {**KITE, "orders": [{**KITE["orders"][0], "tag": "0123456789ax01234567"}]}),
+]
+
+
+@pytest.mark.parametrize(("broker", "message"), OWN, ids=[name for name, _ in OWN])
+def test_an_order_of_a_command_is_known_by_the_id_that_it_was_sent_under(
+    broker: str, message: dict[str, Any]
+) -> None:
+    """R2.6: where no report has said how the broker calls it; ids that are no command's are not kept."""
+    names = {one.client_order_id for one in read(message, broker=broker, account="demo").working or ()}
+    assert names == {"0123456789ax01234567" if broker == "kite" else COMMAND}
+    fields = ("client_order_id", "external-identifier", "clientOrderId", "tag")
+    [order] = message["orders"]
+    other = {name: "mine-7" if name in fields else value for name, value in order.items()}
+    if broker == "ibkr":
+        other["order"] = {**order["order"], "orderRef": "mine-7"}
+    found = read({**message, "orders": [other]}, broker=broker, account="demo").working
+    assert {one.client_order_id for one in found or ()} == {None}

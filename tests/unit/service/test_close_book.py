@@ -10,6 +10,7 @@ import pytest
 from stopline.model.closing import CloseRequest
 from stopline.model.closing_state import RequestStatus
 from stopline.model.control import Closing, ClosingStatus, ControlRequest
+from stopline.model.ids import short_id
 from stopline.model.messages import ExecutionReport, Sweep, SweepKind
 from stopline.model.settings.closing import ClosingSettings
 from stopline.model.statement import Statement
@@ -522,7 +523,19 @@ def test_an_older_book_takes_nothing_back(world: World) -> None:
     assert len(world.bus.bodies("orders")) == sent
 
 
-@pytest.mark.parametrize("resting", ["SELL 100", "SELL 50", "BUY 100", "ours", "other strategy", "old"])
+@pytest.mark.parametrize(
+    "resting",
+    [
+        "SELL 100",
+        "SELL 50",
+        "BUY 100",
+        "ours",
+        "ours by its own id",
+        "ours by its tag",
+        "other strategy",
+        "old",
+    ],
+)
 def test_before_a_part_goes_orders_that_would_sell_more_than_is_left_are_cancelled(resting: str) -> None:
     """R5.1, domain 2.4: the statement says what rests; half of 100 shares is to go."""
     world = World()
@@ -548,9 +561,11 @@ def test_before_a_part_goes_orders_that_would_sell_more_than_is_left_are_cancell
         "side": side,
         "quantity": units,
     }
-    if resting == "ours":  # what a first command, refused since, was
+    if resting.startswith("ours"):  # what a first command, refused since, was
         app.closer.ask(validate(CloseRequest, {**facts, "request_id": "R-0"}))
-        order["order_id"] = world.bus.bodies("orders")[-1]["command_id"]
+        id_ = world.bus.bodies("orders")[-1]["command_id"]
+        names = {"ours": {"order_id": id_}, "ours by its own id": {"client_order_id": id_}}
+        order |= names.get(resting, {"client_order_id": short_id(id_)})
         world.bus.messages.clear()
         world.wait(NEXT)
     told = {"statement_id": "S-1", "broker": "paper", "account": "demo", "as_of": utc_text(world.clock.now())}
@@ -563,3 +578,29 @@ def test_before_a_part_goes_orders_that_would_sell_more_than_is_left_are_cancell
     assert sent == [*cancel, ("close", "SPY", "50")]
     kinds = [a["kind"] for a in world.bus.bodies("alerts")]
     assert kinds.count("resting_cancelled") == len(cancel)
+
+
+def test_a_command_that_no_report_named_is_counted_once_beside_what_brokers_tell() -> None:
+    """R2.6: the broker lists it under a number of its own, with the command's id as client order id."""
+    world = World()
+    world.open_account(account())
+    app, _ = world.instance()
+    app.recorder.record([trade(-9, 100, 100)], "m-1")
+    act(app, "kill", "k-1", flatten=True)
+    app.closer.advance("demo")
+    id_ = world.bus.bodies("orders")[-1]["command_id"]
+    contract = equity().model_dump(mode="json", exclude_none=True)
+    order = {
+        "order_id": "B-1",
+        "client_order_id": id_,
+        "instrument": contract,
+        "side": "SELL",
+        "quantity": "100",
+    }
+    told = {"statement_id": "S-1", "broker": "paper", "account": "demo", "as_of": utc_text(world.clock.now())}
+    told |= {"positions": [{"symbol": "SPY", "quantity": "100"}], "working": [order]}
+    app.statement_recorder.record(validate(Statement, told))
+    book = world.book()
+    assert book is not None
+    working = app.working_orders.of(app.accounts.require("demo"), book, world.clock.now())
+    assert [(one.order_id, one.quantity) for one in working.orders] == [(id_, 100)]

@@ -10,10 +10,10 @@ from decimal import Decimal
 from stopline.ledger.book import Book
 from stopline.ledger.position import Position
 from stopline.model.account import Account
-from stopline.model.closing_state import ClosingState
+from stopline.model.closing_state import ClosingState, Sent
 from stopline.model.decimals import EXACT, ZERO
 from stopline.model.fill import TRADES, Fill
-from stopline.model.ids import position_key
+from stopline.model.ids import position_key, short_id
 from stopline.model.order import Order, WorkingOrder
 from stopline.model.statement import Statement
 from stopline.rules.closing.order import Resting
@@ -32,7 +32,7 @@ class Working:
 
     def beside(self, order: Order) -> tuple[WorkingOrder, ...]:
         """Return the orders that work beside one: those that its sender names, and the others that are known."""
-        named = {one.order_id for one in order.working if one.order_id is not None}
+        named = {name for one in order.working for name in _names(one)}
         skipped = named if order.order_id is None else named | {order.order_id}
         return (*order.working, *(one for one in self.orders if one.order_id not in skipped))
 
@@ -52,7 +52,7 @@ class WorkingOrders:
         lists, silent = self._lists(account, book, now)
         closing = self._closings.read(account.account)
         own, names = commands_out(closing) if closing else ((), set())
-        told_orders = (one for _, orders in lists for one in orders if one.order_id not in names)
+        told_orders = (one for _, orders in lists for one in orders if names.isdisjoint(_names(one)))
         return Working((*told_orders, *own), min((at for at, _ in lists), default=None), tuple(silent))
 
     def against(
@@ -62,12 +62,10 @@ class WorkingOrders:
         that counts; None without one. Raises Transient when the store cannot be read.
         """
         lists, _ = self._lists(account, book, now)
-        own = {name for sent in closing.sent.values() for name in (sent.command_id, sent.order_id)}
+        own = {name for sent in closing.sent.values() for name in names_of(sent)}
         side = "SELL" if position.quantity > 0 else "BUY"
         where = position.strategy, position.instrument.symbol, side
-        left = (
-            one for _, orders in lists for one in orders if one.order_id is None or one.order_id not in own
-        )
+        left = (one for _, orders in lists for one in orders if own.isdisjoint(_names(one)))
         units = (one.quantity for one in left if (one.strategy, one.instrument.symbol, one.side) == where)
         told_at = max((at for at, _ in lists), default=None)
         return None if told_at is None else Resting(sum(units, ZERO), told_at)
@@ -124,14 +122,24 @@ def less_fills(orders: Sequence[WorkingOrder], fills: Iterable[Fill]) -> list[Wo
     ]
 
 
+def names_of(sent: Sent) -> set[str]:
+    """Return the names under which a broker may list the order of a command: its own, and those it was sent under."""
+    return {sent.command_id, short_id(sent.command_id), sent.order_id or sent.command_id}
+
+
+def _names(one: WorkingOrder) -> list[str]:
+    return [name for name in (one.order_id, one.client_order_id) if name is not None]
+
+
 def commands_out(closing: ClosingState) -> tuple[tuple[WorkingOrder, ...], set[str]]:
     """Return what close commands may still execute, and all names that brokers have for these orders."""
-    orders, names = [], set()
+    orders: list[WorkingOrder] = []
+    names: set[str] = set()
     for sent in closing.sent.values():
         if sent.is_final or sent.ended_at is not None:
             continue
         name = sent.order_id or sent.command_id
-        names |= {name, sent.command_id}
+        names |= names_of(sent)
         for leg in sent.legs:
             left: Decimal = max(EXACT.subtract(leg.quantity, leg.filled), ZERO)
             if left:
