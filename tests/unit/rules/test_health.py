@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stopline.rules.exits.health import WEIGHTS, Vitals, health
+from stopline.rules.exits.health import WEIGHTS, Vitals, health, move_cost
 
 ALL = frozenset(WEIGHTS)
 D = Decimal
@@ -21,6 +21,7 @@ SOUND = Vitals(
     time_left=D(3600),
     time_whole=D(3600),
     short_delta=D(0),
+    at_risk=D(0),
     quoted=D(0),
     age=D(0),
     max_age=D(30),
@@ -45,6 +46,9 @@ def test_all_well_is_a_hundred() -> None:
         ({"time_left": D(900)}, 85),
         ({"short_delta": D("0.25")}, 92),  # 92.5, half to even
         ({"short_delta": D("0.6")}, 85),
+        ({"at_risk": D("0.5")}, 92),
+        ({"at_risk": D(3)}, 85),
+        ({"short_delta": D("0.1"), "at_risk": D("0.4")}, 94),  # the smaller part: 0.6
         ({"quoted": D(5)}, 92),
         ({"quoted": D(20)}, 85),
         ({"age": D(15)}, 95),
@@ -55,6 +59,32 @@ def test_all_well_is_a_hundred() -> None:
 def test_each_part_costs_its_weight(changes: dict[str, Decimal], expected: int) -> None:
     """R4.4: the documented formula."""
     assert score(**changes) == expected
+
+
+@pytest.mark.parametrize(
+    ("delta", "gamma", "theta", "cost"),
+    [
+        (12_000, 0, 0, 120),  # down 1 %
+        (-12_000, 0, 0, 120),  # up
+        (12_000, -18_000, 0, 210),  # short gamma: 1 % of 12,000 and half of 1 % of 18,000
+        (12_000, 18_000, 0, 30),  # long gamma helps either way
+        (0, -18_000, 50, 90),  # what time brings is not counted
+        (0, 18_000, -50, 0),
+        (0, 8_000, -50, 10),  # a long straddle that time eats: 40 by the move, less 50
+        (0, 0, 0, 0),
+    ],
+)
+def test_what_a_move_of_one_percent_costs_by_hand(delta: int, gamma: int, theta: int, cost: int) -> None:
+    """R4.4, Greeks: at a volatility of 19.105 % a day's standard deviation is 1 %."""
+    volatility = (D(365)).sqrt() / 100
+    found = move_cost(D(delta), D(gamma), D(theta), volatility, D(1))
+    assert round(found, 20) == cost
+
+
+def test_a_move_grows_with_the_root_of_time() -> None:
+    """A quarter of a day: half the move, a quarter of the curve."""
+    volatility = (D(365)).sqrt() / 100
+    assert round(move_cost(D(12_000), D(-18_000), D(-40), volatility, D("0.25")), 20) == 60 + D("22.5") + 10
 
 
 def test_an_unknown_part_is_named_and_its_weight_goes_to_the_others() -> None:

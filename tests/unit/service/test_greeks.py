@@ -317,3 +317,38 @@ def test_an_option_on_a_future_is_priced_off_its_forward(world: World, known_by:
     assert (abs(float(found) - 0.2) < 5e-4) == (known_by != "nothing"), "an unknown asset has a yield of 0"
     named = watched(quotes, fills, world, rate="0.08", dividend_yields={underlying: "0"}, **more)
     assert float(named.volatilities[f"default:{contract.symbol}"]) < 0.19, "what is named goes before"
+
+
+def test_the_health_of_a_spread_counts_what_a_move_against_it_would_cost() -> None:
+    """R4.4: by the textbook's formula and second differences of it; stop 100 %: one R is 27.5 points of three spreads."""
+    one = World()
+    one.open_account(account(exits={"trades": {"stop_loss": "100%"}}))
+    app, _ = one.instance()
+    opened = [
+        trade(-30, -3, "90", instrument=PUT, strategy="credit", group_id="G"),
+        trade(-29, 3, "62.5", instrument=LOWER, strategy="credit", group_id="G"),
+    ]
+    app.recorder.record(opened, "m-1")
+    now = one.wait(10)
+    years = (datetime(2026, 12, 18, 21, tzinfo=UTC) - now).total_seconds() / 86400 / 365
+    prices = {leg.symbol: put(6050, strike, years, 0.2) for leg, strike in ((PUT, 6000), (LOWER, 5900))}
+    quotes = {"SPXW": Quote(6050.0)} | {s: Quote(p, p - 0.01, p + 0.01) for s, p in prices.items()}
+    app.marker.mark(PriceBatch("feed", now, quotes, ()))
+    step, move = 0.5, 0.2 / math.sqrt(365)  # a day of 20 % a year
+    value = [spread(6050 + n * step, years=years) for n in (-1, 0, 1)]
+    delta, curve = (value[2] - value[0]) / (2 * step), (value[0] - 2 * value[1] + value[2]) / step**2
+    cost = abs(delta) * 6050 * move - curve * (6050 * move) ** 2 / 2
+    short = abs(put(6050.5, 6000, years, 0.2) - put(6049.5, 6000, years, 0.2))
+    part = min(1 - 2 * short, 1 - cost / (27.5 * 300))
+    price = prices[PUT.symbol] - prices[LOWER.symbol]
+    stop = min((55 - price) / 27.5, 1)
+    left = (years * 365 * 86400) / (years * 365 * 86400 + 40)
+    liquid = 1 - 0.04 / (price * 0.1)
+    [shown] = risk_shown(app)
+    assert 0 < 1 - cost / (27.5 * 300) < 1
+    assert shown["health_unknown"] == []
+    assert abs(shown["health"] - (40 * stop + 20 * left + 15 * part + 15 * liquid + 10)) <= 0.6
+
+
+def risk_shown(app: Any) -> list[dict[str, Any]]:
+    return list(app.risk_states.read("demo").shown["exits"]["trades"].values())

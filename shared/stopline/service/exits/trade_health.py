@@ -13,15 +13,17 @@ from stopline.model.messages import Alert
 from stopline.model.times import utc_text
 from stopline.risk.border import to_decimal
 from stopline.rules.exits.alerts import health_alert
-from stopline.rules.exits.health import CLEAR_BY, Health, Vitals, health
+from stopline.rules.exits.health import CLEAR_BY, Health, Vitals, health, move_cost
 from stopline.rules.exits.state import FRESH
 from stopline.rules.exits.strategy_exits import StrategyState
 from stopline.rules.exits.table import Watch
-from stopline.rules.exits.trade_exits import levels_of, stop_rule
-from stopline.rules.limits.figures import Valued
+from stopline.rules.exits.trade_exits import levels_of, risk_of, stop_rule
+from stopline.rules.limits.figures import Rate, Valued
 from stopline.rules.limits.net_greeks import AccountGreeks
 from stopline.service.exits.encoding import AccountExits
 from stopline.service.prices.marks import Mark
+
+ONE_DAY = Decimal(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,7 @@ def examine(
     positions: Sequence[Valued],
     marks: Mapping[str, Mark],
     greeks: AccountGreeks | None,
+    rate: Rate,
     now: datetime,
     cause: str,
 ) -> Checkup:
@@ -54,7 +57,7 @@ def examine(
     alerts: list[Alert] = []
     trades: dict[str, Any] = {}
     for w in watched:
-        found, price = _health(account, w, exits, contracts, sizes, marks, greeks, now)
+        found, price = _health(account, w, exits, contracts, sizes, marks, greeks, rate, now)
         trades[w.held.trade_id] = _shown(w, exits, found, price)
         below, id_ = w.plan.health_below, w.held.trade_id
         if w.plan.is_empty or below is None or found.score is None:
@@ -80,6 +83,7 @@ def _health(
     sizes: Mapping[str, Decimal],
     marks: Mapping[str, Mark],
     greeks: AccountGreeks | None,
+    rate: Rate,
     now: datetime,
 ) -> tuple[Health, Decimal | None]:
     """Return a trade's health, and its price where every leg has a fresh one."""
@@ -106,6 +110,7 @@ def _health(
         time_left=left,
         time_whole=whole,
         short_delta=_short_delta(w, contracts, sizes, greeks),
+        at_risk=_at_risk(w, exits, contracts, sizes, greeks, left, rate) if "greeks" in applies else None,
         quoted=_quoted(w, found),
         age=age,
         max_age=max_age,
@@ -151,6 +156,42 @@ def _short_delta(
             return None
         worst = max(worst, abs(divide(known.units, sizes[key])))
     return worst
+
+
+def _at_risk(
+    w: Watch,
+    exits: AccountExits,
+    contracts: Mapping[str, Instrument],
+    sizes: Mapping[str, Decimal],
+    greeks: AccountGreeks | None,
+    left: Decimal | None,
+    rate: Rate,
+) -> Decimal | None:
+    """Return what a move against a trade would cost until its end, for a day at most, as a share of one R; None where that
+    is UNKNOWN. `left`: seconds to its end.
+    """
+    held = w.held
+    point = max((c.multiplier for s, _ in w.legs if (c := contracts.get(s))), default=ZERO)
+    delta = gamma = theta = highest = ZERO
+    for symbol, weight in w.legs:
+        key = f"{held.strategy}:{symbol}"
+        known, size = (greeks.positions.get(key), sizes.get(key)) if greeks else (None, None)
+        if not known or not size or known.delta is None or known.gamma is None or known.theta is None:
+            return None
+        volatility = greeks.volatilities.get(key, ZERO) if greeks else None
+        if volatility is None:
+            return None
+        share = divide(weight * held.side * held.quantity * point, size)
+        delta, gamma = delta + share * known.delta, gamma + share * known.gamma
+        theta, highest = theta + share * known.theta, max(highest, volatility)
+    distance = risk_of(w.plan, held, exits.trades.get(held.trade_id, FRESH)) or abs(held.entry)
+    currencies = {c.currency for s, _ in w.legs if (c := contracts.get(s))}
+    factor = rate(currencies.pop()) if len(currencies) == 1 else None
+    if not distance or factor is None:
+        return None
+    days = ONE_DAY if left is None else min(divide(left, Decimal(86_400)), ONE_DAY)
+    cost = move_cost(delta, gamma, theta, highest, days)
+    return divide(cost, distance * held.quantity * point * factor)
 
 
 def _quoted(w: Watch, found: Sequence[Mark | None]) -> Decimal | None:

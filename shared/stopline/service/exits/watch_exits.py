@@ -131,7 +131,16 @@ class ExitWatcher:
 
         def checkup() -> Checkup:
             return examine(
-                account, desk.watched, news.exits, frozenset(unknown), positions, marks, greeks, now, cause
+                account,
+                desk.watched,
+                news.exits,
+                frozenset(unknown),
+                positions,
+                marks,
+                greeks,
+                rate,
+                now,
+                cause,
             )
 
         news = ExitNews(old, checkup)
