@@ -246,9 +246,20 @@ def by_history(
     """Return the first full exit (index, rule, level) on a path, from nothing but the path."""
     path = [side * p for p in prices]
     start = side * entry
-    risk = part(some["stop_loss"], entry)
-    best, stop, rule = start, start - risk, "stop_loss"
-    for n in range(confirm - 1, len(path)):
+    atr = ranges(path, some)
+    by_atr = some["stop_loss"].endswith("atr")
+    risk = None if by_atr else part(some["stop_loss"], entry)
+    best, stop, rule = start, None if risk is None else start - risk, "stop_loss"
+    stops: list[Fraction | None] = []
+    for n in range(len(path)):
+        first = atr[n]
+        if risk is None and first is not None:  # in the range as it is when it is first known
+            risk = first * Fraction(some["stop_loss"].removesuffix("atr"))
+            if stop is None or start - risk > stop:
+                stop, rule = start - risk, "stop_loss"
+        if n < confirm - 1:
+            stops.append(stop)
+            continue
         span = path[n - confirm + 1 : n + 1]
         best = max(best, min(span))
         wishes = []
@@ -264,19 +275,38 @@ def by_history(
                 wishes.append(("trailing_stop", best - part(amount, best)))
             elif trail["by"] == "giveback":
                 wishes.append(("trailing_stop", best - part(amount, best - start)))
-            else:
+            elif trail["by"] == "step":
                 size = part(amount, entry)
                 wishes.append(("trailing_stop", start + ((best - start) // size - 1) * size))
+            elif first is not None:
+                wishes.append(("trailing_stop", best - Fraction(amount.removesuffix("atr")) * first))
         for name, level in wishes:
-            if level > stop:
+            if stop is None or level > stop:
                 stop, rule = level, name
-        if max(span) <= start - risk:
+        stops.append(stop)
+        # a range that shrinks moves a stop beyond a reading that did not reach it when it came: that one does not count
+        reached = all(s is not None and p <= s for p, s in zip(span, stops[-confirm:], strict=True))
+        if risk is not None and reached and max(span) <= start - risk:
             return n, "stop_loss", side * (start - risk)
-        if max(span) <= stop:
+        if reached and stop is not None:
             return n, rule, side * stop
         if "target" in some and min(span) >= start + part(some["target"], entry, risk):
             return n, "target", side * (start + part(some["target"], entry, risk))
     return None
+
+
+def ranges(path: Sequence[Fraction], some: dict[str, Any]) -> list[Fraction | None]:
+    """Return Wilder's average true range of the bars that are over, at each minute; None while they are too few."""
+    length, wanted = some.get("atr_bar_s", 300) // 60, some.get("atr_bars", 14)
+    bars = [path[n : n + length] for n in range(0, len(path), length)]
+    known: list[Fraction | None] = []
+    average = Fraction(0)
+    for number, bar in enumerate(bars):
+        known.append(average if number >= wanted else None)
+        seen = [*bar, bars[number - 1][-1]] if number else bar
+        count = min(number + 1, wanted)  # to 12 decimals each time, as documented
+        average = round((average * (count - 1) + max(seen) - min(seen)) / count, 12)
+    return [known[n // length] for n in range(len(path))]
 
 
 def by_product(
@@ -311,6 +341,18 @@ PLANS: list[dict[str, Any]] = [
         "target": "3R",
         "lock_in": [{"at": "0.4%", "keep": "0.2%"}],
         "trail": {"by": "giveback", "amount": "50%"},
+    },
+    {
+        "stop_loss": "0.4%",
+        "trail": {"by": "atr", "amount": "3atr", "activation": "0.2%"},
+        "atr_bar_s": 300,
+        "atr_bars": 5,
+    },
+    {
+        "stop_loss": "4atr",
+        "trail": {"by": "percent", "amount": "0.4%", "activation": "0.3%"},
+        "atr_bar_s": 300,
+        "atr_bars": 5,
     },
 ]
 
@@ -358,7 +400,7 @@ def closes(name: str, most: int = 3000) -> list[Fraction]:
 
 
 @pytest.mark.parametrize("side", [1, -1])
-@pytest.mark.parametrize("some", PLANS, ids=["percent", "giveback", "step", "all"])
+@pytest.mark.parametrize("some", PLANS, ids=["percent", "giveback", "step", "all", "atr", "atr stop"])
 @pytest.mark.parametrize(
     "file", ["lean/nifty50_1m_IST_20190101_04.csv.gz", "nautilus/btc_perp_1m_20211231_20220201.csv.gz"]
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -23,12 +24,39 @@ from stopline.runtime.embedded import Embedded
 from ..make import NOON, account, equity, option
 
 SHORT, LONG = option(6000, "P"), option(5990, "P")
-EXITS = [
-    {"trades": {"stop_loss": "100%"}},
-    {"trades": {"stop_loss": "100%", "scale_out": [{"at": "0.1R", "close": "50"}]}},
-    {"strategies": {"condors": {"max_loss": "300"}}},
-    {"trades": {"max_age_s": 20}},
-]
+KINDS: dict[str, dict[str, Any]] = {
+    "stop": {"trades": {"stop_loss": "100%"}},
+    "excessive loss": {"trades": {"excessive_loss": "150%"}},
+    "target": {"trades": {"target": "40%"}},
+    "breakeven": {"trades": {"breakeven": "20%"}},
+    "lock-in": {"trades": {"lock_in": [{"at": "30%", "keep": "10%"}]}},
+    "percent": {"trades": {"trail": {"by": "percent", "amount": "20%", "activation": "10%"}}},
+    "giveback": {"trades": {"trail": {"by": "giveback", "amount": "30%", "activation": "10%"}}},
+    "step": {"trades": {"trail": {"by": "step", "amount": "20%", "activation": "10%"}}},
+    "atr": {
+        "trades": {
+            "trail": {"by": "atr", "amount": "1atr", "activation": "10%"},
+            "atr_bar_s": 10,
+            "atr_bars": 2,
+        }
+    },
+    "scale out": {
+        "trades": {
+            "stop_loss": "100%",
+            "scale_out": [{"at": "0.2R", "close": "50"}, {"at": "0.4R", "close": "50"}],
+        }
+    },
+    "age": {"trades": {"max_age_s": 20}},
+    "timeout": {"trades": {"timeout_s": 30}},
+    "clock": {"trades": {"exit_at": "12:01"}},
+    "close": {"trades": {"before_close_min": 239}},
+    "most loss": {"max_loss": "150"},
+    "drawdown": {"drawdown_limit": "100"},
+    "mtm trail": {"arm": "50", "giveback": "30"},
+    "floor": {"floor_at": "50", "floor": "20"},
+}
+PROFIT, BACK, LOSS = (2.0, 1.4), (3.0, 1.5), (6.0, 2.0)  # of a spread that was sold for 1.40
+PATH = [PROFIT] * 4 + [BACK] * 2
 LAST = {"exit_stuck", "closing_stuck", "orphan_leg"}
 
 brokers = st.builds(
@@ -48,7 +76,7 @@ class Day:
 
     def __init__(self, exits: dict[str, Any]) -> None:
         self.desk = Embedded(NOON)
-        self.desk.app.account_writer.create(account(exits=exits), "ann")
+        self.desk.app.account_writer.create(account(exits=exits, capital="10000000"), "ann")
         self.broker = PaperBroker(lambda *_: TradingState.ACTIVE)
         serve_embedded(self.broker, self.desk.bus, self.desk.clock, self.publish)
         self.told: list[dict[str, Any]] = []
@@ -57,10 +85,10 @@ class Day:
         attributes = {"account": what.account, "broker": "paper"}
         self.desk.publish("fills", what.model_dump(mode="json", exclude_none=True), attributes)
 
-    def enter(self, units: int = 4, group: str = "G-1") -> None:
+    def enter(self, units: int = 4, group: str = "G-1", strategy: str = "condors") -> None:
         for contract, side in ((LONG, Side.BUY), (SHORT, Side.SELL)):
-            id_ = f"o-{group}-{side}"
-            order = Order(id_, "demo", contract, side, Decimal(units), "condors", group_id=group)
+            id_ = f"o-{strategy}-{group}-{side}"
+            order = Order(id_, "demo", contract, side, Decimal(units), strategy, group_id=group)
             self.broker.order(order, self.desk.clock.now())
         hand_out(self.broker, self.desk.clock, self.publish)
         self.desk.run()
@@ -85,54 +113,91 @@ class Day:
         book = self.desk.app.books.read("demo")
         return book is not None and not book.open_positions()
 
-    def held(self) -> list[Decimal]:
-        return [self.broker.position("demo", "condors", c.symbol) for c in (SHORT, LONG)]
+    def held(self, strategy: str = "condors") -> list[Decimal]:
+        return [self.broker.position("demo", strategy, c.symbol) for c in (SHORT, LONG)]
+
+    def asked(self) -> set[str | None]:
+        """Return the strategies of which something was to be closed."""
+        return {one.request.strategy for one in self.desk.app.closer.read("demo").asked.values()}
 
     def critical(self) -> set[str]:
         documents = self.desk.store.query("alerts")
         return {d.data["kind"] for d in documents if d.data.get("severity") == "critical"}
 
 
-@given(st.sampled_from(EXITS), brokers, st.integers(0, 3))
-@settings(max_examples=10, deadline=None)
+def opened(kinds: Collection[str], units: int, more: int = 0) -> Day:
+    """Return a day on which each kind of exit has a strategy of its own, with a spread, or two in the same positions."""
+    day = Day({"strategies": {name_of(kind): KINDS[kind] for kind in kinds}})
+    day.tick(3.0, 1.5)
+    for kind in kinds:
+        day.enter(units, strategy=name_of(kind))
+        if more:
+            day.enter(more, "G-2", name_of(kind))
+    day.tick(3.0, 1.5)
+    return day
+
+
+def name_of(kind: str) -> str:
+    return kind.replace(" ", "-")
+
+
+@given(st.sets(st.sampled_from(sorted(KINDS)), min_size=2, max_size=2), brokers, st.integers(0, 2))
+@settings(max_examples=5, deadline=None)
 def test_every_exit_ends_flat_or_in_a_critical_alert(
-    exits: dict[str, Any], broker: Misbehaviour, more: int
+    kinds: set[str], broker: Misbehaviour, more: int
 ) -> None:
     """R4.5, R8.4: rejects, fills late, twice, in parts, the wrong leg first, and silence; of one trade, and of two in the
-    same positions.
+    same positions; two kinds of exits at once, through a profit that is lost again.
     """
-    day = Day(exits)
-    day.tick(3.0, 1.5)
-    day.enter()
-    if more:
-        day.enter(more, "G-2")
-    day.tick(3.0, 1.5)
+    day = opened(sorted(kinds), 2, more)
     day.broker.misbehaviour = broker
-    for _ in range(12):
-        day.tick(6.0, 2.0)
-        short, long = day.held()
-        assert -4 - more <= short <= 0 <= long <= 4 + more
-    asked = day.desk.app.closer.read("demo").asked
-    assert asked
+    for prices in [*PATH, *[LOSS] * 10]:
+        day.tick(*prices)
+        for kind in kinds:
+            short, long = day.held(name_of(kind))
+            assert -2 - more <= short <= 0 <= long <= 2 + more
+    assert day.asked() == {name_of(kind) for kind in kinds}
     assert day.is_flat() or day.critical() & LAST
 
 
-@pytest.mark.parametrize("exits", EXITS, ids=["stop", "scale out", "strategy", "age"])
-def test_at_a_broker_that_never_recovers_people_are_told_and_stopline_keeps_sending(
-    exits: dict[str, Any],
-) -> None:
-    """R4.5, R8.4: nothing is ever closed, so only people can end it."""
-    day = Day(exits)
-    day.tick(3.0, 1.5)
-    day.enter()
-    day.tick(3.0, 1.5)
+def test_every_kind_of_exit_that_triggers_ends_flat_at_a_broker_that_does_what_it_is_told() -> None:
+    """R4.1, R4.2, R4.3: all kinds at once, each by its own rule; none is closed by another one's."""
+    day = opened(sorted(KINDS), 1)
+    for prices in [*PATH, *[LOSS] * 5]:
+        day.tick(*prices)
+    rules = {a.request.strategy: a.request.rule for a in day.desk.app.closer.read("demo").asked.values()}
+    assert rules == {
+        "stop": "stop_loss",
+        "excessive-loss": "excessive_loss",
+        "target": "target",
+        "breakeven": "breakeven",
+        "lock-in": "lock_in",
+        **dict.fromkeys(("percent", "giveback", "step", "atr"), "trailing_stop"),
+        "scale-out": "scale_out",
+        "age": "max_age",
+        "timeout": "timeout",
+        "clock": "exit_at",
+        "close": "before_close",
+        "most-loss": "max_loss",
+        "drawdown": "drawdown",
+        "mtm-trail": "trailing_stop",
+        "floor": "profit_floor",
+    }
+    assert day.is_flat()
+
+
+def test_at_a_broker_that_never_recovers_people_are_told_and_stopline_keeps_sending() -> None:
+    """R4.5, R8.4: nothing is ever closed, so only people can end it: of a stop, a stage, a strategy and by time."""
+    kinds = ("stop", "scale out", "most loss", "age")
+    day = opened(kinds, 1)
     day.broker.misbehaviour = Misbehaviour(reject=10**6)
-    for _ in range(18):
-        day.tick(6.0, 2.0)
-    assert day.held() == [-4, 4]
+    for prices in [*PATH, *[LOSS] * 14]:
+        day.tick(*prices)
+    assert day.asked() == {name_of(kind) for kind in kinds}
+    assert {tuple(day.held(name_of(kind))) for kind in kinds} == {(-1, 1)}
     assert {"exit_stuck", "closing_stuck"} <= day.critical()
     state = day.desk.app.closer.read("demo")
-    assert state.open_requests
+    assert len(state.open_requests) >= len(kinds)
     assert max(sent.round for sent in state.sent.values()) > 3
 
 
