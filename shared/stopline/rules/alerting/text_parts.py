@@ -132,10 +132,13 @@ def _object(alert: Alert) -> str:
 
 
 def statement(alert: Alert) -> str:
-    """Return the summary, preceded by the object unless it is named there already, or is a trade: its id says nothing."""
+    """Return the summary, preceded by the object unless it (of a list each item) is named there already, or is a trade: its
+    id says nothing.
+    """
     summary, thing = headline(alert), _object(alert)
     scope = parse_scope(thing)
-    named = (scope.name if scope and scope.is_part else thing).casefold() in summary.casefold()
+    names = [scope.name] if scope and scope.is_part else thing.split(", ")
+    named = all(name.casefold() in summary.casefold() for name in names)
     return summary if thing.startswith(TRADE) or named else f"{cut(thing, 60)}: {summary}"
 
 

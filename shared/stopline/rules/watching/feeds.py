@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from stopline.model.messages import Severity
+from stopline.rules.alerting.text_parts import cut
 from stopline.rules.watching.found import Found
 
 _BY = " from "
@@ -133,11 +134,9 @@ def _still(told: Found, silent: Mapping[str, Feed], kept: Collection[str]) -> Fo
 
 
 def _found(some: Sequence[Feed], taken: Collection[str]) -> Found:
-    """Return what falls silent together, by the name of the first of them: what was told by that name and stands may be
-    about others by now.
-    """
+    """Return what falls silent together, by their names; what was told by the same names and stands is of fewer by now."""
     parts, held = tuple(feed.name for feed in some), any(feed.held for feed in some)
-    name = parts[0]
+    name = cut(_named(parts), 200)
     while name in taken:
         name = f"{name} again"
     summary = _what(some, parts) + _of(some)
