@@ -22,11 +22,10 @@ COPY = ROOT / "build" / "mutation"
 GOAL = 0.85
 MODULES = [
     "stopline/ledger/*.py",
-    "stopline/rules/limits/registry.py",
-    "stopline/rules/limits/exposure.py",
-    "stopline/rules/limits/loss.py",
-    "stopline/rules/limits/market.py",
+    "stopline/rules/limits/*.py",
+    "stopline/rules/trading/*.py",
     "stopline/rules/closing/commands.py",
+    "stopline/service/documents/aggregate.py",
     "stopline/service/documents/outbox.py",
     "stopline/service/trading/controls.py",
     "stopline/model/control.py",

@@ -1,12 +1,12 @@
 """Publish what outboxes hold for longer than they may: their writers died, or could not reach the bus."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 
 from stopline.model.errors import Rejected, Transient
 from stopline.model.scopes import scope_account
-from stopline.ports import Conflict, Document, Store, Update, Where
+from stopline.ports import Conflict, Document, Path, Store, Update, Where
 from stopline.service.documents.outbox import Relay, decode_outbox, outbox_fields
 
 OUTBOX_COLLECTIONS = (
@@ -28,6 +28,8 @@ OUTBOX_COLLECTIONS = (
 )
 log = logging.getLogger("stopline")
 OUTBOX_AGE = timedelta(seconds=30)
+PAGE = 200
+PAGES = 10  # of a collection in one sweep; the rest waits for the next
 
 
 class OutboxFlusher:
@@ -51,8 +53,7 @@ class OutboxFlusher:
     def _flush(self, collection: str, now: datetime) -> dict[str, str]:
         """Publish outboxes that are older than they may be, and empty them by the version that was read."""
         failed: dict[str, str] = {}
-        where = [Where("outbox_at", "<=", now - OUTBOX_AGE)]
-        for document in self._store.query(collection, where, ["outbox_at"], limit=200):
+        for document in self._late(collection, now - OUTBOX_AGE):
             try:
                 self._relay.publish(decode_outbox(document.data))
                 self._store.commit([Update(document.path, outbox_fields((), now), document.version)])
@@ -67,6 +68,18 @@ class OutboxFlusher:
                 log.exception("sweep: an outbox cannot be published", extra={"document": str(document.path)})
                 failed[_account_of(document)] = f"{document.path}: {type(problem).__name__}: {problem}"
         return failed
+
+    def _late(self, collection: str, until: datetime) -> Iterator[Document]:
+        """Yield the documents whose outbox waits since before `until`, the oldest first: also behind such as always fail."""
+        where, seen = [Where("outbox_at", "<=", until)], set[Path]()
+        for _ in range(PAGES):
+            page = self._store.query(collection, where, ["outbox_at"], limit=PAGE)
+            fresh = [document for document in page if document.path not in seen]
+            yield from fresh
+            if len(page) < PAGE or not fresh:
+                return
+            seen = {document.path for document in page}
+            where = [Where("outbox_at", "<=", until), Where("outbox_at", ">=", page[-1].data["outbox_at"])]
 
 
 def joined(failed: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:

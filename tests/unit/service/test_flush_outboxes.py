@@ -1,0 +1,47 @@
+"""Late outboxes: however many cannot be published, those behind them are."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from stopline.model.messages import Effect
+from stopline.ports import Path, Put
+from stopline.service.documents.outbox import outbox_fields
+from stopline.service.sweep.flush_outboxes import PAGE, PAGES
+
+from .world import World
+
+GOOD = Effect("a-1", "alerts", "last", {"type": "stopline.alert.v1", "alert_id": "a-1"})
+
+
+def stuck(world: World, count: int, *, apart: bool) -> None:
+    """Write outboxes that nobody can read, older than what comes after them; `apart`: each of a moment of its own."""
+    start = world.clock.now()
+    for number in range(count):
+        at = start + timedelta(milliseconds=number if apart else 0)
+        data = {"account": f"s{number}", "outbox": "damaged", "outbox_at": at}
+        world.shared.commit([Put(Path("risk", f"s{number:04}"), data)])
+    last = {"account": "last", **outbox_fields([GOOD], start + timedelta(seconds=9))}
+    world.shared.commit([Put(Path("risk", "zz"), last)])
+
+
+@pytest.mark.parametrize(("count", "apart"), [(PAGE - 1, True), (2 * PAGE + 5, True), (PAGE - 1, False)])
+def test_an_outbox_behind_many_that_always_fail_is_published(count: int, apart: bool) -> None:
+    """I4, I10: in the same sweep; each of the others is told as failed, once."""
+    world = World()
+    stuck(world, count, apart=apart)
+    app, _ = world.instance()
+    failed = app.flusher.flush(world.wait(60))
+    assert "a-1" in world.bus.ids()
+    assert world.outbox("risk", "zz") == ()
+    assert set(failed) == {f"s{number}" for number in range(count)}
+
+
+def test_a_sweep_has_an_end() -> None:
+    """I11: what is behind two thousand that always fail is not reached, and they are told."""
+    world = World()
+    stuck(world, PAGE * PAGES, apart=True)
+    app, _ = world.instance()
+    assert len(app.flusher.flush(world.wait(60))) == PAGE * PAGES - PAGES + 1
