@@ -207,7 +207,7 @@ class Scenario:
         if self.focus == "kill" and rng.random() < 0.3:
             events.append(self._resume)
         if self.focus == "fills" and rng.random() < 0.2:
-            events.append(self._malformed)
+            events += [self._malformed] * rng.choice((1, 1, 2, 3))
         events += [self.sweep] * rng.randint(0, 1)
         if self.focus == "risk" and rng.random() < 0.4:
             events += [self._statement, self._reconcile]
@@ -289,7 +289,8 @@ class Scenario:
 
     def _malformed(self) -> None:
         self.facts.malformed += 1
-        self.world.accept(Outgoing("fills", b'{"type": "stopline.fill.v1", "quantity": NaN}'))
+        body = b'{"type": "stopline.fill.v1", "quantity": %d}' % self.facts.malformed
+        self.world.accept(Outgoing("fills", body))
 
     def sweep(self) -> None:
         """Let the scheduler publish a sweep."""

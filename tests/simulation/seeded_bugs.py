@@ -16,7 +16,7 @@ from stopline.ledger.position import Position
 from stopline.model.control import ClosingStatus
 from stopline.model.errors import Rejected, Transient
 from stopline.model.fill import Fill
-from stopline.model.messages import CommandAction
+from stopline.model.messages import CommandAction, Effect
 from stopline.ports import Put, Update
 from stopline.rules.closing import commands as closing_module
 from stopline.service.alerting import dispatch_alert
@@ -25,6 +25,7 @@ from stopline.service.documents.outbox import Relay, outbox_fields
 from stopline.service.evaluation import evaluate
 from stopline.service.fills import record_fill
 from stopline.service.fills.books import fill_create
+from stopline.service.fills.quarantine import Quarantine
 from stopline.service.prices.mark_prices import Desk
 from stopline.service.sweep.flush_outboxes import OutboxFlusher
 from stopline.service.trading import controls as controls_module
@@ -394,4 +395,17 @@ def the_newest_correction_is_whichever_came_last() -> Iterator[None]:
         return original(fill, kept, known)
 
     with patch.object(amend_module, "_amended", by_arrival):
+        yield
+
+
+@bug
+def one_alert_of_many_messages_tells_of_the_one_that_wrote_it() -> Iterator[None]:
+    """Two bodies under one id."""
+    original = Quarantine._alert
+
+    def own(self: Quarantine, id_: str, *more: Any) -> Effect:
+        effect = original(self, id_, *more)
+        return replace(effect, body={**effect.body, "cause": id_})
+
+    with patch.object(Quarantine, "_alert", own):
         yield
