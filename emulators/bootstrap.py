@@ -68,6 +68,9 @@ def pubsub(
             **_lifetime(dead.retention_days),
         }
         rest.call("PUT", f"/v1/{base}/subscriptions/{dead.subscription(topic)}", body)
+        if dead.told_by in urls:
+            body["pushConfig"] = {"pushEndpoint": f"{urls[dead.told_by]}/{base}/topics/{dead.topic(topic)}"}
+            rest.call("PUT", f"/v1/{base}/subscriptions/{dead.telling(topic)}", body)
     for name, entry in topology.subscriptions.items():
         body = _subscription(base, topology, entry, attempts)
         url = urls.get(entry.function or "")

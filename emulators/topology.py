@@ -37,8 +37,11 @@ class Subscription:
 
 @dataclass(frozen=True)
 class DeadLetters:
+    """What becomes of a message that was given up: it is kept, and pushed to the function `told_by`, which tells people."""
+
     topic_suffix: str
     subscription_suffix: str
+    told_by: str
     ack_seconds: int
     retention_days: int
     expiration: Literal["never"]
@@ -50,6 +53,10 @@ class DeadLetters:
     def subscription(self, topic: str) -> str:
         """Return the name of the subscription that keeps it."""
         return topic + self.subscription_suffix
+
+    def telling(self, topic: str) -> str:
+        """Return the name of the subscription that pushes it to the function that tells people."""
+        return f"{self.told_by}-dead-{topic}"
 
 
 @dataclass(frozen=True)

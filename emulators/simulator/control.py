@@ -31,7 +31,7 @@ from stopline.rules.alerting.audience import USUAL
 from stopline.runtime.app import App, Ports
 from stopline.runtime.auth import Principal, Right
 from stopline.runtime.envelope import Envelope
-from stopline.runtime.handlers import HANDLERS
+from stopline.runtime.handlers import handle
 from stopline.runtime.kill_api import change
 from stopline.service.accounts.reader import account_path
 from stopline.service.sweep.heartbeat import HEARTBEAT
@@ -317,7 +317,7 @@ class ControlScenario:
         envelope = Envelope(
             message.data, delivery.id, message.attributes, self.world.now, "sweeps", delivery.attempts
         )
-        HANDLERS["sweeps"](instance.app, envelope)
+        handle(instance.app, "sweeps", envelope)
 
     def _renew(self, instance: Instance, delivery: Delivery) -> None:
         """Ask for a lease, and trade at once: a program that waited for it."""

@@ -22,8 +22,7 @@ from stopline.ports import Create, Outgoing, Unavailable
 from stopline.rules.alerting.audience import USUAL
 from stopline.runtime.app import App, Ports
 from stopline.runtime.envelope import Envelope
-from stopline.runtime.handlers import HANDLERS
-from stopline.runtime.handlers import quarantine as keep
+from stopline.runtime.handlers import handle
 from stopline.service.accounts.reader import account_path
 from stopline.service.documents.outbox import Unpublished
 
@@ -362,7 +361,4 @@ def _account_text(facts: bytes) -> str:
 
 def receive(app: App, name: str, envelope: Envelope) -> None:
     """Handle a delivery as the functions do, without the log line."""
-    try:
-        HANDLERS[name](app, envelope)
-    except Rejected as refused:
-        keep(app, name, envelope, refused)
+    handle(app, name, envelope)

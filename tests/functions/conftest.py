@@ -64,7 +64,11 @@ class Served:
     headers: dict[str, str] = field(default_factory=dict)
 
     def push(
-        self, message: Any, attributes: dict[str, str] | None = None, message_id: str = "m-1"
+        self,
+        message: Any,
+        attributes: dict[str, str] | None = None,
+        message_id: str = "m-1",
+        published: str = "2026-11-18T17:00:00Z",
     ) -> TestResponse:
         """Send one message as a Pub/Sub push subscription does."""
         raw = message if isinstance(message, bytes) else json.dumps(message).encode()
@@ -72,7 +76,7 @@ class Served:
             "message": {
                 "data": base64.b64encode(raw).decode(),
                 "messageId": message_id,
-                "publishTime": "2026-11-18T17:00:00Z",
+                "publishTime": published,
                 "attributes": attributes or {},
             },
             "subscription": "projects/p/subscriptions/s",

@@ -42,6 +42,7 @@ def test_every_topic_has_a_reader_and_a_dead_letter_of_its_own(name: str) -> Non
     dead = TOPOLOGY.dead_letters
     assert dead.topic(name) not in TOPOLOGY.topics
     assert dead.subscription(name) not in TOPOLOGY.subscriptions
+    assert dead.telling(name) not in TOPOLOGY.subscriptions
 
 
 @pytest.mark.parametrize("name", SUBSCRIPTIONS)
@@ -62,6 +63,8 @@ def test_dead_letters_outlive_what_they_were_sent_from_and_never_expire() -> Non
     """F26, F28."""
     dead = TOPOLOGY.dead_letters
     assert dead.expiration == "never"
+    assert TOPOLOGY.functions[dead.told_by].kind == "push"
+    assert "channels" in TOPOLOGY.functions[dead.told_by].uses
     assert dead.retention_days >= max(entry.retention_days for entry in TOPOLOGY.subscriptions.values())
 
 

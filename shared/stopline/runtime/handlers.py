@@ -22,6 +22,8 @@ from stopline.model.messages import (
 )
 from stopline.model.notices import CHECK_TYPE, NOTICE_TYPE, AlertCheck, Notice
 from stopline.model.wire import canonical, decode_object, validate
+from stopline.ports import Outgoing
+from stopline.rules.watching.deliveries import behind, given_up
 from stopline.runtime.app import App
 from stopline.runtime.envelope import Envelope
 
@@ -38,19 +40,34 @@ CRITICAL_REASONS = {
     "BOOK_FULL",
     "NOT_YET_FOLDED",
 }
+ALSO_CRITICAL = {
+    ("fills", "IN_THE_FUTURE")
+}  # the position lacks it; of prices and statements newer ones come
+BY_THE_CLOCK = {"fills", "prices", "sweeps"}  # what they decide needs a clock that is right
 
 
 def receive(app: App, source: str, envelope: Envelope) -> None:
     """Handle one delivery for a function; log one line about it."""
-    try:
-        counts = HANDLERS[source](app, envelope)
-    except Rejected as refused:
-        quarantine(app, source, envelope, refused)
-        counts = {"quarantined": 1}
+    counts = handle(app, source, envelope)
     log.info(
         "handled",
         extra={"source": source, "message_id": envelope.message_id, "attempt": envelope.attempt, **counts},
     )
+
+
+def handle(app: App, source: str, envelope: Envelope) -> Counts:
+    """Handle one delivery for a function, or keep it as refused. Raises Transient: do not acknowledge it."""
+    if source in BY_THE_CLOCK:
+        skewed = behind(source, envelope.published_at, app.clock.now())
+        if skewed is not None:
+            body = skewed.model_dump(mode="json")
+            app.ports.bus.publish([Outgoing("alerts", canonical(body), {"type": body["type"]})])
+            raise Transient(skewed.summary)
+    try:
+        return HANDLERS[source](app, envelope)
+    except Rejected as refused:
+        quarantine(app, source, envelope, refused)
+        return {"quarantined": 1}
 
 
 def quarantine(
@@ -64,7 +81,9 @@ def quarantine(
         refused,
         item,
         envelope.attributes,
-        Severity.CRITICAL if refused.reason in CRITICAL_REASONS else Severity.WARNING,
+        Severity.CRITICAL
+        if refused.reason in CRITICAL_REASONS or (source, refused.reason) in ALSO_CRITICAL
+        else Severity.WARNING,
     )
 
 
@@ -128,10 +147,13 @@ def on_sweep(app: App, envelope: Envelope) -> Counts:
 
 
 def on_alert(app: App, envelope: Envelope) -> Counts:
-    """Take one alert in, deliver one notice, or look after an account's alerts."""
-    body = decode_object(envelope.data)
+    """Take one alert in, deliver one notice, look after an account's alerts, or tell of a dead letter."""
+    dead = given_up(envelope.attributes, app.clock.now())
+    body = decode_object(envelope.data) if dead is None else {}
     with app.dispatcher.one_request():
-        if body.get("type") == NOTICE_TYPE:
+        if dead is not None:
+            app.alert_desk.receive(dead)
+        elif body.get("type") == NOTICE_TYPE:
             app.dispatcher.deliver(validate(Notice, body))
         elif body.get("type") == CHECK_TYPE:
             app.alert_desk.check(validate(AlertCheck, body).account)
