@@ -4,8 +4,11 @@ Looked at by the sweep that a fill causes, so that to book it costs nothing more
 first few by name and all others together: what still trades may be a program that sends hundreds.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+import orjson
 
 from stopline.ledger.book import Book
 from stopline.ledger.leg_name import names_of
@@ -17,7 +20,8 @@ from stopline.model.ids import digest, short_id
 from stopline.model.messages import Alert, Effect, Severity
 from stopline.model.scopes import GLOBAL, account_scope, strategy_scope, underlying_scope
 from stopline.model.times import utc_text
-from stopline.ports import Clock, Store, Where
+from stopline.ports import Clock, Data, Store, Where
+from stopline.service.documents.aggregate import Aggregates, Change
 from stopline.service.documents.outbox import Relay
 from stopline.service.fills.books import FILLS, read_fill
 
@@ -27,8 +31,28 @@ MOST = 500  # fills that are looked at
 NAMED = 5  # orders of a halt that are told one by one
 
 
+@dataclass(frozen=True, slots=True)
+class Strays:
+    """Which alerts of an account's fills under halts are told: the halt of each, by its id, while that halt stands."""
+
+    account: str
+    told: Mapping[str, str]
+
+
+class StraysCodec:
+    """Strays as the fields of their document."""
+
+    collection = "strays"
+
+    def encode(self, state: Strays) -> Data:
+        return {"account": state.account, "state": orjson.dumps(dict(state.told)).decode()}
+
+    def decode(self, data: Data) -> Strays:
+        return Strays(data["account"], orjson.loads(data["state"]))
+
+
 class HaltedFills:
-    """Tells of fills that come while trading is halted. To look twice tells nothing twice."""
+    """Tells of fills that come while trading is halted, once: `strays/{account}` says what is told."""
 
     def __init__(
         self,
@@ -41,7 +65,7 @@ class HaltedFills:
     ) -> None:
         self._store = store
         self._clock = clock
-        self._relay = relay
+        self._documents = Aggregates(store, relay, clock, StraysCodec())
         self._standings = standings
         self._closings = closings
         self._books = books
@@ -52,8 +76,20 @@ class HaltedFills:
         if not halts:
             return
         found = self._stray(account, halts)
-        if found:
-            self._relay.publish([_effect(alert) for alert in self._alerts(account, found)])
+        if not found:
+            return
+        alerts = self._alerts(account, found)
+        standing = {_halt(scope, since) for scope, since in halts.items()}
+
+        def decide(state: Strays | None, attempt: int) -> Change[Strays] | None:
+            told = {id_: halt for id_, halt in state.told.items() if halt in standing} if state else {}
+            new = {id_: alert for id_, alert in alerts.items() if id_ not in told}
+            if not new:
+                return None
+            told |= {id_: _halt(alert.object, halts[alert.object]) for id_, alert in new.items()}
+            return Change(Strays(account, told), [_effect(alert) for alert in new.values()])
+
+        self._documents.change(account, decide)
 
     def _stray(self, account: str, halts: dict[str, datetime]) -> list[tuple[Fill, str, datetime]]:
         """Return the fills that came under a halt and are of none of our commands, oldest first, each with its halt."""
@@ -70,7 +106,7 @@ class HaltedFills:
                 found.append((fill, scope, since))
         return found
 
-    def _alerts(self, account: str, found: Iterable[tuple[Fill, str, datetime]]) -> list[Alert]:
+    def _alerts(self, account: str, found: Iterable[tuple[Fill, str, datetime]]) -> dict[str, Alert]:
         book, now = self._books(account) or Book(account), self._clock.now()
         alerts: dict[str, Alert] = {}
         told: dict[tuple[str, datetime], set[str]] = {}
@@ -81,7 +117,11 @@ class HaltedFills:
             id_ = digest("fill_while_halted", account, scope, utc_text(since), of)
             adds = book.net_quantity(fill.instrument.symbol) * fill.signed_quantity > 0
             alerts.setdefault(id_, _alert(id_, fill, scope, since, adds, named=bool(of), now=now))
-        return list(alerts.values())
+        return alerts
+
+
+def _halt(scope: str, since: datetime) -> str:
+    return f"{scope} {utc_text(since)}"
 
 
 def _halted_since(standing: Standing) -> datetime | None:

@@ -24,6 +24,7 @@ OUTBOX_COLLECTIONS = (
     "reconciliations",
     "health",
     "activity",
+    "strays",
     "journals",
 )
 log = logging.getLogger("stopline")
