@@ -43,12 +43,12 @@ STORIES = {
         {"controls", "audit", "leases"},
     ),
     "a halt at the desk": Story(
-        lambda: DeskScenario(177, NO_FAULTS, "exits", small=True),
+        lambda: DeskScenario(437, NO_FAULTS, "exits", small=True),
         {"fills", "prices", "sweeps", "http", "api"},
         {"controls", "closings", "books"},
     ),
     "an exit that closes": Story(
-        lambda: DeskScenario(209, NO_FAULTS, "exits", small=True),
+        lambda: DeskScenario(539, NO_FAULTS, "exits", small=True),
         {"fills", "prices", "sweeps", "api"},
         {"risk", "closings", "books", "journals"},
     ),
