@@ -110,3 +110,65 @@ def test_a_flood_of_one_caller_is_cut(api: Served) -> None:
     statuses = [get(api, "/v1/accounts/demo/alerts").status_code for _ in range(320)]
     assert (statuses.count(200), statuses.count(429)) == (300, 20)
     assert get(api, "/v1/accounts/demo/alerts", "bob-token-0002").status_code == 200
+
+
+# --- statements ---
+
+
+def hand_in(
+    served: Served, body: object, account: str = "demo", token: str = "ann-token-0001"
+) -> TestResponse:
+    headers = {"Authorization": f"Bearer {token}"}
+    return served.client.post(f"/v1/accounts/{account}/statement", json=body, headers=headers)
+
+
+def statement(**more: object) -> dict[str, object]:
+    held = [{"symbol": "SPY", "quantity": "9"}]
+    facts = {"statement_id": "S-1", "broker": "paper", "account": "demo", "as_of": "2026-11-18T17:00:00Z"}
+    return {"message": {"type": "stopline.statement.v1", **facts, "positions": held, **more}}
+
+
+def test_a_statement_may_come_over_http_and_has_the_account_compared(api: Served) -> None:
+    """Issue 4.7: a message or an API call; the newest counts, whichever way it came."""
+    api.world.app.recorder.record([Fill.model_validate(raw_fill())], "m-1")
+    before = api.world.bus.published["sweeps"]
+    answer = hand_in(api, statement(unread=["ODD LINE"]))
+    assert (answer.status_code, answer.get_json()["new"]) == (200, True)
+    assert (answer.get_json()["positions"], answer.get_json()["unread"]) == (1, ["ODD LINE"])
+    assert api.world.bus.published["sweeps"] == before + 1
+    kept = api.world.app.reconciler.newest(api.world.app.accounts.require("demo"))
+    assert [h.quantity for h in kept["paper"].positions] == [9]
+    assert hand_in(api, statement()).get_json()["new"] is False
+
+
+def test_a_statement_in_a_broker_s_own_words_is_read_by_its_dialect(api: Served) -> None:
+    rows = [
+        {"symbol": "SPY", "qty": "10", "side": "long", "avg_entry_price": "600", "asset_class": "us_equity"}
+    ]
+    message = {"as_of": "2026-11-18T17:00:00Z", "positions": rows}
+    told = {"message": message, "attributes": {"broker": "paper", "dialect": "alpaca"}}
+    answer = hand_in(api, told)
+    assert answer.status_code == 200, answer.data
+    assert answer.get_json()["broker"] == "paper"
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ({}, "BAD_MESSAGE"),
+        ({"message": []}, "BAD_MESSAGE"),
+        (statement() | {"more": 1}, "BAD_MESSAGE"),
+        (statement() | {"attributes": ["x"]}, "BAD_ATTRIBUTE"),
+        (statement() | {"attributes": {"broker": 1}}, "BAD_ATTRIBUTE"),
+        (statement() | {"attributes": {"dialect": "none"}}, "UNKNOWN_DIALECT"),
+        (statement(account="other"), "CONTRADICTION"),
+        (statement(broker="elsewhere"), "UNKNOWN_BROKER"),
+        (statement(as_of="2027-11-18T17:00:00Z"), "IN_THE_FUTURE"),
+        ({"message": raw_fill()}, "BAD_MESSAGE"),
+    ],
+)
+def test_what_is_no_statement_of_the_account_changes_nothing(api: Served, body: object, reason: str) -> None:
+    answer = hand_in(api, body)
+    assert (answer.status_code, answer.get_json()["title"]) == (400, reason), answer.data
+    assert api.world.bus.published["sweeps"] == 0
+    assert api.world.store.query("statements") == []

@@ -8,7 +8,7 @@ import flask
 
 from stopline.model.control import GLOBAL, account_scope
 from stopline.rules.alerting import ack_links
-from stopline.runtime import alerts_api, exits_api, lease_api, order_api, settings_api
+from stopline.runtime import alerts_api, exits_api, lease_api, order_api, settings_api, statement_api
 from stopline.runtime.access import Access
 from stopline.runtime.app import App
 from stopline.runtime.auth import (
@@ -52,6 +52,7 @@ ROUTES: Mapping[str, Mapping[str, Route]] = {
     },
     "check": {"POST": Route(("trade", "view"), order_api.check)},
     "size": {"POST": Route(("trade", "view"), order_api.size)},
+    "statement": {"POST": Route(("trade",), statement_api.hand_in)},
     "lease": {"POST": Route(("trade",), lease_api.lease)},
     "alerts": {"GET": Route(("view",), alerts_api.listed)},
     "alerts/ack": {"POST": Route(alerts_api.MAY_TAKE, alerts_api.taken)},

@@ -48,7 +48,7 @@ def statement_name(account: str, broker: str) -> str:
 
 
 class StatementRecorder:
-    """Keeps statements. The function `fills` is their only writer."""
+    """Keeps statements, for the functions `fills` and `api`."""
 
     def __init__(self, clock: Clock, accounts: AccountReader, documents: Aggregates[Statement]) -> None:
         self._clock = clock
