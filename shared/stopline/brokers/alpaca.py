@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from stopline.brokers import contracts
+from stopline.brokers.contracts import split_id
 from stopline.brokers.cumulative import filled
 from stopline.brokers.dialect import Context, Dialect, Item, each, of_any
 from stopline.brokers.holdings import Line, Open, statement_of
-from stopline.brokers.moments import at_close, rfc3339
+from stopline.brokers.moments import at_close, at_midnight, rfc3339
 from stopline.brokers.row import Row, id_of, number_text
 from stopline.ledger.leg_name import client_id
 from stopline.model.errors import Rejected
@@ -43,6 +44,7 @@ WORKS = {
 }  # by status of the order
 LIFECYCLE = {"OPASN": FillKind.ASSIGN, "OPEXC": FillKind.EXERCISE, "OPEXP": FillKind.EXPIRE}
 FEES = {"FEE", "CFEE"}
+SPLITS = {"FSPLIT", "RSPLIT"}  # a unit split (USPLIT) is into other contracts
 PAYMENTS = {
     "CSD": FillKind.FLOW,
     "CSW": FillKind.FLOW,
@@ -131,6 +133,8 @@ def _activity(row: Row, context: Context, causes: dict[str, FillKind]) -> Fill |
         return _lifecycle(row, kind, context, causes)
     if kind in PAYMENTS or kind.startswith("DIV"):
         return _payment(row, PAYMENTS.get(kind, FillKind.DIVIDEND), context)
+    if kind == "SPLIT" and row.text_or("activity_subtype") in SPLITS and "details" in row:
+        return _split(row, row.row("details"), context)
     raise contracts.event_by_hand(f"activity {kind[:20]} of {row.text_or('symbol') or 'the account'}")
 
 
@@ -193,6 +197,28 @@ def _payment(row: Row, kind: FillKind, context: Context) -> Fill:
         fee_currency=currency,
         executed_at=_day(row),
         kind=kind,
+    )
+
+
+def _split(row: Row, details: Row, context: Context) -> Fill:
+    """Return a split. It is told twice, by what is taken out and by what is put in, and is the same event both times; it
+    holds from the ex-date on.
+    """
+    if row.text_or("status", "executed") != "executed":
+        raise Rejected("UNKNOWN_STATUS", f"a split of status {row.text('status')[:40]!a} is not executed")
+    symbol, old, new = details.text("symbol"), details.decimal("old_rate"), details.decimal("new_rate")
+    held, holds = details.decimal_or("old_qty"), details.decimal_or("new_qty")
+    if held and held * new != holds * old:
+        raise Rejected("CONTRADICTION", f"{held} units by {new} for {old} are not the {holds} that are told")
+    return context.fill(
+        row.text_or("account_id"),
+        fill_id=split_id(context, details.text("ca_id")),
+        instrument=_instrument(symbol, row.text_or("asset_class"), context),
+        side="BUY",
+        quantity=number_text(new),
+        price=number_text(old),
+        executed_at=at_midnight(contracts.a_date(details.text("ex_date"))),
+        kind=FillKind.SPLIT,
     )
 
 

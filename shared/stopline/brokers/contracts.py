@@ -7,8 +7,10 @@ from decimal import Decimal
 from typing import Any
 
 from stopline.brokers.dialect import Context
+from stopline.brokers.row import id_of
 from stopline.model.decimals import decimal_text, divide
 from stopline.model.errors import Rejected
+from stopline.model.fill import DEFAULT_STRATEGY
 from stopline.model.instrument import option_symbol
 from stopline.model.times import parse_date
 
@@ -35,6 +37,14 @@ def event_by_hand(what: str) -> Rejected:
         f"{what[:160]} is not booked by itself. See what it did to positions and cash at the broker; then publish a "
         "native fill of kind SPLIT, DIVIDEND or FLOW, or use `stopline adjust`",
     )
+
+
+def split_id(context: Context, action: str) -> str:
+    """Return the id of a split by the broker's number of the corporate action; in another strategy than the usual one it is
+    an event of its own.
+    """
+    strategy = () if context.strategy == DEFAULT_STRATEGY else (context.strategy,)
+    return id_of("split", action, *strategy)
 
 
 def equity(symbol: str, currency: str) -> Contract:

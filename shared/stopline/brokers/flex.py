@@ -5,9 +5,9 @@ one statement.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, NoReturn
 
 from stopline.brokers import contracts
 from stopline.brokers.dialect import Context, Item, each
@@ -36,18 +36,51 @@ NOTES = {
     "Ca": FillKind.BUST,
     "Co": FillKind.CORRECT,
 }
-BY_HAND = {"corporate_actions": "corporate action", "transfers": "transfer"}
+SPLITS = {"FS", "RS"}  # forward and reverse
+_RATIO = re.compile(r"SPLIT ([0-9]+(?:\.[0-9]+)?) FOR ([0-9]+(?:\.[0-9]+)?)(?: |$)")
 Trades = Mapping[str, list[Row]]  # of one statement, by trade id
 _REVISION = re.compile(r"(.+)\.([0-9]{2,4})")
 
 
 def events(message: Row, context: Context) -> list[Item]:
-    """Read the trades of a statement; its corporate actions and transfers are refused, with what to do."""
+    """Read the trades of a statement and its splits; other corporate actions and transfers are refused, with what to do."""
     rows = trades(list(message.rows("trades")), context) if "trades" in message else []
-    for section, what in BY_HAND.items():
-        if section in message:
-            rows += each(message.rows(section), lambda row, what=what: _by_hand(row, what))  # type: ignore[misc]
+    if "corporate_actions" in message:
+        actions = list(message.rows("corporate_actions"))
+        rows += each(actions, lambda row: _action(row, actions, context))
+    if "transfers" in message:
+        rows += each(message.rows("transfers"), lambda row: _by_hand(row, "transfer"))
     return rows
+
+
+def _action(row: Row, others: Sequence[Row], context: Context) -> Fill:
+    """Return a split of a share that keeps its symbol, told by one row with its ratio. What has more rows moved units to
+    another contract, and what is cancelled is for a person.
+    """
+    ratio = _RATIO.search((row.text_or("actionDescription") or row.text_or("description") or "").upper())
+    action = row.text_or("actionID") or row.text_or("transactionID")
+    together = [one for one in others if _words(one) == _words(row)]
+    plain = row.text_or("type") in SPLITS and row.text_or("assetCategory") == "STK"
+    if not plain or ratio is None or action is None or len(together) > 1 or "Ca" in row.text_or("code", ""):
+        _by_hand(row, "corporate action")
+    assert ratio is not None
+    assert action is not None
+    return context.fill(
+        row.text("accountId"),
+        fill_id=contracts.split_id(context, action),
+        instrument=context.instrument(row.text("symbol"), lambda: instrument(row, context)),
+        side="BUY",
+        quantity=ratio[1],
+        price=ratio[2],
+        executed_at=local_time(row, "dateTime", context.zone(NEW_YORK)),
+        kind=FillKind.SPLIT,
+    )
+
+
+def _words(row: Row) -> tuple[Any, ...]:
+    """Return what the rows of one corporate action have in common: who, when, and what is said before the contract."""
+    said = str(row.value.get("actionDescription") or row.value.get("description"))
+    return row.value.get("accountId"), row.value.get("dateTime"), said.partition(" (")[0]
 
 
 def trades(rows: Iterable[Row], context: Context) -> list[Item]:
@@ -104,7 +137,7 @@ def _trade(row: Row, by_trade: Trades, context: Context) -> Fill | list[Fill] | 
     return [fill, more] if fee else fill
 
 
-def _by_hand(row: Row, what: str) -> None:
+def _by_hand(row: Row, what: str) -> NoReturn:
     raise contracts.event_by_hand(
         f"{what} {row.text_or('type', '?')} of {row.text_or('symbol', '?')}"
         f" ({row.text_or('actionDescription') or row.text_or('description', '')})"

@@ -39,6 +39,11 @@ def at_close(day: date) -> str:
     return utc_text(datetime.combine(day, CLOSE, ZoneInfo(NEW_YORK)))
 
 
+def at_midnight(day: date) -> str:
+    """Return when a day begins in New York: from then on what is traded is of after a split that it is the ex-date of."""
+    return utc_text(datetime.combine(day, time(0), ZoneInfo(NEW_YORK)))
+
+
 def epoch_ms(row: Row, field: str) -> str:
     """Read milliseconds since 1970."""
     value = row.value.get(field)

@@ -15,7 +15,8 @@ from stopline.ledger.trade import Status, Trade
 from stopline.ledger.trade_table import LegChanges, LegTable, pruned
 from stopline.model.decimals import EXACT, ZERO
 from stopline.model.errors import Rejected
-from stopline.model.fill import NEEDS_REF, Fill
+from stopline.model.fill import NEEDS_REF, PAYMENTS, Fill
+from stopline.model.instrument import Instrument
 
 FLAT_KEPT = timedelta(days=7)
 
@@ -144,6 +145,7 @@ class Book:
     def _grown(self, before: Position | None, group: Arrivals, refold: "_Refold", now: datetime) -> Position:
         """Return a position with what is new of it: added at its end where that is enough."""
         trades = group.trades
+        before = _as_traded(before, trades)
         _check_contract(before, trades)
         amended = before is not None and before.amended
         at_end = bool(before and before.last and trades and trades[0].order > before.last)
@@ -228,9 +230,10 @@ class _Refold:
 
     def _appended(self, before: Position | None, group: list[Fill], method: str) -> Position:
         first = group[0]
-        position = before.copy() if before else Position(first.instrument, first.strategy, method=method)
+        contract = before.instrument if before else _contract_of(group)
+        position = before.copy() if before else Position(contract, first.strategy, method=method)
         for fill in group:
-            self.tally.add(first.instrument.currency, position.apply(fill), 1)
+            self.tally.add(contract.currency, position.apply(fill), 1)
         self.legs.append(self.key, group)
         return position
 
@@ -239,11 +242,13 @@ class _Refold:
     ) -> Position:
         stood, stands = effective(known), effective([*known, *group])
         was, booked_before = _fold(home, stood, method)
-        _check_contract(was, [fill for fill in group if not is_amendment(fill)])
+        currency, trades = was.instrument.currency, [fill for fill in group if not is_amendment(fill)]
+        was = _as_traded(was, trades) or was
+        _check_contract(was, trades)
         again, booked_after = _fold(home, stands, method)
         self.legs.refold(self.key, stood, stands)
         for booked in booked_before:
-            self.tally.add(was.instrument.currency, booked, -1)
+            self.tally.add(currency, booked, -1)
         for booked in booked_after:
             self.tally.add(again.instrument.currency, booked, 1)
         if before:
@@ -275,7 +280,7 @@ def _booked(home: Fill, log: FillLog, held: Mapping[str, tuple[Fill, ...]], new:
 
 def _fold(home: Fill, steps: Sequence[Effective], method: str) -> tuple[Position, list[Booked]]:
     """Fold the fills of one position as they stand after their amendments."""
-    contract = (steps[0].fill if steps else home).instrument
+    contract = _contract_of([step.fill for step in steps] or [home])
     position = Position(contract, home.strategy, method=method)
     booked = []
     for step in steps:
@@ -309,10 +314,33 @@ def _carry_over(before: Position, was: Position, again: Position) -> None:
             again.other_fees[name] = amount
 
 
+def _contract_of(fills: Sequence[Fill]) -> Instrument:
+    """Return the contract of a position: as its first trade names it, else as its first payment does."""
+    return next((fill for fill in fills if fill.kind not in PAYMENTS), fills[0]).instrument
+
+
+def _is_of(fill: Fill, contract: Instrument) -> bool:
+    """Tell whether a fill is of a contract. What is paid for a holding may be in another currency than its own."""
+    if fill.instrument == contract or fill.kind not in PAYMENTS:
+        return fill.instrument == contract
+    return fill.instrument.model_copy(update={"currency": contract.currency}) == contract
+
+
+def _as_traded(before: Position | None, trades: Sequence[Fill]) -> Position | None:
+    """Return a position of which nothing but payments has come as its first trades name it: those may be in another
+    currency.
+    """
+    if before is None or not trades or before.cycle is not None or before.open:
+        return before
+    contract = _contract_of(trades)
+    same = before.instrument.model_copy(update={"currency": contract.currency}) == contract
+    return before.in_currency_of(contract) if same and contract != before.instrument else before
+
+
 def _check_contract(before: Position | None, group: list[Fill]) -> None:
-    contract = before.instrument if before else group[0].instrument
+    contract = before.instrument if before or not group else _contract_of(group)
     for fill in group:
-        if fill.instrument != contract:
+        if not _is_of(fill, contract):
             raise Rejected(
                 "CONTRACT_CHANGED",
                 f"fill {fill.key}: {contract.symbol} was booked as another contract "

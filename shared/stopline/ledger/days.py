@@ -70,6 +70,8 @@ class Tally:
         sums.income += sign * aside.income
         if aside.other_fee:
             self._sums(session, aside.other_fee[0]).fees += sign * aside.other_fee[1]
+        if aside.other_income:
+            self._sums(session, aside.other_income[0]).income += sign * aside.other_income[1]
         if aside.flow:
             self._sums(session, aside.flow[0]).flow += sign * aside.flow[1]
 

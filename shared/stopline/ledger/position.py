@@ -18,7 +18,7 @@ the traded asset counts as fees at the fill's price.
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal, getcontext, localcontext, setcontext
 from typing import NamedTuple
@@ -46,13 +46,14 @@ Open = tuple[Decimal, Decimal, Place]
 
 
 class Aside(NamedTuple):
-    """What a fill booked besides: a fee in another currency, income in the instrument's, and `flow`: money that came
-    into the account or left it, never P&L.
+    """What a fill booked besides: a fee in another currency, income in the instrument's or another, and `flow`: money that
+    came into the account or left it, never P&L.
     """
 
     other_fee: tuple[str, Decimal] | None = None
     income: Decimal = ZERO
     flow: tuple[str, Decimal] | None = None
+    other_income: tuple[str, Decimal] | None = None
 
 
 Booked = tuple[datetime, Decimal, Decimal, datetime | None, Aside | None]
@@ -121,6 +122,13 @@ class Position:
             with exactly():
                 self.spent = self._cost_of_lots()
         return self.spent
+
+    def in_currency_of(self, contract: Instrument) -> "Position":
+        """Return a position of which nothing but payments has come as one in the same contract in another currency."""
+        other = {**self.other_fees, self.instrument.currency: EXACT.subtract(self.fees, self.income)}
+        kept = {name: paid for name, paid in other.items() if paid and name != contract.currency}
+        made = EXACT.minus(other.get(contract.currency, ZERO))
+        return replace(self, instrument=contract, open=deque(), fees=ZERO, income=made, other_fees=kept)
 
     @property
     def is_flat(self) -> bool:
@@ -322,12 +330,12 @@ class Position:
             return self._split(fill)
         if fill.kind is FillKind.FLOW:
             return fill.executed_at, ZERO, ZERO, None, Aside(flow=(fill.fee_currency, -fill.fee))
-        if (
-            fill.kind in (FillKind.FUNDING, FillKind.DIVIDEND)
-            and fill.fee_currency == self.instrument.currency
-        ):
-            self.income -= fill.fee
-            return fill.executed_at, ZERO, ZERO, None, Aside(income=-fill.fee)
+        if fill.kind in (FillKind.FUNDING, FillKind.DIVIDEND):
+            if fill.fee_currency == self.instrument.currency:
+                self.income -= fill.fee
+                return fill.executed_at, ZERO, ZERO, None, Aside(income=-fill.fee)
+            self._add_other(fill)
+            return fill.executed_at, ZERO, ZERO, None, Aside(other_income=(fill.fee_currency, -fill.fee))
         return self._book_fee(fill, fill.executed_at, None, ZERO, None)
 
     def _split(self, fill: Fill) -> Booked:
@@ -365,9 +373,13 @@ class Position:
             fee = fill.fee * contract.worth(price)
             self.fees += fee
             return at, realised, fee, oldest, None
+        self._add_other(fill)
+        return at, realised, ZERO, oldest, Aside((fill.fee_currency, fill.fee))
+
+    def _add_other(self, fill: Fill) -> None:
+        """Note what was paid in another currency: fees, less what came in."""
         if fill.fee:
             self.other_fees[fill.fee_currency] = self.other_fees.get(fill.fee_currency, ZERO) + fill.fee
-        return at, realised, ZERO, oldest, Aside((fill.fee_currency, fill.fee))
 
 
 def _in_kind(currency: str, contract: Instrument) -> bool:

@@ -264,12 +264,12 @@ class _Folding:
                 _split(leg, fill.quantity, fill.price)
         elif fill.kind is FillKind.FLOW:
             return
-        elif (
-            fill.kind in (FillKind.FUNDING, FillKind.DIVIDEND)
-            and fill.fee_currency == fill.instrument.currency
-        ):
+        elif fill.kind in (FillKind.FUNDING, FillKind.DIVIDEND):
             for leg, share in _shares(self._held(), -fill.fee):
-                leg.income += share
+                if fill.fee_currency == leg.instrument.currency:
+                    leg.income += share
+                else:
+                    leg.other_fees[fill.fee_currency] = leg.other_fees.get(fill.fee_currency, ZERO) - share
         else:
             _charge(self._held(), fill.fee_currency, fill.fee)
 

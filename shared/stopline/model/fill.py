@@ -77,6 +77,7 @@ TRADES = frozenset(
 )
 NEEDS_REF = frozenset({FillKind.CORRECT, FillKind.BUST})
 EXECUTIONS = TRADES | {FillKind.CORRECT}
+PAYMENTS = frozenset({FillKind.FEE, FillKind.FUNDING, FillKind.DIVIDEND, FillKind.FLOW})  # they move no units
 _MONEY = frozenset({FillKind.FEE, FillKind.FUNDING, FillKind.ADJUST, FillKind.DIVIDEND, FillKind.FLOW})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 from stopline.model.errors import Rejected
 from stopline.model.fill import Fill, FillKind
 
+from ..ledger.test_amend import booked
+from ..make import equity, fill
 from .samples import SAMPLES, changed, fills_of, refusal
 
 UPDATE = SAMPLES["alpaca trade update"].message
@@ -199,6 +202,51 @@ def test_any_other_activity_is_refused_and_says_what_to_do(kind: str) -> None:
         Rejected, match=f"{kind} of .* kind SPLIT, DIVIDEND or FLOW, or use `stopline adjust`"
     ):
         read({**ACTIVITY, "activity_type": kind})
+
+
+SPLIT: dict[str, Any] = {
+    "account_id": "a", "event_id": "e-1", "ref_id": "r-1", "activity_type": "SPLIT", "activity_subtype": "RSPLIT",
+    "qty": "-33", "price": "7", "currency": "USD", "net_amount": "0", "status": "executed",
+    "executed_at": "2026-02-27T05:00:00Z", "settle_date": "2026-02-27",
+    "details": {
+        "ca_id": "ca-7", "symbol": "XRPT", "old_qty": "33", "new_qty": "1.65", "old_rate": "20", "new_rate": "1",
+        "ex_date": "2026-02-27",
+    },
+}  # fmt: skip
+
+
+def test_a_split_that_says_its_rates_is_one_event_from_its_ex_date_on() -> None:
+    """Issue 4.1 and 4.6; as documented for the activity stream: told by what goes and by what comes."""
+    [out] = read(SPLIT)
+    assert (out.kind, out.instrument.symbol, out.quantity, out.price) == (FillKind.SPLIT, "XRPT", 1, 20)
+    assert out.executed_at.isoformat() == "2026-02-27T05:00:00+00:00", "midnight in New York"
+    came = {**SPLIT, "event_id": "e-2", "ref_id": "r-2", "qty": "1.65", "price": "140"}
+    [in_] = read(came)
+    assert (in_.key, in_.hash) == (out.key, out.hash)
+    swing = read(SPLIT, strategy="swing")
+    assert swing[0].key != out.key, "of each strategy that holds it"
+    bought = fill("B", "BUY", 33, 7, out.executed_at - timedelta(days=1), equity("XRPT"), broker="alpaca")
+    book = booked([[bought], [out]])
+    [position] = book.positions.values()
+    assert (position.quantity, position.cost) == (Decimal("1.65"), 231)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"activity_subtype": "USPLIT"}, "UNSUPPORTED"),
+        ({"activity_subtype": None}, "UNSUPPORTED"),
+        ({"details": None}, "UNSUPPORTED"),
+        ({"status": "canceled"}, "UNKNOWN_STATUS"),
+        ({"status": "correct"}, "UNKNOWN_STATUS"),
+        ({"details": {**SPLIT["details"], "new_qty": "1.66"}}, "CONTRADICTION"),
+        ({"details": {**SPLIT["details"], "old_rate": "0", "old_qty": "0"}}, "BAD_MESSAGE"),
+        ({"details": {**SPLIT["details"], "ex_date": ""}}, "BAD_MESSAGE"),
+        ({"details": {**SPLIT["details"], "ca_id": ""}}, "BAD_MESSAGE"),
+    ],
+)
+def test_a_split_that_is_not_told_in_full_is_refused(changes: dict[str, Any], reason: str) -> None:
+    assert refused({**SPLIT, **changes}) == reason
 
 
 def test_an_activity_that_is_not_executed_is_refused() -> None:

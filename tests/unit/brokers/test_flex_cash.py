@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 from itertools import permutations
 from typing import Any
@@ -11,9 +12,12 @@ import pytest
 from stopline.brokers import read as read_bytes
 from stopline.brokers.dialect import Item
 from stopline.brokers.flex_cash import TYPES
+from stopline.ledger.check import differences
+from stopline.model.errors import Rejected
 from stopline.model.fill import Fill, FillKind
 
-from ..ledger.test_amend import booked
+from ..ledger.test_amend import LATER, SESSION_OF, booked
+from ..make import equity, fill
 from .samples import changed, fills_of, refusal
 from .test_ibkr import ORIGINAL, statement
 
@@ -164,3 +168,39 @@ def test_a_transfer_of_a_statement_is_refused_and_says_what_to_do() -> None:
     [item] = read_bytes(statement(extra=transfer), {"broker": "ibkr", "account": "demo"})
     assert item.refused is not None
     assert "transfer ACATS of NVDA" in item.refused.detail
+
+
+def test_a_dividend_in_another_currency_than_the_holding_s_is_income_in_its_own() -> None:
+    """R1.5, issue 4.1: the row names the currency that was paid, and the holding was bought in dollars."""
+    paid = {**SPY, "currency": "EUR", "amount": "100"}
+    tax = {**paid, "type": "Withholding Tax", "amount": "-15", "transactionID": "2"}
+    moment = read(SPY)[0].executed_at
+    bought = fill("B", "BUY", 10, 600, moment - timedelta(days=3), broker="ibkr")
+    sold = fill("S", "SELL", 4, 610, moment + timedelta(days=1), broker="ibkr")
+    events = [bought, *read(paid, tax), sold]
+    ends = [booked([[event] for event in some]) for some in permutations(events)]
+    for end in ends:
+        assert end.total("EUR").income == 85
+        assert (end.total("EUR").fees, end.total("EUR").realised) == (0, 0)
+        assert (end.total("USD").realised, end.total("USD").income, end.total("USD").fees) == (40, 0, 0)
+        position = end.positions["default:SPY"]
+        assert (position.instrument.currency, position.quantity, position.other_fees) == (
+            "USD",
+            6,
+            {"EUR": -85},
+        )
+        assert (position.income, position.fees) == (0, 0)
+        assert differences(end, events, SESSION_OF, LATER) == []
+        [trade] = end.trades()
+        assert trade.legs[0].other_fees == ends[0].trades()[0].legs[0].other_fees
+
+
+def test_a_dividend_alone_is_in_its_currency_and_another_contract_stays_refused() -> None:
+    [paid] = read({**SPY, "currency": "EUR", "amount": "100"})
+    end = booked([[paid]])
+    assert end.total("EUR").income == 100
+    assert end.positions["default:SPY"].income == 100
+    in_dollars = fill("B", "BUY", 10, 600, paid.executed_at, broker="ibkr")
+    in_pounds = fill("C", "BUY", 10, 600, paid.executed_at, equity("SPY", "GBP"), broker="ibkr")
+    with pytest.raises(Rejected, match="CONTRACT_CHANGED"):
+        booked([[paid], [in_dollars], [in_pounds]])

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from stopline.brokers import read as read_bytes
+from stopline.brokers.dialect import Item
 from stopline.model.errors import Rejected
 from stopline.model.fill import Fill, FillKind
 
@@ -301,6 +302,62 @@ def test_xml_that_is_no_statement_is_refused(data: bytes, reason: str) -> None:
     with pytest.raises(Rejected) as refusal_:
         read_bytes(data, {"broker": "ibkr"})
     assert refusal_.value.reason == reason
+
+
+def corporate_action(**more: str) -> str:
+    told = {
+        "accountId": "DU1234567", "currency": "USD", "assetCategory": "STK", "symbol": "NVDA", "type": "FS",
+        "actionDescription": "NVDA(US67066G1040) SPLIT 4 FOR 1 (NVDA, NVIDIA CORP, US67066G1040)", "quantity": "6",
+        "dateTime": "20210719;202500", "actionID": "501", "transactionID": "17102223584", "code": "", **more,
+    }  # fmt: skip
+    return f"<CorporateAction {' '.join(f'{k}={chr(34)}{v}{chr(34)}' for k, v in told.items())} />"
+
+
+def actions(*rows: str, **attributes: str) -> list[Item]:
+    data = statement(extra=f"<CorporateActions>{''.join(rows)}</CorporateActions>")
+    return read_bytes(data, {"broker": "ibkr", "account": "demo", **attributes})
+
+
+@pytest.mark.parametrize(
+    ("more", "new", "old"),
+    [
+        ({}, "4", "1"),
+        ({"type": "RS", "actionDescription": "", "description": "NVDA(US67066G1040) Split 1 for 10 (NVDA, N)"}, "1", "10"),
+        ({"actionDescription": "NVDA(US67066G1040) SPLIT 1.5 FOR 1"}, "1.5", "1"),
+    ],
+)  # fmt: skip
+def test_a_split_whose_ratio_a_statement_says_is_read(more: dict[str, str], new: str, old: str) -> None:
+    """Issue 4.1 and 4.6: after the close before the ex-date, as IBKR books it."""
+    [item] = actions(corporate_action(**more))
+    assert item.fill is not None, item.refused
+    assert (item.fill.kind, item.fill.quantity, item.fill.price) == (
+        FillKind.SPLIT,
+        Decimal(new),
+        Decimal(old),
+    )
+    assert item.fill.executed_at.isoformat() == "2021-07-20T00:25:00+00:00"
+    assert (item.fill.fill_id, item.fill.instrument.symbol) == ("split:501", "NVDA")
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [corporate_action(type="TO")],
+        [corporate_action(assetCategory="OPT")],
+        [corporate_action(actionID="", transactionID="")],
+        [corporate_action(code="Ca")],
+        [corporate_action(actionDescription="NVDA(US67066G1040) SPLIT")],
+        [
+            corporate_action(type="RS", symbol="NVDA.OLD", quantity="-100"),
+            corporate_action(type="RS", quantity="10", transactionID="2",
+                             actionDescription="NVDA(US67066G1040) SPLIT 4 FOR 1 (NVDA, NEW, US1)"),
+        ],
+    ],
+    ids=["tender", "option", "no id", "cancelled", "no ratio", "into another contract"],
+)  # fmt: skip
+def test_a_corporate_action_that_is_no_plain_split_is_by_hand(rows: list[str]) -> None:
+    items = actions(*rows)
+    assert [item.refused and item.refused.reason for item in items] == ["UNSUPPORTED"] * len(rows)
 
 
 def test_corporate_actions_of_a_statement_are_refused_and_say_what_to_do() -> None:
