@@ -61,7 +61,13 @@ def _action(row: Row, others: Sequence[Row], context: Context) -> Fill:
     action = row.text_or("actionID") or row.text_or("transactionID")
     together = [one for one in others if _words(one) == _words(row)]
     plain = row.text_or("type") in SPLITS and row.text_or("assetCategory") == "STK"
-    if not plain or ratio is None or action is None or len(together) > 1 or "Ca" in row.text_or("code", ""):
+    if (
+        not plain
+        or ratio is None
+        or action is None
+        or len(together) > 1
+        or "Ca" in str(row.value.get("code"))
+    ):
         _by_hand(row, "corporate action")
     assert ratio is not None
     assert action is not None

@@ -338,7 +338,9 @@ def _as_traded(before: Position | None, trades: Sequence[Fill]) -> Position | No
 
 
 def _check_contract(before: Position | None, group: list[Fill]) -> None:
-    contract = before.instrument if before or not group else _contract_of(group)
+    if not group:
+        return
+    contract = before.instrument if before else _contract_of(group)
     for fill in group:
         if not _is_of(fill, contract):
             raise Rejected(
