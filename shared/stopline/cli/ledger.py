@@ -1,7 +1,9 @@
 """stopline ledger: native fills in, positions, lots and realised P&L out."""
 
+from codecs import BOM_UTF8 as BOM
 from collections.abc import Iterator
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import click
@@ -17,7 +19,7 @@ from stopline.model.decimals import decimal_text
 from stopline.model.errors import Rejected
 from stopline.model.fill import FILLS_TYPE, Fill
 from stopline.model.times import utc_text
-from stopline.model.wire import decode_object, validate
+from stopline.model.wire import MAX_BYTES, decode_object, validate
 
 
 @click.command()
@@ -54,7 +56,9 @@ def _read(file: Any) -> tuple[list[Fill], int]:
     fills: dict[str, Fill] = {}
     duplicates = 0
     name = file_name(file)
-    for number, raw in enumerate(file, 1):
+    lines = iter(partial(file.readline, MAX_BYTES + 1), b"")  # of an endless one no more than can be refused
+    for number, raw in enumerate(lines, 1):
+        raw = raw.removeprefix(BOM) if number == 1 else raw
         if not raw.strip():
             continue
         try:
@@ -69,6 +73,14 @@ def _read(file: Any) -> tuple[list[Fill], int]:
     if not fills:
         raise BadInput(f"{name} has no fills")
     return list(fills.values()), duplicates
+
+
+def read_object(file: Any) -> dict[str, Any]:
+    """Return the JSON object that an open file holds. Raises Rejected."""
+    raw = file.read(MAX_BYTES + 1).removeprefix(BOM)
+    if not raw.strip():
+        raise Rejected("EMPTY", "there is nothing in it")
+    return decode_object(raw)
 
 
 def file_name(file: Any) -> str:

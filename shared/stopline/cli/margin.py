@@ -6,12 +6,12 @@ import click
 from pydantic import Field
 
 from stopline.cli.failures import BadInput, one_line
-from stopline.cli.ledger import file_name
+from stopline.cli.ledger import file_name, read_object
 from stopline.cli.show import print_json
 from stopline.ledger.payoff import Leg, Margin, margin_of
 from stopline.model.decimals import ZERO, DecimalText, decimal_text
 from stopline.model.errors import Rejected
-from stopline.model.wire import Message, decode_object, validate
+from stopline.model.wire import Message, validate
 
 
 class LegText(Message):
@@ -42,7 +42,7 @@ def margin(file: Any, as_json: bool) -> None:
     Margin and max loss are two numbers: the margin is before premiums.
     """
     try:
-        asked = validate(Legs, decode_object(file.read()))
+        asked = validate(Legs, read_object(file))
         for leg in asked.legs:
             if leg.strike <= 0 or not leg.quantity or leg.multiplier <= 0:
                 raise Rejected("BAD_LEG", "strike and multiplier must be above 0, and quantity must not be 0")

@@ -211,3 +211,20 @@ def test_numbers_that_cannot_be_are_told_alone(tmp_path: Path, more: dict[str, A
     assert told in result.stderr
     assert result.stderr.count("\n") == 1
     assert "has 0" not in result.stderr or more == {"legs": []}
+
+
+@pytest.mark.parametrize("command", [ledger, margin])
+def test_an_endless_file_is_refused_by_what_can_be_read_of_a_message(command: Any) -> None:
+    result = run(command, "/dev/zero")
+    assert (result.exit_code, "message has 1048577 bytes" in result.stderr) == (2, True)
+
+
+def test_an_empty_file_says_so_and_a_mark_of_the_byte_order_is_no_fault(tmp_path: Path) -> None:
+    """As editors of Windows write files."""
+    (tmp_path / "empty").write_text(" \n")
+    assert "there is nothing in it" in run(margin, str(tmp_path / "empty")).stderr
+    marked = tmp_path / "marked"
+    marked.write_bytes(
+        b"\xef\xbb\xbf" + trade(1, 10, 100).model_dump_json(exclude_none=True).encode() + b"\r\n"
+    )
+    assert run(ledger, str(marked)).exit_code == 0
