@@ -145,11 +145,12 @@ class Book:
     def _grown(self, before: Position | None, group: Arrivals, refold: "_Refold", now: datetime) -> Position:
         """Return a position with what is new of it: added at its end where that is enough."""
         trades = group.trades
-        before = _as_traded(before, trades)
+        named, before = before, _as_traded(before, trades)
         _check_contract(before, trades)
         amended = before is not None and before.amended
         at_end = bool(before and before.last and trades and trades[0].order > before.last)
         again = group.amended or group.doubtful or (amended and (group.late_fees or not at_end))
+        again = again or before is not named
         if again or not (before or trades):
             return refold.all(before, group.home, group.events, self.method)
         position = refold.since_flat(before, group, now, self.method) if trades else before
@@ -330,7 +331,9 @@ def _as_traded(before: Position | None, trades: Sequence[Fill]) -> Position | No
     """Return a position of which nothing but payments has come as its first trades name it: those may be in another
     currency.
     """
-    if before is None or not trades or before.cycle is not None or before.open:
+    if before is None or before.cycle is not None or before.open:
+        return before
+    if all(fill.kind in PAYMENTS for fill in trades):
         return before
     contract = _contract_of(trades)
     same = before.instrument.model_copy(update={"currency": contract.currency}) == contract

@@ -204,3 +204,21 @@ def test_a_dividend_alone_is_in_its_currency_and_another_contract_stays_refused(
     in_pounds = fill("C", "BUY", 10, 600, paid.executed_at, equity("SPY", "GBP"), broker="ibkr")
     with pytest.raises(Rejected, match="CONTRACT_CHANGED"):
         booked([[paid], [in_dollars], [in_pounds]])
+
+
+def test_fees_and_dividends_of_several_currencies_before_the_first_trade_stay_apart() -> None:
+    rows = [
+        {**SPY, "currency": "EUR", "amount": "100"},
+        {**SPY, "currency": "GBP", "amount": "7", "transactionID": "2"},
+        {**SPY, "type": "Other Fees", "amount": "-3", "transactionID": "3"},
+        {**SPY, "amount": "11", "transactionID": "4"},
+    ]
+    paid = read(*rows)
+    events = [*paid, fill("B", "BUY", 10, 600, paid[0].executed_at + timedelta(days=1), broker="ibkr")]
+    for some in permutations(events):
+        end = booked([[event] for event in some])
+        assert (end.total("EUR").income, end.total("GBP").income) == (100, 7)
+        assert (end.total("USD").income, end.total("USD").fees) == (11, 3)
+        position = end.positions["default:SPY"]
+        assert (position.fees, position.income, position.other_fees) == (3, 11, {"EUR": -100, "GBP": -7})
+        assert differences(end, events, SESSION_OF, LATER) == []
