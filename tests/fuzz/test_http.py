@@ -77,6 +77,17 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "check"): ORDER,
     ("POST", "size"): {"order": ORDER, "method": "fixed_fractional", "results": ["1", "-2"]},
     ("POST", "alerts/ack"): {"reference": "abc"},
+    ("POST", "statement"): {
+        "attributes": {"broker": "paper"},
+        "message": {
+            "type": "stopline.statement.v1",
+            "statement_id": "S-1",
+            "broker": "paper",
+            "account": "demo",
+            "as_of": "2026-11-18T17:00:00Z",
+            "positions": [{"symbol": "SPY", "quantity": "9"}],
+        },
+    },
     ("POST", "lease"): {"adapter": "paper-1", "broker_ok": True, "errors": 0, "latency_ms": 40},
 }
 WISH = {"request_id": "r-1", "scope": "account:demo", "reason": "test"}
