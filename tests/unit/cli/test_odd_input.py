@@ -29,7 +29,6 @@ def raws(good: bytes) -> dict[str, bytes]:
     return {
         "empty": b"",
         "blank lines": b"\n \n\t\n",
-        "byte order mark": b"\xef\xbb\xbf" + good,
         "utf-16": good.decode().encode("utf-16"),
         "not text": b"\xff\xfe\x00",
         "control characters": b"\x1b[31m\x00",
@@ -73,6 +72,14 @@ def test_a_text_that_is_no_input_is_one_line_and_two(command: str) -> None:
     assert check(arguments, json.dumps(good).encode() + b"\r\n") == 0
     for name, data in raws(json.dumps(good, ensure_ascii=False).encode()).items():
         assert check(arguments, data) == 2, name
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_file_may_begin_with_a_byte_order_mark_and_a_message_not(command: str) -> None:
+    """B07: what `normalise` reads are messages, which the functions refuse too."""
+    arguments, good = COMMANDS[command]
+    data = b"\xef\xbb\xbf" + json.dumps(good).encode()
+    assert check(arguments, data) == (2 if command == "normalise" else 0)
 
 
 ODD = [
