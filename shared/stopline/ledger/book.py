@@ -34,6 +34,7 @@ class Book:
     `revision` counts commits; `fills` counts the fills booked, amendments too. `method` says which lots a fill
     closes, for as long as the book lives. `held` are amendments by the key of the fill that they are about: that
     fill has not come, or is of another position than they say. `legs` are what trades are made of, by position.
+    `since`: when its first fill was booked; None in a book of a version that did not note it.
     """
 
     account: str
@@ -46,6 +47,7 @@ class Book:
     held: Mapping[str, tuple[Fill, ...]] = field(default_factory=dict)
     strategies: Mapping[tuple[str, str], Day] = field(default_factory=dict)
     legs: LegTable = field(default_factory=LegTable)
+    since: datetime | None = None
 
     def trades(self) -> Sequence[Trade]:
         """Return the open trades and those closed within a day, in the order in which they were entered."""

@@ -16,6 +16,7 @@ from stopline.ledger.trade_table import decode_legs
 from stopline.model.decimals import EXACT, decimal_text
 from stopline.model.errors import Transient
 from stopline.model.fill import Fill
+from stopline.model.times import parse_utc, utc_text
 
 SCHEMA = 3  # 1 had no method, income, flows, and amendments: it is read as FIFO without any; 2 had no trades
 
@@ -59,6 +60,7 @@ def _encoded(book: Book) -> str:
             [key, [fill.model_dump(mode="json") for fill in book.held[key]]] for key in sorted(book.held)
         ],
         "legs": book.legs.encode(book.positions),
+        **({"since": utc_text(book.since)} if book.since else {}),
     }
     return orjson.dumps(state).decode()
 
@@ -90,6 +92,7 @@ def decode_book(text: str, whole: bool = False) -> Book:
         if "strategies" in state
         else _strategies_of(positions.values()),
         legs=decode_legs(state.get("legs"), positions),
+        since=parse_utc(state["since"]) if "since" in state else None,
     )
 
 

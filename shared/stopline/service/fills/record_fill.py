@@ -198,7 +198,7 @@ class _Booking:
 
     def decide(self, book: Book | None, attempt: int) -> Change[Book] | None:
         """Book what is not booked yet. The fill log is asked first only where that is needed anyway."""
-        book = book or Book(self._account.account, method=self._account.method)
+        book = book or Book(self._account.account, method=self._account.method, since=self._now)
         self.outcomes, self.repeated, self._finals = {}, set(), {}
         self._fills, refused = on_their_days(self._given, self._log)
         self.outcomes |= {
@@ -320,14 +320,12 @@ class _Booking:
         rows: list[HistoryRow] = [fill_row(fill, session_of(fill.executed_at)) for fill in booked]
         changed = PositionTable.of(book.positions).changed_since(before.positions)
         rows += [self._position_row(book, key) for key in changed]
-        today = self._account.sessions.session_of(self._now)
-        days = restated_days(before, book, today)
+        days = restated_days(before, book, session_of(self._now))
         rows += restatement_rows(book, days, self._now)
         adjusted = adjustment_rows(booked, self._now)
         sweep = Sweep(kind=SweepKind.ACCOUNT, account=account)
         trades = trade_rows(before, book, self._spot, self._recall.stood)
-        late = [fill for fill in booked if is_amendment(fill) or session_of(fill.executed_at) < today]
-        alert = restatement_alert(book, days, late, self._now)
+        alert = restatement_alert(book, days, booked, session_of, self._now)
         return [
             *row_effects(account, rows),
             *([Effect(alert.alert_id, "alerts", account, alert.model_dump(mode="json"))] if alert else []),

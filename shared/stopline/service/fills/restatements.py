@@ -1,10 +1,11 @@
 """Days that were over and have other numbers now: rows of the audit trail, and what people are told."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import NamedTuple
 
+from stopline.ledger.amend import is_amendment
 from stopline.ledger.book import Book
 from stopline.ledger.days import Day
 from stopline.model.decimals import EXACT, decimal_text
@@ -62,28 +63,51 @@ def restatement_rows(book: Book, days: Sequence[Restated], now: datetime) -> lis
 
 
 def restatement_alert(
-    book: Book, days: Sequence[Restated], late: Sequence[Fill], now: datetime
+    book: Book,
+    days: Sequence[Restated],
+    booked: Sequence[Fill],
+    session_of: Callable[[datetime], date],
+    now: datetime,
 ) -> Alert | None:
-    """Return what people are told of one commit: the days whose net P&L is another by a cent or more, and what came
-    (`late`). A warning where realised P&L has changed, info where it is fees or income alone; None where nothing has.
+    """Return what people are told of one commit: the days whose net P&L is another by a cent or more, and what came of
+    what it booked. A warning where realised P&L has changed, info where it is fees or income alone; None where nothing
+    has, or only days that were over before the account's first fill was booked: nobody was told of those.
     """
-    told = [one for one in days if abs(EXACT.subtract(one.now.net, one.was.net)) >= CENT]
+    first = session_of(book.since) if book.since else date.min
+    told = [
+        one
+        for one in days
+        if one.session >= first and abs(EXACT.subtract(one.now.net, one.was.net)) >= CENT
+    ]
     if not told:
         return None
     figures = "; ".join(_words(one) for one in told[:NAMED]) + _more(len(told))
-    cause = ", ".join(_named(fill) for fill in late[:NAMED]) + _more(len(late))
+    causes, cause = _causes(booked, session_of, session_of(now))
     realised = any(one.was.realised != one.now.realised for one in told)
     return Alert(
-        alert_id=digest("day_restated", book.account, str(book.revision), *(fill.key for fill in late)),
+        alert_id=digest("day_restated", book.account, str(book.revision), *(fill.key for fill in causes)),
         account=book.account,
         kind="day_restated",
-        object=told[0].session.isoformat(),
+        object="account",
         severity=Severity.WARNING if realised else Severity.INFO,
         summary=f"P&L of past days has changed: {figures} ({cause})"[:500],
         action="Reports of those days were sent with the old figure. Compare with the broker's statement.",
-        cause=late[0].key,
+        cause=causes[0].key if causes else "",
         raised_at=now,
     )
+
+
+def _causes(
+    booked: Sequence[Fill], session_of: Callable[[datetime], date], today: date
+) -> tuple[Sequence[Fill], str]:
+    """Return the fills that changed past days, and how they are named. Where none amends another or is of a past day, a
+    fill of today has decided what an amendment means that was there before.
+    """
+    late = [fill for fill in booked if is_amendment(fill) or session_of(fill.executed_at) < today]
+    if late:
+        return late, ", ".join(map(_named, late[:NAMED])) + _more(len(late))
+    ids = ", ".join(fill.fill_id for fill in booked[:NAMED]) + _more(len(booked))
+    return booked, f"amendments that came before count otherwise since fill {ids}"
 
 
 def _words(one: Restated) -> str:
