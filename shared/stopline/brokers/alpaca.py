@@ -202,13 +202,13 @@ def _payment(row: Row, kind: FillKind, context: Context) -> Fill:
 
 def _split(row: Row, details: Row, context: Context) -> Fill:
     """Return a split. It is told twice, by what is taken out and by what is put in, and is the same event both times; it
-    holds from the ex-date on.
+    holds from the ex-date on. The ratio counts: what is held after it may be told rounded, by less than a unit.
     """
     if row.text_or("status", "executed") != "executed":
         raise Rejected("UNKNOWN_STATUS", f"a split of status {row.text('status')[:40]!a} is not executed")
     symbol, old, new = details.text("symbol"), details.decimal("old_rate"), details.decimal("new_rate")
     held, holds = details.decimal_or("old_qty"), details.decimal_or("new_qty")
-    if held and held * new != holds * old:
+    if held and abs(held * new - holds * old) >= old:  # a fraction is rounded, or paid in cash
         raise Rejected("CONTRADICTION", f"{held} units by {new} for {old} are not the {holds} that are told")
     return context.fill(
         row.text_or("account_id"),

@@ -232,6 +232,24 @@ def test_a_split_that_says_its_rates_is_one_event_from_its_ex_date_on() -> None:
 
 
 @pytest.mark.parametrize(
+    ("old_rate", "new_rate", "held", "holds"),
+    [
+        ("3", "1", "10", "3.333333333"),
+        ("10", "1", "15", "1"),
+        ("10", "1", "-15", "-2"),
+        ("3", "4", "10", "13"),
+    ],
+)
+def test_a_split_is_its_ratio_where_what_is_held_after_it_is_rounded(
+    old_rate: str, new_rate: str, held: str, holds: str
+) -> None:
+    """Brokers round to their decimals, and pay cash for a fraction or round it up."""
+    told = {"old_rate": old_rate, "new_rate": new_rate, "old_qty": held, "new_qty": holds}
+    [out] = read({**SPLIT, "details": {**SPLIT["details"], **told}})
+    assert (out.quantity, out.price) == (Decimal(new_rate), Decimal(old_rate))
+
+
+@pytest.mark.parametrize(
     ("changes", "reason"),
     [
         ({"activity_subtype": "USPLIT"}, "UNSUPPORTED"),
@@ -239,7 +257,8 @@ def test_a_split_that_says_its_rates_is_one_event_from_its_ex_date_on() -> None:
         ({"details": None}, "UNSUPPORTED"),
         ({"status": "canceled"}, "UNKNOWN_STATUS"),
         ({"status": "correct"}, "UNKNOWN_STATUS"),
-        ({"details": {**SPLIT["details"], "new_qty": "1.66"}}, "CONTRADICTION"),
+        ({"details": {**SPLIT["details"], "new_qty": "2.65"}}, "CONTRADICTION"),
+        ({"details": {**SPLIT["details"], "new_qty": None}}, "CONTRADICTION"),
         ({"details": {**SPLIT["details"], "old_rate": "0", "old_qty": "0"}}, "BAD_MESSAGE"),
         ({"details": {**SPLIT["details"], "ex_date": ""}}, "BAD_MESSAGE"),
         ({"details": {**SPLIT["details"], "ca_id": ""}}, "BAD_MESSAGE"),

@@ -36,6 +36,7 @@ from stopline.service.fills.books import (
 )
 from stopline.service.fills.provisional import counted_twice, final_fee, is_of_cumulative_order
 from stopline.service.fills.restatements import restated_days, restatement_alert, restatement_rows
+from stopline.service.fills.splits import split_twice
 from stopline.service.fills.unnamed_day import on_their_days
 from stopline.service.history.rows import fill_row, table_row
 from stopline.service.history.trade_rows import trade_rows
@@ -234,12 +235,15 @@ class _Booking:
             return self._fitting(before, [fill for fill in booked if fill.key not in out])
 
     def _needs_log(self, fill: Fill, book: Book) -> bool:
-        return is_amendment(fill) or is_of_cumulative_order(fill) or book.is_late(fill, self._now)
+        if is_amendment(fill) or is_of_cumulative_order(fill) or fill.kind is FillKind.SPLIT:
+            return True
+        return book.is_late(fill, self._now)
 
     def _without_doubles(self, fills: list[Fill]) -> list[Fill]:
-        refused = counted_twice(
-            fills, lambda fill: self._log.of(fill.account, fill.strategy, fill.instrument.symbol)
-        )
+        def known(fill: Fill) -> list[Fill]:
+            return self._log.of(fill.account, fill.strategy, fill.instrument.symbol)
+
+        refused = counted_twice(fills, known) | split_twice(fills, known)
         self.outcomes |= {
             f.key: Outcome(f, Result.REFUSED, refused[f.key]) for f in fills if f.key in refused
         }

@@ -75,9 +75,7 @@ def restatement_alert(
     """
     first = session_of(book.since) if book.since else date.min
     told = [
-        one
-        for one in days
-        if one.session >= first and abs(EXACT.subtract(one.now.net, one.was.net)) >= CENT
+        one for one in days if one.session >= first and abs(EXACT.subtract(one.now.net, one.was.net)) >= CENT
     ]
     if not told:
         return None
