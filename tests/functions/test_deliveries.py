@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -49,6 +50,27 @@ def test_people_are_told_of_dead_letters_once_for_all_of_an_outage(
         (severity, f"Messages on {topic} were given up after every try, and are kept")
     ]
     assert alerts.quarantined() == []
+
+
+def test_the_prefix_of_a_deployment_is_no_topic(serve: Serve) -> None:
+    """F25: several environments may be in one project."""
+    alerts = serve("alerts")
+    alerts.app.ports = replace(alerts.app.ports, subscriptions="projects/p/subscriptions/dev-")
+    body = {"message": {"data": "", "messageId": "m", "attributes": dead("dev-history-push")}}
+    body["subscription"] = "projects/p/subscriptions/dev-alerts-dead-history"
+    assert alerts.client.post("/", json=body).status_code == 204
+    [(severity, text)] = told(alerts, "dead_letter")
+    assert severity is Severity.WARNING
+    assert text.startswith("Messages on history were")
+
+
+def test_the_clock_of_a_replay_is_not_held_against_pubsub(serve: Serve) -> None:
+    """The demo plays a day of 2018."""
+    fills = serve("fills")
+    open_accounts(fills, "demo")
+    fills.app.ports = replace(fills.app.ports, replayed=True)
+    assert fills.push(raw_fill(), published="2026-11-21T10:00:00Z").status_code == 204
+    assert len(fills.world.store.query("fills")) == 1
 
 
 def test_people_are_told_again_when_it_goes_on(serve: Serve) -> None:

@@ -10,6 +10,7 @@ from simulation.seeded_bugs import bug
 
 from stopline.client import Client
 from stopline.model.errors import Transient
+from stopline.rules.closing import order as closing_order
 from stopline.rules.closing import sent as closing_sent
 from stopline.rules.exits import trade_exits as exits
 from stopline.service.closing.close_book import Closer
@@ -62,5 +63,9 @@ def a_close_that_failed_counts_as_begun() -> Iterator[None]:
 @exit_bug
 def a_close_that_failed_is_left_for_tomorrow() -> Iterator[None]:
     """What the broker rejected or let run out is not sent again today."""
-    with patch.object(closing_sent, "backoff", lambda count: timedelta(days=1)):
+
+    def tomorrow(*_: Any) -> timedelta:
+        return timedelta(days=1)
+
+    with patch.object(closing_sent, "backoff", tomorrow), patch.object(closing_order, "backoff", tomorrow):
         yield

@@ -89,6 +89,7 @@ class Ports:
     beacon: Beacon | None = None  # the heartbeat that leaves the cloud
     resume_people: int = 2
     subscriptions: str = ""  # how the names of our push subscriptions begin; empty: any is taken
+    replayed: bool = False  # the clock tells a day that is played again, and not Pub/Sub's time
 
 
 class App(Documents):

@@ -58,7 +58,7 @@ def receive(app: App, source: str, envelope: Envelope) -> None:
 
 def handle(app: App, source: str, envelope: Envelope) -> Counts:
     """Handle one delivery for a function, or keep it as refused. Raises Transient: do not acknowledge it."""
-    if source in BY_THE_CLOCK:
+    if source in BY_THE_CLOCK and not app.ports.replayed:
         skewed = behind(source, envelope.published_at, app.clock.now())
         if skewed is not None:
             body = skewed.model_dump(mode="json")
@@ -149,7 +149,7 @@ def on_sweep(app: App, envelope: Envelope) -> Counts:
 
 def on_alert(app: App, envelope: Envelope) -> Counts:
     """Take one alert in, deliver one notice, look after an account's alerts, or tell of a dead letter."""
-    dead = given_up(envelope.attributes, app.clock.now())
+    dead = given_up(envelope.attributes, app.ports.subscriptions.rpartition("/")[2], app.clock.now())
     body = decode_object(envelope.data) if dead is None else {}
     with app.dispatcher.one_request():
         if dead is not None:

@@ -20,12 +20,14 @@ NEEDED = (
 )
 
 
-def given_up(attributes: Mapping[str, str], now: datetime) -> Alert | None:
-    """Return the alert that messages of a subscription were given up, if the attributes are those of a dead letter."""
+def given_up(attributes: Mapping[str, str], prefix: str, now: datetime) -> Alert | None:
+    """Return the alert that messages of a subscription were given up, if the attributes are those of a dead letter.
+    `prefix`: what the names of all subscriptions here begin with.
+    """
     subscription = attributes.get(GIVEN_UP)
     if subscription is None:
         return None
-    topic = subscription.partition("-")[0]
+    topic = subscription.removeprefix(prefix).partition("-")[0]
     window = _window(now)
     return Alert(
         alert_id=digest("dead_letter", subscription, utc_text(window)),
