@@ -41,11 +41,14 @@ class SweepKind(StrEnum):
 
 
 class Sweep(Message):
-    """A scheduled or caused risk check. `account` is set for kinds `account` and `reconcile` only."""
+    """A scheduled or caused risk check. `account` is set for kinds `account` and `reconcile` only; `fills` are the keys of
+    those that caused it.
+    """
 
     type: Literal["stopline.sweep.v1"] = SWEEP_TYPE
     kind: SweepKind
     account: Name | None = None
+    fills: tuple[str, ...] = ()
 
 
 class Severity(StrEnum):

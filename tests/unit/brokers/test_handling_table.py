@@ -16,7 +16,7 @@ import pytest
 from stopline.brokers import DIALECTS
 from stopline.model.control import ControlRequest
 from stopline.model.fill import Fill, FillKind
-from stopline.model.messages import Sweep, SweepKind
+from stopline.model.messages import Sweep
 from stopline.service.fills.record_fill import Result
 
 from ..make import account, raw_fill
@@ -340,9 +340,7 @@ def it_is_booked_and_told(told: Told) -> None:
     kill = {"request_id": "r-1", "scope": "global", "action": "kill", "actor": "ann", "reason": "x"}
     app.trading.set(ControlRequest.model_validate(kill))
     assert {o.result for o in app.recorder.record(fills(told, {}), "m-1")} == {Result.APPLIED}
-    app.sweeper.run(
-        Sweep(kind=SweepKind.ACCOUNT, account=fills(told, {})[0].account), world.clock.now(), "m-2"
-    )
+    app.sweeper.run(Sweep.model_validate(world.bus.bodies("sweeps")[-1]), world.clock.now(), "m-2")
     alerts = [body for body in world.bus.bodies("alerts") if body["kind"] == "fill_while_halted"]
     assert alerts
     assert all(alert["object"] == "global" for alert in alerts)

@@ -8,7 +8,7 @@ import pytest
 
 from stopline.model.control import ControlRequest
 from stopline.model.fill import Fill
-from stopline.model.messages import Sweep, SweepKind
+from stopline.model.messages import ExecutionReport, Sweep
 
 from ..make import at, fill
 from .world import World
@@ -24,8 +24,10 @@ class Desk:
         """Book fills, and run the sweep that they cause, twice: it may be delivered again."""
         self.world.wait(1)
         assert all(o.refused is None for o in self.app.recorder.record(fills, f"m-{fills[0].fill_id}"))
+        swept = self.world.bus.bodies("sweeps")[-1]
+        assert swept["fills"] == [one.key for one in fills]
         for _ in range(2):
-            self.app.sweeper.run(Sweep(kind=SweepKind.ACCOUNT, account="demo"), self.world.clock.now(), "m")
+            self.app.sweeper.run(Sweep.model_validate(swept), self.world.clock.now(), "m")
 
     def kill(self, scope: str = "account:demo", flatten: bool = False) -> None:
         self.world.wait(1)
@@ -97,3 +99,45 @@ def test_a_program_that_goes_on_trading_does_not_drown_everybody(desk: Desk) -> 
     assert desk.alerts[-1]["summary"].startswith(
         "More orders than 5 were filled while account:demo is halted"
     )
+
+
+def test_it_is_told_however_much_others_trade(desk: Desk) -> None:
+    desk.kill("strategy:demo:swing")
+    for start in (1, 21, 41):
+        desk.book(*[bought(n, executed_at=at(1)) for n in range(start, start + 20)])
+    desk.book(bought(70, executed_at=at(1), strategy="swing"))
+    assert [alert["object"] for alert in desk.alerts] == ["strategy:demo:swing"]
+
+
+def test_orders_beside_our_close_that_together_are_more_than_it_are_told(desk: Desk) -> None:
+    """Domain 3.8: what turns the position round is not ours, though its side is."""
+    desk.book(bought(1), bought(2))
+    desk.kill(flatten=True)
+    desk.app.closer.advance("demo")
+    for number in (11, 12, 13):
+        desk.book(bought(number, "SELL", executed_at=at(2), order_id=f"ROGUE-{number}"))
+    assert [alert["summary"].split(" came")[0] for alert in desk.alerts] == [
+        "SELL 10 SPY at 100 of order ROGUE-13"
+    ]
+    assert desk.alerts[0]["severity"] == "critical"
+
+
+def test_an_order_beside_our_close_is_told_where_the_broker_has_named_ours(desk: Desk) -> None:
+    desk.book(bought(1), bought(2))
+    desk.kill(flatten=True)
+    desk.app.closer.advance("demo")
+    [command] = [c for c in desk.world.bus.bodies("orders") if c.get("action") == "close"]
+    report = {
+        "type": "stopline.report.v1",
+        "command_id": command["command_id"],
+        "account": "demo",
+        "broker": "paper",
+        "status": "accepted",
+        "order_id": "B-1",
+        "reported_at": command["issued_at"],
+    }
+    assert desk.app.closer.report(ExecutionReport.model_validate(report))
+    desk.book(bought(11, "SELL", order_id="ROGUE"), bought(12, "SELL", order_id="B-1"))
+    assert [alert["summary"].split(" came")[0] for alert in desk.alerts] == [
+        "SELL 10 SPY at 100 of order ROGUE"
+    ]

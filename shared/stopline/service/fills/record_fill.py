@@ -43,6 +43,7 @@ from stopline.service.history.trade_rows import trade_rows
 
 MAX_AGE = timedelta(days=45)
 MAX_AHEAD = timedelta(seconds=60)
+SWEPT = 500  # fills that a sweep is told of; more in one commit are a first import
 CLOSED_BY_EXPIRY = {FillKind.TRADE, FillKind.LIQUIDATION}  # brokers tell assignments on the morning after
 MAX_FILLS = 200  # in one message; with the book they fit in one commit
 
@@ -327,7 +328,8 @@ class _Booking:
         days = restated_days(before, book, session_of(self._now))
         rows += restatement_rows(book, days, self._now)
         adjusted = adjustment_rows(booked, self._now)
-        sweep = Sweep(kind=SweepKind.ACCOUNT, account=account)
+        keys = tuple(fill.key for fill in booked[:SWEPT])
+        sweep = Sweep(kind=SweepKind.ACCOUNT, account=account, fills=keys)
         trades = trade_rows(before, book, self._spot, self._recall.stood)
         alert = restatement_alert(book, days, booked, session_of, self._now)
         return [

@@ -1,12 +1,12 @@
 """Fills that come while trading is halted and that none of Stopline's own closes explains: booked like any, and told.
 
-Looked at by the sweep that a fill causes, so that to book it costs nothing more. Each order is told once for each halt, the
+Looked at by the sweep that fills cause and that names them, so that to book them costs nothing more. Each order is told once for each halt, the
 first few by name and all others together: what still trades may be a program that sends hundreds.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import orjson
 
@@ -20,14 +20,12 @@ from stopline.model.ids import digest, short_id
 from stopline.model.messages import Alert, Effect, Severity
 from stopline.model.scopes import GLOBAL, account_scope, strategy_scope, underlying_scope
 from stopline.model.times import utc_text
-from stopline.ports import Clock, Data, Store, Where
+from stopline.ports import Clock, Data, Store
 from stopline.service.documents.aggregate import Aggregates, Change
 from stopline.service.documents.outbox import Relay
-from stopline.service.fills.books import FILLS, read_fill
+from stopline.service.fills.books import fill_path, read_fill
 
 EXECUTED = frozenset({FillKind.TRADE, FillKind.LIQUIDATION})
-LATE = timedelta(hours=1)  # how long before a halt a fill may be executed that comes after it
-MOST = 500  # fills that are looked at
 NAMED = 5  # orders of a halt that are told one by one
 
 
@@ -70,53 +68,55 @@ class HaltedFills:
         self._closings = closings
         self._books = books
 
-    def look(self, account: str) -> None:
-        """Tell of an account's fills that were booked since a halt that covers them. Raises Unavailable, Unpublished."""
+    def look(self, account: str, keys: Sequence[str]) -> None:
+        """Tell of those fills of an account, by their keys, that came under a halt. Raises Unavailable, Unpublished."""
         halts = {s.scope: since for s in self._standings(account) if (since := _halted_since(s)) is not None}
-        if not halts:
+        if not keys or not halts:
             return
-        found = self._stray(account, halts)
+        book = self._books(account) or Book(account)
+        found = self._stray(book, keys, halts)
         if not found:
             return
-        alerts = self._alerts(account, found)
         standing = {_halt(scope, since) for scope, since in halts.items()}
 
         def decide(state: Strays | None, attempt: int) -> Change[Strays] | None:
             told = {id_: halt for id_, halt in state.told.items() if halt in standing} if state else {}
-            new = {id_: alert for id_, alert in alerts.items() if id_ not in told}
-            if not new:
-                return None
-            told |= {id_: _halt(alert.object, halts[alert.object]) for id_, alert in new.items()}
-            return Change(Strays(account, told), [_effect(alert) for alert in new.values()])
+            alerts = self._alerts(book, found, told)
+            return Change(Strays(account, told), [_effect(alert) for alert in alerts]) if alerts else None
 
         self._documents.change(account, decide)
 
-    def _stray(self, account: str, halts: dict[str, datetime]) -> list[tuple[Fill, str, datetime]]:
+    def _stray(
+        self, book: Book, keys: Sequence[str], halts: Mapping[str, datetime]
+    ) -> list[tuple[Fill, str, datetime]]:
         """Return the fills that came under a halt and are of none of our commands, oldest first, each with its halt."""
-        where = [Where("account", "==", account), Where("executed_at", ">=", min(halts.values()) - LATE)]
-        documents = self._store.query(FILLS, where, ["executed_at"], limit=MOST)
-        sent = list(self._closings(account).sent.values())
+        documents = self._store.get_all([fill_path(key) for key in keys])
+        sent = list(self._closings(book.account).sent.values())
         found = []
         for document in documents:
+            if document is None:
+                continue
             fill = read_fill(document)
             received = document.data.get("received_at") or fill.executed_at
             covering = [(halts[s], s) for s in _scopes(fill) if s in halts and received >= halts[s]]
-            if covering and fill.kind in EXECUTED and not _is_ours(fill, sent):
+            if covering and fill.kind in EXECUTED and not _is_ours(fill, sent, book):
                 since, scope = min(covering)
                 found.append((fill, scope, since))
-        return found
+        return sorted(found, key=lambda one: (one[0].executed_at, one[0].key))
 
-    def _alerts(self, account: str, found: Iterable[tuple[Fill, str, datetime]]) -> dict[str, Alert]:
-        book, now = self._books(account) or Book(account), self._clock.now()
-        alerts: dict[str, Alert] = {}
-        told: dict[tuple[str, datetime], set[str]] = {}
+    def _alerts(
+        self, book: Book, found: Iterable[tuple[Fill, str, datetime]], told: dict[str, str]
+    ) -> list[Alert]:
+        """Return the alerts that are to be told, and note them as told."""
+        now, alerts = self._clock.now(), []
         for fill, scope, since in found:
-            orders = told.setdefault((scope, since), set())
-            orders.add(fill.order_id or fill.key)
-            of = fill.order_id or fill.key if len(orders) <= NAMED else ""
-            id_ = digest("fill_while_halted", account, scope, utc_text(since), of)
-            adds = book.net_quantity(fill.instrument.symbol) * fill.signed_quantity > 0
-            alerts.setdefault(id_, _alert(id_, fill, scope, since, adds, named=bool(of), now=now))
+            halt, order = _halt(scope, since), fill.order_id or fill.key
+            id_ = digest("fill_while_halted", book.account, halt, order)
+            named = id_ in told or list(told.values()).count(halt) < NAMED
+            id_ = id_ if named else digest("fill_while_halted", book.account, halt)
+            if id_ not in told:
+                told[id_] = halt
+                alerts.append(_alert(id_, fill, scope, since, _adds(fill, book), named=named, now=now))
         return alerts
 
 
@@ -140,16 +140,26 @@ def _scopes(fill: Fill) -> tuple[str, ...]:
     )
 
 
-def _is_ours(fill: Fill, sent: Iterable[Sent]) -> bool:
-    """Tell whether a fill is of a close command: it names one, or is in a contract and on a side that one was about."""
+def _is_ours(fill: Fill, sent: Iterable[Sent], book: Book) -> bool:
+    """Tell whether a fill is of a close command: it names one, or where either has no order to name, it is in a contract and
+    on a side of one, and has not taken the position beyond zero.
+    """
     names = set(names_of(fill))
+    contract = fill.instrument.symbol, fill.side.value
     return any(
         names & {one.command_id, short_id(one.command_id), one.order_id or one.command_id}
-        or any(
-            (leg.instrument.symbol, leg.side) == (fill.instrument.symbol, fill.side.value) for leg in one.legs
+        or (
+            (fill.order_id is None or one.order_id is None)
+            and not _adds(fill, book)
+            and any((leg.instrument.symbol, leg.side) == contract for leg in one.legs)
         )
         for one in sent
     )
+
+
+def _adds(fill: Fill, book: Book) -> bool:
+    """Tell whether what is held now is on the side of a fill."""
+    return book.net_quantity(fill.instrument.symbol) * fill.signed_quantity > 0
 
 
 def _alert(

@@ -97,7 +97,7 @@ class Sweeper:
         now = self._clock.now()
         if sweep.kind is SweepKind.ACCOUNT:
             if sweep.account:
-                self._account(sweep.account, now, digest("after", message_id))
+                self._account(sweep.account, now, digest("after", message_id), sweep.fills)
             return
         if sweep.account:  # a statement of it came
             self._raise([self._reconciler.run(sweep, ())])
@@ -158,13 +158,13 @@ class Sweeper:
             return f"audit: {problem}"
         return None
 
-    def _account(self, name: str, now: datetime, cause: str) -> None:
+    def _account(self, name: str, now: datetime, cause: str, fills: Sequence[str]) -> None:
         """Look at an account of which fills or a report came; one whose book is valued already was looked at."""
         self._desk.refresh()
         self._marker.value_new(name, now, cause)
         self._closer.advance(name)
         self._canceller.advance(name, just_read=True)
-        self._halted.look(name)
+        self._halted.look(name, fills)
 
     def _evaluate_all(self, now: datetime, cause: str) -> dict[str, str]:
         self._desk.refresh()
