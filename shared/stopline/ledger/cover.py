@@ -41,8 +41,14 @@ def covering(parts: Parts) -> tuple[Move, ...]:
 
 def _next(parts: Parts) -> Move | None:
     """Return the first move that helps: those that cover best are tried first, so that a large book takes few tries."""
-    now = _standing(parts)
-    return next((move for move in _moves(parts) if _standing(moved(parts, move)) > now), None)
+    return next((move for move in _moves(parts) if _helps(parts, move)), None)
+
+
+def _helps(parts: Parts, move: Move) -> bool:
+    """Tell whether less is naked or can be lost after a move: only two parts change."""
+    before = parts[move.early], parts[move.late]
+    after = moved(parts, move)
+    return _standing((after[move.early], after[move.late])) > _standing(before)
 
 
 def _moves(parts: Parts) -> Iterator[Move]:
