@@ -76,6 +76,21 @@ def test_what_settles_at_the_opening_covers_nothing_that_settles_at_the_close() 
     assert plan(fills, 0, Measure.EXPOSURE, quotes).before == 600_000
 
 
+def test_calendars_bind_nothing_and_stay_where_limits_count_them_so() -> None:
+    """Issue 7.4: a plan counts as the limits do, with the later option that covers the earlier one."""
+    early, late = (option(6100, "C", date(2026, month, 18)) for month in (11, 12))
+    quotes = QUOTES | {early.symbol: Quote(5, 4.9, 5.1), late.symbol: Quote(9, 8.9, 9.1)}
+    quotes |= {"SPXW": Quote(6000, 5999, 6001)}
+    calendar = [
+        trade(101, -10, 5, instrument=early, group_id="C"),
+        trade(102, 10, 9, instrument=late, group_id="C"),
+    ]
+    found = plan([*calendar, *spread(1, 10)], 9000, quotes=quotes)
+    assert (found.before, found.after, found.reached) == (10_000, 9000, True)
+    [step] = found.steps
+    assert (step.held, step.leave) == (10, 9)
+
+
 def test_what_frees_most_for_its_cost_goes_first() -> None:
     """The wide spread frees ten times as much for the same crossing."""
     found = plan([*spread(1, 1), *spread(11, 1, 6000, 5900)], 2000)

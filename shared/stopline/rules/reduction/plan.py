@@ -10,11 +10,12 @@ unknown part is unknown, so that no target is called reached.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import ROUND_FLOOR, Decimal, localcontext
 from enum import StrEnum
 from itertools import combinations
 
+from stopline.ledger.cover import covering
 from stopline.ledger.expiry import Settles, product_of, settles
 from stopline.ledger.payoff import Leg, margin_of
 from stopline.ledger.trade import Trade
@@ -26,8 +27,8 @@ from stopline.rules.limits.figures import Rate, add
 
 Units = Mapping[str, tuple[Instrument, Decimal]]
 """Signed units by symbol, over all strategies."""
-Group = tuple[str, Settles | None, str]
-"""Underlying, settlement of options (None: everything else), currency: what is margined together."""
+Group = tuple[str, bool, str]
+"""Underlying, whether it is options, currency: what is margined together."""
 
 
 class Measure(StrEnum):
@@ -317,9 +318,23 @@ class _Planner:
         return sum((abs(value) for value in values), ZERO)
 
     def _options(self, held: Sequence[tuple[Instrument, Decimal]]) -> Decimal | None:
-        legs = [Leg(c.right or "C", c.strike or ZERO, q, c.multiplier) for c, q in held]
-        marks = [self._mark(c.symbol) for c, _ in held]
-        contract = held[0][0]
+        """Return the measure of options on one underlying: what settles together is one, with what of later long ones covers
+        its short ones (`ledger/cover.py`), as the limits count it.
+        """
+        settlements: dict[Settles, list[tuple[Leg, Decimal | None]]] = defaultdict(list)
+        for contract, quantity in held:
+            leg = Leg(contract.right or "C", contract.strike or ZERO, quantity, contract.multiplier)
+            settlements[settles(contract)].append((leg, self._mark(contract.symbol)))
+        parts = [settlements[end] for end in sorted(settlements)]
+        for early, late, index, units in covering(tuple(tuple(leg for leg, _ in part) for part in parts)):
+            leg, mark = parts[late].pop(index)
+            if units != leg.quantity:
+                parts[late].insert(index, (replace(leg, quantity=leg.quantity - units), mark))
+            parts[early].append((replace(leg, quantity=units), mark))
+        return add(self._settled(part, held[0][0]) for part in parts if part)
+
+    def _settled(self, part: Sequence[tuple[Leg, Decimal | None]], contract: Instrument) -> Decimal | None:
+        legs, marks = [leg for leg, _ in part], [mark for _, mark in part]
         margin = margin_of(legs, marks, ZERO, self._mark(contract.underlying), product_of(contract).style)
         if self._measure is Measure.MARGIN:
             return margin.margin
@@ -330,8 +345,7 @@ class _Planner:
 
 
 def _group(contract: Instrument) -> Group:
-    end = settles(contract) if contract.kind is Kind.OPTION else None
-    return contract.underlying, end, contract.currency
+    return contract.underlying, contract.kind is Kind.OPTION, contract.currency
 
 
 def _worth(one: _Candidate) -> tuple[Decimal, str]:
