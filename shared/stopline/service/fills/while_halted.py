@@ -1,7 +1,7 @@
 """Fills that come while trading is halted and that none of Stopline's own closes explains: booked like any, and told.
 
-Looked at by the sweep that fills cause and that names them, so that to book them costs nothing more. Each order is told once for each halt, the
-first few by name and all others together: what still trades may be a program that sends hundreds.
+Looked at by the sweep that fills cause and that names them, so that to book them costs nothing more. Each order is told once
+for each halt, the first few by name and all others together: what still trades may be a program that sends hundreds.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
