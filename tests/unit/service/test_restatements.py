@@ -149,5 +149,6 @@ def test_days_that_were_over_before_the_first_fill_was_booked_are_news_to_nobody
         side, price = ("BUY", 100) if n % 2 == 0 else ("SELL", 90)
         assert desk.book(fill(f"I-{n}", side, 10, price, at((n - 31) * DAY))) == []
     desk.world.clock.set(NOON + timedelta(days=1))
+    desk.app, _ = desk.world.instance()  # the book's document says since when
     assert desk.book(fill("B-1", "SELL", 0, 0, at(DAY), kind="BUST", ref="I-29")) == []
     assert desk.book(fill("I-30", "SELL", 1, 80, at(-9)), fill("I-31", "BUY", 1, 70, at(-8)))
