@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
@@ -13,13 +15,14 @@ from stopline.ledger.position import Position
 from stopline.model.fill import Fill
 from stopline.model.instrument import Instrument
 from stopline.model.settings.trading import TradingSettings
-from stopline.rules.limits.best_case import best_unrealised
-from stopline.rules.limits.figures import Figures, Rate, Valued, figures
+from stopline.rules.limits.best_case import best_unrealised, known_futures
+from stopline.rules.limits.figures import AtBest, Figures, Rate, Valued, figures
 from stopline.rules.limits.registry import Level, Reading, readings
+from stopline.rules.limits.track import NEW, Track
 from stopline.rules.trading.breaker_facts import money_facts, sure_facts
 from stopline.rules.trading.breakers import MONEY_BREAKERS, Move, Tripped, advance
 
-from ..make import account, at, equity, option, trade
+from ..make import account, at, equity, fill, option, trade
 
 STRIKES = (90, 95, 100, 105, 110)
 
@@ -121,6 +124,42 @@ def test_a_future_has_no_bound_and_an_inverse_contract_its_debt(units: int) -> N
     assert best((inverse, units, -9 * units, None)) == (27 if units > 0 else None)
 
 
+ON_FUTURE = {"kind": "option", "currency": "USD", "multiplier": "1000", "expiry": "2026-12-16", "right": "P"}
+
+
+def put_on(underlying: str, strike: int = 20) -> Instrument:
+    facts = {**ON_FUTURE, "symbol": f"{underlying}P{strike}", "underlying": underlying, "strike": str(strike)}
+    return Instrument.model_validate(facts)
+
+
+@pytest.mark.parametrize("known_by", ["its symbol", "the settings", "the future that is held"])
+def test_a_long_put_on_a_future_has_no_bound(known_by: str) -> None:
+    """I7: crude was at -37 in April 2020. A spread of puts is bounded all the same, and so is a short one."""
+    underlying = "CLF7" if known_by == "its symbol" else "CL"
+    future = Instrument.model_validate(
+        {"symbol": "CLF7X", "kind": "future", "currency": "USD", "underlying": "CL"}
+    )
+    beside = [held(future, 1, 20, Decimal(20))] if known_by == "the future that is held" else []
+    names = ["CL"] if known_by == "the settings" else known_futures(beside)
+
+    def of(*legs: tuple[int, int, int]) -> Decimal | None:
+        options = [held(put_on(underlying, strike), units, cost, None) for strike, units, cost in legs]
+        return best_unrealised([*options, *beside], one, names)
+
+    assert of((20, 1, 500)) is None
+    assert of((20, 2, 500), (15, -1, -100)) is None
+    assert of((20, 1, 500), (15, -1, -100)) == 5000 - 400
+    assert of((20, -1, -500)) == 500
+    assert best_unrealised([held(put_on("SPY"), 1, 500, None)], one, ["CL"]) == 20_000 - 500
+
+
+def test_figures_know_the_futures_of_the_settings() -> None:
+    """I7."""
+    bought = trade(-5, 1, 3, instrument=put_on("CL"))
+    assert seen([*LOST, bought])[0].total_at_best == -4000 - 3000 + 20_000
+    assert seen([*LOST, bought], measures={"futures": ["CL"]})[0].total_at_best is None
+
+
 def test_without_a_rate_nothing_is_sure() -> None:
     """I7."""
     assert best((equity(currency="EUR"), -1, -100, None), rate=lambda _: None) is None
@@ -136,7 +175,9 @@ SOLD = trade(-5, -2, 3, instrument=option(6000, "C"), strategy="wings")  # 600 r
 BOUGHT = trade(-4, 1, 3, instrument=option(6000, "C"), strategy="wings")
 
 
-def seen(fills: list[Fill], price: int | None = None, **more: object) -> tuple[Figures, Book]:
+def seen(
+    fills: list[Fill], price: int | None = None, track: Track = NEW, **more: object
+) -> tuple[Figures, Book]:
     """Return the figures of a book whose shares are at `price`, and whose options have none."""
     book = Book("demo").with_fills(fills, account().sessions.session_of, lambda _p, _f: [], at(10**6))
     priced = {equity().symbol} if price else set()
@@ -144,7 +185,7 @@ def seen(fills: list[Fill], price: int | None = None, **more: object) -> tuple[F
         valued(p, Decimal(price or 0) if p.instrument.symbol in priced else None)
         for p in book.open_positions()
     ]
-    return figures(account(**more), book, positions, one, None, None, at(60)), book
+    return figures(account(**more), book, positions, one, None, None, at(60), track), book
 
 
 def read(f: Figures, name: str, object_: str = "account") -> Reading:
@@ -205,6 +246,57 @@ def test_breakers_trip_by_what_is_sure_and_clear_by_nothing_less_than_a_reading(
     first = {m.breaker.name: Tripped(at(-9), confirmed=False) for m in trip(f, book)}
     small, book = seen([trade(-3, 100, 500), SOLD], price=499)
     assert trip(small, book, first) == [], "a small sure loss says nothing of the whole: nothing is released"
+
+
+@pytest.mark.parametrize("amount", [900_000, -50_000])
+def test_no_percentage_is_sure_while_money_has_come_or_gone_that_none_takes_notice_of(amount: int) -> None:
+    """R5.2: with ten times the money 3,400 lost are 0.34 % and no 3.4 %; as money they are as sure as before."""
+    more: dict[str, object] = {"limits": {"max_daily_loss_money": {"limit": "1000"}}}
+    before, _ = seen([trade(-9, 100, 100)], price=100, **more)
+    flown = fill("D-1", kind="FLOW", fee=str(-amount), quantity="0", price="0", executed_at=at(-1))
+    held, book = seen([*LOST, SOLD], track=before.track, **more)
+    assert read(held, "max_daily_loss").current == Decimal("3.4")
+    f, book = seen([*LOST, SOLD, flown], track=before.track, **more)
+    assert sure_facts(f) == {"loss": None, "daily_loss": None, "drawdown": None}
+    shown = [r for r in readings(f, {}) if r.at_least]
+    assert [(r.limit.name, r.object, r.current) for r in shown if r.level is Level.BREACH] == [
+        ("max_daily_loss_money", "account", Decimal(3400))
+    ]
+    assert trip(f, book) == []
+    fresh, _ = seen([*LOST, SOLD, flown], **more)
+    assert (read(fresh, "max_daily_loss").level is Level.BREACH) is (amount < 0), (
+        "none was ever measured without it"
+    )
+
+
+def test_a_missing_price_costs_each_position_one_look_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """R3: it is worked out on the path of prices, for 60 strategies too; and not at all where nothing is missing."""
+    fills = [trade(n, -1, 3, instrument=option(6000 + n, "C"), strategy=f"s{n}") for n in range(1, 21)]
+    looked: list[str] = []
+
+    def count(positions: Iterable[Valued], *more: Any) -> Decimal | None:
+        found = list(positions)
+        looked.extend(v.position.key for v in found)
+        return best_unrealised(found, *more)
+
+    monkeypatch.setattr("stopline.rules.limits.figures.best_unrealised", count)
+    f, _ = seen([*LOST, *fills])
+    for _ in range(2):
+        readings(f, {})
+    assert len(looked) == 20 * 2
+    assert f.strategies_at_best()["s1"] == AtBest(Decimal(300), Decimal(-4000 + 19 * 300))
+    looked.clear()
+    f, _ = seen([*LOST, trade(-3, 10, 100)], price=100)
+    readings(f, {})
+    assert (looked, f.strategies_at_best()) == ([], {})
+
+
+def test_where_one_strategy_has_no_bound_only_it_has_one_beside_the_others() -> None:
+    """I7."""
+    f, _ = seen([*LOST, SOLD, trade(-4, 1, 3, instrument=option(6000, "C"), strategy="calls")])
+    found = f.strategies_at_best()
+    assert found["calls"] == AtBest(None, Decimal(-3400))
+    assert found["wings"] == AtBest(Decimal(600), None)
 
 
 def test_where_all_is_known_the_bound_is_the_number() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from typing import NamedTuple
 
 from stopline.ledger.book import Book
@@ -15,8 +16,8 @@ from stopline.ledger.trade import Trade
 from stopline.model.account import Account
 from stopline.model.decimals import EXACT, ZERO, divide
 from stopline.model.instrument import Kind
-from stopline.rules.limits.best_case import best_unrealised
-from stopline.rules.limits.flows import follow_flows
+from stopline.rules.limits.best_case import best_unrealised, known_futures
+from stopline.rules.limits.flows import flowing, follow_flows
 from stopline.rules.limits.net_greeks import AccountGreeks
 from stopline.rules.limits.streak import streak_after
 from stopline.rules.limits.track import (
@@ -95,7 +96,10 @@ class Figures:
     settling: frozenset[str] = frozenset()  # underlyings with an option leg that was executed just now
     open_trades: Callable[[], Sequence[Trade]] = tuple  # worked out for who asks
     total_at_best: Decimal | None = None
-    strategies_at_best: Mapping[str, AtBest] = field(default_factory=dict)  # empty where `total` is known
+    strategies_at_best: Callable[[], Mapping[str, AtBest]] = (
+        dict  # worked out for who asks; empty where `total` is known
+    )
+    is_flowing: bool = False  # money has come or gone that `counted` lacks: no percentage is sure
 
     @property
     def day_start_equity(self) -> Decimal | None:
@@ -105,6 +109,12 @@ class Figures:
     def equity_at(self, total: Decimal | None) -> Decimal | None:
         """Return the equity with another P&L since the start, at the deposits and withdrawals that percentages are at."""
         return add([self.account.capital, self.counted, total])
+
+    def surely_at(self, total: Decimal | None) -> Decimal | None:
+        """Return the same for what is lost at least; None while flows have come that percentages take no notice of yet: what
+        the equity will be then, and the P&L that they are measured from, nobody can tell before all has a price.
+        """
+        return None if self.is_flowing else self.equity_at(total)
 
     def made_since(self, basis: Decimal | None) -> Decimal | None:
         """Return the P&L since it stood at a number; None without one of them."""
@@ -143,7 +153,7 @@ class Figures:
     @property
     def drawdown_at_best(self) -> Decimal | None:
         """The drawdown, no smaller than which it is whatever the missing prices are."""
-        return self.below(self.peak, self.total_at_best, self.equity_at(ZERO))
+        return self.below(self.peak, self.total_at_best, self.surely_at(ZERO))
 
     def beside(self, pnl: Decimal | None) -> Decimal | None:
         """Return the equity without a strategy's P&L: what its own comes on top of."""
@@ -215,6 +225,7 @@ def figures(
         recent=recent(track.recent, now, total),
         streak=streak_after(track.streak, book.trades(), rate, now),
     )
+    futures = {*account.measures.futures, *known_futures(positions)} if total is None else set()
     return Figures(
         account=account,
         at=now,
@@ -244,8 +255,11 @@ def figures(
         rates=_rates(account, book, positions, rate),
         settling=settling(positions, now),
         open_trades=book.open_trades,
-        total_at_best=total if total is not None else add([realised, best_unrealised(positions, rate)]),
-        strategies_at_best=_at_best(book, positions, rate, strategies) if total is None else {},
+        total_at_best=total
+        if total is not None
+        else add([realised, best_unrealised(positions, rate, futures)]),
+        strategies_at_best=cache(lambda: _at_best(book, positions, rate, futures)) if total is None else dict,
+        is_flowing=total is None and track.flows not in (None, flowing(paid_in)),
     )
 
 
@@ -293,16 +307,22 @@ def _strategies(book: Book, positions: Sequence[Valued], rate: Rate) -> dict[str
 
 
 def _at_best(
-    book: Book, positions: Sequence[Valued], rate: Rate, names: Collection[str]
+    book: Book, positions: Sequence[Valued], rate: Rate, futures: Collection[str]
 ) -> dict[str, AtBest]:
-    """Return what strategies have made at best, each beside the others."""
-
-    def most(is_meant: Callable[[str], bool]) -> Decimal | None:
-        booked = [
-            converted(day.net, currency, rate)
-            for (name, currency), day in book.strategies.items()
-            if is_meant(name)
-        ]
-        return add([*booked, best_unrealised((v for v in positions if is_meant(v.position.strategy)), rate)])
-
-    return {name: AtBest(most(lambda n: n == name), most(lambda n: n != name)) for name in names}  # noqa: B023
+    """Return what strategies have made at best, each beside the others: these together no more than one by one."""
+    booked: dict[str, list[Decimal | None]] = {}
+    held: dict[str, list[Valued]] = {}
+    for (name, currency), day in book.strategies.items():
+        booked.setdefault(name, []).append(converted(day.net, currency, rate))
+    for v in positions:
+        held.setdefault(v.position.strategy, []).append(v)
+    found = {
+        name: add([*booked.get(name, ()), best_unrealised(held.get(name, ()), rate, futures)])
+        for name in sorted(booked.keys() | held.keys())
+    }
+    unbound = {name for name, best in found.items() if best is None}
+    whole = add(best for best in found.values() if best is not None) or ZERO
+    return {
+        name: AtBest(best, None if unbound - {name} else EXACT.subtract(whole, best or ZERO))
+        for name, best in found.items()
+    }

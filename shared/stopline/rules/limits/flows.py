@@ -24,6 +24,11 @@ def moved(value: Decimal, total: Decimal, before: Decimal, after: Decimal) -> De
     return EXACT.subtract(divide(EXACT.multiply(holds, was), held), after)
 
 
+def flowing(paid_in: Mapping[str, Decimal]) -> dict[str, Decimal]:
+    """Return deposits less withdrawals by currency as a track remembers them."""
+    return {currency: amount for currency, amount in sorted(paid_in.items()) if amount}
+
+
 def follow_flows(
     track: Track,
     start: DayStart | None,
@@ -40,7 +45,7 @@ def follow_flows(
     `with_own`: those with a capital of their own, which no flow changes. While the P&L or a rate is UNKNOWN, nothing is.
     A withdrawal that leaves nothing is taken notice of with the next deposit: till then percentages are as they were.
     """
-    flows = {currency: amount for currency, amount in sorted(paid_in.items()) if amount}
+    flows = flowing(paid_in)
     if total is None or flows == track.flows:
         return track, start
     noted = replace(track, flows=flows)

@@ -25,9 +25,9 @@ Measured = Callable[[Figures], Iterable[Measure]]
 
 def _lost_share(f: Figures, basis: Decimal | None) -> Measure:
     """Measure what was lost since the P&L stood at a number, in percent of the equity then: 0 or above."""
-    base = None if basis is None else f.equity_at(basis)
-    lost, at_least = (share(_lost(made), base) for made in (f.made_since(basis), f.made_at_best(basis)))
-    return Measure(ACCOUNT, lost, at_least=at_least)
+    base, sure = (None, None) if basis is None else (f.equity_at(basis), f.surely_at(basis))
+    at_least = share(_lost(f.made_at_best(basis)), sure)
+    return Measure(ACCOUNT, share(_lost(f.made_since(basis)), base), at_least=at_least)
 
 
 def _lost(made: Decimal | None) -> Decimal | None:
@@ -72,10 +72,11 @@ def _drawdown(f: Figures) -> Iterable[Measure]:
 
 
 def _strategy_drawdowns(f: Figures) -> Iterable[Measure]:
+    at_best = f.strategies_at_best()
     for name, pnl in f.strategies.items():
         peak, own = f.track.strategies.get(name), f.account.risk.strategy_capital.get(name)
-        top, best = peak.top if peak else ZERO, f.strategies_at_best.get(name, AtBest(None, None))
-        at_least = f.below(top, best.pnl, f.equity_at(best.others) if own is None else own)
+        top, best = peak.top if peak else ZERO, at_best.get(name, AtBest(None, None))
+        at_least = f.below(top, best.pnl, f.surely_at(best.others) if own is None else own)
         yield Measure(name, f.below(top, pnl, f.beside(pnl) if own is None else own), at_least=at_least)
 
 

@@ -31,10 +31,12 @@ def money_facts(f: Figures, book: Book) -> Mapping[str, Decimal | None]:
 
 def sure_facts(f: Figures) -> Mapping[str, Decimal | None]:
     """Return the same losses as they are at least, whatever the missing prices are; None: nobody can tell."""
-    best, made = f.total_at_best, f.made_at_best(f.day_start.basis if f.day_start else None)
+    basis = f.day_start.basis if f.day_start else None
+    best, made = f.total_at_best, f.made_at_best(basis)
+    at_start = None if basis is None else f.surely_at(basis)
     return {
-        "loss": _percent(None if best is None else max(EXACT.minus(best), ZERO), f.equity_at(ZERO)),
-        "daily_loss": _percent(None if made is None else max(EXACT.minus(made), ZERO), f.day_start_equity),
+        "loss": _percent(None if best is None else max(EXACT.minus(best), ZERO), f.surely_at(ZERO)),
+        "daily_loss": _percent(None if made is None else max(EXACT.minus(made), ZERO), at_start),
         "drawdown": f.drawdown_at_best,
     }
 

@@ -1,6 +1,5 @@
 """The Greeks of accounts at the marks of the moment: one pass over the columns, then sums that people read."""
 
-import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,6 +8,7 @@ from typing import TypeVar
 import numpy as np
 
 from stopline.ledger.expiry import expiry_clock, is_american
+from stopline.ledger.futures import is_on_future
 from stopline.model.account import Account
 from stopline.model.instrument import Instrument, Kind
 from stopline.model.prices import NAN, Quote
@@ -52,17 +52,6 @@ def expiry_of(account: Account, contract: Instrument) -> datetime:
     return expiry_clock(contract, account.sessions).settles_at
 
 
-_CONTRACT_CODE = re.compile(  # ESZ6, 6EH27, GCZ2026, ESZ6.CME: root, month, year, exchange
-    r"[A-Z0-9]{1,4}[FGHJKMNQUVXZ]([0-9]{1,2}|[0-9]{4})(\.[A-Z]+)?"
-)
-_YEARS_LATER = 5  # that a future may end after an option on it: mid-curve options on rates
-_INDICES = frozenset((  # whose names look like a contract's
-    "AEX25", "ASX20", "ASX50", "ATX20", "CHN50", "DAX30", "DAX40", "ESTX50", "EU50",
-    "EUSTX50", "HK33", "HK50", "IBEX35", "IDX30", "LQ45", "MDAX50", "OBX25", "OMX30",
-    "OMXH25", "PX50", "SDAX70", "STOXX50", "TSX60", "WIG20", "WIG30",
-))  # fmt: skip
-
-
 def dividend_yield(account: Account, contract: Instrument, futures: Collection[str]) -> float:
     """Return the yearly dividend yield of a contract's underlying: by the account's settings, 0 where none is named. A
     future has the rate for its yield: its price is a forward, and Black-Scholes becomes Black-76. A future is one of
@@ -71,17 +60,8 @@ def dividend_yield(account: Account, contract: Instrument, futures: Collection[s
     settings, underlying = account.measures, contract.underlying
     if underlying in settings.dividend_yields:
         return float(settings.dividend_yields[underlying])
-    forward = underlying in futures or underlying in settings.futures or _is_future_of(contract)
+    forward = underlying in futures or underlying in settings.futures or is_on_future(contract)
     return float(settings.rate) if forward else 0.0
-
-
-def _is_future_of(option: Instrument) -> bool:
-    """Tell whether the underlying of an option has a future's symbol, of a year in which it ends or soon after."""
-    code = _CONTRACT_CODE.fullmatch(option.underlying)
-    if code is None or option.expiry is None or option.underlying in _INDICES:
-        return False
-    years = range(option.expiry.year, option.expiry.year + _YEARS_LATER + 1)
-    return any(str(year).endswith(code[1]) for year in years)
 
 
 def dividend_yields(account: Account, positions: Sequence[Valued]) -> FloatArray:
