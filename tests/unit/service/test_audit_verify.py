@@ -125,6 +125,33 @@ def test_a_break_is_told_once_until_the_trail_is_whole_again(world: World, name:
     assert world.shared.get(VERIFIED) is not None
 
 
+def test_a_second_break_of_the_same_kind_is_told_as_the_first_was(world: World) -> None:
+    """R5.1, R7: and its end too."""
+    verify(world)
+    was = world.document("controls", DEMO)
+    assert was is not None
+    for _ in range(2):
+        world.wait(60)
+        world.shared.commit([Delete(CONTROL)])
+        for _ in range(2):
+            assert verify(world)
+        world.shared.commit([Put(CONTROL, was)])
+        assert verify(world) == {}
+    assert told(world) == [(DEMO, False), (DEMO, True)] * 2
+
+
+def test_a_break_that_an_earlier_version_has_found_ends_as_any(world: World) -> None:
+    """R6: what it stored does not say since when."""
+    verify(world)
+    kept = world.document("heartbeats", "audit")
+    assert kept is not None
+    state = {**orjson.loads(kept["state"]), "broken": {DEMO: f"{DEMO}: row 3 was altered"}}
+    state.pop("since", None)
+    world.shared.commit([Put(VERIFIED, {**kept, "state": orjson.dumps(state).decode()})])
+    assert verify(world) == {}
+    assert told(world) == [(DEMO, True)]
+
+
 def test_a_broken_trail_stops_no_round(world: World) -> None:
     """I10."""
     world.shared.commit([Delete(row_path(DEMO, 2))])

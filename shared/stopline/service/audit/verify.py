@@ -14,6 +14,7 @@ import orjson
 from stopline.model.chain import Head, entry_hash, faults
 from stopline.model.ids import digest
 from stopline.model.messages import Alert, Effect, Severity
+from stopline.model.times import utc_text
 from stopline.ports import AlreadyExists, Conflict, Create, Document, Path, Store, Update
 from stopline.service.audit.chain import heads_of, row_path
 from stopline.service.documents.aggregate import DAMAGED
@@ -48,9 +49,11 @@ class AuditVerifier:
             if fault:
                 broken[chain] = fault
         ended = state["broken"].keys() - broken.keys()
-        effects = [_alert(chain, fault, now, state["broken"]) for chain, fault in broken.items()]
-        effects += [_alert(chain, "", now, state["broken"]) for chain in sorted(ended)]
-        self._store_and_tell(document, whole, broken, effects, now)
+        known: dict[str, str] = state.get("since", {})  # a version of before has stored none
+        since = {chain: known.get(chain, utc_text(now)) for chain in broken}
+        effects = [_alert(chain, fault, since[chain], now) for chain, fault in broken.items()]
+        effects += [_end(chain, state["broken"][chain], known.get(chain, ""), now) for chain in sorted(ended)]
+        self._store_and_tell(document, whole, {"broken": broken, "since": since}, effects, now)
         return broken
 
     def _follow(self, chain: str, before: Head, head: Head | None, most: int) -> tuple[Head, str]:
@@ -101,14 +104,14 @@ class AuditVerifier:
         self,
         document: Document | None,
         whole: Mapping[str, Head],
-        broken: Mapping[str, str],
+        found: Mapping[str, Mapping[str, str]],
         effects: Sequence[Effect],
         now: datetime,
     ) -> None:
         due = (*self._relay.unpublished(decode_outbox(document.data)), *effects) if document else effects
         state = {
             "whole": {chain: list(place) for chain, place in whole.items() if place.seq},
-            "broken": broken,
+            **found,
         }
         data = {"kind": "audit", "at": now, "state": orjson.dumps(state).decode(), **outbox_fields(due, now)}
         write = Update(VERIFIED, data, document.version) if document else Create(VERIFIED, data)
@@ -119,19 +122,43 @@ class AuditVerifier:
         self._relay.publish(due)
 
 
-def _alert(chain: str, fault: str, now: datetime, known: Mapping[str, str]) -> Effect:
-    """Return what is told of a chain that is broken; without a fault, that it is whole again."""
-    said = fault or f"{chain}: the chain is whole again"
+def _alert(chain: str, fault: str, since: str, now: datetime) -> Effect:
+    """Return what is told of a chain that is broken: a break that comes again after its end is another one."""
+    return _told(
+        digest("audit_broken", chain, fault, since, "found"),
+        chain,
+        now,
+        severity=Severity.CRITICAL,
+        summary=f"The audit trail is not whole: {fault}"[:500],
+        action="Somebody or something has written past Stopline. Run `stopline audit verify`, and hold it against BigQuery.",
+        resolved=False,
+    )
+
+
+def _end(chain: str, fault: str, since: str, now: datetime) -> Effect:
+    """Return what is told of a chain that is whole again."""
+    return _told(
+        digest("audit_broken", chain, fault, since, "over"),
+        chain,
+        now,
+        severity=Severity.WARNING,
+        summary=f"The audit trail is whole: {chain}: the chain is whole again"[:500],
+        action="",
+        resolved=True,
+    )
+
+
+def _told(
+    id_: str, chain: str, now: datetime, *, severity: Severity, summary: str, action: str, resolved: bool
+) -> Effect:
     alert = Alert(
-        alert_id=digest("audit_broken", chain, fault or known[chain], "found" if fault else "over"),
+        alert_id=id_,
         kind="audit_broken",
         object=chain,
-        severity=Severity.CRITICAL if fault else Severity.WARNING,
-        summary=f"The audit trail is {'not whole' if fault else 'whole'}: {said}"[:500],
-        action="Somebody or something has written past Stopline. Run `stopline audit verify`, and hold it against BigQuery."
-        if fault
-        else "",
+        severity=severity,
+        summary=summary,
+        action=action,
         raised_at=now,
-        resolved=not fault,
+        resolved=resolved,
     )
-    return Effect(alert.alert_id, "alerts", "", alert.model_dump(mode="json"))
+    return Effect(id_, "alerts", "", alert.model_dump(mode="json"))
