@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
+import orjson
 import pytest
 
-from stopline.model.messages import Severity
+from stopline.model.messages import CONTROL_TYPE, Severity
 
 from .conftest import NOON, Served, open_accounts, raw_fill
 
@@ -95,6 +96,18 @@ def test_an_instance_whose_clock_is_behind_takes_nothing_and_says_so(serve: Serv
     source = "sweeps" if name == "sweep" else name
     text = f"The clock of an instance of {source} is more than a minute behind Pub/Sub's"
     assert told(served, "clock_skew") == [(Severity.CRITICAL, text)]
+
+
+def test_a_kill_that_waits_to_be_stored_waits_for_no_clock(serve: Serve) -> None:
+    """R0.4, I6: people were told that it holds."""
+    sweep = serve("sweep")
+    open_accounts(sweep, "demo")
+    request = {"request_id": "k", "scope": "account:demo", "action": "kill", "actor": "ann", "reason": "test"}
+    message = orjson.dumps({"type": CONTROL_TYPE, "request": request})
+    assert sweep.push(message, published="2026-11-18T17:05:00Z").status_code == 204
+    assert [d.data["trading_state"] for d in sweep.world.store.query("controls")] == ["HALTED"]
+    named = orjson.dumps({"type": "stopline.sweep.v1", "kind": "risk", "x": CONTROL_TYPE})
+    assert sweep.push(named, message_id="m-2", published="2026-11-18T17:05:00Z").status_code == 503
 
 
 def test_a_minute_of_skew_and_a_message_that_waited_are_taken(serve: Serve) -> None:
