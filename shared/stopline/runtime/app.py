@@ -196,7 +196,14 @@ class App(Documents):
 
         people = self.ports.resume_people
         return TradingStates(
-            self.store, self.controls, self.clock, self.accounts, self._doubts, people, self._unheld
+            self.store,
+            self.controls,
+            self.relay,
+            self.clock,
+            self.accounts,
+            self._doubts,
+            people,
+            self._unheld,
         )
 
     def _unheld(self, scope: Scope) -> str:

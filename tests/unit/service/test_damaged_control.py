@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from stopline.model.control import ControlRequest, TradingState
-from stopline.model.errors import Transient, Unreadable
+from stopline.model.errors import Contended, Transient, Unreadable
 from stopline.model.lease import LeaseRequest
 from stopline.model.messages import Sweep, SweepKind
 from stopline.ports import Path, Put
@@ -89,6 +90,27 @@ def test_the_sweep_goes_on_for_each_account_and_says_it_at_once(world: World) ->
         a for a in world.bus.bodies("alerts") if a["object"] == "global" and a["kind"] == "account_unwatched"
     ]
     assert list({a["alert_id"]: a["resolved"] for a in told}.values()) == [False, True]
+    assert world.instance()[0].trading.read("global").state is TradingState.ACTIVE
+
+
+def test_a_whole_that_could_not_be_written_is_not_told_as_damaged(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """I7: a restore that nobody needs would put back an older epoch. The round fails by itself, and comes again."""
+    app, _ = world.instance()
+    ask(app, "p-3", scope="global", action="pause", until=world.clock.now() + timedelta(seconds=30))
+    world.wait(60)
+    app, _ = world.instance()
+
+    def lost(*_: object) -> None:
+        raise Contended("controls/global: 12 tries lost to other writers")
+
+    monkeypatch.setattr(app.trading, "lapse", lost)
+    assert app.trading.lapse_due() == {"": "controls/global: 12 tries lost to other writers"}
+    with pytest.raises(Transient, match="tries lost"):
+        app.sweeper.run(Sweep(kind=SweepKind.RISK), world.clock.now(), "m-1")
+    assert [a for a in world.bus.bodies("alerts") if a["kind"] == "account_unwatched"] == []
+    assert sweep(world) == "", "the next round lifts it"
     assert world.instance()[0].trading.read("global").state is TradingState.ACTIVE
 
 

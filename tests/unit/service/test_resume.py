@@ -576,16 +576,19 @@ def test_a_flatten_is_told_as_what_is_being_done(world: World) -> None:
     assert told(world)[1] == 'Cancelling, closing all: "flat" comes when fills prove it.'
 
 
-@pytest.mark.parametrize("action", ["kill", "pause"])
-def test_a_stop_of_a_name_that_nobody_holds_says_so_at_once(world: World, action: str) -> None:
-    """I7, R0.4: whoever reads that all is being closed stops looking."""
+@pytest.mark.parametrize(("action", "stands"), [("kill", "halted"), ("pause", "reduce-only")])
+def test_a_stop_of_a_name_that_nobody_holds_says_so(world: World, action: str, stands: str) -> None:
+    """I7, R0.4: whoever reads that all is being closed stops looking; and it may be meant, as before earnings."""
     app, _ = world.instance()
     app.recorder.record([trade(1, 10, 100, strategy="core")], "m-1")
     ask(app, action, "k-1", "strategy:demo:cor")
-    assert told(world)[1] == (
-        "NOTHING_HELD: nothing is known by the name cor in account demo; held are core. "
-        "What was meant goes on trading."
+    assert told(world) == (
+        f"Strategy cor of account demo is {stands}; nothing is known by that name here: check the spelling",
+        "NOTHING_HELD: nothing is known by the name cor in account demo; held are core.",
     )
+    said = len(world.bus.bodies("alerts"))
+    ask(app, action, "k-1", "strategy:demo:cor")
+    assert len(world.bus.bodies("alerts")) == said, "once"
     ask(app, action, "k-2", "strategy:demo:core")
     assert "NOTHING_HELD" not in told(world)[1]
     ask(app, "pause", "l-1", "strategy:demo:none", actor="limit:max_strategy_drawdown")
@@ -593,14 +596,18 @@ def test_a_stop_of_a_name_that_nobody_holds_says_so_at_once(world: World, action
 
 
 def test_a_stop_waits_for_no_book(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """R5.1: what cannot be read claims nothing, and stops all the same."""
+    """R5.1: it is stored and out before the book is read; what cannot be read claims nothing."""
     app, _ = world.instance()
+    found: list[tuple[object, int]] = []
 
     def down(account: str) -> None:
+        kept = world.document("controls", DEMO)
+        found.append((kept and kept["is_stopped"], len(world.bus.bodies("alerts"))))
         raise Unavailable("the books are down")
 
     monkeypatch.setattr(app.books, "read", down)
     assert ask(app, "kill", "k", "strategy:demo:cor").state is TradingState.HALTED
+    assert found == [(True, 1)]
     assert "NOTHING_HELD" not in told(world)[1]
 
 

@@ -1,5 +1,6 @@
 """The trading state: set it (persist first, then publish), and read which state holds for an account."""
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -43,7 +44,9 @@ from stopline.service.audit.chain import Link, linked
 from stopline.service.documents.aggregate import Aggregates, Change
 from stopline.service.documents.outbox import Relay, Unpublished
 from stopline.service.trading.in_force import both, of_everything
-from stopline.service.trading.state_alerts import asked_alert, state_alert
+from stopline.service.trading.state_alerts import asked_alert, state_alert, unheld_alert
+
+log = logging.getLogger("stopline")
 
 BAD_UNTIL = "`until` is for a pause, and must be in the future"
 PEOPLE = 2  # who must agree to resume the whole, or what a drawdown stopped
@@ -91,6 +94,7 @@ class TradingStates:
         self,
         store: Store,
         documents: Aggregates[Control],
+        relay: Relay,
         clock: Clock,
         accounts: AccountReader,
         doubts: Doubts,
@@ -99,6 +103,7 @@ class TradingStates:
     ) -> None:
         self._store = store
         self._documents = documents
+        self._relay = relay
         self._clock = clock
         self._accounts = accounts
         self._doubts = doubts
@@ -145,10 +150,11 @@ class TradingStates:
         hashed = content_hash(request.content())
         doubts: list[str] | None = None
         refused: Rejected | None = None
+        moved: Transition | None = None
 
         def decide(control: Control | None, attempt: int) -> Change[Control] | None:
-            nonlocal refused, doubts
-            refused = None
+            nonlocal refused, doubts, moved
+            refused = moved = None
             before = control or Control(scope=scope.document)
             seen = before.seen.get(request.request_id)
             if seen is not None:
@@ -180,6 +186,7 @@ class TradingStates:
             raise refused
         if control is None:
             raise Rejected("NO_CONTROL", f"scope {request.scope} has no state")
+        self._tell_unheld(request, moved)
         return control.standing(request.scope)
 
     def store_halt(self, request: ControlRequest, halt: str, asked_at: datetime) -> Standing:
@@ -189,8 +196,11 @@ class TradingStates:
         """
         scope = check(request)
         hashed = content_hash(request.content())
+        moved: Transition | None = None
 
         def decide(control: Control | None, attempt: int) -> Change[Control] | None:
+            nonlocal moved
+            moved = None
             before = control or Control(scope=scope.document)
             if before.knows_halt(halt):
                 return None
@@ -204,6 +214,7 @@ class TradingStates:
             return self._change(before, moved, asked, now)
 
         control = self._documents.change(scope.document, decide) or Control(scope=scope.document)
+        self._tell_unheld(request, moved)
         return control.standing(request.scope)
 
     def carry_out(self, effect: Effect) -> Standing:
@@ -213,9 +224,9 @@ class TradingStates:
         return self.set(validate(ControlRequest, effect.body))
 
     def lapse_due(self) -> dict[str, str]:
-        """Lift everything that has come to its end, in any scope; return what could not be done, by account (or `global`,
-        also where nothing is due there and it is damaged): one document's trouble must not keep the others from being
-        watched. Raises Unavailable.
+        """Lift everything that has come to its end, in any scope; return what could not be done, by account: one document's
+        trouble must not keep the others from being watched. `global`: the whole's document is damaged, whether anything is
+        due there or not; what else keeps it from being lifted is of none, the round's own fault. Raises Unavailable.
         """
         failed: dict[str, str] = {}
         where = [Where("due_at", "<=", self._clock.now())]
@@ -225,10 +236,12 @@ class TradingStates:
             failed[GLOBAL] = str(problem)
         for document in self._store.query(ControlCodec.collection, where, ["due_at"]):
             scope = str(document.data.get("scope"))
+            if scope in failed:
+                continue
             try:
                 self.lapse(scope)
             except Transient as problem:
-                failed[scope_account(scope) or GLOBAL] = str(problem)
+                failed[scope_account(scope)] = str(problem)
         return failed
 
     def stopped_accounts(self) -> list[str]:
@@ -285,7 +298,7 @@ class TradingStates:
         if moved.changed:
             goes_on = new.state is TradingState.ACTIVE
             others = self._others(moved.control, request.scope) if goes_on else ()
-            alerts = [state_alert(new, moved.control.epoch, now, others, self._mistyped(request))]
+            alerts = [state_alert(new, moved.control.epoch, now, others)]
         if moved.event == "resume_asked":
             alerts = [asked_alert(new, request, now)]
         return Change(after, [effect, *alerts], [create])
@@ -297,17 +310,23 @@ class TradingStates:
         above = [] if control.scope == GLOBAL else [self.read(GLOBAL)]
         return [*above, control, *crossing]
 
-    def _mistyped(self, request: ControlRequest) -> str:
-        """Say why a person's stop of a name stops nothing that is held. Where that cannot be known nothing is claimed, and
-        nothing waits for it.
+    def _tell_unheld(self, request: ControlRequest, moved: Transition | None) -> None:
+        """Tell where a person's stop is of a name that stands for nothing that is held. The stop is stored and published
+        before: nothing of it waits for the book. Where that cannot be known, or told now, nothing is claimed.
         """
         scope = scope_of(request.scope)
-        if request.action not in TARGETS or not scope.is_part or rule_of(request.actor) is not None:
-            return ""
+        is_stop = moved is not None and moved.changed and request.action in TARGETS
+        if moved is None or not is_stop or not scope.is_part or rule_of(request.actor) is not None:
+            return
         try:
-            return self._unheld(scope)
+            nothing = self._unheld(scope)
+            if nothing:
+                standing, epoch = moved.control.standing(request.scope), moved.control.epoch
+                self._relay.publish([unheld_alert(standing, epoch, self._clock.now(), nothing)])
         except Transient:
-            return ""
+            log.warning(
+                "whether it holds anything is not told", exc_info=True, extra={"scope": request.scope}
+            )
 
     def _transition(
         self, before: Control, request: ControlRequest, scope: Scope, now: datetime

@@ -15,11 +15,8 @@ HALTS = "Cancelling orders, nothing is let through. Open positions stay open: no
 MOST_NAMED = 3
 
 
-def state_alert(
-    after: Standing, epoch: int, now: datetime, others: Sequence[Standing] = (), nothing: str = ""
-) -> Effect:
-    """Return what is told of a scope that stands elsewhere since the document's `epoch`. `nothing`: why its name stands for
-    nothing that is held; empty: it does not, or nobody can tell.
+def state_alert(after: Standing, epoch: int, now: datetime, others: Sequence[Standing] = ()) -> Effect:
+    """Return what is told of a scope that stands elsewhere since the document's `epoch`.
 
     `others`: the scopes above and below it: what is stopped of them is named where this one is stopped no more.
     """
@@ -34,15 +31,11 @@ def state_alert(
         ),
     }
     text, severity = texts[after.state]
-    did = (
-        f"NOTHING_HELD: {nothing}. What was meant goes on trading."
-        if nothing
-        else {
-            TradingState.HALTED: FLATTENS if after.flatten else HALTS,
-            TradingState.REDUCING: "Only what reduces risk is let through.",
-            TradingState.ACTIVE: _goes_on(after, stopped),
-        }[after.state]
-    )
+    did = {
+        TradingState.HALTED: FLATTENS if after.flatten else HALTS,
+        TradingState.REDUCING: "Only what reduces risk is let through.",
+        TradingState.ACTIVE: _goes_on(after, stopped),
+    }[after.state]
     return _told(
         digest("control_alert", after.scope, str(epoch)),
         after,
@@ -79,6 +72,28 @@ def _ends(standing: Standing) -> str:
     half = standing.holds.get(HALF_OPEN)
     by_itself = f"{utc_text(half.until)}, or " if half is not None and half.until is not None else ""
     return f"{by_itself}a person resumes again"
+
+
+def unheld_alert(after: Standing, epoch: int, now: datetime, nothing: str) -> Effect:
+    """Return what is told of a stop of a name that stands for nothing that is held: it may be meant, or be mistyped.
+    `nothing`: what is known, and what is held.
+    """
+    stands = "halted" if after.state is TradingState.HALTED else "reduce-only"
+    whose = _whose(after.scope)
+    told = (
+        f"{whose[:1].upper()}{whose[1:]} is {stands}; nothing is known by that name here: check the spelling"
+    )
+    return _told(
+        digest("unheld", after.scope, str(epoch)),
+        after,
+        now,
+        kind="trading_state",
+        severity=Severity.CRITICAL,
+        summary=told[:500],
+        action=f"NOTHING_HELD: {nothing}.",
+        cause=after.request_id,
+        resolved=False,
+    )
 
 
 def asked_alert(standing: Standing, request: ControlRequest, now: datetime) -> Effect:
