@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 
 from stopline.model.closing import CloseRequest
+from stopline.model.errors import Transient
 from stopline.model.fill import Fill
-from stopline.model.messages import ExecutionReport, SweepKind
+from stopline.model.messages import ExecutionReport, Sweep, SweepKind
 from stopline.model.times import utc_text
+from stopline.ports import Path
 from stopline.runtime.embedded import Embedded
+from stopline.service.closing import restate_executions
 from stopline.service.closing.executions import ExecutionLog
 
 from ..make import NOON, account, at, fill, trade
@@ -118,3 +121,62 @@ def test_a_row_that_cannot_be_read_keeps_no_other_from_being_restated(log: Log) 
     log.sweep(DAY + timedelta(hours=5))
     assert log.numbers == ("filled", 10, 98, 20, 1, 2)
     assert json.loads(log.row["detail"])["revision"] == 2
+
+
+def test_a_row_without_detail_keeps_no_other_from_being_restated(log: Log) -> None:
+    """A column of BigQuery may be NULL."""
+    log.book(log.sold())
+    log.forget()
+    bad = {**log.desk.history.rows["executions"][-1], "event_id": "x", "command_id": "x", "detail": None}
+    log.desk.history.rows["executions"].insert(0, bad)
+    log.desk.clock.set(NOON + DAY)
+    log.book(fill("C-1", "SELL", 10, 98, at(2), kind="CORRECT", ref="E-2", fee="0"))
+    log.sweep(DAY + timedelta(hours=5))
+    assert log.numbers == ("filled", 10, 98, 20, 1, 2)
+
+
+def test_a_question_that_is_refused_is_told_after_the_heart_has_beaten(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*asked: object) -> None:
+        raise ValueError("BigQuery refused the query: too many bytes")
+
+    log.forget()
+    monkeypatch.setattr(log.desk.history, "read", refused)
+    app, now = log.desk.app, log.desk.clock.now()
+    with pytest.raises(Transient, match="executions: ValueError: BigQuery refused"):
+        app.sweeper.run(Sweep(kind=SweepKind.END_OF_DAY), now, "m-1")
+    beat = app.store.get(Path("heartbeats", "end_of_day"))
+    assert beat is not None
+    assert beat.data["at"] == now
+
+
+def test_fills_that_came_in_time_are_not_asked_for(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many there are: only one that came days after its session, or changed another, may change a row."""
+    read, found = log.desk.history.read, list[dict[str, Any]]()
+
+    def watched(table: str, *asked: Any) -> list[dict[str, Any]]:
+        rows = read(table, *asked)
+        found.extend(rows if table == "fills" else ())
+        return rows
+
+    monkeypatch.setattr(log.desk.history, "read", watched)
+    log.book(log.sold())
+    for days in range(6):
+        log.desk.clock.set(NOON + days * DAY)
+        log.book(trade(60 + days * 86_400, 1, 100))
+        log.sweep(days * DAY + timedelta(hours=5))
+    assert found == []
+
+
+def test_a_position_of_more_fills_than_are_read_is_left_as_it_is(
+    log: Log, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(restate_executions, "MOST_FILLS", 1)
+    log.book(log.sold())
+    log.forget()
+    log.desk.clock.set(NOON + DAY)
+    log.book(fill("C-1", "SELL", 10, 98, at(2), kind="CORRECT", ref="E-2", fee="0"))
+    log.sweep(DAY + timedelta(hours=5))
+    assert log.numbers == ("filled", 10, 99, 10, 1, 1)
+    assert "more fills than are read" in caplog.text

@@ -275,6 +275,25 @@ def test_the_end_of_the_day_says_that_all_is_well_once_a_day(world: World) -> No
     assert len(ids) == 2
 
 
+@pytest.mark.parametrize(("document", "part"), [("audit", "audit"), ("watchdog", "all is well")])
+def test_a_part_of_the_end_of_the_day_that_breaks_is_told_and_costs_no_other_part(
+    world: World, monkeypatch: pytest.MonkeyPatch, document: str, part: str
+) -> None:
+    """Accounts are compared and the heart beats; the round comes again for the part."""
+    app, _ = world.instance()
+    world.shared.commit(
+        [Put(Path("heartbeats", document), {"kind": document, "at": NOON, "state": "no JSON"})]
+    )
+    compared: list[object] = []
+    monkeypatch.setattr(app.reconciler, "run", lambda *asked: compared.append(asked))
+    with pytest.raises(Transient, match=f"{part}: "):
+        sweep(app, SweepKind.END_OF_DAY)
+    assert len(compared) == 1
+    beat = world.document("heartbeats", "end_of_day")
+    assert beat is not None
+    assert beat["at"] == NOON
+
+
 def test_two_hundred_outboxes_are_flushed_in_one_round(world: World) -> None:
     app, _ = world.instance()
     effect = '[["id-%d","alerts","",{"type":"x"}]]'

@@ -1,5 +1,6 @@
 """The execution log: what became of close commands, as rows of the table `executions`."""
 
+import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -17,13 +18,17 @@ from stopline.rules.closing.executions import facts, with_fills
 from stopline.service.fills.books import FillLog
 from stopline.service.history.rows import table_row
 
+_log = logging.getLogger("stopline")
 _SKEW = timedelta(minutes=1)  # by which a broker's clock may be behind ours
 
 
-def with_executions(state: ClosingState, log: FillLog) -> ClosingState:
-    """Return a state whose commands know their fills, out of the fill log."""
+def with_executions(state: ClosingState, log: FillLog, most: int | None = None) -> ClosingState:
+    """Return a state whose commands know their fills, out of the fill log. A command of a position with more than `most`
+    fills since is left as it is: they are not all read.
+    """
     known: dict[str, list[Fill]] = {}
     first: dict[str, datetime] = {}
+    beyond: set[str] = set()
     for sent in state.sent.values():
         for leg in sent.legs:
             first[leg.key] = min(first.get(leg.key, sent.issued_at), sent.issued_at)
@@ -31,12 +36,22 @@ def with_executions(state: ClosingState, log: FillLog) -> ClosingState:
         for leg in sent.legs:
             if leg.key not in known:
                 symbol, since = leg.instrument.symbol, first[leg.key] - _SKEW
-                found = log.of(state.account, sent.strategy, symbol, since)
+                found = log.of(
+                    state.account, sent.strategy, symbol, since, None if most is None else most + 1
+                )
+                if most is not None and len(found) > most:
+                    beyond.add(leg.key)
+                    _log.warning(
+                        "executions: a position has more fills than are read",
+                        extra={"account": state.account, "position": leg.key},
+                    )
                 known[leg.key] = [step.fill for step in effective(found)]
     updated = {
         id_: with_fills(sent, [fill for leg in sent.legs for fill in known[leg.key]])
         for id_, sent in state.sent.items()
+        if beyond.isdisjoint(leg.key for leg in sent.legs)
     }
+    updated = {**state.sent, **updated}
     return state.model_copy(update={"sent": updated}) if updated != state.sent else state
 
 

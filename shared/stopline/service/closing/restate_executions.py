@@ -27,6 +27,10 @@ LOOK_BACK = timedelta(days=4)  # at what came since: a round that was missed is 
 REACH = timedelta(days=60)  # of commands: fills are taken for 45 days
 SETTLED = KEPT + timedelta(minutes=15)  # after its end only this writes rows of a command
 ROWS = 400  # a message
+IN_TIME = timedelta(days=2)  # of its session a fill usually comes
+MOST = 200  # commands of one look, the newest: a day's round has its time
+MOST_ACCOUNTS = 20  # whose older commands are looked at, those of the newest changes
+MOST_FILLS = 5_000  # of a position since its first command
 
 
 class ExecutionRestater:
@@ -41,7 +45,7 @@ class ExecutionRestater:
 
     def restate(self) -> int:
         """Write another row of each command of which the fills say something else now; return how many. While the history is
-        away nothing is: the next day looks again.
+        away nothing is: the next day looks again. Raises what else the history raises: a question that it refuses.
         """
         now = self._clock.now()
         count = 0
@@ -49,11 +53,11 @@ class ExecutionRestater:
             for account, sent in self._doubtful(now).items():
                 count += self._restate(account, sent, now)
         except Transient as problem:
-            log.warning("executions not restated", extra={"problem": str(problem)[:300]})
+            _left_out(str(problem))
         return count
 
     def _restate(self, account: str, sent: dict[str, Sent], now: datetime) -> int:
-        after = with_executions(ClosingState(account=account, sent=sent), self._fills).sent
+        after = with_executions(ClosingState(account=account, sent=sent), self._fills, MOST_FILLS).sent
         changed = [one for id_, one in after.items() if one.executed != sent[id_].executed]
         again = [one.model_copy(update={"revision": one.revision + 1}) for one in changed]
         rows = [row for one in again for row in execution_rows(account, one, now)]
@@ -64,28 +68,40 @@ class ExecutionRestater:
     def _doubtful(self, now: datetime) -> dict[str, dict[str, Sent]]:
         """Return the commands to look at, by account: those of late that were not wholly filled; those of symbols of which
         a fill was changed of late, or came days after its session.
+
+        What came since `LOOK_BACK` in time is of no session before that less `IN_TIME`: a trade of one came late. Until
+        its session is as old as that, the command that it fills is one of late.
         """
         changed: dict[str, set[str]] = {}
-        for kind, until in [*((kind, now) for kind in AMENDING), (FillKind.TRADE, now - LOOK_BACK / 2)]:
+        newest: dict[str, datetime] = {}
+        until = {kind: now + timedelta(days=1) for kind in AMENDING} | {
+            FillKind.TRADE: now - LOOK_BACK - IN_TIME
+        }
+        for kind, last in until.items():
             where = [
                 Where("event", "==", kind.value),
                 Where("ingested_at", ">=", now - LOOK_BACK),
                 Where("session", ">=", (now - REACH).date()),
-                Where("session", "<=", until.date() + timedelta(days=1)),
+                Where("session", "<=", last.date()),
             ]
             for row in self._history.read("fills", where):
-                changed.setdefault(row["account"], set()).add(row["symbol"])
+                name = row["account"]
+                changed.setdefault(name, set()).add(row["symbol"])
+                newest[name] = max(row["ingested_at"], newest.get(name, row["ingested_at"]))
+        accounts = sorted(changed, key=lambda name: (newest[name], name), reverse=True)
+        if len(accounts) > MOST_ACCOUNTS:
+            _left_out(f"older commands of {len(accounts) - MOST_ACCOUNTS} accounts are not looked at")
         rows = [row for row in self._log.read(None, now - LOOK_BACK) if row["status"] != "filled"]
-        for account, symbols in changed.items():
-            rows += [row for row in self._log.read(account, now - REACH) if row["symbol"] in symbols]
-        return _commands(rows, now)
+        for name in accounts[:MOST_ACCOUNTS]:
+            rows += [row for row in self._log.read(name, now - REACH) if row["symbol"] in changed[name]]
+        return _newest(_commands(rows, now))
 
 
 def _commands(rows: Iterable[Row], now: datetime) -> dict[str, dict[str, Sent]]:
     found: dict[str, dict[str, Sent]] = {}
     for row in rows:
         try:
-            one = validate(Sent, decode_object(row["detail"].encode()))
+            one = validate(Sent, decode_object((row["detail"] or "").encode()))  # NULL is no command either
         except Rejected as problem:
             log.warning("an execution cannot be read", extra={"problem": str(problem)[:300]})
             continue
@@ -94,3 +110,23 @@ def _commands(rows: Iterable[Row], now: datetime) -> dict[str, dict[str, Sent]]:
         if one.ended_at and one.ended_at + SETTLED <= now and (not before or before.revision < one.revision):
             known[one.command_id] = one
     return found
+
+
+def _newest(found: dict[str, dict[str, Sent]]) -> dict[str, dict[str, Sent]]:
+    """Return as many commands as one look takes."""
+    every = sorted(
+        ((account, one) for account, sent in found.items() for one in sent.values()),
+        key=lambda item: (item[1].issued_at, item[1].command_id),
+        reverse=True,
+    )
+    if len(every) <= MOST:
+        return found
+    _left_out(f"{len(every) - MOST} commands are older than the {MOST} that are looked at")
+    kept: dict[str, dict[str, Sent]] = {}
+    for account, one in every[:MOST]:
+        kept.setdefault(account, {})[one.command_id] = one
+    return kept
+
+
+def _left_out(problem: str) -> None:
+    log.warning("executions not restated", extra={"problem": problem[:300]})

@@ -124,8 +124,15 @@ class FillLog:
         document = self._store.get(fill_path(key))
         return read_fill(document) if document else None
 
-    def of(self, account: str, strategy: str, symbol: str, since: datetime | None = None) -> list[Fill]:
-        """Return a position's fills executed at or after a moment."""
+    def of(
+        self,
+        account: str,
+        strategy: str,
+        symbol: str,
+        since: datetime | None = None,
+        limit: int | None = None,
+    ) -> list[Fill]:
+        """Return a position's fills executed at or after a moment, the first `limit` of them."""
         where = [
             Where("account", "==", account),
             Where("strategy", "==", strategy),
@@ -133,7 +140,7 @@ class FillLog:
         ]
         if since is not None:
             where.append(Where("executed_at", ">=", since))
-        return [read_fill(document) for document in self._store.query(FILLS, where, ["executed_at"])]
+        return [read_fill(document) for document in self._store.query(FILLS, where, ["executed_at"], limit)]
 
     def around(self, account: str, strategy: str, first: datetime, last: datetime) -> list[Fill]:
         """Return the fills of a strategy's positions executed between two moments, both included."""

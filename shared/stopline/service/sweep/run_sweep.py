@@ -3,7 +3,7 @@ lives.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from stopline.model.errors import Transient
@@ -104,6 +104,7 @@ class Sweeper:
             self._closer.advance(sweep.account)  # the statement may prove or deny what was closed
             return
         faults: list[str | None] = []
+        parts: list[str | None] = []  # without which the round is whole, and is done again for them
         failed = self._flusher.flush(now)  # by account; of none: the round's own
         evaluated = self._evaluate_all(now, digest("sweep", sweep.kind.value, utc_text(scheduled_at)))
         failed = joined(failed, evaluated)
@@ -111,10 +112,8 @@ class Sweeper:
         if sweep.kind in (SweepKind.SESSION_CLOSE, SweepKind.END_OF_DAY):
             self._ender.close(now)
         if sweep.kind is SweepKind.END_OF_DAY:
-            self._ender.build_factors()
-            faults.append(self._verify(now))
-            if self._restater:
-                self._restater.restate()
+            parts.append(_tried("factors", self._ender.build_factors))
+            parts.append(_tried("audit", lambda: self._auditor.verify(now)))
         faults.append(self._reconciler.run(sweep, self._desk.accounts.values()))
         beat = self._store.get(HEARTBEAT)
         unwatched = unwatched_after(beat, failed)
@@ -123,9 +122,11 @@ class Sweeper:
         publish_checks(self._store, self._bus, self._clock)
         problems = [f"{name}: {problem}" for name, problem in failed.items()]
         if any(faults):
-            self._raise([*problems, *faults])
-        self._beat(sweep, now, unwatched)
-        self._raise(problems)
+            self._raise([*problems, *faults, *parts])
+        parts.append(self._beat(sweep, now, unwatched))
+        if sweep.kind is SweepKind.END_OF_DAY and self._restater:
+            parts.append(_tried("executions", self._restater.restate))
+        self._raise([*problems, *parts])
         if self._beacon and sweep.kind is SweepKind.RISK:
             self._beacon.beat(ok=True)
 
@@ -148,14 +149,6 @@ class Sweeper:
             self._watchdog.look(self._desk, now, unwatched)
         except Transient as problem:
             return f"watchdog: {problem}"
-        return None
-
-    def _verify(self, now: datetime) -> str | None:
-        """Follow the audit trail's chains on. A broken one is told, and stops no round."""
-        try:
-            self._auditor.verify(now)
-        except Transient as problem:
-            return f"audit: {problem}"
         return None
 
     def _account(self, name: str, now: datetime, cause: str, fills: Sequence[str]) -> None:
@@ -185,13 +178,16 @@ class Sweeper:
         failed = joined(failed, self._health.check(self._desk.accounts, self._desk.books, now, cause))
         return joined(failed, self._activity.check(self._desk, now, cause))
 
-    def _beat(self, sweep: Sweep, now: datetime, unwatched: Mapping[str, datetime]) -> None:
-        """Record that the sweep got to its end; at the end of the day tell people so. What is for accounts goes out
-        first, and again under the same ids if the round dies here: however many there are, one document must hold the rest.
+    def _beat(self, sweep: Sweep, now: datetime, unwatched: Mapping[str, datetime]) -> str | None:
+        """Record that the sweep got to its end; at the end of the day tell people so, or return why that cannot be worded.
+        What is for accounts goes out first, and again under the same ids if the round dies here: however many there are,
+        one document must hold the rest.
         """
         effects: tuple[Effect, ...] = ()
+        told: list[Effect] = []
+        problem = None
         if sweep.kind is SweepKind.END_OF_DAY:
-            told = self._well.effects(self._desk, unwatched)
+            problem = _tried("all is well", lambda: told.extend(self._well.effects(self._desk, unwatched)))
             effects = tuple(effect for effect in told if not effect.account)
             self._relay.publish([effect for effect in told if effect.account])
         data = {
@@ -206,3 +202,16 @@ class Sweeper:
         )
         self._store.commit([Put(path, data)])
         self._relay.publish(effects)
+        return problem
+
+
+def _tried(part: str, work: Callable[[], object]) -> str | None:
+    """Do a part of the round that must cost no other one, whatever it raises; return what went wrong, or None."""
+    try:
+        work()
+    except Transient as problem:
+        return f"{part}: {problem}"
+    except Exception as problem:
+        log.exception("sweep: a part of the round cannot be done", extra={"part": part})
+        return f"{part}: {type(problem).__name__}: {problem}"
+    return None
