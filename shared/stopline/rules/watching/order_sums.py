@@ -1,18 +1,20 @@
 """Orders beside their fills. With an execution a broker may say how much of its order is filled so far; what is booked of
 the order must add up to that.
 
-Fills come in any order, so an order is looked at when none of it was executed for as long as a delivery may be put off.
-A broker may give an order's number again on another day. Then it is the newest fills, by session, that must add up.
+Fills come in any order, so an order is looked at when none of it was executed, or came, for as long as a delivery may be
+put off. A broker may give an order's number again on another day. Then it is the newest fills, by session, that must add up.
+An order that replaces another one under a new number may carry on what that one had filled, and one that was partly filled
+when Stopline began what was filled before: that is in what its broker says from its first fill on.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal, InvalidOperation, localcontext
 
 from stopline.ledger.amend import effective, is_amendment, on_its_day, root_of, says_no_day
 from stopline.model.decimals import EXACT, ZERO
-from stopline.model.fill import ORDER_FILLED, TRADES, Fill, FillKind
+from stopline.model.fill import ORDER_FILLED, TRADES, Fill, FillKind, Side
 from stopline.rules.watching.reconcile import BreakKind, Finding
 
 QUIET = timedelta(minutes=10)
@@ -21,7 +23,9 @@ _TELLS = TRADES | {FillKind.CORRECT, FillKind.BUST}
 
 @dataclass(frozen=True, slots=True)
 class OrderSum:
-    """An order in one instrument: `told` units are filled by what its broker said last, at `last`, `booked` are here."""
+    """An order in one instrument: `told` units are filled by what its broker said last, `booked` are here. `last`: when the
+    newest fill was executed; `came`: when one was received last, or executed.
+    """
 
     broker: str
     order: str
@@ -29,6 +33,7 @@ class OrderSum:
     booked: Decimal
     told: Decimal
     last: datetime
+    came: datetime
 
     @property
     def finding(self) -> Finding:
@@ -36,9 +41,15 @@ class OrderSum:
         return Finding(self.symbol, kind, self.booked, self.told, brokers=(self.broker,), order=self.order)
 
 
-def order_sums(fills: Iterable[Fill], session_of: Callable[[datetime], date]) -> list[OrderSum]:
+def order_sums(
+    fills: Iterable[Fill],
+    session_of: Callable[[datetime], date],
+    came: Mapping[str, datetime] | None = None,
+    began: date | None = None,
+) -> list[OrderSum]:
     """Return the orders of which a broker said how much is filled, by what is booked of them. `fills` are an account's, or
-    of some of its positions, amendments too, in any order.
+    of some of its positions, amendments too, in any order. `came`: when fills were received, by key; `began`: the session
+    of the account's first fill. Of an order over a split, whose units are of two kinds, nothing can be said: it adds up.
     """
     known = {fill.key: fill for fill in fills}
     known |= {f.key: on_its_day(f, known.values()) for f in known.values() if says_no_day(f)}
@@ -48,12 +59,20 @@ def order_sums(fills: Iterable[Fill], session_of: Callable[[datetime], date]) ->
         if of is not None and of.order_id and of.kind in TRADES:
             orders.setdefault((of.broker, of.order_id, of.instrument.symbol), []).append(fill)
     with localcontext(EXACT):
-        return [_sum(key, orders[key], session_of) for key in sorted(orders) if _teller(orders[key])]
+        splits = [fill for fill in known.values() if fill.kind is FillKind.SPLIT]
+        told = [key for key in sorted(orders) if _teller(orders[key])]
+        return [_sum(key, orders, splits, session_of, came or {}, began) for key in told]
 
 
 def _sum(
-    key: tuple[str, str, str], fills: Sequence[Fill], session_of: Callable[[datetime], date]
+    key: tuple[str, str, str],
+    orders: Mapping[tuple[str, str, str], Sequence[Fill]],
+    splits: Iterable[Fill],
+    session_of: Callable[[datetime], date],
+    came: Mapping[str, datetime],
+    began: date | None,
 ) -> OrderSum:
+    fills = orders[key]
     teller = _teller(fills)
     assert teller is not None
     told, until = _told(teller) or ZERO, teller.executed_at
@@ -61,9 +80,63 @@ def _sum(
     # A correction that came between may be in what the broker said or not: either may add up.
     ways = [[step.fill for step in effective(seen)], [fill for fill in seen if not is_amendment(fill)]]
     booked = [_units(way) for way in ways]
-    adds_up = told in booked or any(told in _newest(way, session_of) for way in ways)
-    last = max(fill.executed_at for fill in fills)
-    return OrderSum(*key, told if adds_up else booked[0], told, last)
+    first, last = min(fill.executed_at for fill in fills), max(fill.executed_at for fill in fills)
+    adds_up = (
+        told in booked
+        or any(s.instrument.symbol == key[2] and first <= s.executed_at <= last for s in splits)
+        or any(
+            _units(part) == told or _is_carried(part, told, key, orders, session_of, began)
+            for way in ways
+            for part in _newest(way, session_of)
+        )
+    )
+    heard = max(last, *(came.get(fill.key, fill.executed_at) for fill in fills))
+    return OrderSum(*key, told if adds_up else booked[0], told, last, heard)
+
+
+def _is_carried(
+    fills: Sequence[Fill],
+    told: Decimal,
+    key: tuple[str, str, str],
+    orders: Mapping[tuple[str, str, str], Sequence[Fill]],
+    session_of: Callable[[datetime], date],
+    began: date | None,
+) -> bool:
+    """Tell whether what is missing was missing at the first fill already, and is what orders before had filled, or may be of
+    before the account's first fill.
+    """
+    start = min((fill.executed_at for fill in fills if _told(fill) is not None), default=None)
+    if start is None:
+        return False
+    said = [units for fill in fills if fill.executed_at == start and (units := _told(fill)) is not None]
+    carried = max(said) - _units(fill for fill in fills if fill.executed_at <= start)
+    if carried <= ZERO or told - _units(fills) != carried:
+        return False
+    opened = min(fill.executed_at for fill in fills)
+    return session_of(opened) == began or carried in _ended(key, fills[0].side, opened, orders)
+
+
+def _ended(
+    key: tuple[str, str, str],
+    side: Side,
+    until: datetime,
+    orders: Mapping[tuple[str, str, str], Sequence[Fill]],
+) -> set[Decimal]:
+    """Return what may have been filled of an order before: by one order of its broker, instrument and side that ended by a
+    moment, as told or booked, or by the newest few of them.
+    """
+    before = []
+    for other, fills in orders.items():
+        end = max(fill.executed_at for fill in fills)
+        if other != key and (other[0], other[2]) == (key[0], key[2]) and end <= until:
+            teller = _teller(fills)
+            units = _units(step.fill for step in effective(fills) if step.fill.side is side)
+            before.append((end, other, units, _told(teller) if teller else None))
+    sums, total = set[Decimal](), ZERO
+    for _, _, units, told in sorted(before, key=lambda one: one[:2], reverse=True):
+        total += units
+        sums |= {units, total} | ({told} if told is not None and units else set())
+    return sums
 
 
 def _teller(fills: Sequence[Fill]) -> Fill | None:
@@ -83,17 +156,15 @@ def _told(fill: Fill) -> Decimal | None:
     return told if told.is_finite() else None
 
 
-def _newest(fills: Sequence[Fill], session_of: Callable[[datetime], date]) -> list[Decimal]:
-    """Return what the fills of the newest session add up to, of the two newest, and so on."""
-    by_session: dict[date, Decimal] = {}
+def _newest(fills: Sequence[Fill], session_of: Callable[[datetime], date]) -> Iterator[list[Fill]]:
+    """Yield the fills of the newest session, of the two newest, and so on."""
+    by_session: dict[date, list[Fill]] = {}
     for fill in fills:
-        session = session_of(fill.executed_at)
-        by_session[session] = by_session.get(session, ZERO) + fill.quantity
-    sums, total = [], ZERO
+        by_session.setdefault(session_of(fill.executed_at), []).append(fill)
+    part: list[Fill] = []
     for session in sorted(by_session, reverse=True):
-        total += by_session[session]
-        sums.append(total)
-    return sums
+        part = [*part, *by_session[session]]
+        yield part
 
 
 def _units(fills: Iterable[Fill]) -> Decimal:

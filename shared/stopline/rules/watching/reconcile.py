@@ -86,7 +86,11 @@ class Break:
 
     @property
     def blocks(self) -> bool:
-        """Whether nothing may be added to the instrument: from the first look on, as nobody knows what is held."""
+        """Whether nothing may be added to the instrument: from the first look on, as nobody knows what is held. An order
+        that does not add up may be one that its broker counts in a way of its own: it blocks when it is confirmed.
+        """
+        if self.finding.kind is BreakKind.ORDER:
+            return self.stage is Stage.CONFIRMED
         return self.finding.kind is not BreakKind.COST
 
 

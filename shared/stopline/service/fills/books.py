@@ -23,6 +23,8 @@ from stopline.service.documents.outbox import Relay
 
 BOOKS = "books"
 FILLS = "fills"
+Arrival = tuple[Fill, datetime]
+"""A booked fill, and when it was received."""
 _log = logging.getLogger(__name__)
 _OVERLAP = timedelta(seconds=10)  # commits in flight may become visible behind the newest timestamp seen
 
@@ -104,6 +106,11 @@ def _decoded(text: str) -> Fill:
     return validate(Fill, orjson.loads(text))
 
 
+def _arrival(document: Document) -> Arrival:
+    fill = read_fill(document)
+    return fill, document.data.get("received_at") or fill.executed_at
+
+
 class FillLog:
     """Reads booked fills of one position, oldest first."""
 
@@ -152,10 +159,20 @@ class FillLog:
         found = self._store.query(FILLS, where, ["executed_at"])
         return [read_fill(document) for document in found if document.data["strategy"] == strategy]
 
-    def since(self, account: str, first: datetime, limit: int) -> list[Fill]:
+    def since(self, account: str, first: datetime, limit: int) -> list[Arrival]:
         """Return up to `limit` fills of an account executed at or after a moment."""
         where = [Where("account", "==", account), Where("executed_at", ">=", first)]
-        return [read_fill(document) for document in self._store.query(FILLS, where, ["executed_at"], limit)]
+        return [_arrival(document) for document in self._store.query(FILLS, where, ["executed_at"], limit)]
+
+    def of_symbol(self, account: str, symbol: str, limit: int) -> list[Arrival]:
+        """Return up to `limit` fills of an account in an instrument, of all strategies, amendments too, in no order."""
+        where = [Where("account", "==", account), Where("symbol", "==", symbol)]
+        return [_arrival(document) for document in self._store.query(FILLS, where, limit=limit)]
+
+    def first(self, account: str) -> Fill | None:
+        """Return the fill of an account that was executed first."""
+        found = self._store.query(FILLS, [Where("account", "==", account)], ["executed_at"], 1)
+        return read_fill(found[0]) if found else None
 
     def of_account(self, account: str, limit: int) -> list[Fill]:
         """Return up to `limit` fills of an account, amendments too, in no order."""

@@ -1,16 +1,18 @@
 """Compare orders with their fills: what a broker said of an order's quantity, and what is booked of it.
 
 Looked at once an hour, where the book has grown: the fill log of two sessions is read, and of an order that does not add up
-its whole position. One that stands is looked at each round. It ends when the fills add up, and also when a person adjusts
-the instrument or complete statements of all brokers agree with the book: then what is held is right.
+its whole instrument. It is confirmed by a second look. One that stands is read again in the round after a fill or statement
+came. It ends when the fills add up, and also when a person adjusts the instrument or complete statements of all brokers
+agree with the book: then what is held is right.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from stopline.ledger.book import Book
 from stopline.model.account import Account
+from stopline.model.decimals import ZERO
 from stopline.model.ids import digest
 from stopline.model.times import utc_text
 from stopline.ports import Clock
@@ -25,11 +27,12 @@ from stopline.rules.watching.order_sums import (
 from stopline.rules.watching.reconcile import Break, BreakKind, Stage, Step, Turn
 from stopline.service.accounts.reader import AccountReader
 from stopline.service.documents.aggregate import Aggregates, Change
-from stopline.service.fills.books import FillLog
+from stopline.service.fills.books import Arrival, FillLog
 from stopline.service.reconciliation.break_rows import alert_effects, break_rows
 from stopline.service.reconciliation.reconciliations import Reconciliation
 
 MOST = 20_000  # fills of an account in two sessions; the statements of who has more must do
+MOST_CLOSELY = 10_000  # of the instruments of its orders that do not add up: more would not fit into a round
 MOST_SETTLED = 200
 
 
@@ -60,44 +63,85 @@ class OrderCheck:
         if book is None:
             return
         is_new = not standing_only and (before is None or before.orders_at != book.fills)
-        found = self._recent(account, now) if is_new else []
-        young = any(now - one.last < QUIET for one in found)
-        doubtful = [one for one in found if one.finding.kind and now - one.last >= QUIET]
-        looked = self._closely(account, book, doubtful, standing)
+        unchecked = dict(before.unchecked) if before and not is_new else {}
+        found = self._recent(account, now, unchecked) if is_new else []
+        young = any(now - one.came < QUIET for one in found)
+        doubtful = [one for one in found if one.finding.kind and now - one.came >= QUIET]
+        mark = _mark(book, before) if before else ""
+        again = standing if before and before.looked_at != mark else []
+        asked = {one.finding.name: one.symbol for one in doubtful}
+        asked |= {item.finding.name: item.finding.symbol for item in again}
+        looked = self._closely(account, asked, unchecked)
+        named = {one.finding.name for one, _ in looked}
+        looked += [(_as_it_stands(item), False) for item in standing if item.finding.name not in named]
         seen = (-1 if young else book.fills) if is_new else None
 
         def decide(state: Reconciliation | None, attempt: int) -> Change[Reconciliation] | None:
-            return _checked(account, state, looked, seen, now)
+            return _checked(account, state, looked, unchecked, mark, seen, now)
 
         self._documents.change(name, decide)
 
-    def _recent(self, account: Account, now: datetime) -> list[OrderSum]:
+    def _recent(self, account: Account, now: datetime, unchecked: dict[str, str]) -> list[OrderSum]:
         sessions = account.sessions
         since = sessions.open_of(sessions.previous_session(sessions.session_of(now))) - timedelta(hours=12)
-        fills = self._log.since(account.account, since, MOST + 1)
-        return order_sums(fills, sessions.session_of) if len(fills) <= MOST else []
+        came = self._log.since(account.account, since, MOST + 1)
+        if len(came) > MOST:
+            unchecked["orders"] = f"not checked: the account has more than {MOST} fills in two sessions"
+            return []
+        return self._sums(account, came)
+
+    def _sums(self, account: Account, came: Sequence[Arrival]) -> list[OrderSum]:
+        first, session_of = self._log.first(account.account), account.sessions.session_of
+        at = {fill.key: moment for fill, moment in came}
+        began = session_of(first.executed_at) if first else None
+        return order_sums([fill for fill, _ in came], session_of, at, began)
 
     def _closely(
-        self, account: Account, book: Book, doubtful: Sequence[OrderSum], standing: Sequence[Break]
+        self, account: Account, asked: Mapping[str, str], unchecked: dict[str, str]
     ) -> list[tuple[OrderSum, bool]]:
-        """Return orders by all fills of their positions, each with whether a person has looked at it since."""
-        asked = {one.finding.name: one.symbol for one in doubtful}
-        asked |= {item.finding.name: item.finding.symbol for item in standing}
-        looked = []
+        """Return orders, whose symbols are given by their names, by all fills of their instruments, each with whether
+        a person has looked at it since. Instruments with more fills than may be read go into `unchecked`.
+        """
+        looked: list[tuple[OrderSum, bool]] = []
+        left = MOST_CLOSELY
         for symbol in sorted(set(asked.values())):
-            strategies = {
-                key.removesuffix(f":{symbol}") for key in book.positions if key.endswith(f":{symbol}")
-            }
-            fills = [fill for s in sorted(strategies) for fill in self._log.of(account.account, s, symbol)]
-            sums = order_sums(fills, account.sessions.session_of)
-            looked += [(one, settled_by_hand(one, fills)) for one in sums if one.finding.name in asked]
+            came = self._log.of_symbol(account.account, symbol, left + 1)
+            if len(came) > left:
+                unchecked[symbol] = f"orders not checked: there are more than {MOST_CLOSELY} fills to read"
+                continue
+            left -= len(came)
+            unchecked.pop(symbol, None)
+            fills = [fill for fill, _ in came]
+            sums = [one for one in self._sums(account, came) if one.finding.name in asked]
+            looked += [(one, settled_by_hand(one, fills)) for one in sums]
         return looked
+
+
+def _mark(book: Book, state: Reconciliation) -> str:
+    """Return what the end of a break of an order depends on."""
+    complete = (
+        utc_text(told.complete_at) if told.complete_at else "" for _, told in sorted(state.reported.items())
+    )
+    held = (name for name, item in state.breaks.items() if not item.finding.order)
+    return digest(
+        "orders", str(book.fills), *complete, "breaks", *sorted(held), "waits", *sorted(state.waits)
+    )
+
+
+def _as_it_stands(item: Break) -> OrderSum:
+    """Return an order that was not read again by what its break says of it."""
+    found = item.finding
+    last = datetime.fromisoformat(item.evidence.rpartition("@")[2])
+    ours, theirs = found.ours or ZERO, found.theirs or ZERO
+    return OrderSum(found.brokers[0], found.order, found.symbol, ours, theirs, last, last)
 
 
 def _checked(
     account: Account,
     before: Reconciliation | None,
     looked: Iterable[tuple[OrderSum, bool]],
+    unchecked: Mapping[str, str],
+    looked_at: str,
     seen: int | None,
     now: datetime,
 ) -> Change[Reconciliation] | None:
@@ -115,15 +159,22 @@ def _checked(
             if one.booked != one.told and mark not in settled:
                 settled.append(mark)
             if known is not None:
-                steps.append(Step(Turn.CLEARED, replace(breaks.pop(finding.name), finding=finding)))
+                turn = Turn.CLEARED if known.stage is Stage.CONFIRMED else Turn.DROPPED
+                steps.append(Step(turn, replace(breaks.pop(finding.name), finding=finding)))
         elif known is None and mark not in settled:
-            evidence = f"{one.broker}/{one.order}@{utc_text(one.last)}"
-            breaks[finding.name] = Break(finding, Stage.CONFIRMED, now, evidence)
-            steps.append(Step(Turn.CONFIRMED, breaks[finding.name]))
+            breaks[finding.name] = Break(finding, Stage.SUSPECTED, now, _evidence(one))
+            steps.append(Step(Turn.SUSPECTED, breaks[finding.name]))
+        elif known is not None and known.stage is Stage.SUSPECTED:
+            known = replace(known, finding=finding, evidence=_evidence(one))
+            if now - known.since >= quiet and now - one.came >= QUIET:
+                known = replace(known, stage=Stage.CONFIRMED)
+                steps.append(Step(Turn.CONFIRMED, known))
+            breaks[finding.name] = known
         elif known is not None and (known.finding.ours, known.finding.theirs) != (one.booked, one.told):
             breaks[finding.name] = replace(known, finding=finding)
             steps.append(Step(Turn.CHANGED, breaks[finding.name]))
     stands = any(item.finding.order for item in breaks.values())
+    waits = old.recheck_at if positions or old.waits else None
     state = replace(
         old,
         as_of=now if steps else old.as_of,
@@ -131,12 +182,18 @@ def _checked(
         breaks=dict(sorted(breaks.items())),
         settled=tuple(settled[-MOST_SETTLED:]),
         orders_at=old.orders_at if seen is None else seen,
-        recheck_at=(old.recheck_at or now + quiet) if stands else old.recheck_at,
+        looked_at=looked_at if stands else "",
+        unchecked=dict(unchecked),
+        recheck_at=(old.recheck_at or now + quiet) if stands else waits,
     )
-    if not steps and (state.settled, state.orders_at) == (old.settled, old.orders_at):
+    if not steps and replace(state, as_of=old.as_of, revision=old.revision) == old:
         return None
     cause = digest(
         "orders", account.account, str(state.revision), *(step.item.finding.name for step in steps)
     )
     alerts = [alert for step in steps if (alert := break_alert(account.account, step, cause, now))]
     return Change(state, [*alert_effects(alerts), *break_rows(account.account, steps, cause, now)])
+
+
+def _evidence(one: OrderSum) -> str:
+    return f"{one.broker}/{one.order}@{utc_text(one.came)}"

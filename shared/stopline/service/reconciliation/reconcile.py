@@ -218,7 +218,7 @@ def _recheck_at(
     """
     times = [s.as_of + quiet for s in told.values() if any(f.waits for f in findings)]
     times += [
-        item.since + quiet if item.stage is Stage.SUSPECTED else now + quiet
+        item.since + quiet if item.stage is Stage.SUSPECTED and not item.finding.order else now + quiet
         for item in breaks.values()
         if item.finding.kind is not BreakKind.UNKNOWN_INSTRUMENT or item.stage is Stage.SUSPECTED
     ]

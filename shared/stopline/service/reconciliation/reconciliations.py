@@ -58,6 +58,8 @@ class Reconciliation:
     told: tuple[str, ...] = ()  # amendments that wait for their fill and were told of
     orders_at: int = -1  # how many fills the book had when all its orders were looked at last; -1: never
     settled: tuple[str, ...] = ()  # orders that do not add up, of which nobody needs to hear again
+    looked_at: str = ""  # what book and statements were when the orders that do not add up were read last
+    unchecked: Mapping[str, str] = field(default_factory=dict)  # why orders were not looked at, by instrument
 
     @property
     def blocked(self) -> dict[str, str]:
@@ -83,6 +85,8 @@ class ReconciliationCodec:
             "told": list(state.told),
             "orders_at": state.orders_at,
             "settled": list(state.settled),
+            "looked_at": state.looked_at,
+            "unchecked": dict(state.unchecked),
         }
         return {
             "account": state.account,
@@ -116,6 +120,8 @@ class ReconciliationCodec:
             told=tuple(body["told"]),
             orders_at=body.get("orders_at", -1),
             settled=tuple(body.get("settled", ())),
+            looked_at=body.get("looked_at", ""),
+            unchecked=body.get("unchecked", {}),
         )
 
 
@@ -137,7 +143,7 @@ def describe(state: Reconciliation | None) -> dict[str, Any]:
     return {
         "as_of": utc_text(state.as_of),
         "breaks": [{**_break(item), "blocks": item.blocks} for item in state.breaks.values()],
-        "waits": dict(state.waits),
+        "waits": {**state.unchecked, **state.waits},
         "reported": {broker: _reported(told) for broker, told in state.reported.items()},
         "overdue": list(state.overdue),
         "ledger": list(state.ledger),
