@@ -198,7 +198,6 @@ class App(Documents):
         return TradingStates(
             self.store,
             self.controls,
-            self.relay,
             self.clock,
             self.accounts,
             self._doubts,

@@ -94,7 +94,6 @@ class TradingStates:
         self,
         store: Store,
         documents: Aggregates[Control],
-        relay: Relay,
         clock: Clock,
         accounts: AccountReader,
         doubts: Doubts,
@@ -103,7 +102,6 @@ class TradingStates:
     ) -> None:
         self._store = store
         self._documents = documents
-        self._relay = relay
         self._clock = clock
         self._accounts = accounts
         self._doubts = doubts
@@ -312,17 +310,24 @@ class TradingStates:
 
     def _tell_unheld(self, request: ControlRequest, moved: Transition | None) -> None:
         """Tell where a person's stop is of a name that stands for nothing that is held. The stop is stored and published
-        before: nothing of it waits for the book. Where that cannot be known, or told now, nothing is claimed.
+        before: nothing of it waits for the book. The text is a commit of its own, as long as the stop stands as it was made.
+        Where that cannot be known nothing is claimed.
         """
         scope = scope_of(request.scope)
         is_stop = moved is not None and moved.changed and request.action in TARGETS
         if moved is None or not is_stop or not scope.is_part or rule_of(request.actor) is not None:
             return
+        made, epoch = moved.control.standing(request.scope), moved.control.epoch
+
+        def decide(control: Control | None, attempt: int) -> Change[Control] | None:
+            if control is None or control.standing(request.scope) != made:
+                return None
+            return Change(control, [unheld_alert(made, epoch, self._clock.now(), nothing)])
+
         try:
             nothing = self._unheld(scope)
             if nothing:
-                standing, epoch = moved.control.standing(request.scope), moved.control.epoch
-                self._relay.publish([unheld_alert(standing, epoch, self._clock.now(), nothing)])
+                self._documents.change(scope.document, decide)
         except Transient:
             log.warning(
                 "whether it holds anything is not told", exc_info=True, extra={"scope": request.scope}
