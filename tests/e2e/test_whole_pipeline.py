@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -215,6 +216,12 @@ def test_a_hundred_kills_at_once_are_one_halt(desk: Desk) -> None:
     assert [one.round for one in sent] == [1]
 
 
+def states(process: int) -> list[str]:
+    """Return the states of the threads of a process, as the kernel names them."""
+    threads = Path(f"/proc/{process}/task").glob("*/stat")
+    return [thread.read_text().rpartition(")")[2].split()[0] for thread in threads]
+
+
 @pytest.mark.parametrize("is_known", [True, False], ids=["an account read before", "an account never read"])
 def test_with_a_frozen_firestore_a_kill_reaches_the_adapters_and_is_stored_later(
     desk: Desk, is_known: bool
@@ -228,6 +235,9 @@ def test_with_a_frozen_firestore_a_kill_reaches_the_adapters_and_is_stored_later
     loop = PullLoop(broker, desk.stack.emulators.pubsub_host, desk.stack.project, clock, desk.send)
     firestore = desk.stack.emulators.processes["firestore"]
     firestore.signal(signal.SIGSTOP)
+    eventually(
+        lambda: set(states(firestore.group)) == {"T"}
+    )  # on a busy machine its threads go on for a moment
     try:
         started = time.monotonic()
         answer = desk.post(
