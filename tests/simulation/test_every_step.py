@@ -33,7 +33,7 @@ STORIES = {
         {"books", "marks", "risk", "measures", "statements", "reconciliations", "alerts", "heartbeats"},
     ),
     "a kill that closes": Story(
-        lambda: Scenario(14, NO_FAULTS, "kill"),
+        lambda: Scenario(32, NO_FAULTS, "kill", small=True),
         {"fills", "sweeps", "http"},
         {"controls", "audit", "closings"},
     ),
