@@ -45,7 +45,9 @@ def desk() -> Desk:
 
 def test_a_bust_of_a_past_day_tells_the_day_both_figures_and_the_cause_once(desk: Desk) -> None:
     """R8.6, domain 3.8: emit the restatement of the day."""
-    [alert] = desk.book(fill("B-1", "SELL", 0, 0, at(0), kind="BUST", ref="E-2"))
+    bust = fill("B-1", "SELL", 0, 0, at(0), kind="BUST", ref="E-2")
+    [alert] = desk.book(bust)
+    assert alert["cause"] == bust.key
     assert alert["summary"] == (
         "P&L of past days has changed: 2026-11-16 was 100, is 0 USD (a bust B-1 of E-2)"
     )

@@ -8,9 +8,8 @@ from stopline.model.decimals import EXACT
 from stopline.model.errors import Rejected
 from stopline.model.fill import Fill, FillKind
 
-APART = timedelta(
-    days=5
-)  # two splits of one ratio that are nearer are one: told with another date, or by hand
+APART = timedelta(days=5)
+"""Two splits of one ratio that are no further apart are one: told with another date, or by hand."""
 
 
 def split_twice(fills: Sequence[Fill], known: Callable[[Fill], Iterable[Fill]]) -> dict[str, Rejected]:
