@@ -96,13 +96,13 @@ class GaugeTruth:
     seen_at: datetime | None = None  # its price
     is_confirmed: bool = False
     pauses: set[str] = field(default_factory=set)  # asked for since then
-    known: set[str] = field(default_factory=set)  # effects that were seen
+    known: set[str] = field(default_factory=set)  # effects that were seen, halts and kills
 
     def on_commit(self, data: dict[str, Any]) -> None:
         """Take in one reading, as committed."""
-        asked = {id_ for id_, topic, _, body in orjson.loads(data["outbox"]) if _pauses(topic, body)}
-        new = asked - self.known
-        self.known |= asked
+        outbox = orjson.loads(data["outbox"])
+        new = self._new(outbox, "pause")
+        kills = self._new(outbox, "kill")
         value, at, seen_at = Decimal(data["value"]), data["read_at"], data["seen_at"]
         if new and not self.is_confirmed:
             self.since, self.seen_at, self.pauses = at, seen_at, new
@@ -113,6 +113,14 @@ class GaugeTruth:
             self.is_confirmed = is_newer and at - self.since >= CONFIRM_AFTER
         elif self.since is not None and value <= LIMIT * Decimal("0.95"):
             self.since, self.pauses = None, set()
+        demand(not kills or self.is_confirmed, "I6 one price closes nothing: a second reading must agree", kills)
+
+    def _new(self, outbox: list[Any], action: str) -> set[str]:
+        """Return which effects of this kind were not there before."""
+        asked = {id_ for id_, topic, _, body in outbox if topic == "controls" and body["action"] == action}
+        new = asked - self.known
+        self.known |= asked
+        return new
 
     def on_release(self, request_id: str) -> None:
         """Nothing takes a stop back that a second reading has confirmed."""
@@ -123,6 +131,3 @@ class GaugeTruth:
         """People have lifted it: it begins anew."""
         self.since, self.is_confirmed, self.pauses = None, False, set()
 
-
-def _pauses(topic: str, body: dict[str, Any]) -> bool:
-    return topic == "controls" and body["action"] == "pause"

@@ -15,6 +15,7 @@ from stopline.model.control import GLOBAL, Control, account_scope
 from stopline.model.messages import CommandAction
 from stopline.rules.trading import breakers
 from stopline.rules.trading import state as trading_state
+from stopline.rules.trading.second_reading import PriceTimes
 from stopline.service.documents.aggregate import Aggregates, Change
 from stopline.service.trading import cancel_orders, controls, emergency_halt, leases
 from stopline.service.trading.controls import TradingStates
@@ -292,4 +293,18 @@ def a_resume_lifts_what_came_after_it_was_written() -> Iterator[None]:
         return original(standing.model_copy(update={"holds": holds}), *more)
 
     with patch.object(controls, "refusal", blind):
+        yield
+
+
+@control_bug
+def a_price_confirms_itself() -> Iterator[None]:
+    """Told twice, it is two readings."""
+    with patch.object(PriceTimes, "are_newer", lambda self, first: True):
+        yield
+
+
+@control_bug
+def what_is_read_twice_at_once_is_two_readings() -> Iterator[None]:
+    """However soon the second comes."""
+    with patch.object(breakers, "CONFIRM_AFTER", timedelta(0)):
         yield
