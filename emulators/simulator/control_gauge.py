@@ -113,7 +113,9 @@ class GaugeTruth:
             self.is_confirmed = is_newer and at - self.since >= CONFIRM_AFTER
         elif self.since is not None and value <= LIMIT * Decimal("0.95"):
             self.since, self.pauses = None, set()
-        demand(not kills or self.is_confirmed, "I6 one price closes nothing: a second reading must agree", kills)
+        demand(
+            not kills or self.is_confirmed, "I6 one price closes nothing: a second reading must agree", kills
+        )
 
     def _new(self, outbox: list[Any], action: str) -> set[str]:
         """Return which effects of this kind were not there before."""
@@ -130,4 +132,3 @@ class GaugeTruth:
     def on_lifted(self) -> None:
         """People have lifted it: it begins anew."""
         self.since, self.is_confirmed, self.pauses = None, False, set()
-

@@ -11,6 +11,7 @@ from stopline.model.times import utc_text
 from stopline.rules.trading.state import HALF_OPEN
 
 FLATTENS = 'Cancelling, closing all: "flat" comes when fills prove it.'
+FLATTENS_PART = 'Cancelling, closing what is open there: "flat" comes when fills prove it.'
 HALTS = "Cancelling orders, nothing is let through. Open positions stay open: nothing closes them."
 MOST_NAMED = 3
 
@@ -32,7 +33,7 @@ def state_alert(after: Standing, epoch: int, now: datetime, others: Sequence[Sta
     }
     text, severity = texts[after.state]
     did = {
-        TradingState.HALTED: FLATTENS if after.flatten else HALTS,
+        TradingState.HALTED: _halts(after),
         TradingState.REDUCING: "Only what reduces risk is let through.",
         TradingState.ACTIVE: _goes_on(after, stopped),
     }[after.state]
@@ -47,6 +48,13 @@ def state_alert(after: Standing, epoch: int, now: datetime, others: Sequence[Sta
         cause=after.request_id,
         resolved=after.state is TradingState.ACTIVE,
     )
+
+
+def _halts(after: Standing) -> str:
+    """Say what a halt does. A part's name may be mistyped: nothing is promised that is not there."""
+    if not after.flatten:
+        return HALTS
+    return FLATTENS_PART if scope_of(after.scope).is_part else FLATTENS
 
 
 def _goes_on(after: Standing, stopped: Sequence[Standing]) -> str:
