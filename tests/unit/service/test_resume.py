@@ -576,7 +576,7 @@ def test_a_flatten_is_told_as_what_is_being_done(world: World) -> None:
     assert told(world)[1] == 'Cancelling, closing all: "flat" comes when fills prove it.'
     ask(app, "kill", "k-2", "strategy:demo:core")
     assert told(world)[1].startswith("NOTHING_HELD")
-    first = [a["action"] for a in world.bus.bodies("alerts") if a["object"] == "strategy:demo:core"][0]
+    first = next(a["action"] for a in world.bus.bodies("alerts") if a["object"] == "strategy:demo:core")
     assert first == 'Cancelling, closing what is open there: "flat" comes when fills prove it.', (
         "it may be mistyped"
     )

@@ -16,6 +16,7 @@ from stopline.model.prices import PriceBatch, Quote
 from stopline.ports import Path, Put
 from stopline.runtime.app import App
 from stopline.service.documents.outbox import Unpublished
+from stopline.service.sweep import run_sweep
 from stopline.service.sweep.flush_outboxes import OUTBOX_AGE
 from stopline.service.sweep.heartbeat import HEARTBEAT
 
@@ -292,6 +293,26 @@ def test_a_part_of_the_end_of_the_day_that_breaks_is_told_and_costs_no_other_par
     beat = world.document("heartbeats", "end_of_day")
     assert beat is not None
     assert beat["at"] == NOON
+
+
+def test_a_session_that_cannot_be_closed_costs_no_comparison_and_no_alert_but_the_heart_does_not_beat(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """I10: what nobody watches whole is not called watched, and the round comes again."""
+    app, _ = world.instance()
+    done: list[str] = []
+
+    def breaks(now: Any) -> None:
+        raise KeyError("SPX")
+
+    monkeypatch.setattr(app.session_ender, "close", breaks)
+    monkeypatch.setattr(app.reconciler, "run", lambda *asked: done.append("compared"))
+    monkeypatch.setattr(run_sweep, "republish_due", lambda *asked, **more: done.append("alerts"))
+    monkeypatch.setattr(run_sweep, "publish_checks", lambda *asked: done.append("checks"))
+    with pytest.raises(Transient, match="session: KeyError"):
+        sweep(app, SweepKind.SESSION_CLOSE)
+    assert done == ["compared", "alerts", "checks"]
+    assert world.document("heartbeats", "session_close") is None
 
 
 def test_two_hundred_outboxes_are_flushed_in_one_round(world: World) -> None:

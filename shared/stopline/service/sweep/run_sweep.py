@@ -110,7 +110,7 @@ class Sweeper:
         failed = joined(failed, evaluated)
         faults.append(failed.pop("", None))
         if sweep.kind in (SweepKind.SESSION_CLOSE, SweepKind.END_OF_DAY):
-            self._ender.close(now)
+            faults.append(_tried("session", lambda: self._ender.close(now)))
         if sweep.kind is SweepKind.END_OF_DAY:
             parts.append(_tried("factors", self._ender.build_factors))
             parts.append(_tried("audit", lambda: self._auditor.verify(now)))
@@ -118,8 +118,8 @@ class Sweeper:
         beat = self._store.get(HEARTBEAT)
         unwatched = unwatched_after(beat, failed)
         faults.append(self._look(sweep, now, beat, unwatched))
-        republish_due(self._store, self._bus, self._clock, self._accounts, duty=self._duty)
-        publish_checks(self._store, self._bus, self._clock)
+        faults.append(_tried("alerts", self._republish))
+        faults.append(_tried("checks", lambda: publish_checks(self._store, self._bus, self._clock)))
         problems = [f"{name}: {problem}" for name, problem in failed.items()]
         if any(faults):
             self._raise([*problems, *faults, *parts])
@@ -129,6 +129,9 @@ class Sweeper:
         self._raise([*problems, *parts])
         if self._beacon and sweep.kind is SweepKind.RISK:
             self._beacon.beat(ok=True)
+
+    def _republish(self) -> None:
+        republish_due(self._store, self._bus, self._clock, self._accounts, duty=self._duty)
 
     def _raise(self, faults: Sequence[str | None]) -> None:
         """Fail where a part of the round has failed, and show it outside."""
