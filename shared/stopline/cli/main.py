@@ -71,6 +71,9 @@ COMMANDS = {
         "stopline.cli.dead_letters", "dead_letters", "Messages that were given up: look, bring back, drop."
     ),
     "rewind": Entry("stopline.cli.rewind", "rewind", "Deliver fills or history rows again from a moment on."),
+    "restored": Entry(
+        "stopline.cli.restored", "restored", "Stop what a restored database has forgotten to be stopped."
+    ),
     "publish": Entry("stopline.cli.publish", "publish", "Put a fill, prices or a sweep on their topic."),
     "token": Entry("stopline.cli.token", "token", "Make a token for the Stopline of this machine."),
     "up": Entry("stopline.cli.up", "up", "Run the whole system on this machine."),

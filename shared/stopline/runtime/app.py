@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from stopline.service.trading.carry_halt import HaltCarrier
     from stopline.service.trading.controls import TradingStates
     from stopline.service.trading.leases import Leases
+    from stopline.service.trading.set_back import SetBack
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,7 @@ class Ports:
     beacon: Beacon | None = None  # the heartbeat that leaves the cloud
     resume_people: int = 2
     subscriptions: str = ""  # how the names of our push subscriptions begin; empty: any is taken
+    database: str = ""  # its name, to know a restored one by; empty: not known
     replayed: bool = False  # the clock tells a day that is played again, and not Pub/Sub's time
 
 
@@ -290,7 +292,13 @@ class App(Documents):
     def leases(self) -> Leases:
         from stopline.service.trading.leases import Leases
 
-        return Leases(self.store, self.clock, self.controls)
+        return Leases(self.store, self.clock, self.controls, self.ports.database)
+
+    @cached_property
+    def set_back(self) -> SetBack:
+        from stopline.service.trading.set_back import SetBack
+
+        return SetBack(self.store, self.controls, self.trading)
 
     @cached_property
     def health_watch(self) -> HealthWatch:
@@ -418,6 +426,8 @@ class App(Documents):
             self.ports.beacon,
             self.ports.operator_alerts,
             self._restater(),
+            self.set_back,
+            self.ports.database,
         )
 
     def _restater(self) -> ExecutionRestater | None:

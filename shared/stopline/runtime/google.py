@@ -48,6 +48,7 @@ def _app() -> App:
             links=ack_links(chosen),
             beacon=HttpBeacon(chosen.heartbeat_url) if chosen.heartbeat_url else None,
             subscriptions=f"projects/{chosen.project}/subscriptions/{chosen.prefix}",
+            database=f"{chosen.project}/{chosen.database}",
             replayed=bool(chosen.clock_file),
         )
     )

@@ -13,6 +13,7 @@ from stopline.model.control import Control
 from stopline.model.ids import digest, document_id
 from stopline.model.messages import Effect, HistoryRow
 from stopline.model.scopes import scope_account
+from stopline.model.times import utc_text
 from stopline.model.wire import canonical, validate
 from stopline.ports import Create, Document, Path, Store
 from stopline.service.documents.aggregate import DAMAGED
@@ -37,8 +38,10 @@ class Link:
 
 def linked(control: Control, link: Link) -> tuple[Control, Effect, Create]:
     """Return the control at the new end of its chain, the row for BigQuery, and the row's own document."""
-    seq = control.chain_seq + 1
-    event_id = digest("audit", control.scope, str(seq))
+    at = Head(control.chain_seq, control.chain_hash)
+    # Of what it says: the rows that follow in a restored database are others than those that it has forgotten.
+    said = (link.scope, link.event, link.actor, utc_text(link.at), canonical(dict(link.detail)).decode())
+    event_id = digest("audit", control.scope, str(at.seq + 1), at.hash, *said)
     row = audit_row(
         event_id,
         link.scope,
@@ -50,7 +53,7 @@ def linked(control: Control, link: Link) -> tuple[Control, Effect, Create]:
         link.states,
         link.detail,
     )
-    head, row, create = chained(control.scope, Head(control.chain_seq, control.chain_hash), event_id, row.row)
+    head, row, create = chained(control.scope, at, event_id, row.row)
     after = control.model_copy(update={"chain_seq": head.seq, "chain_hash": head.hash})
     return after, history_effect(scope_account(link.scope), [row]), create
 

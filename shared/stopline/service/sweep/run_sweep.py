@@ -33,6 +33,7 @@ from stopline.service.sweep.watch_health import HealthWatch
 from stopline.service.sweep.watchdog import Watchdog
 from stopline.service.trading.cancel_orders import OrderCanceller
 from stopline.service.trading.controls import TradingStates
+from stopline.service.trading.set_back import SetBack
 
 log = logging.getLogger("stopline")
 
@@ -65,6 +66,8 @@ class Sweeper:
         beacon: Beacon | None = None,
         duty: OperatorAlerts = USUAL,
         restater: ExecutionRestater | None = None,
+        set_back: SetBack | None = None,
+        database: str = "",
     ) -> None:
         self._store = store
         self._bus = bus
@@ -82,6 +85,8 @@ class Sweeper:
         self._beacon = beacon
         self._duty = duty
         self._restater = restater
+        self._set_back = set_back
+        self._database = database
         self._reconciler = reconciler
         self._measurer = measurer
         self._health = health
@@ -105,6 +110,10 @@ class Sweeper:
             return
         faults: list[str | None] = []
         parts: list[str | None] = []  # without which the round is whole, and is done again for them
+        beat = self._store.get(HEARTBEAT)
+        if self._set_back:
+            hold = self._set_back.hold_where_copied
+            faults.append(_tried("set back", lambda: hold(beat, self._database)))
         failed = self._flusher.flush(now)  # by account; of none: the round's own
         evaluated = self._evaluate_all(now, digest("sweep", sweep.kind.value, utc_text(scheduled_at)))
         failed = joined(failed, evaluated)
@@ -115,7 +124,6 @@ class Sweeper:
             parts.append(_tried("factors", self._ender.build_factors))
             parts.append(_tried("audit", lambda: self._auditor.verify(now)))
         faults.append(self._reconciler.run(sweep, self._desk.accounts.values()))
-        beat = self._store.get(HEARTBEAT)
         unwatched = unwatched_after(beat, failed)
         faults.append(self._look(sweep, now, beat, unwatched))
         faults.append(_tried("alerts", self._republish))
@@ -198,6 +206,7 @@ class Sweeper:
             "at": now,
             "accounts": len(self._desk.accounts),
             "unwatched": unwatched_text(unwatched),
+            "database": self._database,
             **outbox_fields(effects, now),
         }
         path = (

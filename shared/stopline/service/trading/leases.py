@@ -16,6 +16,7 @@ from stopline.service.documents.aggregate import Aggregates
 from stopline.service.sweep.heartbeat import HEARTBEAT, share_of, watched_until, why_unwatched
 from stopline.service.trading.in_force import both
 from stopline.service.trading.order_spans import with_orders
+from stopline.service.trading.set_back import is_of_another
 
 COLLECTION = "leases"
 
@@ -23,7 +24,8 @@ COLLECTION = "leases"
 class Leases:
     """Grants leases, and remembers what adapters said about their brokers."""
 
-    def __init__(self, store: Store, clock: Clock, controls: Aggregates[Control]) -> None:
+    def __init__(self, store: Store, clock: Clock, controls: Aggregates[Control], database: str = "") -> None:
+        self._database = database
         self._store = store
         self._clock = clock
         self._controls = controls
@@ -31,8 +33,8 @@ class Leases:
     def grant(self, account: Account, request: LeaseRequest) -> Lease:
         """Return a lease of an account for an adapter: of a minute, but none outlives the three minutes of a silent sweep.
 
-        Raises Rejected SWEEP_SILENT when nobody has watched its limits for three minutes, and Unavailable when the state
-        cannot be read: either way the adapter's last lease runs out.
+        Raises Rejected SWEEP_SILENT when nobody has watched its limits for three minutes, or ever in this database, and
+        Unavailable when the state cannot be read: either way the adapter's last lease runs out.
         """
         now = self._clock.now()
         name = account.account
@@ -40,6 +42,8 @@ class Leases:
         unwatched = why_unwatched(beat, name, now)
         if beat is None or unwatched:
             raise Rejected("SWEEP_SILENT", f"{unwatched}: limits are not watched")
+        if is_of_another(beat, self._database):
+            raise Rejected("SWEEP_SILENT", "the database is a copy: no sweep has come to its end in it")
         everywhere, own = both(self._controls, name)
         holding = effective_for(everywhere, own, name)
         lease = Lease(

@@ -1,0 +1,268 @@
+"""A database that was restored to ten minutes ago must let nobody trade as if nothing had been said since (F54, I6)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from stopline.adapters.memory import MemoryStore
+from stopline.cli.main import main
+from stopline.client import Client
+from stopline.ledger.encoding import decode_book
+from stopline.model.control import ControlRequest, TradingState
+from stopline.model.errors import Rejected
+from stopline.model.ids import document_id
+from stopline.model.lease import LeaseRequest
+from stopline.model.messages import Sweep, SweepKind
+from stopline.model.times import utc_text
+from stopline.ports import Create, Path, Unavailable
+from stopline.runtime.app import App
+from stopline.runtime.embedded import Embedded
+from stopline.service.audit.chain import exported_faults
+from stopline.service.trading.set_back import stops_of
+
+from ..make import NOON, account, raw_fill
+
+HOME, COPY = "p/(default)", "p/restored"
+
+
+def copied(store: MemoryStore) -> MemoryStore:
+    made = MemoryStore()
+    for collection, documents in store._documents.items():
+        for id_, (data, _) in documents.items():
+            made.commit([Create(Path(collection, id_), dict(data))])
+    return made
+
+
+class Desk:
+    """A Stopline whose database can be set back: `backup` at ten to, `restore` to that."""
+
+    def __init__(self) -> None:
+        self.stopline = Embedded(NOON)
+        self.of(HOME, self.stopline.store)
+        self.app.account_writer.create(account(), "ann")
+        self.sweep()
+
+    def of(self, database: str, store: MemoryStore) -> None:
+        ports = replace(self.stopline.app.ports, store=store, database=database)
+        self.stopline.app = App(ports)
+        self.stopline.store = store
+
+    @property
+    def app(self) -> App:
+        return self.stopline.app
+
+    def backup(self) -> None:
+        self.kept = copied(self.stopline.store)
+        self.since = utc_text(self.stopline.clock.now())
+        self.wait(60)
+
+    def restore(self, database: str = COPY) -> None:
+        self.wait(60)
+        self.of(database, copied(self.kept))
+
+    def wait(self, seconds: float) -> None:
+        self.stopline.clock.set(self.stopline.clock.now() + timedelta(seconds=seconds))
+
+    def sweep(self) -> None:
+        self.app.sweeper.run(Sweep(kind=SweepKind.RISK), self.stopline.clock.now(), "m")
+        self.stopline.run()
+
+    def ask(self, action: str, scope: str = "account:demo", **more: Any) -> None:
+        facts = {
+            "scope": scope,
+            "action": action,
+            "actor": "ann",
+            "reason": "enough",
+            "flatten": False,
+            **more,
+        }
+        self.app.trading.set(ControlRequest.model_validate({"request_id": f"{action}-{scope[-4:]}", **facts}))
+        self.stopline.run()
+
+    def fill(self, fill_id: str, side: str = "BUY") -> None:
+        now = utc_text(self.stopline.clock.now())
+        self.stopline.publish("fills", raw_fill(fill_id, side, executed_at=now), {"account": "demo"})
+        self.stopline.run()
+
+    def adapter(self) -> Client:
+        def post(path: str, body: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
+            try:
+                asked = LeaseRequest.model_validate(body)
+                granted = self.app.leases.grant(self.app.accounts.require("demo"), asked)
+            except Rejected as refused:
+                return 423, {"title": refused.reason, "detail": refused.detail}
+            return 200, granted.model_dump(mode="json")
+
+        return Client("demo", "a-1", post, self.stopline.clock)
+
+    def restored(self, *more: str) -> Result:
+        given = ["restored", "--since", self.since, "--reason", "backup of noon", *more]
+        return CliRunner().invoke(main, given, obj=lambda: self.app)
+
+    def state(self, scope: str) -> TradingState:
+        return self.app.trading.standing(scope).state
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+def test_a_copy_gives_no_lease_and_its_first_sweep_stops_everything_for_two_people(desk: Desk) -> None:
+    """F54: nobody needs to think of it. A halt of after the backup is never followed by an order that adds risk."""
+    adapter = desk.adapter()
+    desk.backup()
+    desk.sweep()
+    desk.ask("kill")
+    assert adapter.renew()
+    halted = adapter.epoch
+    desk.restore()
+    assert desk.state("account:demo") is TradingState.ACTIVE, "the backup has forgotten the halt"
+    fresh = desk.adapter()
+    assert not fresh.renew()  # between the restore and the sweep
+    assert "copy" in fresh.fault
+    desk.sweep()
+    for one in (adapter, fresh):
+        assert one.renew(), one.fault
+        assert one.lease is not None
+        assert one.lease.state is TradingState.REDUCING
+        assert one.epoch > halted, "commands of the new epoch are obeyed, those of before are not"
+    desk.wait(60)
+    desk.sweep()
+    assert desk.app.trading.read("global").epoch == desk.app.trading.standing("global").epoch
+    told = [s.alert.summary for s in desk.stopline.channels["email"].sent]
+    assert sum("copy of p/(default)" in text for text in told) == 1
+    hold = desk.app.trading.read("global").holds["person"]
+    assert hold.people == 2
+
+
+def test_a_database_of_the_same_name_is_stopped_by_the_command_and_distrusted_by_adapters(desk: Desk) -> None:
+    """F54: whoever writes over it in place says so; an adapter that has seen a higher epoch takes no lease before."""
+    adapter = desk.adapter()
+    desk.backup()
+    desk.ask("kill")
+    assert adapter.renew()
+    desk.restore(HOME)
+    assert not adapter.renew()
+    assert "holds" in adapter.fault
+    assert desk.restored().exit_code == 0
+    assert adapter.renew()
+    assert adapter.lease is not None
+    assert adapter.lease.state is TradingState.HALTED
+
+
+def test_what_was_stopped_and_not_resumed_is_stopped_again_by_whom_it_was(desk: Desk) -> None:
+    """F54, I6: also where the same is said twice, and not what people have lifted since."""
+    desk.backup()
+    desk.ask("kill", actor="bob")
+    desk.ask("pause", "strategy:demo:a", until=utc_text(desk.stopline.clock.now() + timedelta(hours=1)))
+    desk.ask("pause", "strategy:demo:b", until=utc_text(desk.stopline.clock.now() + timedelta(seconds=30)))
+    desk.restore()
+    desk.sweep()
+    for _ in range(2):
+        result = desk.restored("--json")
+        assert result.exit_code == 0, result.output
+        said = json.loads(result.output)
+        assert said["stopped"] == ["account:demo", "strategy:demo:a"]
+        standing = desk.app.trading.standing("account:demo")
+        assert (standing.state, standing.actor, standing.flatten) == (TradingState.HALTED, "bob", False)
+        assert desk.state("strategy:demo:a") is TradingState.REDUCING
+        assert desk.state("strategy:demo:b") is TradingState.ACTIVE, "its time was over"
+    assert len(desk.app.trading.read("account:demo").seen) == 2
+
+
+def test_what_the_database_has_forgotten_is_listed(desk: Desk) -> None:
+    """F54: changes, and alerts that people were told; not what it knows still."""
+    desk.ask("pause", "strategy:demo:a")
+    desk.backup()
+    desk.ask("kill")
+    desk.restore()
+    result = desk.restored("--json")
+    found = [(row["what"], row["of"]) for row in json.loads(result.output)["forgotten"]]
+    assert ("kill to HALTED", "account:demo") in found
+    assert ("alert trading_state", "demo") in found
+    assert not [what for what, of in found if of == "strategy:demo:a"]
+
+
+def test_without_bigquery_everything_is_stopped_and_the_command_fails(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F54, F52: what was stopped since is then not known, and people are told that."""
+    desk.backup()
+    desk.ask("kill")
+    desk.restore(HOME)
+
+    def down(*asked: object) -> None:
+        raise Unavailable("BigQuery is down")
+
+    monkeypatch.setattr(desk.stopline.history, "read", down)
+    result = desk.restored()
+    assert result.exit_code == 1
+    assert "not known" in str(result.output)
+    assert desk.state("global") is TradingState.REDUCING
+
+
+def test_fills_come_again_and_the_book_is_what_it_was(desk: Desk) -> None:
+    """F54, I1: the messages since the backup are delivered again, and some that it has booked."""
+    desk.fill("E-0")
+    desk.backup()
+    desk.fill("E-1")
+    before = desk.stopline.store.get(Path("books", document_id("demo")))
+    desk.restore()
+    desk.sweep()
+    for fill_id in ("E-0", "E-1", "E-1"):
+        moment = NOON if fill_id == "E-0" else NOON + timedelta(seconds=60)
+        desk.stopline.publish("fills", raw_fill(fill_id, executed_at=moment), {"account": "demo"})
+    desk.stopline.run()
+    after = desk.stopline.store.get(Path("books", document_id("demo")))
+    assert before is not None
+    assert after is not None
+    assert decode_book(after.data["state"]) == decode_book(before.data["state"])
+
+
+def test_both_ends_of_the_audit_trail_stay_and_are_named(desk: Desk) -> None:
+    """F54, I8: a row that comes after the restore has an id of its own, and hides none that was forgotten."""
+    desk.backup()
+    desk.ask("kill")
+    desk.restore()
+    desk.ask("pause", reason="another")
+    rows = [r for r in desk.stopline.history.latest("audit") if r["chain"] == "account:demo"]
+    assert sorted((r["seq"], r["event"]) for r in rows) == [(1, "kill"), (1, "pause")]
+    _, faults = exported_faults(desk.stopline.store, desk.stopline.history.latest("audit"))
+    assert "account:demo: row 1 is not the store's" in faults
+
+
+@pytest.mark.parametrize(
+    ("events", "left"),
+    [
+        (["kill"], ["kill"]),
+        (["kill", "resume"], []),
+        (["kill", "resume", "pause"], ["pause"]),
+        (["kill", "kill_repeated"], ["kill", "kill"]),
+        (["pause", "lapse"], []),
+        (["pause", "release_repeated"], ["pause"]),  # it may have lifted nothing
+        (["kill", "resume_refused", "resume_asked"], ["kill"]),
+    ],
+)
+def test_what_stands_after_a_row_of_events(events: list[str], left: list[str]) -> None:
+    """F54: what is doubtful stands."""
+    rows = []
+    for seq, event in enumerate(events, 1):
+        action = event.removesuffix("_repeated")
+        detail = {
+            "request_id": f"r-{seq}",
+            "scope": "global",
+            "action": action,
+            "actor": "ann",
+            "reason": "x",
+        }
+        row = {"chain": "global", "scope": "global", "actor": "ann", "seq": seq, "event": event}
+        rows.append({**row, "detail": json.dumps(detail)})
+    assert [request.action for request in stops_of(rows[::-1])] == left
