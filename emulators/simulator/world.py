@@ -98,8 +98,9 @@ class Instance:
         if self.app is None:
             return
         parts = vars(self.app)
-        if "recorder" in parts:
-            vars(parts["recorder"]).clear()
+        for name in ("recorder", "quarantine"):
+            if name in parts:
+                vars(parts[name]).clear()
         parts.clear()
 
 
@@ -242,7 +243,7 @@ class World:
         """Do one thing: start a delivery or let a running one go on. Return whether there was anything to do."""
         now = self.now
         ready = [d for d in self.pending if d.not_before <= now]
-        if ready:
+        if ready and self.tasks:  # else every instance is idle
             idle = {name for name, instances in self.instances.items() if not all(i.busy for i in instances)}
             ready = [d for d in ready if d.name in idle]
         if ready and (not self.tasks or self.rng.random() < 0.5):
