@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import gzip
+import tracemalloc
+from collections.abc import Callable, Iterator
 from io import RawIOBase
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 
 from stopline.runtime.envelope import MAX_BODY
 
-from .conftest import ENTRY_POINTS, Served
+from .conftest import ENTRY_POINTS, Served, open_accounts
 
 Serve = Callable[[str], Served]
 ENDLESS: dict[str, dict[str, Any]] = {
@@ -58,3 +60,57 @@ def test_a_body_without_end_is_refused_unread(serve: Serve, name: str, token: st
     expected = 413 if is_push else (401 if not token else (404 if name == "api" else 413))
     assert answer.status_code == expected
     assert body.taken <= MAX_BODY
+
+
+BOMB = gzip.compress(b'{"request_id": "' + b"x" * 50_000_000, compresslevel=9)
+
+
+@pytest.fixture
+def allocated() -> Iterator[Callable[[], int]]:
+    """How much memory was taken at most, in bytes."""
+    tracemalloc.start()
+    yield lambda: tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "identity, gzip", ""])
+@pytest.mark.parametrize(("name", "path"), [("api", "/v1/accounts/demo/check"), ("kill_switch", "/kill")])
+def test_a_compressed_body_is_refused_and_never_unpacked(
+    serve: Serve, name: str, path: str, encoding: str, allocated: Callable[[], int]
+) -> None:
+    """B11: 50 MB in 50 KB; one that does not say that it is compressed is no JSON."""
+    served = serve(name)
+    open_accounts(served, "demo")
+    for body in (BOMB[:15_000], gzip.compress(b"{}")):  # with 15 KB below the cap of every route
+        answer = served.client.post(
+            path,
+            data=body,
+            content_type="application/json",
+            headers={"Authorization": "Bearer ann-token-0001", "Content-Encoding": encoding},
+        )
+        assert answer.status_code == (415 if encoding else 400), answer.data
+    assert allocated() < 5_000_000
+
+
+@pytest.mark.parametrize("name", [name for name in ENTRY_POINTS if name not in ("api", "kill_switch")])
+def test_compressed_data_of_a_message_is_quarantined_as_it_came(
+    serve: Serve, name: str, allocated: Callable[[], int]
+) -> None:
+    """B11, I11: Pub/Sub carries any bytes; nothing here unpacks them, and nothing tries again."""
+    served = serve(name)
+    assert served.push(BOMB).status_code == 204
+    [kept] = served.quarantined()
+    assert kept["bytes"] == len(BOMB)
+    assert allocated() < 5_000_000
+
+
+@pytest.mark.parametrize("name", [name for name in ENTRY_POINTS if name not in ("api", "kill_switch")])
+def test_a_compressed_push_is_quarantined(serve: Serve, name: str, allocated: Callable[[], int]) -> None:
+    """B11: Pub/Sub sends none; whoever does is not believed, and not told to come again."""
+    served = serve(name)
+    answer = served.client.post(
+        "/", data=BOMB, content_type="application/json", headers={"Content-Encoding": "gzip"}
+    )
+    assert answer.status_code == 204
+    assert len(served.quarantined()) == 1
+    assert allocated() < 5_000_000

@@ -27,11 +27,11 @@ class Access:
         """Tell whether the caller has one of several rights on a scope."""
         return any(self.may(right, scope) for right in rights)
 
-    def unknown(self, what: str) -> Exception:
+    def unknown(self, what: str, scope: str) -> Forbidden:
         """Return the refusal of a scope that does not exist for this caller: one answer, whatever the reason."""
         if isinstance(self.principal, Guest):
-            return NotAdmitted("this identity may do nothing here")
-        return Forbidden(f"there is no such {what}, or it is not yours")
+            return NotAdmitted("this identity may do nothing here", scope)
+        return Forbidden(f"there is no such {what}, or it is not yours", scope)
 
     def _is_granted(self, rights: Iterable[Right], scope: str) -> bool:
         """Tell whether the account's document grants one of the rights; where it cannot be read, whether it did when it was

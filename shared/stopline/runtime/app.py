@@ -15,6 +15,7 @@ from stopline.model.settings.recipients import Recipients
 from stopline.ports import Beacon, Bus, Channel, Clock, History, Store
 from stopline.runtime.documents import Documents
 from stopline.runtime.quotas import Quotas
+from stopline.runtime.refusals import Refusals
 from stopline.service.accounts.reader import AccountReader
 from stopline.service.documents.outbox import JOURNAL_TOPIC, Relay
 from stopline.service.fills.quarantine import Quarantine
@@ -111,6 +112,7 @@ class App(Documents):
         self.quarantine = Quarantine(ports.store, self.relay, ports.clock)
         self.relay.refused = self.quarantine.keep_effect
         self.quotas = Quotas(ports.clock)
+        self.refusals = Refusals(ports.clock)
 
     def _set_trading_state(self, effect: Effect) -> None:
         self.halts.advance(self.trading.carry_out(effect))

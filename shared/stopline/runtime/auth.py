@@ -2,7 +2,7 @@
 
 import hashlib
 import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from pydantic import field_validator
 
@@ -20,18 +20,22 @@ class Unauthenticated(StoplineError):
 
 class Forbidden(StoplineError):
     """The caller is known and may not do this; for an account they may not see this looks like an unknown
-    one.
+    one. `scope`: what it was asked of, for the log.
     """
 
+    def __init__(self, detail: str, scope: str = "") -> None:
+        super().__init__(detail)
+        self.scope = scope
 
-class Missing(StoplineError):
+
+class Missing(Forbidden):
     """The caller has some right here, and not this one."""
 
-    def __init__(self, right: Right) -> None:
-        super().__init__(f"this needs the right {right}")
+    def __init__(self, rights: Iterable[Right], scope: str = "") -> None:
+        super().__init__(f"this needs the right {' or '.join(rights)}", scope)
 
 
-class NotAdmitted(StoplineError):
+class NotAdmitted(Forbidden):
     """The caller proved who they are, and that is nobody who may do anything here."""
 
 

@@ -21,6 +21,8 @@ def json_body(request: flask.Request, most: int = MAX_BODY, free: Collection[str
     """
     if request.mimetype != "application/json":
         raise Rejected("UNSUPPORTED", "the body must have content type application/json")
+    if request.headers.get("Content-Encoding") not in (None, "", "identity"):
+        raise Rejected("UNSUPPORTED", "the body must not be compressed")
     if request.content_length is None or request.content_length > most:
         raise Rejected("TOO_LARGE", f"the body may have {most} bytes, and must say its length")
     try:

@@ -37,6 +37,7 @@ from stopline.runtime.auth import (
 )
 from stopline.runtime.bodies import json_body, leave_unread, only
 from stopline.runtime.problems import Answer, answer, problem, refusal
+from stopline.runtime.refusals import NOBODY, OF_WHOM
 from stopline.service.documents.outbox import Unpublished
 
 if TYPE_CHECKING:
@@ -66,9 +67,10 @@ def handle(
     dev_of: DevOf | None = None,
 ) -> Answer:
     """Answer one request to the kill switch."""
+    caller = NOBODY
     try:
         principal = authenticate(request.headers.get("Authorization", ""), principals, email_of, dev_of)
-        name = request.path.strip("/")
+        caller, name = principal.name, request.path.strip("/")
         if RIGHTS.get(name) != "kill":  # nobody is told to wait before they stop trading
             app().quotas.take(principal.name, RIGHTS.get(name, "status"))
         if name == "status":
@@ -83,6 +85,8 @@ def handle(
         free = ("reason",) if RIGHTS[name] == "kill" else ()  # see _with_defaults
         return change(app(), principal, name, json_body(request, MAX_BODY, free))
     except Exception as found:  # noqa: BLE001 - the boundary: whatever it is has an answer
+        if isinstance(found, OF_WHOM):
+            app().refusals.note(request, caller, found)
         return refusal(found, "the outcome is unknown: send the same request_id again")
     finally:
         leave_unread(request)
@@ -265,12 +269,12 @@ def _check_scope(app: App, access: Access, right: Right, scope: str) -> None:
     """Let nobody tell a foreign account from an unknown one; who has any right on a scope is told which one is missing."""
     parsed = parse_scope(scope)
     if parsed is None:
-        raise access.unknown(SCOPE)
+        raise access.unknown(SCOPE, scope)
     if not access.may(right, scope):
         if access.may_any(get_args(Right), scope) and (
             not parsed.account or app.accounts.get(parsed.account)
         ):
-            raise Missing(right)
-        raise access.unknown(SCOPE)
+            raise Missing([right], scope)
+        raise access.unknown(SCOPE, scope)
     if parsed.account and app.accounts.get(parsed.account) is None:
-        raise access.unknown(SCOPE)
+        raise access.unknown(SCOPE, scope)

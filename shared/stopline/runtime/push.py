@@ -15,9 +15,11 @@ from werkzeug.exceptions import BadRequest
 from stopline.model.errors import Rejected, Transient
 from stopline.model.ids import digest
 from stopline.runtime.app import App
+from stopline.runtime.auth import Forbidden
 from stopline.runtime.bodies import leave_unread
 from stopline.runtime.envelope import MAX_BODY, Envelope, parse_envelope
 from stopline.runtime.handlers import quarantine, receive
+from stopline.runtime.refusals import NOBODY
 
 log = logging.getLogger("stopline")
 Answer = tuple[str, int]
@@ -52,9 +54,8 @@ def _answer(request: flask.Request, source: str, app: Callable[[], App]) -> Answ
         quarantine(app(), source, Envelope(body, digest("body", body.hex())), refused)
         return "", 204
     if not _is_ours(envelope.subscription, app().ports.subscriptions, source):
-        log.warning(
-            "push of a foreign subscription",
-            extra={"source": source, "subscription": envelope.subscription},
+        app().refusals.note(
+            request, NOBODY, Forbidden("push of a foreign subscription", envelope.subscription)
         )
         return "", 403
     receive(app(), source, envelope)

@@ -14,12 +14,14 @@ from stopline.runtime.app import App
 from stopline.runtime.auth import (
     DevOf,
     EmailOf,
+    Missing,
     Principal,
     Right,
     authenticate,
 )
 from stopline.runtime.bodies import leave_unread, only
 from stopline.runtime.problems import Answer, answer, problem, refusal
+from stopline.runtime.refusals import NOBODY, OF_WHOM
 from stopline.service.accounts.status import account_status
 
 _PATH = re.compile(r"/v1/accounts/([a-z0-9][a-z0-9_-]{0,63})(?:/([a-z]+(?:/[a-z]+)?))?")
@@ -68,11 +70,13 @@ def handle(
     dev_of: DevOf | None = None,
 ) -> Answer:
     """Answer one request to the API."""
+    caller = NOBODY
     try:
         if request.path == ack_links.PATH:
             return alerts_api.by_link(request, app())
         principal = authenticate(request.headers.get("Authorization", ""), principals, email_of, dev_of)
-        app().quotas.take(principal.name, "api")
+        caller = principal.name
+        app().quotas.take(caller, "api")
         only(request)
         match = _PATH.fullmatch(request.path)
         routes = ROUTES.get(match[2] or "") if match else None
@@ -84,11 +88,13 @@ def handle(
         name, scope = match[1], account_scope(match[1])
         access = Access(principal, app().accounts)
         if not access.may_any(("view", *route.rights), scope) or app().accounts.get(name) is None:
-            raise access.unknown("account")
+            raise access.unknown("account", scope)
         if not access.may_any(route.rights, scope):
-            return problem(403, "FORBIDDEN", f"this needs the right {' or '.join(route.rights)}")
+            raise Missing(route.rights, scope)
         return route.handle(request, app(), principal, name)
     except Exception as found:  # noqa: BLE001 - the boundary: whatever it is has an answer
+        if isinstance(found, OF_WHOM):
+            app().refusals.note(request, caller, found)
         return refusal(found, "the state cannot be read now")
     finally:
         leave_unread(request)
