@@ -83,7 +83,8 @@ MOOT: Final = "moot"  # the cause of an end that is no recovery: nothing hangs o
 class Alert(Message):
     """Something a person must know: what happened, to what, how much, what Stopline did, what to do.
 
-    `trend`: the readings that led to the figure, oldest first, it being the last; empty where none are kept.
+    `trend`: the readings that led to the figure, oldest first, it being the last; empty where none are kept. `settings`: the
+    version of the account's settings that it was decided by; None where none had a say.
     """
 
     type: Literal["stopline.alert.v1"] = ALERT_TYPE
@@ -97,6 +98,7 @@ class Alert(Message):
     figure: Figure | None = None
     trend: tuple[TrendPoint, ...] = Field(default=(), max_length=TREND)
     cause: Text = ""  # id of the fill, batch, sweep or request that caused it
+    settings: int | None = None
     raised_at: UtcText
     resolved: bool = False
 

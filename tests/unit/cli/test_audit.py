@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,19 @@ def test_a_row_that_was_altered_in_the_store_is_found(desk: Embedded) -> None:
     row = document.data["row"].replace('"actor":"ann"', '"actor":"bob"')
     desk.store.commit([Put(document.path, {**document.data, "row": row})])
     assert run(desk)[1]["faults"] == ["account:demo: row 2 was altered"]
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda row: row[:-40], lambda row: "", lambda row: "[]", lambda row: "{}"]
+)
+def test_a_row_that_was_cut_off_in_the_store_is_named(desk: Embedded, damage: Callable[[str], str]) -> None:
+    """F57: and the others are checked all the same."""
+    document = desk.store.get(kept(desk, 2))
+    assert document is not None
+    desk.store.commit([Put(document.path, {**document.data, "row": damage(document.data["row"])})])
+    code, facts = run(desk)
+    assert code == 1
+    assert facts["faults"] == ["account:demo: row 2 was altered", "account:demo: row 2 is missing"]
 
 
 def test_an_export_that_lacks_or_changes_a_row_is_found(desk: Embedded, tmp_path: Path) -> None:

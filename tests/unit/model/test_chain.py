@@ -82,3 +82,41 @@ def test_a_row_that_is_there_twice_is_found() -> None:
 def test_an_empty_chain_must_be_empty() -> None:
     assert faults("global", [], Head()) == []
     assert faults("global", [], Head(1, "x"))
+
+
+@pytest.fixture(scope="module")
+def long() -> tuple[list[dict[str, Any]], Head]:
+    return chain(10_000)
+
+
+def test_a_chain_of_ten_thousand_rows_is_whole(long: tuple[list[dict[str, Any]], Head]) -> None:
+    """F57, I8."""
+    rows, head = long
+    assert faults("global", rows, head) == []
+
+
+@pytest.mark.parametrize("harm", ["changed", "missing", "swapped", "doubled", "truncated"])
+@pytest.mark.parametrize("at", [0, 6_173, 9_999])
+def test_one_of_ten_thousand_rows_is_found_and_named(
+    long: tuple[list[dict[str, Any]], Head], harm: str, at: int
+) -> None:
+    """F57, I8: at the first, in the middle, at the last; all others are as they were."""
+    rows, head = [*long[0]], long[1]
+    row, other = rows[at], rows[at - 1]
+    match harm:
+        case "changed":
+            rows[at] = {**row, "reason": row["reason"].replace("r", "R", 1)}
+        case "missing":
+            del rows[at]
+        case "swapped":
+            rows[at], rows[at - 1] = ({**other, "seq": row["seq"]}, {**row, "seq": other["seq"]})
+        case "doubled":
+            rows.insert(at, {**row})
+        case "truncated":
+            rows[at] = {**row, "detail": row["detail"][:-1]}
+    found = faults("global", rows, head)
+    assert 1 <= len(found) <= 6
+    places = {at + 1, at + 2, at, 10_000} if harm != "doubled" else {at + 1}
+    assert all(
+        any(f"row {place} " in fault or f"row is {place} " in fault for place in places) for fault in found
+    )

@@ -10,16 +10,18 @@ import orjson
 import pytest
 
 from stopline.ledger.book import Book
+from stopline.model.account import Account
 from stopline.model.control import TradingState
 from stopline.model.instrument import Kind
 from stopline.model.order import Order
 from stopline.model.prices import PriceBatch, Quote
-from stopline.ports import Unavailable
+from stopline.ports import Delete, Unavailable
 from stopline.risk.columns import columns
 from stopline.risk.factors import Factors
 from stopline.rules.limits.registry import Level
 from stopline.rules.limits.track import Track
 from stopline.runtime.app import App
+from stopline.service.accounts.reader import account_path
 from stopline.service.documents.outbox import Unpublished
 from stopline.service.evaluation.evaluate import value_positions
 from stopline.service.evaluation.risk_state import RiskCodec, RiskState
@@ -319,6 +321,47 @@ def test_an_older_evaluation_never_overwrites_a_newer_one(world: World) -> None:
     valued = value_positions(columns({"demo": book}), old_marks, [one], at(100))["demo"]
     other.evaluator.evaluate(one, book, valued, old_marks, at(100), "late", force=True)
     assert risk(world) == newest
+
+
+LIMITS = {"max_position_value": {"limit": "4"}}
+
+
+def test_settings_that_change_in_the_middle_decide_at_once_and_older_ones_never_again(world: World) -> None:
+    """F48, I12: an instance keeps settings for 30 s; what newer ones decide meanwhile stands."""
+    book_fills(world, trade(0, 50, 100))
+    slow, _ = world.instance()
+    prices(slow, NOON, SPY=100.0)
+    assert (risk(world).settings, risk(world).level) == (1, Level.OK)
+    fast, _ = world.instance()
+    fast.account_writer.change("demo", lambda a: a.model_copy(update={"limits": tightened(a)}), "ann")
+    prices(fast, world.wait(2), SPY=100.0)
+    assert (risk(world).settings, risk(world).level) == (2, Level.BREACH)
+    assert slow.desk.accounts["demo"].version == 1, "it keeps them still"
+    sweep(slow)
+    assert (risk(world).settings, risk(world).level) == (2, Level.BREACH)
+    told = {(a["kind"], a["resolved"], a["settings"]) for a in world.bus.bodies("alerts")}
+    assert told == {("max_position_value", False, 2)}
+    assert risk(world).shown["settings"] == 2
+    rows = [r for m in world.bus.bodies("history") for r in m["rows"] if r["table"] == "account_snapshots"]
+    assert [orjson.loads(r["row"]["detail"])["settings"] for r in rows][-2:] == [2, 2]
+
+
+def test_an_account_that_was_made_anew_is_watched_although_its_version_is_lower(world: World) -> None:
+    """F48, F54: what the store has counts, not the highest number ever seen."""
+    book_fills(world, trade(0, 100, 100))
+    for _ in range(3):
+        world.instance()[0].account_writer.change("demo", lambda a: a, "ann")
+    sweep(world.instance()[0])
+    assert risk(world).settings == 4
+    world.shared.commit([Delete(account_path("demo"))])
+    world.open_account()
+    revision = risk(world).revision
+    sweep(world.instance()[0])
+    assert (risk(world).settings, risk(world).revision) == (1, revision + 1)
+
+
+def tightened(one: Account) -> Any:
+    return one.model_validate({**one.model_dump(mode="json"), "limits": LIMITS}).limits
 
 
 def test_risk_is_written_at_most_once_an_interval_unless_something_changes(world: World) -> None:

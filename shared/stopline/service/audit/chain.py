@@ -94,11 +94,26 @@ def heads_of(store: Store) -> dict[str, Head]:
 
 def stored_faults(store: Store) -> tuple[int, list[str]]:
     """Check every chain in the store against the document that knows its end; return how many rows, and what is wrong."""
-    rows = [orjson.loads(d.data["row"]) for d in store.query(COLLECTION)]
+    rows, cut = _stored(store)
     heads = heads_of(store)
     orphans = sorted({str(row["chain"]) for row in rows} - heads.keys())
     lost = [f"{name}: the document that knows its last row is missing" for name in orphans]
-    return len(rows), lost + _faults(rows, heads)
+    return len(rows) + len(cut), lost + cut + _faults(rows, heads)
+
+
+def _stored(store: Store) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the rows in the store, and one line for each that is no row any more."""
+    rows: list[dict[str, Any]] = []
+    cut: list[str] = []
+    for document in store.query(COLLECTION):
+        try:
+            row = orjson.loads(document.data["row"])
+            row |= {"chain": str(row["chain"]), "seq": int(row["seq"])}
+            row["hash"], row["previous_hash"]
+            rows.append(row)
+        except DAMAGED:
+            cut.append(f"{document.data.get('chain')}: row {document.data.get('seq')} was altered")
+    return rows, cut
 
 
 def exported_faults(store: Store | None, rows: Iterable[Mapping[str, Any]]) -> tuple[int, list[str]]:
@@ -112,7 +127,7 @@ def exported_faults(store: Store | None, rows: Iterable[Mapping[str, Any]]) -> t
     chained = [dict(row) for row in rows if row.get("chain")]
     found = _faults(chained, {})
     if store is not None:
-        stored = [orjson.loads(document.data["row"]) for document in store.query(COLLECTION)]
+        stored, _ = _stored(store)
         ours, theirs = _hashes(stored), _hashes(chained)
         gone = {chain for chain, _ in theirs} - {chain for chain, _ in ours}
         found += [

@@ -161,10 +161,12 @@ class Evaluator:
         force: bool = False,
         greeks: AccountGreeks | None = None,
         factors: Factors | None = None,
+        passed: int = 0,
     ) -> RiskState | None:
         """Work out the account's numbers and commit what is new; return the state that stands.
 
-        `cause` names the batch, sweep or fill in the alerts' ids: the same cause gives the same alerts once.
+        `cause` names the batch, sweep or fill in the alerts' ids: the same cause gives the same alerts once. What newer
+        settings have decided is left as it is, but for versions up to `passed`: the account was read after those.
         """
         rate = exchange_rate(account, marks, now)
         index, spot = index_reading(account, marks), spot_price(account, marks, now)
@@ -185,6 +187,8 @@ class Evaluator:
             return self._ended(account.account, old.stops) if force else None
 
         def decide(before: RiskState | None, attempt: int) -> Change[RiskState] | None:
+            if before is not None and before.settings > max(account.version, passed):
+                return None
             return _decide(
                 account,
                 book,
@@ -300,7 +304,9 @@ def _decide(
         levels=levels,
         exits=checkup.exits,
         reducing=reductions.standing,
+        settings=account.version,
     )
+    alerts = [a.model_copy(update={"settings": account.version}) for a in alerts]
     effects = [*_alert_effects(alerts), *limit_effects(account.account, asked, cause), *exits.effects]
     effects += breaker_effects(account.account, reductions.moves, cause, now)
     effects += reductions.effects
@@ -335,6 +341,7 @@ def show(f: Figures, read: Sequence[Reading]) -> dict[str, Any]:
         "day_start": f.day_start.source if f.day_start else None,
         "drawdown": _text(f.drawdown),
         "risk_level": f.risk_level,
+        "settings": f.account.version,
         "strategies": {name: _text(pnl) for name, pnl in f.strategies.items()},
         "gross_exposure": _text(f.gross_exposure),
         "exposures": {underlying: _text(amount) for underlying, amount in f.exposures.items()},

@@ -65,6 +65,7 @@ class RiskState:
     levels: Mapping[str, datetime] = field(default_factory=dict)  # prices that are reached, since when
     exits: AccountExits = field(default_factory=AccountExits)
     reducing: Mapping[str, Reducing] = field(default_factory=dict)  # by limit or breaker
+    settings: int = 0  # version of the account's settings that it was decided by; 0: of before this was noted
 
     @property
     def level(self) -> Level:
@@ -120,6 +121,7 @@ class RiskCodec:
             "trades": {id_: _seen(trade) for id_, trade in sorted(state.trades.items())},
             "exits": encode_exits(state.exits),
             "reducing": encode_reducing(state.reducing),
+            "settings": state.settings,
         }
         return {
             "account": state.account,
@@ -173,6 +175,7 @@ class RiskCodec:
             trades={id_: _read_seen(*item) for id_, item in body.get("trades", {}).items()},
             exits=decode_exits(body.get("exits")),
             reducing=decode_reducing(body.get("reducing", {})),
+            settings=body.get("settings", 0),
         )
 
 

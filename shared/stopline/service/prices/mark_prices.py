@@ -1,6 +1,6 @@
 """Take a price batch: store the marks, value every account that they touch, and watch its limits."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -81,6 +81,14 @@ class Desk:
             self._calendars = calendars
             self._outdated = False
 
+    def read_settings(self, names: Iterable[str]) -> None:
+        """Read settings afresh, whatever was kept of them."""
+        for name in names:
+            self._accounts.forget(name)
+            account = self._accounts.get(name)
+            if account is not None:
+                self.accounts[name] = account
+
 
 @dataclass(frozen=True, slots=True)
 class Worth:
@@ -125,19 +133,44 @@ class PriceMarker:
         else:
             self._desk.unseen.discard(name)
 
-    def evaluate(self, names: set[str], now: datetime, cause: str, force: bool = False) -> None:
-        """Evaluate some accounts with what the desk knows."""
+    def evaluate(
+        self,
+        names: set[str],
+        now: datetime,
+        cause: str,
+        force: bool = False,
+        passed: Mapping[str, int] | None = None,
+    ) -> None:
+        """Evaluate some accounts with what the desk knows. Where newer settings than its own have decided already, they are
+        read, and it decides by them. `passed`: the versions that were seen before the settings were read.
+        """
         desk = self._desk
+        newer = dict[str, int]()
         accounts = [desk.accounts[name] for name in sorted(names & desk.accounts.keys())]
         worths = self.worth(accounts, now)
         for account in accounts:
             name, book = account.account, desk.books[account.account]
             factors = self._factors.latest(account.calendar) if needs_returns(account) else None
             worth = worths[name]
-            self._evaluator.evaluate(
-                account, book, worth.positions, desk.marks.marks, now, cause, force, worth.greeks, factors
+            above = passed.get(name, 0) if passed else 0
+            state = self._evaluator.evaluate(
+                account,
+                book,
+                worth.positions,
+                desk.marks.marks,
+                now,
+                cause,
+                force,
+                worth.greeks,
+                factors,
+                above,
             )
+            if state is not None and state.settings > max(account.version, above) and passed is None:
+                newer[name] = state.settings
             desk.unseen.discard(name)
+        if newer:
+            desk.read_settings(newer)
+            self.evaluate(set(newer), now, cause, force, newer)
 
     def worth(self, accounts: Sequence[Account], now: datetime) -> Mapping[str, Worth]:
         """Return what accounts are worth at a moment, by name, worked out in one pass. Of the moment that was asked for
