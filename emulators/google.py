@@ -17,6 +17,9 @@ from emulators.processes import HOST, Process, answers_http
 
 _FIRESTORE = Path("platform/cloud-firestore-emulator/cloud_firestore_emulator")
 _PUBSUB = Path("platform/pubsub-emulator/bin/cloud-pubsub-emulator")
+# Java's second compiler takes more processor time in the first minutes than the emulators themselves: 4,000 commits cost
+# 18 s with it and 6 s without.
+_QUICK_JAVA = "-XX:TieredStopAtLevel=1"
 
 NO_JAVA = "Java is missing: install Java 11 or newer (Debian: apt-get install default-jre-headless)."
 NO_CLI = "The Google Cloud CLI is missing: install it as https://cloud.google.com/sdk/docs/install says."
@@ -81,6 +84,6 @@ def _start(name: str, launcher: Path, port: int, env: Mapping[str, str], logs: P
         name,
         [root / launcher, f"--host={HOST}", f"--port={port}"],
         lambda: answers_http(port),
-        env=env,
+        env={**env, "JAVA_TOOL_OPTIONS": f"{_QUICK_JAVA} {env.get('JAVA_TOOL_OPTIONS', '')}".strip()},
         log=logs / f"{name}.log",
     )

@@ -15,7 +15,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 HOST = "127.0.0.1"
@@ -115,7 +115,7 @@ class Process:
         self.log = log
         self._ready = ready
         log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as output:
+        with log.open("ab") as output, _uninterrupted():
             self._popen = subprocess.Popen(
                 [str(part) for part in command],
                 stdin=subprocess.DEVNULL,
@@ -125,8 +125,8 @@ class Process:
                 cwd=folder,
                 start_new_session=True,
             )
-        self.group = self._popen.pid
-        _running.add(self)
+            self.group = self._popen.pid
+            _running.add(self)
 
     def wait_ready(self, seconds: float = 30) -> None:
         """Return once the process answers; raise NotReady if it ended or took longer than `seconds`."""
@@ -150,6 +150,26 @@ class Process:
     def stop(self, seconds: float = 5) -> None:
         """End the whole group: asked first, killed after `seconds`. Twice does no harm."""
         stop([self], seconds)
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Let an interrupt wait: a process that was started and is not known yet would be ended by nobody."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are handled in the main thread only
+        return
+    came: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _: came.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for missed in came:
+            signal.raise_signal(missed)
 
 
 def stop(processes: Sequence[Process], seconds: float = 5) -> None:
