@@ -7,7 +7,7 @@ PIP := -m pip --disable-pip-version-check install --quiet --require-hashes
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
 	--generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
 
-.PHONY: setup lint test demo lock clean python simulate interleave chaos load mutate fuzz audit sbom
+.PHONY: setup lint types style rewritten test demo lock clean python simulate interleave chaos load mutate fuzz audit sbom
 .DEFAULT_GOAL := setup
 
 ## setup: both environments from their locks; does nothing when they are up to date
@@ -48,14 +48,24 @@ bigquery:
 
 ## lint: style, types and the direction of imports
 lint: setup
+	@$(MAKE) --no-print-directory -j2 types style
+
+types:
+	$(BIN)/mypy shared emulators $(wildcard functions/*/main.py)
+
+style:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy shared emulators $(wildcard functions/*/main.py)
 	$(BIN)/lint-imports
 	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml shared functions
 
+# pytest rewrites the assertions of every module that it loads: once here, not once in each of its processes.
+rewritten:
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/pytest --collect-only -qq >/dev/null 2>&1 || true
+
 ## test: everything that CI runs
-test: setup lint
+test: setup
+	@$(MAKE) --no-print-directory -j2 types style rewritten
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 ## demo: a trading day through the whole system, on this machine
