@@ -53,6 +53,14 @@ def test_people_are_told_of_dead_letters_once_for_all_of_an_outage(
     assert alerts.quarantined() == []
 
 
+def test_the_name_of_a_subscription_may_be_anything(serve: Serve) -> None:
+    """F25: what is no name is told all the same."""
+    alerts = serve("alerts")
+    assert alerts.push(b"poison", dead("fills-" + "x" * 1000), "m-1").status_code == 204
+    assert len(told(alerts, "dead_letter")) == 1
+    assert alerts.quarantined() == []
+
+
 def test_the_prefix_of_a_deployment_is_no_topic(serve: Serve) -> None:
     """F25: several environments may be in one project."""
     alerts = serve("alerts")

@@ -108,6 +108,19 @@ def test_an_execution_booked_from_two_sources_is_a_break(desk: Desk) -> None:
     assert [(b.finding.ours, b.finding.theirs) for b in desk.state.breaks.values()] == [(20, 10)]
 
 
+@pytest.mark.parametrize(
+    "said",
+    ["1E+7000", "9" * 1900, "1E-400", "1E+999999", "-5", "5", "sNaN", "Infinity", "0x1", "१२", "", " 30"],
+)
+def test_what_cannot_be_an_order_s_quantity_says_nothing_and_costs_no_round(desk: Desk, said: str) -> None:
+    """R1.8: any program may send a native fill; one that said 1E+7000 ended every round of all accounts."""
+    odd = fill("E-2", "BUY", 10, 100, at(2), order_id="O-1", order_filled=said)
+    booked(desk, part(1, 10, 10), odd)
+    confirmed(desk)
+    assert desk.state.breaks == {}
+    assert desk.alerts() == []
+
+
 def test_what_may_still_come_is_waited_for(desk: Desk) -> None:
     booked(desk, part(2, 10, 20))
     hourly(desk, 300)

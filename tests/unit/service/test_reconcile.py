@@ -409,6 +409,43 @@ def test_trouble_with_one_account_does_not_keep_the_others_from_being_compared(d
     assert blocked_symbols(desk.app.reconciliations, "other") == {"SPY": "we hold 5, the broker 100"}
 
 
+def test_an_account_that_breaks_the_comparison_is_named_and_the_others_are_watched(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """R2.10: whatever is raised for one account, the round gets to its end, and only that account counts as unwatched."""
+    desk.world.open_account(account("other"))
+    desk.app.recorder.record([trade(-600, 5, 100, account="other")], "m-2")
+    desk.statement("100")
+    desk.statement("100", account="other", statement_id="S-other")
+    desk.compare(account="other")
+    compare = desk.app.reconciler.compare
+
+    def broken(name: str) -> Reconciliation | None:
+        if name == "demo":
+            raise ValueError("summary must be at most 500 characters")
+        return compare(name)
+
+    monkeypatch.setattr(desk.app.reconciler, "compare", broken)
+    for kind in (SweepKind.RISK, SweepKind.RECONCILE):
+        with caplog.at_level("ERROR"), pytest.raises(Transient, match="demo: ValueError: summary must be"):
+            desk.sweep(31, kind)
+    assert blocked_symbols(desk.app.reconciliations, "other") == {"SPY": "we hold 5, the broker 100"}
+    beat = desk.world.document("heartbeats", "sweep")
+    assert beat is not None
+    assert list(orjson.loads(beat["unwatched"])) == ["demo"]
+    assert [record.__dict__["account"] for record in caplog.records] == ["demo", "demo"]
+
+
+def test_a_line_that_could_not_be_read_may_be_as_long_as_one_can_be(desk: Desk) -> None:
+    """R1.8: with what is said of it, it was longer than a summary may be, and no account was compared any more."""
+    desk.statement("90", unread=["x" * 500])
+    desk.sweep(31)
+    desk.sweep(31)
+    [alert] = desk.alerts()
+    assert alert["summary"] == "x" * 500
+    assert alert["severity"] == "warning"
+
+
 # --- what is kept ---------------------------------------------------------------------------------------------
 
 

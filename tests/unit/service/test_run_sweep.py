@@ -286,7 +286,7 @@ def test_a_part_of_the_end_of_the_day_that_breaks_is_told_and_costs_no_other_par
         [Put(Path("heartbeats", document), {"kind": document, "at": NOON, "state": "no JSON"})]
     )
     compared: list[object] = []
-    monkeypatch.setattr(app.reconciler, "run", lambda *asked: compared.append(asked))
+    monkeypatch.setattr(app.reconciler, "run", lambda *asked: compared.append(asked) or {})
     with pytest.raises(Transient, match=f"{part}: "):
         sweep(app, SweepKind.END_OF_DAY)
     assert len(compared) == 1
@@ -306,7 +306,7 @@ def test_a_session_that_cannot_be_closed_costs_no_comparison_and_no_alert_but_th
         raise KeyError("SPX")
 
     monkeypatch.setattr(app.session_ender, "close", breaks)
-    monkeypatch.setattr(app.reconciler, "run", lambda *asked: done.append("compared"))
+    monkeypatch.setattr(app.reconciler, "run", lambda *asked: done.append("compared") or {})
     monkeypatch.setattr(run_sweep, "republish_due", lambda *asked, **more: done.append("alerts"))
     monkeypatch.setattr(run_sweep, "publish_checks", lambda *asked: done.append("checks"))
     with pytest.raises(Transient, match="session: KeyError"):

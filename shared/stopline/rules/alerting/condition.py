@@ -31,7 +31,7 @@ def begun(account: str, condition: Condition, cause: str, now: datetime) -> Aler
         kind=condition.kind,
         object=condition.object,
         severity=condition.severity,
-        summary=condition.summary,
+        summary=condition.summary[:500],
         action=condition.action,
         figure=condition.figure,
         cause=cause,

@@ -28,7 +28,7 @@ def break_alert(account: str, step: Step, cause: str, now: datetime) -> Alert | 
         kind="position_break",
         object=finding.name,
         severity=Severity.CRITICAL if severe else Severity.WARNING,
-        summary=f"{finding.symbol}: {what}",
+        summary=f"{finding.symbol}: {what}"[:500],
         action="" if over else _action(item.blocks),
         cause=cause,
         raised_at=now,

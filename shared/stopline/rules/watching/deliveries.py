@@ -24,9 +24,10 @@ def given_up(attributes: Mapping[str, str], prefix: str, now: datetime) -> Alert
     """Return the alert that messages of a subscription were given up, if the attributes are those of a dead letter.
     `prefix`: what the names of all subscriptions here begin with.
     """
-    subscription = attributes.get(GIVEN_UP)
-    if subscription is None:
+    named = attributes.get(GIVEN_UP)
+    if named is None:
         return None
+    subscription = named[:255]  # no name is longer, and attributes are anybody's
     topic = subscription.removeprefix(prefix).partition("-")[0]
     window = _window(now)
     return Alert(

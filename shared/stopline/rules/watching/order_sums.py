@@ -10,10 +10,10 @@ when Stopline began what was filled before: that is in what its broker says from
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from decimal import Decimal, InvalidOperation, localcontext
+from decimal import Decimal, localcontext
 
 from stopline.ledger.amend import effective, is_amendment, on_its_day, root_of, says_no_day
-from stopline.model.decimals import EXACT, ZERO
+from stopline.model.decimals import EXACT, ZERO, parse_decimal
 from stopline.model.fill import ORDER_FILLED, TRADES, Fill, FillKind, Side
 from stopline.rules.watching.reconcile import BreakKind, Finding
 
@@ -146,14 +146,17 @@ def _teller(fills: Sequence[Fill]) -> Fill | None:
 
 
 def _told(fill: Fill) -> Decimal | None:
+    """Return how much of its order is filled by what a fill says; None where it says nothing that can be: no plain decimal
+    number, one below 0, or one below what was executed just now.
+    """
     text = (fill.model_extra or {}).get(ORDER_FILLED)
     if fill.kind not in _TELLS or not isinstance(text, str):
         return None
     try:
-        told = Decimal(text)
-    except InvalidOperation:
+        told = parse_decimal(text)
+    except ValueError:
         return None
-    return told if told.is_finite() else None
+    return told if told >= (fill.quantity if fill.kind in TRADES else ZERO) else None
 
 
 def _newest(fills: Sequence[Fill], session_of: Callable[[datetime], date]) -> Iterator[list[Fill]]:

@@ -5,6 +5,7 @@ looks for statements that are overdue; the reconcile sweep looks at all accounts
 the book again from its fills.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
@@ -43,6 +44,9 @@ from stopline.service.fills.statements import statement_name
 from stopline.service.reconciliation.break_rows import alert_effects, break_rows
 from stopline.service.reconciliation.order_check import OrderCheck
 from stopline.service.reconciliation.reconciliations import COLLECTION, Reconciliation, Reported
+from stopline.service.sweep.flush_outboxes import joined
+
+log = logging.getLogger("stopline")
 
 MAX_REFOLD = 100_000  # fills of one account that are folded again: more would not fit into a sweep
 
@@ -68,18 +72,18 @@ class Reconciler:
         self._log = FillLog(store)
         self._orders = OrderCheck(clock, accounts, books, documents, self._log)
 
-    def run(self, sweep: Sweep, known: Iterable[Account]) -> str | None:
-        """Do what one sweep asks for; `known` are accounts that hold something. Return what went wrong, or None."""
+    def run(self, sweep: Sweep, known: Iterable[Account]) -> dict[str, str]:
+        """Do what one sweep asks for; `known` are accounts that hold something. Return what went wrong, by account."""
         if sweep.account:
             return self._each([sweep.account], self._look)
-        names = set(self._due())
         if sweep.kind is not SweepKind.RECONCILE:
-            names |= {a.account for a in known if a.reconcile.expect_every_min is not None}
-            return self._each(sorted(names), self._look)
+            due = {a.account for a in known if a.reconcile.expect_every_min is not None}
+            return self._each(sorted({*self._due(), *due}), self._look)
         everyone = [account.account for account in self._accounts.all()]
-        looks = (self.compare, self.check_ledger, self._orders.check)
-        faults = [self._each(everyone, look) for look in looks]
-        return "; ".join(fault for fault in faults if fault) or None
+        failed: dict[str, str] = {}
+        for look in (self.compare, self.check_ledger, self._orders.check):
+            failed = joined(failed, self._each(everyone, look))
+        return failed
 
     def _look(self, name: str) -> None:
         self.compare(name)
@@ -139,14 +143,18 @@ class Reconciler:
         where = [Where("recheck_at", "<=", self._clock.now())]
         return [d.data["account"] for d in self._store.query(COLLECTION, where, ["recheck_at"])]
 
-    def _each(self, names: Sequence[str], work: Callable[[str], object]) -> str | None:
-        problems = []
+    def _each(self, names: Sequence[str], work: Callable[[str], object]) -> dict[str, str]:
+        """Do it for each; return what went wrong. One account's trouble must not keep the others from being compared."""
+        failed = {}
         for name in names:
             try:
                 work(name)
-            except Transient as problem:  # one account's trouble must not keep the others from being compared
-                problems.append(f"{name}: {problem}")
-        return "; ".join(problems) or None
+            except Transient as problem:
+                failed[name] = str(problem)
+            except Exception as problem:
+                log.exception("reconciliation: an account cannot be compared", extra={"account": name})
+                failed[name] = f"{type(problem).__name__}: {problem}"
+        return failed
 
 
 def _compared(

@@ -105,8 +105,9 @@ class Sweeper:
                 self._account(sweep.account, now, digest("after", message_id), sweep.fills)
             return
         if sweep.account:  # a statement of it came
-            self._raise([self._reconciler.run(sweep, ())])
+            problems = self._reconciler.run(sweep, ()).values()
             self._closer.advance(sweep.account)  # the statement may prove or deny what was closed
+            self._raise(list(problems))
             return
         faults: list[str | None] = []
         parts: list[str | None] = []  # without which the round is whole, and is done again for them
@@ -123,7 +124,7 @@ class Sweeper:
         if sweep.kind is SweepKind.END_OF_DAY:
             parts.append(_tried("factors", self._ender.build_factors))
             parts.append(_tried("audit", lambda: self._auditor.verify(now)))
-        faults.append(self._reconciler.run(sweep, self._desk.accounts.values()))
+        failed = joined(failed, self._reconciler.run(sweep, self._desk.accounts.values()))
         unwatched = unwatched_after(beat, failed)
         faults.append(self._look(sweep, now, beat, unwatched))
         faults.append(_tried("alerts", self._republish))
