@@ -105,9 +105,9 @@ class Sweeper:
                 self._account(sweep.account, now, digest("after", message_id), sweep.fills)
             return
         if sweep.account:  # a statement of it came
-            problems = self._reconciler.run(sweep, ()).values()
+            compared = self._reconciler.run(sweep, ())
             self._closer.advance(sweep.account)  # the statement may prove or deny what was closed
-            self._raise(list(problems))
+            self._raise(list(compared.values()))
             return
         faults: list[str | None] = []
         parts: list[str | None] = []  # without which the round is whole, and is done again for them
