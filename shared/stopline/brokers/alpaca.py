@@ -4,7 +4,8 @@ Executions are `fill` and `partial_fill`: quantity and price stand beside the or
 itself is cumulative. An update has no fee and no account. Several legs give one fill each.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import date
 from typing import Any
 
 from stopline.brokers import contracts
@@ -195,7 +196,7 @@ def _payment(row: Row, kind: FillKind, context: Context) -> Fill:
         price="0",
         fee=number_text(-row.decimal("net_amount")),
         fee_currency=currency,
-        executed_at=_day(row),
+        executed_at=_day(row, at_midnight),  # it is for what was held before, and told in the morning
         kind=kind,
     )
 
@@ -257,12 +258,12 @@ def _previous(row: Row) -> str:
     raise row.bad("previous_execution_id", "is missing: a bust or correction must say of which execution")
 
 
-def _day(row: Row) -> str:
-    """Return the time of an activity; one that has a date only counts at the close in New York, 16:00."""
+def _day(row: Row, when: Callable[[date], str] = at_close) -> str:
+    """Return the time of an activity; of one that has a date only, `when` on that day, in New York."""
     for name in ("transaction_time", "executed_at"):
         if name in row:
             return rfc3339(row, name)
-    return at_close(contracts.a_date(row.text("date")))
+    return when(contracts.a_date(row.text("date")))
 
 
 def _instrument(symbol: str, asset_class: str | None, context: Context) -> dict[str, Any]:

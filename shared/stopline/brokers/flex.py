@@ -55,9 +55,10 @@ def events(message: Row, context: Context) -> list[Item]:
 
 def _action(row: Row, others: Sequence[Row], context: Context) -> Fill:
     """Return a split of a share that keeps its symbol, told by one row with its ratio. What has more rows moved units to
-    another contract, and what is cancelled is for a person.
+    another contract, as what is said of another symbol did; that, and what is cancelled, is for a person.
     """
-    ratio = _RATIO.search((row.text_or("actionDescription") or row.text_or("description") or "").upper())
+    said = (row.text_or("actionDescription") or row.text_or("description") or "").upper()
+    ratio = _RATIO.search(said)
     action = row.text_or("actionID") or row.text_or("transactionID")
     together = [one for one in others if _words(one) == _words(row)]
     plain = row.text_or("type") in SPLITS and row.text_or("assetCategory") == "STK"
@@ -66,6 +67,7 @@ def _action(row: Row, others: Sequence[Row], context: Context) -> Fill:
         or ratio is None
         or action is None
         or len(together) > 1
+        or said.partition("(")[0] != row.text("symbol").upper()
         or "Ca" in str(row.value.get("code"))
     ):
         _by_hand(row, "corporate action")

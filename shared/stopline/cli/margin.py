@@ -73,7 +73,9 @@ def _facts(found: Margin) -> dict[str, Any]:
         "margin_rule": found.rule,
         "max_loss": text(found.max_loss),
         "max_profit": text(found.max_profit),
-        "breakevens": [decimal_text(price) for price in found.breakevens],
+        "breakevens": None
+        if found.net_credit is None
+        else [decimal_text(price) for price in found.breakevens],
         "loss_unbounded": found.slope < 0,
         "profit_unbounded": found.slope > 0,
     }
@@ -83,7 +85,7 @@ def _words(found: Margin) -> list[tuple[str, str]]:
     facts = _facts(found)
     unpriced = "unknown: a leg has no price"
     return [
-        ("net credit", facts["net_credit"]),
+        ("net credit", facts["net_credit"] or unpriced),
         (
             "margin",
             f"{facts['margin']} ({found.rule})"
@@ -92,5 +94,5 @@ def _words(found: Margin) -> list[tuple[str, str]]:
         ),
         ("max loss", "unbounded" if found.slope < 0 else facts["max_loss"] or unpriced),
         ("max profit", "unbounded" if found.slope > 0 else facts["max_profit"] or unpriced),
-        ("breakevens", ", ".join(facts["breakevens"]) or "none"),
+        ("breakevens", unpriced if facts["breakevens"] is None else ", ".join(facts["breakevens"]) or "none"),
     ]

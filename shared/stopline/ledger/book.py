@@ -313,7 +313,7 @@ def _carry_over(before: Position, was: Position, again: Position) -> None:
     for name in before.other_fees.keys() | was.other_fees.keys():
         earlier = before.other_fees.get(name, ZERO) - was.other_fees.get(name, ZERO)
         amount = again.other_fees.pop(name, ZERO) + earlier
-        if amount or name in before.other_fees:
+        if amount:
             again.other_fees[name] = amount
 
 

@@ -13,6 +13,8 @@ from typing import NamedTuple
 from stopline.ledger.payoff import Leg, Payoff, payoff
 from stopline.model.decimals import ZERO, divide
 
+LEAST = Decimal("1E-12")  # what `divide` rounds to
+
 
 class Move(NamedTuple):
     """`units` of leg number `leg` of the part `late` are set beside the legs of the part `early`, behind its last one."""
@@ -62,7 +64,13 @@ def _moves(parts: Parts) -> Iterator[Move]:
             ]
             for _, index in sorted(long, reverse=right == "P") if units > 0 else ():
                 leg = seconds[index]
-                yield Move(early, late, index, min(leg.quantity, divide(units, leg.multiplier)))
+                yield Move(early, late, index, min(leg.quantity, _up(units, leg.multiplier)))
+
+
+def _up(units: Decimal, multiplier: Decimal) -> Decimal:
+    """Return how many contracts are so many units or more: what falls short by a rounding would stay naked."""
+    contracts = divide(units, multiplier)
+    return contracts if contracts * multiplier >= units else contracts + LEAST
 
 
 def moved(parts: Parts, move: Move) -> Parts:

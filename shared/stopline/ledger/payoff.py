@@ -56,11 +56,12 @@ class Margin:
 
     `margin`: by the model, before premiums: the worst expiry value, or the rule for what no leg covers; `rule` says
     which. `max_loss`: the worst value with the premiums and fees (None: unbounded); `max_profit` likewise.
-    `breakevens`: prices at expiry at which nothing is made or lost. `net_credit`: what was received less what was paid.
+    `breakevens`: prices at expiry at which nothing is made or lost. `net_credit`: what was received less what was paid
+    (None: a leg has no premium, and neither loss, profit nor breakevens are known).
     `naked`: no leg covers some option, so the price of the underlying has a say in the margin.
     """
 
-    net_credit: Decimal
+    net_credit: Decimal | None
     margin: Decimal | None
     rule: str
     max_loss: Decimal | None
@@ -101,7 +102,7 @@ def margin_of(
         values = [_total(legs, s) for s in sorted({ZERO, *(leg.strike for leg in legs)})]
         margin, rule, naked = _margin(shape, legs, premiums, spot, style)
         return Margin(
-            net_credit=credit,
+            net_credit=credit if known else None,
             margin=margin,
             rule=rule,
             max_loss=max(-(min(values) + start), ZERO) if shape.slope >= 0 and known else None,

@@ -378,8 +378,9 @@ class Position:
 
     def _add_other(self, fill: Fill) -> None:
         """Note what was paid in another currency: fees, less what came in."""
-        if fill.fee:
-            self.other_fees[fill.fee_currency] = self.other_fees.get(fill.fee_currency, ZERO) + fill.fee
+        paid = self.other_fees.pop(fill.fee_currency, ZERO) + fill.fee
+        if paid:  # what came back in full is as what never was
+            self.other_fees[fill.fee_currency] = paid
 
 
 def _in_kind(currency: str, contract: Instrument) -> bool:

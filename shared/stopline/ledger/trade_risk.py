@@ -146,8 +146,9 @@ def _risk(legs: Sequence[_Held], fees: Decimal, spot: Decimal | None, style: str
     unbounded = any(part.slope < 0 for part in parts)
     margins = [part.margin for part in parts if part.margin is not None]
     known = len(margins) == len(parts) and not (unbounded and len(options) < len(legs))
-    worst = sum((part.worst for part in parts), now.net_credit - fees)
-    loss = None if unbounded else max(-worst, ZERO)
+    worst = sum((part.worst for part in parts), ZERO)
+    is_known = not unbounded and now.net_credit is not None
+    loss = max(fees - worst - (now.net_credit or ZERO), ZERO) if is_known else None
     naked = any(part.naked for part in parts)
     return TradeRisk(sum(margins, ZERO) if known else None, loss, None, (), unbounded, now.slope > 0, naked)
 

@@ -193,6 +193,9 @@ def test_dividends_and_deposits_are_money_that_came_or_went(
     assert (paid.kind, paid.fee, paid.quantity) == (kind, -Decimal(amount), 0)
     assert paid.instrument.symbol == symbol
     assert paid.fill_id == f"{type_}:20190801011955195::5f596936"
+    assert paid.executed_at.isoformat() == "2019-08-01T04:00:00+00:00", (
+        "told at noon, it is not of the future"
+    )
 
 
 @pytest.mark.parametrize("kind", ["JNLC", "SPLIT", "SPIN", "MA", "NEVER_HEARD_OF"])

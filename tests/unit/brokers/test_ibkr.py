@@ -347,13 +347,14 @@ def test_a_split_whose_ratio_a_statement_says_is_read(more: dict[str, str], new:
         [corporate_action(actionID="", transactionID="")],
         [corporate_action(code="Ca")],
         [corporate_action(actionDescription="NVDA(US67066G1040) SPLIT")],
+        [corporate_action(type="RS", symbol="NVDB", actionDescription="NVDA(US67066G1040) SPLIT 1 FOR 10 (NVDB, N, US2)")],
         [
             corporate_action(type="RS", symbol="NVDA.OLD", quantity="-100"),
             corporate_action(type="RS", quantity="10", transactionID="2",
                              actionDescription="NVDA(US67066G1040) SPLIT 4 FOR 1 (NVDA, NEW, US1)"),
         ],
     ],
-    ids=["tender", "option", "no id", "cancelled", "no ratio", "into another contract"],
+    ids=["tender", "option", "no id", "cancelled", "no ratio", "of another symbol", "into another contract"],
 )  # fmt: skip
 def test_a_corporate_action_that_is_no_plain_split_is_by_hand(rows: list[str]) -> None:
     items = actions(*rows)

@@ -174,7 +174,9 @@ def test_far_out_of_the_money_the_floor_of_ten_percent_holds(tmp_path: Path) -> 
 def test_what_is_not_told_is_unknown(tmp_path: Path) -> None:
     found = asked(tmp_path / "m.json", [leg(-1, "C", "100")])
     assert (found["margin"], found["max_loss"], found["max_profit"]) == (None, None, None)
+    assert (found["net_credit"], found["breakevens"]) == (None, None), "0 would be a number"
     text = run(margin, str(tmp_path / "m.json")).output
+    assert text.startswith("net credit  unknown: a leg has no price")
     assert "needs `spot`" in text
     assert "unbounded" in text
 

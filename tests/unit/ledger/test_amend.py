@@ -72,7 +72,7 @@ def numbers(book: Book) -> Any:
             p.fees,
             list(p.lots),
             p.opened_at,
-            {k: v for k, v in p.other_fees.items() if v},
+            p.other_fees,
         )
         for key, p in book.positions.items()
         if p.fills or p.fees or p.realised

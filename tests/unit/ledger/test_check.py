@@ -51,7 +51,8 @@ def histories(draw: st.DrawFn) -> list[Fill]:
         signed = draw(st.integers(-5, 5).filter(bool))
         symbol = draw(st.sampled_from(["SPY", "QQQ"]))
         price = draw(st.integers(90, 110))
-        made.append(trade(number, signed, price, fee="0.35", instrument=equity(symbol), executed_at=moment))
+        paid = {"fee": "0.35", "fee_currency": draw(st.sampled_from(["USD", "USD", "BNB"]))}
+        made.append(trade(number, signed, price, **paid, instrument=equity(symbol), executed_at=moment))
     for number, original in enumerate(list(made)):
         kind = draw(st.sampled_from([None, None, "BUST", "CORRECT", "FEE"]))
         if kind:
@@ -101,6 +102,18 @@ SPOILT: dict[str, Callable[[Book], Book]] = {
     "session 2026-11-18 in USD": lambda b: replace(b, days={k: Day() for k in b.days}),
     "the totals in USD differ": lambda b: replace(b, totals={}),
 }
+
+
+def test_a_fee_that_came_to_nothing_is_no_difference() -> None:
+    """R1.8: a bust, a refund, or a book of an older version, which kept the nought."""
+    paid = trade(4, 1, 100, fee="0.01", fee_currency="BNB")
+    bust = fill("B-4", "BUY", 0, 0, at(60), kind="BUST", ref=paid.fill_id)
+    fills = [*FILLS, paid, bust]
+    book = booked(fills, size=1)
+    assert book.positions["default:SPY"].other_fees == {}
+    assert differences(book, fills, SESSION_OF, NOW) == []
+    old = spoiled(book, other_fees={"BNB": Decimal(0)})
+    assert differences(old, fills, SESSION_OF, NOW) == []
 
 
 @pytest.mark.parametrize("text", SPOILT)

@@ -13,7 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stopline.ledger.cover import Parts, covering, moved
 from stopline.ledger.encoding import decode_book, encode_book
+from stopline.ledger.payoff import Leg, payoff
 from stopline.ledger.trade import Trade
 from stopline.ledger.trade_leg import MOST_STEPS
 from stopline.model.fill import Fill
@@ -47,6 +49,16 @@ def only(told: Sequence[Deal]) -> Trade:
 
 def loss(told: Sequence[Deal]) -> Decimal | None:
     return only(told).risk().max_loss
+
+
+def test_adjusted_contracts_cover_to_the_last_unit() -> None:
+    """Two calls of 100 are covered by one and a third of 150, which no decimal is: nothing stays naked by a rounding."""
+    near, far = (Leg("C", Decimal(100), Decimal(q), Decimal(m)) for q, m in ((-2, 100), (2, 150)))
+    parts: Parts = ((near,), (far,))
+    for move in covering(parts):
+        parts = moved(parts, move)
+    assert payoff(parts[0]).slope >= 0
+    assert sum(leg.quantity for part in parts for leg in part if leg.multiplier == 150) == 2
 
 
 @pytest.mark.parametrize(

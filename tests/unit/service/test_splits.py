@@ -82,6 +82,20 @@ def test_what_is_another_split_is_booked(world: World, other: Fill) -> None:
     assert units(world) == (40 if other.strategy == "swing" else 80 if other.quantity == 2 else 160)
 
 
+def test_one_that_was_taken_back_does_not_come_back_beside_its_like(world: World) -> None:
+    """I2: the bust of its bust would make 160 of 10."""
+    record(world, HAND)
+    record(world, fill("B-1", "BUY", 0, 0, at(-9), kind="BUST", ref="hand-1"))
+    record(world, TOLD)
+    undo = fill("B-2", "BUY", 0, 0, at(-8), kind="BUST", ref="B-1")
+    assert reasons(record(world, undo)) == ["ALREADY_SPLIT"]
+    assert units(world) == 40
+    record(world, fill("B-3", "BUY", 0, 0, at(-7), kind="BUST", ref=TOLD.fill_id))
+    assert units(world) == 10
+    assert reasons(record(world, undo)) == [""], "nothing stands beside it now"
+    assert units(world) == 40
+
+
 @pytest.mark.parametrize("together", [True, False])
 def test_one_that_was_taken_back_makes_room(world: World, together: bool) -> None:
     record(world, HAND)

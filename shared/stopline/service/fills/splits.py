@@ -18,13 +18,12 @@ def split_twice(fills: Sequence[Fill], known: Callable[[Fill], Iterable[Fill]]) 
     `known` gives the booked fills of a fill's position. One that is busted stands no more. A split whose `ref` names the
     other is meant to be one more.
     """
-    refused: dict[str, Rejected] = {}
+    refused = _brought_back(fills, known)
     stand: dict[str, list[Fill]] = {}
-    amendments = [fill for fill in fills if is_amendment(fill)]
+    amendments = [fill for fill in fills if is_amendment(fill) and fill.key not in refused]
     for fill in sorted((fill for fill in fills if fill.kind is FillKind.SPLIT), key=lambda fill: fill.order):
         if fill.position_key not in stand:
-            booked = effective([*known(fill), *amendments])
-            stand[fill.position_key] = [one.fill for one in booked if one.fill.kind is FillKind.SPLIT]
+            stand[fill.position_key] = _splits([*known(fill), *amendments])
         beside = stand[fill.position_key]
         twin = next((one for one in beside if _is_same(one, fill) and one.fill_id != fill.ref), None)
         if twin is None:
@@ -32,6 +31,26 @@ def split_twice(fills: Sequence[Fill], known: Callable[[Fill], Iterable[Fill]]) 
         else:
             refused[fill.key] = _refusal(fill, twin)
     return refused
+
+
+def _brought_back(fills: Sequence[Fill], known: Callable[[Fill], Iterable[Fill]]) -> dict[str, Rejected]:
+    """Return, by key, why a bust cannot undo another: a split would stand again whose like was booked meanwhile."""
+    refused: dict[str, Rejected] = {}
+    for bust in (fill for fill in fills if fill.kind is FillKind.BUST):
+        log = list(known(bust))
+        if not any(fill.kind is FillKind.SPLIT for fill in log):
+            continue
+        before = {fill.key for fill in _splits(log)}
+        after = _splits([*log, bust])
+        for again in (fill for fill in after if fill.key not in before):
+            twin = next((one for one in after if one.key in before and _is_same(one, again)), None)
+            if twin is not None and again.fill_id != twin.ref and twin.fill_id != again.ref:
+                refused[bust.key] = _refusal(again, twin)
+    return refused
+
+
+def _splits(fills: Iterable[Fill]) -> list[Fill]:
+    return [one.fill for one in effective(fills) if one.fill.kind is FillKind.SPLIT]
 
 
 def _is_same(one: Fill, other: Fill) -> bool:
