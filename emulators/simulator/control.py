@@ -51,7 +51,7 @@ SCOPES = (
 )
 RIGHTS: tuple[Right, ...] = ("view", "trade", "kill", "resume")
 PEOPLE = {n: Principal(name=n, rights=RIGHTS, accounts=("*",)) for n in ("ann", "bob")}
-BREAKERS = ("breaker:api_errors", "limit:max_daily_loss", "limit:max_drawdown")
+BREAKERS = ("breaker:api_failing", "limit:max_daily_loss", "limit:max_drawdown")
 API = 2  # instances that answer the adapter
 TWO_VERSIONS = 0.15  # of the schedules: half of the instances are of tomorrow's
 CALM = 8  # rounds of the sweep after the faults have stopped

@@ -71,6 +71,23 @@ def test_a_breaker_that_reduces_stays_tripped_while_its_value_swings() -> None:
     assert risk(world).breakers[NAME].confirmed
 
 
+def test_a_profit_target_that_is_reached_lets_nothing_more_in_until_a_person_resumes() -> None:
+    """R5.2: of 100,000 of capital; what was made is kept, nothing is closed."""
+    target = {"trading": {"breakers": {"profit_target": {"threshold": "5"}}}}
+    world, app = holding(**target)
+    assert read(world, app, 104.9) == ""
+    assert "breaker:profit_target" not in app.trading.standing(DEMO).holds
+    read(world, app, 105.1)
+    assert app.trading.standing(DEMO).holds["breaker:profit_target"].state is TradingState.REDUCING
+    read(world, app, 103, sweep=True)
+    assert app.trading.standing(DEMO).state is TradingState.REDUCING, "only a person says go on"
+    assert not [o for o in world.bus.bodies("orders") if o["action"] == "close"]
+    world.wait(61)
+    read(world, app, 103)
+    resume(world, app)
+    assert app.trading.standing(DEMO).state is TradingState.ACTIVE
+
+
 def test_one_bad_price_is_not_two_readings() -> None:
     """R5.3, domain 2.4: the sweep reads it again and again, and nothing is closed until another one came."""
     world, app = holding()

@@ -12,6 +12,7 @@ import pytest
 from stopline.adapters.schemas import record
 from stopline.ledger.encoding import encode_book
 from stopline.model.account import Account
+from stopline.model.control import ControlRequest, TradingState
 from stopline.model.errors import Rejected, Transient
 from stopline.model.messages import History, HistoryRow, Sweep, SweepKind
 from stopline.model.statement import Statement
@@ -28,6 +29,7 @@ from stopline.service.reconciliation.reconciliations import (
 )
 
 from ..make import NOON, account, at, fill, trade
+from .test_evaluate import prices
 from .test_history_rows import columns
 from .world import World
 
@@ -81,6 +83,51 @@ def desk(world: World) -> Desk:
     made.app.recorder.record([trade(-600, 90, 100)], "m-1")
     world.bus.messages.clear()
     return made
+
+
+def test_a_difference_from_the_broker_stops_what_adds_risk_until_two_readings_without_one(desk: Desk) -> None:
+    """R5.3, contradictory data; issue 6: nobody resumes over an open break."""
+    scope = "account:demo"
+
+    def state() -> TradingState:
+        return desk.app.trading.standing(scope).state
+
+    def resume(id_: str) -> str:
+        seen = desk.app.trading.standing(scope)
+        facts = {
+            "request_id": id_,
+            "scope": scope,
+            "action": "resume",
+            "actor": "ann",
+            "reason": "reviewed",
+            "confirm": f"RESUME {scope}",
+            "expected_epoch": seen.epoch,
+            "lifts": [hold.request_id for hold in seen.holds.values()],
+        }
+        try:
+            return desk.app.trading.set(validate(ControlRequest, facts)).state.value
+        except Rejected as refused:
+            return f"{refused.reason}: {refused.detail}"
+
+    prices(desk.app, desk.world.clock.now(), SPY=100.0)
+    desk.statement("100")
+    desk.sweep(31)  # it is compared
+    prices(desk.app, desk.world.clock.now(), SPY=100.0)
+    desk.sweep(31)  # and read
+    assert state() is TradingState.REDUCING
+    assert "breaker:contradictory_data" in desk.app.trading.standing(scope).holds
+    desk.world.wait(61)
+    prices(desk.app, desk.world.clock.now(), SPY=100.0)
+    refused = resume("r-1")
+    assert refused.startswith("NOT_READY")
+    assert "SPY: we hold 90, the broker 100" in refused
+    assert state() is TradingState.REDUCING
+    for _ in range(2):  # two statements agree with the book, then two readings find nothing
+        desk.statement("90")
+        desk.sweep(31)
+        assert "breaker:contradictory_data" in desk.app.trading.standing(scope).holds
+    desk.sweep(31)
+    assert "breaker:contradictory_data" not in desk.app.trading.standing(scope).holds
 
 
 def test_a_statement_has_its_account_compared(desk: Desk) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from stopline.model.control import ControlRequest, TradingState
@@ -34,6 +36,28 @@ def sweep(world: World, app: App, seconds: float, *said: LeaseRequest) -> Tradin
 
 def said(adapter: str, *, ok: bool = True) -> LeaseRequest:
     return LeaseRequest(adapter=adapter, broker_ok=ok)
+
+
+@pytest.mark.parametrize(
+    ("most", "bad", "breaker"),
+    [
+        ({"errors": 4}, {"errors": 5}, "api_failing"),
+        ({"latency_ms": 2000}, {"latency_ms": 2001}, "latency"),
+        ({"broker_ok": True}, {"broker_ok": False}, "broker_down"),
+    ],
+)
+def test_what_an_adapter_says_stops_what_adds_risk_until_three_good_readings(
+    world: World, most: dict[str, Any], bad: dict[str, Any], breaker: str
+) -> None:
+    """R5.2, R5.3: failures of the broker and of its API, and latency."""
+    app, _ = world.instance()
+    sweep(world, app, 1)
+    still, ill = (LeaseRequest(adapter="a", **how) for how in (most, bad))
+    fine = LeaseRequest(adapter="a", latency_ms=90)
+    assert sweep(world, app, 5, still) is ACTIVE
+    assert sweep(world, app, 5, ill) is REDUCING
+    assert set(app.trading.standing(DEMO).holds) == {f"breaker:{breaker}"}
+    assert [sweep(world, app, 20, fine) for _ in range(3)] == [REDUCING, REDUCING, ACTIVE]
 
 
 def test_a_healthy_adapter_takes_back_nothing_that_another_has_said(world: World) -> None:
