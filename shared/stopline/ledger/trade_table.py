@@ -186,7 +186,9 @@ class LegChanges:
         self._method = method
         self.changed: dict[str, Sequence[TradeLeg]] = {}
         self.forgotten: dict[str, list[TradeLeg]] = {}  # not in the table, as they stood, and changed
-        self._came: list[TradeLeg] = []  # not in the table, as they are now
+        self._came: dict[
+            str, set[tuple[datetime, str]]
+        ] = {}  # not in the table: their starts; later folds go on
 
     def append(self, key: str, fills: Sequence[Fill]) -> None:
         """Fold fills that come after all others of the position."""
@@ -207,7 +209,7 @@ class LegChanges:
         again = [leg for leg in now if leg.lots or leg.start in known or leg != stood.get(leg.start)]
         lost = [leg for leg in was if leg.start not in known and leg != stands.get(leg.start)]
         self.forgotten.setdefault(key, []).extend(lost)
-        self._came += [leg for leg in again if leg.start not in known]
+        self._came.setdefault(key, set()).update(leg.start for leg in again if leg.start not in known)
         self.changed[key] = [*kept, *again]
 
     def add_late_fee(self, key: str, fee: Fill, of: Fill) -> bool:
@@ -224,7 +226,12 @@ class LegChanges:
 
     def came(self, now: datetime) -> list[TradeLeg]:
         """Return the legs that were not in the table and are so old that others of their trade may be forgotten."""
-        return [leg for leg in self._came if now - leg.start[0] > CLOSED_KEPT]
+        return [
+            leg
+            for key, starts in self._came.items()
+            for leg in self._of(key)
+            if leg.start in starts and now - leg.start[0] > CLOSED_KEPT
+        ]
 
     def add(self, key: str, leg: TradeLeg) -> None:
         """Add a leg of a position in its place."""

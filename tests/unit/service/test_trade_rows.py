@@ -233,17 +233,40 @@ def test_a_book_that_has_forgotten_its_trades_tells_what_one_that_has_not_would(
     """R8.6: late fills, busts and corrections days after; the other legs come out of the fill log."""
     order = data.draw(st.permutations(fills))
     cut = data.draw(st.integers(1, len(fills)))
-    log, later = Log(), LATER + timedelta(days=3)
-    booked = Book("demo").with_fills(order[:cut], SESSION_OF, log, LATER)
-    log.fills = [*order[:cut], *(closing_of(position) for position in booked.open_positions())]
-    whole = Book("demo").with_fills(log.fills, SESSION_OF, log, LATER)
+    log, whole = forgotten(order[:cut])
     late = [*order[cut:]]
     for number, one in enumerate(
         data.draw(st.lists(st.sampled_from(log.fills), min_size=1, max_size=2, unique_by=id))
     ):
-        facts = {"ref": one.fill_id, "executed_at": at(500), "instrument": one.instrument}
-        kind = data.draw(st.sampled_from(["BUST", "CORRECT", "FEE"]))
-        late.append(fill(f"A-{number}", kind=kind, strategy=one.strategy, fee="0.5", **facts))
+        late.append(amendment(number, data.draw(st.sampled_from(["BUST", "CORRECT", "FEE"])), one))
+    tell_the_same(log, whole, late)
+
+
+def test_a_fee_in_the_message_of_a_late_fill_leaves_no_leg_of_its_trade_behind() -> None:
+    """R8.6: the position is folded twice in one commit, and what the first fold brought back is not what stands."""
+    first, other = fill("E-0", executed_at=at(0)), fill("E-1", executed_at=at(0), group_id="G-1")
+    log, whole = forgotten([first, other])
+    tell_the_same(
+        log, whole, [fill("E-7", "SELL", executed_at=at(-1), group_id="G-1"), amendment(0, "FEE", first)]
+    )
+
+
+def amendment(number: int, kind: str, of: Fill) -> Fill:
+    facts = {"ref": of.fill_id, "executed_at": at(500), "instrument": of.instrument}
+    return fill(f"A-{number}", kind=kind, strategy=of.strategy, fee="0.5", **facts)
+
+
+def forgotten(booked: list[Fill]) -> tuple[Log, Book]:
+    """Return the log and the book of fills and of what closes them, with all its trades."""
+    log = Log()
+    book = Book("demo").with_fills(booked, SESSION_OF, log, LATER)
+    log.fills = [*booked, *(closing_of(position) for position in book.open_positions())]
+    return log, Book("demo").with_fills(log.fills, SESSION_OF, log, LATER)
+
+
+def tell_the_same(log: Log, whole: Book, late: list[Fill]) -> None:
+    """Book late fills three days after, in the whole book and in one that has forgotten its trades."""
+    later = LATER + timedelta(days=3)
 
     def around(strategy: str, first: datetime, last: datetime) -> list[Fill]:
         return [f for f in log.fills if f.strategy == strategy and first <= f.executed_at <= last]
