@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
 from stopline.model.errors import StoplineError, Transient
 from stopline.model.messages import Alert, HistoryRow
@@ -163,6 +163,16 @@ class RowFault:
     reason: str
 
 
+class Kept(NamedTuple):
+    """How many rows a history has of one event, and with how many different contents. More rows are usual, more contents
+    are not.
+    """
+
+    event_id: str
+    rows: int
+    contents: int
+
+
 class History(Protocol):
     def append(self, rows: Sequence[HistoryRow], at: datetime) -> list[RowFault]:
         """Append rows, at least once; return those refused for their content. Raises Unavailable when none
@@ -174,6 +184,9 @@ class History(Protocol):
 
         Columns as Decimal, date, UTC datetime, int or str; None where a row has none. Raises Unavailable.
         """
+
+    def kept(self, table: str, where: Sequence[Where]) -> list[Kept]:
+        """Return what a table has of each event whose rows match all conditions. Raises Unavailable."""
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """Run a query; `{dataset}` in the text stands for the dataset."""

@@ -10,7 +10,7 @@ import pytest
 
 from stopline.model.decimals import parse_decimal
 from stopline.model.messages import HistoryRow
-from stopline.ports import RowFault, Where
+from stopline.ports import Kept, RowFault, Where
 
 from .conftest import HistoryWorld
 from .differences import differs
@@ -196,3 +196,15 @@ def test_rows_are_read_by_their_columns_one_per_event(past: HistoryWorld) -> Non
         past.history.read("closes", [Where("price; DROP", "==", "x")])
     with pytest.raises(ValueError, match="no column"):
         past.history.read("nowhere", [Where("symbol", "==", "x")])
+
+
+def test_what_is_kept_is_counted_by_event_with_its_contents(past: HistoryWorld) -> None:
+    """F53: more rows of one event are usual, more contents are a conflict."""
+    past.history.append([row("fills"), row("fills", "ev-2"), row("fills", "ev-3", session="2026-11-18")], NOW)
+    past.history.append([row("fills"), row("fills", "ev-2", price="9")], NOW + timedelta(seconds=1))
+    found = past.history.kept("fills", [Where("session", ">=", date(2026, 11, 19))])
+    assert sorted(found) == [Kept("ev-1", 2, 1), Kept("ev-2", 2, 2)]
+    past.history.append([row("audit", "ev-4"), row("audit", "ev-5", chain="global", seq=1)], NOW)
+    assert [kept.event_id for kept in past.history.kept("audit", [Where("chain", ">=", "")])] == ["ev-5"]
+    with pytest.raises(ValueError, match="no column"):
+        past.history.kept("fills", [Where("price; DROP", "==", "x")])

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from stopline.adapters.lazy import Lazy
 from stopline.adapters.schemas import check_condition, record, typed
 from stopline.model.messages import HistoryRow
-from stopline.ports import RowFault, Unavailable, Where
+from stopline.ports import Kept, RowFault, Unavailable, Where
 
 if TYPE_CHECKING:
     from google.api_core.retry import Retry
@@ -70,15 +70,20 @@ class BigQueryHistory:
         return faults
 
     def read(self, table: str, where: Sequence[Where]) -> list[dict[str, Any]]:
-        for condition in where:
-            check_condition(table, condition)
-        tests = " AND ".join(f"{c.field} {_OPS[c.op]} @p{place}" for place, c in enumerate(where)) or "TRUE"
+        tests, values = _conditions(table, where)
         sql = (  # not the view: the conditions must reach the partitions; table and fields are checked names
             f"SELECT * FROM `{{dataset}}.{table}` WHERE {tests} QUALIFY ROW_NUMBER() OVER "  # noqa: S608  # nosec B608
             "(PARTITION BY event_id ORDER BY ingested_at DESC, content_hash DESC) = 1"
         )
-        found = self.query(sql, {f"p{place}": condition.value for place, condition in enumerate(where)})
-        return [typed(table, row) for row in found]
+        return [typed(table, row) for row in self.query(sql, values)]
+
+    def kept(self, table: str, where: Sequence[Where]) -> list[Kept]:
+        tests, values = _conditions(table, where)
+        sql = (  # table and fields are checked names
+            "SELECT event_id, COUNT(*) AS copies, COUNT(DISTINCT content_hash) AS contents "  # noqa: S608  # nosec B608
+            f"FROM `{{dataset}}.{table}` WHERE {tests} GROUP BY event_id"
+        )
+        return [Kept(r["event_id"], r["copies"], r["contents"]) for r in self.query(sql, values)]
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """Run a query. `{dataset}` in its text stands for project and dataset, to be put in back quotes.
@@ -150,6 +155,14 @@ class BigQueryHistory:
             else:
                 untold[index] = records[index]
         return list(refused.values()), [row for index, row in untold.items() if index not in refused]
+
+
+def _conditions(table: str, where: Sequence[Where]) -> tuple[str, dict[str, Any]]:
+    """Return conditions as SQL, with the values of its parameters."""
+    for condition in where:
+        check_condition(table, condition)
+    tests = " AND ".join(f"{c.field} {_OPS[c.op]} @p{place}" for place, c in enumerate(where)) or "TRUE"
+    return tests, {f"p{place}": condition.value for place, condition in enumerate(where)}
 
 
 def _chunks(records: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:

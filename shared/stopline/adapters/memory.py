@@ -20,6 +20,7 @@ from stopline.adapters.checks import (
 )
 from stopline.adapters.schemas import check_condition, record, typed
 from stopline.model.messages import HistoryRow
+from stopline.model.wire import content_hash
 from stopline.ports import (
     SERVER_TIME,
     AlreadyExists,
@@ -28,6 +29,7 @@ from stopline.ports import (
     Data,
     Delete,
     Document,
+    Kept,
     Outgoing,
     Path,
     RowFault,
@@ -247,6 +249,14 @@ class MemoryHistory:
 
     def read(self, table: str, where: Sequence[Where]) -> list[dict[str, Any]]:
         return matching(table, self.latest(table), where)
+
+    def kept(self, table: str, where: Sequence[Where]) -> list[Kept]:
+        found: dict[str, list[str]] = defaultdict(list)
+        for row in self.rows[table]:
+            if matching(table, [row], where):
+                said = {name: value for name, value in row.items() if name != "ingested_at"}
+                found[row["event_id"]].append(content_hash(said))
+        return [Kept(id_, len(hashes), len(set(hashes))) for id_, hashes in found.items()]
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         raise NotImplementedError("the embedded mode keeps rows but has no SQL: use `latest`")

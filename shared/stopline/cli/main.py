@@ -71,6 +71,7 @@ COMMANDS = {
         "stopline.cli.dead_letters", "dead_letters", "Messages that were given up: look, bring back, drop."
     ),
     "rewind": Entry("stopline.cli.rewind", "rewind", "Deliver fills or history rows again from a moment on."),
+    "history": Entry("stopline.cli.history", "history", "Check that BigQuery has what Firestore has."),
     "restored": Entry(
         "stopline.cli.restored", "restored", "Stop what a restored database has forgotten to be stopped."
     ),

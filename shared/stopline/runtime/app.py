@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from stopline.service.history.end_session import SessionEnder
     from stopline.service.history.factors import FactorReader
     from stopline.service.history.keep_history import HistoryKeeper
+    from stopline.service.history.verify import HistoryVerifier
     from stopline.service.measuring.measure_risk import RiskMeasurer
     from stopline.service.orders.desk import OrderDesk
     from stopline.service.orders.size_order import OrderSizer
@@ -430,6 +431,16 @@ class App(Documents):
             self._restater(),
             self.set_back,
             self.ports.database,
+            self.history_verifier,
+        )
+
+    @cached_property
+    def history_verifier(self) -> HistoryVerifier | None:
+        from stopline.service.history.verify import HistoryVerifier
+
+        history = self.ports.history
+        return (
+            HistoryVerifier(self.store, history, self.relay) if history and not self.ports.replayed else None
         )
 
     def _restater(self) -> ExecutionRestater | None:

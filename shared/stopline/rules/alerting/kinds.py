@@ -58,6 +58,7 @@ _EVENTS = (
     "flat",
     "health_degraded",
     "heartbeat",
+    "history_differs",
     "large_slippage",
     "leg_alone",
     "opportunity",

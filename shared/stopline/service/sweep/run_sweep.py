@@ -22,6 +22,7 @@ from stopline.service.closing.restate_executions import ExecutionRestater
 from stopline.service.documents.outbox import Relay, outbox_fields
 from stopline.service.fills.while_halted import HaltedFills
 from stopline.service.history.end_session import SessionEnder
+from stopline.service.history.verify import HistoryVerifier
 from stopline.service.measuring.measure_risk import RiskMeasurer
 from stopline.service.prices.mark_prices import Desk, PriceMarker
 from stopline.service.reconciliation.reconcile import Reconciler
@@ -68,6 +69,7 @@ class Sweeper:
         restater: ExecutionRestater | None = None,
         set_back: SetBack | None = None,
         database: str = "",
+        verifier: HistoryVerifier | None = None,
     ) -> None:
         self._store = store
         self._bus = bus
@@ -87,6 +89,7 @@ class Sweeper:
         self._restater = restater
         self._set_back = set_back
         self._database = database
+        self._verifier = verifier
         self._reconciler = reconciler
         self._measurer = measurer
         self._health = health
@@ -135,6 +138,9 @@ class Sweeper:
         parts.append(self._beat(sweep, now, unwatched))
         if sweep.kind is SweepKind.END_OF_DAY and self._restater:
             parts.append(_tried("executions", self._restater.restate))
+        if sweep.kind is SweepKind.END_OF_DAY and self._verifier:
+            verify = self._verifier.verify
+            parts.append(_tried("history", lambda: verify(now)))
         self._raise([*problems, *parts])
         if self._beacon and sweep.kind is SweepKind.RISK:
             self._beacon.beat(ok=True)
