@@ -7,9 +7,11 @@ from typing import Any
 from emulators.simulator.world import Instance, World
 from stopline.adapters.memory import matching
 from stopline.model.messages import Alert, HistoryRow
+from stopline.model.wire import content_hash
 from stopline.ports import (
     ChannelBusy,
     Document,
+    Kept,
     Outgoing,
     Path,
     Receipt,
@@ -93,6 +95,16 @@ class SimHistory:
             return matching(table, found, where)
 
         return self._world.effect(self._instance, "history.read", read)
+
+    def kept(self, table: str, where: Sequence[Where]) -> list[Kept]:
+        def kept() -> list[Kept]:
+            return [
+                Kept(id_, len(copies), len({content_hash(copy) for copy in copies}))
+                for (of, id_), copies in self._rows.items()
+                if of == table and matching(table, copies[-1:], where)
+            ]
+
+        return self._world.effect(self._instance, "history.read", kept)
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         raise Unavailable("the simulated history has no SQL")
