@@ -9,6 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
+from proved import pytest_runtest_logreport as pytest_runtest_logreport  # hooks: what the catalogues rest on
+from proved import pytest_sessionfinish as pytest_sessionfinish
 
 from emulators import bigquery, google
 from emulators.fakes import DiscordFake, SmtpFake, TwilioFake
