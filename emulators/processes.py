@@ -147,6 +147,19 @@ class Process:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.group, number)
 
+    def end(self, grace: float) -> bool:
+        """Ask the first process alone to end, as a container's is asked; kill the group after `grace` seconds. Return
+        whether it ended by itself.
+        """
+        self._popen.terminate()
+        deadline = time.monotonic() + grace
+        while (left := self._popen.poll() is None or alive(self.group)) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        if left:
+            self.signal(signal.SIGKILL)
+        self.stop()
+        return not left
+
     def stop(self, seconds: float = 5) -> None:
         """End the whole group: asked first, killed after `seconds`. Twice does no harm."""
         stop([self], seconds)

@@ -17,9 +17,10 @@ import secrets
 import signal
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -133,6 +134,7 @@ class Stack:
         self.topology = topology or load()
         self.processes: dict[str, Process] = {}
         self.urls: dict[str, str] = {}
+        self._starts: dict[str, Callable[[], Process]] = {}
         self._shared = emulators
         self._own: Emulators | None = None
         self._logs = logs
@@ -190,7 +192,10 @@ class Stack:
                 port = free_port()
                 self.urls[name] = f"http://{HOST}:{port}"
                 entry = self.topology.functions[name]
-                self.processes[name] = functions_server.function(name, entry, source, port, env, self.logs)
+                self._starts[name] = partial(
+                    functions_server.function, name, entry, source, port, env, self.logs
+                )
+                self.processes[name] = self._starts[name]()
             with ThreadPoolExecutor(2) as pool:
                 jobs = [pool.submit(self._apply_pubsub, attempts), pool.submit(self._apply_bigquery)]
                 for process in self.processes.values():
@@ -201,6 +206,15 @@ class Stack:
             self.down()
             raise
         return self
+
+    def restart(self, name: str, grace: float = 10) -> bool:
+        """Ask a function's server to stop, kill it after `grace` seconds as Cloud Run does, and start it again at its port;
+        return whether it ended by itself.
+        """
+        ended = self.processes[name].end(grace)
+        self.processes[name] = self._starts[name]()
+        self.processes[name].wait_ready()
+        return ended
 
     def restart_pubsub(self) -> None:
         """Restart the Pub/Sub emulator and give it the topology again; every project on it loses its messages."""

@@ -15,8 +15,10 @@ import requests
 
 from stopline.model.wire import canonical
 
-Due = tuple[float, int, dict[str, Any]]
-"""When a message may be delivered, its number, the request."""
+LATE = "X-Late"  # what the failing functions read: where to sleep, and for how long
+LATE_S, SHORT_S = 3.0, 1.5  # how long a late delivery sleeps, and how long it is waited for
+Due = tuple[float, int, dict[str, Any], str]
+"""When a message may be delivered, its number, the request, and where its next delivery is to be late (empty: nowhere)."""
 
 
 class Courier:
@@ -38,8 +40,10 @@ class Courier:
         for thread in self._threads:
             thread.start()
 
-    def send(self, body: dict[str, Any]) -> None:
-        """Deliver a message, sooner or later."""
+    def send(self, body: dict[str, Any], late: str = "") -> None:
+        """Deliver a message, sooner or later. `late`: its first delivery outlives its deadline, `before` or `after` its
+        commit.
+        """
         with self._changed:
             self._numbers += 1
             message = {
@@ -49,7 +53,7 @@ class Courier:
                 "attributes": {},
             }
             self._left += 1
-            heapq.heappush(self._due, (0.0, self._numbers, {"message": message}))
+            heapq.heappush(self._due, (0.0, self._numbers, {"message": message}, late))
             self._changed.notify()
 
     @property
@@ -69,14 +73,14 @@ class Courier:
         with requests.Session() as session:
             session.trust_env = False
             while (due := self._next()) is not None:
-                how = self._deliver(session, due[2])
+                how = self._deliver(session, due[2], due[3])
                 with self._changed:
                     self.done[how] += 1
                     if how == "acknowledged":
                         self._left -= 1
                         continue
                     again = time.monotonic() + self._rng.uniform(0.1, 1.0)
-                    heapq.heappush(self._due, (again, due[1], due[2]))
+                    heapq.heappush(self._due, (again, due[1], due[2], ""))
                     self._changed.notify()
 
     def _next(self) -> Due | None:
@@ -88,9 +92,11 @@ class Courier:
                 self._changed.wait(wait)
         return None
 
-    def _deliver(self, session: requests.Session, request: dict[str, Any]) -> str:
+    def _deliver(self, session: requests.Session, request: dict[str, Any], late: str) -> str:
+        headers = {LATE: f"{late} {LATE_S}"} if late else {}
+        deadline = SHORT_S if late else self._deadline_s
         try:
-            answer = session.post(self._url, json=request, timeout=self._deadline_s)
+            answer = session.post(self._url, json=request, headers=headers, timeout=deadline)
         except requests.Timeout:
             return "late"
         except requests.ConnectionError:

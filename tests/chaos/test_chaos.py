@@ -1,258 +1,230 @@
-"""Functions on the emulators while a monkey kills, freezes and restarts what they run on.
+"""Functions on the emulators while a monkey kills, freezes, stops and restarts what they run on.
 
-`make chaos` sends 100,000 fills (`STOPLINE_CHAOS`), `make test` a few hundred. One message in ten goes through the Pub/Sub
-emulator, which pushes a few at a time; the others are posted as it would, by a courier. The Firestore emulator keeps its
-documents in memory, so it is frozen and not restarted; the Pub/Sub emulator loses its messages when it is restarted, so the
-broker publishes again what went through it, as brokers do, and effects are checked for what was booked before. A run that
-is stopped prints the equation so far.
+`make chaos` sends 100,000 fills (`STOPLINE_CHAOS`) of 1,000 accounts, `make test` a few hundred; beside them go prices, the
+scheduler's sweeps, and alerts of which each must reach a person. Every function fails before and after its commits and its
+publishing. One message in ten goes through the Pub/Sub emulator, which pushes a few at a time; the others are posted as
+it would, by a courier, one in twenty so that it outlives its deadline. The Firestore emulator keeps its documents in
+memory, so it is frozen and not restarted; the Pub/Sub emulator loses its messages when it is restarted, so that comes
+last, and the broker publishes again what went through it, as brokers do. `STOPLINE_CHAOS_S`, Ctrl-C or SIGTERM end the publishing:
+the rest is delivered and everything is checked over what was published.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import random
-import signal
-import threading
-import time
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import re
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from chaos.courier import Courier
+from chaos.day import Day, told_when_stopped
+from chaos.market import Market, Pace
+from e2e.at_rest import check_chains, check_digests, check_outboxes, waiting
 from e2e.storm import (
-    Counted,
     Raw,
+    account_name,
     app_of,
     check_books,
-    check_effects,
     create_accounts,
     in_lanes,
-    in_messages,
     make_fills,
-    publish_one,
+    naive_fold,
 )
 
 from emulators import google
+from emulators.fakes import DiscordFake
 from emulators.stack import Stack
+from emulators.topology import Topology
+from stopline.runtime.app import App
+from stopline.service.alerting.records import SETTLED, AlertStatus
 
-SENT = int(os.environ.get("STOPLINE_CHAOS", "240"))
+SENT = int(os.environ.get("STOPLINE_CHAOS", "200"))
+LONG = SENT > 2000
 DUPLICATES = 0.3
-DEADLINE_S = 10  # the least that Pub/Sub allows
-LONG = SENT > 5000
 ACCOUNTS = 1000 if LONG else 20  # each late fill folds its position again: a long run is about more than that
+LOUD = (
+    20 if LONG else 2
+)  # of them too small for what they trade: limits, breakers, closings, and their alerts
 SIZES = (1, 2, 8, 25) if LONG else (1, 1, 2)
-PACE = 8 if LONG else 1
 BY_PUBSUB = 0.1  # of the messages
-LANES = 12  # deliveries of the courier under way at once
-WORKERS = 2  # instances of the function, in one server
-BETWEEN = 50 if LONG else 10  # messages acknowledged from one harm to the next
-AFTER = max(60, SENT // 20)  # fills around the restart
-FAULTY = Path(__file__).parents[1] / "e2e" / "faulty_fills" / "main.py"
-pytestmark = pytest.mark.timeout(120 + SENT / 10)
+LATE = 0.05  # of the courier's messages
+WORKERS = 2  # instances of each function, in one server
+BETWEEN = 60 if LONG else 8  # messages acknowledged from one harm to the next
+AFTER = 1000 if LONG else 40  # fills around the restart
+PACE = Pace(prices=5, sweeps=30, alerts=1) if LONG else Pace(prices=3, sweeps=5, alerts=0.5)
+OLDEST = (
+    timedelta(seconds=30 + 3 * 30) if LONG else timedelta(seconds=3 + 4 * 2)
+)  # outbox: its age and some sweeps
+PATIENCE = 900 if LONG else 60  # seconds for what must come to rest
+FUNCTIONS = ("fills", "alerts", "prices", "sweep")
+DECK = (
+    *(f"kill {name}" for name in (*FUNCTIONS, "fills")),
+    *("freeze firestore", "freeze pubsub", "freeze alerts", "fail discord"),
+    *("stop fills", "stop alerts"),
+    *(("freeze fills", "freeze prices", "freeze sweep", "stop prices", "stop sweep") if LONG else ()),
+)
+FAULTY = Path(__file__).parents[1] / "e2e" / "faulty" / "main.py"
+PHONE = {"discord": ["https://discord.com/api/webhooks/1000000000000000001/test-webhook-token"]}
+pytestmark = pytest.mark.timeout(300 + SENT / 10)
 
 
-class Monkey(threading.Thread):
-    """Does harm every few seconds until it is told to stop, but none before something was delivered again since: what
-    never gets up cannot show what it loses. `done` counts what it did.
-    """
-
-    def __init__(self, stack: Stack, seed: int, delivered: Callable[[], int]) -> None:
-        super().__init__(daemon=True)
-        self._stack = stack
-        self._delivered = delivered
-        self._next = 0
-        self._rng = random.Random(seed)
-        self._stopped = threading.Event()
-        self.done: Counter[str] = Counter()
-
-    def run(self) -> None:
-        while not self._stopped.wait(PACE * self._rng.uniform(0.5, 2.0)):
-            if self._delivered() < self._next:
-                continue
-            self._next = self._delivered() + BETWEEN
-            what = self._rng.choice(["kill -9 fills", "kill -9 fills", "freeze firestore", "freeze pubsub"])
-            verb, name = what.rsplit(" ", 1)
-            if verb == "freeze":
-                self._freeze(name)
-            elif not self._kill_worker(name):
-                continue
-            self.done[what] += 1
-
-    def stop(self) -> None:
-        self._stopped.set()
-        self.join()
-
-    def _freeze(self, name: str) -> None:
-        """Stop an emulator in the middle of whatever it does, for a while."""
-        process = self._stack.emulators.processes[name]
-        process.signal(signal.SIGSTOP)
-        try:
-            time.sleep(self._rng.uniform(0.2, 2.0))
-        finally:
-            process.signal(signal.SIGCONT)
-
-    def _kill_worker(self, name: str) -> bool:
-        """Kill a worker of a function; its server starts another."""
-        workers = children(self._stack.processes[name].group)
-        if not workers:
-            return False
-        os.kill(self._rng.choice(workers), signal.SIGKILL)
-        return True
-
-
-def children(parent: int) -> list[int]:
-    """Return the processes that a process has started."""
-    found = Path(f"/proc/{parent}/task/{parent}/children")
-    return [int(pid) for pid in found.read_text().split()] if found.exists() else []
+def topology() -> Topology:
+    """Fills in several lanes with the least deadline that Pub/Sub allows, and a copy of what goes to people."""
+    lanes = in_lanes(ack_seconds=10)
+    copy = replace(lanes.subscriptions["alerts-push"], function=None)
+    return replace(lanes, subscriptions={**lanes.subscriptions, "alerts-copy": copy})
 
 
 @pytest.fixture
-def shaken() -> Iterator[Stack]:
-    """A stack on emulators of its own, whose fills function fails and is sometimes far too late."""
+def shaken(discord: DiscordFake) -> Iterator[Stack]:
+    """A stack on emulators of its own, whose functions fail and are sometimes far too late."""
     needed = google.missing()
     if needed:
         pytest.skip(" ".join(needed))
     if not Path("/proc/self/task").exists():
         pytest.skip("workers are found in /proc, which this system does not have")
-    with Stack(topology=in_lanes(ack_seconds=DEADLINE_S)) as stack:
+    settings = {
+        "STOPLINE_DISCORD_URL": discord.url,
+        "STOPLINE_OPERATOR": json.dumps(PHONE),
+        "STOPLINE_LOG_LEVEL": "WARNING",
+        "WORKERS": str(WORKERS),
+        "HASTE": "" if LONG else "1",
+    }
+    with Stack(topology=topology()) as stack:
         yield stack.up(
-            functions={"fills": FAULTY},
-            bigquery=False,
-            attempts=100,
-            settings={"LATE_RATE": "0.001", "WORKERS": str(WORKERS)},
+            functions=dict.fromkeys(FUNCTIONS, FAULTY), bigquery=False, attempts=100, settings=settings
         )
 
 
-class Day:
-    """What was published so far, and what became of it."""
+class Heard:
+    """The alerts of a fake Discord: which words and which accounts people have read of."""
 
-    def __init__(self, stack: Stack, rng: random.Random) -> None:
-        self._stack = stack
-        self._rng = rng
-        self._counted = Counted(stack)
-        self._since = time.monotonic()
-        self.courier = Courier(stack.urls["fills"], LANES, DEADLINE_S, 3)
-        self.monkeys: list[Monkey] = []
-        self.published = 0
-        self.messages = 0
+    def __init__(self, discord: DiscordFake) -> None:
+        self._discord = discord
+        self._read = 0
+        self.text = ""
 
-    def publish(self, fills: list[Raw], by_pubsub: float = BY_PUBSUB) -> None:
-        """Publish fills, in messages of a few."""
-        for body in in_messages(fills, self._rng, SIZES):
-            if self._rng.random() < by_pubsub:
-                publish_one(self._stack, body, self._rng)
-            else:
-                self.courier.send(body)
-            self.messages += 1
-        self.published += len(fills)
+    def read(self) -> str:
+        """Return all that was taken so far."""
+        received = self._discord.received
+        new = [json.dumps(one.form) for one in received[self._read :] if one.accepted]
+        self._read = len(received)
+        self.text += "\n".join(["", *new])
+        return self.text
 
-    def counts(self) -> Counter[str]:
-        """Count what became of the fills, in the documents themselves."""
-        return self._counted.now()
-
-    def equation(self) -> str:
-        """Return the conservation equation as it stands."""
-        counts = self.counts()
-        in_flight = self.published - sum(counts.values())
-        return (
-            f"published {self.published} = applied {counts['fills']} + duplicates {counts['duplicates']}"
-            f" + quarantined {counts['quarantine']} + in flight {in_flight}"
-        )
-
-    def tell(self) -> None:
-        """Print how it goes: the equation, the deliveries, the harm done."""
-        harm: Counter[str] = sum((monkey.done for monkey in self.monkeys), Counter())
-        minutes = (time.monotonic() - self._since) / 60
-        try:
-            equation = self.equation()
-        except Exception as problem:  # noqa: BLE001 - what is asked may be frozen, or gone
-            equation = f"could not be counted: {type(problem).__name__}"
-        print(
-            f"after {minutes:.1f} min: {equation}; {self.messages} messages, by the courier"
-            f" {dict(self.courier.done)}, {self.courier.left} to come; {dict(harm)}",
-            flush=True,
-        )
-
-    @contextmanager
-    def harm(self, seed: int) -> Iterator[None]:
-        """Let a monkey do harm meanwhile."""
-        monkey = Monkey(self._stack, seed, lambda: self.courier.done["acknowledged"])
-        self.monkeys.append(monkey)
-        monkey.start()
-        try:
-            yield
-        finally:
-            monkey.stop()
-
-    def wait_for(self, holds: Callable[[], bool], seconds: float = 60 + SENT / 12) -> None:
-        """Wait until something holds, or for so long that the assertion after this may fail; tell each minute."""
-        deadline, told = time.monotonic() + seconds, time.monotonic()
-        while time.monotonic() < deadline:
-            started = time.monotonic()
-            try:
-                if holds():
-                    return
-            except Exception as problem:  # noqa: BLE001 - the emulator that is asked may be frozen just now
-                print("could not count:", type(problem).__name__)
-            if started - told > 60:
-                self.tell()
-                told = started
-            took = time.monotonic() - started
-            time.sleep(min(20.0, max(0.5, 10 * took)))  # counting many documents is work by itself
+    def lacks(self, alerts: list[str]) -> set[str]:
+        """Return the alerts of which nobody has heard."""
+        return set(alerts) - set(re.findall(r"watch number \d{6}", self.read()))
 
 
-@contextmanager
-def told_when_stopped(day: Day) -> Iterator[None]:
-    """Print the equation whatever ends the run: an assertion, Ctrl-C, or being told to end."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-        day.tell()
-        day.courier.stop()
-
-
-def test_every_fill_is_booked_once_whatever_dies(shaken: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    """F01-F14: random errors before and after every effect, deliveries past their deadline, kill -9, freezes, a restart."""
+def test_nothing_is_lost_whatever_dies(
+    shaken: Stack, discord: DiscordFake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F01-F16: errors before and after every effect, deliveries past their deadline, kill -9, SIGTERM, freezes, a restart."""
     rng = random.Random(5)
     app = app_of(shaken, monkeypatch)
-    create_accounts(app, ACCOUNTS)
+    calm = [account_name(number) for number in range(ACCOUNTS - LOUD)]
+    facts = {"calendar": "24/7", "recipients": PHONE, "risk_interval_s": 60 if LONG else 1}
+    create_accounts(app, len(calm), capital="1000000000000", **facts)
+    create_accounts(app, LOUD, first=len(calm), capital="1000", **facts)
     distinct = int(SENT / (1 + DUPLICATES))
     day_of = make_fills(rng, datetime.now(UTC) - timedelta(hours=2), distinct + AFTER, ACCOUNTS)
     fills, late = day_of[:distinct], day_of[distinct:]
     sent = fills + rng.sample(fills, SENT - distinct)
     rng.shuffle(sent)
-    day = Day(shaken, rng)
+    market = Market(shaken, PACE, calm)
+    day, heard = Day(shaken, discord, rng, market, BY_PUBSUB, LATE), Heard(discord)
     with told_when_stopped(day):
-        with day.harm(7):
-            day.publish(sent)
-            day.wait_for(lambda: not day.courier.left and sum(day.counts().values()) >= SENT)
-        counts = day.counts()
-        assert counts == {"fills": distinct, "duplicates": SENT - distinct, "quarantine": 0}, day.equation()
+        with day.harm(DECK, BETWEEN, 7) as monkey:
+            day.publish(sent, SIZES)
+            day.wait_for("everything has become something", day.is_drained, PATIENCE)
+        booked, is_whole = day.distinct(), len(day.published) == SENT
+        counts, dead = day.counts(), day.dead()
         print(day.equation())
-        check_effects(shaken, app, fills)
+        assert (counts["fills"], counts["quarantine"], dead) == (len(booked), 0, 0), day.equation()
+        assert counts["duplicates"] == len(day.published) - len(booked), day.equation()
+        assert not is_whole or set(monkey.done) == set(DECK), f"not done: {set(DECK) - set(monkey.done)}"
+        check_effects(day, app, heard, booked)
 
-        day.publish(late, by_pubsub=0.8)
+        again = len(day.published)
+        day.stop.clear()
+        day.publish(late, SIZES, by_pubsub=0.8)
         shaken.restart_pubsub()  # with most of that in it
-        with day.harm(8):
-            day.publish(late)
-            day.wait_for(lambda: not day.courier.left and day.counts()["fills"] == len(day_of))
-        print(f"after the restart: {dict(day.counts())}")
-        assert day.counts()["fills"] == len(day_of)
-        assert day.counts()["quarantine"] == 0
-        wait_for_rest(day)
-        check_books(app, day_of)
+        with day.harm(("kill fills", "kill alerts", "freeze firestore"), BETWEEN, 8):
+            day.publish(late, SIZES)
+            booked += late
+            day.wait_for("the rest is booked", lambda: day.counts()["fills"] == len(booked), PATIENCE)
+            day.wait_for("the rest is delivered", lambda: not day.courier.left, PATIENCE)
+        print(f"after the restart, {len(day.published) - again} fills later: {dict(day.counts())}")
+        market.stop()
+        check_rest(day, app, booked)
 
 
-def wait_for_rest(day: Day) -> None:
-    """Wait until what was published twice has been seen too: nothing changes any more."""
-    last, since = day.counts(), time.monotonic()
-    while time.monotonic() - since < 5:
-        time.sleep(0.5)
-        now = day.counts()
-        if now != last:
-            last, since = now, time.monotonic()
+def check_effects(day: Day, app: App, heard: Heard, booked: list[Raw]) -> None:
+    """What had to follow has followed, while the functions still fail now and then: rows, alerts, messages to people."""
+    day.market.quiet()
+    copies, alerts = day.copies, day.market.alerts
+    day.wait_for("every fill's row went out", lambda: not copies.effects.missing(booked), PATIENCE)
+    day.wait_for("every alert was told", lambda: not heard.lacks(alerts), PATIENCE)
+    day.wait_for("every alert is on record", lambda: not unknown(day, app), PATIENCE)
+    day.wait_for("every message is settled", lambda: not unsettled(app), PATIENCE)
+    day.wait_for("no outbox is old", lambda: not waiting(app, OLDEST), PATIENCE)
+    copies.effects.check(booked)
+    loud = exposed(booked)
+    untold = [name for name in loud if name not in heard.read()]
+    assert loud, "no account is too small for what it holds"
+    assert not untold, f"nobody heard of {untold}"
+    print(
+        f"{len(alerts)} alerts told, {len(copies.alerts)} on the topic; {len(loud)} accounts over their limits"
+    )
+
+
+def check_rest(day: Day, app: App, booked: list[Raw]) -> None:
+    """Nothing is under way, and the documents say what was published."""
+    day.wait_for("the last outboxes are empty", lambda: not unflushed(app), PATIENCE)
+    check_outboxes(app)
+    rows = check_chains(app)
+    assert rows, "no breaker has left a row: the chains show nothing"
+    check_books(app, booked)
+    check_digests(app, booked)
+    assert day.counts()["quarantine"] == 0
+    print(f"{rows} rows of audit chains whole; {ACCOUNTS} books and their digests are those of the fills")
+
+
+def unknown(day: Day, app: App) -> set[str]:
+    """Return the ids of published alerts that neither an account's document nor the history knows."""
+    known = set(day.copies.recorded)
+    for document in app.store.query("incidents"):
+        for standing in json.loads(document.data["state"])["standing"].values():
+            known |= set(standing["seen"])
+    return day.copies.alerts.keys() - known
+
+
+def unsettled(app: App) -> list[str]:
+    """Return the messages to people that are still under way, or reached nobody."""
+    told = {status.value for status in SETTLED} - {AlertStatus.UNDELIVERED.value}
+    return [str(d.path) for d in app.store.query("alerts") if d.data["status"] not in told]
+
+
+def unflushed(app: App) -> bool:
+    """Empty the outboxes as the sweep does; return whether something is left: what is under way may have put it in."""
+    try:
+        check_outboxes(app)
+    except AssertionError:
+        return True
+    return False
+
+
+def exposed(booked: list[Raw]) -> list[str]:
+    """Return the loud accounts whose positions, at half their prices, are worth several times their capital."""
+    worth: dict[str, Fraction] = {}
+    for (account, symbol), (quantity, _, _) in naive_fold(booked).items():
+        factor = {"ESZ6": 50, "SPXW991231P02600000": 0}.get(symbol, 1)
+        worth[account] = worth.get(account, Fraction(0)) + abs(quantity) * factor * 50
+    loud = {account_name(number) for number in range(ACCOUNTS - LOUD, ACCOUNTS)}
+    return sorted(name for name, value in worth.items() if name in loud and value > 3000)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from emulators.stack import Stack
+from emulators.stack import Message, Stack
 from emulators.topology import Topology, load
 from stopline.ledger.encoding import decode_book
 from stopline.model.account import Account
@@ -150,10 +150,10 @@ def account_name(number: int) -> str:
     return f"acc-{number:02d}"
 
 
-def create_accounts(app: App, count: int) -> None:
-    for number in range(count):
+def create_accounts(app: App, count: int, first: int = 0, **settings: Any) -> None:
+    for number in range(first, first + count):
         facts = {"account": account_name(number), "owner": "ann", "currency": "USD", "capital": "100000"}
-        app.account_writer.create(validate(Account, facts), "test")
+        app.account_writer.create(validate(Account, {**facts, **settings}), "test")
 
 
 class Counted:
@@ -184,6 +184,33 @@ def check_books(app: App, fills: list[Raw]) -> None:
     assert found == expected
 
 
+class Effects:
+    """The history rows of fills that went out: under which ids, with which content."""
+
+    def __init__(self) -> None:
+        self._ids: dict[str, set[str]] = defaultdict(set)
+        self._rows: dict[str, set[bytes]] = defaultdict(set)
+
+    def take(self, messages: Sequence[Message]) -> None:
+        """Note what came out of topic `history`."""
+        for message in messages:
+            for row in message.json()["rows"]:
+                if row["table"] == "fills":
+                    self._ids[row["event_id"]].add(message.attributes["effect_id"])
+                    self._rows[row["event_id"]].add(canonical(row["row"]))
+
+    def missing(self, fills: list[Raw]) -> set[str]:
+        """Return the fills of which nothing went out."""
+        return {document_id(f["broker"], f["account"], f["fill_id"]) for f in fills} - self._ids.keys()
+
+    def check(self, fills: list[Raw]) -> None:
+        """Every fill's row went out, under one effect id and with one content."""
+        missing = self.missing(fills)
+        assert not missing, f"{len(missing)} fills' effects were lost, such as {min(missing)}"
+        assert all(len(found) == 1 for found in self._ids.values()), "an effect went out under two ids"
+        assert all(len(found) == 1 for found in self._rows.values())
+
+
 def check_effects(stack: Stack, app: App, fills: list[Raw]) -> None:
     """Every fill's history row went out under one effect id; what was not proven is still in an outbox."""
     from stopline.ports import Where
@@ -192,18 +219,10 @@ def check_effects(stack: Stack, app: App, fills: list[Raw]) -> None:
     now = datetime.now(UTC)
     for document in app.store.query("books", [Where("outbox_at", "<=", now)], ["outbox_at"]):
         app.relay.publish(decode_outbox(document.data))  # what the sweep does
-    ids: dict[str, set[str]] = defaultdict(set)
-    rows: dict[str, set[bytes]] = defaultdict(set)
+    effects = Effects()
     quiet = 0
     while quiet < 3:
         messages = stack.pull("history-push", count=1000, seconds=1)
         quiet = 0 if messages else quiet + 1
-        for message in messages:
-            for row in message.json()["rows"]:
-                if row["table"] == "fills":
-                    ids[row["event_id"]].add(message.attributes["effect_id"])
-                    rows[row["event_id"]].add(canonical(row["row"]))
-    keys = {document_id(f["broker"], f["account"], f["fill_id"]) for f in fills}
-    assert set(ids) == keys, "a fill's effect was lost"
-    assert all(len(found) == 1 for found in ids.values()), "an effect went out under two ids"
-    assert all(len(found) == 1 for found in rows.values())
+        effects.take(messages)
+    effects.check(fills)

@@ -28,7 +28,7 @@ ACCOUNTS, FILLS, DUPLICATES = 50, int(os.environ.get("STOPLINE_FILLS", "2000")),
 def faulty(emulators: Emulators) -> Iterator[Stack]:
     """A stack whose fills function fails; the topics behind it are pulled by the test."""
     with Stack(emulators=emulators, topology=in_lanes()) as running:
-        main = Path(__file__).parent / "faulty_fills" / "main.py"
+        main = Path(__file__).parent / "faulty" / "main.py"
         yield running.up(functions={"fills": main}, bigquery=False, attempts=50)
 
 
