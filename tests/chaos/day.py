@@ -42,7 +42,7 @@ class Copies(threading.Thread):
         self.recorded: set[str] = set()  # ids of alerts that the history knows
 
     def run(self) -> None:
-        while not self._stopped.wait(0.3):
+        while not self._stopped.wait(1.0):
             try:
                 while self.take():
                     pass
@@ -197,7 +197,7 @@ class Day:
                 self.tell()
                 told = started
             took = time.monotonic() - started
-            time.sleep(min(20.0, max(0.25, 5 * took)))  # counting many documents is work by itself
+            time.sleep(min(20.0, max(0.5, 5 * took)))  # counting many documents is work by itself
 
 
 @contextmanager

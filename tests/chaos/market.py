@@ -38,7 +38,7 @@ class Market(threading.Thread):
         self._accounts = accounts
         self._rng = random.Random(11)
         self._stopped = threading.Event()
-        self._calm = threading.Event()  # no more alerts
+        self._calm = threading.Event()  # no more news
         self._every = {"prices": pace.prices, "sweeps": pace.sweeps, "alerts": pace.alerts}
         self._bodies: dict[str, Callable[[], Any]] = {
             "prices": self._prices,
@@ -53,7 +53,9 @@ class Market(threading.Thread):
         while not self._stopped.wait(max(0.0, min(due.values()) - time.monotonic())):
             topic = min(due, key=lambda name: due[name])
             due[topic] = time.monotonic() + self._every[topic]
-            if topic == "alerts" and (self._calm.is_set() or len(self.alerts) == len(self._accounts)):
+            if self._calm.is_set() and topic != "sweeps":
+                continue
+            if topic == "alerts" and len(self.alerts) == len(self._accounts):
                 continue  # one each: several of one account would wait for each other
             body = self._bodies[topic]()
             while not self._published(topic, body):
@@ -67,7 +69,7 @@ class Market(threading.Thread):
         self.join()
 
     def quiet(self) -> None:
-        """Raise no more alerts; prices and sweeps go on."""
+        """Bring no more news; sweeps go on."""
         self._calm.set()
 
     def _published(self, topic: str, body: Any) -> bool:
@@ -84,7 +86,7 @@ class Market(threading.Thread):
             "type": "stopline.prices.v1",
             "as_of": datetime.now(UTC).isoformat(),
             "symbols": list(SYMBOLS),
-            "last": [round(self._rng.uniform(95, 105), 2) for _ in SYMBOLS],
+            "last": [round(self._rng.uniform(98, 102), 2) for _ in SYMBOLS],
         }
 
     def _alert(self) -> dict[str, Any]:

@@ -24,7 +24,8 @@ class Monkey(threading.Thread):
 
     The deck is dealt out before any harm of it comes again. `kill NAME`: a worker of a function dies at once; `freeze
     NAME`: a worker, or an emulator, does nothing for a while; `stop NAME`: a function is asked to stop as Cloud Run
-    does, killed 10 s later, and started anew; `fail discord`: it takes nothing for a few requests. `done` counts what was done, `killed` the stops that took a kill.
+    does, killed 10 s later, and started anew; `fail discord`: it takes nothing for a few requests. `done` counts what was
+    done, `killed` the stops that took a kill.
     """
 
     def __init__(

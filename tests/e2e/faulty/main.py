@@ -41,12 +41,11 @@ _USED = {
     "fills": ("fills", "documents"),
     "prices": ("prices", "evaluation", "closing", "exits"),
     "alerts": ("alerting", "documents"),
-}.get(os.environ.get("K_SERVICE", ""), ("",))  # packages of `service`; the sweep uses all
-for package in _USED:
-    for module in pkgutil.walk_packages(
-        [f"{service.__path__[0]}/{package}"], f"stopline.service.{package}.".replace("..", ".")
-    ):
-        importlib.import_module(module.name)
+}
+for _package in _USED.get(os.environ.get("K_SERVICE", ""), ()) or os.listdir(service.__path__[0]):
+    if not _package.startswith("_"):
+        for _module in pkgutil.iter_modules([f"{service.__path__[0]}/{_package}"]):
+            importlib.import_module(f"stopline.service.{_package}.{_module.name}")
 if os.environ.get("HASTE"):  # a run of seconds cannot wait for what a dead instance holds for a minute
     dispatch_alert.LEASE = timedelta(seconds=6)
     flush_outboxes.OUTBOX_AGE = timedelta(seconds=3)
