@@ -137,7 +137,10 @@ class Day:
 
     def is_drained(self) -> bool:
         """Whether all that was published has become something."""
-        return not self.courier.left and sum(self.counts().values()) + self.dead() >= len(self.published)
+        if self.courier.left:
+            return False
+        left = len(self.published) - sum(self.counts().values())
+        return left <= 0 or left <= self.dead()
 
     def dead(self) -> int:
         """Count the fills of messages that were given up; they are taken off the dead letters."""
@@ -184,11 +187,13 @@ class Day:
 
     def wait_for(self, what: str, holds: Callable[[], bool], seconds: float) -> None:
         """Wait until something holds, told each half minute; fail with `what` after `seconds`."""
-        deadline, told = time.monotonic() + seconds, time.monotonic()
+        begun = told = time.monotonic()
+        deadline = begun + seconds
         while True:
             started = time.monotonic()
             try:
                 if holds():
+                    print(f"{what}: after {started - begun:.1f} s", flush=True)
                     return
             except Exception as problem:  # noqa: BLE001 - the emulator that is asked may be frozen just now
                 print("could not count:", type(problem).__name__)

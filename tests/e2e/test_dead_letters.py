@@ -1,17 +1,26 @@
 """Dead letters and quarantine on the emulators: seen, brought back, dropped, and on record."""
 
+import base64
 import json
+import random
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from click.testing import CliRunner, Result
+from e2e.at_rest import check_digests
+from e2e.storm import app_of, check_books, create_accounts, make_fills
 
-from emulators.stack import Stack
+from emulators.stack import Message, Stack
 from stopline.adapters.clock import SystemClock
+from stopline.adapters.dead_letters import DeadLetters
 from stopline.adapters.firestore import FirestoreStore
 from stopline.adapters.pubsub import PubSubBus
 from stopline.cli.main import main
 from stopline.model.errors import Rejected
+from stopline.ports import Unavailable
 from stopline.runtime.app import App, Ports
+from stopline.runtime.envelope import parse_envelope
+from stopline.runtime.handlers import handle
 
 
 @pytest.fixture
@@ -52,6 +61,51 @@ def test_a_dead_letter_is_listed_shown_redriven_and_dropped(project: Stack, cli:
     )
     assert run(cli, "dead-letters", "list").output == "there are no dead letters\n"
     assert sorted(audited(project)) == [("message_dropped", "a test")] * 2 + [("message_redriven", "")]
+
+
+def pushed(app: App, message: Message) -> dict[str, int]:
+    """Hand a message to the function `fills` as it is pushed, and return what it counted."""
+    body = {
+        "message": {
+            "data": base64.b64encode(message.data).decode(),
+            "messageId": message.message_id,
+            "publishTime": datetime.now(UTC).isoformat(),
+            "attributes": message.attributes,
+        }
+    }
+    return dict(handle(app, "fills", parse_envelope(json.dumps(body).encode(), {})))
+
+
+def test_a_fill_that_is_redriven_twice_is_booked_once(
+    project: Stack, cli: CliRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F26, F27: the command dies after it has published, before the letter is off the list; the next one does it again."""
+    app = app_of(project, monkeypatch)
+    create_accounts(app, 1)
+    [fill, other] = make_fills(random.Random(1), datetime.now(UTC) - timedelta(hours=1), 2, 1)
+    for body in (fill, other):
+        project.publish("fills-dead", body, {"CloudPubSubDeadLetterSourceDeliveryCount": "5"})
+    with monkeypatch.context() as patch:
+
+        def dies(_box: DeadLetters, _letters: object) -> None:
+            raise Unavailable("no answer")
+
+        patch.setattr(DeadLetters, "remove", dies)
+        assert run(cli, "dead-letters", "redrive", "fills", "--all").exit_code != 0
+    assert run(cli, "dead-letters", "redrive", "fills", "--all").output == "2 redriven, 0 left\n"
+    came = project.pull("fills-push", 3)
+    assert len(came) == 3, "one of them twice"
+    counts = [pushed(app, message) for message in came]
+    assert (sum(c["applied"] for c in counts), sum(c["duplicate"] for c in counts)) == (2, 1)
+    check_books(app, [fill, other])
+    check_digests(app, [fill, other])
+    letters = {
+        row["event_id"]
+        for message in project.pull("history-push", 100, 1)
+        for row in message.json()["rows"]
+        if row["row"].get("event") == "message_redriven"
+    }
+    assert len(letters) >= 2, "each is on record, once a minute at most"
 
 
 def test_an_unknown_id_and_a_missing_choice_change_nothing(project: Stack, cli: CliRunner) -> None:
