@@ -6,7 +6,9 @@ from emulators.simulator.control import ControlScenario
 from emulators.simulator.desk import DeskScenario
 from emulators.simulator.scenario import Scenario
 
-FOCUSES = ("fills",) * 240 + ("alerts",) * 80 + ("control",) * 60 + ("risk", "kill", "exits")
+FOCUSES = (
+    ("fills",) * 238 + ("letters",) * 2 + ("alerts",) * 80 + ("control",) * 60 + ("risk", "kill", "exits")
+)
 """How often each is chosen: what is fast comes often; the last three cost ten times as much as the others."""
 
 SMALL = {"control": 0.6}

@@ -16,7 +16,7 @@ from stopline.ledger.encoding import decode_book
 from stopline.model.ids import document_id
 from stopline.model.scopes import scope_of
 from stopline.model.wire import canonical
-from stopline.ports import Create, Delete, Outgoing, Path, Update, Write
+from stopline.ports import Create, Delete, Document, Outgoing, Path, Update, Write
 from stopline.service.documents.outbox import JOURNAL_TOPIC
 
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ def at_rest(scenario: Scenario) -> None:
     _fills(scenario)
     _effects(scenario)
     _alerts(scenario)
+    _given_up(scenario)
     _closings(scenario)
 
 
@@ -101,16 +102,20 @@ def _fills(scenario: Scenario) -> None:
         (sorted(logged ^ set(fills)), [d.data["detail"] for d in quarantined]),
     )
     demand(
-        len(quarantined) == facts.malformed,
+        len({d.data["raw"] for d in quarantined}) == facts.malformed,
         "I3 malformed = quarantined",
         [d.data["detail"] for d in quarantined],
     )
-    duplicates = len(store.query("duplicates"))
-    demand(
-        len(facts.published) == len(logged) + duplicates,
-        "I3 published = applied + duplicates",
-        (len(facts.published), len(logged), duplicates),
-    )
+    duplicates = store.query("duplicates")
+    if scenario.letters is not None:
+        _accepted(scenario, [*store.query("fills"), *duplicates, *quarantined])
+    else:
+        demand(
+            len(facts.published) == len(logged) + len(duplicates),
+            "I3 published = applied + duplicates",
+            (len(facts.published), len(logged), len(duplicates)),
+        )
+        demand(len(quarantined) == facts.malformed, "I3 malformed are kept once", len(quarantined))
     expected = naive_fold(list(fills.values()))
     found = {}
     for document in store.query("books"):
@@ -128,6 +133,34 @@ def _fills(scenario: Scenario) -> None:
         demand(Fraction(total.realised) == realised, "I1 realised", (book.account, total.realised, realised))
         demand(sum(d.realised for d in book.days.values()) == total.realised, "I1 days", book.days)
     demand(found == expected, "I1 I12 positions = fold of the distinct fills", (found, expected))
+
+
+def _accepted(scenario: Scenario, outcomes: Sequence[Document]) -> None:
+    """Check that of every message about fills one thing became, or that it was given up and came back as another one."""
+    letters, told = scenario.letters, [document.data["message_id"] for document in outcomes]
+    assert letters is not None
+    demand(not letters.kept, "I3 what was given up is brought back", letters.kept[:1])
+    demand(len(told) == len(set(told)), "I3 one outcome of a message", told)
+    accepted = scenario.facts.accepted
+    dead = (letters.ids & accepted) - set(told)
+    demand(
+        len(accepted) == len(told) + len(dead),
+        "I3 accepted = applied + duplicates + quarantined + given up",
+        (sorted(accepted - set(told) - dead), len(accepted), len(told), len(dead)),
+    )
+
+
+def _given_up(scenario: Scenario) -> None:
+    """Check that people are told what Pub/Sub gave up."""
+    if scenario.letters is None or "alerts" not in scenario.world.handlers:
+        return
+    told = set()
+    for document in scenario.world.store.query("incidents"):
+        for standing in orjson.loads(document.data["state"])["standing"].values():
+            if standing["told_at"]:
+                told.add((standing["alert"]["kind"], standing["alert"]["object"]))
+    for name in scenario.letters.given_up:
+        demand(("dead_letter", name) in told, "I10 what is given up is told", (name, told))
 
 
 def _effects(scenario: Scenario) -> None:
@@ -310,8 +343,9 @@ def _standing(fill: dict[str, Any], fills: list[dict[str, Any]]) -> list[dict[st
         return []
     corrections = [f for f in about if f["kind"] == "CORRECT"]
     last = max(corrections, key=lambda f: (_moment(f["executed_at"]), f["fill_id"]), default=fill)
-    late = [f["fee"] for f in about if f["kind"] == "FEE" and not corrections]  # those say the whole fee
-    fees = [last["fee"], *late]
+    whole = _millionths(last["fee"])  # of a correction it is the whole fee, or none is known
+    late = [f["fee"] for f in about if f["kind"] == "FEE" and not (corrections and whole)]
+    fees = [last["fee"] if whole else fill["fee"], *late]
     terms = {"quantity": last["quantity"], "price": last["price"], "fee": sum(map(_millionths, fees))}
     return [{**fill, **terms}]
 

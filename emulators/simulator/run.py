@@ -16,6 +16,7 @@ from emulators.simulator.control import ControlScenario
 from emulators.simulator.focus import Play, scenario_of
 from emulators.simulator.invariants import at_rest, unannounced, untold
 from emulators.simulator.scenario import Scenario
+from emulators.simulator.world import Violated
 
 CALM_SWEEPS = 14  # rounds after the faults have stopped: every close command that was rejected is sent again
 
@@ -75,8 +76,14 @@ def settle(scenario: Scenario) -> None:
     for _ in range(60):
         if not world.step():
             break
+    faults = world.faults
     world.calm()
     world.rest()
+    while scenario.redrive():
+        world.rest()
+    if faults.seeks:
+        scenario.wait()
+        world.seek(faults)
     scenario.is_settling = True
     for round_ in range(CALM_SWEEPS):
         if (round_ or scenario.focus == "fills") and _is_calm(scenario):
@@ -98,7 +105,7 @@ def run_seed(seed: int, focus: str | None = None) -> tuple[Play, Failure | None]
     scenario = scenario_of(seed, focus)
     try:
         play(scenario)
-    except Exception as problem:  # noqa: BLE001 - whatever broke, the seed is the report
+    except (Violated, Exception) as problem:  # noqa: BLE001 - whatever broke, the seed is the report
         return scenario, Failure(seed, scenario.focus, f"{type(problem).__name__}: {problem}"[:1500])
     return scenario, None
 

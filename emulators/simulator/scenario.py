@@ -3,30 +3,32 @@
 import random
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
 from emulators.simulator.broker import SimBroker, make_fill
+from emulators.simulator.deliver import PUSHED, SUBSCRIPTIONS, receive
+from emulators.simulator.letters import PERSON, SimLetters
 from emulators.simulator.ports import SimBus, SimChannel, SimClock, SimHistory, SimStore
-from emulators.simulator.world import START, Delivery, Faults, Instance, World
+from emulators.simulator.world import RARE, START, Delivery, Faults, Instance, World
+from emulators.simulator.worth import Worth
 from stopline.model.account import Account
 from stopline.model.control import ControlRequest, Standing
 from stopline.model.errors import Rejected
 from stopline.model.settings.recipients import Recipients
 from stopline.model.times import utc_text
 from stopline.model.wire import canonical, decode_object, validate
-from stopline.ports import Create, Outgoing, Unavailable
+from stopline.ports import Create, Delete, Outgoing, Unavailable
 from stopline.rules.alerting.audience import USUAL
 from stopline.runtime.app import App, Ports
-from stopline.runtime.envelope import Envelope
-from stopline.runtime.handlers import handle
 from stopline.service.accounts.reader import account_path
 from stopline.service.documents.outbox import Unpublished
 
 OPERATOR = Recipients(email=("desk@example.com",))
+REPORT, STATEMENT = b"stopline.report.v1", b"stopline.statement.v1"
 INSTANCES = {"fills": 2, "prices": 2, "sweeps": 2, "alerts": 2, "history": 1, "http": 2, "orders": 1}
 
 
@@ -35,6 +37,7 @@ class Facts:
     """What the outside knows to be true: what was sent in, and what people and the broker got."""
 
     published: list[dict[str, Any]] = field(default_factory=list)  # fills, each time they were published
+    accepted: set[str] = field(default_factory=set)  # ids of messages about fills, where some are given up
     malformed: int = 0
     logged: dict[str, set[str]] = field(
         default_factory=lambda: defaultdict(set)
@@ -58,15 +61,24 @@ class Scenario:
         rng = random.Random(seed ^ 0x5EED)  # noqa: S311 - a schedule, not a secret
         self.focus = focus
         self.small = small
-        self.world = World(seed, faults if faults is not None else Faults.draw(rng, small))
+        rare = random.Random(seed ^ 0xA3E)  # noqa: S311 - a schedule, not a secret
+        self.world = World(seed, faults if faults is not None else Faults.draw(rng, small, rare))
+        if focus == "letters":
+            self.world.faults = replace(self.world.faults, gives_up=rare.uniform(*RARE["gives_up"]))
         self.facts = Facts()
-        self.accounts = ["a", "b"][: 2 if self.focus == "fills" and rng.random() < 0.3 else 1]
+        self.is_ledger = focus in ("fills", "letters")
+        self.accounts = ["a", "b"][: 2 if self.is_ledger and rng.random() < 0.3 else 1]
         self.world.watchers.append(self._watch)
+        self.is_pushed = seed % PUSHED == 0
         self.is_settling = False
+        self.worth = Worth()
         self.facts.broker = SimBroker(self.world, self.publish_fill)
         self._begin(rng)
         for name in self._functions():
             self.world.add(name, self._handler(name), self._app, INSTANCES[name])
+        self.letters = SimLetters(self.world) if self.world.faults.gives_up else None
+        if self.letters:
+            self.world.add(PERSON, self.letters.redrive, self._app, 1)
         if self.focus == "fills":  # it looks at the ledger: what books are worth is for others
             self.world.wants["sweeps"] = lambda message: "account" not in message.attributes
         self._create_accounts()
@@ -88,6 +100,7 @@ class Scenario:
     def _functions(self) -> Sequence[str]:
         return {
             "fills": ("fills", "sweeps"),
+            "letters": ("fills", "sweeps", "alerts"),
             "alerts": ("alerts", "sweeps"),
             "risk": ("fills", "prices", "sweeps", "alerts", "history"),
             "kill": ("fills", "sweeps", "http", "orders"),
@@ -107,6 +120,7 @@ class Scenario:
                 channels if instance.name.startswith("alerts") else {},
                 OPERATOR,
                 USUAL,
+                subscriptions=SUBSCRIPTIONS,
             )
         )
 
@@ -121,17 +135,9 @@ class Scenario:
             if self.focus == "fills" and name == "sweeps":
                 self._flush(instance.app)
                 return
-            envelope = Envelope(
-                delivery.message.data,
-                delivery.id,
-                delivery.message.attributes,
-                self.world.now,
-                name,
-                delivery.attempts,
-            )
             sent = len(self.facts.sent)
             try:
-                receive(instance.app, name, envelope)
+                receive(instance.app, name, delivery, self.is_pushed)
             except BaseException:
                 self._in_doubt(sent)
                 raise
@@ -168,9 +174,13 @@ class Scenario:
 
     def publish_fill(self, fill: dict[str, Any], again: int = 1) -> None:
         """Publish a fill, as a broker does: it may publish it more than once."""
+        message = Outgoing("fills", canonical(fill))
+        if self.focus == "letters" and "kind" not in fill and int(fill["quantity"]) % 2:
+            fill["fee"] = "0"  # this dialect does not tell it
+            message = _of_alpaca(fill)
         for _ in range(again):
             self.facts.published.append(fill)
-            self.world.accept(Outgoing("fills", canonical(fill)))
+            self.world.accept(message)
 
     def _create_accounts(self) -> None:
         for name in self.accounts:
@@ -198,6 +208,7 @@ class Scenario:
         more = (lambda least, most: least) if self.small else rng.randint
         kinds: dict[str, list[Callable[[], None]]] = {
             "fills": [trade] * rng.randint(1, 3 if self.small else 4),
+            "letters": [trade] * rng.randint(1, 2 if self.small else 4),
             "alerts": [self._alert(n) for n in range(rng.randint(1, 2 if self.small else 3))],
             "risk": [trade, *[price] * more(1, 3), *[trade] * more(0, 2)],
             "kill": [*[trade] * more(1, 3), self._kill, *[trade] * more(0, 2)],
@@ -205,8 +216,10 @@ class Scenario:
         events = kinds[self.focus]
         if self.focus == "kill" and rng.random() < 0.3:
             events.append(self._resume)
-        if self.focus == "fills" and rng.random() < 0.2:
+        if self.is_ledger and rng.random() < 0.2:
             events += [self._malformed] * rng.choice((1, 1, 2, 3))
+        if self.letters and rng.random() < 0.5:
+            events.append(self.letters.ask)
         events += [self.sweep] * rng.randint(0, 1)
         if self.focus == "risk" and rng.random() < 0.4:
             events += [self._statement, self._reconcile]
@@ -235,7 +248,7 @@ class Scenario:
             if rng.random() < 0.7:  # else the next one is executed at the very same moment
                 self.world.now += timedelta(milliseconds=rng.randint(1, 3000))
             self.publish_fill(fill, 2 if rng.random() < 0.3 else 1)
-            if self.focus == "fills" and rng.random() < 0.4:
+            if self.is_ledger and rng.random() < 0.4:
                 self._amend(rng, fill)
 
         return trade
@@ -338,14 +351,35 @@ class Scenario:
         }
         self.world.accept(Outgoing("http", canonical(body)))
 
+    def wait(self) -> None:
+        """Let time go by until a subscription is set back: messages are kept for days, fills are known for 45."""
+        if self.focus == "fills":
+            self.world.now += timedelta(days=self.world.rng.choice((0, 0, 1, 8, 40)))
+
     # --- watching ---
+
+    def _note_accepted(self, id_: str, message: Outgoing) -> None:
+        of_fills = message.topic == "fills" and not any(kind in message.data for kind in (REPORT, STATEMENT))
+        if self.letters is not None and of_fills:
+            self.facts.accepted.add(id_)
+
+    def redrive(self) -> bool:
+        """Let a person bring back what was given up; tell whether there was anything."""
+        if self.letters is None or not self.letters.kept:
+            return False
+        self.letters.ask()
+        return True
 
     def _watch(self, what: str, value: Any) -> None:
         from emulators.simulator.invariants import on_commit, on_publish
 
         if what == "committed":
+            for write in value:
+                if not isinstance(write, Delete) and "state" in write.data:
+                    self.worth.on_commit(write.path.collection, write.data)
             on_commit(self, value)
         else:
+            self._note_accepted(*value)
             on_publish(self, *value)
 
     @property
@@ -353,12 +387,22 @@ class Scenario:
         return START
 
 
+def _of_alpaca(fill: dict[str, Any]) -> Outgoing:
+    """Return a trade as Alpaca tells it: what it is, and whose, stands in the attributes."""
+    order = {"id": "O1", "symbol": fill["instrument"]["symbol"], "asset_class": "us_equity"}
+    update = {
+        "event": "fill",
+        "execution_id": fill["fill_id"],
+        "timestamp": fill["executed_at"],
+        "qty": fill["quantity"],
+        "price": fill["price"],
+        "order": {**order, "side": fill["side"].lower()},
+    }
+    attributes = {"dialect": "alpaca", "broker": fill["broker"], "account": fill["account"]}
+    return Outgoing("fills", canonical(update), attributes)
+
+
 @lru_cache(maxsize=256)
 def _account_text(facts: bytes) -> str:
     """Return what is stored of an account: the same few for all schedules."""
     return canonical(validate(Account, decode_object(facts)).model_dump(mode="json")).decode()
-
-
-def receive(app: App, name: str, envelope: Envelope) -> None:
-    """Handle a delivery as the functions do, without the log line."""
-    handle(app, name, envelope)

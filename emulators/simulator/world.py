@@ -5,12 +5,15 @@ from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any, TypeVar
 
 from greenlet import greenlet
 
+from emulators.topology import Topology, load
 from stopline.adapters.memory import MemoryStore
-from stopline.ports import Outgoing, Unavailable
+from stopline.model.errors import StoplineError
+from stopline.ports import Conflict, Outgoing, Unavailable
 
 T = TypeVar("T")
 START = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
@@ -19,8 +22,14 @@ TRIES = 400  # deliveries of one message before the simulation itself gives up
 CALM_TRIES = 40  # the same, from when nothing fails any more
 
 
-class Violated(AssertionError):
-    """An invariant does not hold; the text says which, and what was seen."""
+@cache
+def topology() -> Topology:
+    """Return infra/topology.json."""
+    return load()
+
+
+class Violated(BaseException):
+    """An invariant does not hold; the text says which, and what was seen. No handler that catches its errors hides it."""
 
 
 class Crash(BaseException):
@@ -39,15 +48,22 @@ class Faults:
     skew_s: float = 0.0  # clocks of instances differ by up to this
     outage: float = 0.0  # a port stops answering for a while
     switch: float = 0.3  # another delivery goes on at this call
+    gives_up: float = 0.0  # a message is at its last attempt, which gets nowhere or is not heard of
+    seeks: float = 0.0  # at rest a subscription is set back: the last messages come again, this share of all
+    contended: float = 0.0  # a commit is refused as a conflict although nobody else wrote
 
     @staticmethod
-    def draw(rng: random.Random, small: bool = False) -> "Faults":
-        """Switch each kind on or off by the seed; in a small schedule one or two of them."""
+    def draw(rng: random.Random, small: bool = False, rare: random.Random | None = None) -> "Faults":
+        """Switch each kind on or off by the seed; in a small schedule one or two of them. `rare`: decides about those that
+        most schedules do without.
+        """
         if small:
             kinds = set(rng.sample(list(CHANCES), rng.choice((1, 2, 2))))
         else:
             kinds = {kind for kind in CHANCES if rng.random() < 0.5}
         drawn = {kind: rng.uniform(*CHANCES[kind]) for kind in CHANCES if kind in kinds}
+        if rare is not None:
+            drawn |= {kind: rare.uniform(*RARE[kind]) for kind in RARE if rare.random() < SELDOM}
         return Faults(**drawn, switch=rng.choice([0.0, 0.2, 0.6]))
 
 
@@ -62,6 +78,13 @@ CHANCES = {
 }
 """Between which bounds the chance of a kind of fault is drawn."""
 
+RARE = {
+    "gives_up": (0.02, 0.3),
+    "seeks": (0.2, 1.0),
+    "contended": (0.05, 0.6),
+}
+"""The same, of kinds that make a schedule longer."""
+SELDOM = 0.03  # of the schedules have one of these
 
 NO_FAULTS = Faults(switch=0.0)
 
@@ -73,8 +96,14 @@ class Delivery:
     name: str
     message: Outgoing
     id: str
+    published_at: datetime = START
     attempts: int = 0
     not_before: datetime = START
+    is_unheard: bool = False  # its acknowledgement gets lost
+
+    def again(self) -> "Delivery":
+        """Return the same message on its way once more: another delivery, which knows nothing of this one."""
+        return Delivery(self.name, self.message, self.id, self.published_at)
 
 
 @dataclass(slots=True, eq=False)
@@ -138,8 +167,13 @@ class World:
         )
         self.watchers: list[Callable[[str, Any], None]] = []
         self.gave_up: list[Delivery] = []
+        self.give_up: Callable[[Delivery], None] = self.gave_up.append
         self.tries = TRIES
+        self.attempts: dict[
+            str, int
+        ] = {}  # after how many a message of a topic is given up, where that is played
         self._ids = 0
+        self._retained: dict[str, list[Delivery]] = defaultdict(list)
         self._outage: dict[str, int] = {}
         self._main = greenlet.getcurrent()
 
@@ -158,6 +192,8 @@ class World:
             self._deliver_again()
         if fault == "before":
             raise Unavailable(f"{kind}: injected before")
+        if fault == "conflict":
+            raise Conflict(f"{kind}: injected contention")
         if fault == "crash_before":
             raise Crash(kind)
         result = call(*args)
@@ -217,6 +253,8 @@ class World:
         dice -= faults.crash
         if dice < faults.outage:
             self._outage[port] = self.rng.randint(3, 30)
+        if faults.contended and kind == "store.commit" and self.rng.random() < faults.contended:
+            return "conflict"
         return None
 
     def accept(self, message: Outgoing) -> str:
@@ -225,9 +263,12 @@ class World:
         id_ = f"m{self._ids}"
         wants = self.wants.get(message.topic)
         if message.topic in self.handlers and (wants is None or wants(message)):
-            self.pending.append(Delivery(message.topic, message, id_))
+            delivery = Delivery(message.topic, message, id_, self.now)
+            self.pending.append(delivery)
             while self.rng.random() < self.faults.duplicate:
-                self.pending.append(Delivery(message.topic, message, id_))
+                self.pending.append(delivery.again())
+            if self.faults.seeks and message.topic in topology().topics:
+                self._retained[message.topic].append(delivery)
         for watcher in self.watchers:
             watcher("published", (id_, message))
         return id_
@@ -248,9 +289,24 @@ class World:
         self.faults = Faults(switch=self.faults.switch)
         self.script = None
         self._outage.clear()
-        self.tries = CALM_TRIES
+        self.tries, self.attempts, self.give_up = CALM_TRIES, {}, self.gave_up.append
         for delivery in (*self.pending, *(task.delivery for task in self.tasks)):
-            delivery.attempts = 0
+            delivery.attempts, delivery.is_unheard = 0, False
+
+    def seek(self, faults: Faults) -> None:
+        """Deliver the last messages of a topic once more after everything was at rest, in any order, among the faults of
+        before; and rest again.
+        """
+        if not self._retained:
+            return
+        self.faults, self.tries = replace(faults, gives_up=0.0), TRIES
+        kept = self._retained[self.rng.choice(sorted(self._retained))]
+        self.pending += [one.again() for one in kept[-max(1, round(faults.seeks * len(kept))) :]]
+        for _ in range(60):
+            if not self.step():
+                break
+        self.calm()
+        self.rest()
 
     # --- the loop ---
 
@@ -295,13 +351,26 @@ class World:
         instance = self.rng.choice(self._idle(delivery.name))
         self.pending.remove(delivery)
         delivery.attempts += 1
+        if self.attempts and self._is_at_its_end(delivery):
+            return
         if self.rng.random() < self.faults.overlap:
-            self.pending.append(Delivery(delivery.name, delivery.message, delivery.id))
+            self.pending.append(delivery.again())
         instance.busy = True
         task = Task(delivery, instance, greenlet(self.handlers[delivery.name], self._main))
         self.tasks.append(task)
         self.trace.append(("- start", delivery.name, delivery.id, "on", instance.name))
         self._resume(task, instance, delivery)
+
+    def _is_at_its_end(self, delivery: Delivery) -> bool:
+        """Let a delivery maybe be the last one, after an outage of hours; tell whether it gets nowhere."""
+        most = self.attempts.get(delivery.message.topic)
+        if most is None or self.rng.random() >= self.faults.gives_up:
+            return False
+        delivery.attempts = most
+        delivery.is_unheard = self.rng.random() < 0.5
+        if not delivery.is_unheard:
+            self.give_up(delivery)
+        return not delivery.is_unheard
 
     def _resume(self, task: Task, *begin: object) -> None:
         """Let a task go on; `begin`: what its handler begins with."""
@@ -313,17 +382,22 @@ class World:
             _forget_frames(crash)
             task.instance.boot()
             self._again(task.delivery)
-        except Exception as problem:  # noqa: BLE001 - as Pub/Sub: not acknowledged, whatever it was
+        except StoplineError as problem:
             _forget_frames(problem)
             self.trace.append(("- nack", task.delivery.id, problem))
             self._again(task.delivery)
+        except Exception as problem:  # what is sent here is valid or can be refused
+            raise Violated(f"I11 {task.delivery.name} knows what it raises: {problem!r}") from problem
+        else:
+            if task.delivery.is_unheard and task.thread.dead:
+                self._again(task.delivery)
         if task.thread.dead:
             task.instance.busy = False
             self.tasks.remove(task)
 
     def _again(self, delivery: Delivery) -> None:
-        if delivery.attempts >= self.tries:
-            self.gave_up.append(delivery)
+        if delivery.attempts >= self.attempts.get(delivery.message.topic, self.tries):
+            self.give_up(delivery)
             return
         wait = min(60.0, 2.0 ** min(delivery.attempts, 6)) * self.rng.random()
         delivery.not_before = self.now + timedelta(seconds=wait)

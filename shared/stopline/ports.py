@@ -91,8 +91,8 @@ class AlreadyExists(StoplineError):
     """A Create found its document there: nothing of the batch was written."""
 
 
-class Conflict(StoplineError):
-    """An Update or Delete found another version, or too much contention: nothing of the batch was written."""
+class Conflict(Transient):
+    """An Update or Delete found another version, or any write too much contention: nothing of the batch was written."""
 
 
 class Unavailable(Transient):

@@ -1,15 +1,18 @@
 """Bugs put into Stopline on purpose, to prove that the simulator would find them. Each is a patch, active in a `with`."""
 
 import itertools
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any
 from unittest.mock import patch
 
 from emulators.simulator import scenario as scenario_module
 from emulators.simulator.broker import SimBroker
+from emulators.simulator.world import World
+from stopline.adapters.dead_letters import DeadLetters
 from stopline.ledger import amend as amend_module
 from stopline.ledger import book as book_module
 from stopline.ledger.position import Position
@@ -19,14 +22,14 @@ from stopline.model.fill import Fill
 from stopline.model.messages import CommandAction, Effect
 from stopline.ports import Put, Update
 from stopline.rules.closing import commands as closing_module
+from stopline.runtime import handlers
 from stopline.service.alerting import dispatch_alert
 from stopline.service.documents.aggregate import Aggregates, Change, Loaded
 from stopline.service.documents.outbox import Relay, outbox_fields
 from stopline.service.evaluation import evaluate
-from stopline.service.fills import record_fill
+from stopline.service.fills import record_fill, redrive
 from stopline.service.fills.books import fill_create
 from stopline.service.fills.quarantine import Quarantine
-from stopline.service.prices.mark_prices import Desk
 from stopline.service.sweep.flush_outboxes import OutboxFlusher
 from stopline.service.trading import controls as controls_module
 
@@ -48,8 +51,8 @@ def fills_are_not_created_once() -> Iterator[None]:
     """No inbox: a fill's document is overwritten, so a duplicate is booked again."""
     original = fill_create
 
-    def put(fill: Fill, message_id: str) -> Any:
-        create = original(fill, message_id)
+    def put(fill: Fill, *more: Any) -> Any:
+        create = original(fill, *more)
         return Put(create.path, create.data)
 
     with patch("stopline.service.fills.record_fill.fill_create", put):
@@ -115,9 +118,9 @@ def errors_are_acknowledged() -> Iterator[None]:
     """An outage counts as handled: the message is gone."""
     original = scenario_module.receive
 
-    def swallow(app: Any, name: str, envelope: Any) -> None:
+    def swallow(*delivered: Any) -> None:
         try:
-            original(app, name, envelope)
+            original(*delivered)
         except Transient:
             return
 
@@ -162,7 +165,7 @@ def money_is_rounded_to_cents() -> Iterator[None]:
 
     def rounded(self: Any, fill: Fill) -> Any:
         booked = original(self, fill)
-        self.fees = self.fees.quantize(Decimal("0.1"))
+        self.fees = self.fees.quantize(Decimal("0.1"), context=Context())
         return booked
 
     with patch.object(Position, "apply", rounded):
@@ -175,11 +178,11 @@ def published_is_remembered_before_the_result() -> Iterator[None]:
     original = Relay.publish
 
     def hasty(self: Any, effects: Any) -> None:
-        due = self.unpublished(effects)
-        messages = [e for e in due if e.topic not in self._local]
-        self._remember(messages)
-        with patch.object(self, "unpublished", lambda _: due):
+        messages = [e for e in self.unpublished(effects) if e.topic not in self._local]
+        try:
             original(self, effects)
+        finally:
+            self._remember(messages)
 
     with patch.object(Relay, "publish", hasty):
         yield
@@ -305,26 +308,6 @@ def alert_ids_follow_from_the_cause_alone() -> Iterator[None]:
 
 
 @bug
-def books_read_before_a_failed_read_are_forgotten() -> Iterator[None]:
-    """The columns miss a book that was read just before another read failed."""
-
-    def refresh(self: Any) -> None:
-        changed = self._feed.refresh()
-        self._marks.refresh()
-        for name in self._feed.books:
-            account = self._accounts.get(name)
-            if account is not None:
-                self.accounts[name] = account
-        if changed:
-            from stopline.risk.columns import columns
-
-            self._columns = columns(self._feed.books)
-
-    with patch.object(Desk, "refresh", refresh):
-        yield
-
-
-@bug
 def a_bust_is_taken_for_nothing() -> Iterator[None]:
     """A busted trade stays in the position."""
     original = book_module.effective
@@ -409,3 +392,78 @@ def one_alert_of_many_messages_tells_of_the_one_that_wrote_it() -> Iterator[None
 
     with patch.object(Quarantine, "_alert", own):
         yield
+
+
+@bug
+def money_crosses_the_border_as_a_float() -> Iterator[None]:
+    """What is compared with a limit is the number that the machine holds, not the one that is meant."""
+
+    def as_held(value: float, places: int = 6) -> Decimal | None:
+        return Decimal(value) if math.isfinite(value) else None
+
+    with patch.object(evaluate, "to_decimal", as_held):
+        yield
+
+
+@bug
+def a_fill_is_known_by_its_message() -> Iterator[None]:
+    """Idempotent by the id that Pub/Sub gave, which a broker that publishes again does not repeat."""
+    original = fill_create
+
+    def by_message(fill: Fill, message_id: str, *more: Any) -> Any:
+        create = original(fill, message_id, *more)
+        return replace(create, path=replace(create.path, id=f"{create.path.id}:{message_id}"))
+
+    with patch.object(record_fill, "fill_create", by_message):
+        yield
+
+
+@bug
+def what_is_redriven_has_no_attributes() -> Iterator[None]:
+    """A message comes back without what it says beside its body."""
+    original = redrive.Redriver.redrive
+
+    def bare(self: Any, message: redrive.Returned, actor: str) -> None:
+        original(self, replace(message, attributes={}), actor)
+
+    with patch.object(redrive.Redriver, "redrive", bare):
+        yield
+
+
+@bug
+def a_redrive_removes_before_it_publishes() -> Iterator[None]:
+    """What was taken off the list is gone when the command dies in between."""
+    original = DeadLetters.take
+
+    def taken(self: Any, topic: str, limit: int = 100) -> Any:
+        letters = original(self, topic, limit)
+        self.remove(letters)
+        return letters
+
+    with patch.object(DeadLetters, "take", taken):
+        yield
+
+
+@bug
+def a_message_is_acknowledged_when_it_comes() -> Iterator[None]:
+    """Before its commit: what fails then does not come again."""
+    with patch.object(World, "_again", lambda *_: None):
+        yield
+
+
+@bug
+def nobody_is_told_of_dead_letters() -> Iterator[None]:
+    """Given up, and kept where nobody looks."""
+    with patch.object(handlers, "given_up", lambda *_: None):
+        yield
+
+
+FOCUS |= dict.fromkeys(
+    (
+        "what_is_redriven_has_no_attributes",
+        "a_redrive_removes_before_it_publishes",
+        "nobody_is_told_of_dead_letters",
+    ),
+    "letters",
+)
+FOCUS["money_crosses_the_border_as_a_float"] = "risk"

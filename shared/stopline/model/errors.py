@@ -4,6 +4,7 @@
     ├── Rejected    can never succeed: quarantine with the reason, alert, acknowledge
     ├── Transient   a later try may succeed: do not acknowledge, Pub/Sub delivers again
     │   ├── Contended   other writers kept winning for all our tries
+    │   ├── Conflict    another writer won, or the store said so (`ports`)
     │   └── Unreadable  stored state of a later version, or damaged: no message is to blame for it
     └── InsufficientData   a measure has no answer: the caller shows UNKNOWN with the reason, never 0
 

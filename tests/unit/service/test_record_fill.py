@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from stopline.ledger.position import fold
 from stopline.model.account import Account
-from stopline.model.errors import Contended, Rejected
+from stopline.model.errors import Contended, Rejected, Transient
 from stopline.model.fill import Fill
 from stopline.model.instrument import Instrument
 from stopline.ports import Conflict, Path, Put, Unavailable
@@ -73,6 +73,17 @@ def test_a_fill_that_comes_again_changes_nothing(world: World, fresh: bool, mess
         assert record(again, [fill()], message) == [DUPLICATE]
     assert world.document("books", "demo") == before
     assert world.count("duplicates") == (message == "m-2")
+
+
+def test_contention_over_the_note_of_a_duplicate_is_no_unknown_error(world: World) -> None:
+    """F14: Firestore refuses plain writes too when too many are under way; the message comes again."""
+    app, store = world.instance()
+    record(app, [fill()])
+    store.faults = [store.raises(Conflict("too much contention"))]
+    with pytest.raises(Transient):
+        record(app, [fill()], "m-2")
+    assert record(app, [fill()], "m-2") == [DUPLICATE]
+    assert world.count("duplicates") == 1
 
 
 def test_a_flip_that_comes_again_changes_nothing(world: World) -> None:
