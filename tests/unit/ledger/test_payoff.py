@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stopline.ledger.payoff import Leg, margin_of, payoff
+from stopline.ledger.payoff import Leg, margin_of, model_margin, payoff, worst_loss
 
 HUNDRED = Decimal(100)
 
@@ -235,3 +235,50 @@ def test_the_margin_does_not_depend_on_the_order_of_the_legs(legs: list[Leg], or
     strikes = {(one.right, one.strike) for one in legs}
     if len(strikes) == len(legs):  # of two at one strike any may be the naked one
         assert again.margin == margin_of(legs, premiums, spot=Decimal(30)).margin
+
+
+def test_a_premium_for_each_leg_or_none_at_all() -> None:
+    """R1.2: legs without their premiums would be a margin of some of them."""
+    legs = spread(1, "P", 6000, 5990)
+    with pytest.raises(ValueError, match="shorter"):
+        margin_of(legs, [Decimal(1)])
+    with pytest.raises(ValueError, match="shorter"):
+        model_margin(payoff(legs), legs, [Decimal(1)])
+
+
+def test_it_is_said_whether_something_is_naked() -> None:
+    """R1.2: then the price of the underlying has a say; of a single unit too."""
+    premiums = [Decimal(1), Decimal(1)]
+    assert margin_of(spread(1, "P", 6000, 5990), premiums).naked is False
+    assert margin_of([leg(-1, "P", 6000)], premiums[:1]).naked is True
+    unit = Leg("C", Decimal(100), Decimal(-1), Decimal(1))
+    assert margin_of([unit], premiums[:1]).naked is True
+
+
+@pytest.mark.parametrize(
+    ("legs", "worst"),
+    [
+        pytest.param(spread(1, "C", 6000, 6010), 1_000, id="covered: the payoff's worst"),
+        pytest.param([leg(-1, "C", 6000)], 600_000, id="naked call: its strike"),
+        pytest.param([leg(-1, "P", 6000)], 600_000, id="naked put: the payoff's worst"),
+        pytest.param([leg(1, "C", 5990), leg(-2, "C", 6000)], 600_000, id="one of two is covered"),
+        pytest.param(
+            [leg(-1, "C", 6000), *spread(1, "P", 5900, 5890)], 601_000, id="and a put spread beside it"
+        ),
+        pytest.param(
+            [leg(-1, "C", 100), leg(-1, "C", 200)], 30_000, id="two naked calls, their strikes each"
+        ),
+    ],
+)
+def test_the_worst_loss_of_what_has_no_bound_is_counted_by_strikes(legs: list[Leg], worst: int) -> None:
+    """R2.4: no less than the legs lose together up to twice the lowest strike."""
+    assert worst_loss(payoff(legs), legs) == worst
+    low = min((one.strike for one in legs if one.right == "C" and one.quantity < 0), default=None)
+    if low is not None and payoff(legs).slope < 0:
+        total = sum(
+            one.quantity
+            * one.multiplier
+            * max(2 * low - one.strike if one.right == "C" else one.strike - 2 * low, 0)
+            for one in legs
+        )
+        assert worst >= -total

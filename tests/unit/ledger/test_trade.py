@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from stopline.ledger.book import Book
 from stopline.ledger.encoding import decode_book, encode_book
 from stopline.ledger.recall import Recall
+from stopline.ledger.structure import structure_of
 from stopline.ledger.trade import Status, Trade
 from stopline.model.fill import Fill
 from stopline.model.instrument import Instrument
@@ -416,3 +417,10 @@ def test_open_trades_are_those_of_a_book_that_forgets_nothing(
         assert book.open_trades() == all_of_it.open_trades()
     again = decode_book(encode_book(book)).pruned(LATER + timedelta(days=days[-1][0] + 30))
     assert decode_book(encode_book(again), whole).open_trades() == all_of_it.open_trades()
+
+
+@pytest.mark.parametrize("name", LEG_SETS)
+def test_a_leg_set_of_parts_of_a_contract_has_the_name_of_a_whole_one(name: str) -> None:
+    """R1.2: options on coins are traded in tenths."""
+    whole = [(contract, Decimal(units)) for contract, units, _ in LEG_SETS[name]]
+    assert structure_of([(contract, units / 8) for contract, units in whole]) == structure_of(whole) == name

@@ -428,3 +428,49 @@ def test_a_book_from_before_there_were_trades_has_a_leg_for_each_open_position()
     state["schema"] = 2
     [leg] = decode_book(json.dumps(state)).legs[f"default:{option(6000).symbol}"]
     assert (leg.quantity, leg.entry_price, leg.tag) == (-2, 5, "")
+
+
+def test_money_in_another_currency_that_comes_in_lowers_what_was_paid_in_it() -> None:
+    """R1.5: a dividend in a third currency is no income in the leg's; what is paid of it is."""
+    euros = {"fee_currency": "EUR"}
+    book = booked(
+        [
+            [
+                fill("E-1", "BUY", 5, 100, fee="3", **euros),
+                fill("E-2", kind="DIVIDEND", fee="-2", executed_at=at(1), **euros),
+                fill("E-3", kind="DIVIDEND", fee="-4", executed_at=at(2), fee_currency="USD"),
+            ]
+        ]
+    )
+    [leg] = book.legs["default:SPY"]
+    assert (leg.other_fees, leg.income) == ({"EUR": Decimal(1)}, Decimal(4))
+
+
+def test_the_steps_of_a_leg_are_in_the_units_of_after_a_split() -> None:
+    """R1.2: what was at risk when is told in today's units, the last step in what is really held."""
+    book = booked(
+        [
+            [
+                fill("E-1", "BUY", 3, 100),
+                fill("E-2", "BUY", 4, 100, at(60)),
+                fill("E-3", "SELL", 2, 100, at(120)),
+                fill("S-1", "BUY", 1, 3, at(180), kind="SPLIT"),
+            ]
+        ]
+    )
+    [leg] = book.legs["default:SPY"]
+    assert [step.units for step in leg.steps][-1] == leg.quantity
+    whole = booked(
+        [
+            [
+                fill("E-1", "BUY", 3, 100),
+                fill("E-2", "BUY", 4, 100, at(60)),
+                fill("E-3", "SELL", 2, 100, at(120)),
+            ]
+        ]
+    )
+    before = whole.legs["default:SPY"][0].steps
+    assert len(leg.steps) == len(before) > 1
+    for step, old in zip(leg.steps, before, strict=True):
+        assert abs(step.units - old.units / 3) < Decimal("1E-11")
+        assert step._replace(units=old.units) == old

@@ -302,3 +302,32 @@ def test_the_margin_of_a_naked_option_is_the_same_in_the_history_as_in_the_accou
     assert risk is not None
     [shown] = shown_trades(book, risk.shown, risk.trades, NOON)
     assert plain["margin"] == seen["margin"] == shown["margin"] == "80400"
+
+
+def test_a_trade_comes_back_beside_what_is_still_held_of_its_underlying() -> None:
+    """R8.6: an open option on it is no part of the trade, and stays as it is."""
+    shares = fill("E-0", executed_at=at(0))
+    log = Log()
+    log.fills = [
+        shares,
+        fill("E-1", "SELL", executed_at=at(1)),
+        fill("E-9", "BUY", 1, 3, at(-100), option(600, root="SPY")),
+    ]
+    whole = Book("demo").with_fills(log.fills, SESSION_OF, log, LATER)
+    tell_the_same(log, whole, [amendment(0, "FEE", shares)])
+
+
+def test_the_fill_log_is_asked_for_a_day_around_the_trade_and_no_more() -> None:
+    """R8.6: what was executed a day before it began or after it ended is no part of it."""
+    log, whole = forgotten([fill("E-0", executed_at=at(0))])
+    asked: list[tuple[str, datetime, datetime]] = []
+
+    def around(strategy: str, first: datetime, last: datetime) -> list[Fill]:
+        asked.append((strategy, first, last))
+        return []
+
+    later, known = LATER + timedelta(days=3), {one.key: one for one in log.fills}
+    late = [amendment(0, "FEE", log.fills[0])]
+    whole.pruned(later).with_fills(late, SESSION_OF, log, later, known.get, Recall(around))
+    day = timedelta(days=1)
+    assert set(asked) == {("default", at(0) - day, at(1) + day)}
