@@ -15,7 +15,7 @@ from stopline.model.control import TradingState
 from stopline.model.instrument import Kind
 from stopline.model.order import Order
 from stopline.model.prices import PriceBatch, Quote
-from stopline.ports import Delete, Unavailable
+from stopline.ports import Delete, Put, Unavailable
 from stopline.risk.columns import columns
 from stopline.risk.factors import Factors
 from stopline.rules.limits.registry import Level
@@ -344,6 +344,22 @@ def test_settings_that_change_in_the_middle_decide_at_once_and_older_ones_never_
     assert risk(world).shown["settings"] == 2
     rows = [r for m in world.bus.bodies("history") for r in m["rows"] if r["table"] == "account_snapshots"]
     assert [orjson.loads(r["row"]["detail"])["settings"] for r in rows][-2:] == [2, 2]
+
+
+def test_newer_settings_that_are_damaged_since_leave_what_was_read_last(world: World) -> None:
+    """F48, F49: it is watched by the settings that this instance knows, and is not left out."""
+    book_fills(world, trade(0, 50, 100))
+    slow, _ = world.instance()
+    prices(slow, NOON, SPY=100.0)
+    fast, _ = world.instance()
+    fast.account_writer.change("demo", lambda a: a, "ann")
+    prices(fast, world.wait(2), SPY=101.0)
+    document = world.shared.get(account_path("demo"))
+    assert document is not None
+    world.shared.commit([Put(document.path, {**document.data, "account": "{"})])
+    revision = risk(world).revision
+    sweep(slow)
+    assert (risk(world).settings, risk(world).revision) == (1, revision + 1)
 
 
 def test_an_account_that_was_made_anew_is_watched_although_its_version_is_lower(world: World) -> None:

@@ -16,6 +16,7 @@ from stopline.model.control import ControlRequest
 from stopline.model.times import utc_text
 from stopline.ports import Delete, Put, Unavailable
 from stopline.runtime.embedded import Embedded
+from stopline.service.history import verify
 from stopline.service.history.verify import PARTITIONS, Tally, digest_of
 
 from ..make import NOON, account, raw_fill
@@ -78,6 +79,17 @@ def test_a_history_that_is_whole_says_so_and_tells_nobody(desk: Desk) -> None:
     assert all(d["store"]["digest"] == d["history"]["digest"] for d in facts["days"])
     desk.end_of_day()
     assert desk.told() == []
+
+
+def test_fills_are_read_page_by_page(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many there are: some share a moment."""
+    for number in range(7):
+        body = raw_fill(f"P-{number}", executed_at=utc_text(NOON + timedelta(seconds=number // 2)))
+        desk.publish("fills", body, {"account": "demo", "broker": "paper"})
+    desk.run()
+    monkeypatch.setattr(verify, "PAGE", 8)
+    code, facts = desk.verify()
+    assert (code, days(facts)["fills"]) == (0, (12, 12, 0))
 
 
 @pytest.mark.parametrize("table", ["fills", "audit"])

@@ -65,6 +65,13 @@ class AccountReader:
         with self._lock:
             self._kept.pop(name, None)
 
+    def renew(self, name: str) -> None:
+        """Read an account afresh at the next question; where it is damaged then, what was read last goes on holding."""
+        with self._lock:
+            kept = self._kept.get(name)
+            if kept:
+                self._kept[name] = (kept[0] - self._ttl, kept[1])
+
     def require(self, name: str) -> Account:
         """Return an account or raise Rejected UNKNOWN_ACCOUNT."""
         account = self.get(name)

@@ -25,6 +25,7 @@ ON_ITS_WAY = timedelta(hours=1)  # so long a row may take
 LOOKS_BACK = timedelta(days=2)  # of the end of the day: each day is looked at twice
 SESSIONS = timedelta(days=7)  # the session of a fill is at most so far from its execution
 AT_ONCE = 100
+PAGE = 5_000  # fills: more than are executed at one moment
 NAMED = 3
 
 PARTITIONS: Mapping[str, tuple[str, bool]] = {
@@ -104,11 +105,15 @@ class HistoryVerifier:
         return Findings(tallies, {table: self._conflicts(table, since, until) for table in PARTITIONS})
 
     def _fills(self, since: datetime, until: datetime, settled: datetime) -> Ids:
-        where = [Where("executed_at", ">=", since), Where("executed_at", "<", until)]
-        return {
-            d.path.id: (d.data["executed_at"], d.data["booked_at"] < settled)
-            for d in self._store.query("fills", where, ["executed_at"])
-        }
+        found: Ids = {}
+        while True:  # page by page: only ids are kept
+            where = [Where("executed_at", ">=", since), Where("executed_at", "<", until)]
+            page = self._store.query("fills", where, ["executed_at"], PAGE)
+            new = [d for d in page if d.path.id not in found]
+            found |= {d.path.id: (d.data["executed_at"], d.data["booked_at"] < settled) for d in new}
+            if len(page) < PAGE or not new:
+                return found
+            since = page[-1].data["executed_at"]
 
     def _links(self, since: datetime, until: datetime, settled: datetime) -> Ids:
         """Return the links of all chains between two moments: each chain is followed back from its end."""

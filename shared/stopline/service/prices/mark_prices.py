@@ -84,7 +84,7 @@ class Desk:
     def read_settings(self, names: Iterable[str]) -> None:
         """Read settings afresh, whatever was kept of them."""
         for name in names:
-            self._accounts.forget(name)
+            self._accounts.renew(name)
             account = self._accounts.get(name)
             if account is not None:
                 self.accounts[name] = account
