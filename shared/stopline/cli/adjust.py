@@ -34,6 +34,7 @@ from stopline.service.fills.books import FillLog
 @click.option(
     "--at", "moment", metavar="TIME", help="When it counts, such as 2026-11-20T15:02:11Z; default: now."
 )
+@click.option("--order", metavar="ID", help="The order of which a fill never came: its fills add up with it.")
 @click.option("--instrument", metavar="JSON", help="The contract, where the book does not hold it.")
 @click.pass_context
 def adjust(
@@ -48,6 +49,7 @@ def adjust(
     strategy: str,
     broker: str | None,
     moment: str | None,
+    order: str | None,
     instrument: str | None,
 ) -> None:
     """Change the position of ACCOUNT in SYMBOL by hand.
@@ -73,6 +75,7 @@ def adjust(
             reason,
             actor(),
             _time(moment) if moment else app.clock.now(),
+            order,
         )
     publish(app, fill)
     click.echo(f"published {fill!r}: `stopline accounts show {account}` shows it when it is booked")

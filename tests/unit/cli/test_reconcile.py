@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 from stopline.cli.main import main
 from stopline.model.messages import SweepKind
 from stopline.runtime.embedded import Embedded
+from stopline.service.fills.books import read_fill
 
 from ..make import NOON, account, raw_fill
 
@@ -156,7 +157,7 @@ def test_an_adjustment_is_booked_once_explains_the_break_and_is_on_record(
     world.run()
     pass_minutes(world, 1)
     for _ in range(2):
-        result = adjust(stopline, "--at", "2026-11-18T16:50:00Z")
+        result = adjust(stopline, "--at", "2026-11-18T16:50:00Z", "--order", "4711")
         assert result.exit_code == 0, result.stderr
         world.run()
     assert units(world) == "100"
@@ -165,6 +166,8 @@ def test_an_adjustment_is_booked_once_explains_the_break_and_is_on_record(
     [row] = [row for row in rows(world, "audit") if row["event"] == "position_adjusted"]
     assert row["reason"] == "missed fill"
     assert row["actor"].startswith("cli:")
+    [booked] = [d for d in world.store.query("fills") if "adjust-T-1" in d.path.id]
+    assert read_fill(booked).order_id == "4711"
 
 
 def test_an_adjustment_can_be_taken_back(stopline: Stopline, world: Embedded) -> None:

@@ -19,7 +19,7 @@ from stopline.service.reconciliation.reconciliations import (
     describe,
 )
 
-from ..make import NOON, at, equity, fill
+from ..make import NOON, account, at, equity, fill
 from .test_reconcile import Desk
 from .world import World
 
@@ -70,7 +70,7 @@ def test_an_order_whose_fills_do_not_add_up_is_a_break_of_it_and_blocks_its_inst
     assert (item.finding.ours, item.finding.theirs, item.finding.order) == (20, 30, "O-1")
     [alert] = desk.alerts()
     said = "order O-1 has filled 30 by what paper says, 20 are booked"
-    assert (alert["object"], alert["severity"]) == ("SPY order O-1", "critical")
+    assert (alert["object"], alert["severity"]) == ("SPY order O-1 of paper", "critical")
     assert alert["summary"] == f"SPY: {said}"
     assert blocked_symbols(desk.app.reconciliations, "demo") == {"SPY": said}
     hourly(desk)
@@ -126,7 +126,7 @@ def test_what_may_still_come_is_waited_for(desk: Desk) -> None:
     hourly(desk, 300)
     assert desk.state.breaks == {}
     hourly(desk)
-    assert list(desk.state.breaks) == ["SPY order O-1"]
+    assert list(desk.state.breaks) == ["SPY order O-1 of paper"]
 
 
 def test_an_order_number_that_is_given_again_on_another_day_is_another_order(desk: Desk) -> None:
@@ -153,12 +153,117 @@ def test_a_bust_may_lower_what_is_filled_or_say_nothing_of_it(desk: Desk, cum: i
 def test_an_adjustment_by_hand_ends_it(desk: Desk) -> None:
     booked(desk, part(2, 10, 20))
     confirmed(desk)
-    booked(desk, fill("adjust-1", "BUY", 10, 100, desk.world.clock.now(), kind="ADJUST"))
+    booked(desk, fill("adjust-1", "BUY", 10, 100, desk.world.clock.now(), kind="ADJUST", order_id="O-1"))
     desk.sweep(61)
     assert desk.state.breaks == {}
     hourly(desk)
     assert desk.state.breaks == {}, "and does not begin again"
-    assert desk.alerts()[-1]["summary"].startswith("SPY: what is held was confirmed since")
+    assert desk.alerts()[-1]["summary"] == "SPY: the fills of order O-1 add up"
+
+
+def test_an_adjustment_for_a_fill_that_comes_after_all_is_told(desk: Desk) -> None:
+    """R1.8: it would be in the book twice, and nobody heard of it."""
+    booked(desk, part(2, 10, 20))
+    confirmed(desk)
+    now = desk.world.clock.now()
+    booked(desk, fill("adjust-1", "BUY", 10, 100, now, kind="ADJUST", order_id="O-1"))
+    desk.sweep(61)
+    assert desk.alerts()[-1]["resolved"]
+    booked(desk, part(3, 1, 21))
+    confirmed(desk)
+    assert len(desk.alerts()) == 2, "the order goes on, and adds up"
+    booked(desk, part(1, 10, 10))
+    confirmed(desk)
+    told = desk.alerts()[-1]
+    assert told["summary"] == "SPY: order O-1 has filled 21 by what paper says, 31 are booked"
+    assert told["severity"] == "critical"
+    assert "SPY" in blocked_symbols(desk.app.reconciliations, "demo")
+    booked(desk, fill("undo-1", "BUY", 10, 100, now, kind="BUST", ref="adjust-1", order_id="O-1"))
+    desk.sweep(61)
+    assert blocked_symbols(desk.app.reconciliations, "demo") == {}
+
+
+@pytest.mark.parametrize("units", [0, 10])
+def test_an_adjustment_that_names_no_order_settles_none(desk: Desk, units: int) -> None:
+    """A fee that was adjusted lifted the block of a fill that was lost."""
+    booked(desk, part(2, 10, 20))
+    confirmed(desk)
+    booked(desk, fill("adjust-1", "BUY", units, 1, desk.world.clock.now(), kind="ADJUST", fee="1"))
+    desk.sweep(61)
+    assert "SPY" in blocked_symbols(desk.app.reconciliations, "demo")
+    assert "`stopline adjust --order`" in desk.alerts()[0]["action"]
+    booked(desk, part(3, 1, 21))
+    desk.sweep(61)
+    assert len(desk.alerts()) == 1, "it lacks what it lacked"
+    booked(desk, part(1, 10, 10))
+    desk.sweep(61)
+    assert desk.state.breaks == {}
+    doubted = [alert["summary"] for alert in desk.alerts()[2:]]
+    assert doubted == (
+        [
+            "BUY 10 SPY by adjust-1 was booked while order O-1 lacked fills, which are here now: is it there twice?"
+        ]
+        if units
+        else []
+    )
+
+
+def test_an_adjustment_that_is_undone_brings_it_back(desk: Desk) -> None:
+    booked(desk, part(2, 10, 20))
+    confirmed(desk)
+    now = desk.world.clock.now()
+    booked(desk, fill("adjust-1", "BUY", 10, 100, now, kind="ADJUST", order_id="O-1"))
+    desk.sweep(61)
+    assert desk.state.breaks == {}
+    booked(desk, fill("undo-1", "BUY", 10, 100, now, kind="BUST", ref="adjust-1", order_id="O-1"))
+    confirmed(desk)
+    assert "SPY" in blocked_symbols(desk.app.reconciliations, "demo")
+
+
+def test_what_was_filled_before_its_first_fill_here_is_told_and_blocks_nothing(desk: Desk) -> None:
+    """It may be lost, or of an order that it replaces."""
+    first = fill("X-1", "BUY", 1, 100, at(-900), order_id="X", order_filled="1")
+    booked(desk, first, part(2, 4, 7), part(3, 3, 10))
+    confirmed(desk)
+    [alert] = desk.alerts()
+    assert alert["severity"] == "warning"
+    assert alert["summary"].startswith(
+        "SPY: order O-1 has filled 10 by what paper says, 7 are booked: the rest was"
+    )
+    assert alert["action"].startswith("Nothing was stopped.")
+    assert blocked_symbols(desk.app.reconciliations, "demo") == {}
+    codec = ReconciliationCodec()
+    assert codec.decode(codec.encode(desk.state)) == desk.state
+    booked(desk, part(1, 3, 3))
+    desk.sweep(61)
+    assert desk.state.breaks == {}
+
+
+def test_two_brokers_may_give_the_same_number() -> None:
+    """The order that was right ended the break of the one that was not, every hour."""
+    world = World()
+    world.open_account(account(brokers=["paper", "other"]))
+    desk = Desk(world)
+    booked(desk, fill("E-0", "BUY", 1, 9, at(-40 * 86_400), equity("QQQ")))
+    booked(desk, part(5, 7, 7), part(1, 10, 10, broker="other"), part(3, 10, 30, broker="other"))
+    for hour in range(3):
+        confirmed(desk)
+        assert list(desk.state.breaks) == ["SPY order O-1 of other"]
+        booked(desk, fill(f"Q-{hour}", "BUY", 1, 9, desk.world.clock.now(), equity("QQQ")))
+    assert len(desk.alerts()) == 1
+
+
+def test_when_hardly_any_order_adds_up_the_first_are_named_and_the_others_counted(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A document has an end; so has what people read."""
+    monkeypatch.setattr(order_check, "MOST_STANDING", 2)
+    booked(
+        desk, *[fill(f"X-{n}", "BUY", 1, 100, at(n), order_id=f"X{n}", order_filled="2") for n in range(5)]
+    )
+    confirmed(desk)
+    assert len(desk.state.breaks) == 2
+    assert describe(desk.state)["waits"]["orders"] == "3 more than 2 orders do not add up"
 
 
 def test_a_statement_that_agrees_ends_it(desk: Desk) -> None:
@@ -171,7 +276,9 @@ def test_a_statement_that_agrees_ends_it(desk: Desk) -> None:
     booked(desk, fill("E-9", "BUY", 1, 100, desk.world.clock.now(), order_id="O-9"))
     hourly(desk)
     assert desk.state.breaks == {}
-    assert len(desk.alerts()) == 2
+    booked(desk, fill("E-10", "BUY", 1, 100, desk.world.clock.now(), order_id="O-1", order_filled="21"))
+    confirmed(desk)
+    assert len(desk.alerts()) == 2, "nor does an order that goes on"
 
 
 def test_what_comes_before_the_second_look_is_no_break_and_is_not_told(desk: Desk) -> None:
@@ -192,14 +299,14 @@ def test_an_order_that_replaces_another_one_may_carry_on_what_that_had_filled(
     first = fill("E-1", "BUY", replaced, 100, at(1), order_id="O-0", order_filled=str(replaced))
     booked(desk, first, part(2, 35, 75, second=2), part(3, 25, 100, second=3))
     hourly(desk)
-    assert list(desk.state.breaks) == ([] if replaced == 40 else ["SPY order O-1"])
+    assert list(desk.state.breaks) == ([] if replaced == 40 else ["SPY order O-1 of paper"])
 
 
 def test_what_is_lost_in_the_middle_is_not_carried_from_an_order_of_the_same_size(desk: Desk) -> None:
     first = fill("E-1", "BUY", 10, 100, at(1), order_id="O-0", order_filled="10")
     booked(desk, first, part(2, 10, 10, second=2), part(3, 10, 30, second=3))
     hourly(desk)
-    assert list(desk.state.breaks) == ["SPY order O-1"]
+    assert list(desk.state.breaks) == ["SPY order O-1 of paper"]
 
 
 def test_an_order_over_a_split_is_not_looked_at(desk: Desk) -> None:
@@ -218,7 +325,7 @@ def test_an_order_that_was_partly_filled_before_the_account_s_first_fill_is_no_b
     assert desk.state.breaks == {}
     booked(desk, part(5, 10, 50))
     hourly(desk)
-    assert list(desk.state.breaks) == ["SPY order O-1"], "what was lost since"
+    assert list(desk.state.breaks) == ["SPY order O-1 of paper"], "what was lost since"
 
 
 def test_a_backlog_is_judged_when_it_has_arrived(desk: Desk) -> None:
@@ -278,7 +385,7 @@ def test_an_instrument_of_more_fills_than_a_round_may_read_is_not_checked_and_sa
     monkeypatch.undo()
     booked(desk, fill("E-9", "BUY", 1, 9, desk.world.clock.now(), equity("QQQ")))
     confirmed(desk)
-    assert list(desk.state.breaks) == ["SPY order O-1"]
+    assert list(desk.state.breaks) == ["SPY order O-1 of paper"]
     assert "SPY" not in describe(desk.state)["waits"]
     monkeypatch.setattr(order_check, "MOST_CLOSELY", 1)
     desk.statement(None, positions=[{"symbol": "SPY", "quantity": "20"}, {"symbol": "QQQ", "quantity": "2"}])

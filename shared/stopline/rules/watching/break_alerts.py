@@ -5,11 +5,12 @@ from datetime import datetime, timedelta
 
 from stopline.ledger.amend import says_no_day
 from stopline.ledger.book import Book
+from stopline.model.decimals import decimal_text
 from stopline.model.fill import Fill
 from stopline.model.ids import digest
 from stopline.model.messages import Alert, Severity
 from stopline.model.times import utc_text
-from stopline.rules.watching.reconcile import BreakKind, Finding, Step, Turn, words
+from stopline.rules.watching.reconcile import Break, BreakKind, Finding, Step, Turn, words
 
 HELD_TTL = timedelta(hours=1)  # how long a bust, correction or fee may wait for the fill that it is about
 
@@ -29,7 +30,7 @@ def break_alert(account: str, step: Step, cause: str, now: datetime) -> Alert | 
         object=finding.name,
         severity=Severity.CRITICAL if severe else Severity.WARNING,
         summary=f"{finding.symbol}: {what}"[:500],
-        action="" if over else _action(item.blocks),
+        action="" if over else _action(item),
         cause=cause,
         raised_at=now,
         resolved=over,
@@ -44,12 +45,39 @@ def _ended(finding: Finding) -> str:
     return f"what is held was confirmed since, order {finding.order} is left as it is"
 
 
-def _action(blocks: bool) -> str:
-    if not blocks:
+def _action(item: Break) -> str:
+    if item.finding.order:
+        stopped = (
+            "Nothing may be added to the instrument until they add up."
+            if item.blocks
+            else "Nothing was stopped."
+        )
+        return (
+            f"{stopped} Find the fill that is missing or twice here, or adjust the book: `stopline adjust --order`. "
+            "A complete statement that agrees with the book ends it too: `stopline reconcile`."
+        )
+    if not item.blocks:
         return "Nothing was stopped. Look for a correction or a fee that did not come."
     return (
         "Nothing may be added to it until both agree. "
         "Find the fill that is missing, or adjust the book: `stopline reconcile`, `stopline adjust`."
+    )
+
+
+def adjusted_alert(finding: Finding, adjustment: Fill, cause: str, now: datetime) -> Alert:
+    """Return what is told where the fills of an order have come for which somebody may have adjusted the instrument."""
+    units = f"{adjustment.side.value} {decimal_text(adjustment.quantity)} {finding.symbol}"
+    return Alert(
+        alert_id=digest("adjusted", finding.name, adjustment.key),
+        account=adjustment.account,
+        kind="position_break",
+        object=f"{finding.symbol} {adjustment.fill_id}",
+        severity=Severity.CRITICAL,
+        summary=f"{units} by {adjustment.fill_id} was booked while order {finding.order} lacked fills, which are here now: "
+        "is it there twice?"[:500],
+        action="Nothing was changed. If it was for that order, take it back: `stopline adjust --undo`.",
+        cause=cause,
+        raised_at=now,
     )
 
 

@@ -1,30 +1,43 @@
 """Orders beside their fills. With an execution a broker may say how much of its order is filled so far; what is booked of
-the order must add up to that.
+the order must add up to the most that it said.
 
-Fills come in any order, so an order is looked at when none of it was executed, or came, for as long as a delivery may be
-put off. A broker may give an order's number again on another day. Then it is the newest fills, by session, that must add up.
-An order that replaces another one under a new number may carry on what that one had filled, and one that was partly filled
-when Stopline began what was filled before: that is in what its broker says from its first fill on.
+How a broker counts is not always known, so what is booked is a range: an execution that says nothing of its order may be
+counted or not, one that was busted or corrected as it was or as it is. A broker may give an order's number again on another
+day: an order begins in the newest session of which some execution says that nothing was filled before it. What was filled
+before the first fill here was not lost where it is what the order before had filled, which this one may replace under a
+new number, or where the account began that day. Where it is neither, and other orders came before, it cannot be told.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal, localcontext
 
-from stopline.ledger.amend import effective, is_amendment, on_its_day, root_of, says_no_day
+from stopline.ledger.amend import (
+    any_day_key,
+    effective,
+    is_amendment,
+    on_its_day,
+    root_of,
+    says_no_day,
+    target_key,
+)
 from stopline.model.decimals import EXACT, ZERO, parse_decimal
 from stopline.model.fill import ORDER_FILLED, TRADES, Fill, FillKind, Side
 from stopline.rules.watching.reconcile import BreakKind, Finding
 
 QUIET = timedelta(minutes=10)
 _TELLS = TRADES | {FillKind.CORRECT, FillKind.BUST}
+_Key = tuple[str, str, str]  # broker, order, symbol
+_Before = tuple[bool, Decimal]  # whether any order was, and how much the last one had filled
 
 
 @dataclass(frozen=True, slots=True)
 class OrderSum:
-    """An order in one instrument: `told` units are filled by what its broker said last, `booked` are here. `last`: when the
-    newest fill was executed; `came`: when one was received last, or executed.
+    """An order in one instrument: `told` units are filled by what its broker said, `booked` are here. `last`: when its
+    newest fill was executed; `came`: when one was received last, or executed. `kind`: what is wrong; None: it adds up, or
+    nothing can be said.
     """
 
     broker: str
@@ -34,11 +47,13 @@ class OrderSum:
     told: Decimal
     last: datetime
     came: datetime
+    kind: BreakKind | None = None
 
     @property
     def finding(self) -> Finding:
-        kind = None if self.booked == self.told else BreakKind.ORDER
-        return Finding(self.symbol, kind, self.booked, self.told, brokers=(self.broker,), order=self.order)
+        return Finding(
+            self.symbol, self.kind, self.booked, self.told, brokers=(self.broker,), order=self.order
+        )
 
 
 def order_sums(
@@ -47,102 +62,163 @@ def order_sums(
     came: Mapping[str, datetime] | None = None,
     began: date | None = None,
 ) -> list[OrderSum]:
-    """Return the orders of which a broker said how much is filled, by what is booked of them. `fills` are an account's, or
-    of some of its positions, amendments too, in any order. `came`: when fills were received, by key; `began`: the session
-    of the account's first fill. Of an order over a split, whose units are of two kinds, nothing can be said: it adds up.
+    """Return the orders of which a broker said how much is filled, by what is booked of them: its executions, and what was
+    adjusted by hand in its name. `fills` are an account's, or of some of its instruments, amendments too, in any order.
+    `came`: when fills were received, by key; `began`: the session of the account's first fill. Of an order over a split,
+    whose units are of two kinds, nothing can be said.
     """
     known = {fill.key: fill for fill in fills}
-    known |= {f.key: on_its_day(f, known.values()) for f in known.values() if says_no_day(f)}
-    orders: dict[tuple[str, str, str], list[Fill]] = {}
-    for fill in known.values():
-        of = root_of(fill, known.get)[1] if is_amendment(fill) else fill
-        if of is not None and of.order_id and of.kind in TRADES:
-            orders.setdefault((of.broker, of.order_id, of.instrument.symbol), []).append(fill)
     with localcontext(EXACT):
-        splits = [fill for fill in known.values() if fill.kind is FillKind.SPLIT]
-        told = [key for key in sorted(orders) if _teller(orders[key])]
-        return [_sum(key, orders, splits, session_of, came or {}, began) for key in told]
+        orders = _orders(known)
+        counts = {key: _counted(parts, session_of) for key, parts in orders.items()}
+        before = _before(counts)
+        splits: dict[str, list[datetime]] = {}
+        for fill in known.values():
+            if fill.kind is FillKind.SPLIT:
+                splits.setdefault(fill.instrument.symbol, []).append(fill.executed_at)
+        moments = {symbol: sorted(some) for symbol, some in splits.items()}
+        sums = []
+        for key in sorted(key for key, count in counts.items() if key[1] and count.told is not None):
+            count = counts[key]
+            heard = max(
+                (came or {}).get(fill.key, fill.executed_at) for part in orders[key] for fill in part.fills
+            )
+            old = session_of(count.opened) == began
+            kind = None if _is_split(moments.get(key[2], ()), count) else count.wrong(before[key], old)
+            booked, told = count.figures(kind)
+            sums.append(OrderSum(*key, booked, told, count.last, max(heard, count.last), kind))
+        return sums
 
 
-def _sum(
-    key: tuple[str, str, str],
-    orders: Mapping[tuple[str, str, str], Sequence[Fill]],
-    splits: Iterable[Fill],
-    session_of: Callable[[datetime], date],
-    came: Mapping[str, datetime],
-    began: date | None,
-) -> OrderSum:
-    fills = orders[key]
-    teller = _teller(fills)
-    assert teller is not None
-    told, until = _told(teller) or ZERO, teller.executed_at
-    seen = [fill for fill in fills if fill.executed_at <= until]
-    # A correction that came between may be in what the broker said or not: either may add up.
-    ways = [[step.fill for step in effective(seen)], [fill for fill in seen if not is_amendment(fill)]]
-    booked = [_units(way) for way in ways]
-    first, last = min(fill.executed_at for fill in fills), max(fill.executed_at for fill in fills)
-    adds_up = (
-        told in booked
-        or any(s.instrument.symbol == key[2] and first <= s.executed_at <= last for s in splits)
-        or any(
-            _units(part) == told or _is_carried(part, told, key, orders, session_of, began)
-            for way in ways
-            for part in _newest(way, session_of)
-        )
-    )
-    heard = max(last, *(came.get(fill.key, fill.executed_at) for fill in fills))
-    return OrderSum(*key, told if adds_up else booked[0], told, last, heard)
+@dataclass(slots=True)
+class _Part:
+    """One execution of an order, or an adjustment in its name, and what amends it."""
+
+    fill: Fill
+    amendments: list[Fill] = field(default_factory=list)
+
+    @property
+    def fills(self) -> list[Fill]:
+        return [self.fill, *self.amendments]
+
+    def units(self, side: Side) -> tuple[Decimal, Decimal]:
+        """Return how many units of it its broker may have counted, from and to. An adjustment counts as it stands."""
+        if self.fill.kind is FillKind.ADJUST:
+            stands = sum((one.fill.signed_quantity for one in effective(self.fills)), ZERO)
+            units = stands if side is Side.BUY else -stands
+            return units, units
+        counted = [
+            fill.quantity for fill in self.fills if fill.kind in TRADES or fill.kind is FillKind.CORRECT
+        ]
+        if _told(self.fill) is None or any(fill.kind is FillKind.BUST for fill in self.amendments):
+            counted.append(ZERO)
+        return min(counted), max(counted)
 
 
-def _is_carried(
-    fills: Sequence[Fill],
-    told: Decimal,
-    key: tuple[str, str, str],
-    orders: Mapping[tuple[str, str, str], Sequence[Fill]],
-    session_of: Callable[[datetime], date],
-    began: date | None,
-) -> bool:
-    """Tell whether what is missing was missing at the first fill already, and is what orders before had filled, or may be of
-    before the account's first fill.
+@dataclass(slots=True)
+class _Count:
+    """What is booked of an order, from `least` to `most`; `told`: the most that its broker said; None: nothing. `gap`: what
+    it had filled before all of it that is here. `first`: when any of its number was executed; `opened`: of these the first.
     """
-    start = min((fill.executed_at for fill in fills if _told(fill) is not None), default=None)
-    if start is None:
-        return False
-    said = [units for fill in fills if fill.executed_at == start and (units := _told(fill)) is not None]
-    carried = max(said) - _units(fill for fill in fills if fill.executed_at <= start)
-    if carried <= ZERO or told - _units(fills) != carried:
-        return False
-    opened = min(fill.executed_at for fill in fills)
-    return session_of(opened) == began or carried in _ended(key, fills[0].side, opened, orders)
+
+    side: Side
+    first: datetime
+    opened: datetime
+    last: datetime
+    least: Decimal = ZERO
+    most: Decimal = ZERO
+    told: Decimal | None = None
+    gap: Decimal | None = None
+
+    def adds_up(self, elsewhere: Decimal = ZERO) -> bool:
+        return self.told is not None and self.least <= self.told - elsewhere <= self.most
+
+    def wrong(self, before: _Before, old: bool) -> BreakKind | None:
+        """Return what is wrong with it. `old`: it may be older than the account."""
+        told, gap, (any_before, carried) = self.filled, self.gap or ZERO, before
+        if self.adds_up() or (old and gap and self.adds_up(gap)):
+            return None
+        if told < self.least or not gap or not any_before:
+            return BreakKind.ORDER
+        return None if carried >= gap and self.adds_up(carried) else BreakKind.ORDER_START
+
+    @property
+    def filled(self) -> Decimal:
+        return self.most if self.told is None else self.told
+
+    def figures(self, kind: BreakKind | None) -> tuple[Decimal, Decimal]:
+        """Return what is booked, of the range what is nearest to what was told, and what was told."""
+        told = self.filled
+        return (told if kind is None else max(self.least, min(self.most, told))), told
 
 
-def _ended(
-    key: tuple[str, str, str],
-    side: Side,
-    until: datetime,
-    orders: Mapping[tuple[str, str, str], Sequence[Fill]],
-) -> set[Decimal]:
-    """Return what may have been filled of an order before: by one order of its broker, instrument and side that ended by a
-    moment, as told or booked, or by the newest few of them.
-    """
-    before = []
-    for other, fills in orders.items():
-        end = max(fill.executed_at for fill in fills)
-        if other != key and (other[0], other[2]) == (key[0], key[2]) and end <= until:
-            teller = _teller(fills)
-            units = _units(step.fill for step in effective(fills) if step.fill.side is side)
-            before.append((end, other, units, _told(teller) if teller else None))
-    sums, total = set[Decimal](), ZERO
-    for _, _, units, told in sorted(before, key=lambda one: one[:2], reverse=True):
-        total += units
-        sums |= {units, total} | ({told} if told is not None and units else set())
-    return sums
+def _orders(known: Mapping[str, Fill]) -> dict[_Key, list[_Part]]:
+    """Return the executions by order, of no order under an empty number, with their amendments."""
+    undated = [fill for fill in known.values() if says_no_day(fill)]
+    if undated:
+        numbered: dict[str | None, list[Fill]] = {}
+        for fill in known.values():
+            numbered.setdefault(any_day_key(fill), []).append(fill)
+        alike = {fill.key: numbered.get(target_key(on_its_day(fill, ())), ()) for fill in undated}
+        known = {**known, **{fill.key: on_its_day(fill, alike[fill.key]) for fill in undated}}
+    parts = {
+        fill.key: _Part(fill)
+        for fill in known.values()
+        if fill.kind in TRADES or (fill.kind is FillKind.ADJUST and fill.order_id)
+    }
+    for fill in known.values():
+        if is_amendment(fill) and (part := parts.get(root_of(fill, known.get)[0])):
+            part.amendments.append(fill)
+    orders: dict[_Key, list[_Part]] = {}
+    for part in parts.values():
+        key = (part.fill.broker, part.fill.order_id or "", part.fill.instrument.symbol)
+        orders.setdefault(key, []).append(part)
+    return orders
 
 
-def _teller(fills: Sequence[Fill]) -> Fill | None:
-    """Return the fill that says last how much is filled: of one moment, the one that says most."""
-    telling = [(f.executed_at, told, f.key, f) for f in fills if (told := _told(f)) is not None]
-    return max(telling)[3] if telling else None
+def _counted(parts: Sequence[_Part], session_of: Callable[[datetime], date]) -> _Count:
+    """Add an order up, from its newest session back to the one that it began in."""
+    ordered = sorted(parts, key=lambda part: part.fill.order, reverse=True)
+    oldest = ordered[-1].fill
+    first = next((part.fill for part in reversed(ordered) if part.fill.kind in TRADES), oldest)
+    last = max(fill.executed_at for part in parts for fill in part.fills)
+    count = _Count(first.side, oldest.executed_at, oldest.executed_at, last)
+    session = None
+    for part in ordered:
+        of = session_of(part.fill.executed_at)
+        if session not in (None, of) and count.gap == ZERO:
+            break
+        session, count.opened = of, part.fill.executed_at
+        least, most = part.units(first.side)
+        count.least += least
+        count.most += most
+        told = _told(part.fill)
+        if told is not None:
+            start = told - part.fill.quantity
+            count.gap = start if count.gap is None else min(count.gap, start)
+        words = [said for fill in part.fills if (said := _told(fill)) is not None]
+        count.told = max(words if count.told is None else [*words, count.told], default=None)
+    return count
+
+
+def _before(counts: Mapping[_Key, _Count]) -> dict[_Key, _Before]:
+    """Return of each order what was before it, of its broker, instrument and side; the last one is what opened last."""
+    alike: dict[tuple[str, str, Side], list[tuple[datetime, _Key]]] = {}
+    for key, count in counts.items():
+        alike.setdefault((key[0], key[2], count.side), []).append((count.opened, key))
+    before: dict[_Key, _Before] = {}
+    for some in alike.values():
+        first = sorted((counts[key].first, key) for _, key in some)[:2]
+        carried = ZERO
+        for opened, key in sorted(some):
+            before[key] = any(moment <= opened and other != key for moment, other in first), carried
+            carried = counts[key].filled if key[1] else carried
+    return before
+
+
+def _is_split(moments: Sequence[datetime], count: _Count) -> bool:
+    at = bisect_left(moments, count.opened)
+    return at < len(moments) and moments[at] <= count.last
 
 
 def _told(fill: Fill) -> Decimal | None:
@@ -159,27 +235,15 @@ def _told(fill: Fill) -> Decimal | None:
     return told if told >= (fill.quantity if fill.kind in TRADES else ZERO) else None
 
 
-def _newest(fills: Sequence[Fill], session_of: Callable[[datetime], date]) -> Iterator[list[Fill]]:
-    """Yield the fills of the newest session, of the two newest, and so on."""
-    by_session: dict[date, list[Fill]] = {}
-    for fill in fills:
-        by_session.setdefault(session_of(fill.executed_at), []).append(fill)
-    part: list[Fill] = []
-    for session in sorted(by_session, reverse=True):
-        part = [*part, *by_session[session]]
-        yield part
-
-
-def _units(fills: Iterable[Fill]) -> Decimal:
-    return sum((fill.quantity for fill in fills), ZERO)
-
-
-def settled_by_hand(one: OrderSum, fills: Iterable[Fill]) -> bool:
-    """Tell whether a person has adjusted the instrument since an order's last fill: then somebody has looked at it."""
-    return any(
-        fill.kind is FillKind.ADJUST and fill.instrument.symbol == one.symbol and fill.executed_at > one.last
-        for fill in fills
-    )
+def adjusted_in_no_name(fills: Iterable[Fill]) -> list[Fill]:
+    """Return the adjustments of units by hand that stand and name no order."""
+    known = {fill.key: fill for fill in fills if fill.kind is FillKind.ADJUST or is_amendment(fill)}
+    about = [
+        f
+        for f in known.values()
+        if (root := root_of(f, known.get)[1] if is_amendment(f) else f) and root.key in known
+    ]
+    return [one.fill for one in effective(about) if one.fill.quantity and not one.fill.order_id]
 
 
 def settled_by_statement(

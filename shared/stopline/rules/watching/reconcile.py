@@ -37,9 +37,8 @@ class BreakKind(StrEnum):
     UNKNOWN_INSTRUMENT = "unknown_instrument"
     CORPORATE_ACTION = "corporate_action"
     EXPIRED = "expired"  # an option that is over, and that one side still has
-    ORDER = (
-        "order_quantity"  # an order's fills are not what its broker says that it has filled: `order_sums.py`
-    )
+    ORDER = "order_quantity"  # the fills of an order are not what its broker has filled: `order_sums.py`
+    ORDER_START = "order_start"  # of what was filled before an order's first fill here; blocks nothing
 
 
 class Stage(StrEnum):
@@ -68,8 +67,8 @@ class Finding:
 
     @property
     def name(self) -> str:
-        """What it is about: an instrument, or an order in one."""
-        return f"{self.symbol} order {self.order}" if self.order else self.symbol
+        """What it is about: an instrument, or a broker's order in one."""
+        return f"{self.symbol} order {self.order} of {', '.join(self.brokers)}" if self.order else self.symbol
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +90,7 @@ class Break:
         """
         if self.finding.kind is BreakKind.ORDER:
             return self.stage is Stage.CONFIRMED
-        return self.finding.kind is not BreakKind.COST
+        return self.finding.kind not in (BreakKind.COST, BreakKind.ORDER_START)
 
 
 class Turn(StrEnum):
@@ -333,10 +332,10 @@ def _broken(
             return replace(known, finding=finding), None
         return replace(known, finding=finding, stage=Stage.CONFIRMED), Turn.CONFIRMED
     changed = replace(known, finding=finding, agreed_by="")
-    return changed, None if _same(known.finding, finding) else Turn.CHANGED
+    return changed, None if is_same(known.finding, finding) else Turn.CHANGED
 
 
-def _same(one: Finding, other: Finding) -> bool:
+def is_same(one: Finding, other: Finding) -> bool:
     """Tell whether two findings are the same difference: a fill that both sides have changes nothing."""
     if one.kind is not other.kind:
         return False
@@ -376,8 +375,15 @@ def words(finding: Finding) -> str:
         case BreakKind.CORPORATE_ACTION:
             return f"we hold {here}, the broker {there}: as after a split or an adjusted contract"
         case BreakKind.ORDER:
-            return f"order {finding.order} has filled {there} by what {', '.join(finding.brokers)} says, {here} are booked"
+            return _of_order(finding)
+        case BreakKind.ORDER_START:
+            return f"{_of_order(finding)}: the rest was filled before, and lost here or by an order that it replaces"
     return f"we hold {here}, the broker {there}"
+
+
+def _of_order(finding: Finding) -> str:
+    here, there = _number(finding.ours), _number(finding.theirs)
+    return f"order {finding.order} has filled {there} by what {', '.join(finding.brokers)} says, {here} are booked"
 
 
 def _number(value: Decimal | None) -> str:

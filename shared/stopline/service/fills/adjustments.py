@@ -29,8 +29,11 @@ def adjustment(
     reason: str,
     actor: str,
     at: datetime,
+    order: str | None = None,
 ) -> Fill:
-    """Return the fill that adds signed units to a position at a price. The same reference is booked once."""
+    """Return the fill that adds signed units to a position at a price. The same reference is booked once. `order`: of which
+    order of the broker it stands for a fill that did not come.
+    """
     if not units:
         raise Rejected("BAD_ADJUSTMENT", "units must not be 0: what is paid or received comes as FEE or FLOW")
     return _checked(
@@ -44,6 +47,7 @@ def adjustment(
             "quantity": decimal_text(abs(units)),
             "price": decimal_text(price),
             "executed_at": utc_text(at),
+            "order_id": order,
             "kind": FillKind.ADJUST,
         },
         reason,

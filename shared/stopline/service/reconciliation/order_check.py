@@ -2,8 +2,8 @@
 
 Looked at once an hour, where the book has grown: the fill log of two sessions is read, and of an order that does not add up
 its whole instrument. It is confirmed by a second look. One that stands is read again in the round after a fill or statement
-came. It ends when the fills add up, and also when a person adjusts the instrument or complete statements of all brokers
-agree with the book: then what is held is right.
+came. It ends when the fills add up, with what a person adjusted in the order's name, and when complete statements of all
+brokers agree with the book: then what is held is right.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,19 +12,20 @@ from datetime import datetime, timedelta
 
 from stopline.ledger.book import Book
 from stopline.model.account import Account
-from stopline.model.decimals import ZERO
+from stopline.model.decimals import EXACT, ZERO
+from stopline.model.fill import Fill
 from stopline.model.ids import digest
 from stopline.model.times import utc_text
 from stopline.ports import Clock
-from stopline.rules.watching.break_alerts import break_alert
+from stopline.rules.watching.break_alerts import adjusted_alert, break_alert
 from stopline.rules.watching.order_sums import (
     QUIET,
     OrderSum,
+    adjusted_in_no_name,
     order_sums,
-    settled_by_hand,
     settled_by_statement,
 )
-from stopline.rules.watching.reconcile import Break, BreakKind, Stage, Step, Turn
+from stopline.rules.watching.reconcile import Break, BreakKind, Finding, Stage, Step, Turn, is_same
 from stopline.service.accounts.reader import AccountReader
 from stopline.service.documents.aggregate import Aggregates, Change
 from stopline.service.fills.books import Arrival, FillLog
@@ -33,6 +34,9 @@ from stopline.service.reconciliation.reconciliations import Reconciliation
 
 MOST = 20_000  # fills of an account in two sessions; the statements of who has more must do
 MOST_CLOSELY = 10_000  # of the instruments of its orders that do not add up: more would not fit into a round
+MOST_STANDING = (
+    50  # orders told one by one: of whom more do not add up, the broker counts otherwise, or a feed is off
+)
 MOST_SETTLED = 200
 
 
@@ -66,18 +70,18 @@ class OrderCheck:
         unchecked = dict(before.unchecked) if before and not is_new else {}
         found = self._recent(account, now, unchecked) if is_new else []
         young = any(now - one.came < QUIET for one in found)
-        doubtful = [one for one in found if one.finding.kind and now - one.came >= QUIET]
+        doubtful = [one for one in found if one.kind and now - one.came >= QUIET]
         mark = _mark(book, before) if before else ""
         again = standing if before and before.looked_at != mark else []
         asked = {one.finding.name: one.symbol for one in doubtful}
         asked |= {item.finding.name: item.finding.symbol for item in again}
-        looked = self._closely(account, asked, unchecked)
-        named = {one.finding.name for one, _ in looked}
-        looked += [(_as_it_stands(item), False) for item in standing if item.finding.name not in named]
+        looked, by_hand = self._closely(account, asked, unchecked)
+        named = {one.finding.name for one in looked}
+        looked += [_as_it_stands(item) for item in standing if item.finding.name not in named]
         seen = (-1 if young else book.fills) if is_new else None
 
         def decide(state: Reconciliation | None, attempt: int) -> Change[Reconciliation] | None:
-            return _checked(account, state, looked, unchecked, mark, seen, now)
+            return _checked(account, state, looked, by_hand, unchecked, mark, seen, now)
 
         self._documents.change(name, decide)
 
@@ -98,11 +102,12 @@ class OrderCheck:
 
     def _closely(
         self, account: Account, asked: Mapping[str, str], unchecked: dict[str, str]
-    ) -> list[tuple[OrderSum, bool]]:
-        """Return orders, whose symbols are given by their names, by all fills of their instruments, each with whether
-        a person has looked at it since. Instruments with more fills than may be read go into `unchecked`.
+    ) -> tuple[list[OrderSum], dict[str, list[Fill]]]:
+        """Return orders, whose symbols are given by their names, by all fills of their instruments, and the adjustments of
+        these in no order's name. Instruments with more fills than may be read go into `unchecked`.
         """
-        looked: list[tuple[OrderSum, bool]] = []
+        looked: list[OrderSum] = []
+        by_hand: dict[str, list[Fill]] = {}
         left = MOST_CLOSELY
         for symbol in sorted(set(asked.values())):
             came = self._log.of_symbol(account.account, symbol, left + 1)
@@ -111,10 +116,9 @@ class OrderCheck:
                 continue
             left -= len(came)
             unchecked.pop(symbol, None)
-            fills = [fill for fill, _ in came]
-            sums = [one for one in self._sums(account, came) if one.finding.name in asked]
-            looked += [(one, settled_by_hand(one, fills)) for one in sums]
-        return looked
+            looked += [one for one in self._sums(account, came) if one.finding.name in asked]
+            by_hand[symbol] = adjusted_in_no_name(fill for fill, _ in came)
+        return looked, by_hand
 
 
 def _mark(book: Book, state: Reconciliation) -> str:
@@ -133,13 +137,14 @@ def _as_it_stands(item: Break) -> OrderSum:
     found = item.finding
     last = datetime.fromisoformat(item.evidence.rpartition("@")[2])
     ours, theirs = found.ours or ZERO, found.theirs or ZERO
-    return OrderSum(found.brokers[0], found.order, found.symbol, ours, theirs, last, last)
+    return OrderSum(found.brokers[0], found.order, found.symbol, ours, theirs, last, last, found.kind)
 
 
 def _checked(
     account: Account,
     before: Reconciliation | None,
-    looked: Iterable[tuple[OrderSum, bool]],
+    looked: Iterable[OrderSum],
+    by_hand: Mapping[str, Sequence[Fill]],
     unchecked: Mapping[str, str],
     looked_at: str,
     seen: int | None,
@@ -150,18 +155,26 @@ def _checked(
     quiet = timedelta(seconds=account.reconcile.quiet_s)
     complete = [told.complete_at if (told := old.reported.get(b)) else None for b in account.brokers]
     positions = [name for name, item in old.breaks.items() if not item.finding.order]
-    for one, by_hand in looked:
-        finding = replace(one.finding, kind=BreakKind.ORDER)
-        known, mark = breaks.get(finding.name), f"{finding.name}={one.booked}/{one.told}"
-        if one.booked == one.told or (
-            by_hand or settled_by_statement(one, positions, old.waits, complete, quiet)
-        ):
-            if one.booked != one.told and mark not in settled:
+    doubled: list[tuple[Finding, Fill]] = []
+    standing = sum(1 for item in old.breaks.values() if item.finding.order)
+    untold = 0
+    for one in looked:
+        finding = replace(one.finding, kind=one.kind or BreakKind.ORDER)
+        known, mark = breaks.get(finding.name), f"{finding.name}={EXACT.subtract(one.told, one.booked)}"
+        right = one.kind and settled_by_statement(one, positions, old.waits, complete, quiet)
+        if one.kind is None or right:
+            if right and mark not in settled:
                 settled.append(mark)
             if known is not None:
                 turn = Turn.CLEARED if known.stage is Stage.CONFIRMED else Turn.DROPPED
                 steps.append(Step(turn, replace(breaks.pop(finding.name), finding=finding)))
+                since = [fill for fill in by_hand.get(one.symbol, ()) if fill.executed_at >= known.since]
+                doubled += [(finding, fill) for fill in since if one.kind is None]
         elif known is None and mark not in settled:
+            if standing >= MOST_STANDING:
+                untold += 1
+                continue
+            standing += 1
             breaks[finding.name] = Break(finding, Stage.SUSPECTED, now, _evidence(one))
             steps.append(Step(Turn.SUSPECTED, breaks[finding.name]))
         elif known is not None and known.stage is Stage.SUSPECTED:
@@ -170,9 +183,12 @@ def _checked(
                 known = replace(known, stage=Stage.CONFIRMED)
                 steps.append(Step(Turn.CONFIRMED, known))
             breaks[finding.name] = known
-        elif known is not None and (known.finding.ours, known.finding.theirs) != (one.booked, one.told):
+        elif known is not None:
             breaks[finding.name] = replace(known, finding=finding)
-            steps.append(Step(Turn.CHANGED, breaks[finding.name]))
+            if not is_same(known.finding, finding):  # an order that goes on lacks what it lacked
+                steps.append(Step(Turn.CHANGED, breaks[finding.name]))
+    if untold:
+        unchecked = {**unchecked, "orders": f"{untold} more than {MOST_STANDING} orders do not add up"}
     stands = any(item.finding.order for item in breaks.values())
     waits = old.recheck_at if positions or old.waits else None
     state = replace(
@@ -192,6 +208,7 @@ def _checked(
         "orders", account.account, str(state.revision), *(step.item.finding.name for step in steps)
     )
     alerts = [alert for step in steps if (alert := break_alert(account.account, step, cause, now))]
+    alerts += [adjusted_alert(finding, fill, cause, now) for finding, fill in doubled]
     return Change(state, [*alert_effects(alerts), *break_rows(account.account, steps, cause, now)])
 
 
