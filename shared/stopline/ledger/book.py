@@ -166,7 +166,7 @@ class Book:
 
     def at_revision(self, revision: int) -> "Book":
         """Return the book as commit number `revision`."""
-        return replace(self, revision=revision)
+        return self if revision == self.revision else replace(self, revision=revision)
 
     def pruned(self, now: datetime) -> "Book":
         """Return the book without positions that have been flat for a week, trades that have been closed for a day, and

@@ -106,7 +106,9 @@ def _is_type(part: object) -> bool:
     if not isinstance(part, str):
         return False
     is_schema = "[" in part or part.startswith(("function-", "constrained-"))
-    return is_schema or any(part == model.__name__ for model in Message.__subclasses__())
+    return is_schema or (
+        not part[:1].islower() and any(part == model.__name__ for model in Message.__subclasses__())
+    )
 
 
 def _plain(text: str) -> str:

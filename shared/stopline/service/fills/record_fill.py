@@ -317,7 +317,7 @@ class _Booking:
                 continue
             booked.update({fill.key: fill for fill in group})
             self.outcomes |= {fill.key: Outcome(fill, Result.APPLIED) for fill in group}
-        return list(booked.values()), book.at_revision(revision + 1)
+        return list(booked.values()), book.at_revision(revision + 1) if booked else book
 
     def _effects(self, before: Book, book: Book, booked: list[Fill]) -> list[Effect]:
         account = self._account.account
