@@ -25,7 +25,7 @@ from stopline.model.messages import ExecutionReport
 from stopline.runtime.app import App, Ports
 
 PATIENCE_S = 30.0  # for one thing to happen; a machine that is slower than this is told so
-EVERY_S = 0.005  # each look costs the emulators as much as a step of the work
+EVERY_S = 0.005  # each look costs the emulators as much as a step of the work: the longer it takes, the fewer
 SENDER = "+14155550199"
 
 
@@ -75,7 +75,7 @@ class EmulatedBackend:
         while not condition():
             if time.monotonic() > started + PATIENCE_S:
                 raise DemoFailed(f"{what} did not happen within {PATIENCE_S:g} s{self._last_error()}")
-            time.sleep(EVERY_S)
+            time.sleep(max(EVERY_S, (time.monotonic() - started) / 10))
         self._usual[what] = 0.8 * usual + 0.2 * (time.monotonic() - started)
 
     def call(self, method: str, function: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
