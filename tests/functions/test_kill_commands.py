@@ -269,6 +269,12 @@ def test_an_id_of_before_says_what_holds_now(switch: Served, stopline: Stopline)
         assert "NOT STOPPED: account:demo is ACTIVE. An id counts once" in again.stderr
     lines(stopline("pause", "demo"))
     assert "is REDUCING" in stopline("kill", "demo", "--request-id", "k-0").stderr
+    other = lines(
+        stopline("kill", "demo", "--cancel", "--request-id", "k-0")
+    )  # another wish: another request
+    assert other[0].startswith("account:demo is HALTED")
+    assert other[1].startswith("stored: yes, request k-0~")
+    assert other[1].endswith(": k-0 was used, or is none")
     assert lines(stopline("kill", "demo"))[0].startswith("account:demo is HALTED")
 
 

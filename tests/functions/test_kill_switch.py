@@ -13,8 +13,10 @@ import flask
 import pytest
 from werkzeug.test import TestResponse
 
+from stopline.model.errors import Rejected
 from stopline.ports import Put, Unavailable
-from stopline.runtime.kill_api import RIGHTS, handle
+from stopline.runtime.auth import Principal
+from stopline.runtime.kill_api import RIGHTS, change, handle
 from stopline.service.accounts.reader import account_path
 
 from .conftest import Served, open_accounts, raw_fill
@@ -144,11 +146,50 @@ def test_the_same_request_again_is_one_kill(switch: Served) -> None:
     assert len([s for s in switch.world.channels["email"].sent if s.alert.kind == "trading_state"]) == 1
 
 
-def test_the_same_request_id_with_other_content_is_a_conflict(switch: Served) -> None:
+def test_a_resume_under_a_used_id_is_a_conflict(switch: Served) -> None:
     """B67."""
     call(switch)
-    answer = call(switch, reason="another")
+    wait(switch, 61)
+    answer = call(switch, "/resume", expected_epoch=1, confirm=CONFIRM)
     assert (answer.status_code, answer.get_json()["title"]) == (409, "CONFLICTING_REQUEST")
+
+
+def test_a_kill_that_closes_is_carried_out_under_the_id_of_one_that_did_not(switch: Served) -> None:
+    """B67, fail table: a kill with an old nonce is accepted; said again it counts once."""
+    from stopline.model.fill import Fill
+
+    switch.world.app.recorder.record([Fill.model_validate(raw_fill())], "m-1")
+    first = call(switch, flatten=False).get_json()
+    assert "carried_out_as" not in first
+    answers = [call(switch) for _ in range(2)]
+    facts = [a.get_json() for a in answers]
+    assert [(a.status_code, f["flatten"], f["epoch"]) for a, f in zip(answers, facts, strict=True)] == [
+        (200, True, 2)
+    ] * 2
+    assert facts[0]["carried_out_as"] == facts[1]["carried_out_as"] == facts[0]["request_id"]
+    assert facts[0]["carried_out_as"].startswith("r-1~")
+    assert "close" in [o["action"] for o in orders(switch)]
+    assert call(switch, flatten=False).get_json()["epoch"] == 2  # the first one again changes nothing
+
+
+def test_what_another_has_used_and_resumed_stops_again(switch: Served) -> None:
+    """B67: nobody is refused a kill for the id that somebody else has used."""
+    call(switch)
+    wait(switch, 61)
+    call(switch, "/resume", request_id="r-2", expected_epoch=1, confirm=CONFIRM)
+    facts = call(switch, token=BOB).get_json()
+    assert (facts["state"], facts["actor"], facts["in_force"]) == ("HALTED", "bob", True)
+
+
+@pytest.mark.parametrize("path", ["/kill", "/pause"])
+@pytest.mark.parametrize("id_", [None, "kill 1", "", 7, "a/b", ["x"], "\ud800", "x" * 200], ids=repr)
+def test_an_id_that_is_none_keeps_nobody_from_stopping(switch: Served, path: str, id_: Any) -> None:
+    """B43, fail table: it counts as left out, and the answer says what it was carried out as; a resume needs a good one."""
+    facts = [call(switch, path, request_id=id_).get_json() for _ in range(2)]
+    assert facts[0]["state"] != "ACTIVE"
+    assert facts[0]["carried_out_as"] == facts[1]["carried_out_as"] == facts[0]["request_id"]
+    wait(switch, 61)
+    assert call(switch, "/resume", request_id=id_, expected_epoch=1, confirm=CONFIRM).status_code == 400
 
 
 def test_a_strategy_is_halted_and_the_account_goes_on(switch: Served) -> None:
@@ -426,7 +467,6 @@ BAD: dict[str, Any] = {
     "B65 unknown field": request(role="admin"),
     "flatten is text": request(flatten="maybe"),
     "epoch is text": request(expected_epoch="x"),
-    "B43": request(request_id="a/b"),
 }
 
 
@@ -726,6 +766,29 @@ def test_one_person_by_two_names_is_not_two_people(
     assert switch.app.trading.read("global").state == state
 
 
+@pytest.mark.parametrize("is_token_first", [True, False])
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ((None, "ann"), ("ann@example.com", "ann")),  # the token's setting says nothing of the person
+        (("ann@example.com", "ann"), (None, "ANN@example.com")),  # a setting, and what an account grants
+    ],
+)
+def test_one_name_is_one_person_in_either_order(
+    switch: Served, first: tuple[str | None, str], second: tuple[str | None, str], is_token_first: bool
+) -> None:
+    """F45, R5.1: whatever the one is called by that the other is called by too."""
+    call(switch, scope="global")
+    wait(switch, 61)
+    body = {"scope": "global", "reason": "x", "expected_epoch": 1, "confirm": "RESUME global"}
+    callers = [Principal(name=n, person=p, rights=("admin",), accounts=("*",)) for p, n in (first, second)]
+    one, other = callers if is_token_first else callers[::-1]
+    assert change(switch.app, one, "resume", {**body, "request_id": "r-2"})[1] == 202
+    with pytest.raises(Rejected, match="asked already"):
+        change(switch.app, other, "resume", {**body, "request_id": "r-3"})
+    assert switch.app.trading.read("global").state == "HALTED"
+
+
 # --- a name that stands for nothing ---
 
 
@@ -856,7 +919,7 @@ def test_a_resume_and_other_fields_are_read_as_strictly_as_before(switch: Served
     """B-rows: what loosens has rules."""
     call(switch, "/pause")
     assert call(switch, "/resume", request_id="r-2", reason="a\nb").status_code == 400
-    assert call(switch, request_id="r\n3").status_code == 400
+    assert call(switch, "/resume", request_id="r\n3").status_code == 400
     assert (
         call(switch, body=b'{"scope": "account:demo", "reason": {"a\\u0000": "\\ud800"}}').status_code == 200
     )

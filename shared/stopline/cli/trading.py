@@ -208,7 +208,8 @@ def _tell(ask: Ask, answer: Mapping[str, Any], id_: str) -> None:
     click.echo(_standing(answer))
     if answer["state"] == "ACTIVE":
         return
-    click.echo(f"stored: yes, request {id_}")
+    used = answer.get("carried_out_as")
+    click.echo(f"stored: yes, request {f'{used}: {id_} was used, or is none' if used else id_}")
     late = "the state is stored, the commands follow with the next sweep"
     click.echo(f"told: {'yes' if answer['delivery'] == 'published' else late}")
     _show_open(ask, answer)

@@ -38,6 +38,11 @@ Currency = Annotated[str, _grammar(_CURRENCY, "a currency code", "USD")]
 Asset = Annotated[str, _grammar(_ASSET, "a currency or coin", "USD")]
 
 
+def is_id(value: object) -> bool:
+    """Tell whether a value fits the grammar of ids that others give."""
+    return isinstance(value, str) and _ID.fullmatch(value) is not None
+
+
 def is_symbol(value: object) -> bool:
     """Tell whether a value fits the symbol grammar."""
     return isinstance(value, str) and _SYMBOL.fullmatch(value) is not None

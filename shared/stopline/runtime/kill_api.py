@@ -22,7 +22,7 @@ from stopline.model.control import (
 )
 from stopline.model.decimals import decimal_text
 from stopline.model.errors import Rejected, Transient
-from stopline.model.ids import digest
+from stopline.model.ids import digest, is_id
 from stopline.model.scopes import Scope, parse_scope, scope_of
 from stopline.model.wire import content_hash, validate
 from stopline.runtime.access import Access
@@ -82,7 +82,7 @@ def handle(
         if request.method != "POST" or request.mimetype != "application/json":
             return problem(405, "METHOD", f"/{name} is a POST with content type application/json")
         only(request)
-        free = ("reason",) if RIGHTS[name] == "kill" else ()  # see _with_defaults
+        free = ("reason", "request_id") if RIGHTS[name] == "kill" else ()  # see _with_defaults
         return change(app(), principal, name, json_body(request, MAX_BODY, free))
     except Exception as found:  # noqa: BLE001 - the boundary: whatever it is has an answer
         if isinstance(found, OF_WHOM):
@@ -104,15 +104,16 @@ def change(app: App, principal: Principal, action: str, body: dict[str, Any]) ->
     pending = False
     try:
         _check_scope(app, access, RIGHTS[action], request.scope)
-        standing = app.trading.set(request)
+        standing, carried_out_as = app.trading.carry(request)
     except Unpublished:  # the state stands, and the state is the truth: adapters and sweep read it
-        standing = app.trading.standing(request.scope)
+        standing, carried_out_as = app.trading.done(request)
         pending = True
     except Transient:
         if action != "kill" or not access.may("kill", request.scope):
             raise
         log.exception("kill switch: the state cannot be stored, the halt goes out all the same")
         return _unpersisted(app, request, asked_at)
+    named = body.get("request_id", carried_out_as)
     told: dict[str, str | None] = {}
     try:
         told = app.halts.advance(standing)
@@ -127,6 +128,7 @@ def change(app: App, principal: Principal, action: str, body: dict[str, Any]) ->
     facts = {
         **_facts(standing),
         **_in_force(request, standing),
+        **({"carried_out_as": carried_out_as} if carried_out_as != named else {}),
         "delivery": "pending" if pending else "published",
         "closing": {name: status or "PENDING" for name, status in told.items()},
         "counts": _counts(told),
@@ -167,16 +169,18 @@ def _in_force(request: ControlRequest, standing: Standing) -> dict[str, bool]:
 
 
 def _with_defaults(facts: dict[str, Any], now: datetime) -> dict[str, Any]:
-    """Return a kill or a pause with what a hand in a hurry left out: it counts once a minute. No reason is a fault: a long
-    one is cut, what no line can hold is a space, and of one that is none a default takes the place.
+    """Return a kill or a pause with what a hand in a hurry left out: it counts once a minute. No reason and no id is a
+    fault: a long reason is cut, what no line can hold is a space, and of one that is none a default takes the place; an id
+    that is none counts as left out.
     """
     said = facts.get("reason")
     plain = "".join(c if c.isprintable() else " " for c in said[:MAX_REASON]) if isinstance(said, str) else ""
     text = plain.strip()
     reason = {**facts, "reason": text or "no reason given"}
-    if "request_id" in facts:
-        return reason
-    return {**reason, "request_id": digest("unnamed", content_hash(reason), f"{now:%Y-%m-%dT%H:%M}")}
+    id_ = reason.pop("request_id", None)
+    if not is_id(id_):
+        id_ = digest("unnamed", content_hash(reason), f"{now:%Y-%m-%dT%H:%M}")
+    return {**reason, "request_id": id_}
 
 
 def _unpersisted(app: App, request: ControlRequest, asked_at: datetime) -> Answer:

@@ -178,7 +178,21 @@ def _principals(name: str, text: str) -> Mapping[str, object]:
         found = {key: validate(Principal, principal) for key, principal in value.items()}
     except Rejected as refused:
         raise Rejected("BAD_SETTING", f"{name}: {refused.detail}") from None
+    _check_names(name, found)
     for principal in found.values():
         if "accounts" not in principal.model_fields_set:
             log.warning(NO_ACCOUNTS, name, principal.name)
     return found
+
+
+def _check_names(name: str, found: Mapping[str, Principal]) -> None:
+    """Refuse one name of two persons. A token without a person counts as whoever else has its name."""
+    persons: dict[str, str] = {}
+    for key, principal in found.items():
+        person = (principal.person or (key if "@" in key else "")).casefold()
+        if person and persons.setdefault(principal.name.casefold(), person) != person:
+            raise Rejected(
+                "BAD_SETTING",
+                f"{name}: the name {principal.name} is of two persons: the audit trail could not tell them apart, nor "
+                'could what takes two people; give each a name, or say "person" where it is one',
+            )

@@ -19,7 +19,7 @@ def read(request: flask.Request, app: App, principal: Principal, name: str) -> A
 def change(request: flask.Request, app: App, principal: Principal, name: str) -> Answer:
     """Change settings, and answer with those that hold; 202 where a second person must send the same first."""
     patch = validate(SettingsPatch, json_body(request))
-    change = app.account_settings.change(name, patch, principal.name, principal.who)
+    change = app.account_settings.change(name, patch, principal.name, principal.person or "")
     facts = settings_facts(change.account)
     if change.waits_for:
         return answer(202, {**facts, "waits_for_a_second_person": list(change.waits_for)})

@@ -104,6 +104,20 @@ def test_a_principal_whose_accounts_are_left_out_has_none_and_that_is_said_at_th
     assert TOKEN not in said
 
 
+def test_one_name_of_two_persons_is_refused_and_two_ways_of_one_are_not() -> None:
+    """F45: what two people must agree to is told apart by names, in the audit trail too."""
+    both = {TOKEN: {**ANN, "name": "ann", "person": "ann@example.com"}}
+    read_settings(
+        {**BASE, "STOPLINE_PRINCIPALS": json.dumps({**both, "ann@example.com": {**ANN, "name": "ann"}})}
+    )
+    unsaid = {TOKEN: {**ANN, "name": "ann"}, "ann@example.com": {**ANN, "name": "ann"}}
+    read_settings({**BASE, "STOPLINE_PRINCIPALS": json.dumps(unsaid)})
+    with pytest.raises(Rejected, match="STOPLINE_PRINCIPALS: the name Ann is of two persons"):
+        read_settings(
+            {**BASE, "STOPLINE_PRINCIPALS": json.dumps({**both, "bob@example.com": {**ANN, "name": "Ann"}})}
+        )
+
+
 def test_secrets_are_not_shown() -> None:
     """B75."""
     chosen = read_settings(

@@ -94,14 +94,51 @@ def test_the_same_request_again_changes_nothing(world: World, fresh: bool) -> No
 @pytest.mark.parametrize(
     "change", [{"action": "pause"}, {"flatten": False}, {"reason": "x"}, {"actor": "bob"}], ids=str
 )
-def test_the_same_request_id_with_other_content_is_refused(world: World, change: dict[str, Any]) -> None:
-    """B67."""
+def test_what_stops_is_carried_out_once_under_whatever_id(world: World, change: dict[str, Any]) -> None:
+    """B67, I5: other content under a used id is another request, of an id that follows from both."""
     app, _ = world.instance()
     app.trading.set(request())
-    with pytest.raises(Rejected) as refused:
+    for _ in range(3):
         app.trading.set(request(**change))
-    assert refused.value.reason == "CONFLICTING_REQUEST"
+    events = [row["row"] for body in world.bus.bodies("history") for row in body["rows"]]
+    assert len(events) == 2
+    assert len(app.trading.read(SCOPE).requests) == 2
+    world.wait(60)
+    world.resume(app, "res-1", 1)
+    assert app.trading.set(request(**change)).state is ACTIVE  # it was carried out before
+    assert app.trading.set(request(reason="a third wish")).state is HALTED
+
+
+def test_what_loosens_under_a_used_id_is_refused(world: World) -> None:
+    """B67."""
+    app, _ = world.instance()
+    app.trading.set(request(actor="breaker:latency", action="pause"))
+    world.wait(60)
+    for action in ("resume", "release"):
+        with pytest.raises(Rejected) as refused:
+            app.trading.set(request(action=action, actor="breaker:latency", expected_epoch=1))
+        assert refused.value.reason == "CONFLICTING_REQUEST"
     assert app.trading.read(SCOPE).epoch == 1
+
+
+@pytest.mark.parametrize("is_applied", [True, False])
+def test_the_second_path_carries_out_under_the_id_that_the_first_would(
+    world: World, is_applied: bool
+) -> None:
+    """F41, I5: a used id, other content, and a commit of which nobody knows whether it was made: once, by either path."""
+    app, store = world.instance()
+    app.trading.set(request(flatten=False))
+    asked_at = world.clock.now()
+    store.faults = [store.applied_but_lost if is_applied else store.lost] * 1
+    with pytest.raises(Unavailable):
+        app.trading.set(request())
+    assert app.trading.store_halt(request(), "h-1", asked_at).flatten is True
+    assert app.trading.set(request()).epoch == 2
+    known = app.trading.read(SCOPE).requests
+    assert len(known) == 2
+    assert known[1].startswith("r-1~")
+    rows = {row["row"]["seq"] for body in world.bus.bodies("history") for row in body["rows"]}
+    assert len(rows) == 2
 
 
 def test_a_pause_never_loosens_a_halt(world: World) -> None:

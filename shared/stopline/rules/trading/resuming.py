@@ -5,6 +5,7 @@ been stopped for a minute, and has prices and positions that can be trusted. The
 two people within ten minutes of each other. A lock is lifted by nobody before its time.
 """
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from stopline.model.control import ControlRequest, Standing, TradingState, is_due
@@ -67,11 +68,10 @@ def refusal(standing: Standing, request: ControlRequest, now: datetime) -> Rejec
             f"{int(left.total_seconds()) + 1} s",
             int(left.total_seconds()) + 1,
         )
-    pending = standing.pending
-    if pending is not None and _is_alive(standing, now):
-        first, second = pending.person or pending.actor, request.person or request.actor
-        if second.casefold() in (first.casefold(), pending.actor.casefold()):
-            return Rejected("SAME_PERSON", f"{second} asked already: another person must agree")
+    asked, asks = standing.pending, (request.actor, request.person)
+    if asked is not None and _is_alive(standing, now) and are_one((asked.actor, asked.person), asks):
+        who = request.person or request.actor
+        return Rejected("SAME_PERSON", f"{who} asked already: another person must agree")
     return None
 
 
@@ -86,6 +86,14 @@ def people_needed(standing: Standing, now: datetime, most: int) -> int:
         return most
     held = (h.people for h in standing.holds.values() if not is_due(h.until, now))
     return min(most, max(held, default=1))
+
+
+def are_one(first: Iterable[str | None], second: Iterable[str | None]) -> bool:
+    """Tell whether two callers may be one person: anything that the one is called by (its name; who it is, where that is
+    known) the other is called by too.
+    """
+    mine, others = ({name.casefold() for name in names if name} for names in (first, second))
+    return not mine.isdisjoint(others)
 
 
 def _is_alive(standing: Standing, now: datetime) -> bool:

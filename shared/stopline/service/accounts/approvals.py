@@ -12,7 +12,7 @@ from stopline.model.ids import Id, document_id
 from stopline.model.times import UtcText
 from stopline.model.wire import Message, canonical
 from stopline.ports import AlreadyExists, Clock, Conflict, Create, Path, Store, Update, Version
-from stopline.rules.trading.resuming import SECOND_WITHIN
+from stopline.rules.trading.resuming import SECOND_WITHIN, are_one
 
 COLLECTION = "approvals"
 REMEMBERED = timedelta(hours=24)
@@ -23,6 +23,7 @@ class Asked(Message):
 
     content: str
     actor: Id
+    person: Id | None = None  # who the actor is, where that is known
     at: UtcText
 
 
@@ -52,18 +53,18 @@ class Approvals:
         now = self._clock.now()
         return {name: was.threshold for name, was in self._fresh(self._read(account)[0], now).items()}
 
-    def agrees(self, account: str, content: str, person: str) -> bool:
+    def agrees(self, account: str, content: str, actor: str, person: str = "") -> bool:
         """Tell whether another person asked for the very same a short time ago; if nobody did, remember this request.
-        Raises Rejected SAME_PERSON.
+        `person`: who the actor is, where that is known. Raises Rejected SAME_PERSON.
         """
         now = self._clock.now()
         known, version = self._read(account)
         asked = known.asked
         if asked is not None and asked.content == content and now - asked.at <= SECOND_WITHIN:
-            if asked.actor.casefold() == person.casefold():
-                raise Rejected("SAME_PERSON", f"{person} asked already: another person must agree")
+            if are_one((asked.actor, asked.person), (actor, person)):
+                raise Rejected("SAME_PERSON", f"{person or actor} asked already: another person must agree")
             return True
-        mine = Asked(content=content, actor=person, at=now)
+        mine = Asked(content=content, actor=actor, person=person or None, at=now)
         self._write(account, known.model_copy(update={"asked": mine}), version)
         return False
 
@@ -87,7 +88,10 @@ class Approvals:
         return Approval.model_validate_json(document.data["state"]), document.version
 
     def _write(self, account: str, state: Approval, version: Version) -> None:
-        data = {"account": account, "state": canonical(state.model_dump(mode="json")).decode()}
+        data = {
+            "account": account,
+            "state": canonical(state.model_dump(mode="json", exclude_none=True)).decode(),
+        }
         path = _path(account)
         try:
             self._store.commit([Create(path, data) if version is None else Update(path, data, version)])

@@ -116,7 +116,7 @@ class AccountSettings:
             faults = [*check_overrides(after), *check_settings(after.trading), *check_exits(after)]
             if faults:
                 raise Rejected("BAD_SETTINGS", "; ".join(faults)[:800])
-            self._agree(before, after, patch, person or actor)
+            self._agree(before, after, patch, actor, person)
             return after
 
         try:
@@ -126,13 +126,13 @@ class AccountSettings:
         self._reader.forget(name)
         return Change(changed)
 
-    def _agree(self, before: Account, after: Account, patch: SettingsPatch, person: str) -> None:
+    def _agree(self, before: Account, after: Account, patch: SettingsPatch, actor: str, person: str) -> None:
         """Raise _Waits where a second person must agree, and has not yet."""
         name = before.account
         looser = loosened(before, after, self._approvals.base(name))
         if looser and self._people > 1:
             content = content_hash({"account": name, **patch.model_dump(mode="json")})
-            if not self._approvals.agrees(name, content, person):
+            if not self._approvals.agrees(name, content, actor, person):
                 raise _Waits(Change(before, tuple(looser)))
         self._approvals.remember(name, raised(before, after))
 

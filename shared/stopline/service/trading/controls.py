@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import orjson
 
@@ -25,6 +26,7 @@ from stopline.model.scopes import Scope, parse_scope, scope_account, scope_of
 from stopline.model.wire import canonical, content_hash, validate
 from stopline.ports import Clock, Create, Data, Store, Where
 from stopline.rules.trading.breakers import ends_at, rule_of
+from stopline.rules.trading.repeats import as_known
 from stopline.rules.trading.reset import Reset
 from stopline.rules.trading.resuming import is_second, people_needed, refusal
 from stopline.rules.trading.state import (
@@ -58,6 +60,13 @@ Unheld = Callable[[Scope], str]
 
 Doubts = Callable[[Scope], Sequence[str]]
 """What speaks against resuming a scope now: stale prices, position breaks; one line each."""
+
+
+class Done(NamedTuple):
+    """Where a scope stands after a request, and the id that this was carried out under."""
+
+    standing: Standing
+    request_id: str
 
 
 class ControlCodec:
@@ -137,23 +146,35 @@ class TradingStates:
         """Return what holds for an order of a strategy in an underlying. Raises Unavailable."""
         return effective_for(*both(self._documents, account), account, strategy, underlying)
 
+    def done(self, request: ControlRequest) -> Done:
+        """Return what became of a request that was carried out."""
+        control = self.read(scope_of(request.scope).document)
+        asked = as_known(control, request) if request.action in TARGETS else request
+        return Done(control.standing(request.scope), asked.request_id)
+
     def set(self, request: ControlRequest) -> Standing:
-        """Carry out a request once; the same id again changes nothing and answers the same.
+        """Carry out a request and return where its scope stands; see `carry`."""
+        return self.carry(request).standing
+
+    def carry(self, request: ControlRequest) -> Done:
+        """Carry out a request once; the same again changes nothing and answers the same. What stops under an id that was
+        used for something else is another request, of an id of its own: see repeats.py.
 
         The state is committed before anything is published. Raises Rejected for a request that cannot be (a refused
         resume is on record), Unpublished when the state stands and its messages are due, Unavailable when the outcome
         is unknown: ask again.
         """
-        scope = check(request)
-        hashed = content_hash(request.content())
+        scope, wish = check(request), request
         doubts: list[str] | None = None
         refused: Rejected | None = None
         moved: Transition | None = None
 
         def decide(control: Control | None, attempt: int) -> Change[Control] | None:
-            nonlocal refused, doubts, moved
+            nonlocal refused, doubts, moved, request
             refused = moved = None
             before = control or Control(scope=scope.document)
+            request = as_known(before, wish) if wish.action in TARGETS else wish
+            hashed = content_hash(request.content())
             seen = before.seen.get(request.request_id)
             if seen is not None:
                 if seen.hash != hashed:
@@ -185,15 +206,14 @@ class TradingStates:
         if control is None:
             raise Rejected("NO_CONTROL", f"scope {request.scope} has no state")
         self._tell_unheld(request, moved)
-        return control.standing(request.scope)
+        return Done(control.standing(request.scope), request.request_id)
 
     def store_halt(self, request: ControlRequest, halt: str, asked_at: datetime) -> Standing:
         """Store a kill of the second path: people were told that it holds, so it is carried out, whatever its id was used
         for before. Only where the same kill has been carried out since it was asked for nothing is left to do. `halt`: what
         adapters know it by; once that is remembered, the state counts. Raises like `set`.
         """
-        scope = check(request)
-        hashed = content_hash(request.content())
+        scope, wish = check(request), request
         moved: Transition | None = None
 
         def decide(control: Control | None, attempt: int) -> Change[Control] | None:
@@ -202,8 +222,10 @@ class TradingStates:
             before = control or Control(scope=scope.document)
             if before.knows_halt(halt):
                 return None
+            request = as_known(before, wish)
+            hashed = content_hash(request.content())
             now, seen = self._clock.now(), before.seen.get(request.request_id)
-            if seen is not None and seen.hash == hashed and seen.at >= asked_at:
+            if seen is not None and seen.at >= asked_at:
                 return Change(_remembered(before, HALT + halt, hashed, now))
             asked = request if seen is None else request.model_copy(update={"request_id": halt})
             moved = tighten(before, asked, now, self._lock(asked, scope, asked_at))
