@@ -20,7 +20,7 @@ from stopline.model.control import TradingState
 from stopline.model.decimals import ZERO
 from stopline.model.errors import Rejected
 from stopline.model.fill import Fill
-from stopline.model.lease import MOST_ORDERS, Lease, LeaseRequest
+from stopline.model.lease import Lease, LeaseRequest, latency_of, whole
 from stopline.model.messages import HALT_TYPE, Command, CommandAction, Halt
 from stopline.model.scopes import GLOBAL, parse_scope, strategy_scope, underlying_scope
 from stopline.model.urls import check_token_url
@@ -89,21 +89,21 @@ class Client:
         *,
         broker_ok: bool = True,
         errors: int = 0,
-        latency_ms: int | None = None,
+        latency_ms: float | None = None,
         orders: int | None = None,
     ) -> bool:
         """Ask for a lease; tell how the broker does, and the `orders` sent (None: as counted). False: not had."""
         asked_at, ticks = self.clock.now(), self.clock.ticks()  # before: a slow answer makes no lease longer
         with self._lock:
+            request = LeaseRequest(
+                adapter=self.adapter,
+                broker_ok=broker_ok,
+                errors=whole(errors),
+                latency_ms=latency_of(latency_ms),
+                orders=whole(self._sent if orders is None else orders),
+                halts=tuple(self.halts)[-200:],
+            )
             counted, self._sent = self._sent, 0
-        request = LeaseRequest(
-            adapter=self.adapter,
-            broker_ok=broker_ok,
-            errors=errors,
-            latency_ms=latency_ms,
-            orders=min(counted if orders is None else orders, MOST_ORDERS),
-            halts=tuple(self.halts)[-200:],
-        )
         body = request.model_dump(mode="json", exclude_defaults=True)
         answer, self.fault = self._ask("lease", body)
         if self.fault.startswith("400 ") and body.pop("orders", None) is not None:  # a Stopline of before

@@ -247,6 +247,37 @@ def test_a_lease_tells_how_many_orders_were_let_through_since_the_last_answer(ap
     assert asked == [0, 3, 3, 0, 7]
 
 
+@pytest.mark.parametrize(
+    ("told", "heard"),
+    [
+        ({"latency_ms": -5}, {}),  # of a clock that was set back: unknown
+        ({"latency_ms": float("nan")}, {}),
+        ({"latency_ms": 12.5}, {"latency_ms": 12}),
+        ({"latency_ms": 9e7}, {"latency_ms": 86_400_000}),
+        ({"latency_ms": float("inf")}, {"latency_ms": 86_400_000}),
+        ({"errors": -1}, {}),
+        ({"errors": 10**9}, {"errors": 1_000_000}),
+    ],
+    ids=str,
+)
+def test_what_no_lease_can_tell_keeps_no_lease_from_being_had(
+    api: Served, told: dict[str, Any], heard: dict[str, Any]
+) -> None:
+    """R5.4: an adapter's own measuring stops no trading, and loses no count of orders."""
+    client, asked = client_of(api), list[Any]()
+    client.renew()
+    assert client.refusal(order()) is None
+    post = client.post
+    client.post = lambda path, body: (asked.append(dict(body)), post(path, body))[1]
+    assert client.renew(**told)
+    assert asked == [{"adapter": "a", "orders": 1, **heard}]
+    assert client.refusal(order()) is None
+    with pytest.raises(TypeError):
+        client.renew(latency_ms="soon")  # type: ignore[arg-type]
+    assert client.renew()
+    assert asked[-1]["orders"] == 1
+
+
 def test_two_renewals_at_once_tell_each_order_once(api: Served) -> None:
     """R5.4: one overtakes the other on its way; the next asks all the same."""
     client, told = client_of(api), list[int]()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from typing import Any
 
@@ -14,7 +14,8 @@ import pytest
 from werkzeug.test import TestResponse
 
 from stopline.model.errors import Rejected
-from stopline.ports import Put, Unavailable
+from stopline.ports import Delete, Path, Put, Unavailable
+from stopline.runtime.app import App
 from stopline.runtime.auth import Principal
 from stopline.runtime.kill_api import RIGHTS, change, handle
 from stopline.service.accounts.reader import account_path
@@ -146,8 +147,8 @@ def test_the_same_request_again_is_one_kill(switch: Served) -> None:
     assert len([s for s in switch.world.channels["email"].sent if s.alert.kind == "trading_state"]) == 1
 
 
-def test_a_resume_under_a_used_id_is_a_conflict(switch: Served) -> None:
-    """B67."""
+def test_the_same_request_id_with_other_content_is_a_conflict(switch: Served) -> None:
+    """B67: of a resume."""
     call(switch)
     wait(switch, 61)
     answer = call(switch, "/resume", expected_epoch=1, confirm=CONFIRM)
@@ -728,6 +729,117 @@ def test_the_status_of_the_whole(switch: Served) -> None:
 def test_the_status_is_read_with_get(switch: Served, method: str) -> None:
     """B77."""
     assert call(switch, "/status", method=method).status_code == 405
+
+
+@pytest.mark.parametrize("what", ["books", "closings"])
+def test_what_cannot_be_read_hides_nothing_of_what_can(switch: Served, what: str) -> None:
+    """R5.1, I7: the state is shown; what is not known is unknown, and not flat."""
+    from stopline.model.fill import Fill
+
+    switch.world.app.recorder.record([Fill.model_validate(raw_fill())], "m-1")
+    call(switch)
+    damage(switch, what, "demo")
+    answer = status(switch)
+    facts = answer.get_json()
+    assert (answer.status_code, facts["effective_state"], facts["unread"]) == (200, "HALTED", [what])
+    assert (facts["open_positions"], facts["closing"], facts["flat"]) == (
+        None if what == "books" else 1,
+        None,
+        False,
+    )
+    assert status(switch, "strategy:demo:core").get_json()["unread"] == [what]
+
+
+def damage(switch: Served, collection: str, id_: str) -> None:
+    """Let nobody read a document, from a cold start on."""
+    field = "account" if collection == "accounts" else "state"
+    [stored] = [d for d in switch.world.store.query(collection) if d.path.id == id_]
+    switch.world.store.commit([Put(stored.path, {**stored.data, field: "{"})])
+    cold(switch)
+
+
+def cold(switch: Served) -> None:
+    """Let the function begin anew: nothing of before is kept in memory."""
+    fresh = App(switch.app.ports)
+    vars(switch.app).clear()
+    vars(switch.app).update(vars(fresh))
+
+
+# --- an account that is damaged or was deleted ---
+
+
+def test_what_is_left_of_a_deleted_account_is_killed_shown_and_resumed(switch: Served) -> None:
+    """R5.1: its positions are still there; to who has no right on it there is nothing."""
+    from stopline.model.fill import Fill
+
+    switch.world.app.recorder.record([Fill.model_validate(raw_fill())], "m-1")
+    [stored] = [d for d in switch.world.store.query("accounts") if d.path.id == "demo"]
+    switch.world.store.commit([Delete(stored.path, stored.version)])
+    cold(switch)
+    everything = call(switch, "/pause", scope="global", request_id="r-0").get_json()
+    assert everything["closing"] == {"demo": "CANCELLED", "other": "CANCELLED"}
+    answer = call(switch)
+    assert (answer.status_code, answer.get_json()["closing"]) == (200, {"demo": "CLOSING"})
+    assert [o["action"] for o in orders(switch)] == ["cancel_adding", "cancel_all", "close"]
+    assert status(switch).get_json()["open_positions"] == 1
+    switch.world.store.commit([Delete(d.path, d.version) for d in switch.world.store.query("books")])
+    wait(switch, 61)
+    assert call(switch, "/resume", request_id="r-2", expected_epoch=1, confirm=CONFIRM).status_code == 200
+    assert call(switch, scope="account:nobody", request_id="r-3").status_code == 404
+    assert call(switch, scope="account:other", token=BOB, request_id="r-4").status_code == 404
+
+
+def test_damaged_settings_keep_no_kill_from_being_stored_and_are_told_to_nobody_else(switch: Served) -> None:
+    """R5.1, B64: a foreign account that cannot be read looks as one that is not there."""
+    damage(switch, "accounts", "other")
+    answers = [strange(call(switch, scope=f"account:{n}", token=EVE)) for n in ("other", "nobody")]
+    answers += [strange(status(switch, f"account:{n}", EVE)) for n in ("other", "nobody")]
+    assert {code for code, _, _ in answers} == {404}
+    assert answers[0] == answers[1]
+    assert answers[2] == answers[3]
+    assert call(switch, scope="account:other").get_json()["state"] == "HALTED"
+
+
+def test_a_damaged_account_that_is_stopped_itself_keeps_the_whole_from_nothing(switch: Served) -> None:
+    """R5.1: stop that one, then resume the whole; as long as it is not stopped it is named, and the refusal is on record."""
+    call(switch, scope="global")
+    damage(switch, "accounts", "other")
+    wait(switch, 61)
+    body = {"scope": "global", "expected_epoch": 1, "confirm": "RESUME global"}
+    refused = call(switch, "/resume", request_id="r-2", **body)
+    assert (refused.status_code, refused.get_json()["title"]) == (409, "NOT_READY")
+    assert "other: accounts/other cannot be read" in refused.get_json()["detail"]
+    assert call(switch, scope="account:other", request_id="r-3").status_code in (200, 202)
+    assert call(switch, "/resume", request_id="r-4", **body).status_code == 202
+    assert call(switch, "/resume", request_id="r-5", token=IDA, **body).get_json()["state"] == "ACTIVE"
+    rows = [json.loads(d.data["row"]) for d in switch.world.store.query("audit")]
+    assert "resume_refused" in [r["event"] for r in rows]
+
+
+@pytest.mark.parametrize(
+    "data", [{"state": "{}"}, {"as_of": "x", "state": "{}"}, {"state": "{"}, {"state": "[]"}, {}], ids=str
+)
+def test_a_valuation_that_cannot_be_read_is_no_ground_to_resume(switch: Served, data: dict[str, Any]) -> None:
+    """I7, I8: refused, with a row; not an error of ours."""
+    from stopline.model.fill import Fill
+
+    switch.world.app.recorder.record([Fill.model_validate(raw_fill())], "m-1")
+    call(switch, flatten=False)
+    wait(switch, 61)
+    stored = {"as_of": switch.world.clock.now(), **data} if data else {"as_of": None}
+    switch.world.store.commit([Put(Path("risk", "demo"), stored)])
+    answer = call(switch, "/resume", request_id="r-2", expected_epoch=1, confirm=CONFIRM)
+    assert (answer.status_code, answer.get_json()["title"]) == (409, "NOT_READY")
+    assert "demo: its valuation cannot be read" in answer.get_json()["detail"]
+    rows = [json.loads(d.data["row"])["event"] for d in switch.world.store.query("audit")]
+    assert sorted(rows)[-1] == "resume_refused"
+
+
+def test_a_lock_says_until_when(switch: Served) -> None:
+    """Issue 6: the next session may begin in minutes: 23:58 in New York."""
+    switch.world.clock.set(datetime(2026, 11, 19, 4, 58, tzinfo=UTC))
+    assert call(switch, lock=True).get_json()["locked_until"] == "2026-11-19T05:00:00Z"
+    assert "locked_until" not in call(switch, request_id="r-2").get_json()
 
 
 # --- one person by two names ---

@@ -223,7 +223,7 @@ def _show_open(ask: Ask, answer: Mapping[str, Any]) -> None:
             code, facts = ask("status", None, f"account:{account}" if scope == GLOBAL else scope)
         except Exception:  # noqa: BLE001 - the stop itself is stored
             code, facts = 0, {}
-        known = code == 200 and "open_positions" in facts
+        known = code == 200 and facts.get("open_positions") is not None
         left = f"{facts['open_positions']} positions open" if known else "what is open is unknown"
         click.echo(f"{account}: {how_far}, {left}")
     if len(told) > SHOWN:
@@ -283,6 +283,8 @@ def _show(facts: Mapping[str, Any]) -> None:
     for part, state in facts.get("parts", {}).items():
         if state != "ACTIVE":
             click.echo(f"  {part} {state}")
+    if facts.get("unread"):
+        click.echo(f"not shown, because it cannot be read now: {', '.join(facts['unread'])}")
     if facts.get("warning"):
         click.echo(f"nothing is stopped here that is held: {facts['warning']}")
     closing = facts["closing"]
@@ -294,6 +296,8 @@ def _show(facts: Mapping[str, Any]) -> None:
             f" since {closing['flat_at']}" if closing["flat_at"] else ""
         )  # not where another part is closing
         click.echo(f"flat{since}: the fills prove it{by}")
+    elif facts["open_positions"] is None:
+        click.echo("what is open is unknown: the book cannot be read now")
     else:
         kept = facts["state"] == "HALTED" and not facts["flatten"]
         click.echo(f"{facts['open_positions']} positions open{', and nothing closes them' if kept else ''}")

@@ -195,7 +195,7 @@ class Control(Standing):
 
 class ControlRequest(Message):
     """A wish to change the trading state. `request_id` makes it idempotent; with other content what stops is another request
-    (see rules/trading/repeats.py), and what loosens is refused.
+    (see rules/trading/state.py), and what loosens is refused.
 
     `release` lifts what the same actor holds, and nothing else; it is for limits and breakers. `releases`: the request
     whose hold it takes back, and no later one's (None: any). `until` is for a pause: it ends then by itself. `lock`: nobody

@@ -11,9 +11,20 @@ from stopline.model.scopes import ScopeText
 from stopline.model.times import UtcText
 from stopline.model.wire import Message
 
+MOST_LATENCY_MS = 86_400_000
 VALID_S = 60
 RENEW_S = 20
-MOST_ORDERS = 1_000_000  # that one lease tells of
+MOST = 1_000_000  # orders, or errors, that one lease tells of
+
+
+def whole(number: float, most: int = MOST) -> int:
+    """Return a number as a lease can tell it: whole, and from 0 to `most`."""
+    return round(max(0, min(number, most)))
+
+
+def latency_of(milliseconds: float | None) -> int | None:
+    """Return a latency as a lease can tell it; one below 0, of a clock that was set back, is unknown, and so is NaN."""
+    return whole(milliseconds, MOST_LATENCY_MS) if milliseconds is not None and milliseconds >= 0 else None
 
 
 class LeaseRequest(Message):
@@ -26,9 +37,9 @@ class LeaseRequest(Message):
 
     adapter: Name
     broker_ok: bool = True
-    errors: Annotated[int, Field(ge=0, le=1_000_000)] = 0
-    latency_ms: Annotated[int, Field(ge=0, le=86_400_000)] | None = None
-    orders: Annotated[int, Field(ge=0, le=MOST_ORDERS)] | None = None
+    errors: Annotated[int, Field(ge=0, le=MOST)] = 0
+    latency_ms: Annotated[int, Field(ge=0, le=MOST_LATENCY_MS)] | None = None
+    orders: Annotated[int, Field(ge=0, le=MOST)] | None = None
     halts: tuple[Id, ...] = Field(default=(), max_length=200)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from stopline.model.account import Account
-from stopline.model.errors import Transient
+from stopline.model.errors import Transient, Unreadable
 from stopline.model.rights import gives
 from stopline.model.scopes import scope_account
 from stopline.runtime.auth import Forbidden, Guest, NotAdmitted, Principal, Right
@@ -35,13 +35,17 @@ class Access:
 
     def _is_granted(self, rights: Iterable[Right], scope: str) -> bool:
         """Tell whether the account's document grants one of the rights; where it cannot be read, whether it did when it was
-        last read here: an outage takes nobody's kill away. Raises Transient where that says nothing.
+        last read here: an outage takes nobody's kill away. Raises Transient where that says nothing, but for a damaged one.
         """
         name = scope_account(scope)
         if not name:
             return False
         try:
             return self._grants(self._accounts.get(name), rights)
+        except (
+            Unreadable
+        ):  # that there are settings, and damaged ones, is told to nobody whose they are not known to be
+            return self._grants(self._accounts.last_known(name), rights)
         except Transient:
             if self._grants(self._accounts.last_known(name), rights):
                 return True

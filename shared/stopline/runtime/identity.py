@@ -25,7 +25,7 @@ Certificates = Callable[[], Mapping[str, str]]
 
 
 class GoogleIdentity:
-    """Verifies ID tokens for one audience: signature, algorithm, expiry, audience, issuer, verified e-mail."""
+    """Verifies ID tokens for one audience: signature, algorithm, times, audience, issuer, verified e-mail."""
 
     def __init__(self, audience: str, clock: Clock, certificates: Certificates | None = None) -> None:
         self._audience = audience
@@ -45,10 +45,11 @@ class GoogleIdentity:
             claims: Mapping[str, Any] = jwt.decode(
                 token, certs=certificates, audience=self._audience, clock_skew_in_seconds=SKEW_S
             )
-            issuer, email, verified = claims["iss"], claims.get("email"), claims.get("email_verified")
+            issuer, email, verified = str(claims["iss"]), claims.get("email"), claims.get("email_verified")
+            begins = float(claims.get("nbf", 0))
         except Exception as problem:
             raise Unauthenticated("the identity token is not valid") from problem
-        if issuer not in ISSUERS:
+        if issuer not in ISSUERS or not begins <= self._clock.now().timestamp() + SKEW_S:
             raise Unauthenticated("the identity token is not valid")
         if verified is not True or not isinstance(email, str) or not email:
             raise NotAdmitted("the identity token has no verified e-mail address")

@@ -7,23 +7,26 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import flask
 
 from stopline.model.control import (
     GLOBAL,
+    Closing,
     ClosingStatus,
     Control,
     ControlRequest,
     Standing,
     TradingState,
+    account_scope,
     effective_for,
 )
 from stopline.model.decimals import decimal_text
-from stopline.model.errors import Rejected, Transient
+from stopline.model.errors import Rejected, Transient, Unreadable
 from stopline.model.ids import digest, is_id
 from stopline.model.scopes import Scope, parse_scope, scope_of
+from stopline.model.times import utc_text
 from stopline.model.wire import content_hash, validate
 from stopline.runtime.access import Access
 from stopline.runtime.app import App
@@ -44,6 +47,7 @@ if TYPE_CHECKING:
     from stopline.ledger.book import Book
 
 log = logging.getLogger("stopline")
+T = TypeVar("T")
 MAX_BODY = 16 * 1024
 MAX_REASON = 500
 INTERNAL = {
@@ -129,6 +133,7 @@ def change(app: App, principal: Principal, action: str, body: dict[str, Any]) ->
         **_facts(standing),
         **_in_force(request, standing),
         **({"carried_out_as": carried_out_as} if carried_out_as != named else {}),
+        **_locked(request, standing),
         "delivery": "pending" if pending else "published",
         "closing": {name: status or "PENDING" for name, status in told.items()},
         "counts": _counts(told),
@@ -166,6 +171,12 @@ def _in_force(request: ControlRequest, standing: Standing) -> dict[str, bool]:
         return {}
     closes = request.action == "kill" and request.flatten
     return {"in_force": standing.state.rank >= wanted.rank and (standing.flatten or not closes)}
+
+
+def _locked(request: ControlRequest, standing: Standing) -> dict[str, str]:
+    """Say until when nobody resumes, where that was asked for: the next session may be near."""
+    until = max((h.locked_until for h in standing.holds.values() if h.locked_until), default=None)
+    return {"locked_until": utc_text(until)} if request.lock and until else {}
 
 
 def _with_defaults(facts: dict[str, Any], now: datetime) -> dict[str, Any]:
@@ -217,10 +228,12 @@ def status(app: App, principal: Principal, scope: str) -> Answer:
     everywhere = app.trading.read(GLOBAL)
     parts = {parsed.kind: parsed.name} if parsed.is_part else {}
     holding = effective_for(everywhere, control, parsed.account, **parts)
-    book = app.books.read(parsed.account)
-    open_positions = _open_in(parsed, book) if book else 0
-    warning = _nothing_held(parsed, book) if parsed.is_part else ""
-    closing, is_proven = _closing(app, parsed, everywhere, control, book)
+    unread: list[str] = []
+    book = _readable("books", lambda: app.books.read(parsed.account), unread)
+    halt = _readable("closings", lambda: app.closer.halt_of(parsed.account), unread)
+    open_positions = None if "books" in unread else _open_in(parsed, book) if book else 0
+    warning = _nothing_held(parsed, book) if parsed.is_part and not unread else ""
+    closing, is_proven = (None, False) if unread else _closing(parsed, everywhere, control, book, halt)
     facts |= {
         "effective_state": holding.state.value,
         "effective_epoch": holding.epoch,
@@ -231,9 +244,21 @@ def status(app: App, principal: Principal, scope: str) -> Answer:
     }
     if warning:
         facts["warning"] = warning
+    if unread:
+        facts["unread"] = unread
     if not parsed.is_part:
         facts["parts"] = {name: part.state.value for name, part in sorted(control.parts.items())}
     return answer(200, facts)
+
+
+def _readable(what: str, read: Callable[[], T], unread: list[str]) -> T | None:
+    """Return what is read, or None with its name in `unread`: what is not known hides nothing of what is."""
+    try:
+        return read()
+    except Transient:
+        log.exception("status: a part of it cannot be read", extra={"collection": what})
+        unread.append(what)
+        return None
 
 
 def _open_in(scope: Scope, book: "Book") -> int:
@@ -245,7 +270,7 @@ def _holds(standing: Standing) -> dict[str, Any]:
 
 
 def _closing(
-    app: App, scope: Scope, everywhere: Control, own: Control, book: "Book | None"
+    scope: Scope, everywhere: Control, own: Control, book: "Book | None", halt: Closing | None
 ) -> tuple[dict[str, Any] | None, bool]:
     """Return the closing of an account in the words of a scope of it, and whether fills have proven it for this very stop:
     one of an earlier halt says nothing.
@@ -253,7 +278,7 @@ def _closing(
     from stopline.ledger.book import Book
     from stopline.rules.trading.closing_told import told
 
-    halt, held = app.closer.halt_of(scope.account), book or Book(scope.account)
+    held = book or Book(scope.account)
     how = told(scope, halt, everywhere, own, held)
     if halt is None or how is None:
         return None, False
@@ -275,10 +300,23 @@ def _check_scope(app: App, access: Access, right: Right, scope: str) -> None:
     if parsed is None:
         raise access.unknown(SCOPE, scope)
     if not access.may(right, scope):
-        if access.may_any(get_args(Right), scope) and (
-            not parsed.account or app.accounts.get(parsed.account)
-        ):
+        if access.may_any(get_args(Right), scope) and _is_known(app, parsed.account):
             raise Missing([right], scope)
         raise access.unknown(SCOPE, scope)
-    if parsed.account and app.accounts.get(parsed.account) is None:
+    if not _is_known(app, parsed.account):
         raise access.unknown(SCOPE, scope)
+
+
+def _is_known(app: App, account: str) -> bool:
+    """Tell whether there is an account of a name, or what is left of one whose settings were deleted: a book, or a trading
+    state. What is damaged is there. The whole is always known.
+    """
+    if not account:
+        return True
+    try:
+        found = (
+            app.accounts.get(account) or app.books.read(account) or app.controls.read(account_scope(account))
+        )
+    except Unreadable:
+        return True
+    return found is not None

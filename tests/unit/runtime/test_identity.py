@@ -78,6 +78,9 @@ def test_a_valid_token_names_its_principal() -> None:
 
 
 BAD = {
+    "issuer is a list": lambda: token(iss=["https://accounts.google.com"]),
+    "of tomorrow": lambda: token(nbf=int((NOON + timedelta(days=1)).timestamp())),
+    "nbf is text": lambda: token(nbf="soon"),
     "expired": lambda: token(exp=int(datetime.now(UTC).timestamp()) - 60),
     "not yet": lambda: token(iat=int(datetime.now(UTC).timestamp()) + 600),
     "another audience": lambda: token(aud="https://other.example.com"),

@@ -104,13 +104,15 @@ def test_what_stops_is_carried_out_once_under_whatever_id(world: World, change: 
     assert len(events) == 2
     assert len(app.trading.read(SCOPE).requests) == 2
     world.wait(60)
-    world.resume(app, "res-1", 1)
+    seen = app.trading.read(SCOPE)
+    lifts = [hold.request_id for hold in seen.holds.values()]
+    app.trading.set(request("res-1", "resume", expected_epoch=seen.epoch, lifts=lifts))
     assert app.trading.set(request(**change)).state is ACTIVE  # it was carried out before
     assert app.trading.set(request(reason="a third wish")).state is HALTED
 
 
-def test_what_loosens_under_a_used_id_is_refused(world: World) -> None:
-    """B67."""
+def test_the_same_request_id_with_other_content_is_refused(world: World) -> None:
+    """B67: of what loosens."""
     app, _ = world.instance()
     app.trading.set(request(actor="breaker:latency", action="pause"))
     world.wait(60)

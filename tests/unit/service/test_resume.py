@@ -687,3 +687,23 @@ def test_the_chain_has_no_gap_after_a_failure(world: World, fault: str) -> None:
     world.bus.down = False
     ask(world.instance()[0], "kill", "k")
     assert stored_faults(world.shared) == (3, [])
+
+
+@pytest.mark.parametrize("flatten", [False, True])
+def test_a_halt_of_a_limit_ends_as_people_were_told(world: World, flatten: bool) -> None:
+    """Domain 2.4: the loss of a session unlatches with the next one; what closes everything waits for people."""
+    app, _ = world.instance()
+    halt = ask(app, "kill", "k", actor="limit:max_daily_loss", flatten=flatten)
+    assert halt.state is HALTED
+    [hold] = halt.holds.values()
+    ends = account().sessions.next_start(world.clock.now())
+    assert (hold.until, hold.people) == (None if flatten else ends, 2)
+    world.clock.set(ends)
+    assert app.trading.lapse_due() == {}
+    assert app.trading.standing(DEMO).state is (HALTED if flatten else ACTIVE)
+
+
+def test_a_halt_of_a_limit_that_no_time_ends_waits_for_people(world: World) -> None:
+    app, _ = world.instance()
+    [hold] = ask(app, "kill", "k", actor="limit:max_drawdown", flatten=False).holds.values()
+    assert (hold.until, hold.people) == (None, 2)

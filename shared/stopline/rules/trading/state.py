@@ -15,6 +15,8 @@ from stopline.model.control import (
     TradingState,
     is_due,
 )
+from stopline.model.ids import digest
+from stopline.model.wire import content_hash
 
 TARGETS = {"kill": TradingState.HALTED, "pause": TradingState.REDUCING}
 HALF_OPEN = "half_open"  # the key of the hold that keeps the size small after a money breaker was lifted
@@ -43,6 +45,17 @@ def with_room(control: Control, scope: str) -> Control | None:
         return None
     oldest = min(free, key=lambda p: p.epoch).scope
     return control.model_copy(update={"parts": {k: p for k, p in control.parts.items() if k != oldest}})
+
+
+def as_known(control: Control, request: ControlRequest) -> ControlRequest:
+    """Return a request under the id that it is carried out under: its own, or, where that stands for other content, one
+    that follows from both. So the same request again is found again, whatever else has used its id, as long as the document
+    remembers it.
+    """
+    while (seen := control.seen.get(request.request_id)) and seen.hash != content_hash(request.content()):
+        derived = f"{request.request_id[:95]}~{digest(content_hash(request.content()))}"
+        request = request.model_copy(update={"request_id": derived})
+    return request
 
 
 def tighten(

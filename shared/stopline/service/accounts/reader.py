@@ -11,10 +11,11 @@ from stopline.model.account import Account
 from stopline.model.errors import Rejected, Unreadable
 from stopline.model.ids import document_id
 from stopline.model.wire import validate
-from stopline.ports import Clock, Document, Path, Store
+from stopline.ports import Clock, Document, Path, Store, Where
 
 log = logging.getLogger("stopline")
 COLLECTION = "accounts"
+BOOKS = "books"
 LAST_GOOD = timedelta(hours=24)  # for so long what was read last holds, where what is stored cannot be read
 
 
@@ -82,13 +83,19 @@ class AccountReader:
         return account
 
     def names(self) -> list[str]:
-        """Return the name of every account, read afresh, of those too whose document cannot be read."""
-        return [document.path.id for document in self._store.query(COLLECTION)]
+        """Return the name of every account, read afresh: of those too whose document cannot be read, and of those that were
+        deleted while something was open. What stops everything is for them too.
+        """
+        left = self._store.query(BOOKS, [Where("open_positions", ">", 0)])
+        return sorted({*(d.path.id for d in self.documents()), *(str(d.data["account"]) for d in left)})
+
+    def documents(self) -> list[Document]:
+        """Return the document of every account, by name, read afresh: see `read_account`."""
+        return self._store.query(COLLECTION)
 
     def all(self) -> list[Account]:
         """Return every account, by name, read afresh."""
-        documents = self._store.query(COLLECTION)
-        return [read_account(document) for document in documents]
+        return [read_account(document) for document in self.documents()]
 
 
 def read_account(document: Document) -> Account:

@@ -26,13 +26,13 @@ from stopline.model.scopes import Scope, parse_scope, scope_account, scope_of
 from stopline.model.wire import canonical, content_hash, validate
 from stopline.ports import Clock, Create, Data, Store, Where
 from stopline.rules.trading.breakers import ends_at, rule_of
-from stopline.rules.trading.repeats import as_known
 from stopline.rules.trading.reset import Reset
 from stopline.rules.trading.resuming import is_second, people_needed, refusal
 from stopline.rules.trading.state import (
     MOST_PARTS,
     TARGETS,
     Transition,
+    as_known,
     ask_to_resume,
     lapse,
     lapsed,
@@ -158,7 +158,7 @@ class TradingStates:
 
     def carry(self, request: ControlRequest) -> Done:
         """Carry out a request once; the same again changes nothing and answers the same. What stops under an id that was
-        used for something else is another request, of an id of its own: see repeats.py.
+        used for something else is another request, of an id of its own: see `as_known`.
 
         The state is committed before anything is published. Raises Rejected for a request that cannot be (a refused
         resume is on record), Unpublished when the state stands and its messages are due, Unavailable when the outcome
@@ -382,8 +382,8 @@ class TradingStates:
         rule = rule_of(request.actor)
         if rule is None:
             return request
-        until = None
-        if rule.reset in TIMED and request.action == "pause" and scope.account:
+        until, closes = None, request.action == "kill" and request.flatten
+        if rule.reset in TIMED and not closes and scope.account:  # what closes everything ends by people
             account = self._accounts.require(scope.account)
             cool_down = timedelta(seconds=account.trading.cool_down_s)
             until = ends_at(rule, account.sessions, cool_down, now)

@@ -1,7 +1,9 @@
 """What speaks against going on: positions that cannot be valued now, and numbers that nobody has worked out lately."""
 
+import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from math import isfinite
 
 import orjson
@@ -10,13 +12,15 @@ from stopline.ledger.book import Book
 from stopline.ledger.position import Position
 from stopline.model.account import Account
 from stopline.model.control import Control, TradingState, account_scope
+from stopline.model.errors import Unreadable
 from stopline.model.ids import document_id
 from stopline.model.scopes import Scope
-from stopline.ports import Clock, Path, Store
-from stopline.service.accounts.reader import AccountReader
+from stopline.ports import Clock, Document, Path, Store
+from stopline.service.accounts.reader import AccountReader, read_account
 from stopline.service.documents.aggregate import Aggregates
 from stopline.service.prices.marks import MarkTable, is_of_old_units, is_usable
 
+log = logging.getLogger("stopline")
 VALUED_WITHIN = timedelta(minutes=3)  # three rounds of the sweep
 
 Breaks = Callable[[str], list[str]]
@@ -46,21 +50,35 @@ class ResumeChecks:
 
     def doubts(self, scope: Scope) -> list[str]:
         """Return what speaks against resuming. For the whole: of every account that is not stopped itself, so that one
-        account in trouble does not hold up the rest: stop that one, then resume the whole.
+        account in trouble does not hold up the rest: stop that one, then resume the whole. What is damaged is in doubt.
         """
         now = self._clock.now()
         self._marks.refresh()
         if scope.account:
-            known = self._accounts.get(scope.account)
-            return self._of(known, now) if known else []
+            return self._about(scope.account, lambda: self._of(self._accounts.get(scope.account), now))
         found = []
-        for account in self._accounts.all():
-            own = self._controls.read(account_scope(account.account))
-            if own is None or own.state is TradingState.ACTIVE:
-                found += self._of(account, now)
+        for document in self._accounts.documents():
+            look = partial(self._where_it_trades, document, now)
+            found += self._about(document.path.id, look)
         return found
 
-    def _of(self, account: Account, now: datetime) -> list[str]:
+    @staticmethod
+    def _about(name: str, look: Callable[[], list[str]]) -> list[str]:
+        try:
+            return look()
+        except Unreadable as problem:
+            log.exception("what is asked before a resume cannot be read", extra={"account": name})
+            return [f"{name}: {str(problem)[:160]}"]
+
+    def _where_it_trades(self, document: Document, now: datetime) -> list[str]:
+        own = self._controls.read(account_scope(document.path.id))
+        if own is not None and own.state is not TradingState.ACTIVE:
+            return []
+        return self._of(read_account(document), now)
+
+    def _of(self, account: Account | None, now: datetime) -> list[str]:
+        if account is None:
+            return []
         name = account.account
         found = [f"{name}: {text}" for text in self._breaks(name)]
         book = self._books.read(name)
@@ -68,13 +86,19 @@ class ResumeChecks:
         if book is None or not positions:
             return found
         risk = self._store.get(Path("risk", document_id(name)))  # not decoded whole: that needs numpy's layer
-        if risk is None or now - risk.data["as_of"] > VALUED_WITHIN:
+        try:
+            is_young = risk is not None and now - risk.data["as_of"] <= VALUED_WITHIN
+            valued = orjson.loads(risk.data["state"]) if risk is not None and is_young else None
+            is_behind = valued is not None and valued["book_revision"] < book.revision
+            unpriced = {str(symbol) for symbol in valued["unpriced"]} if valued is not None else set()
+        except (LookupError, TypeError, ValueError):
+            log.exception("a valuation cannot be read", extra={"account": name})
+            return [*found, f"{name}: its valuation cannot be read"]
+        if valued is None:
             return [*found, f"{name}: it was not valued within {VALUED_WITHIN.seconds} s"]
-        valued = orjson.loads(risk.data["state"])
-        if valued["book_revision"] < book.revision:
+        if is_behind:
             found.append(f"{name}: its book has changed since it was last valued")
-        unpriced = {p.instrument.symbol for p in positions if not self._is_priced(p, account, now)}
-        unpriced |= set(valued["unpriced"])
+        unpriced |= {p.instrument.symbol for p in positions if not self._is_priced(p, account, now)}
         if unpriced:
             found.append(f"{name}: no usable price for {', '.join(sorted(unpriced)[:5])}")
         return found
