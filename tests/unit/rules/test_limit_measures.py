@@ -362,6 +362,8 @@ def spread(*legs: tuple[int, str, str, str], right: str = "P") -> tuple[list[Fil
         ([(-1, "100", "4", "13.6")], "P", 10),
         # a naked call counts with its strike, which its credit does not lessen
         ([(-1, "100", "4", "14")], "C", 10),
+        # and with what was paid: 0.50 for a ratio whose second call is naked: 11,000.50, of which 1,100.05 is lost
+        ([(1, "100", "2", "1"), (-2, "110", "0.9975", "5.99775")], "C", 10),
     ],
 )
 def test_the_excessive_loss_of_options_is_of_their_trade_and_what_it_can_lose(
@@ -384,6 +386,39 @@ def test_two_spreads_on_one_underlying_are_measured_each_by_itself() -> None:
     ]
     f = numbers(fills, {good.symbol: "9", bad.symbol: "4"}, profile="general")
     assert sorted(read(f, "max_position_loss").values()) == [0, 20]  # type: ignore[type-var]
+
+
+def test_shares_that_were_bought_before_hide_no_trade_of_options() -> None:
+    """R2.12: each is measured in its own way, in whatever order they came."""
+    fills, marks = spread((1, "6000", "5", "4.5"))
+    f = numbers([shares(-5, 10), *fills], marks, profile="general")
+    assert sorted(read(f, "max_position_loss").values()) == [0, 10]  # type: ignore[type-var]
+
+
+def test_a_loss_of_the_whole_is_told_of_the_account() -> None:
+    """R2.12: by its name, not of nothing."""
+    f = numbers([shares(1, 10)], profile="general")
+    whole = (
+        "max_drawdown",
+        "max_daily_loss",
+        "max_weekly_loss",
+        "max_monthly_loss",
+        "max_consecutive_losses",
+    )
+    assert {r.limit.name: r.object for r in readings(f, {}) if r.limit.name in whole} == dict.fromkeys(
+        whole, "account"
+    )
+
+
+def test_another_spread_that_settles_holds_no_breach_back() -> None:
+    """R2.12: only a leg of the same underlying that was executed just now does."""
+    fills, marks = spread((1, "6000", "5", "4"))
+    f = numbers(fills, marks, profile="general")
+    for settling, level in ((frozenset({"QQQ"}), Level.BREACH), (frozenset({"SPXW"}), Level.OK)):
+        [reading] = [
+            r for r in readings(replace(f, settling=settling), {}) if r.limit.name == "max_position_loss"
+        ]
+        assert reading.level is level
 
 
 def test_a_spread_without_a_price_has_an_unknown_loss_and_a_breach_names_its_trade() -> None:
