@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 from itertools import permutations
 from typing import Any
 
 import pytest
 
+from stopline.adapters.memory import MemoryStore
 from stopline.ledger.book import Book
 from stopline.model.fill import Fill
 from stopline.model.times import utc_text
+from stopline.ports import Document
 from stopline.service.fills.record_fill import Result
 
 from ..brokers.samples import SAMPLES, changed, fills_of
@@ -126,3 +129,24 @@ def test_the_final_fee_takes_the_place_of_the_estimate(mode: str, estimate_first
     assert estimate[0].fee - final[0].fee == Decimal("-0.15")
     other = tastytrade({**ESTIMATE, "is-estimated-fee": False, "clearing-fees": "9"}, transactions=mode)
     assert record(world, other, "m-5") == [Result.REFUSED]
+
+
+def test_a_fill_of_a_cumulative_order_reads_that_order_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """R8: 400 fills of one instrument read 79,800 documents."""
+    read: list[int] = []
+    query = MemoryStore.query
+
+    def counted(store: MemoryStore, collection: str, *asked: Any, **more: Any) -> list[Document]:
+        found = query(store, collection, *asked, **more)
+        read.append(len(found) if collection == "fills" else 0)
+        return found
+
+    monkeypatch.setattr(MemoryStore, "query", counted)
+    world = opened()
+    for number in range(24):
+        trade = {**TRADE, "order_id": f"26{number // 2}", "trade_id": str(number), "quantity": 5}
+        [one] = kite(trade)
+        later = one.model_copy(update={"executed_at": NOON + timedelta(seconds=number)})
+        assert record(world, [later], f"m-{number}") == [Result.APPLIED]
+    assert book_of(world).net_quantity("SBIN") == 120
+    assert sum(read) == 12, "the first fill of each order, when the second one comes"

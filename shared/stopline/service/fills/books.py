@@ -85,6 +85,7 @@ def fill_create(fill: Fill, message_id: str, received_at: datetime) -> Create:
         "broker": fill.broker,
         "strategy": fill.strategy,
         "symbol": fill.instrument.symbol,
+        "order_id": fill.order_id,
         "executed_at": fill.executed_at,
         "fill": fill.text,
         "hash": fill.hash,
@@ -168,6 +169,13 @@ class FillLog:
         """Return up to `limit` fills of an account in an instrument, of all strategies, amendments too, in no order."""
         where = [Where("account", "==", account), Where("symbol", "==", symbol)]
         return [_arrival(document) for document in self._store.query(FILLS, where, limit=limit)]
+
+    def of_order(self, account: str, order: str) -> list[Fill]:
+        """Return the fills of an account that name an order, of all brokers and positions, in no order. Documents of before
+        the field `order_id` are not among them.
+        """
+        found = self._store.query(FILLS, [Where("account", "==", account), Where("order_id", "==", order)])
+        return [read_fill(document) for document in found]
 
     def first(self, account: str) -> Fill | None:
         """Return the fill of an account that was executed first."""

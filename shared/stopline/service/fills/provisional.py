@@ -22,7 +22,7 @@ def is_of_cumulative_order(fill: Fill) -> bool:
 def counted_twice(fills: Sequence[Fill], known: Callable[[Fill], Iterable[Fill]]) -> dict[str, Rejected]:
     """Return, by key, why new fills cannot be booked beside what stands for the same units of their order.
 
-    `known` gives the booked fills of a fill's position. Provisional fills that are there go before trades without
+    `known` gives the booked fills of a fill's order and position. Provisional fills that are there go before trades without
     their busts; what is there goes before provisional fills that bring the order beyond what it has filled.
     """
     refused: dict[str, Rejected] = {}
@@ -31,7 +31,7 @@ def counted_twice(fills: Sequence[Fill], known: Callable[[Fill], Iterable[Fill]]
         if is_of_cumulative_order(fill) and fill.order_id:
             orders.setdefault((fill.position_key, fill.order_id), []).append(fill)
     for (_, order), new in orders.items():
-        booked = [fill for fill in known(new[0]) if fill.order_id == order]
+        booked = list(known(new[0]))
         busted = {fill.ref for fill in (*booked, *new) if fill.kind is FillKind.BUST}
         stands = [fill for fill in booked if fill.fill_id not in busted]
         for fill in sorted(filter(_is_provisional, new), key=_so_far):

@@ -244,7 +244,11 @@ class _Booking:
         def known(fill: Fill) -> list[Fill]:
             return self._log.of(fill.account, fill.strategy, fill.instrument.symbol)
 
-        refused = counted_twice(fills, known) | split_twice(fills, known)
+        def of_order(fill: Fill) -> list[Fill]:
+            booked = self._log.of_order(fill.account, fill.order_id or "")
+            return [one for one in booked if one.position_key == fill.position_key]
+
+        refused = counted_twice(fills, of_order) | split_twice(fills, known)
         self.outcomes |= {
             f.key: Outcome(f, Result.REFUSED, refused[f.key]) for f in fills if f.key in refused
         }
