@@ -79,6 +79,8 @@ def test_a_late_fee_is_news_and_no_warning_and_less_than_a_cent_is_neither(desk:
     assert "was 100, is 98.75 USD (a late fee F-1 of E-2)" in alert["summary"]
     assert alert["severity"] == "info"
     assert desk.book(fee("F-2", "0.004")) == []
+    [alert] = desk.book(fee("F-3", "0.004"))
+    assert "is 98.742 USD" in alert["summary"], "together they are nearly a cent"
 
 
 def test_what_one_message_brings_is_told_together_and_without_what_is_of_today(desk: Desk) -> None:

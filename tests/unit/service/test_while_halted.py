@@ -8,9 +8,9 @@ import pytest
 
 from stopline.model.control import ControlRequest
 from stopline.model.fill import Fill
-from stopline.model.messages import ExecutionReport, Sweep
+from stopline.model.messages import ExecutionReport, Sweep, SweepKind
 
-from ..make import at, fill
+from ..make import at, equity, fill
 from .world import World
 
 
@@ -122,22 +122,67 @@ def test_orders_beside_our_close_that_together_are_more_than_it_are_told(desk: D
     assert desk.alerts[0]["severity"] == "critical"
 
 
-def test_an_order_beside_our_close_is_told_where_the_broker_has_named_ours(desk: Desk) -> None:
-    desk.book(bought(1), bought(2))
-    desk.kill(flatten=True)
-    desk.app.closer.advance("demo")
-    [command] = [c for c in desk.world.bus.bodies("orders") if c.get("action") == "close"]
+def reported(desk: Desk, order: str | None, status: str = "accepted") -> None:
+    """The broker's word about our close, and the sweep that it causes."""
+    command = next(c for c in desk.world.bus.bodies("orders") if c.get("action") == "close")
     report = {
         "type": "stopline.report.v1",
         "command_id": command["command_id"],
         "account": "demo",
         "broker": "paper",
-        "status": "accepted",
-        "order_id": "B-1",
+        "status": status,
+        "order_id": order,
         "reported_at": command["issued_at"],
     }
     assert desk.app.closer.report(ExecutionReport.model_validate(report))
+    desk.app.sweeper.run(Sweep(kind=SweepKind.ACCOUNT, account="demo"), desk.world.clock.now(), "r")
+
+
+def told(desk: Desk) -> list[str]:
+    return [alert["summary"].split(" came")[0] for alert in desk.alerts]
+
+
+def test_an_order_that_comes_before_our_close_is_named_is_told_when_it_is(desk: Desk) -> None:
+    """Domain 3.8: until then nobody knows which of them is ours."""
+    desk.book(bought(1))
+    desk.kill(flatten=True)
+    desk.app.closer.advance("demo")
+    desk.book(fill("S-1", "SELL", 4, 100, at(30), order_id="ROGUE-1"))
+    desk.book(fill("S-2", "SELL", 6, 100, at(31), order_id="ROGUE-2"))
+    assert told(desk) == []
+    reported(desk, "C-1")
+    assert told(desk) == ["SELL 4 SPY at 100 of order ROGUE-1", "SELL 6 SPY at 100 of order ROGUE-2"]
+    desk.book(fill("S-3", "SELL", 10, 100, at(32), order_id="C-1"))
+    assert len(desk.alerts) == 2, "once"
+
+
+def test_what_is_more_than_our_close_that_is_not_named_does_not_say_whose_it_is(desk: Desk) -> None:
+    desk.book(bought(1))
+    desk.kill(flatten=True)
+    desk.app.closer.advance("demo")
+    desk.book(fill("S-1", "SELL", 10, 100, at(30), order_id="ROGUE"))
+    desk.book(fill("S-2", "SELL", 10, 100, at(31), order_id="C-1"))
+    [alert] = desk.alerts
+    assert alert["severity"] == "critical"
+    assert "It, or what came before it, is more than Stopline asked for" in alert["action"]
+    reported(desk, "C-1")
+    assert told(desk)[1:] == ["SELL 10 SPY at 100 of order ROGUE"]
+
+
+def test_a_close_that_its_broker_never_names_is_not_told(desk: Desk) -> None:
+    desk.book(bought(1))
+    desk.kill(flatten=True)
+    desk.app.closer.advance("demo")
+    desk.book(fill("S-1", "SELL", 10, 100, at(30), order_id="C-1"))
+    reported(desk, None, "filled")
+    desk.book(fill("S-2", "BUY", 1, 9, at(40), equity("QQQ"), order_id="ROGUE"))
+    assert told(desk) == ["BUY 1 QQQ at 9 of order ROGUE"]
+
+
+def test_an_order_beside_our_close_is_told_where_the_broker_has_named_ours(desk: Desk) -> None:
+    desk.book(bought(1), bought(2))
+    desk.kill(flatten=True)
+    desk.app.closer.advance("demo")
+    reported(desk, "B-1")
     desk.book(bought(11, "SELL", order_id="ROGUE"), bought(12, "SELL", order_id="B-1"))
-    assert [alert["summary"].split(" came")[0] for alert in desk.alerts] == [
-        "SELL 10 SPY at 100 of order ROGUE"
-    ]
+    assert told(desk) == ["SELL 10 SPY at 100 of order ROGUE"]

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from typing import NamedTuple
 
 from stopline.ledger.amend import is_amendment
 from stopline.ledger.book import Book
 from stopline.ledger.days import Day
-from stopline.model.decimals import EXACT, decimal_text
+from stopline.model.decimals import EXACT_QUANTIZE, decimal_text
 from stopline.model.fill import Fill, FillKind
 from stopline.model.ids import digest
 from stopline.model.messages import Alert, HistoryRow, Severity
@@ -69,14 +69,13 @@ def restatement_alert(
     session_of: Callable[[datetime], date],
     now: datetime,
 ) -> Alert | None:
-    """Return what people are told of one commit: the days whose net P&L is another by a cent or more, and what came of
-    what it booked. A warning where realised P&L has changed, info where it is fees or income alone; None where nothing
-    has, or only days that were over before the account's first fill was booked: nobody was told of those.
+    """Return what people are told of one commit: the days whose net P&L is another in whole cents (small changes are told
+    when they have come to one), and what came of what it booked. A warning where realised P&L has changed, info where it is
+    fees or income alone; None where nothing has, or only days that were over before the account's first fill was booked:
+    nobody was told of those.
     """
     first = session_of(book.since) if book.since else date.min
-    told = [
-        one for one in days if one.session >= first and abs(EXACT.subtract(one.now.net, one.was.net)) >= CENT
-    ]
+    told = [one for one in days if one.session >= first and _cents(one.now) != _cents(one.was)]
     if not told:
         return None
     figures = "; ".join(_words(one) for one in told[:NAMED]) + _more(len(told))
@@ -106,6 +105,10 @@ def _causes(
         return late, ", ".join(map(_named, late[:NAMED])) + _more(len(late))
     ids = ", ".join(fill.fill_id for fill in booked[:NAMED]) + _more(len(booked))
     return booked, f"amendments that came before count otherwise since fill {ids}"
+
+
+def _cents(day: Day) -> Decimal:
+    return day.net.quantize(CENT, rounding=ROUND_HALF_UP, context=EXACT_QUANTIZE)
 
 
 def _words(one: Restated) -> str:

@@ -1,10 +1,11 @@
 """Fills that come while trading is halted and that none of Stopline's own closes explains: booked like any, and told.
 
 Looked at by the sweep that fills cause and that names them, so that to book them costs nothing more. Each order is told once
-for each halt, the first few by name and all others together: what still trades may be a program that sends hundreds.
+for each halt, the first few by name and all others together: what still trades may be a program that sends hundreds. What
+may be of a close whose order its broker has not named yet is looked at again when it has.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -27,14 +28,21 @@ from stopline.service.fills.books import fill_path, read_fill
 
 EXECUTED = frozenset({FillKind.TRADE, FillKind.LIQUIDATION})
 NAMED = 5  # orders of a halt that are told one by one
+MOST_DOUBTFUL = 100
+NOT_OURS = "Stopline did not ask for it"
+STOP_IT = "find out what still sends orders, and stop that at the broker."
+PERHAPS = "It, or what came before it, is more than Stopline asked for"
 
 
 @dataclass(frozen=True, slots=True)
 class Strays:
-    """Which alerts of an account's fills under halts are told: the halt of each, by its id, while that halt stands."""
+    """Which alerts of an account's fills under halts are told: the halt of each, by its id, while that halt stands.
+    `doubtful`: keys of the fills that may be of a close, or of another order.
+    """
 
     account: str
     told: Mapping[str, str]
+    doubtful: tuple[str, ...] = ()
 
 
 class StraysCodec:
@@ -43,10 +51,16 @@ class StraysCodec:
     collection = "strays"
 
     def encode(self, state: Strays) -> Data:
-        return {"account": state.account, "state": orjson.dumps(dict(state.told)).decode()}
+        doubtful = orjson.dumps(state.doubtful).decode()
+        return {
+            "account": state.account,
+            "state": orjson.dumps(dict(state.told)).decode(),
+            "doubtful": doubtful,
+        }
 
     def decode(self, data: Data) -> Strays:
-        return Strays(data["account"], orjson.loads(data["state"]))
+        doubtful = tuple(orjson.loads(data.get("doubtful", "[]")))
+        return Strays(data["account"], orjson.loads(data["state"]), doubtful)
 
 
 class HaltedFills:
@@ -69,54 +83,77 @@ class HaltedFills:
         self._books = books
 
     def look(self, account: str, keys: Sequence[str]) -> None:
-        """Tell of those fills of an account, by their keys, that came under a halt. Raises Unavailable, Unpublished."""
+        """Tell of those fills of an account, by their keys, that came under a halt, and of those that were doubtful. Raises
+        Unavailable, Unpublished.
+        """
         halts = {s.scope: since for s in self._standings(account) if (since := _halted_since(s)) is not None}
-        if not keys or not halts:
+        if not halts:
+            return
+        before = self._documents.read(account)
+        doubted = before.doubtful if before else ()
+        if not keys and not doubted:
             return
         book = self._books(account) or Book(account)
-        found = self._stray(book, keys, halts)
-        if not found:
+        found, doubtful = self._stray(book, list(dict.fromkeys([*doubted, *keys])), doubted, halts)
+        if not found and doubtful == doubted:
             return
         standing = {_halt(scope, since) for scope, since in halts.items()}
 
         def decide(state: Strays | None, attempt: int) -> Change[Strays] | None:
             told = {id_: halt for id_, halt in state.told.items() if halt in standing} if state else {}
             alerts = self._alerts(book, found, told)
-            return Change(Strays(account, told), [_effect(alert) for alert in alerts]) if alerts else None
+            known = state.doubtful if state else ()
+            meanwhile = [key for key in known if key not in doubted]  # by another instance
+            left = tuple(dict.fromkeys([*meanwhile, *doubtful]))[-MOST_DOUBTFUL:]
+            if not alerts and left == known:
+                return None
+            return Change(Strays(account, told, left), [_effect(alert) for alert in alerts])
 
         self._documents.change(account, decide)
 
     def _stray(
-        self, book: Book, keys: Sequence[str], halts: Mapping[str, datetime]
-    ) -> list[tuple[Fill, str, datetime]]:
-        """Return the fills that came under a halt and are of none of our commands, oldest first, each with its halt."""
+        self, book: Book, keys: Sequence[str], doubted: Collection[str], halts: Mapping[str, datetime]
+    ) -> tuple[list[tuple[Fill, str, datetime, bool]], tuple[str, ...]]:
+        """Return the fills that came under a halt and are of none of our commands, oldest first, each with its halt and
+        whether it may be ours all the same; and the keys of those of which that is not known yet.
+        """
         documents = self._store.get_all([fill_path(key) for key in keys])
         sent = list(self._closings(book.account).sent.values())
-        found = []
+        found, doubtful = [], []
         for document in documents:
             if document is None:
                 continue
             fill = read_fill(document)
             received = document.data.get("received_at") or fill.executed_at
             covering = [(halts[s], s) for s in _scopes(fill) if s in halts and received >= halts[s]]
-            if covering and fill.kind in EXECUTED and not _is_ours(fill, sent, book):
+            if not covering or fill.kind not in EXECUTED or _is_named(fill, sent):
+                continue
+            alike = _alike(fill, sent)
+            unnamed = [one for one in alike if fill.order_id is None or one.order_id is None]
+            # A doubtful fill may seem to add because of a later one; of a close that is long over nothing becomes known.
+            if unnamed and (fill.key in doubted or not _adds(fill, book)):
+                if fill.order_id is not None and not all(one.is_final for one in unnamed):
+                    doubtful.append(fill.key)
+            elif alike or fill.key not in doubted:
                 since, scope = min(covering)
-                found.append((fill, scope, since))
-        return sorted(found, key=lambda one: (one[0].executed_at, one[0].key))
+                found.append((fill, scope, since, bool(unnamed)))
+        found.sort(key=lambda one: (one[0].executed_at, one[0].key))
+        return found, tuple(doubtful)
 
     def _alerts(
-        self, book: Book, found: Iterable[tuple[Fill, str, datetime]], told: dict[str, str]
+        self, book: Book, found: Iterable[tuple[Fill, str, datetime, bool]], told: dict[str, str]
     ) -> list[Alert]:
         """Return the alerts that are to be told, and note them as told."""
         now, alerts = self._clock.now(), []
-        for fill, scope, since in found:
+        for fill, scope, since, perhaps in found:
             halt, order = _halt(scope, since), fill.order_id or fill.key
             id_ = digest("fill_while_halted", book.account, halt, order)
             named = id_ in told or list(told.values()).count(halt) < NAMED
             id_ = id_ if named else digest("fill_while_halted", book.account, halt)
             if id_ not in told:
                 told[id_] = halt
-                alerts.append(_alert(id_, fill, scope, since, _adds(fill, book), named=named, now=now))
+                adds = _adds(fill, book)
+                alerts.append(_alert(id_, fill, scope, since, adds, named=named, perhaps=perhaps, now=now))
         return alerts
 
 
@@ -140,21 +177,20 @@ def _scopes(fill: Fill) -> tuple[str, ...]:
     )
 
 
-def _is_ours(fill: Fill, sent: Iterable[Sent], book: Book) -> bool:
-    """Tell whether a fill is of a close command: it names one, or where either has no order to name, it is in a contract and
-    on a side of one, and has not taken the position beyond zero.
-    """
+def _is_named(fill: Fill, sent: Iterable[Sent]) -> bool:
+    """Tell whether a fill names a close command, or its broker's order."""
     names = set(names_of(fill))
-    contract = fill.instrument.symbol, fill.side.value
     return any(
-        names & {one.command_id, short_id(one.command_id), one.order_id or one.command_id}
-        or (
-            (fill.order_id is None or one.order_id is None)
-            and not _adds(fill, book)
-            and any((leg.instrument.symbol, leg.side) == contract for leg in one.legs)
-        )
-        for one in sent
+        names & {one.command_id, short_id(one.command_id), one.order_id or one.command_id} for one in sent
     )
+
+
+def _alike(fill: Fill, sent: Iterable[Sent]) -> list[Sent]:
+    """Return the close commands in the contract and on the side of a fill. Where either has no order to name, it may be of
+    one, if it has not taken the position beyond zero.
+    """
+    contract = fill.instrument.symbol, fill.side.value
+    return [one for one in sent if any((leg.instrument.symbol, leg.side) == contract for leg in one.legs)]
 
 
 def _adds(fill: Fill, book: Book) -> bool:
@@ -163,7 +199,7 @@ def _adds(fill: Fill, book: Book) -> bool:
 
 
 def _alert(
-    id_: str, fill: Fill, scope: str, since: datetime, adds: bool, named: bool, now: datetime
+    id_: str, fill: Fill, scope: str, since: datetime, adds: bool, named: bool, perhaps: bool, now: datetime
 ) -> Alert:
     order = f" of order {fill.order_id}" if fill.order_id else ""
     units = f"{fill.side.value} {decimal_text(fill.quantity)} {fill.instrument.symbol}"
@@ -180,7 +216,7 @@ def _alert(
         object=scope,
         severity=Severity.CRITICAL if adds or not named else Severity.WARNING,
         summary=what[:500],
-        action="It is booked. Stopline did not ask for it: find out what still sends orders, and stop that at the broker.",
+        action=f"It is booked. {PERHAPS if perhaps else NOT_OURS}: {STOP_IT}",
         cause=fill.key,
         raised_at=now,
     )
