@@ -1,4 +1,6 @@
-"""The broker of the focus `kill`: it trades for a trader, and carries out close commands or does not."""
+"""The broker of the focus `kill`: it trades for a trader, and carries out close commands or does not; and fills as brokers
+tell them.
+"""
 
 from collections.abc import Callable
 from decimal import Decimal
@@ -98,3 +100,18 @@ def make_fill(
         "fee": "0.25",
         "executed_at": utc_text(world.now),
     }
+
+
+def of_alpaca(fill: dict[str, Any]) -> Outgoing:
+    """Return a trade as Alpaca tells it: what it is, and whose, stands in the attributes."""
+    order = {"id": "O1", "symbol": fill["instrument"]["symbol"], "asset_class": "us_equity"}
+    update = {
+        "event": "fill",
+        "execution_id": fill["fill_id"],
+        "timestamp": fill["executed_at"],
+        "qty": fill["quantity"],
+        "price": fill["price"],
+        "order": {**order, "side": fill["side"].lower()},
+    }
+    attributes = {"dialect": "alpaca", "broker": fill["broker"], "account": fill["account"]}
+    return Outgoing("fills", canonical(update), attributes)

@@ -16,10 +16,12 @@ from emulators.simulator.control_rest import at_rest, is_due
 from emulators.simulator.control_stories import STORIES
 from emulators.simulator.control_truth import ControlTruth
 from emulators.simulator.deliver import PUSHED, receive
+from emulators.simulator.faults import Faults
+from emulators.simulator.letters import PERSON, SimLetters
 from emulators.simulator.ports import SimBus, SimClock, SimStore
 from emulators.simulator.venue import Manners, Ticket, Venue
 from emulators.simulator.versions import of_tomorrow
-from emulators.simulator.world import Delivery, Faults, Instance, World
+from emulators.simulator.world import Delivery, Instance, World
 from stopline.model.account import Account
 from stopline.model.control import ControlRequest, account_scope
 from stopline.model.errors import Rejected
@@ -112,6 +114,9 @@ class ControlScenario:
         world.add("trade", self._trade, lambda _: None, 1)
         self.is_gauged, self._reduces = False, rng.random() < 0.5
         world.add("gauge", self._gauge, self._app, 1)
+        self.letters = SimLetters(world) if world.faults.gives_up else None
+        if self.letters:
+            world.add(PERSON, self.letters.redrive, self._app, 1)
         self.events = self._events(rng)
 
     # --- playing ---
@@ -129,6 +134,9 @@ class ControlScenario:
         faults = world.faults
         world.calm()
         world.rest()
+        while self.letters and self.letters.kept:
+            self.letters.ask()
+            world.rest()
         if faults.seeks:
             world.seek(faults)
         self._roll_out()

@@ -9,11 +9,12 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
-from emulators.simulator.broker import SimBroker, make_fill
+from emulators.simulator.broker import SimBroker, make_fill, of_alpaca
 from emulators.simulator.deliver import PUSHED, SUBSCRIPTIONS, receive
+from emulators.simulator.faults import RARE, Faults
 from emulators.simulator.letters import PERSON, SimLetters
 from emulators.simulator.ports import SimBus, SimChannel, SimClock, SimHistory, SimStore
-from emulators.simulator.world import RARE, START, Delivery, Faults, Instance, World
+from emulators.simulator.world import START, Delivery, Instance, World
 from emulators.simulator.worth import Worth
 from stopline.model.account import Account
 from stopline.model.control import ControlRequest, Standing
@@ -177,7 +178,7 @@ class Scenario:
         message = Outgoing("fills", canonical(fill))
         if self.focus == "letters" and "kind" not in fill and int(fill["quantity"]) % 2:
             fill["fee"] = "0"  # this dialect does not tell it
-            message = _of_alpaca(fill)
+            message = of_alpaca(fill)
         for _ in range(again):
             self.facts.published.append(fill)
             self.world.accept(message)
@@ -353,8 +354,8 @@ class Scenario:
 
     def wait(self) -> None:
         """Let time go by until a subscription is set back: messages are kept for days, fills are known for 45."""
-        if self.focus == "fills":
-            self.world.now += timedelta(days=self.world.rng.choice((0, 0, 1, 8, 40)))
+        days = {"fills": (0, 0, 1, 8, 40), "alerts": (0, 0, 1, 7)}.get(self.focus, (0,))
+        self.world.now += timedelta(days=self.world.rng.choice(days))
 
     # --- watching ---
 
@@ -385,21 +386,6 @@ class Scenario:
     @property
     def start(self) -> Any:
         return START
-
-
-def _of_alpaca(fill: dict[str, Any]) -> Outgoing:
-    """Return a trade as Alpaca tells it: what it is, and whose, stands in the attributes."""
-    order = {"id": "O1", "symbol": fill["instrument"]["symbol"], "asset_class": "us_equity"}
-    update = {
-        "event": "fill",
-        "execution_id": fill["fill_id"],
-        "timestamp": fill["executed_at"],
-        "qty": fill["quantity"],
-        "price": fill["price"],
-        "order": {**order, "side": fill["side"].lower()},
-    }
-    attributes = {"dialect": "alpaca", "broker": fill["broker"], "account": fill["account"]}
-    return Outgoing("fills", canonical(update), attributes)
 
 
 @lru_cache(maxsize=256)

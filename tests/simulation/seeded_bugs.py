@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Context, Decimal
 from typing import Any
 from unittest.mock import patch
@@ -467,3 +468,13 @@ FOCUS |= dict.fromkeys(
     "letters",
 )
 FOCUS["money_crosses_the_border_as_a_float"] = "risk"
+
+
+@bug
+def who_was_told_is_known_for_an_hour() -> Iterator[None]:
+    """A time to live as logic: what Firestore deletes was never sent, for who looks no further."""
+    with patch.object(dispatch_alert, "KEEP", timedelta(hours=1)):
+        yield
+
+
+FOCUS["who_was_told_is_known_for_an_hour"] = "alerts"

@@ -5,10 +5,10 @@ from decimal import Decimal
 from typing import Any
 
 from emulators.simulator.broker import make_fill
+from emulators.simulator.faults import Faults
 from emulators.simulator.invariants import at_rest
 from emulators.simulator.run import quick
 from emulators.simulator.scenario import Scenario
-from emulators.simulator.world import Faults
 from stopline.service.documents.aggregate import TRIES
 
 WRITERS = 64

@@ -13,10 +13,10 @@ from simulation.port_calls import Place, Way, calling, places
 
 from emulators.simulator.control import ControlScenario
 from emulators.simulator.desk import DeskScenario
+from emulators.simulator.faults import NO_FAULTS
 from emulators.simulator.focus import Play
 from emulators.simulator.run import play, quick
 from emulators.simulator.scenario import Scenario
-from emulators.simulator.world import NO_FAULTS
 
 Script = Callable[[int, str, str], str | None]
 

@@ -123,4 +123,4 @@ def effect(number: int) -> Effect:
 
 
 TestOutbox = Outbox.TestCase
-TestOutbox.settings = settings(max_examples=settings().max_examples // 3, stateful_step_count=15)
+TestOutbox.settings = settings(max_examples=settings().max_examples // 5, stateful_step_count=12)
