@@ -131,8 +131,7 @@ def test_a_hand_in_a_hurry_may_leave_out_the_id_and_the_reason(switch: Served, p
 
 def test_one_account_that_cannot_be_read_keeps_no_other_one_trading(switch: Served) -> None:
     """R5.1, F49: the others are closed, and what is wrong with it is not hidden."""
-    switch.world.store.commit([Put(account_path("demo"), {"account": "{", "owner": "ann", "version": 2})])
-    switch.world.clock.set(switch.world.clock.now() + timedelta(seconds=31))
+    switch.world.store.commit([Put(Path("closings", "demo"), {"account": "demo", "state": "{"})])
     answer = call(switch, scope="global")
     assert (answer.status_code, answer.get_json()["delivery"]) == (202, "pending")
     assert answer.get_json()["closing"] == {"demo": "PENDING", "other": "FLAT"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from stopline.model.closing import CLOSINGS_TOPIC, REDUCTIONS_TOPIC
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from stopline.service.closing.close_book import Closer
     from stopline.service.closing.reduce import Reducer
     from stopline.service.closing.restate_executions import ExecutionRestater
+    from stopline.service.closing.unclosed import HaltCloser
     from stopline.service.closing.working_orders import WorkingOrders
     from stopline.service.evaluation.evaluate import Evaluator
     from stopline.service.exits.desk import ExitDesk
@@ -251,9 +252,16 @@ class App(Documents):
             self.marks,
             FillLog(self.store),
             self.clock,
+            partial(self.canceller.advance, just_read=True),
             self._reconciliation,
             self._resting,
         )
+
+    @cached_property
+    def halt_closer(self) -> HaltCloser:
+        from stopline.service.closing.unclosed import HaltCloser
+
+        return HaltCloser(self.store, self.relay, self.clock, self.closer, self.controls)
 
     def _resting(
         self, position: Position, account: Account, book: Book, closing: ClosingState, now: datetime
@@ -289,7 +297,7 @@ class App(Documents):
     def halts(self) -> HaltCarrier:
         from stopline.service.trading.carry_halt import HaltCarrier
 
-        return HaltCarrier(self.ports.bus, self.clock, self.accounts, self.canceller, self.closer)
+        return HaltCarrier(self.ports.bus, self.clock, self.accounts, self.canceller, self.halt_closer)
 
     @cached_property
     def leases(self) -> Leases:
@@ -414,10 +422,9 @@ class App(Documents):
             self.accounts,
             self.desk,
             self.marker,
-            self.closer,
+            self.halt_closer,
             self.session_ender,
             self.trading,
-            self.canceller,
             self.watchdog,
             self.reconciler,
             self.measurer,

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from stopline.model.control import ControlRequest
+from stopline.model.control import ControlRequest, account_scope
 from stopline.model.messages import Sweep, SweepKind
 from stopline.ports import Outgoing
 from stopline.runtime.app import App, Ports
@@ -30,14 +30,14 @@ def world() -> World:
 
 
 class SlowOrders:
-    """A bus on which each command takes five seconds."""
+    """A bus on which each command takes two seconds."""
 
     def __init__(self, world: World) -> None:
         self._world = world
 
     def publish(self, messages: Sequence[Outgoing]) -> list[str]:
         if any(m.topic == "orders" for m in messages):
-            self._world.clock.set(self._world.clock.now() + timedelta(seconds=5))
+            self._world.clock.set(self._world.clock.now() + timedelta(seconds=2))
         return self._world.bus.publish(messages)
 
 
@@ -52,8 +52,10 @@ def test_a_halt_of_all_hands_over_what_there_is_no_time_for(world: World) -> Non
     assert handed == [("account", "a3"), ("account", "a4")]
 
 
-def test_where_the_bus_is_down_every_closing_is_stored_and_due(world: World) -> None:
-    """F40: the state and the commands are in the store; the sweep publishes them."""
+def test_where_the_bus_is_down_every_cancel_is_stored_and_due_and_the_closing_follows_it(
+    world: World,
+) -> None:
+    """F40, I4: the state and the cancels are in the store; a cancel that comes after a close would end that."""
     app, _ = world.instance()
     world.bus.down = True
     with pytest.raises(Unpublished):
@@ -61,7 +63,14 @@ def test_where_the_bus_is_down_every_closing_is_stored_and_due(world: World) -> 
     told = app.halts.advance(app.trading.standing("global"))
     assert set(told.values()) == {None}
     for name in told:
-        assert [e.body["action"] for e in world.outbox("closings", name)] == ["cancel_all", "close"]
+        due = [e.body["action"] for e in world.outbox("controls", account_scope(name)) if e.topic == "orders"]
+        assert (due, world.outbox("closings", name)) == (["cancel_all"], ())
+    world.bus.down = False
+    world.wait(60)
+    world.instance()[0].sweeper.run(Sweep(kind=SweepKind.RISK), world.clock.now(), "m-1")
+    for name in told:
+        sent = {o["command_id"]: o["action"] for o in world.bus.bodies("orders") if o["account"] == name}
+        assert list(sent.values()) == ["cancel_all", "close"]
 
 
 def test_a_pause_cancels_in_every_account_and_closes_nothing(world: World) -> None:

@@ -76,7 +76,7 @@ def test_without_a_halt_nothing_is_closed(world: World, action: str | None) -> N
     if action:
         act(app, action, "r-1")
     assert app.closer.advance("demo") is None
-    assert world.bus.bodies("orders") == []
+    assert [o["action"] for o in world.bus.bodies("orders")] == (["cancel_adding"] if action else [])
 
 
 def test_a_halt_without_flatten_closes_nothing(world: World) -> None:
@@ -84,12 +84,12 @@ def test_a_halt_without_flatten_closes_nothing(world: World) -> None:
     app, _ = world.instance()
     act(app, "kill", "r-1", flatten=False)
     assert app.closer.advance("demo") is None
-    assert world.bus.bodies("orders") == []
+    assert [o["action"] for o in world.bus.bodies("orders")] == ["cancel_all"]
 
 
 @pytest.mark.parametrize("scope", [SCOPE, "global"])
 def test_a_halt_with_flatten_sends_cancel_and_closes_in_order(world: World, scope: str) -> None:
-    """R4.5, R5.1, I4: as effects of the control document, so that none is lost."""
+    """R4.5, R5.1, I4: as effects of the control and the closings, so that none is lost; the cancel waits for no close."""
     app, _ = world.instance()
     act(app, "kill", "r-1", scope)
     closing = advance(app)
@@ -100,9 +100,8 @@ def test_a_halt_with_flatten_sends_cancel_and_closes_in_order(world: World, scop
         ("close", "BUY"),
     ]  # the long leg protects until the fills have bought the short one back
     assert {o["epoch"] for o in orders} == {1}
-    assert [e.id for e in world.outbox("closings", "demo") if e.topic == "orders"] == [
-        o["command_id"] for o in orders
-    ]
+    due = (*world.outbox("controls", SCOPE), *world.outbox("closings", "demo"))
+    assert [e.id for e in due if e.topic == "orders"] == [o["command_id"] for o in orders]
 
 
 def test_many_callers_send_the_commands_once(world: World) -> None:
@@ -316,7 +315,7 @@ def test_a_resume_in_the_middle_of_an_advance_stops_it(world: World) -> None:
 
     app.books.read = slow  # type: ignore[method-assign]
     app.closer.advance("demo")
-    assert world.bus.bodies("orders") == []
+    assert {o["action"] for o in world.bus.bodies("orders")} == {"cancel_all"}
 
 
 def test_a_fill_that_arrives_after_flat_is_closed_under_the_same_epoch(world: World) -> None:

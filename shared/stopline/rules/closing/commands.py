@@ -20,7 +20,7 @@ from stopline.model.control import Closing, ClosingStatus
 from stopline.model.decimals import EXACT, ZERO
 from stopline.model.ids import digest
 from stopline.model.instrument import Kind
-from stopline.model.messages import HALT_CANCEL_VALID, Alert, Command, CommandAction
+from stopline.model.messages import Alert, Command, CommandAction
 from stopline.model.scopes import scope_of
 from stopline.rules.closing import alerts
 from stopline.rules.closing.collar import limit_price
@@ -57,8 +57,8 @@ class Step:
 def advance(state: ClosingState, situation: Situation, new: Sequence[CloseRequest] = ()) -> Step:
     """Take what is newly asked for, and send what is missing.
 
-    A halt of another epoch begins anew, with a cancel of all working orders where it is of the whole account. It is FLAT,
-    and a request CLOSED, when the book, that is the fills, says so; never because commands were sent.
+    A halt of another epoch begins anew; its cancels are out (`OrderCanceller`). It is FLAT, and a request CLOSED, when the
+    book, that is the fills, says so; never because commands were sent.
     """
     with localcontext(EXACT):
         known = rescaled(state, situation.book)
@@ -92,9 +92,7 @@ class _Round:
     # --- what is to be closed ---
 
     def halt(self) -> None:
-        """Begin, or begin anew, the closing that the trading state asks for. The cancels of halted parts go out beside it
-        (`OrderCanceller`).
-        """
+        """Begin, or begin anew, the closing that the trading state asks for."""
         s = self._s
         before = self._halt
         if not s.halts or (before is not None and before.epoch == s.epoch):
@@ -102,10 +100,6 @@ class _Round:
         known = before.flat if before else {}
         self._halt = Closing(epoch=s.epoch, status=ClosingStatus.CLOSING, since=s.now, flat=known)
         self._sent = cancelled(self._sent, s.halts, s.now)
-        if s.whole:
-            id_ = digest("cancel", self._account, str(s.epoch))
-            command = self._command(id_, CommandAction.CANCEL_ALL, "trading halted")
-            self._commands.append(command.model_copy(update={"expires_at": s.now + HALT_CANCEL_VALID}))
 
     def ask(self, new: Sequence[CloseRequest]) -> None:
         """Take requests, each once for ever."""

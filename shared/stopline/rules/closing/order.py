@@ -18,7 +18,6 @@ from stopline.model.ids import digest
 from stopline.model.increments import Increments, increments_of
 from stopline.model.messages import Command, CommandAction, CommandLeg
 from stopline.model.prices import Quote
-from stopline.model.scopes import scope_of
 from stopline.model.settings.closing import ClosingSettings, OwnClosing
 from stopline.risk.border import to_decimal
 from stopline.rules.closing.collar import limit_price
@@ -76,11 +75,6 @@ class Situation:
     def settings_of(self, one: Wanted) -> ClosingSettings:
         """How something that has to go is closed."""
         return self.settings.with_own(self.own(one.position.strategy, one.trade_id))
-
-    @property
-    def whole(self) -> bool:
-        """Whether all positions must go."""
-        return any(not scope_of(scope).is_part for scope in self.halts)
 
 
 def command_of(s: Situation, account: str, id_: str, action: CommandAction, reason: str) -> Command:

@@ -2,6 +2,7 @@
 fills prove it.
 """
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -18,9 +19,10 @@ from stopline.model.control import (
     Standing,
     TradingState,
     account_scope,
+    effective,
     effective_for,
 )
-from stopline.model.errors import Transient
+from stopline.model.errors import Contended, Transient, Unreadable
 from stopline.model.ids import digest
 from stopline.model.messages import Alert, Command, Effect, ExecutionReport, HistoryRow, Sweep, SweepKind
 from stopline.model.scopes import strategy_scope
@@ -42,6 +44,7 @@ from stopline.service.prices.marks import Mark, MarkTable
 from stopline.service.reconciliation.reconciliations import Reconciliation
 from stopline.service.trading.in_force import both
 
+log = logging.getLogger("stopline")
 LOOK_EVERY = timedelta(seconds=5)
 
 RestingOf = Callable[[Position, Account, Book, ClosingState, datetime], Resting | None]
@@ -62,6 +65,7 @@ class Closer:
         marks: MarkTable,
         log: FillLog,
         clock: Clock,
+        cancel: Callable[[str], object],
         statements: Callable[[str], Reconciliation | None],
         resting: RestingOf,
     ) -> None:
@@ -72,14 +76,17 @@ class Closer:
         self._marks = marks
         self._log = log
         self._clock = clock
+        self._cancel = cancel
         self._statements = statements
         self._resting_of = resting
         self._looked_at: datetime | None = None
 
     def advance(self, account: str) -> Closing | None:
-        """Send what is missing of all closings of an account; return how far its halt with flatten is, None without one.
+        """Send the cancels of an account's stops, then what is missing of all its closings; return how far its halt with
+        flatten is, None without one.
 
-        Raises Unavailable or Unpublished: what was committed goes out with the next call.
+        Raises Unavailable or Unpublished: what was committed goes out with the next call. Raises Unreadable where the book
+        or the closings are damaged: the cancels are out.
         """
         return self._change(account, ())
 
@@ -147,12 +154,13 @@ class Closer:
     # --- one change ---
 
     def _change(self, account: str, new: Sequence[CloseRequest]) -> Closing | None:
-        known = self._documents.read(account)
         held = both(self._controls, account)
-        if not new and not _halts(*held) and not (known and _is_active(known)):
+        _, cancelled = effective(*held)
+        known = self._cancelled(account, cancelled)
+        if not new and not halts_of(*held) and not (known and _is_active(known)):
             return None
         book = self._books.read(account) or Book(account)
-        settings = self._accounts.get(account)
+        settings = self._settings(account)
         marks = self._fresh(settings)
 
         def decide(state: ClosingState | None, attempt: int) -> Change[ClosingState] | None:
@@ -167,6 +175,10 @@ class Closer:
             held = both(
                 self._controls, account
             )  # as late as can be: nothing is closed for a halt that was resumed meanwhile
+            if halts_of(*held) and effective(*held)[1] != cancelled:
+                raise Contended(
+                    f"another stop of {account} came meanwhile: its cancel goes before its closes"
+                )
             situation = self._situation(settings, book, marks, *held)
             if settings is not None:
                 resting = partial(self._resting, settings, book, before)
@@ -175,7 +187,28 @@ class Closer:
             return self._changed(state, step, settings)
 
         state = self._documents.change(account, decide)
-        return state.halt if state and _halts(*held) else None
+        return state.halt if state and halts_of(*held) else None
+
+    def _cancelled(self, account: str, epoch: int) -> ClosingState | None:
+        """Return the closings as stored, once the cancels of the account's stops are out: they wait for nothing else, and a
+        closing that has begun shows that they are.
+        """
+        try:
+            known = self._documents.read(account)
+        except Unreadable:
+            self._cancel(account)
+            raise
+        if known is None or known.halt is None or known.halt.epoch != epoch:
+            self._cancel(account)
+        return known
+
+    def _settings(self, account: str) -> Account | None:
+        """Return the settings; where they cannot be read those of before, else None: the usual ones close a book too."""
+        try:
+            return self._accounts.get(account)
+        except Unreadable:
+            log.exception("closing: the settings cannot be read", extra={"account": account})
+            return self._accounts.last_known(account)
 
     def _situation(
         self,
@@ -204,7 +237,7 @@ class Closer:
             quoted_at={symbol: mark.as_of for symbol, mark in marks.items()},
             trading=account is None or account.sessions.is_open(now),
             halted=halted,
-            halts=_halts(everywhere, own),
+            halts=halts_of(everywhere, own),
             stated=self._stated(name, account, book),
             increments=account.increments if account else {},
             own=cache(said),
@@ -222,7 +255,10 @@ class Closer:
 
     def _stated(self, name: str, account: Account | None, book: Book) -> Stated:
         """Return what the brokers' statements say: which speak against a flat book, and up to when all agree with it."""
-        found = self._statements(name)
+        try:
+            found = self._statements(name)
+        except Unreadable as problem:  # it is closed all the same, and not called flat
+            return Stated(denied="" if book.open_positions() else str(problem)[:300])
         if found is None:
             return Stated()
         denied = "" if book.open_positions() else "; ".join(f"{s}: {why}" for s, why in found.blocked.items())
@@ -262,7 +298,7 @@ class Closer:
         return Change(state, effects)
 
 
-def _halts(everywhere: Control, own: Control) -> dict[str, int]:
+def halts_of(everywhere: Control, own: Control) -> dict[str, int]:
     """Return which scopes of an account a halt with flatten holds for, by its epoch: the account alone where it is for all
     of it.
     """

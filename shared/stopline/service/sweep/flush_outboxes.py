@@ -14,6 +14,7 @@ OUTBOX_COLLECTIONS = (
     "risk",
     "controls",
     "closings",
+    "unclosed",
     "accounts",
     "alerts",
     "quarantine",

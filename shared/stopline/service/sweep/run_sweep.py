@@ -17,8 +17,8 @@ from stopline.service.accounts.reader import AccountReader
 from stopline.service.alerting.desk import publish_checks
 from stopline.service.alerting.undelivered import republish_due
 from stopline.service.audit.verify import AuditVerifier
-from stopline.service.closing.close_book import Closer
 from stopline.service.closing.restate_executions import ExecutionRestater
+from stopline.service.closing.unclosed import HaltCloser
 from stopline.service.documents.outbox import Relay, outbox_fields
 from stopline.service.fills.while_halted import HaltedFills
 from stopline.service.history.end_session import SessionEnder
@@ -32,7 +32,6 @@ from stopline.service.sweep.heartbeat import HEARTBEAT, unwatched_after, unwatch
 from stopline.service.sweep.watch_activity import ActivityWatch
 from stopline.service.sweep.watch_health import HealthWatch
 from stopline.service.sweep.watchdog import Watchdog
-from stopline.service.trading.cancel_orders import OrderCanceller
 from stopline.service.trading.controls import TradingStates
 from stopline.service.trading.set_back import SetBack
 
@@ -52,10 +51,9 @@ class Sweeper:
         accounts: AccountReader,
         desk: Desk,
         marker: PriceMarker,
-        closer: Closer,
+        closer: HaltCloser,
         ender: SessionEnder,
         trading: TradingStates,
-        canceller: OrderCanceller,
         watchdog: Watchdog,
         reconciler: Reconciler,
         measurer: RiskMeasurer,
@@ -82,7 +80,6 @@ class Sweeper:
         self._closer = closer
         self._ender = ender
         self._trading = trading
-        self._canceller = canceller
         self._watchdog = watchdog
         self._beacon = beacon
         self._duty = duty
@@ -171,28 +168,32 @@ class Sweeper:
 
     def _account(self, name: str, now: datetime, cause: str, fills: Sequence[str]) -> None:
         """Look at an account of which fills or a report came; one whose book is valued already was looked at."""
-        self._desk.refresh()
-        self._marker.value_new(name, now, cause)
-        self._closer.advance(name)
-        self._canceller.advance(name, just_read=True)
+        try:
+            self._desk.refresh()
+            self._marker.value_new(name, now, cause)
+        finally:  # a halt is carried through, whatever keeps the account from being valued
+            self._closer.advance(name)
         self._halted.look(name, fills)
 
     def _evaluate_all(self, now: datetime, cause: str) -> dict[str, str]:
-        self._desk.refresh()
-        failed = {**self._trading.lapse_due(), **self._desk.unreadable}
+        unread = _tried("books", self._desk.refresh)
+        failed = {**self._trading.lapse_due(), **self._desk.unreadable, **({"": unread} if unread else {})}
         for name in sorted({*self._desk.accounts, *self._trading.stopped_accounts()}):
             try:
-                if name in self._desk.accounts:
-                    self._marker.evaluate({name}, now, cause, force=True)
-                self._closer.advance(name)
-                self._canceller.advance(name, just_read=True)
-                if name in self._desk.accounts:
+                try:
+                    if name in self._desk.accounts and not unread:
+                        self._marker.evaluate({name}, now, cause, force=True)
+                finally:
+                    self._closer.advance(name)
+                if name in self._desk.accounts and not unread:
                     self._measurer.measure(name, now, cause)
             except Transient as problem:  # one account's trouble must not keep the others from being watched
                 failed[name] = str(problem)
             except Exception as problem:
                 log.exception("sweep: an account cannot be evaluated", extra={"account": name})
                 failed[name] = f"{type(problem).__name__}: {problem}"
+        if unread:
+            return failed
         failed = joined(failed, self._health.check(self._desk.accounts, self._desk.books, now, cause))
         return joined(failed, self._activity.check(self._desk, now, cause))
 

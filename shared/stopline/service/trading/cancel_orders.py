@@ -1,5 +1,6 @@
-"""Cancel working orders where trading stops: all of them where it is halted without closing, and where only what reduces
-risk is let through those that may add some. Stopline knows no order book: the adapter tells which ones these are.
+"""Cancel working orders where trading stops: all of them where it is halted, and where only what reduces risk is let through
+those that may add some. A commit of its own, before anything is closed: whatever keeps a book from being closed keeps no
+cancel back. Stopline knows no order book: the adapter tells which ones these are.
 """
 
 from collections.abc import Iterator
@@ -14,7 +15,9 @@ from stopline.service.trading.in_force import both, of_everything
 
 
 class OrderCanceller:
-    """Sends `cancel_all` and `cancel_adding`, once an epoch. Called by whoever stops trading, and by every sweep."""
+    """Sends `cancel_all` and `cancel_adding`, once an epoch. Called by whoever stops trading, and before each look at what
+    is to be closed.
+    """
 
     def __init__(self, documents: Aggregates[Control], clock: Clock) -> None:
         self._documents = documents
@@ -49,10 +52,11 @@ class OrderCanceller:
     def _cancel(self, account: str, scope: Scope, action: CommandAction, epoch: int) -> Effect:
         now = self._clock.now()
         is_halted = action is CommandAction.CANCEL_ALL
+        ids = ("cancel_only" if is_halted else "cancel_adding", account, str(scope), str(epoch))
+        if is_halted and not scope.is_part:
+            ids = "cancel", account, str(epoch)  # as closings that older versions began have sent it
         command = Command(
-            command_id=digest(
-                "cancel_only" if is_halted else "cancel_adding", account, str(scope), str(epoch)
-            ),
+            command_id=digest(*ids),
             account=account,
             action=action,
             epoch=epoch,
@@ -66,11 +70,9 @@ class OrderCanceller:
 
 
 def _stops(account: str, everywhere: Control, own: Control) -> Iterator[tuple[Scope, CommandAction]]:
-    """Yield what is to be cancelled where. A closing of the whole account cancels by itself."""
-    whole = [c for c in (everywhere, own) if c.state is TradingState.HALTED]
-    if whole:
-        if not any(c.flatten for c in whole):
-            yield Scope("account", account), CommandAction.CANCEL_ALL
+    """Yield what is to be cancelled where."""
+    if TradingState.HALTED in (everywhere.state, own.state):
+        yield Scope("account", account), CommandAction.CANCEL_ALL
         return
     is_reducing = TradingState.REDUCING in (everywhere.state, own.state)
     if is_reducing:

@@ -12,7 +12,7 @@ from stopline.model.wire import canonical
 from stopline.ports import Bus, Clock, Outgoing
 from stopline.rules.trading.closing_told import told_now
 from stopline.service.accounts.reader import AccountReader
-from stopline.service.closing.close_book import Closer
+from stopline.service.closing.unclosed import HaltCloser
 from stopline.service.trading.cancel_orders import OrderCanceller
 
 log = logging.getLogger("stopline")
@@ -23,7 +23,7 @@ class HaltCarrier:
     """Carries stored stops through, account by account."""
 
     def __init__(
-        self, bus: Bus, clock: Clock, accounts: AccountReader, canceller: OrderCanceller, closer: Closer
+        self, bus: Bus, clock: Clock, accounts: AccountReader, canceller: OrderCanceller, closer: HaltCloser
     ) -> None:
         self._bus = bus
         self._clock = clock
@@ -66,7 +66,7 @@ class HaltCarrier:
     def _end(self, account: str) -> None:
         """End what a resume ends; where that cannot be done now, whoever looks next does it before anything is sent."""
         try:
-            self._closer.advance(account)
+            self._closer.advance(account, resumed=True)
         except Transient:
             log.exception("resume: the end of closings is pending", extra={"account": account})
 
