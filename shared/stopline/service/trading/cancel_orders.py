@@ -52,9 +52,9 @@ class OrderCanceller:
     def _cancel(self, account: str, scope: Scope, action: CommandAction, epoch: int) -> Effect:
         now = self._clock.now()
         is_halted = action is CommandAction.CANCEL_ALL
-        ids = ("cancel_only" if is_halted else "cancel_adding", account, str(scope), str(epoch))
+        ids = ["cancel_only" if is_halted else "cancel_adding", account, str(scope), str(epoch)]
         if is_halted and not scope.is_part:
-            ids = "cancel", account, str(epoch)  # as closings that older versions began have sent it
+            ids = ["cancel", account, str(epoch)]  # as closings that older versions began have sent it
         command = Command(
             command_id=digest(*ids),
             account=account,
