@@ -3,7 +3,8 @@ what was sent.
 
 Commands that are out for a position never sum to more than what has to go of it; each trade of it has its own. Short
 units go first; long ones that cover them follow when the fills have bought those back, or go with them in one order where
-the broker takes a spread.
+the broker takes a spread. What is more than the account's document holds goes in rounds: those that were tried least
+first, the next when commands are over.
 """
 
 from collections import defaultdict
@@ -27,12 +28,14 @@ from stopline.rules.closing.collar import limit_price
 from stopline.rules.closing.halts import confirms, newly_flat, nothing_held, proven
 from stopline.rules.closing.of_trade import astray, begun, too_much, trade_legs, why_astray
 from stopline.rules.closing.order import Situation, close_order, command_of, end_resumed
-from stopline.rules.closing.sent import alive, cancelled, ended
+from stopline.rules.closing.sent import MOST_LEGS, alive, cancelled, ended, legs_out
 from stopline.rules.closing.splits import rescaled
 from stopline.rules.closing.spreads import spreads
 from stopline.rules.closing.targets import (
     HALT,
     Wanted,
+    by_cover,
+    cover_of,
     in_closing_order,
     sellable,
     units_of_positions,
@@ -88,6 +91,8 @@ class _Round:
         self._found: dict[str, Wanted] = {}
         self._wanted: dict[str, Decimal] = {}  # units of each position
         self._of_positions, self._of_parts = alive(self._sent.values())
+        self._legs_out = legs_out(self._sent.values())
+        self._resting: dict[str, list[Wanted]] = defaultdict(list)  # what goes of positions not looked at yet
 
     # --- what is to be closed ---
 
@@ -136,14 +141,17 @@ class _Round:
         self._found = wanted(s.book, open_, self._sent.values(), s.halted)
         self._wanted = units_of_positions(self._found.values())
         self._tries = {key: tries for key, tries in self._tries.items() if key in self._found}
-        self._cancel_resting()
+        for one in in_closing_order(self._found):
+            self._resting[one.position.key].append(one)
         waits: dict[str, str] = {}
         done: set[str] = set()
         for group in self._as_one():
-            self._send(group)
             done |= {one.part for one in group}
+            if self._has_room(len(group)):
+                self._send(group)
         going = {one.position.key for one in self._found.values()}
-        for one in in_closing_order(self._found):
+        covers = by_cover(s.book)
+        for one in sorted(in_closing_order(self._found), key=lambda one: self._retry(one.part)):
             if one.part in done:
                 continue
             left = replace(one, units=self._missing(one))
@@ -153,7 +161,9 @@ class _Round:
             if reason:
                 waits[one.part] = reason
                 continue
-            units = sellable(left, s.book, going, self._alive)
+            if not self._has_room(1):
+                continue
+            units = sellable(left, covers[cover_of(one.position.instrument)], going, self._alive)
             if units > 0:
                 self._send([replace(left, units=units)])
         self._note_waits(waits)
@@ -165,37 +175,34 @@ class _Round:
         key, of_part = one.position.key, one.units - self._of_parts.get(one.part, ZERO)
         return min(of_part, self._wanted[key] - self._alive(key))
 
-    def _cancel_resting(self) -> None:
+    def _has_room(self, legs: int) -> bool:
+        return self._legs_out + legs <= MOST_LEGS
+
+    def _cancel_resting(self, key: str) -> None:
         """Before the first close of a whole position for a request, cancel what works there: a resting stop that fills
         as well would turn the position round. A halt of the whole account has cancelled everything. Before a part of one
         goes, cancel it where what is known to rest there is more than what will be left, and say so. Commands of ours that
         work there end with it, and are sent again: so only when more is to go now.
         """
-        parts: dict[str, list[Wanted]] = defaultdict(list)
-        for one in in_closing_order(self._found):
-            parts[one.position.key].append(one)
-        for key, some in parts.items():
-            position, units = some[0].position, sum(one.units for one in some)
-            requests = dict.fromkeys(id_ for one in some for id_ in one.requests)
-            marks = [f"cancel:{key}:{id_}" for id_ in requests]
-            left = abs(position.quantity) - units
-            if not requests or units <= self._alive(key) or not self._may_go(some):
-                continue
-            if left <= 0:
-                told = [mark in self._told.noted for mark in marks]
-                if all(told) or (self._alive(key) and any(told)):
-                    continue
-                self._told.note(*marks)
-            elif not self._is_in_the_way(position, left):
-                continue
-            self._serial += 1
-            ids = "cancel", self._account, str(self._s.epoch), key, str(self._serial)
-            command = self._command(digest(*ids), CommandAction.CANCEL_ALL, some[0].reason)
-            where = {"strategy": position.strategy, "instrument": position.instrument}
-            self._commands.append(command.model_copy(update=where))
-
-    def _may_go(self, parts: Sequence[Wanted]) -> bool:
-        return any(not self._is_too_early(one.part) and not self._waits(one) for one in parts)
+        some = self._resting.pop(key, [])
+        requests = dict.fromkeys(id_ for one in some for id_ in one.requests)
+        if not requests:
+            return
+        position, units = some[0].position, sum(one.units for one in some)
+        marks = [f"cancel:{key}:{id_}" for id_ in requests]
+        left = abs(position.quantity) - units
+        if left <= 0:
+            told = [mark in self._told.noted for mark in marks]
+            if all(told) or (self._alive(key) and any(told)):
+                return
+            self._told.note(*marks)
+        elif not self._is_in_the_way(position, left):
+            return
+        self._serial += 1
+        ids = "cancel", self._account, str(self._s.epoch), key, str(self._serial)
+        command = self._command(digest(*ids), CommandAction.CANCEL_ALL, some[0].reason)
+        where = {"strategy": position.strategy, "instrument": position.instrument}
+        self._commands.append(command.model_copy(update=where))
 
     def _is_in_the_way(self, position: Position, left: Decimal) -> bool:
         """Tell whether orders at the broker must be cancelled before parts of a position go, and tell people."""
@@ -246,7 +253,8 @@ class _Round:
 
     def _as_one(self) -> Iterator[list[Wanted]]:
         """Yield the spreads that go as one order now."""
-        for group in spreads(self._found, lambda one: self._s.settings_of(one).multi_leg):
+        groups = spreads(self._found, lambda one: self._s.settings_of(one).multi_leg)
+        for group in sorted(groups, key=lambda group: max(self._retry(one.part) for one in group)):
             parts = [one.part for one in group]
             if any(self._retry(part) >= AS_ONE or self._is_too_early(part) for part in parts):
                 continue
@@ -261,6 +269,8 @@ class _Round:
 
     def _send(self, group: Sequence[Wanted]) -> None:
         """Send one command for one position, or for the legs of a spread."""
+        for one in group:
+            self._cancel_resting(one.position.key)
         self._serial += 1
         retry = max(self._retry(one.part) for one in group)
         ids = "close_command", self._account, str(self._s.epoch), group[0].position.key, str(self._serial)
@@ -271,6 +281,7 @@ class _Round:
         at_market = any(self._is_market(one) for one in group)
         command, self._sent[id_] = close_order(self._s, plain, group, retry, at_market)
         self._commands.append(command)
+        self._legs_out += len(group)
         for leg in self._sent[id_].legs:
             self._of_positions[leg.key] = self._of_positions.get(leg.key, ZERO) + leg.quantity
             self._of_parts[leg.part] = self._of_parts.get(leg.part, ZERO) + leg.quantity

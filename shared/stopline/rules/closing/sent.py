@@ -12,6 +12,8 @@ from stopline.model.settings.closing import ClosingSettings
 from stopline.rules.closing.turns import next_turns
 
 GRACE = timedelta(seconds=5)  # how long after the end of a command its last fills may take to get here
+MOST_LEGS = 120  # of commands that are out: with their orders and rows, and those just over, 0.6 of a MiB
+ERROR = 100  # characters of what a broker said that are kept with each position that did not close
 KEPT = timedelta(minutes=15)  # a command that is over stays known, for fills that come later still
 DEFAULTS = ClosingSettings()
 
@@ -73,11 +75,32 @@ def ended(state: ClosingState, now: datetime) -> ClosingState:
                     tries.pop(leg.part, None)
                 else:
                     next_at = one.next_at or one.issued_at + backoff(one.round)
-                    tries[leg.part] = Tries(count=one.round, next_at=next_at, error=one.error)
+                    tries[leg.part] = Tries(count=one.round, next_at=next_at, error=one.error[:ERROR])
         if one.ended_at is None or now < one.ended_at + KEPT:
             sent[id_] = one
+    sent = _fitting(sent, now)
     asked = _with_done(state, [one for id_, one in state.sent.items() if id_ not in sent])
     return state.model_copy(update={"sent": sent, "tries": tries, "asked": asked})
+
+
+def legs_out(sent: Iterable[Sent]) -> int:
+    """Return how many legs commands have that are not over."""
+    return sum(len(one.legs) for one in sent if one.ended_at is None)
+
+
+def _fitting(sent: Mapping[str, Sent], now: datetime) -> dict[str, Sent]:
+    """Return the commands that are out or just over, and of those that were over and logged before the newest for which
+    there is room: what comes late for others the end of the day restates.
+    """
+    kept, legs = dict(sent), sum(len(one.legs) for one in sent.values())
+    before = [
+        (one.ended_at, id_) for id_, one in sent.items() if one.ended_at is not None and one.ended_at < now
+    ]
+    for _, id_ in sorted(before):
+        if legs <= MOST_LEGS:
+            break
+        legs -= len(kept.pop(id_).legs)
+    return kept
 
 
 def _with_done(state: ClosingState, dropped: Iterable[Sent]) -> dict[str, Asked]:

@@ -146,29 +146,47 @@ def in_closing_order(found: Mapping[str, Wanted]) -> list[Wanted]:
 # --- cover ------------------------------------------------------------------------------------------------
 
 
-def sellable(one: Wanted, book: Book, going: Container[str], alive: Callable[[str], Decimal]) -> Decimal:
+Cover = tuple[str, bool]
+"""Positions of one underlying that can cover each other: puts, or calls and the underlying itself."""
+
+
+def cover_of(contract: Instrument) -> Cover:
+    """Return among which positions units of a contract cover, or are covered."""
+    return contract.underlying, contract.right == "P"
+
+
+def by_cover(book: Book) -> dict[Cover, list[Position]]:
+    """Return the open positions that can cover each other."""
+    found: dict[Cover, list[Position]] = {}
+    for position in book.open_positions():
+        found.setdefault(cover_of(position.instrument), []).append(position)
+    return found
+
+
+def sellable(
+    one: Wanted, same: Sequence[Position], going: Container[str], alive: Callable[[str], Decimal]
+) -> Decimal:
     """Return how many of the wanted units may go now, so that no short unit that is to be closed loses its cover.
 
     Over all strategies of the account: long calls and what is held of the underlying cover short calls, long puts
     short puts, one unit another, where they expire no earlier. A long unit that a short one needs waits until
-    the fills have bought the short one back. Short units may always go. `going`: the positions of which something has to go;
-    `alive`: units of a position in commands.
+    the fills have bought the short one back. Short units may always go. `same`: the positions that can cover each
+    other, this one among them (`by_cover`); `going`: the positions of which something has to go; `alive`: units of a position in commands.
     """
     position = one.position
     if position.quantity < 0:
         return one.units
-    same = [p for p in book.open_positions() if _shares_cover(p.instrument, position.instrument)]
     shorts = [p for p in same if p.quantity < 0]
     if not any(p.key in going for p in shorts):
         return one.units
     room = [
         sum(
-            (_units(p, p.quantity - alive(p.key)) for p in same if p.quantity > 0 and _end(p) >= _need(s)),
+            (_units(p, p.quantity - alive(p.key)) for p in same if p.quantity > 0 and _end(p) >= need),
             ZERO,
         )
-        + sum((_units(p, p.quantity) for p in shorts if _need(p) >= _need(s)), ZERO)
-        for s in shorts
-        if _need(s) <= _end(position)
+        + sum((_units(p, p.quantity) for p in shorts if _need(p) >= need), ZERO)
+        for need in {_need(s) for s in shorts}
+        if need <= _end(position)
     ]
     spare = min(room, default=ZERO) if room else None
     if spare is None:
@@ -181,13 +199,8 @@ def sellable(one: Wanted, book: Book, going: Container[str], alive: Callable[[st
 def uncovered(book: Book, key: str) -> Decimal:
     """Return how many units of the underlying the options that share cover with a position are short of, 0 or more."""
     position = book.positions[key]
-    same = [p for p in book.open_positions() if _shares_cover(p.instrument, position.instrument)]
+    same = [p for p in book.open_positions() if cover_of(p.instrument) == cover_of(position.instrument)]
     return max(-sum((_units(p, p.quantity) for p in same), ZERO), ZERO)
-
-
-def _shares_cover(one: Instrument, other: Instrument) -> bool:
-    """Tell whether units of two contracts can cover each other: puts puts; calls and the underlying itself each other."""
-    return one.underlying == other.underlying and (one.right == "P") == (other.right == "P")
 
 
 def _units(position: Position, quantity: Decimal) -> Decimal:

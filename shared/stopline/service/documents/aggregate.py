@@ -124,6 +124,12 @@ class Aggregates(Generic[S]):
         """Keep a document that somebody else read, and return its state."""
         return self._taken(name, document).state
 
+    def publish_due(self, name: str) -> None:
+        """Publish what is due of a document as it was read last: what is known to be out the next commit leaves away."""
+        loaded = self._cache.get(name)
+        if loaded is not None:
+            self._relay.publish(loaded.outbox)
+
     def change(self, name: str, decide: Decide[S]) -> S | None:
         """Decide and commit, then publish what the outbox holds. Returns the state that stands.
 

@@ -1,0 +1,101 @@
+"""A kill of more positions than the closings of an account have room for: it goes in rounds, to flat."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from stopline.model.control import ClosingStatus, ControlRequest
+from stopline.rules.closing import commands as closing_commands
+from stopline.rules.closing import sent as closing_sent
+from stopline.rules.closing.sent import MOST_LEGS
+from stopline.runtime.app import App
+
+from ..make import NOON, equity, fill
+from .world import World
+
+KILL = {"request_id": "k", "scope": "account:demo", "action": "kill", "actor": "ann", "reason": "enough"}
+
+
+def held(count: int) -> World:
+    world = World()
+    world.open_account()
+    app, _ = world.instance()
+    sides = ("BUY", "SELL")
+    fills = [fill(f"E-{n}", sides[n % 2], 1, 100, NOON, equity(f"S{n:04d}")) for n in range(count)]
+    app.recorder.record(fills, "m-1")
+    world.bus.messages.clear()
+    return world
+
+
+def kill(app: App) -> None:
+    app.halts.advance(app.trading.set(ControlRequest.model_validate(KILL)))
+
+
+def closes(world: World) -> dict[str, dict[str, Any]]:
+    return {o["command_id"]: o for o in world.bus.bodies("orders") if o["action"] == "close"}
+
+
+def execute(world: World, ids: set[str]) -> None:
+    """Have the broker execute commands."""
+    world.wait(1)
+    app, _ = world.instance()
+    fills = []
+    for id_ in sorted(ids):
+        order = closes(world)[id_]
+        contract = equity(order["instrument"]["symbol"])
+        fills.append(fill(f"C-{id_}", order["side"], 1, 99, world.clock.now(), contract, order_id=id_))
+    app.recorder.record(fills, f"m-{world.clock.now()}")
+
+
+def test_a_kill_of_more_than_there_is_room_for_goes_in_rounds_until_all_is_flat(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """R4.5, R5.1, I5: nothing is flat before all is; each position is closed once; short ones go first."""
+    for module in (closing_commands, closing_sent):
+        monkeypatch.setattr(module, "MOST_LEGS", 4)
+    world = held(10)
+    kill(world.instance()[0])
+    known: set[str] = set()
+    sizes = []
+    for _ in range(3):
+        new = closes(world).keys() - known
+        known |= new
+        sizes.append(len(new))
+        execute(world, new)
+        closing = world.instance()[0].closer.advance("demo")
+        assert closing is not None
+        is_open = bool(world.instance()[0].books.read("demo").open_positions())  # type: ignore[union-attr]
+        assert (closing.status is ClosingStatus.FLAT) == (not is_open)
+    assert sizes == [4, 4, 2]
+    assert not is_open
+    sides = [o["side"] for o in closes(world).values()]
+    assert sides[:4] == ["BUY"] * 4
+    assert len(sides) == 10
+
+
+def test_what_nobody_fills_holds_up_no_other_position(monkeypatch: pytest.MonkeyPatch) -> None:
+    """F43: those that were tried least go first."""
+    for module in (closing_commands, closing_sent):
+        monkeypatch.setattr(module, "MOST_LEGS", 4)
+    world = held(10)
+    kill(world.instance()[0])
+    for _ in range(2):
+        world.wait(36)
+        world.instance()[0].closer.advance("demo")
+    symbols = [o["instrument"]["symbol"] for o in closes(world).values()]
+    assert len(set(symbols)) == 10
+    assert len(symbols) == 12
+
+
+def test_the_closings_of_a_large_book_fit_their_document() -> None:
+    """A kill must not fail for its own size: state, commands and rows of a full round, and the next one."""
+    world = held(2 * MOST_LEGS)
+    kill(world.instance()[0])
+    assert len(closes(world)) == MOST_LEGS
+    execute(world, set(closes(world)))
+    world.instance()[0].closer.advance("demo")
+    assert len(closes(world)) == 2 * MOST_LEGS
+    data = world.document("closings", "demo") or {}
+    assert len(data["state"]) + len(data["outbox"]) < 700 * 1024
