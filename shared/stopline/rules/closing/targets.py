@@ -171,7 +171,8 @@ def sellable(
     Over all strategies of the account: long calls and what is held of the underlying cover short calls, long puts
     short puts, one unit another, where they expire no earlier. A long unit that a short one needs waits until
     the fills have bought the short one back. Short units may always go. `same`: the positions that can cover each
-    other, this one among them (`by_cover`); `going`: the positions of which something has to go; `alive`: units of a position in commands.
+    other, this one among them (`by_cover`); `going`: the positions of which something has to go; `alive`: units of a
+    position in commands.
     """
     position = one.position
     if position.quantity < 0:
