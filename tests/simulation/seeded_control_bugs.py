@@ -194,10 +194,7 @@ def a_change_leaves_no_audit_row() -> Iterator[None]:
 def the_cancel_of_a_kill_expires() -> Iterator[None]:
     """The bus was slow, and the orders work on."""
     short = timedelta(seconds=30)
-    with (
-        patch.object(cancel_orders, "HALT_CANCEL_VALID", short),
-        patch("stopline.rules.closing.commands.HALT_CANCEL_VALID", short),
-    ):
+    with patch.object(cancel_orders, "HALT_CANCEL_VALID", short):
         yield
 
 
