@@ -18,7 +18,6 @@ from stopline.ports import Delete, Path, Put, Unavailable
 from stopline.runtime.app import App
 from stopline.runtime.auth import Principal
 from stopline.runtime.kill_api import RIGHTS, change, handle
-from stopline.service.accounts.reader import account_path
 
 from .conftest import Served, open_accounts, raw_fill
 
