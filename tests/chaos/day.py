@@ -18,7 +18,7 @@ from chaos.courier import Courier
 from chaos.market import Market
 from chaos.monkey import Monkey
 from e2e.storm import LANES as TOPICS
-from e2e.storm import Counted, Effects, Raw, in_messages, publish_one
+from e2e.storm import Counted, Effects, Raw, publish_one
 
 from emulators.bootstrap import Refused
 from emulators.fakes import DiscordFake
@@ -80,7 +80,6 @@ class Day:
         discord: DiscordFake,
         rng: random.Random,
         market: Market,
-        by_pubsub: float,
         late: float,
     ) -> None:
         self._stack = stack
@@ -88,7 +87,6 @@ class Day:
         self._rng = rng
         self._counted = Counted(stack)
         self._since = time.monotonic()
-        self._by_pubsub = by_pubsub
         self._late = late
         self._dead: dict[str, int] = {}
         self.stop = threading.Event()
@@ -99,19 +97,18 @@ class Day:
         self.published: list[Raw] = []
         self.messages = 0
 
-    def publish(self, fills: list[Raw], sizes: tuple[int, ...], by_pubsub: float | None = None) -> None:
-        """Publish fills in messages of a few, as fast as they are taken and harm is done, until told to stop."""
-        share = self._by_pubsub if by_pubsub is None else by_pubsub
+    def publish(self, messages: list[Raw], by_pubsub: float, *, all_of_them: bool = False) -> None:
+        """Publish messages as fast as they are taken and harm is done, until told to stop, or all of them."""
         told = time.monotonic()
-        for body in in_messages(fills, self._rng, sizes):
+        for body in messages:
             while self.courier.left >= AHEAD or any(monkey.is_behind for monkey in self.monkeys):
-                if self.is_over:
+                if self.is_over and not all_of_them:
                     break
                 time.sleep(0.02)
-            if self.is_over:
+            if self.is_over and not all_of_them:
                 print("no more is published; what is under way is delivered", flush=True)
                 return
-            if self._rng.random() < share:
+            if self._rng.random() < by_pubsub:
                 publish_one(self._stack, body, self._rng)
             else:
                 late = self._rng.choice(("before", "after")) if self._rng.random() < self._late else ""
