@@ -25,8 +25,14 @@ class Worth:
             text = self._books.get((data["account"], state["book_revision"]))
             if text is not None and shown.get("unrealised") is not None:
                 _check_book(orjson.loads(text), shown)
-            for limit in shown.get("limits", ()):
-                _check_limit(limit)
+            if text is not None and not _has_options(orjson.loads(text)):
+                for limit in shown.get("limits", ()):
+                    _check_limit(limit)
+
+
+def _has_options(book: Mapping[str, Any]) -> bool:
+    """Tell whether a spread may be half booked: a limit of its payoff waits a moment for the other leg."""
+    return any(position["instrument"]["kind"] == "option" for position in book["positions"])
 
 
 def _check_book(book: Mapping[str, Any], shown: Mapping[str, Any]) -> None:
