@@ -76,7 +76,7 @@ class Scenario:
         self.facts.broker = SimBroker(self.world, self.publish_fill)
         self._begin(rng)
         for name in self._functions():
-            self.world.add(name, self._handler(name), self._app, INSTANCES[name])
+            self.world.add(name, self._handler(name), self._app, self._instances(name))
         self.letters = SimLetters(self.world) if self.world.faults.gives_up else None
         if self.letters:
             self.world.add(PERSON, self.letters.redrive, self._app, 1)
@@ -87,6 +87,10 @@ class Scenario:
 
     def _begin(self, rng: random.Random) -> None:
         """Make what a scenario has beside this."""
+
+    def _instances(self, name: str) -> int:
+        """Return how many instances a function has."""
+        return INSTANCES[name]
 
     def is_closed(self) -> bool:
         """Tell whether nothing is left to be closed."""
