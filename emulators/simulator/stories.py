@@ -3,11 +3,15 @@ what goes wrong is part of the story, or was broken on purpose.
 """
 
 from collections.abc import Callable, Collection, Sequence
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from datetime import timedelta
 from hashlib import sha256
+from io import StringIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
+import click
 import flask
 import orjson
 from werkzeug.test import EnvironBuilder
@@ -16,8 +20,12 @@ from emulators.simulator.demand import demand
 from emulators.simulator.ports import SimBus, SimChannel, SimClock, SimHistory, SimStore
 from emulators.simulator.scenario import OPERATOR, Scenario
 from emulators.simulator.world import NO_FAULTS, Delivery, Instance, World
+from stopline.cli.failures import Failure
+from stopline.cli.main import main as stopline
 from stopline.ledger.encoding import decode_book
 from stopline.model.errors import Rejected
+from stopline.model.fill import FILL_TYPE, FILLS_TYPE
+from stopline.model.messages import ALERT_TYPE
 from stopline.model.times import utc_text
 from stopline.model.wire import canonical, decode_object
 from stopline.ports import Outgoing, Unavailable
@@ -25,6 +33,7 @@ from stopline.rules.alerting.ack_links import AckLinks
 from stopline.rules.alerting.audience import USUAL
 from stopline.runtime import kill_api, status_api
 from stopline.runtime.app import App, Ports
+from stopline.service.accounts.reader import account_path
 
 LINKS = AckLinks("https://stopline.example.com", "a-secret-of-more-than-32-characters")
 PRINCIPALS = {
@@ -33,6 +42,9 @@ PRINCIPALS = {
 }
 SWITCH = {"/kill", "/pause", "/resume", "/status"}
 ACCOUNT = "a"
+FILE = "FILE"
+HEARTBEAT = b'"kind":"heartbeat"'
+TYPED = 3  # so often people type a command that fails
 
 
 class SimBeacon:
@@ -49,14 +61,13 @@ class SimBeacon:
 
 
 class Told(Scenario):
-    """A story: `account` is how its account differs from the usual, `commands` what people do at a terminal, `kinds` the
-    alerts that it is about: what else is told depends on how long it took.
+    """A story: `account` is how its account differs from the usual, `kinds` the alerts that it is about: what else is told
+    depends on how long it took.
     """
 
     account: ClassVar[dict[str, Any]] = {}
     kinds: ClassVar[Collection[str]] = ()
     names: ClassVar[Sequence[str]] = (ACCOUNT,)
-    commands: ClassVar[dict[str, Callable[[App], object]]] = {}
 
     def __init__(self) -> None:
         self.answers: dict[str, list[tuple[int, dict[str, Any]]]] = {}
@@ -95,7 +106,7 @@ class Told(Scenario):
         )
 
     def _handler(self, name: str) -> Callable[[Instance, Delivery], None]:
-        own = {"http": self._answer, "terminal": self._carry_out}
+        own = {"http": self._answer, "terminal": self._carry_out, "orders": lambda instance, delivery: None}
         return own[name] if name in own else super()._handler(name)
 
     def _account_facts(self) -> dict[str, Any]:
@@ -116,17 +127,25 @@ class Told(Scenario):
 
     # --- people ---
 
-    def ask(self, who: str, method: str, path: str, body: dict[str, Any] | None = None) -> str:
-        """Send a request, again and again until it is answered; return the name of its answers."""
+    def tools(self) -> dict[str, Callable[[App], object]]:
+        """Return what people do at a terminal that is no command in a simulated world."""
+        return {}
+
+    def ask(self, who: str, method: str, path: str, body: dict[str, Any] | None = None) -> None:
+        """Send a request, again and again until it is answered."""
         self.asked += 1
         name = f"{self.asked} {method} {path}"
         request = {"name": name, "who": who, "method": method, "path": path, "body": body}
         self.world.accept(Outgoing("http", canonical(request)))
-        return name
 
-    def type_(self, command: str) -> None:
-        """Let somebody type a command, again and again until it is done or refused."""
-        self.world.accept(Outgoing("terminal", command.encode()))
+    def type_(self, *words: str, file: str = "") -> Callable[[], None]:
+        """Return the event that somebody types a command, and again where it fails. `file`: what stands in FILE."""
+        body = canonical({"words": words, "file": file})
+
+        def type_() -> None:
+            self.world.accept(Outgoing("terminal", body))
+
+        return type_
 
     def wait(self, seconds: float) -> Callable[[], None]:
         """Return the event that time goes by."""
@@ -144,7 +163,7 @@ class Told(Scenario):
             query_string=query,
             method=asked["method"],
             json=asked["body"],
-            headers={"Authorization": f"Bearer {asked['who']}"},
+            headers=[("Authorization", f"Bearer {asked['who']}")],
         ).get_environ()
         handle = kill_api.handle if path in SWITCH else status_api.handle
         body, status, _ = handle(flask.Request(environ), lambda: instance.app, PRINCIPALS)
@@ -155,12 +174,21 @@ class Told(Scenario):
         self.answers.setdefault(asked["name"], []).append((status, told))
 
     def _carry_out(self, instance: Instance, delivery: Delivery) -> None:
-        name = delivery.message.data.decode()
+        typed = orjson.loads(delivery.message.data)
+        words: list[str] = typed["words"]
+        tool = self.tools().get(words[0])
         try:
-            self.commands[name](instance.app)
-            self.done[name] = "done"
+            if tool is not None:
+                tool(instance.app)
+            else:
+                _run(instance.app, words, typed["file"])
+            self.done[words[0]] = "done"
         except Rejected as refused:
-            self.done.setdefault(name, refused.reason)
+            self.done.setdefault(words[0], refused.reason)
+        except click.ClickException as failure:
+            if isinstance(failure, Failure) and delivery.attempts < TYPED:
+                raise
+            self.done.setdefault(words[0], failure.message)
 
     # --- the market ---
 
@@ -169,22 +197,47 @@ class Told(Scenario):
 
         def publish() -> None:
             self.world.now += timedelta(seconds=1)
-            body = {
-                "type": "stopline.fill.v1",
-                "fill_id": id_,
-                "broker": "paper",
-                "account": ACCOUNT,
-                "instrument": {"symbol": "AAA", "kind": "equity", "currency": "USD"},
-                "side": side,
-                "quantity": quantity,
-                "price": price,
-                "fee": "0.25",
-                "executed_at": utc_text(self.world.now),
-                **more,
-            }
-            self.publish_fill(body)
+            self.publish_fill(self.body(id_, side, quantity, price, **more))
 
         return publish
+
+    def body(self, id_: str, side: str, quantity: str, price: str, **more: Any) -> dict[str, Any]:
+        """Return a fill of AAA, executed now."""
+        return {
+            "type": "stopline.fill.v1",
+            "fill_id": id_,
+            "broker": "paper",
+            "account": ACCOUNT,
+            "instrument": {"symbol": "AAA", "kind": "equity", "currency": "USD"},
+            "side": side,
+            "quantity": quantity,
+            "price": price,
+            "fee": "0.25",
+            "executed_at": utc_text(self.world.now),
+            **more,
+        }
+
+    def publish_fill(self, fill: dict[str, Any], again: int = 1) -> None:
+        """Publish a fill, as a broker does."""
+        for _ in range(again):
+            self.world.accept(Outgoing("fills", canonical(fill)))
+
+    def _watch(self, what: str, value: Any) -> None:
+        # that all is well is told before its round is stored, and in the words of the newest round
+        effects = {id_: body for id_, body in self.facts.effects.items() if not _is_heartbeat(body)}
+        if what == "published" and _is_heartbeat(value[1].data):
+            effects[value[1].attributes.get("effect_id", "")] = value[1].data
+        self.facts.effects = effects
+        super()._watch(what, value)
+        if what == "published" and value[1].topic == "fills":
+            self._note_fills(decode_object(value[1].data))
+
+    def _note_fills(self, body: dict[str, Any]) -> None:
+        """Note what is to be booked, whoever publishes it: of an account that there is."""
+        for fill in body["fills"] if body["type"] == FILLS_TYPE else [body]:
+            known = "fill_id" in fill and self.world.store.get(account_path(fill["account"]))
+            if fill["type"] == FILL_TYPE and known:
+                self.facts.published.append({"fee": "0", **fill})
 
     def price(self, last: float, symbol: str = "AAA") -> Callable[[], None]:
         """Return the event that a feed tells a price."""
@@ -249,3 +302,17 @@ class Told(Scenario):
     def check(self) -> None:
         """Check that whoever asked was answered."""
         demand(len(self.answers) == self.asked, "I10 every request is answered", sorted(self.answers))
+
+
+def _is_heartbeat(body: bytes) -> bool:
+    return HEARTBEAT in body and orjson.loads(body)["type"] == ALERT_TYPE
+
+
+def _run(app: App, words: Sequence[str], file: str) -> None:
+    """Run a command of the command line, and throw away what it prints."""
+    with TemporaryDirectory() as folder, redirect_stdout(StringIO()):
+        (Path(folder) / FILE).write_text(file)
+        typed = [str(Path(folder) / FILE) if word == FILE else word for word in words]
+        context = stopline.make_context("stopline", typed, obj=lambda: app)
+        with context, suppress(click.exceptions.Exit, SystemExit):  # what it says by its exit code
+            stopline.invoke(context)

@@ -1,25 +1,14 @@
 """Stories of what people change: settings, by two of them; accounts; books."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 from emulators.simulator.demand import demand
 from emulators.simulator.stories import ACCOUNT, Told
-from stopline.model.account import Account
-from stopline.model.wire import validate
-from stopline.ports import AlreadyExists
 from stopline.runtime.app import App
 
 LOOSER = {"limits": {"max_position_value": {"limit": "40"}}}
 TIGHTER = {"limits": {"max_symbol_exposure": {"limit": "10"}}}
-
-
-def _create(app: App) -> None:
-    facts: dict[str, Any] = {"account": "c", "owner": "bob", "currency": "USD", "capital": "10000", "calendar": "24/7"}
-    try:
-        app.account_writer.create(validate(Account, facts), "bob")
-    except AlreadyExists:
-        return  # that is told to whoever typed it
 
 
 def _another_method(app: App) -> None:
@@ -29,7 +18,8 @@ def _another_method(app: App) -> None:
 class Settings(Told):
     """Two people loosen a limit, one tightens another; an account is created, and a method cannot be changed any more."""
 
-    commands: ClassVar[dict[str, Callable[[App], object]]] = {"create": _create, "method": _another_method}
+    def tools(self) -> dict[str, Callable[[App], object]]:
+        return {"method": _another_method}
 
     def _events(self, rng: object) -> list[Callable[[], None]]:
         return [
@@ -37,8 +27,8 @@ class Settings(Told):
             lambda: self._patch("ann", 1, LOOSER),
             lambda: self._patch("bob", 1, LOOSER),
             lambda: self._patch("ann", 2, TIGHTER),
-            lambda: self.type_("create"),
-            lambda: self.type_("method"),
+            self.type_("accounts", "create", "c", "--owner", "bob", "--capital", "10000"),
+            self.type_("method"),
             self._show,
             self.swept(),
         ]

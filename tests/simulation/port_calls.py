@@ -6,6 +6,7 @@ what is assigned from such a one.
 
 import ast
 import sys
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -13,9 +14,10 @@ from itertools import islice
 from pathlib import Path
 
 import stopline.ports
+from emulators.simulator.demand import demand
 
 PACKAGE = Path(stopline.ports.__file__).parent
-LAYERS = ("service", "runtime")
+LAYERS = ("service", "runtime", "cli")  # what `replay` calls is in memory
 NO_EFFECT = frozenset({"Clock"})  # asking what time it is cannot fail
 Holders = Mapping[str, str]
 """Names, or names of attributes, that hold a port; and which."""
@@ -73,10 +75,11 @@ def calling() -> tuple[Place, Way]:
             if place is None:
                 _, line, _, column = next(islice(code.co_positions(), frame.f_lasti // 2, None))
                 place = _by_end().get((code.co_filename, line or 0, column or 0))
-                assert place, f"a call of a port that the list does not know: {code.co_filename}:{line}"
+                demand(place, "a call of a port is in the list", f"{code.co_filename}:{line}")
             way.append((code.co_filename, frame.f_lineno))
         frame = frame.f_back
-    assert place, "a call of a port by nobody in the use cases"
+    demand(place, "a port is called by use cases", traceback.format_stack(limit=8))
+    assert place is not None
     return place, tuple(way)
 
 

@@ -1,7 +1,7 @@
 """Quarantine: what can never succeed is kept with its reason, told to a person, and acknowledged."""
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from stopline.model.closing import CLOSINGS_TOPIC, REDUCTIONS_TOPIC
@@ -133,8 +133,3 @@ def settled_alert(id_: str, data: Data, status: str, actor: str, now: datetime) 
 def printable(text: str) -> str:
     """Return text on one line with everything unprintable written as its escape."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-
-
-def count_open(store: Store, sources: Sequence[str]) -> int:
-    """Return how many messages of some sources are in quarantine."""
-    return sum(1 for document in store.query(COLLECTION) if document.data["source"] in sources)

@@ -23,7 +23,9 @@ MAX_FILLS = 200  # in one message
 
 
 class Settler:
-    """Publishes the fills of a settlement. A command that is repeated publishes them again: they are duplicates."""
+    """Publishes the fills of a settlement. A command that is repeated publishes them again: they are duplicates. The record
+    comes first: whoever dies in between does it again.
+    """
 
     def __init__(
         self, accounts: AccountReader, books: Aggregates[Book], bus: Bus, relay: Relay, clock: Clock
@@ -57,7 +59,6 @@ class Settler:
             )
             for start in range(0, len(fills), MAX_FILLS)
         ]
-        self._bus.publish(messages)
         detail = {
             "root": root,
             "expiry": expiry.isoformat(),
@@ -73,5 +74,6 @@ class Settler:
             at=now,
             detail=detail,
         )
-        self._relay.publish([journal_effect(name, [row])])
+        self._relay.publish([journal_effect(name, [row])])  # first: what is booked cannot be settled again
+        self._bus.publish(messages)
         return [fill["instrument"]["symbol"] for fill in fills]

@@ -1,0 +1,118 @@
+"""Stories of books that people and brokers put right: refused messages, adjustments, settlements, late and final news."""
+
+from collections.abc import Callable
+
+from emulators.simulator.stories import ACCOUNT, Told
+from stopline.model.wire import canonical
+from stopline.ports import Outgoing
+from stopline.runtime.app import App
+from stopline.service.fills.redrive import Redriver, Returned
+
+PUT = {
+    "symbol": "SPXW261120P05000000",
+    "kind": "option",
+    "underlying": "SPX",
+    "currency": "USD",
+    "expiry": "2026-11-20",
+    "right": "P",
+    "strike": "5000",
+    "multiplier": "100",
+}
+ADJUSTMENT = ("--units", "1", "--price", "90", "--reference", "case-1", "--at", "2026-11-20T15:00:02Z")
+SETTLEMENT = ("--root", "SPXW", "--expiry", "2026-11-20", "--price", "4990")
+AFTER_EXPIRY = 8 * 3600
+DAY = 86_400
+
+
+class Refused(Told):
+    """A fill comes before its account, and something that is no fill: one is brought back, the other dropped. A message that
+    Pub/Sub has given up is brought back too.
+    """
+
+    kinds = ("quarantine",)
+    doubts = True
+
+    def __init__(self) -> None:
+        self.given_up = b""
+        super().__init__()
+
+    def tools(self) -> dict[str, Callable[[App], object]]:
+        return {"redrive": self._redrive}
+
+    def trouble(self, instance: str, kind: str) -> str | None:
+        """The first refused message is kept, and nobody knows."""
+        if self.doubts and kind == "store.commit" and instance.startswith("fills"):
+            self.doubts = False
+            return "after"
+        return None
+
+    def _events(self, rng: object) -> list[Callable[[], None]]:
+        return [
+            self._no_fill,
+            self.fill("D1", "BUY", "3", "50", account="d"),
+            self.type_("accounts", "create", "d", "--owner", "bob", "--capital", "10000"),
+            self.type_("quarantine", "list"),
+            self._settled("show", "BAD_MESSAGE"),
+            self._settled("redrive", "UNKNOWN_ACCOUNT"),
+            self._settled("drop", "BAD_MESSAGE", "--reason", "no fill"),
+            self.type_("redrive"),
+        ]
+
+    def _settled(self, verb: str, reason: str, *more: str) -> Callable[[], None]:
+        """Return the event that somebody types a command about the message that was refused for a reason."""
+
+        def type_() -> None:
+            self.type_("quarantine", verb, self._refused(reason), *more)()
+
+        return type_
+
+    def _refused(self, reason: str) -> str:
+        """Return the id of the one refused message with a reason."""
+        [found] = [d for d in self.world.store.query("quarantine") if d.data["reason"] == reason]
+        return found.path.id
+
+    def _no_fill(self) -> None:
+        self.facts.malformed += 2  # this one, and the fill that comes too early
+        self.world.accept(Outgoing("fills", b'{"type":"stopline.fill.v1"}'))
+
+    def _redrive(self, app: App) -> None:
+        self.given_up = self.given_up or canonical(self.body("G1", "BUY", "1", "10"))
+        redriver = Redriver(app.store, app.ports.bus, app.relay, app.clock)
+        redriver.redrive(Returned("fills", "dead-1", self.given_up, {}), "ann")
+
+
+class PutRight(Told):
+    """Somebody adjusts a book, takes that back, and settles an option that has expired."""
+
+    def _events(self, rng: object) -> list[Callable[[], None]]:
+        return [
+            self.fill("T1", "BUY", "2", "100"),
+            self.fill("T2", "SELL", "1", "12", instrument=PUT),
+            self.type_("adjust", ACCOUNT, "AAA", *ADJUSTMENT, "--reason", "a gift"),
+            self.type_("adjust", ACCOUNT, "--undo", "case-1", "--reason", "none after all"),
+            self.wait(AFTER_EXPIRY),
+            self.type_("settle", ACCOUNT, *SETTLEMENT, "--reason", "the exchange's page"),
+        ]
+
+
+class LateNews(Told):
+    """A fee is told as an estimate and then finally; much later one more comes of a trade that the book has forgotten."""
+
+    def _events(self, rng: object) -> list[Callable[[], None]]:
+        return [
+            self.fill("E1", "BUY", "2", "100", provisional=True),
+            self._final,
+            self.fill("E2", "SELL", "2", "101"),
+            self.wait(8 * DAY),
+            self.fill("E3", "BUY", "1", "102"),
+            self.fill("E2-fee", "SELL", "0", "0", kind="FEE", ref="E2", fee="0.11"),
+        ]
+
+    def _final(self) -> None:
+        self.publish_fill({**self.facts.published[0], "fee": "0.40", "provisional": False})
+        self.facts.published[-1] |= {
+            "fill_id": "E1:final",
+            "kind": "FEE",
+            "ref": "E1",
+            "fee": "0.15",
+        }  # what it says
