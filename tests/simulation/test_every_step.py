@@ -55,7 +55,7 @@ STORIES = {
     "fills": Story(lambda: Scenario(4, NO_FAULTS, "fills"), {"fills"}, {"fills", "books", "duplicates"}),
     "alerts": Story(lambda: Scenario(2, NO_FAULTS, "alerts"), {"alerts"}, {"alerts", "incidents"}),
     "a day with a statement": Story(
-        lambda: Scenario(25, NO_FAULTS, "risk", small=True),
+        lambda: Scenario(15, NO_FAULTS, "risk", small=True),
         {"fills", "prices", "sweeps", "alerts", "history"},
         {"books", "marks", "risk", "measures", "statements", "reconciliations", "alerts", "heartbeats"},
     ),
@@ -65,7 +65,7 @@ STORIES = {
         {"controls", "audit", "closings"},
     ),
     "a kill, a resume, leases": Story(
-        lambda: ControlScenario(3, NO_FAULTS, small=True),
+        lambda: ControlScenario(16, NO_FAULTS, small=True),
         {"http", "sweeps", "api"},
         {"controls", "audit", "leases"},
     ),
