@@ -147,7 +147,7 @@ class Told(Scenario):
 
         return type_
 
-    def wait(self, seconds: float) -> Callable[[], None]:
+    def later(self, seconds: float) -> Callable[[], None]:
         """Return the event that time goes by."""
 
         def pass_() -> None:

@@ -95,7 +95,7 @@ class Unheard(_Alerted):
         return "before" if self.down and kind.endswith(".send") else None
 
     def _events(self, rng: object) -> list[Callable[[], None]]:
-        later = [event for _ in range(2) for event in (self.wait(300), self.swept())]
+        later = [event for _ in range(2) for event in (self.later(300), self.swept())]
         return [
             self._fail,
             self.alert("u1", "x"),

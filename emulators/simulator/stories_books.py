@@ -90,7 +90,7 @@ class PutRight(Told):
             self.fill("T2", "SELL", "1", "12", instrument=PUT),
             self.type_("adjust", ACCOUNT, "AAA", *ADJUSTMENT, "--reason", "a gift"),
             self.type_("adjust", ACCOUNT, "--undo", "case-1", "--reason", "none after all"),
-            self.wait(AFTER_EXPIRY),
+            self.later(AFTER_EXPIRY),
             self.type_("settle", ACCOUNT, *SETTLEMENT, "--reason", "the exchange's page"),
         ]
 
@@ -103,7 +103,7 @@ class LateNews(Told):
             self.fill("E1", "BUY", "2", "100", provisional=True),
             self._final,
             self.fill("E2", "SELL", "2", "101"),
-            self.wait(8 * DAY),
+            self.later(8 * DAY),
             self.fill("E3", "BUY", "1", "102"),
             self.fill("E2-fee", "SELL", "0", "0", kind="FEE", ref="E2", fee="0.11"),
         ]

@@ -26,7 +26,7 @@ class EndOfDay(Told):
             self.type_("factors", "load", FILE, "--calendar", "24/7", file=CLOSES),
             self.fill("T1", "BUY", "2", "100"),
             self.price(101),
-            self.wait(9 * 3600),  # it is over at midnight
+            self.later(9 * 3600),  # it is over at midnight
             self.swept("session_close"),
             self.swept("end_of_day"),
             lambda: self.ask("ann", "POST", f"/v1/accounts/{ACCOUNT}/check", ORDER),
@@ -56,5 +56,5 @@ class Missing(Told):
     kinds = ("position_break",)
 
     def _events(self, rng: object) -> list[Callable[[], None]]:
-        looks = [event for _ in range(3) for event in (self.wait(660), self.swept("reconcile"))]
+        looks = [event for _ in range(3) for event in (self.later(660), self.swept("reconcile"))]
         return [self.fill("M1", "BUY", "2", "100", order_id="O1", **{ORDER_FILLED: "3"}), *looks]
