@@ -17,9 +17,10 @@ import orjson
 from werkzeug.test import EnvironBuilder
 
 from emulators.simulator.demand import demand
+from emulators.simulator.faults import NO_FAULTS
 from emulators.simulator.ports import SimBus, SimChannel, SimClock, SimHistory, SimStore
 from emulators.simulator.scenario import OPERATOR, Scenario
-from emulators.simulator.world import NO_FAULTS, Delivery, Instance, World
+from emulators.simulator.world import Delivery, Instance, World
 from stopline.cli.failures import Failure
 from stopline.cli.main import main as stopline
 from stopline.ledger.encoding import decode_book
