@@ -188,7 +188,7 @@ class Told(Scenario):
             self.done.setdefault(words[0], refused.reason)
         except click.ClickException as failure:
             if isinstance(failure, Failure) and delivery.attempts < TYPED:
-                raise
+                raise Unavailable(f"{failure.message}: typed again") from None
             self.done.setdefault(words[0], failure.message)
 
     # --- the market ---

@@ -110,9 +110,10 @@ EXCEPT = {
 NOT_YET = {
     "service/audit/verify.py AuditVerifier._read: Store.get_all",
     "runtime/handlers.py _demand_the_time: Bus.publish",
-    "service/audit/chain.py exported_faults: Store.query",
     "service/exits/trade_log.py TradeLog.closed: History.read",
+    "service/fills/books.py FillLog.of_order: Store.query",
     "service/fills/books.py FillLog.of_symbol: Store.query",
+    "service/history/verify.py HistoryVerifier._links: Store.get_all",
     "service/sweep/run_sweep.py Sweeper._raise: Beacon.beat",
     "service/sweep/watchdog.py Watchdog._retired: Store.get",
     "service/sweep/watchdog.py Watchdog.look: Store.commit",
@@ -207,7 +208,8 @@ def test_the_end_state_is_right_whatever_step_breaks(name: str, mode: str) -> No
             covered += is_broken
             assert outcome == whole, (target, steps[target], outcome ^ whole)
     print(f"{name}, {mode}: {covered} of {len(targets)} broken, of {len(steps)} steps")
-    assert covered == len(targets) > 0
+    assert covered == len(targets)
+    assert targets or mode in AS_BEFORE, "a story is told for a step of its own"
 
 
 def test_every_place_that_calls_a_port_is_in_a_story() -> None:

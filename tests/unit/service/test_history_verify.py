@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from stopline.model.times import utc_text
 from stopline.ports import Delete, Put, Unavailable
 from stopline.runtime.embedded import Embedded
 from stopline.service.history import verify
+from stopline.service.history.load_closes import load_closes
 from stopline.service.history.verify import PARTITIONS, Tally, digest_of
 
 from ..make import NOON, account, raw_fill
@@ -125,6 +127,16 @@ def test_two_rows_of_one_id_with_other_content_are_told_once(desk: Desk, table: 
         [text] = desk.told()
     assert text == f"1 ids of {table} have rows in the history that say different things: {row['event_id']}"
     assert desk.verify()[1]["conflicts"] == {table: [row["event_id"]]}
+
+
+def test_closes_that_a_person_loads_twice_are_no_conflict(desk: Desk) -> None:
+    """R6.3: the same command again, a minute later."""
+    closes = {("SPY", NOON.date()): Decimal(100)}
+    for _ in range(2):
+        load_closes(desk.history, desk.clock, "XNYS", closes)
+        desk.clock.set(desk.clock.now() + timedelta(minutes=1))
+    assert [row["as_of"] for row in desk.history.rows["closes"]] != [NOON + LATER] * 2
+    assert "closes" not in desk.verify()[1]["conflicts"]
 
 
 def test_what_is_on_its_way_is_not_missing_yet(desk: Desk) -> None:

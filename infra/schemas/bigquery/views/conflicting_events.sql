@@ -1,4 +1,5 @@
--- Events that were reported with different contents: one id, more than one hash. Empty when all is well.
+-- Events that were reported with different contents: one id, more than one hash. Empty when all is well. Closes that a person
+-- loads again have the same id and a later moment: only those of the feed are looked at.
 SELECT
   table_name,
   event_id,
@@ -18,7 +19,7 @@ FROM (
   UNION ALL
   SELECT 'audit' AS table_name, event_id, content_hash, ingested_at FROM `{dataset}.audit`
   UNION ALL
-  SELECT 'closes' AS table_name, event_id, content_hash, ingested_at FROM `{dataset}.closes`
+  SELECT 'closes' AS table_name, event_id, content_hash, ingested_at FROM `{dataset}.closes` WHERE source = 'mark'
   UNION ALL
   SELECT 'metrics' AS table_name, event_id, content_hash, ingested_at FROM `{dataset}.metrics`
   UNION ALL
