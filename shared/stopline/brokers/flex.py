@@ -67,7 +67,7 @@ def _action(row: Row, others: Sequence[Row], context: Context) -> Fill:
         or ratio is None
         or action is None
         or len(together) > 1
-        or said.partition("(")[0] != row.text("symbol").upper()
+        or said.partition("(")[0].strip() != row.text("symbol").upper()
         or "Ca" in str(row.value.get("code"))
     ):
         _by_hand(row, "corporate action")

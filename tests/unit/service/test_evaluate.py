@@ -358,6 +358,12 @@ def test_newer_settings_that_are_damaged_since_leave_what_was_read_last(world: W
     assert document is not None
     world.shared.commit([Put(document.path, {**document.data, "account": "{"})])
     revision = risk(world).revision
+    for last in (102.0, 103.0):
+        prices(slow, world.wait(1), SPY=last)
+        assert risk(world).settings == 2, "who knows the newer ones is at work"
+        prices(fast, world.wait(1), SPY=last)
+    revision = risk(world).revision
+    world.wait(200)
     sweep(slow)
     assert (risk(world).settings, risk(world).revision) == (1, revision + 1)
 

@@ -117,6 +117,19 @@ def test_a_fill_that_only_the_history_has_is_told(desk: Desk) -> None:
     ]
 
 
+def test_a_fill_that_is_booked_while_it_is_looked_is_not_told(desk: Desk) -> None:
+    """A late one: the store was asked before it came, the history after."""
+    [first, *_] = desk.store.query("fills")
+    missing = desk.store.query
+
+    def before(collection: str, *more: Any, **how: Any) -> Any:
+        return [d for d in missing(collection, *more, **how) if d.path != first.path]
+
+    desk.store.query = before  # type: ignore[method-assign]
+    desk.end_of_day()
+    assert desk.told() == []
+
+
 @pytest.mark.parametrize("table", ["fills", "audit", "positions"])
 def test_two_rows_of_one_id_with_other_content_are_told_once(desk: Desk, table: str) -> None:
     """F53: in any table; the view `conflicting_events` lists the same."""

@@ -96,6 +96,27 @@ def test_one_that_was_taken_back_does_not_come_back_beside_its_like(world: World
     assert units(world) == 40
 
 
+def test_one_takes_the_place_of_the_other_in_one_message(world: World) -> None:
+    """I2: what stands after all of it counts."""
+    record(world, HAND)
+    record(world, fill("B-1", "BUY", 0, 0, at(-9), kind="BUST", ref="hand-1"))
+    record(world, TOLD)
+    back = fill("B-2", "BUY", 0, 0, at(-8), kind="BUST", ref="B-1")
+    away = fill("B-3", "BUY", 0, 0, at(-8), kind="BUST", ref=TOLD.fill_id)
+    assert reasons(record(world, back, away)) == ["", ""]
+    assert units(world) == 40
+
+
+def test_a_split_is_not_corrected_into_one_that_stands(world: World) -> None:
+    """I2: 2 for 1 was a mistake, and the right one was booked meanwhile."""
+    record(world, split("hand-0", -2.5, 2))
+    record(world, TOLD)
+    assert units(world) == 80
+    corrected = fill("C-1", "BUY", 4, 1, at(-9), kind="CORRECT", ref="hand-0")
+    assert reasons(record(world, corrected)) == ["ALREADY_SPLIT"]
+    assert units(world) == 80
+
+
 @pytest.mark.parametrize("together", [True, False])
 def test_one_that_was_taken_back_makes_room(world: World, together: bool) -> None:
     record(world, HAND)

@@ -66,12 +66,20 @@ class AccountReader:
         with self._lock:
             self._kept.pop(name, None)
 
-    def renew(self, name: str) -> None:
-        """Read an account afresh at the next question; where it is damaged then, what was read last goes on holding."""
-        with self._lock:
-            kept = self._kept.get(name)
-            if kept:
-                self._kept[name] = (kept[0] - self._ttl, kept[1])
+    def stored(self, name: str) -> Account | None:
+        """Return an account as it is stored now; None where there is none, or it is damaged: what was read last goes on
+        holding for whoever asks else.
+        """
+        document = self._store.get(account_path(name))
+        try:
+            account = read_account(document) if document else None
+        except Unreadable:
+            log.exception("an account cannot be read", extra={"account": name})
+            return None
+        if account is not None:
+            with self._lock:
+                self._kept[name] = (self._clock.now(), account)
+        return account
 
     def require(self, name: str) -> Account:
         """Return an account or raise Rejected UNKNOWN_ACCOUNT."""

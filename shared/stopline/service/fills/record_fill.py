@@ -241,8 +241,12 @@ class _Booking:
         return book.is_late(fill, self._now)
 
     def _without_doubles(self, fills: list[Fill]) -> list[Fill]:
+        logs: dict[str, list[Fill]] = {}
+
         def known(fill: Fill) -> list[Fill]:
-            return self._log.of(fill.account, fill.strategy, fill.instrument.symbol)
+            if fill.position_key not in logs:
+                logs[fill.position_key] = self._log.of(fill.account, fill.strategy, fill.instrument.symbol)
+            return logs[fill.position_key]
 
         def of_order(fill: Fill) -> list[Fill]:
             booked = self._log.of_order(fill.account, fill.order_id or "")

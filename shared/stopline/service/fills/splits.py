@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
+from itertools import groupby
 
-from stopline.ledger.amend import effective, is_amendment
+from stopline.ledger.amend import effective, is_amendment, target_key
 from stopline.model.decimals import EXACT
 from stopline.model.errors import Rejected
 from stopline.model.fill import Fill, FillKind
@@ -34,19 +35,29 @@ def split_twice(fills: Sequence[Fill], known: Callable[[Fill], Iterable[Fill]]) 
 
 
 def _brought_back(fills: Sequence[Fill], known: Callable[[Fill], Iterable[Fill]]) -> dict[str, Rejected]:
-    """Return, by key, why a bust cannot undo another: a split would stand again whose like was booked meanwhile."""
+    """Return, by key, why amendments cannot be booked: by a bust of a bust, or a correction, a split would stand whose like
+    was booked meanwhile. Those of one position are judged together: it is what stands after all of them.
+    """
     refused: dict[str, Rejected] = {}
-    for bust in (fill for fill in fills if fill.kind is FillKind.BUST):
-        log = list(known(bust))
-        if not any(fill.kind is FillKind.SPLIT for fill in log):
+    amendments = [fill for fill in fills if fill.kind in (FillKind.BUST, FillKind.CORRECT)]
+    for _, some in groupby(sorted(amendments, key=_home), key=_home):
+        first, *more = some
+        log = list(known(first))
+        about = {fill.key for fill in log if fill.kind is FillKind.SPLIT or is_amendment(fill)}
+        changes = [change for change in (first, *more) if target_key(change) in about]
+        if not changes:
             continue
-        before = {fill.key for fill in _splits(log)}
-        after = _splits([*log, bust])
-        for again in (fill for fill in after if fill.key not in before):
-            twin = next((one for one in after if one.key in before and _is_same(one, again)), None)
-            if twin is not None and again.fill_id != twin.ref and twin.fill_id != again.ref:
-                refused[bust.key] = _refusal(again, twin)
+        stood = {(one.key, one.quantity, one.price) for one in _splits(log)}
+        after = _splits([*log, *changes])
+        for new in (one for one in after if (one.key, one.quantity, one.price) not in stood):
+            twin = next((one for one in after if one.key != new.key and _is_same(one, new)), None)
+            if twin is not None and new.fill_id != twin.ref and twin.fill_id != new.ref:
+                refused |= {change.key: _refusal(new, twin) for change in changes}
     return refused
+
+
+def _home(fill: Fill) -> str:
+    return fill.position_key
 
 
 def _splits(fills: Iterable[Fill]) -> list[Fill]:

@@ -15,7 +15,7 @@ import orjson
 from stopline.model.ids import digest
 from stopline.model.messages import Alert, Effect, Severity
 from stopline.model.times import parse_utc
-from stopline.ports import History, Store, Unavailable, Where
+from stopline.ports import History, Path, Store, Unavailable, Where
 from stopline.service.audit.chain import heads_of, row_path
 from stopline.service.documents.aggregate import DAMAGED
 from stopline.service.documents.outbox import Relay
@@ -153,15 +153,26 @@ class HistoryVerifier:
                 digest_of(mine),
                 digest_of(kept),
                 sorted(id_ for id_, must in mine.items() if must and id_ not in kept),
-                sorted(kept.keys() - mine.keys()),
+                self._unknown(table, sorted(kept.keys() - mine.keys())),
             )
+
+    def _unknown(self, table: str, ids: Sequence[str]) -> list[str]:
+        """Return which of these the store does not have even now: a late fill may have been booked since it was asked."""
+        if table != "fills":
+            return list(ids)
+        found: list[str] = []
+        for first in range(0, len(ids), AT_ONCE):
+            some = ids[first : first + AT_ONCE]
+            documents = self._store.get_all([Path("fills", id_) for id_ in some])
+            found += [id_ for id_, document in zip(some, documents, strict=True) if document is None]
+        return found
 
     def _conflicts(self, table: str, since: datetime, until: datetime) -> list[str]:
         column, is_date = PARTITIONS[table]
         cut: Callable[[datetime], datetime | date] = (lambda at: at.date()) if is_date else (lambda at: at)
-        where = [Where(column, ">=", cut(since)), Where(column, "<=", cut(until))]
-        if table == "closes":  # what a person loads again has the same id and a later moment
-            where.append(Where("source", "==", MARK))
+        # closes that a person loads again have the same id and a later moment
+        feed = [Where("source", "==", MARK)] if table == "closes" else []
+        where = [Where(column, ">=", cut(since)), Where(column, "<=", cut(until)), *feed]
         return sorted(k.event_id for k in self._history.kept(table, where) if k.contents > 1)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 
 from stopline.ledger.book import Book
@@ -19,11 +19,14 @@ from stopline.rules.limits.figures import Valued
 from stopline.rules.limits.net_greeks import AccountGreeks
 from stopline.service.accounts.reader import AccountReader
 from stopline.service.evaluation.evaluate import Evaluator, exchange_rate, value_positions
+from stopline.service.evaluation.risk_state import RiskState
 from stopline.service.fills.books import BookFeed
 from stopline.service.history.factors import FactorReader
 from stopline.service.prices.greeks import Watched, net_greeks, option_terms
 from stopline.service.prices.market import needs_returns
 from stopline.service.prices.marks import MarkTable, is_of_old_units, is_usable
+
+LEFT_AFTER = timedelta(minutes=3)  # without a word of whoever knows newer settings, older ones decide
 
 
 class Desk:
@@ -81,13 +84,16 @@ class Desk:
             self._calendars = calendars
             self._outdated = False
 
-    def read_settings(self, names: Iterable[str]) -> None:
-        """Read settings afresh, whatever was kept of them."""
-        for name in names:
-            self._accounts.renew(name)
-            account = self._accounts.get(name)
-            if account is not None:
-                self.accounts[name] = account
+    def read_settings(self, names: Iterable[str]) -> set[str]:
+        """Read settings afresh, whatever was kept of them; return whose could be read."""
+        found = {name: account for name in names if (account := self._accounts.stored(name)) is not None}
+        self.accounts |= found
+        return set(found)
+
+
+def _is_alone(state: RiskState, now: datetime) -> bool:
+    """Tell whether nobody has decided for so long that whoever did is gone."""
+    return now - state.as_of > LEFT_AFTER
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +151,7 @@ class PriceMarker:
         read, and it decides by them. `passed`: the versions that were seen before the settings were read.
         """
         desk = self._desk
-        newer = dict[str, int]()
+        newer = dict[str, RiskState]()
         accounts = [desk.accounts[name] for name in sorted(names & desk.accounts.keys())]
         worths = self.worth(accounts, now)
         for account in accounts:
@@ -166,11 +172,13 @@ class PriceMarker:
                 above,
             )
             if state is not None and state.settings > max(account.version, above) and passed is None:
-                newer[name] = state.settings
+                newer[name] = state
             desk.unseen.discard(name)
         if newer:
-            desk.read_settings(newer)
-            self.evaluate(set(newer), now, cause, force, newer)
+            read = desk.read_settings(newer)
+            # where they are damaged since, those who know them decide; when nobody does any more, what was read last holds
+            mine = {n for n, state in newer.items() if n in read or _is_alone(state, now)}
+            self.evaluate(mine, now, cause, force, {name: newer[name].settings for name in mine})
 
     def worth(self, accounts: Sequence[Account], now: datetime) -> Mapping[str, Worth]:
         """Return what accounts are worth at a moment, by name, worked out in one pass. Of the moment that was asked for
