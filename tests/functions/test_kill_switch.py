@@ -787,6 +787,24 @@ def test_what_is_left_of_a_deleted_account_is_killed_shown_and_resumed(switch: S
     assert call(switch, scope="account:other", token=BOB, request_id="r-4").status_code == 404
 
 
+@pytest.mark.parametrize("what", ["deleted", "damaged"])
+def test_a_lock_needs_no_settings(switch: Served, what: str) -> None:
+    """R5.1: where nobody knows the account's hours any more it locks until the usual session ends."""
+    from stopline.model.fill import Fill
+
+    switch.world.app.recorder.record([Fill.model_validate(raw_fill())], "m-1")
+    if what == "damaged":
+        damage(switch, "accounts", "demo")
+    else:
+        [stored] = [d for d in switch.world.store.query("accounts") if d.path.id == "demo"]
+        switch.world.store.commit([Delete(stored.path, stored.version)])
+    cold(switch)
+    answer = call(switch, lock=True)
+    assert (answer.status_code, answer.get_json()["state"]) == (200, "HALTED"), answer.get_json()
+    assert answer.get_json()["locked_until"] == "2026-11-19T05:00:00Z"
+    assert "close" in [o["action"] for o in orders(switch)]
+
+
 def test_damaged_settings_keep_no_kill_from_being_stored_and_are_told_to_nobody_else(switch: Served) -> None:
     """R5.1, B64: a foreign account that cannot be read looks as one that is not there."""
     damage(switch, "accounts", "other")

@@ -73,7 +73,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         )
     return Settings(
         project=project,
-        database=get("STOPLINE_DATABASE", "(default)"),
+        database=get("STOPLINE_DATABASE") or "(default)",
         dataset=get("STOPLINE_DATASET", "stopline"),
         prefix=get("STOPLINE_PREFIX", ""),
         log_level=_level("STOPLINE_LOG_LEVEL", get("STOPLINE_LOG_LEVEL") or "INFO"),

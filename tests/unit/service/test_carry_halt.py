@@ -9,7 +9,7 @@ import pytest
 
 from stopline.model.control import ControlRequest, account_scope
 from stopline.model.messages import Sweep, SweepKind
-from stopline.ports import Outgoing
+from stopline.ports import Delete, Outgoing, Unavailable
 from stopline.runtime.app import App, Ports
 from stopline.service.documents.outbox import Unpublished
 
@@ -50,6 +50,27 @@ def test_a_halt_of_all_hands_over_what_there_is_no_time_for(world: World) -> Non
     assert told == {"a1": "CLOSING", "a2": "CLOSING", "a3": None, "a4": None}
     handed = [(body["kind"], body["account"]) for body in world.bus.bodies("sweeps")]
     assert handed == [("account", "a3"), ("account", "a4")]
+
+
+def test_no_kill_waits_for_whoever_was_deleted(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """R5.1: their books are many megabytes to read, and may not be there to read."""
+    app, _ = world.instance()
+
+    def away() -> list[str]:
+        orders = [o["action"] for o in world.bus.bodies("orders")]
+        assert orders.count("close") == 4, "everybody else comes first"
+        raise Unavailable("Firestore did not answer")
+
+    monkeypatch.setattr(app.accounts, "with_positions", away)
+    standing = app.trading.set(ControlRequest.model_validate(KILL))
+    told = app.halts.advance(standing)
+    assert set(told) == {"a1", "a2", "a3", "a4"}
+    sweep = Sweep(kind=SweepKind.RISK)
+    [left] = [d for d in world.shared.query("accounts") if d.path.id == "a1"]
+    world.shared.commit([Delete(left.path, left.version)])
+    other, _ = world.instance()
+    other.sweeper.run(sweep, world.wait(40), "s-1")
+    assert [o["account"] for o in world.bus.bodies("orders") if o["action"] == "close"].count("a1") >= 2
 
 
 def test_where_the_bus_is_down_every_cancel_is_stored_and_due_and_the_closing_follows_it(

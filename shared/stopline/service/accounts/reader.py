@@ -91,11 +91,17 @@ class AccountReader:
         return account
 
     def names(self) -> list[str]:
-        """Return the name of every account, read afresh: of those too whose document cannot be read, and of those that were
-        deleted while something was open. What stops everything is for them too.
+        """Return the name of every account, read afresh: of those too whose document cannot be read. What stops everything
+        is for them too.
+        """
+        return sorted(document.path.id for document in self.documents())
+
+    def with_positions(self) -> list[str]:
+        """Return the name of everybody who holds something, accounts that were deleted too. It reads whole books: nothing
+        that must be quick may wait for it.
         """
         left = self._store.query(BOOKS, [Where("open_positions", ">", 0)])
-        return sorted({*(d.path.id for d in self.documents()), *(str(d.data["account"]) for d in left)})
+        return sorted(str(document.data["account"]) for document in left)
 
     def documents(self) -> list[Document]:
         """Return the document of every account, by name, read afresh: see `read_account`."""

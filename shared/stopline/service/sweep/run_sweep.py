@@ -178,7 +178,8 @@ class Sweeper:
     def _evaluate_all(self, now: datetime, cause: str) -> dict[str, str]:
         unread = _tried("books", self._desk.refresh)
         failed = {**self._trading.lapse_due(), **self._desk.unreadable, **({"": unread} if unread else {})}
-        for name in sorted({*self._desk.accounts, *self._trading.stopped_accounts()}):
+        # whoever holds something is here, whether deleted or not to be read
+        for name in sorted({*self._desk.accounts, *self._desk.books, *self._trading.stopped_accounts()}):
             try:
                 try:
                     if name in self._desk.accounts and not unread:

@@ -1,7 +1,7 @@
 """Start the cancels and closings of a stop where it was said. What is not started in time the sweep starts, at once."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 
 from stopline.model.control import Standing, TradingState
@@ -50,7 +50,19 @@ class HaltCarrier:
             else:
                 result[name] = self._start(name, standing)
         self._hand_over(late)
+        for name in self._left(names) if not (account or late) else ():
+            result[name] = self._start(name, standing)
         return result
+
+    def _left(self, known: Collection[str]) -> list[str]:
+        """Return who was deleted and holds something: last, so that no kill waits for it or fails with it. What is not found
+        now the sweep finds.
+        """
+        try:
+            return [name for name in self._accounts.with_positions() if name not in known]
+        except Transient:
+            log.exception("kill switch: deleted accounts are left to the sweep")
+            return []
 
     def _start(self, account: str, standing: Standing) -> str | None:
         try:

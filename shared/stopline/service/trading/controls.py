@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import orjson
 
+from stopline.model.calendars import Calendar, calendar
 from stopline.model.control import (
     GLOBAL,
     HALT,
@@ -60,6 +61,8 @@ Unheld = Callable[[Scope], str]
 
 Doubts = Callable[[Scope], Sequence[str]]
 """What speaks against resuming a scope now: stale prices, position breaks; one line each."""
+
+USUAL = "XNYS"  # sessions of an account that nothing is known of
 
 
 class Done(NamedTuple):
@@ -398,7 +401,17 @@ class TradingStates:
     def _lock(self, request: ControlRequest, scope: Scope, now: datetime) -> datetime | None:
         if not request.lock:
             return None
-        return self._accounts.require(scope.account).sessions.next_start(now)
+        return self._sessions(scope.account).next_start(now)
+
+    def _sessions(self, name: str) -> Calendar:
+        """Return the sessions of an account. Where its settings cannot be read or are gone those of before count, else the
+        usual ones: a lock that ends at another hour is better than a stop that does not come.
+        """
+        try:
+            account = self._accounts.get(name)
+        except Unreadable:
+            account = self._accounts.last_known(name)
+        return account.sessions if account else calendar(USUAL)
 
 
 def check(request: ControlRequest) -> Scope:

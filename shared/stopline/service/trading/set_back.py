@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from stopline.model.control import GLOBAL, Control, ControlRequest
-from stopline.model.errors import Rejected
+from stopline.model.errors import Rejected, Unreadable
 from stopline.model.ids import digest, document_id
 from stopline.model.times import utc_text
 from stopline.model.wire import validate
@@ -112,6 +112,8 @@ class SetBack:
                 stopped.append(request.scope)
             except Rejected as problem:
                 refused[request.scope] = problem.detail
+            except Unreadable as problem:  # the others are stopped all the same
+                refused[request.scope] = str(problem)
         return Forgotten(forgotten.audit, forgotten.alerts, sorted(set(stopped)), refused)
 
     def _lacking(
