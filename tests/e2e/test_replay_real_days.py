@@ -146,10 +146,10 @@ def rows(name: str) -> Iterator[dict[str, str]]:
         yield from csv.DictReader(stream)
 
 
-def days_of(folder: Path, name: str, time: str, first: date, last: date) -> str:
-    """Write some days of a file of bars beside the test; return its path. A bar is known a minute after its start."""
+def part_of(folder: Path, name: str, time: str, first: datetime, last: datetime) -> str:
+    """Write a part of a file of bars beside the test; return its path. A bar is known a minute after its start."""
     utc = ZoneInfo("UTC")
-    kept = [row for row in rows(name) if first <= known_at(row[time], utc).date() <= last]
+    kept = [row for row in rows(name) if first <= known_at(row[time], utc) < last]
     path = folder / "bars.csv.gz"
     with gzip.open(path, "wt", newline="") as stream:
         writer = csv.DictWriter(stream, list(kept[0]))
@@ -333,18 +333,23 @@ def test_four_sessions_of_the_nifty_are_kept_apart_by_the_calendar_of_mumbai(tmp
 def test_each_day_of_a_perpetual_has_its_profit(tmp_path: Path) -> None:
     """R1.3 R1.5 R1.7 R2.4 R7.5: bitcoin, long and short, in a market that never closes. `STOPLINE_LONG=1`: a month of it."""
     utc, is_long = ZoneInfo("UTC"), bool(os.environ.get("STOPLINE_LONG"))
-    first, last = (date(2021, 12, 31), date(2022, 2, 1)) if is_long else (date(2022, 1, 5), date(2022, 1, 6))
-    name = days_of(tmp_path, "nautilus/btc_perp_1m_20211231_20220201.csv.gz", "timestamp", first, last)
+    first, last = (  # in short the night of the fall
+        (datetime(2021, 12, 31, tzinfo=UTC), datetime(2022, 2, 2, tzinfo=UTC))
+        if is_long
+        else (datetime(2022, 1, 5, 15, tzinfo=UTC), datetime(2022, 1, 6, 3, tzinfo=UTC))
+    )
+    name = part_of(tmp_path, "nautilus/btc_perp_1m_20211231_20220201.csv.gz", "timestamp", first, last)
     prices = list(bars(name, "timestamp", utc, "BTC-PERP"))
     written = [
         Trade("2022-01-01 00:30", "BUY", "1.25", "BTC-PERP", "46750.5", "23.375"),
         Trade("2022-01-05 00:30", "BUY", "1.1", "BTC-PERP", "45880", "20.19"),
+        Trade("2022-01-05 15:10", "BUY", "0.6", "BTC-PERP", "46510.5", "11.16"),
         Trade("2022-01-05 21:10:07", "BUY", "0.75", "BTC-PERP", "44100", "13.23"),
         Trade("2022-01-12 10:00", "SELL", "3", "BTC-PERP", "42810.5", "51.3726"),
         Trade("2022-01-21 16:45", "BUY", "0.4", "BTC-PERP", "38655.5", "6.18488"),
         Trade("2022-01-28 03:00", "BUY", "0.35", "BTC-PERP", "36420", "5.0988"),
     ]
-    trades = [t for t in written if first <= date.fromisoformat(t.at[:10]) <= last]
+    trades = [t for t in written if first <= datetime.fromisoformat(t.at).replace(tzinfo=UTC) < last]
     options = Options(
         prices=[DATA / name],
         symbol="BTC-PERP",
@@ -356,7 +361,7 @@ def test_each_day_of_a_perpetual_has_its_profit(tmp_path: Path) -> None:
     )
     result = run_replay(options)
     expected = calculate(iter(prices), trades, utc, Books(Fraction(1), Fraction(100_000)), "3")
-    assert len(expected.days) == (last - first).days + 1
+    assert len(expected.days) == (last.date() - first.date()).days + (not is_long)
     assert expected.breached
     check(result, expected)
     check_alerts(result, expected, utc, alone=False)
