@@ -125,6 +125,37 @@ def test_a_number_that_is_given_again_every_day_is_looked_at_day_by_day() -> Non
     assert wrong(*fills, done("E-9", 5, 3 * DAY + 9, told=25)) == {"O-1": BreakKind.ORDER}
 
 
+def test_a_number_that_is_given_again_and_lacks_its_first_fill_is_no_part_of_the_order_before() -> None:
+    """It said that 30 were filled and 50 booked."""
+    before = done("E-1", 30, -DAY, told=30)
+    lost, came = done("E-3", 20, 3, told=30), done("E-2", 10, 2, told=10)
+    [whole, found] = order_sums([before, lost], session_of)
+    assert (whole.kind, found.kind) == (None, BreakKind.ORDER)
+    assert (found.booked, found.told, found.session) == (20, 30, at(0).date())
+    by_hand = done("adjust-1", 10, 90, kind="ADJUST")
+    assert wrong(before, lost, by_hand) == {}
+    assert wrong(before, lost, came) == {}
+    assert wrong(before, lost, by_hand, came) == {"O-1": BreakKind.ORDER}
+
+
+def test_what_is_there_twice_in_an_order_of_several_days_is_found() -> None:
+    fills = done("E-1", 10, -DAY, told=10), done("E-2", 10, 1, told=20), done("E-2b", 10, 1, told=20)
+    assert wrong(*fills) == {"O-1": BreakKind.ORDER}
+    late = done("E-2", 10, 1, told=20), done("adjust-1", 10, 90, kind="ADJUST"), done("E-3", 5, 9, told=25)
+    assert wrong(fills[0], *late) == {"O-1": BreakKind.ORDER}
+
+
+def test_an_adjustment_is_of_the_order_of_its_number_that_lacks_it() -> None:
+    lost = done("E-1", 10, -DAY, told=10), done("E-3", 10, 3 - DAY, told=30)
+    next_, by_hand = done("F-1", 5, 1, told=5), done("adjust-1", 10, 90, kind="ADJUST")
+    assert wrong(*lost, next_) == {"O-1": BreakKind.ORDER}
+    assert wrong(*lost, next_, by_hand) == {}
+    assert wrong(next_, by_hand) == {"O-1": BreakKind.ORDER}
+    early = done("adjust-1", 10, 4 - DAY, kind="ADJUST")
+    assert wrong(*lost, early, done("F-2", 5, 2, told=10)) == {"O-1": BreakKind.ORDER}
+    assert wrong(*lost, early, done("F-2", 5, 2, told=5)) == {}
+
+
 def test_executions_of_one_second_are_in_no_order() -> None:
     fills = done("E-2", 10, 1, told=10), done("E-1", 10, 0, told=20)
     assert wrong(*fills) == {}, "the venues' clocks are not the broker's"

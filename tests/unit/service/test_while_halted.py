@@ -186,3 +186,16 @@ def test_an_order_beside_our_close_is_told_where_the_broker_has_named_ours(desk:
     reported(desk, "B-1")
     desk.book(bought(11, "SELL", order_id="ROGUE"), bought(12, "SELL", order_id="B-1"))
     assert told(desk) == ["SELL 10 SPY at 100 of order ROGUE"]
+
+
+def test_a_close_that_was_refused_hides_no_order(desk: Desk) -> None:
+    """Domain 3.8: nothing of it was executed, so what sells is something else."""
+    desk.book(bought(1))
+    desk.kill(flatten=True)
+    desk.app.closer.advance("demo")
+    desk.book(fill("S-1", "SELL", 4, 100, at(30), order_id="ROGUE-1"))
+    assert told(desk) == []
+    reported(desk, None, "rejected")
+    assert told(desk) == ["SELL 4 SPY at 100 of order ROGUE-1"]
+    desk.book(fill("S-2", "SELL", 6, 100, at(31), order_id="ROGUE-2"))
+    assert told(desk)[1:] == ["SELL 6 SPY at 100 of order ROGUE-2"]

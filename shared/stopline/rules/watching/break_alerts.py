@@ -42,6 +42,8 @@ def _ended(finding: Finding) -> str:
         return "book and broker agree again"
     if finding.ours == finding.theirs:
         return f"the fills of order {finding.order} add up"
+    if finding.kind is BreakKind.ORDER_START:
+        return f"order {finding.order} is left as it is"
     return f"what is held was confirmed since, order {finding.order} is left as it is"
 
 

@@ -3,9 +3,11 @@ the order must add up to the most that it said.
 
 How a broker counts is not always known, so what is booked is a range: an execution that says nothing of its order may be
 counted or not, one that was busted or corrected as it was or as it is. A broker may give an order's number again on another
-day: an order begins in the newest session of which some execution says that nothing was filled before it. What was filled
-before the first fill here was not lost where it is what the order before had filled, which this one may replace under a
-new number, or where the account began that day. Where it is neither, and other orders came before, it cannot be told.
+day: an order begins in a session of which some execution says that nothing was filled before it, and after one that is
+whole in itself and would make it more than was told. What was adjusted by hand is of the last order of its number that had
+begun by then and lacked it, or else of the last one. What was filled before the first fill here was not lost where it is
+what the order before had filled, which this one may replace under a new number, or where the account began that day. Where
+it is neither, and other orders came before, it cannot be told.
 """
 
 from bisect import bisect_left
@@ -13,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal, localcontext
+from itertools import groupby
 
 from stopline.ledger.amend import (
     any_day_key,
@@ -29,15 +32,16 @@ from stopline.rules.watching.reconcile import BreakKind, Finding
 
 QUIET = timedelta(minutes=10)
 _TELLS = TRADES | {FillKind.CORRECT, FillKind.BUST}
-_Key = tuple[str, str, str]  # broker, order, symbol
+_Number = tuple[str, str, str]  # broker, order, symbol
+_Key = tuple[str, str, str, date]  # and the session that it began in
 _Before = tuple[bool, Decimal]  # whether any order was, and how much the last one had filled
 
 
 @dataclass(frozen=True, slots=True)
 class OrderSum:
     """An order in one instrument: `told` units are filled by what its broker said, `booked` are here. `last`: when its
-    newest fill was executed; `came`: when one was received last, or executed. `kind`: what is wrong; None: it adds up, or
-    nothing can be said.
+    newest fill was executed; `came`: when one was received last, or executed. `session`: that it began in, `until`: of its
+    last execution. `kind`: what is wrong; None: it adds up, or nothing can be said.
     """
 
     broker: str
@@ -47,12 +51,20 @@ class OrderSum:
     told: Decimal
     last: datetime
     came: datetime
+    session: date | None
+    until: date | None
     kind: BreakKind | None = None
 
     @property
     def finding(self) -> Finding:
         return Finding(
-            self.symbol, self.kind, self.booked, self.told, brokers=(self.broker,), order=self.order
+            self.symbol,
+            self.kind,
+            self.booked,
+            self.told,
+            brokers=(self.broker,),
+            order=self.order,
+            session=self.session,
         )
 
 
@@ -70,7 +82,11 @@ def order_sums(
     known = {fill.key: fill for fill in fills}
     with localcontext(EXACT):
         orders = _orders(known)
-        counts = {key: _counted(parts, session_of) for key, parts in orders.items()}
+        counts = {
+            (*number, count.session): count
+            for number, parts in orders.items()
+            for count in _counted(parts, session_of)
+        }
         before = _before(counts)
         splits: dict[str, list[datetime]] = {}
         for fill in known.values():
@@ -81,12 +97,15 @@ def order_sums(
         for key in sorted(key for key, count in counts.items() if key[1] and count.told is not None):
             count = counts[key]
             heard = max(
-                (came or {}).get(fill.key, fill.executed_at) for part in orders[key] for fill in part.fills
+                (came or {}).get(fill.key, fill.executed_at) for part in count.parts for fill in part.fills
             )
-            old = session_of(count.opened) == began
+            old = count.session == began
             kind = None if _is_split(moments.get(key[2], ()), count) else count.wrong(before[key], old)
             booked, told = count.figures(kind)
-            sums.append(OrderSum(*key, booked, told, count.last, max(heard, count.last), kind))
+            came_at = max(heard, count.last)
+            sums.append(
+                OrderSum(*key[:3], booked, told, count.last, came_at, count.session, count.until, kind)
+            )
         return sums
 
 
@@ -118,13 +137,17 @@ class _Part:
 @dataclass(slots=True)
 class _Count:
     """What is booked of an order, from `least` to `most`; `told`: the most that its broker said; None: nothing. `gap`: what
-    it had filled before all of it that is here. `first`: when any of its number was executed; `opened`: of these the first.
+    it had filled before all of it that is here. `first`: when any of its number was executed; `opened`: the first of it, in
+    `session`; `until`: the session of its last execution.
     """
 
     side: Side
     first: datetime
     opened: datetime
     last: datetime
+    session: date
+    until: date
+    parts: list[_Part] = field(default_factory=list)
     least: Decimal = ZERO
     most: Decimal = ZERO
     told: Decimal | None = None
@@ -132,6 +155,38 @@ class _Count:
 
     def adds_up(self, elsewhere: Decimal = ZERO) -> bool:
         return self.told is not None and self.least <= self.told - elsewhere <= self.most
+
+    def begins_after(self, older: "_Count") -> bool:
+        """Tell whether what is of one session before is of another order with this one's number."""
+        if self.gap == ZERO:
+            return True
+        if self.told is None or self.gap is None or older.gap != ZERO or not older.adds_up():
+            return False
+        # what is there twice since is too much without that session too
+        return self.least + older.least > max(self.told, older.filled) and self.least <= self.told - self.gap
+
+    def lacks(self, units: Decimal) -> bool:
+        """Tell whether units of an adjustment, negative where it takes away, bring it nearer to what was told."""
+        return self.told is not None and (
+            (units > 0 and self.most < self.told) or (units < 0 and self.least > self.told)
+        )
+
+    def add(self, older: "_Count") -> None:
+        """Add what is of a session before."""
+        self.side, self.opened, self.session = older.side, older.opened, older.session
+        self.last = max(self.last, older.last)
+        self.parts += older.parts
+        self.least += older.least
+        self.most += older.most
+        self.gap = min((gap for gap in (self.gap, older.gap) if gap is not None), default=None)
+        self.told = max((told for told in (self.told, older.told) if told is not None), default=None)
+
+    def adjust(self, part: _Part) -> None:
+        units, _ = part.units(self.side)
+        self.parts.append(part)
+        self.least += units
+        self.most += units
+        self.last = max(self.last, *(fill.executed_at for fill in part.fills))
 
     def wrong(self, before: _Before, old: bool) -> BreakKind | None:
         """Return what is wrong with it. `old`: it may be older than the account."""
@@ -152,7 +207,7 @@ class _Count:
         return (told if kind is None else max(self.least, min(self.most, told))), told
 
 
-def _orders(known: Mapping[str, Fill]) -> dict[_Key, list[_Part]]:
+def _orders(known: Mapping[str, Fill]) -> dict[_Number, list[_Part]]:
     """Return the executions by order, of no order under an empty number, with their amendments."""
     undated = [fill for fill in known.values() if says_no_day(fill)]
     if undated:
@@ -169,27 +224,44 @@ def _orders(known: Mapping[str, Fill]) -> dict[_Key, list[_Part]]:
     for fill in known.values():
         if is_amendment(fill) and (part := parts.get(root_of(fill, known.get)[0])):
             part.amendments.append(fill)
-    orders: dict[_Key, list[_Part]] = {}
+    orders: dict[_Number, list[_Part]] = {}
     for part in parts.values():
         key = (part.fill.broker, part.fill.order_id or "", part.fill.instrument.symbol)
         orders.setdefault(key, []).append(part)
     return orders
 
 
-def _counted(parts: Sequence[_Part], session_of: Callable[[datetime], date]) -> _Count:
-    """Add an order up, from its newest session back to the one that it began in."""
-    ordered = sorted(parts, key=lambda part: part.fill.order, reverse=True)
-    oldest = ordered[-1].fill
-    first = next((part.fill for part in reversed(ordered) if part.fill.kind in TRADES), oldest)
+def _counted(parts: Sequence[_Part], session_of: Callable[[datetime], date]) -> list[_Count]:
+    """Add up the orders that had a number, newest first: sessions from the newest back to the one that it began in."""
+    first = min(part.fill.executed_at for part in parts)
+    executed = sorted(
+        (p for p in parts if p.fill.kind in TRADES), key=lambda part: part.fill.order, reverse=True
+    )
+    counts: list[_Count] = []
+    for session, some in groupby(executed, key=lambda part: session_of(part.fill.executed_at)):
+        older = _of_session(list(some), session, first)
+        if not counts or counts[-1].begins_after(older):
+            counts.append(older)
+        else:
+            counts[-1].add(older)
+    by_hand = sorted((p for p in parts if p.fill.kind not in TRADES), key=lambda part: part.fill.order)
+    if not counts:
+        return [_of_session(by_hand[::-1], session_of(first), first)]
+    for part in by_hand:
+        session = session_of(part.fill.executed_at)
+        begun = [count for count in counts if count.session <= session] or counts[-1:]
+        lacking = (count for count in begun if count.lacks(part.units(count.side)[0]))
+        next(lacking, begun[0]).adjust(part)
+    return counts
+
+
+def _of_session(parts: list[_Part], session: date, first: datetime) -> _Count:
+    """Add up what is of one session, newest first."""
+    oldest = parts[-1].fill
     last = max(fill.executed_at for part in parts for fill in part.fills)
-    count = _Count(first.side, oldest.executed_at, oldest.executed_at, last)
-    session = None
-    for part in ordered:
-        of = session_of(part.fill.executed_at)
-        if session not in (None, of) and count.gap == ZERO:
-            break
-        session, count.opened = of, part.fill.executed_at
-        least, most = part.units(first.side)
+    count = _Count(oldest.side, first, oldest.executed_at, last, session, session, parts)
+    for part in parts:
+        least, most = part.units(oldest.side)
         count.least += least
         count.most += most
         told = _told(part.fill)
@@ -208,10 +280,10 @@ def _before(counts: Mapping[_Key, _Count]) -> dict[_Key, _Before]:
         alike.setdefault((key[0], key[2], count.side), []).append((count.opened, key))
     before: dict[_Key, _Before] = {}
     for some in alike.values():
-        first = sorted((counts[key].first, key) for _, key in some)[:2]
+        first = sorted({(counts[key].first, key[:3]) for _, key in some})[:2]
         carried = ZERO
         for opened, key in sorted(some):
-            before[key] = any(moment <= opened and other != key for moment, other in first), carried
+            before[key] = any(moment <= opened and other != key[:3] for moment, other in first), carried
             carried = counts[key].filled if key[1] else carried
     return before
 

@@ -10,7 +10,7 @@ could not be read, is never called flat.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal, localcontext
 from enum import StrEnum
 from fractions import Fraction
@@ -52,7 +52,7 @@ class Finding:
 
     `ours` and `theirs` are signed units over all strategies and brokers, the prices averages of a unit; None is
     UNKNOWN. `brokers` are those whose statements show the instrument. `order`: whose units these are instead, of one
-    broker; empty for what is held.
+    broker, and the `session` that it began in, as its number may be given again; empty for what is held.
     """
 
     symbol: str
@@ -64,11 +64,15 @@ class Finding:
     waits: str = ""
     brokers: tuple[str, ...] = ()
     order: str = ""
+    session: date | None = None  # also of an order where an older version has found it
 
     @property
     def name(self) -> str:
-        """What it is about: an instrument, or a broker's order in one."""
-        return f"{self.symbol} order {self.order} of {', '.join(self.brokers)}" if self.order else self.symbol
+        """What it is about: an instrument, or a broker's order of a session in one."""
+        if not self.order:
+            return self.symbol
+        of = f" of {self.session.isoformat()}" if self.session else ""
+        return f"{self.symbol} order {self.order} of {', '.join(self.brokers)}{of}"
 
 
 @dataclass(frozen=True, slots=True)

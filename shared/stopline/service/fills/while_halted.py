@@ -18,7 +18,7 @@ from stopline.model.control import Standing, TradingState
 from stopline.model.decimals import decimal_text
 from stopline.model.fill import Fill, FillKind
 from stopline.model.ids import digest, short_id
-from stopline.model.messages import Alert, Effect, Severity
+from stopline.model.messages import Alert, Effect, ReportStatus, Severity
 from stopline.model.scopes import GLOBAL, account_scope, strategy_scope, underlying_scope
 from stopline.model.times import utc_text
 from stopline.ports import Clock, Data, Store
@@ -129,7 +129,11 @@ class HaltedFills:
             if not covering or fill.kind not in EXECUTED or _is_named(fill, sent):
                 continue
             alike = _alike(fill, sent)
-            unnamed = [one for one in alike if fill.order_id is None or one.order_id is None]
+            unnamed = [
+                one
+                for one in alike
+                if (fill.order_id is None or one.order_id is None) and not _is_refused(one)
+            ]
             # A doubtful fill may seem to add because of a later one; of a close that is long over nothing becomes known.
             if unnamed and (fill.key in doubted or not _adds(fill, book)):
                 if fill.order_id is not None and not all(one.is_final for one in unnamed):
@@ -191,6 +195,11 @@ def _alike(fill: Fill, sent: Iterable[Sent]) -> list[Sent]:
     """
     contract = fill.instrument.symbol, fill.side.value
     return [one for one in sent if any((leg.instrument.symbol, leg.side) == contract for leg in one.legs)]
+
+
+def _is_refused(one: Sent) -> bool:
+    """Tell whether nothing of a close was executed, nor will be."""
+    return one.status is ReportStatus.REJECTED and not one.reported and not one.fills
 
 
 def _adds(fill: Fill, book: Book) -> bool:

@@ -3,12 +3,14 @@
 Looked at once an hour, where the book has grown: the fill log of two sessions is read, and of an order that does not add up
 its whole instrument. It is confirmed by a second look. One that stands is read again in the round after a fill or statement
 came. It ends when the fills add up, with what a person adjusted in the order's name, and when complete statements of all
-brokers agree with the book: then what is held is right.
+brokers agree with the book: then what is held is right. It is of the session in which its order began: no other order with
+that number ends it.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from stopline.ledger.book import Book
 from stopline.model.account import Account
@@ -34,9 +36,11 @@ from stopline.service.reconciliation.reconciliations import Reconciliation
 
 MOST = 20_000  # fills of an account in two sessions; the statements of who has more must do
 MOST_CLOSELY = 10_000  # of the instruments of its orders that do not add up: more would not fit into a round
-MOST_STANDING = (
-    50  # orders told one by one: of whom more do not add up, the broker counts otherwise, or a feed is off
-)
+MOST_STANDING = {  # orders told one by one: of whom more do not add up, the broker counts otherwise, or a feed is off
+    BreakKind.ORDER: 50,
+    BreakKind.ORDER_START: 10,
+}
+START_SESSIONS = 5  # so long what was filled before an order's first fill here is of interest
 MOST_SETTLED = 200
 
 
@@ -73,9 +77,7 @@ class OrderCheck:
         doubtful = [one for one in found if one.kind and now - one.came >= QUIET]
         mark = _mark(book, before) if before else ""
         again = standing if before and before.looked_at != mark else []
-        asked = {one.finding.name: one.symbol for one in doubtful}
-        asked |= {item.finding.name: item.finding.symbol for item in again}
-        looked, by_hand = self._closely(account, asked, unchecked)
+        looked, by_hand = self._closely(account, doubtful, standing, bool(again), unchecked)
         named = {one.finding.name for one in looked}
         looked += [_as_it_stands(item) for item in standing if item.finding.name not in named]
         seen = (-1 if young else book.fills) if is_new else None
@@ -101,24 +103,66 @@ class OrderCheck:
         return order_sums([fill for fill, _ in came], session_of, at, began)
 
     def _closely(
-        self, account: Account, asked: Mapping[str, str], unchecked: dict[str, str]
-    ) -> tuple[list[OrderSum], dict[str, list[Fill]]]:
-        """Return orders, whose symbols are given by their names, by all fills of their instruments, and the adjustments of
+        self,
+        account: Account,
+        doubtful: Sequence[OrderSum],
+        standing: Sequence[Break],
+        again: bool,
+        unchecked: dict[str, str],
+    ) -> tuple[list[OrderSum], dict[str, list[Arrival]]]:
+        """Return orders, those of breaks under the names of these, by all fills of their instruments, and the adjustments of
         these in no order's name. Instruments with more fills than may be read go into `unchecked`.
         """
         looked: list[OrderSum] = []
-        by_hand: dict[str, list[Fill]] = {}
+        by_hand: dict[str, list[Arrival]] = {}
         left = MOST_CLOSELY
-        for symbol in sorted(set(asked.values())):
+        symbols = {one.symbol for one in doubtful} | {item.finding.symbol for item in standing if again}
+        for symbol in sorted(symbols):
             came = self._log.of_symbol(account.account, symbol, left + 1)
             if len(came) > left:
                 unchecked[symbol] = f"orders not checked: there are more than {MOST_CLOSELY} fills to read"
                 continue
             left -= len(came)
             unchecked.pop(symbol, None)
-            looked += [one for one in self._sums(account, came) if one.finding.name in asked]
-            by_hand[symbol] = adjusted_in_no_name(fill for fill, _ in came)
+            looked += _asked(self._sums(account, came), doubtful, standing, account)
+            at = {fill.key: moment for fill, moment in came}
+            by_hand[symbol] = [
+                (one, at.get(one.key, one.executed_at))
+                for one in adjusted_in_no_name(fill for fill, _ in came)
+            ]
         return looked, by_hand
+
+
+def _asked(
+    sums: Iterable[OrderSum], doubtful: Iterable[OrderSum], standing: Iterable[Break], account: Account
+) -> list[OrderSum]:
+    """Return those of an instrument's orders that are doubtful or of which breaks stand. These keep their names."""
+    numbers: dict[tuple[str, str, str], list[OrderSum]] = {}
+    for one in sums:  # of a number the oldest first
+        numbers.setdefault((one.broker, one.order, one.symbol), []).append(one)
+    found: dict[tuple[str, str, str, date | None], OrderSum] = {}
+    for few in doubtful:
+        for one in numbers.get((few.broker, few.order, few.symbol), ()):
+            if _begins(one) <= (few.until or date.max) and _begins(few) <= (one.until or date.max):
+                found[one.broker, one.order, one.symbol, one.session] = one
+    named = []
+    for item in standing:
+        about = item.finding
+        day = about.session or account.sessions.session_of(_heard(item))  # none: of an older version
+        alike = [
+            one
+            for one in numbers.get((about.brokers[0], about.order, about.symbol), ())
+            if _begins(one) <= day
+        ]
+        if alike and (about.session is None or day <= (alike[-1].until or date.max)):
+            one = alike[-1]
+            found.pop((one.broker, one.order, one.symbol, one.session), None)
+            named.append(replace(one, session=about.session))
+    return [*found.values(), *named]
+
+
+def _begins(one: OrderSum) -> date:
+    return one.session or date.min
 
 
 def _mark(book: Book, state: Reconciliation) -> str:
@@ -135,16 +179,34 @@ def _mark(book: Book, state: Reconciliation) -> str:
 def _as_it_stands(item: Break) -> OrderSum:
     """Return an order that was not read again by what its break says of it."""
     found = item.finding
-    last = datetime.fromisoformat(item.evidence.rpartition("@")[2])
+    last, day = _heard(item), found.session
     ours, theirs = found.ours or ZERO, found.theirs or ZERO
-    return OrderSum(found.brokers[0], found.order, found.symbol, ours, theirs, last, last, found.kind)
+    return OrderSum(
+        found.brokers[0], found.order, found.symbol, ours, theirs, last, last, day, day, found.kind
+    )
+
+
+def _heard(item: Break) -> datetime:
+    """Return when the order of a break was heard of last, by its evidence."""
+    return datetime.fromisoformat(item.evidence.rpartition("@")[2])
+
+
+def _is_over(item: Break, account: Account, now: datetime) -> bool:
+    """Tell whether a break only says what was filled before an order's first fill here, and has said it for long enough."""
+    if item.finding.kind is not BreakKind.ORDER_START:
+        return False
+    sessions = account.sessions
+    session = sessions.session_of(now)
+    for _ in range(START_SESSIONS):
+        session = sessions.previous_session(session)
+    return sessions.session_of(item.since) <= session
 
 
 def _checked(
     account: Account,
     before: Reconciliation | None,
     looked: Iterable[OrderSum],
-    by_hand: Mapping[str, Sequence[Fill]],
+    by_hand: Mapping[str, Sequence[Arrival]],
     unchecked: Mapping[str, str],
     looked_at: str,
     seen: int | None,
@@ -156,25 +218,29 @@ def _checked(
     complete = [told.complete_at if (told := old.reported.get(b)) else None for b in account.brokers]
     positions = [name for name, item in old.breaks.items() if not item.finding.order]
     doubled: list[tuple[Finding, Fill]] = []
-    standing = sum(1 for item in old.breaks.values() if item.finding.order)
+    standing = Counter(item.finding.kind for item in old.breaks.values() if item.finding.order)
     untold = 0
     for one in looked:
-        finding = replace(one.finding, kind=one.kind or BreakKind.ORDER)
+        kind = one.kind or BreakKind.ORDER
+        finding = replace(one.finding, kind=kind)
         known, mark = breaks.get(finding.name), f"{finding.name}={EXACT.subtract(one.told, one.booked)}"
-        right = one.kind and settled_by_statement(one, positions, old.waits, complete, quiet)
+        right = one.kind and (
+            settled_by_statement(one, positions, old.waits, complete, quiet)
+            or (known is not None and one.kind is BreakKind.ORDER_START and _is_over(known, account, now))
+        )
         if one.kind is None or right:
             if right and mark not in settled:
                 settled.append(mark)
             if known is not None:
                 turn = Turn.CLEARED if known.stage is Stage.CONFIRMED else Turn.DROPPED
                 steps.append(Step(turn, replace(breaks.pop(finding.name), finding=finding)))
-                since = [fill for fill in by_hand.get(one.symbol, ()) if fill.executed_at >= known.since]
+                since = [fill for fill, at in by_hand.get(one.symbol, ()) if at >= known.since]
                 doubled += [(finding, fill) for fill in since if one.kind is None]
         elif known is None and mark not in settled:
-            if standing >= MOST_STANDING:
+            if standing[kind] >= MOST_STANDING[kind]:
                 untold += 1
                 continue
-            standing += 1
+            standing[kind] += 1
             breaks[finding.name] = Break(finding, Stage.SUSPECTED, now, _evidence(one))
             steps.append(Step(Turn.SUSPECTED, breaks[finding.name]))
         elif known is not None and known.stage is Stage.SUSPECTED:
@@ -188,7 +254,7 @@ def _checked(
             if not is_same(known.finding, finding):  # an order that goes on lacks what it lacked
                 steps.append(Step(Turn.CHANGED, breaks[finding.name]))
     if untold:
-        unchecked = {**unchecked, "orders": f"{untold} more than {MOST_STANDING} orders do not add up"}
+        unchecked = {**unchecked, "orders": f"{untold} more orders than are told do not add up"}
     stands = any(item.finding.order for item in breaks.values())
     waits = old.recheck_at if positions or old.waits else None
     state = replace(

@@ -155,6 +155,7 @@ def _break(item: Break) -> dict[str, Any]:
     return {
         "symbol": found.symbol,
         **({"order": found.order} if found.order else {}),
+        **({"session": found.session.isoformat()} if found.session else {}),
         "kind": found.kind.value if found.kind else None,
         "stage": item.stage.value,
         "since": utc_text(item.since),
@@ -174,6 +175,7 @@ def _read_break(item: Mapping[str, Any], reported: Iterable[str]) -> Break:
         _number(item[name]) for name in ("ours", "theirs", "our_price", "their_price")
     )
     kind, brokers = BreakKind(item["kind"]), tuple(item.get("brokers", reported))
+    session = item.get("session")
     return Break(
         Finding(
             item["symbol"],
@@ -184,6 +186,7 @@ def _read_break(item: Mapping[str, Any], reported: Iterable[str]) -> Break:
             their_price,
             brokers=brokers,
             order=item.get("order", ""),
+            session=date.fromisoformat(session) if session else None,
         ),
         Stage(item["stage"]),
         datetime.fromisoformat(item["since"]),
