@@ -21,4 +21,9 @@ def clean_text(value: Any) -> str:
     return value
 
 
+def cut(text: str, most: int) -> str:
+    """Return the beginning of a text, in whole characters, that has at most so many bytes."""
+    return text.encode()[:most].decode(errors="ignore")
+
+
 Text = Annotated[str, BeforeValidator(clean_text)]

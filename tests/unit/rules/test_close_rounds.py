@@ -10,6 +10,7 @@ import pytest
 from stopline.model.closing_state import RequestStatus
 from stopline.model.messages import CommandAction
 from stopline.model.prices import Quote
+from stopline.rules.closing import commands as closing_commands
 
 from ..make import NOON, equity, option, trade
 from .test_close_requests import Desk
@@ -95,3 +96,38 @@ def test_a_command_of_another_epoch_is_another_command() -> None:
     ]
     assert len(ids[0]) == len(ids[1]) == 1
     assert ids[0].isdisjoint(ids[1])
+
+
+def test_a_spread_waits_behind_no_single_for_room_for_all_its_legs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """F43: singles of the same rank leave it what comes free."""
+    monkeypatch.setattr(closing_commands, "MOST_LEGS", 8)  # of exits: 4
+    contracts = [(option(strike, right), units) for strike, right, units in FIVE[:4]]
+    desk = Desk(
+        *(trade(n, 1, 100, strategy="a", instrument=equity(f"S{n}")) for n in range(1, 9)),
+        *(trade(n, u, 5, instrument=contract, strategy="b") for n, (contract, u) in enumerate(contracts, 20)),
+        multi_leg=True,
+    )
+    singles = desk.ask(strategy="a", urgency="now")
+    assert len(singles) == 4
+    assert desk.ask("R-2", strategy="b", urgency="now") == []
+    for command in singles[:3]:
+        desk.execute(command)
+        assert desk.wait(0) == []
+    desk.execute(singles[3])
+    [spread] = desk.wait(0)
+    assert spread.legs is not None
+    assert len(spread.legs) == 4
+
+
+@pytest.mark.parametrize(("reason", "kept"), [("x" * 500, 100), ("\u6f22" * 500, 66)])
+def test_of_what_a_broker_says_only_the_beginning_is_kept_with_a_command(reason: str, kept: int) -> None:
+    """Each command and its row have it: many of them must fit one document."""
+    desk = Desk(trade(1, 10, 100))
+    [command] = desk.ask(strategy="default", urgency="urgent")
+    desk.report(command, "rejected", reason=reason)
+    assert desk.state.sent[command.command_id].error == reason[:kept]
+
+
+def test_of_why_something_is_closed_only_the_beginning_goes_with_a_command() -> None:
+    [command] = Desk(trade(1, 10, 100)).ask(strategy="default", urgency="urgent", reason="\u6f22" * 400)
+    assert len(command.reason.encode()) in range(490, 501)

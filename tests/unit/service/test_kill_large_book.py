@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from stopline.model.closing import CloseRequest
 from stopline.model.control import ClosingStatus, ControlRequest
+from stopline.model.times import utc_text
 from stopline.rules.closing import commands as closing_commands
 from stopline.rules.closing import sent as closing_sent
 from stopline.rules.closing.sent import MOST_LEGS
@@ -87,6 +89,30 @@ def test_what_nobody_fills_holds_up_no_other_position(monkeypatch: pytest.Monkey
     symbols = [o["instrument"]["symbol"] for o in closes(world).values()]
     assert len(set(symbols)) == 10
     assert len(symbols) == 12
+
+
+@pytest.mark.parametrize(("scope", "count"), [("strategy:demo:b", 3), ("account:demo", 4)])
+def test_a_kill_waits_for_no_exit(monkeypatch: pytest.MonkeyPatch, scope: str, count: int) -> None:
+    """R5.1: half of the room is for what halts want; of a kill that is for exits too all of it goes that fits."""
+    for module in (closing_commands, closing_sent):
+        monkeypatch.setattr(module, "MOST_LEGS", 8)
+    world = World()
+    world.open_account()
+    app, _ = world.instance()
+    strategies = {f"S{n:02d}": "b" if n >= 20 else "a" for n in range(23)}
+    fills = [fill(f"E-{s}", "BUY", 1, 100, NOON, equity(s), strategy=of) for s, of in strategies.items()]
+    app.recorder.record(fills, "m-1")
+    world.bus.messages.clear()
+    facts = {"account": "demo", "rule": "exit", "reason": "day end", "cause": "c", "urgency": "urgent"}
+    request = {**facts, "request_id": "x-1", "strategy": "a", "requested_at": utc_text(world.clock.now())}
+    app, _ = world.instance()
+    app.closer.ask(CloseRequest.model_validate(request))
+    exits = closes(world).keys()
+    assert len(exits) == 4
+    app.halts.advance(app.trading.set(ControlRequest.model_validate({**KILL, "scope": scope})))
+    new = [order for id_, order in closes(world).items() if id_ not in exits]
+    assert len(new) == count
+    assert scope == "account:demo" or {order["strategy"] for order in new} == {"b"}
 
 
 def test_the_closings_of_a_large_book_fit_their_document() -> None:

@@ -146,6 +146,27 @@ def test_a_resume_ends_what_people_were_told(world: World) -> None:
     assert [a["resolved"] for a in told(world)] == [False, True]
 
 
+def test_what_stops_beside_a_halt_tells_nobody_again_of_its_positions(world: World) -> None:
+    """R0.4: the epoch of an account grows with every pause of a strategy; the halt is the same."""
+    damage(world, BOOK)
+    kill(world.instance()[0], "strategy:demo:core")
+    for name in ("a", "b", "c"):
+        world.wait(1)
+        kill(world.instance()[0], f"strategy:demo:{name}", f"p-{name}", action="pause")
+        sweep(world)
+    [alert] = told(world)
+    assert alert["summary"].startswith("Orders of strategy core of account demo are cancelled, ")
+
+
+def test_a_resume_ends_what_people_were_told_though_the_closings_cannot_be_read(world: World) -> None:
+    app, _ = world.instance()
+    damage(world, CLOSINGS)
+    kill(app, "account:demo")
+    world.resume(app, "r", 1)
+    app.halts.advance(app.trading.standing("account:demo"))
+    assert [a["resolved"] for a in told(world)] == [False, True]
+
+
 def test_without_flatten_nobody_is_told_that_nothing_is_closed(world: World) -> None:
     damage(world, BOOK)
     kill(world.instance()[0], flatten=False)

@@ -3,8 +3,8 @@ what was sent.
 
 Commands that are out for a position never sum to more than what has to go of it; each trade of it has its own. Short
 units go first; long ones that cover them follow when the fills have bought those back, or go with them in one order where
-the broker takes a spread. What is more than the account's document holds goes in rounds: those that were tried least
-first, the next when commands are over.
+the broker takes a spread. What is more than the account's document holds goes in rounds: what a halt wants first, of that
+what was tried least, the next when commands are over.
 """
 
 from collections import defaultdict
@@ -92,6 +92,8 @@ class _Round:
         self._wanted: dict[str, Decimal] = {}  # units of each position
         self._of_positions, self._of_parts = alive(self._sent.values())
         self._legs_out = legs_out(self._sent.values())
+        self._exit_legs = legs_out(one for one in self._sent.values() if one.requests and not one.halted)
+        self._held: tuple[bool, int] | None = None  # the first that waits for room for all its legs
         self._resting: dict[str, list[Wanted]] = defaultdict(list)  # what goes of positions not looked at yet
 
     # --- what is to be closed ---
@@ -144,14 +146,25 @@ class _Round:
         for one in in_closing_order(self._found):
             self._resting[one.position.key].append(one)
         waits: dict[str, str] = {}
+        for halted in (True, False):  # what a halt wants waits for nothing else
+            self._close_those(halted, waits)
+        self._note_waits(waits)
+        new = {c.command_id for c in self._commands}
+        self._told.failing([one for id_, one in self._sent.items() if id_ in new], self._tries, self._serial)
+
+    def _close_those(self, halted: bool, waits: dict[str, str]) -> None:
+        """Send what is missing of what a halt wants, or of what none does: spreads that go as one order, then the rest."""
         done: set[str] = set()
-        for group in self._as_one():
+        for group in self._as_one(halted):
             done |= {one.part for one in group}
-            if self._has_room(len(group)):
+            if self._has_room(group):
                 self._send(group)
+            else:  # what comes after it leaves it the room that it waits for
+                self._held = self._held or self._rank(group)
+        covers = by_cover(self._s.book)
         going = {one.position.key for one in self._found.values()}
-        covers = by_cover(s.book)
-        for one in sorted(in_closing_order(self._found), key=lambda one: self._retry(one.part)):
+        those = [one for one in in_closing_order(self._found) if one.halted == halted]
+        for one in sorted(those, key=lambda one: self._retry(one.part)):
             if one.part in done:
                 continue
             left = replace(one, units=self._missing(one))
@@ -161,22 +174,28 @@ class _Round:
             if reason:
                 waits[one.part] = reason
                 continue
-            if not self._has_room(1):
+            if not self._has_room([one]):
                 continue
             units = sellable(left, covers[cover_of(one.position.instrument)], going, self._alive)
             if units > 0:
                 self._send([replace(left, units=units)])
-        self._note_waits(waits)
-        new = {c.command_id for c in self._commands}
-        self._told.failing([one for id_, one in self._sent.items() if id_ in new], self._tries, self._serial)
 
     def _missing(self, one: Wanted) -> Decimal:
         """Return how many units may be sent: of the part, and in all of its position, less what commands may execute."""
         key, of_part = one.position.key, one.units - self._of_parts.get(one.part, ZERO)
         return min(of_part, self._wanted[key] - self._alive(key))
 
-    def _has_room(self, legs: int) -> bool:
-        return self._legs_out + legs <= MOST_LEGS
+    def _rank(self, group: Sequence[Wanted]) -> tuple[bool, int]:
+        """Return how late something goes: what a halt wants first, then what was tried least."""
+        return not group[0].halted, max(self._retry(one.part) for one in group)
+
+    def _has_room(self, group: Sequence[Wanted]) -> bool:
+        """Tell whether its legs may go out too. Half of the room is for what halts want alone."""
+        if self._held is not None and self._rank(group) >= self._held:
+            return False
+        if not group[0].halted and self._exit_legs + len(group) > MOST_LEGS // 2:
+            return False
+        return self._legs_out + len(group) <= MOST_LEGS
 
     def _cancel_resting(self, key: str) -> None:
         """Before the first close of a whole position for a request, cancel what works there: a resting stop that fills
@@ -251,14 +270,14 @@ class _Round:
             else f"no price of {contract.symbol}"
         )
 
-    def _as_one(self) -> Iterator[list[Wanted]]:
-        """Yield the spreads that go as one order now."""
+    def _as_one(self, halted: bool) -> Iterator[list[Wanted]]:
+        """Yield the spreads that go as one order now, of what a halt wants or of what none does."""
         groups = spreads(self._found, lambda one: self._s.settings_of(one).multi_leg)
         for group in sorted(groups, key=lambda group: max(self._retry(one.part) for one in group)):
             parts = [one.part for one in group]
-            if any(self._retry(part) >= AS_ONE or self._is_too_early(part) for part in parts):
+            if group[0].halted != halted or any(self._of_parts.get(part) for part in parts):
                 continue
-            if any(self._of_parts.get(part) for part in parts):
+            if any(self._retry(part) >= AS_ONE or self._is_too_early(part) for part in parts):
                 continue
             if any(self._missing(one) < one.units for one in group):
                 continue
@@ -282,6 +301,7 @@ class _Round:
         command, self._sent[id_] = close_order(self._s, plain, group, retry, at_market)
         self._commands.append(command)
         self._legs_out += len(group)
+        self._exit_legs += 0 if group[0].halted else len(group)
         for leg in self._sent[id_].legs:
             self._of_positions[leg.key] = self._of_positions.get(leg.key, ZERO) + leg.quantity
             self._of_parts[leg.part] = self._of_parts.get(leg.part, ZERO) + leg.quantity

@@ -9,11 +9,12 @@ from stopline.model.decimals import EXACT, ZERO
 from stopline.model.messages import ExecutionReport, ReportStatus
 from stopline.model.scopes import Scope, scope_of
 from stopline.model.settings.closing import ClosingSettings
+from stopline.model.text import cut
 from stopline.rules.closing.turns import next_turns
 
 GRACE = timedelta(seconds=5)  # how long after the end of a command its last fills may take to get here
 MOST_LEGS = 120  # of commands that are out: with their orders and rows, and those just over, 0.6 of a MiB
-ERROR = 100  # characters of what a broker said that are kept with each position that did not close
+ERROR, ERROR_BYTES = 100, 200  # characters, and bytes, of what a broker said that are kept with a command
 KEPT = timedelta(minutes=15)  # a command that is over stays known, for fills that come later still
 DEFAULTS = ClosingSettings()
 
@@ -34,7 +35,7 @@ def with_report(sent: Sent, report: ExecutionReport) -> Sent:
     return sent.model_copy(
         update={
             "status": report.status,
-            "error": report.reason or sent.error,
+            "error": cut(report.reason[:ERROR], ERROR_BYTES) or sent.error,
             "broker": report.broker,
             "order_id": report.order_id or sent.order_id,
             "reported": max(filled, sent.reported or ZERO) if filled is not None else sent.reported,

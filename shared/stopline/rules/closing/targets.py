@@ -11,10 +11,12 @@ from stopline.model.closing import URGENCIES, CloseRequest, Urgency
 from stopline.model.closing_state import Asked, Sent, part_key
 from stopline.model.decimals import EXACT_QUANTIZE, ZERO
 from stopline.model.instrument import Instrument, Kind
+from stopline.model.text import cut
 from stopline.rules.closing.of_trade import astray, too_much, trade_legs
 
 HALT: Urgency = "now"
 HALTED = "trading halted"
+REASON = 500  # bytes of why something is closed that go with each command: many of them fit one document
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,7 @@ def _with_all(one: Wanted, others: Sequence[Wanted]) -> Wanted:
 
 
 def _reason(request: CloseRequest) -> str:
-    return f"{request.rule}: {request.reason}"[:500]
+    return cut(f"{request.rule}: {request.reason}", REASON)
 
 
 def named(request: CloseRequest, book: Book) -> dict[str, Decimal]:

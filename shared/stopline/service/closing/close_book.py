@@ -304,16 +304,17 @@ def halts_of(everywhere: Control, own: Control) -> dict[str, int]:
     """Return which scopes of an account a halt with flatten holds for, by its epoch: the account alone where it is for all
     of it.
     """
-    if _flattens(everywhere) or _flattens(own):
+    if flattens(everywhere) or flattens(own):
         return {own.scope: everywhere.epoch + own.epoch}
-    return {scope: part.epoch for scope, part in own.parts.items() if _flattens(part)}
+    return {scope: part.epoch for scope, part in own.parts.items() if flattens(part)}
 
 
 def _part(own: Control, account: str, strategy: str | None) -> Standing:
     return own if strategy is None else own.standing(strategy_scope(account, strategy))
 
 
-def _flattens(standing: Standing) -> bool:
+def flattens(standing: Standing) -> bool:
+    """Tell whether it is halted, and what is open of it is to be closed."""
     return standing.state is TradingState.HALTED and standing.flatten
 
 

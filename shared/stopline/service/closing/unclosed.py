@@ -2,27 +2,34 @@
 when that is over. Its working orders are cancelled all the same.
 """
 
+from collections.abc import Iterable
+
 import orjson
 
 from stopline.model.control import Closing, Control, account_scope, effective
 from stopline.model.errors import Contended
 from stopline.model.ids import Name, digest
 from stopline.model.messages import Alert, Effect, Severity
+from stopline.model.scopes import scope_of
+from stopline.model.times import UtcText
 from stopline.model.wire import Message, canonical, validate
 from stopline.ports import Clock, Data, Store, Unavailable
-from stopline.service.closing.close_book import Closer, halts_of
+from stopline.service.closing.close_book import Closer, flattens, halts_of
 from stopline.service.documents.aggregate import Aggregates, Change
 from stopline.service.documents.outbox import Relay, Unpublished
 from stopline.service.trading.in_force import both
 
+SHOWN = 3  # scopes in an alert
+
 
 class Unclosed(Message):
-    """That people know of an account which is not closed. `epoch`: of the halt for which they were told; 0: none, or it is
-    over.
+    """That people know of an account which is not closed. `epoch`: of the account when they were told; 0: they were not, or
+    it is over. `since`: when the halt for which they were told began; None: not noted.
     """
 
     account: Name
     epoch: int = 0
+    since: UtcText | None = None
 
 
 class UnclosedCodec:
@@ -62,17 +69,26 @@ class HaltCloser:
             self._tell(account, problem)
             raise
         if resumed or closing is not None:
-            self._end(account)
+            why = "what a halt still asks for is being closed"
+            self._end(account, f"The book and the closings of account {account} can be read again: {why}")
         return closing
 
     def _tell(self, account: str, problem: Exception) -> None:
         held = both(self._controls, account)
         _, epoch = effective(*held)
-        if not halts_of(*held):
+        halted = [one for one in (*held, *held[1].parts.values()) if flattens(one)]
+        if not halted:
+            self._end(account, f"Nothing of account {account} is to be closed for a halt any more")
             return
+        since = max((one.since for one in halted if one.since), default=None)
+        what = _named(account, halts_of(*held))
 
         def decide(state: Unclosed | None, attempt: int) -> Change[Unclosed] | None:
-            if state is not None and state.epoch == epoch:
+            if (
+                state is not None
+                and state.epoch
+                and (since is None or (state.since and since <= state.since))
+            ):
                 return None
             alert = Alert(
                 alert_id=digest("unclosed", account, str(epoch)),
@@ -80,18 +96,16 @@ class HaltCloser:
                 kind="not_flat",
                 object=account_scope(account),
                 severity=Severity.CRITICAL,
-                summary=f"Orders of account {account} are cancelled, its positions are NOT closed: {problem}"[
-                    :500
-                ],
+                summary=f"Orders of {what} are cancelled, the positions are NOT closed: {problem}"[:500],
                 action="Close at the broker by hand what must go. Then repair or restore what cannot be read: the closing "
                 "goes on within a minute.",
                 raised_at=self._clock.now(),
             )
-            return Change(Unclosed(account=account, epoch=epoch), [_effect(alert)])
+            return Change(Unclosed(account=account, epoch=epoch, since=since), [_effect(alert)])
 
         self._documents.change(account, decide)
 
-    def _end(self, account: str) -> None:
+    def _end(self, account: str, summary: str) -> None:
         def decide(state: Unclosed | None, attempt: int) -> Change[Unclosed] | None:
             if state is None or not state.epoch:
                 return None
@@ -101,14 +115,20 @@ class HaltCloser:
                 kind="not_flat",
                 object=account_scope(account),
                 severity=Severity.INFO,
-                summary=f"The book and the closings of account {account} can be read again: what a halt still asks for is "
-                "being closed",
+                summary=summary,
                 raised_at=self._clock.now(),
                 resolved=True,
             )
             return Change(state.model_copy(update={"epoch": 0}), [_effect(alert)])
 
         self._documents.change(account, decide)
+
+
+def _named(account: str, scopes: Iterable[str]) -> str:
+    """Say what is halted, for people: the account, or its first parts."""
+    parts = sorted(f"{part.kind} {part.name}" for part in map(scope_of, scopes) if part.is_part)
+    more = f" and {len(parts) - SHOWN} more" if len(parts) > SHOWN else ""
+    return f"{', '.join(parts[:SHOWN])}{more} of account {account}" if parts else f"account {account}"
 
 
 def _effect(alert: Alert) -> Effect:
