@@ -108,6 +108,9 @@ EXCEPT = {
 """Places that no story passes, and why not."""
 
 NOT_YET = {
+    "service/accounts/reader.py AccountReader.stored: Store.get",
+    "service/accounts/reader.py AccountReader.with_positions: Store.query",
+    "service/history/verify.py HistoryVerifier._unknown: Store.get_all",
     "service/audit/verify.py AuditVerifier._read: Store.get_all",
     "runtime/handlers.py _demand_the_time: Bus.publish",
     "service/exits/trade_log.py TradeLog.closed: History.read",
