@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections import defaultdict
 from datetime import timedelta
 from decimal import Decimal
@@ -37,6 +38,18 @@ def check_outboxes(app: App) -> None:
     assert not failed, failed
     left = [str(document.path) for document in waiting(app)]
     assert not left, f"{len(left)} outboxes are not empty, such as {left[:3]}"
+
+
+def wait_for_outboxes(app: App, seconds: float = 60) -> None:
+    """Return when they are empty: a sweep that a fill has asked for may be under way. Fails where they never are."""
+    ends = time.monotonic() + seconds
+    while True:
+        try:
+            return check_outboxes(app)
+        except AssertionError:
+            if time.monotonic() > ends:
+                raise
+            time.sleep(0.5)
 
 
 def check_chains(app: App) -> int:

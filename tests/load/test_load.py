@@ -22,7 +22,7 @@ from typing import Any
 
 import pytest
 import requests
-from e2e.at_rest import check_chains, check_digests, check_outboxes, waiting
+from e2e.at_rest import check_chains, check_digests, wait_for_outboxes, waiting
 from e2e.storm import Raw, app_of, check_books, make_fills
 from load.memory import Watch, growth
 
@@ -130,7 +130,7 @@ def check_rest(app: App, booked: list[Raw]) -> None:
     """The books are right, the audit chains whole, and the sweeps have left no outbox behind that goes out at all."""
     old = [str(document.path) for document in waiting(app, OUTBOX_AGE + timedelta(seconds=2 * SWEEPS + 60))]
     assert not old, f"{len(old)} outboxes were passed over by the sweeps, such as {old[:3]}"
-    check_outboxes(app)
+    wait_for_outboxes(app)
     rows = check_chains(app)
     assert rows > ACCOUNTS or not LONG, "no breaker has left a row beside those of the accounts' opening"
     check_books(app, booked)
