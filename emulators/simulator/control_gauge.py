@@ -13,7 +13,7 @@ from stopline.model.control import account_scope
 from stopline.model.settings.trading import TradingSettings
 from stopline.model.wire import decode_object
 from stopline.ports import Data
-from stopline.rules.trading.breakers import BREAKERS, advance
+from stopline.rules.trading.breakers import BREAKERS, advance, awaits_second
 from stopline.rules.trading.second_reading import CONFIRM_AFTER, PriceTimes
 from stopline.runtime.app import App
 from stopline.service.documents.aggregate import Aggregates, Change
@@ -67,7 +67,8 @@ def read_gauge(instance: Instance, delivery: Delivery, account: str, reduces: bo
         before = health or Health(account)
         mark = f"{delivery.id}.{before.revision}"
         scope = account_scope(account)
-        lifted = lifted_of(app.trading.read(scope), before.breakers) if body["looks"] else None
+        looks = body["looks"] or awaits_second(before.breakers)
+        lifted = lifted_of(app.trading.read(scope), before.breakers) if looks else None
         facts = {BREAKER.fact: value}
         after, moves = advance(
             [BREAKER], SETTINGS, before.breakers, facts, now, account, mark, lifted, lambda: prices

@@ -100,6 +100,17 @@ def test_one_bad_price_is_not_two_readings() -> None:
     assert read(world, app, BAD) == "HALTED"
 
 
+def test_a_reading_after_people_have_resumed_is_a_first_one() -> None:
+    """R5.3: they have seen the first; a price that comes before the next sweep closes nothing by itself."""
+    world, app = holding(price_max_age_s=600)
+    assert [read(world, app, price) for price in (100.0, BAD)] == ["", "REDUCING"]
+    world.wait(61)
+    resume(world, app)
+    assert read(world, app, BAD) == "REDUCING"
+    assert not [o for o in world.bus.bodies("orders") if o["action"] == "close"]
+    assert read(world, app, BAD) == "HALTED"
+
+
 def test_a_fat_quote_of_one_leg_is_not_confirmed_by_the_price_of_another() -> None:
     """R5.3: an option has no collar; the index and the long leg move on, the short leg's quote stays."""
     world = World()

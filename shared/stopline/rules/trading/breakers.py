@@ -185,6 +185,11 @@ def advance(
     return after, moves
 
 
+def awaits_second(before: Mapping[str, Tripped]) -> bool:
+    """Tell whether the next reading may close: whether people have lifted the stop must be looked at before."""
+    return any(not known.confirmed for known in before.values())
+
+
 def _looked_at(known: Tripped, lifted: bool, value: Decimal) -> Tripped | None:
     """Return a breaker after a look at its stop: while that holds, the value is noted from which it may get worse. What
     people lifted before a second reading begins anew with the next one.

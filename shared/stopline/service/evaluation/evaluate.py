@@ -16,6 +16,7 @@ from stopline.ledger.lifecycle import SpotOf
 from stopline.ledger.position import Position
 from stopline.model.account import Account
 from stopline.model.decimals import decimal_text
+from stopline.model.errors import Transient
 from stopline.model.ids import digest
 from stopline.model.instrument import Instrument
 from stopline.model.messages import Alert, Effect, HistoryRow
@@ -30,7 +31,7 @@ from stopline.rules.limits.trend import followed as followed_limits
 from stopline.rules.limits.watch import blind_spots, data_alert, gone_alerts, limit_alerts, watch
 from stopline.rules.reduction.watch import watch_reductions
 from stopline.rules.trading.breaker_facts import money_facts, sure_facts
-from stopline.rules.trading.breakers import MONEY_BREAKERS, advance, in_session
+from stopline.rules.trading.breakers import MONEY_BREAKERS, advance, awaits_second, in_session
 from stopline.rules.trading.second_reading import PriceTimes
 from stopline.rules.watching.levels import followed_levels
 from stopline.rules.watching.trades import Index
@@ -181,7 +182,14 @@ class Evaluator:
             )
 
         def lifted(old: RiskState) -> Collection[str] | None:
-            return self._lifted(account.account, old.breakers) if force else None
+            if force:
+                return self._lifted(account.account, old.breakers)
+            if not awaits_second(old.breakers):
+                return None
+            try:
+                return self._lifted(account.account, old.breakers)
+            except Transient:  # as where nobody has looked: a second reading closes
+                return None
 
         def ended(old: RiskState) -> Collection[str] | None:
             return self._ended(account.account, old.stops) if force else None
