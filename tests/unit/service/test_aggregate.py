@@ -10,7 +10,7 @@ import pytest
 from stopline.model.errors import Contended, Rejected, Unreadable
 from stopline.model.messages import Effect
 from stopline.ports import AlreadyExists, Conflict, Create, Data, Path, Unavailable
-from stopline.service.documents.aggregate import TRIES, WRITER, Aggregates, Change
+from stopline.service.documents.aggregate import CARRIED, TRIES, WRITER, Aggregates, Change
 from stopline.service.documents.outbox import Relay, Unpublished, decode_outbox
 
 from .world import FaultyStore, World
@@ -354,3 +354,55 @@ def test_a_document_that_no_version_has_written_is_one_that_cannot_be_read(
     fresh.all = Aggregates(fresh.store, fresh.relay, world.clock, Careful())
     with pytest.raises(Unreadable, match="counters/c cannot be read"):
         fresh.all.read("c")
+
+
+def large(id_: str) -> Effect:
+    return Effect(id_, "history", "demo", {"rows": "x" * (CARRIED // 3)})
+
+
+def test_the_outbox_stays_bounded_where_each_commit_is_of_an_instance_that_knows_of_nothing(
+    world: World,
+) -> None:
+    """I4: what the others have published, but an instance does not know of, it publishes again before it would carry too
+    much of it along; the document must fit into the store.
+    """
+    sizes = []
+    for n in range(12):
+        assert Writer(world).count(effects=[large(f"e{n}")]) == Counter(n + 1)
+        sizes.append(len((world.document("counters", "c") or {})["outbox"]))
+    assert max(sizes) < CARRIED + CARRIED // 2
+    assert set(world.bus.ids()) == {f"e{n}" for n in range(12)}
+
+
+def test_a_commit_waits_for_no_bus_where_much_is_carried_along(world: World) -> None:
+    """F10, F17: nothing that is due is dropped, and the change stands."""
+    for n in range(5):
+        Writer(world).count(effects=[large(f"e{n}")])
+    held = [e.id for e in world.outbox("counters", "c")]
+    world.bus.down = True
+    for n in range(5, 8):
+        with pytest.raises(Unpublished):
+            Writer(world).count(effects=[large(f"e{n}")])
+    assert [e.id for e in world.outbox("counters", "c")] == [*held, "e5", "e6", "e7"]
+    world.bus.down = False
+    assert Writer(world).count() == Counter(9)
+    assert world.outbox("counters", "c") == ()
+    assert set(world.bus.ids()) == {f"e{n}" for n in range(8)}
+
+
+def test_what_is_carried_too_much_of_is_published_outside_the_lock_of_its_document(world: World) -> None:
+    """An effect that is carried out here may change other documents, and these the first one: neither waits for the other."""
+    Writer(world).count(effects=[large(f"e{n}") for n in range(4)])
+    cold, seen = Writer(world), list[bool]()
+    cold.relay.carry_out("history", lambda _: seen.append(cold.all._lock("c").locked()))
+    cold.count()
+    assert seen == [False] * 4
+
+
+def test_another_writer_between_the_publishing_and_the_commit_is_no_way_round_the_bound(world: World) -> None:
+    writers = [Writer(world) for _ in range(6)]
+    for n, writer in enumerate(writers):
+        writer.all.read("c")
+        Writer(world).count(effects=[large(f"o{n}"), large(f"p{n}")])
+        writer.count(effects=[large(f"e{n}")])
+        assert len((world.document("counters", "c") or {})["outbox"]) < 2 * CARRIED

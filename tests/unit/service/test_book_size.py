@@ -9,12 +9,14 @@ import pytest
 from stopline.ledger.book import Book
 from stopline.model.errors import Rejected
 from stopline.model.fill import Fill
+from stopline.model.instrument import Instrument
 from stopline.model.messages import Severity
+from stopline.ports import Unavailable
 from stopline.service.fills import book_size
 from stopline.service.fills.book_size import KIB, check_size
 from stopline.service.fills.record_fill import Result
 
-from ..make import NOON, at, equity, fill
+from ..make import NOON, at, equity, fill, option
 from .world import World
 
 
@@ -70,3 +72,65 @@ def test_the_recorder_refuses_what_overfills_and_books_what_closes(monkeypatch: 
     together = [fill("C-1", "SELL", 10, 101, at(60), equity("S0")), *opened(20, 22)]
     results = [outcome.result for outcome in app.recorder.record(together, "m")]
     assert results == [Result.APPLIED, Result.REFUSED, Result.REFUSED]
+
+
+def test_a_kill_of_a_large_book_is_booked_whoever_books_it() -> None:
+    """I2, I4: of 900 options 200 close in one message on an instance that knows nothing of what others did. Neither what one
+    message brings nor what others have published already may make the document larger than the store takes.
+    """
+    world = World()
+    world.open_account()
+    contracts = [option(1000 + 5 * n, "CP"[n % 2]) for n in range(900)]
+    app, _ = world.instance()
+    for first in range(0, 900, 100):
+        app.recorder.record([leg("E", n, contracts[n]) for n in range(first, first + 100)], f"m-{first}")
+    world.wait(1)
+    closing = [leg("C", n, contracts[n]) for n in range(200)]
+    outcomes = world.instance()[0].recorder.record(closing, "c")
+    assert [outcome.result for outcome in outcomes] == [Result.APPLIED] * 200
+    book = world.book()
+    assert book is not None
+    assert len(book.open_positions()) == 700
+    rows = [row for body in world.bus.bodies("history") for row in body["rows"] if row["table"] == "fills"]
+    assert len({row["event_id"] for row in rows}) == 1100
+    assert len({key for body in world.bus.bodies("sweeps") for key in body["fills"]}) == 1100
+
+
+def leg(kind: str, number: int, contract: Instrument) -> Fill:
+    side = "BUY" if (kind == "E") == bool(number % 2) else "SELL"
+    when = at((60 if kind == "C" else 0) + number / 1000)
+    return fill(f"{kind}-{number}", side, 3, "12.35", when, contract, order_id=f"{kind}-{number}")
+
+
+def test_the_same_message_again_after_half_of_it_was_booked_books_the_rest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """F11, F12, I2: what goes in several commits is still one message, and nothing of it counts twice."""
+    monkeypatch.setattr(book_size, "ROOM", 16 * KIB)
+    world = World()
+    world.open_account()
+    app, store = world.instance()
+    fills = opened(0, 12)
+    store.faults = [None, store.lost]
+    with pytest.raises(Unavailable):
+        app.recorder.record(fills, "m")
+    booked = world.count("fills")
+    assert 0 < booked < 12
+    again, _ = world.instance()
+    results = [outcome.result for outcome in again.recorder.record(fills, "m")]
+    assert results == [Result.DUPLICATE] * booked + [Result.APPLIED] * (12 - booked)
+    assert world.count("fills") == 12
+    assert world.count("duplicates") == 0  # a redelivery is none
+    book = world.book()
+    assert book is not None
+    assert len(book.open_positions()) == 12
+
+
+def test_a_fill_that_has_no_room_beside_its_effects_is_still_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(book_size, "ROOM", 0)
+    world = World()
+    world.open_account()
+    app, store = world.instance()
+    results = [outcome.result for outcome in app.recorder.record(opened(0, 3), "m")]
+    assert results == [Result.APPLIED] * 3
+    assert store.commits == 3

@@ -18,8 +18,9 @@ from stopline.model.instrument import Instrument
 from stopline.ports import Conflict, Path, Put, Unavailable
 from stopline.runtime.app import App
 from stopline.service.documents.outbox import Unpublished
+from stopline.service.fills.bookable import MAX_AGE, MAX_AHEAD
 from stopline.service.fills.books import BookFeed
-from stopline.service.fills.record_fill import MAX_AGE, MAX_AHEAD, Result
+from stopline.service.fills.record_fill import Result
 
 from ..make import NOON, account, at, equity, fill, option, trade
 from .world import FaultyStore, World

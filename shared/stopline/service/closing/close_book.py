@@ -32,7 +32,7 @@ from stopline.model.wire import validate
 from stopline.ports import Clock, Where
 from stopline.rules.closing.commands import Step, advance
 from stopline.rules.closing.order import Resting, Situation, Stated
-from stopline.rules.closing.sent import MOST_LEGS, with_report
+from stopline.rules.closing.sent import with_report
 from stopline.rules.exits.plan import closing_of, plan_of
 from stopline.service.accounts.reader import AccountReader
 from stopline.service.audit.journal import row_effects
@@ -159,8 +159,6 @@ class Closer:
         known = self._cancelled(account, cancelled)
         if not new and not halts_of(*held) and not (known and _is_active(known)):
             return None
-        if known is not None and len(known.sent) > MOST_LEGS // 2:
-            self._documents.publish_due(account)  # a large closing has no room for what others have published
         book = self._books.read(account) or Book(account)
         settings = self._settings(account)
         marks = self._fresh(settings)

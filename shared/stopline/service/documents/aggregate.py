@@ -8,6 +8,7 @@ and does not acknowledge. A commit whose outcome is unknown is not repeated here
 finds what is there.
 """
 
+import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -32,11 +33,16 @@ from stopline.ports import (
     Version,
     Where,
 )
-from stopline.service.documents.outbox import Relay, decode_outbox, outbox_fields
+from stopline.service.documents.outbox import Relay, decode_outbox, encode_outbox, outbox_fields
 
 S = TypeVar("S")
+_log = logging.getLogger("stopline")
 TRIES = 12
 _CACHED = 2_000
+CARRIED = 256 * 1024
+"""Bytes of earlier effects that a commit carries along at most, if they can be published: others may have published them
+already, but an instance knows only of its own, and a document must not grow with the number of instances.
+"""
 DAMAGED = (Rejected, ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
 """What decoding raises where a document is not what any version wrote: no JSON, a part missing, another type."""
 
@@ -87,8 +93,15 @@ class Aggregates(Generic[S]):
     """All state documents of one collection."""
 
     def __init__(
-        self, store: Store, relay: Relay, clock: Clock, codec: Codec[S], writer: int = WRITER
+        self,
+        store: Store,
+        relay: Relay,
+        clock: Clock,
+        codec: Codec[S],
+        writer: int = WRITER,
+        carried: int = CARRIED,
     ) -> None:
+        self._carried = carried
         self._writer = writer
         self._store = store
         self._relay = relay
@@ -124,27 +137,47 @@ class Aggregates(Generic[S]):
         """Keep a document that somebody else read, and return its state."""
         return self._taken(name, document).state
 
-    def publish_due(self, name: str) -> None:
-        """Publish what is due of a document as it was read last: what is known to be out the next commit leaves away."""
-        loaded = self._cache.get(name)
-        if loaded is not None:
-            self._relay.publish(loaded.outbox)
-
     def change(self, name: str, decide: Decide[S]) -> S | None:
         """Decide and commit, then publish what the outbox holds. Returns the state that stands.
 
         Raises Contended or Unavailable: not acknowledged, the outcome may be either.
         """
         with self._lock(name):
-            loaded = self._committed(name, decide)
+            loaded, crowded = self._committed(name, decide)
+        rounds = 0
+        while crowded:
+            rounds += 1
+            out = self._relieved(loaded)
+            with self._lock(name):  # what cannot go out now the change does not wait for
+                loaded, crowded = self._committed(name, decide, bounded=out and rounds < TRIES)
         self._relay.publish(loaded.outbox)
         return loaded.state
 
-    def _committed(self, name: str, decide: Decide[S]) -> Loaded[S]:
+    def _relieved(self, crowded: Loaded[S]) -> bool:
+        """Publish what is due before a commit would carry it along; tell whether it is out. Not under the document's lock:
+        what is carried out here changes other documents.
+        """
+        try:
+            self._relay.publish(crowded.outbox)
+        except Exception:  # told after the commit, which must not fail for it
+            _log.warning("an outbox cannot be published before the next commit", exc_info=True)
+            return False
+        return True
+
+    def _is_crowded(self, loaded: Loaded[S]) -> bool:
+        due = self._relay.unpublished(loaded.outbox)
+        return bool(due) and len(encode_outbox(due).encode()) > self._carried
+
+    def _committed(self, name: str, decide: Decide[S], bounded: bool = True) -> tuple[Loaded[S], bool]:
+        """Return what stands after the commit; or, if `bounded`, what stands and True where it would carry too much along:
+        then nothing was decided.
+        """
         loaded = self._cache.get(name)
         just_read = loaded is None
         for attempt in range(TRIES):
             loaded = loaded or self._load(name)
+            if bounded and self._is_crowded(loaded):
+                return loaded, True
             try:
                 change = decide(loaded.state, attempt)
             except Exception:
@@ -154,15 +187,15 @@ class Aggregates(Generic[S]):
                 loaded, just_read = None, True  # the copy may be of another world, as after a restore
                 continue
             if change is None and just_read:
-                return loaded
+                return loaded, False
             if change is None:  # nothing to do, by a copy that may be behind: look once at what stands
                 stands = self._load(name)
                 if stands is loaded:
-                    return loaded
+                    return loaded, False
                 loaded, just_read = stands, True
                 continue
             try:
-                return self._commit(name, loaded, change)
+                return self._commit(name, loaded, change), False
             except (AlreadyExists, Conflict):
                 self._forget(name)
                 loaded, just_read = None, True

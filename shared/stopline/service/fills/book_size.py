@@ -1,25 +1,36 @@
 """How large a book's document may become: told in steps from 256 KiB, and closed to new lots well before the store refuses.
 
-Firestore takes 1 MiB a document, and the outbox needs room beside the state. Every fill reads and writes all of it.
+Firestore takes 1 MiB a document, and the outbox needs room beside the state: fills whose effects have none go in several
+commits. Every fill reads and writes all of it.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from stopline.ledger.book import Book
 from stopline.ledger.encoding import encode_book
 from stopline.model.errors import Rejected
 from stopline.model.ids import digest
-from stopline.model.messages import Alert, Severity
+from stopline.model.messages import Alert, Effect, Severity
+from stopline.service.documents.outbox import encode_outbox
 
 KIB = 1024
 TOLD_FROM = 256 * KIB
 TOLD_EVERY = 128 * KIB
 FULL = 768 * KIB
+CARRIED = 64 * KIB  # of effects of earlier commits, see `documents/aggregate.py`
+ROOM = 1024 * KIB - CARRIED - 16 * KIB
+"""Of the state with what one commit adds to the outbox: the other fields, and what is carried along, go beside it."""
 
 
 def book_size(book: Book) -> int:
     """Return the bytes of a book's state in the store."""
     return len(encode_book(book).encode())
+
+
+def fits(book: Book, effects: Sequence[Effect]) -> bool:
+    """Tell whether a book and what follows of one commit have room in one document."""
+    return book_size(book) + len(encode_outbox(effects).encode()) <= ROOM
 
 
 def check_size(before: Book, after: Book, cause: str, now: datetime) -> Alert | None:

@@ -20,6 +20,7 @@ from stopline.model.wire import validate
 from stopline.ports import SERVER_TIME, Clock, Create, Data, Document, Path, Store, Where
 from stopline.service.documents.aggregate import Aggregates
 from stopline.service.documents.outbox import Relay
+from stopline.service.fills.book_size import CARRIED
 
 BOOKS = "books"
 FILLS = "fills"
@@ -52,7 +53,7 @@ class BookCodec:
 
 def books(store: Store, relay: Relay, clock: Clock) -> Aggregates[Book]:
     """Return access to all books."""
-    return Aggregates(store, relay, clock, BookCodec(FillLog(store)))
+    return Aggregates(store, relay, clock, BookCodec(FillLog(store)), carried=CARRIED)
 
 
 def read_book(data: Data, log: "FillLog", whole: bool = False) -> Book:

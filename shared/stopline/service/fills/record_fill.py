@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from functools import partial
 
@@ -16,16 +16,15 @@ from stopline.model.account import Account
 from stopline.model.errors import Rejected, Transient
 from stopline.model.fill import Fill, FillKind
 from stopline.model.ids import digest, document_id
-from stopline.model.increments import increments_of, off_step
 from stopline.model.messages import Alert, Effect, HistoryRow, Sweep, SweepKind
-from stopline.model.times import utc_text
 from stopline.ports import SERVER_TIME, Clock, Document, Path, Put, Store
 from stopline.service.accounts.reader import AccountReader
 from stopline.service.audit.journal import row_effects
 from stopline.service.documents.aggregate import Aggregates, Change
 from stopline.service.documents.batching import Batcher
 from stopline.service.fills.adjustments import adjustment_rows
-from stopline.service.fills.book_size import check_size
+from stopline.service.fills.book_size import check_size, fits
+from stopline.service.fills.bookable import check_fill
 from stopline.service.fills.books import (
     FillLog,
     describe_position,
@@ -41,10 +40,7 @@ from stopline.service.fills.unnamed_day import on_their_days
 from stopline.service.history.rows import fill_row, table_row
 from stopline.service.history.trade_rows import trade_rows
 
-MAX_AGE = timedelta(days=45)
-MAX_AHEAD = timedelta(seconds=60)
 SWEPT = 500  # fills that a sweep is told of; more in one commit are a first import
-CLOSED_BY_EXPIRY = {FillKind.TRADE, FillKind.LIQUIDATION}  # brokers tell assignments on the morning after
 MAX_FILLS = 200  # in one message; with the book they fit in one commit
 
 
@@ -132,12 +128,16 @@ class FillRecorder:
         return outcomes
 
     def _book(self, requests: list["_Request"]) -> None:
-        """Book what several messages bring for one account in one commit."""
+        """Book what several messages bring for one account in one commit; in several, where one has no room for all."""
         booking = _Booking(self._store, self._log, requests, self._spots)
-        self._books.change(requests[0].account.account, booking.decide)
+        outcomes, repeated = dict[str, Outcome](), set[str]()
+        while booking.takes_next():
+            self._books.change(requests[0].account.account, booking.decide)
+            outcomes |= booking.outcomes
+            repeated |= booking.repeated
         for request in requests:
-            request.outcomes = {key: booking.outcomes[key] for key in request.fills}
-            request.repeated = booking.repeated & request.fills.keys()
+            request.outcomes = {key: outcomes[key] for key in request.fills}
+            request.repeated = repeated & request.fills.keys()
 
     def _note_duplicates(self, repeated: Sequence[tuple[int, Fill]], message_id: str) -> None:
         """Record which items of which messages carried a fill again: the conservation line counts them.
@@ -179,7 +179,7 @@ def _join(requests: list[_Request], request: _Request) -> bool:
 
 
 class _Booking:
-    """The decision about fills of one account, repeated until its commit stands."""
+    """The decision about fills of one account, repeated until its commit stands: `outcomes` are of the fills taken last."""
 
     def __init__(
         self, store: Store, log: FillLog, requests: list[_Request], spots: Callable[[str], SpotOf]
@@ -189,7 +189,9 @@ class _Booking:
         self._account = requests[-1].account
         self._spot = spots(self._account.account)
         self._now = max(request.now for request in requests)
-        self._given = self._fills = [fill for request in requests for fill in request.fills.values()]
+        self._left = [fill for request in requests for fill in request.fills.values()]
+        self._most = len(self._left)  # for one commit
+        self._given, self._fills = list[Fill](), list[Fill]()
         self._message_ids = {key: request.message_id for request in requests for key in request.fills}
         self.outcomes: dict[str, Outcome] = {}
         self.repeated: set[str] = set()
@@ -197,6 +199,12 @@ class _Booking:
             str, str
         ] = {}  # of fees that make an estimate final: keys of the fills that say them
         self._recall = Recall()
+
+    def takes_next(self) -> bool:
+        """Go on to the fills of the next commit, after those that were decided about; False: there are none."""
+        self._left = self._left[len(self._given) :]
+        self._given = self._left[: self._most]
+        return bool(self._given)
 
     def decide(self, book: Book | None, attempt: int) -> Change[Book] | None:
         """Book what is not booked yet. The fill log is asked first only where that is needed anyway."""
@@ -220,7 +228,12 @@ class _Booking:
         effects = self._effects(before, book, booked)
         if alert is not None:
             effects.append(Effect(alert.alert_id, "alerts", book.account, alert.model_dump(mode="json")))
-        return Change(book.pruned(self._now), effects, creates)
+        book = book.pruned(self._now)
+        if len(booked) > 1 and not fits(book, effects):
+            self._most = len(self._given) // 2
+            self._given = self._given[: self._most]
+            return self.decide(before, attempt)
+        return Change(book, effects, creates)
 
     def _fitting(self, before: Book, fills: list[Fill]) -> tuple[list[Fill], Book, Alert | None]:
         """Fold the fills that the book has room for; what opens lots in a full one is refused."""
@@ -354,34 +367,6 @@ class _Booking:
         row = {"account": book.account, **facts, "as_of": self._now, "book_revision": book.revision}
         event_id = position_event_id(book.account, key, book.revision)
         return table_row("positions", event_id, row, {"opened_at": opened_at, "lots": len(position.open)})
-
-
-def check_fill(fill: Fill, account: Account, now: datetime) -> Rejected | None:
-    """Say why a fill cannot be booked in an account, or None."""
-    if fill.broker not in account.brokers:
-        return Rejected(
-            "UNKNOWN_BROKER", f"fill {fill.key}: broker {fill.broker!r} is not one of the account's"
-        )
-    if fill.executed_at > now + MAX_AHEAD:
-        return Rejected(
-            "IN_THE_FUTURE",
-            f"fill {fill.key}: executed at {utc_text(fill.executed_at)}, now is {utc_text(now)}",
-        )
-    if fill.executed_at < now - MAX_AGE:
-        return Rejected(
-            "TOO_OLD", f"fill {fill.key}: executed at {utc_text(fill.executed_at)}, more than 45 days ago"
-        )
-    expiry = fill.instrument.expiry
-    if (
-        fill.kind in CLOSED_BY_EXPIRY
-        and expiry is not None
-        and account.sessions.session_of(fill.executed_at) > expiry
-    ):
-        return Rejected(
-            "EXPIRED", f"fill {fill.key}: {fill.instrument.symbol} expired on {expiry.isoformat()}"
-        )
-    fault = off_step(fill, increments_of(account.increments, fill.instrument))
-    return Rejected("OFF_STEP", f"fill {fill.key}: {fault}") if fault else None
 
 
 def _cause(booked: Sequence[Fill]) -> str:

@@ -1,0 +1,41 @@
+"""Which fills may be booked at all, whatever the book holds."""
+
+from datetime import datetime, timedelta
+
+from stopline.model.account import Account
+from stopline.model.errors import Rejected
+from stopline.model.fill import Fill, FillKind
+from stopline.model.increments import increments_of, off_step
+from stopline.model.times import utc_text
+
+MAX_AGE = timedelta(days=45)
+MAX_AHEAD = timedelta(seconds=60)
+CLOSED_BY_EXPIRY = {FillKind.TRADE, FillKind.LIQUIDATION}  # brokers tell assignments on the morning after
+
+
+def check_fill(fill: Fill, account: Account, now: datetime) -> Rejected | None:
+    """Say why a fill cannot be booked in an account, or None."""
+    if fill.broker not in account.brokers:
+        return Rejected(
+            "UNKNOWN_BROKER", f"fill {fill.key}: broker {fill.broker!r} is not one of the account's"
+        )
+    if fill.executed_at > now + MAX_AHEAD:
+        return Rejected(
+            "IN_THE_FUTURE",
+            f"fill {fill.key}: executed at {utc_text(fill.executed_at)}, now is {utc_text(now)}",
+        )
+    if fill.executed_at < now - MAX_AGE:
+        return Rejected(
+            "TOO_OLD", f"fill {fill.key}: executed at {utc_text(fill.executed_at)}, more than 45 days ago"
+        )
+    expiry = fill.instrument.expiry
+    if (
+        fill.kind in CLOSED_BY_EXPIRY
+        and expiry is not None
+        and account.sessions.session_of(fill.executed_at) > expiry
+    ):
+        return Rejected(
+            "EXPIRED", f"fill {fill.key}: {fill.instrument.symbol} expired on {expiry.isoformat()}"
+        )
+    fault = off_step(fill, increments_of(account.increments, fill.instrument))
+    return Rejected("OFF_STEP", f"fill {fill.key}: {fault}") if fault else None
