@@ -112,21 +112,22 @@ class Scenario:
         }[self.focus]
 
     def _app(self, instance: Instance) -> App:
+        return App(self._ports(instance))
+
+    def _ports(self, instance: Instance) -> Ports:
         world, facts = self.world, self.facts
         channels = {
             n: SimChannel(world, instance, n, facts.sent, facts.doubt) for n in ("sms", "email", "discord")
         }
-        return App(
-            Ports(
-                SimStore(world, instance),
-                SimBus(world, instance),
-                SimClock(world, instance),
-                SimHistory(world, instance, facts.rows),
-                channels if instance.name.startswith("alerts") else {},
-                OPERATOR,
-                USUAL,
-                subscriptions=SUBSCRIPTIONS,
-            )
+        return Ports(
+            SimStore(world, instance),
+            SimBus(world, instance),
+            SimClock(world, instance),
+            SimHistory(world, instance, facts.rows),
+            channels if instance.name.startswith("alerts") else {},
+            OPERATOR,
+            USUAL,
+            subscriptions=SUBSCRIPTIONS,
         )
 
     def _handler(self, name: str) -> Callable[[Instance, Delivery], None]:

@@ -4,6 +4,7 @@ what goes wrong is part of the story, or was broken on purpose.
 
 from collections.abc import Callable, Collection, Sequence
 from contextlib import redirect_stdout, suppress
+from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha256
 from io import StringIO
@@ -18,8 +19,7 @@ from werkzeug.test import EnvironBuilder
 
 from emulators.simulator.demand import demand
 from emulators.simulator.faults import NO_FAULTS
-from emulators.simulator.ports import SimBus, SimChannel, SimClock, SimHistory, SimStore
-from emulators.simulator.scenario import OPERATOR, Scenario
+from emulators.simulator.scenario import Scenario
 from emulators.simulator.world import Delivery, Instance, World
 from stopline.cli.failures import Failure
 from stopline.cli.main import main as stopline
@@ -31,7 +31,6 @@ from stopline.model.times import utc_text
 from stopline.model.wire import canonical, decode_object
 from stopline.ports import Outgoing, Unavailable
 from stopline.rules.alerting.ack_links import AckLinks
-from stopline.rules.alerting.audience import USUAL
 from stopline.runtime import kill_api, status_api
 from stopline.runtime.app import App, Ports
 from stopline.service.accounts.reader import account_path
@@ -87,24 +86,9 @@ class Told(Scenario):
     def _instances(self, name: str) -> int:
         return 2
 
-    def _app(self, instance: Instance) -> App:
-        world, facts = self.world, self.facts
-        channels = {
-            n: SimChannel(world, instance, n, facts.sent, facts.doubt) for n in ("sms", "email", "discord")
-        }
-        return App(
-            Ports(
-                SimStore(world, instance),
-                SimBus(world, instance),
-                SimClock(world, instance),
-                SimHistory(world, instance, facts.rows),
-                channels if instance.name.startswith("alerts") else {},
-                OPERATOR,
-                USUAL,
-                links=LINKS,
-                beacon=SimBeacon(world, instance, self.beats),
-            )
-        )
+    def _ports(self, instance: Instance) -> Ports:
+        beacon = SimBeacon(self.world, instance, self.beats)
+        return replace(super()._ports(instance), links=LINKS, beacon=beacon)
 
     def _handler(self, name: str) -> Callable[[Instance, Delivery], None]:
         own = {"http": self._answer, "terminal": self._carry_out, "orders": lambda instance, delivery: None}

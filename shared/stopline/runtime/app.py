@@ -235,7 +235,14 @@ class App(Documents):
         from stopline.service.trading.resume_checks import ResumeChecks
 
         checks = ResumeChecks(
-            self.store, self.clock, self.accounts, self.books, self.controls, self.marks, self._open_breaks
+            self.store,
+            self.clock,
+            self.accounts,
+            self.books,
+            self.controls,
+            self.marks,
+            self.closings,
+            self._open_breaks,
         )
         return checks.doubts(scope)
 
@@ -291,7 +298,7 @@ class App(Documents):
     def canceller(self) -> OrderCanceller:
         from stopline.service.trading.cancel_orders import OrderCanceller
 
-        return OrderCanceller(self.controls, self.clock)
+        return OrderCanceller(self.controls, self.relay, self.clock)
 
     @cached_property
     def halts(self) -> HaltCarrier:

@@ -30,26 +30,41 @@ def world() -> World:
 
 
 class SlowOrders:
-    """A bus on which each command takes two seconds."""
+    """A bus on which each command takes its time."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, seconds: float) -> None:
         self._world = world
+        self._takes = timedelta(seconds=seconds)
 
     def publish(self, messages: Sequence[Outgoing]) -> list[str]:
         if any(m.topic == "orders" for m in messages):
-            self._world.clock.set(self._world.clock.now() + timedelta(seconds=2))
+            self._world.clock.set(self._world.clock.now() + self._takes)
         return self._world.bus.publish(messages)
 
 
 def test_a_halt_of_all_hands_over_what_there_is_no_time_for(world: World) -> None:
-    """R5.1: the caller is answered, and the sweep closes the rest at once, account by account."""
+    """R5.1: the caller is answered, and the sweep does the rest at once, account by account. Every account's orders are
+    cancelled before the first book is closed.
+    """
     store = FaultyStore(world.shared)
-    app = App(Ports(store, SlowOrders(world), world.clock))
+    app = App(Ports(store, SlowOrders(world, 1), world.clock))
     standing = app.trading.set(ControlRequest.model_validate(KILL))
     told = app.halts.advance(standing)
-    assert told == {"a1": "CLOSING", "a2": "CLOSING", "a3": None, "a4": None}
+    assert told == {"a1": "CLOSING", "a2": "CLOSING", "a3": "CLOSING", "a4": None}
+    sent = [(body["action"], body["account"]) for body in world.bus.bodies("orders")]
+    assert sent == [("cancel_all", f"a{n}") for n in (1, 2, 3, 4)] + [("close", f"a{n}") for n in (1, 2, 3)]
     handed = [(body["kind"], body["account"]) for body in world.bus.bodies("sweeps")]
-    assert handed == [("account", "a3"), ("account", "a4")]
+    assert handed == [("account", "a4")]
+
+
+def test_a_halt_of_all_hands_over_what_is_not_even_cancelled(world: World) -> None:
+    """R5.1: by four sweeps at once the others wait for nobody."""
+    app = App(Ports(FaultyStore(world.shared), SlowOrders(world, 4), world.clock))
+    told = app.halts.advance(app.trading.set(ControlRequest.model_validate(KILL)))
+    assert told == dict.fromkeys(("a1", "a2", "a3", "a4"))
+    assert [body["account"] for body in world.bus.bodies("orders")] == ["a1", "a2"]
+    handed = [(body["kind"], body["account"]) for body in world.bus.bodies("sweeps")]
+    assert sorted(handed) == [("account", f"a{n}") for n in (1, 2, 3, 4)]
 
 
 def test_no_kill_waits_for_whoever_was_deleted(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from stopline.model.control import ControlRequest
-from stopline.model.errors import Transient
+from stopline.model.errors import Transient, Unreadable
+from stopline.model.lease import LeaseRequest
 from stopline.model.messages import Sweep, SweepKind
 from stopline.ports import Path, Put
 from stopline.runtime.app import App
@@ -216,3 +217,54 @@ def test_a_close_is_not_taken_for_a_cancel_that_is_not_out(world: World) -> None
     assert [o["action"] for o in world.bus.bodies("orders") if o["epoch"] == 2] == []
     other.closer.advance("demo")
     assert [o["action"] for o in world.bus.bodies("orders") if o["epoch"] == 2] == ["cancel_all", "close"]
+
+
+def damage_own_state(world: World, **more: Any) -> None:
+    """Pause the account, so that it has an epoch, and cut its trading state short."""
+    app, _ = world.instance()
+    facts = {"request_id": "p", "scope": "account:demo", "action": "pause", "actor": "ann", "reason": "t"}
+    app.halts.advance(app.trading.set(ControlRequest.model_validate(facts)))
+    path = app.controls.path("account:demo")
+    stored = world.shared.get(path)
+    assert stored is not None
+    world.shared.commit([Put(path, {**stored.data, "state": "{", **more})])
+    world.bus.messages.clear()
+
+
+def test_a_global_kill_reaches_an_account_whose_own_trading_state_is_damaged(world: World) -> None:
+    """R5.1, I7: under the epoch that its adapters know, and no lease lets anything in."""
+    damage_own_state(world)
+    told = kill(world.instance()[0])
+    assert told == {"demo": "CLOSING", "other": "CLOSING"}
+    found = [(o["action"], o["epoch"]) for o in world.bus.bodies("orders") if o["account"] == "demo"]
+    assert found == [("cancel_all", 2), ("close", 2)]
+    sweep(world)
+    cancels = {
+        o["command_id"]
+        for o in world.bus.bodies("orders")
+        if (o["account"], o["action"]) == ("demo", "cancel_all")
+    }
+    assert len(cancels) == 1, "said again each round, as the same command: nothing can note that it is out"
+    with pytest.raises(Unreadable):
+        world.instance()[0].leases.grant(account(), LeaseRequest(adapter="a"))
+
+
+def test_the_sweep_carries_a_kill_to_an_account_whose_own_trading_state_is_damaged(world: World) -> None:
+    """R5.1: the kill switch's instance is dead after it has stored the state."""
+    damage_own_state(world)
+    facts = {"request_id": "k", "scope": "global", "action": "kill", "actor": "ann", "reason": "t"}
+    world.instance()[0].trading.set(ControlRequest.model_validate(facts))
+    sweep(world)
+    assert orders(world) == ["cancel_adding", "cancel_all", "close"], (
+        "what the pause was owed is in the outbox"
+    )
+
+
+def test_people_are_told_where_a_state_is_damaged_whose_epoch_nobody_knows(world: World) -> None:
+    """R0.4, I7: adapters would drop a command of an unknown epoch."""
+    damage_own_state(world, epoch="?")
+    assert kill(world.instance()[0]) == {"demo": None, "other": "CLOSING"}
+    sweep(world)
+    assert orders(world) == ["cancel_adding"], "what the pause was owed is in the outbox"
+    [alert] = [a for a in world.bus.bodies("alerts") if a["kind"] == "account_unwatched"]
+    assert (alert["account"], alert["severity"]) == ("demo", "critical")

@@ -11,7 +11,7 @@ from stopline.model.control import Control, ControlRequest, Standing, TradingSta
 from stopline.model.errors import Rejected
 from stopline.model.messages import Effect
 from stopline.model.wire import validate
-from stopline.ports import Unavailable
+from stopline.ports import Delete, Path, Put, Unavailable
 from stopline.rules.trading.resuming import TooEarly
 from stopline.runtime.app import App
 from stopline.service.documents.outbox import Unpublished
@@ -707,3 +707,46 @@ def test_a_halt_of_a_limit_that_no_time_ends_waits_for_people(world: World) -> N
     app, _ = world.instance()
     [hold] = ask(app, "kill", "k", actor="limit:max_drawdown", flatten=False).holds.values()
     assert (hold.until, hold.people) == (None, 2)
+
+
+def forget_settings(world: World) -> Put:
+    """Delete the account; return what puts it back."""
+    [stored] = [d for d in world.shared.query("accounts") if d.path.id == "demo"]
+    world.shared.commit([Delete(stored.path, stored.version)])
+    return Put(stored.path, stored.data)
+
+
+def test_a_limit_s_pause_of_an_account_without_settings_holds_until_people_end_it(world: World) -> None:
+    """R5.3: its hours are gone with them; the stop is not."""
+    forget_settings(world)
+    app, _ = world.instance()
+    [hold] = ask(app, "pause", "p", actor="limit:max_daily_loss").holds.values()
+    assert hold.until is None
+
+
+def test_a_deleted_account_that_still_holds_something_is_not_resumed(world: World) -> None:
+    """R5.1, I7: no limit is watched there, and no lease can be had."""
+    app, _ = world.instance()
+    app.recorder.record([trade(1, 100, 100)], "m-1")
+    ask(app, "kill", "k")
+    was = forget_settings(world)
+    world.wait(61)
+    app, _ = world.instance()
+    assert refused(app, "r") == "NOT_READY"
+    world.shared.commit([was])
+    app, _ = world.instance()
+    prices(app, world.clock.now(), SPY=100.0)
+    assert ask(app, "resume", "r-2").state is ACTIVE
+
+
+def test_closings_that_cannot_be_read_keep_an_account_from_being_resumed(world: World) -> None:
+    """R5.1: the next stop would close nothing."""
+    app, _ = world.instance()
+    ask(app, "kill", "k")
+    was = world.shared.get(Path("closings", "demo"))
+    world.shared.commit([Put(Path("closings", "demo"), {"account": "demo", "state": "{"})])
+    world.wait(61)
+    app, _ = world.instance()
+    assert refused(app, "r") == "NOT_READY"
+    world.shared.commit([Delete(Path("closings", "demo")) if was is None else Put(was.path, was.data)])
+    assert ask(world.instance()[0], "resume", "r-2").state is ACTIVE

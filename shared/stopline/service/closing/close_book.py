@@ -42,7 +42,7 @@ from stopline.service.fills.books import FillLog
 from stopline.service.history.rows import audit_row
 from stopline.service.prices.marks import Mark, MarkTable
 from stopline.service.reconciliation.reconciliations import Reconciliation
-from stopline.service.trading.in_force import both
+from stopline.service.trading.in_force import both_to_stop
 
 log = logging.getLogger("stopline")
 LOOK_EVERY = timedelta(seconds=5)
@@ -154,7 +154,7 @@ class Closer:
     # --- one change ---
 
     def _change(self, account: str, new: Sequence[CloseRequest]) -> Closing | None:
-        held = both(self._controls, account)
+        held = both_to_stop(self._controls, account)
         _, cancelled = effective(*held)
         known = self._cancelled(account, cancelled)
         if not new and not halts_of(*held) and not (known and _is_active(known)):
@@ -172,9 +172,8 @@ class Closer:
                 return None  # somebody with a newer book was here
             if book.revision != before.book_revision and before.sent:
                 before = with_executions(before, self._log)
-            held = both(
-                self._controls, account
-            )  # as late as can be: nothing is closed for a halt that was resumed meanwhile
+            # as late as can be: nothing is closed for a halt that was resumed meanwhile
+            held = both_to_stop(self._controls, account)
             if halts_of(*held) and effective(*held)[1] != cancelled:
                 raise Contended(
                     f"another stop of {account} came meanwhile: its cancel goes before its closes"

@@ -17,7 +17,7 @@ from stopline.ports import Clock, Data, Store, Unavailable
 from stopline.service.closing.close_book import Closer, flattens, halts_of
 from stopline.service.documents.aggregate import Aggregates, Change
 from stopline.service.documents.outbox import Relay, Unpublished
-from stopline.service.trading.in_force import both
+from stopline.service.trading.in_force import both_to_stop
 
 SHOWN = 3  # scopes in an alert
 
@@ -74,7 +74,7 @@ class HaltCloser:
         return closing
 
     def _tell(self, account: str, problem: Exception) -> None:
-        held = both(self._controls, account)
+        held = both_to_stop(self._controls, account)
         _, epoch = effective(*held)
         halted = [one for one in (*held, *held[1].parts.values()) if flattens(one)]
         if not halted:

@@ -6,12 +6,14 @@ cancel back. Stopline knows no order book: the adapter tells which ones these ar
 from collections.abc import Iterator
 
 from stopline.model.control import Control, TradingState, account_scope
+from stopline.model.errors import Unreadable
 from stopline.model.ids import digest
 from stopline.model.messages import HALT_CANCEL_VALID, Command, CommandAction, Effect
 from stopline.model.scopes import Scope, scope_of
 from stopline.ports import Clock
 from stopline.service.documents.aggregate import Aggregates, Change
-from stopline.service.trading.in_force import both, of_everything
+from stopline.service.documents.outbox import Relay
+from stopline.service.trading.in_force import both_to_stop, of_everything
 
 
 class OrderCanceller:
@@ -19,35 +21,49 @@ class OrderCanceller:
     is to be closed.
     """
 
-    def __init__(self, documents: Aggregates[Control], clock: Clock) -> None:
+    def __init__(self, documents: Aggregates[Control], relay: Relay, clock: Clock) -> None:
         self._documents = documents
+        self._relay = relay
         self._clock = clock
 
     def advance(self, account: str, *, just_read: bool = False) -> int:
         """Send the cancels that an account's stops are still owed; return how many. Raises Unavailable or Unpublished:
         what was committed goes out with the next call. `just_read`: the caller has read both controls a moment ago.
         """
-        look, scope = self._documents, account_scope(account)
-        if just_read:
-            everywhere, known = of_everything(look, cached=True), look.peek(scope) or Control(scope=scope)
-        else:
-            everywhere, known = both(look, account)
+        scope = account_scope(account)
+        everywhere, known = self._known(account, just_read)
         sent = 0
 
         def decide(control: Control | None, attempt: int) -> Change[Control] | None:
             nonlocal sent
             before = control or Control(scope=scope)
             epoch = everywhere.epoch + before.epoch
-            stops = list(_stops(account, everywhere, before))
-            sent = 0 if before.cancelled >= epoch else len(stops)
-            if not sent:
-                return None
-            effects = [self._cancel(account, scope, action, epoch) for scope, action in stops]
-            return Change(before.model_copy(update={"cancelled": epoch}), effects)
+            effects = self._cancels(account, everywhere, before) if before.cancelled < epoch else []
+            sent = len(effects)
+            return Change(before.model_copy(update={"cancelled": epoch}), effects) if effects else None
 
-        if next(_stops(account, everywhere, known), None):
-            self._documents.change(scope, decide)
+        owed = self._cancels(account, everywhere, known)
+        try:
+            if owed:
+                self._documents.change(scope, decide)
+        except Unreadable:  # nothing can note that they are out: they are said again, as the same commands
+            self._relay.publish(owed)
+            sent = len(owed)
         return sent
+
+    def _known(self, account: str, just_read: bool) -> tuple[Control, Control]:
+        documents, scope = self._documents, account_scope(account)
+        try:
+            if just_read:
+                return of_everything(documents, cached=True), documents.peek(scope) or Control(scope=scope)
+        except Unreadable:
+            pass
+        return both_to_stop(documents, account)
+
+    def _cancels(self, account: str, everywhere: Control, own: Control) -> list[Effect]:
+        epoch = everywhere.epoch + own.epoch
+        stops = _stops(account, everywhere, own)
+        return [self._cancel(account, scope, action, epoch) for scope, action in stops]
 
     def _cancel(self, account: str, scope: Scope, action: CommandAction, epoch: int) -> Effect:
         now = self._clock.now()

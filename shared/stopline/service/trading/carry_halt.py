@@ -1,8 +1,8 @@
 """Start the cancels and closings of a stop where it was said. What is not started in time the sweep starts, at once."""
 
 import logging
-from collections.abc import Collection, Sequence
-from datetime import timedelta
+from collections.abc import Callable, Collection, Sequence
+from datetime import datetime, timedelta
 
 from stopline.model.control import Standing, TradingState
 from stopline.model.errors import Transient
@@ -17,6 +17,10 @@ from stopline.service.trading.cancel_orders import OrderCanceller
 
 log = logging.getLogger("stopline")
 BUDGET = timedelta(seconds=6)  # a kill is answered while the caller still listens
+
+Told = dict[str, str | None]
+Step = Callable[[str, Standing], str]
+"""What is done in an account for a stop; how far it is then."""
 
 
 class HaltCarrier:
@@ -42,17 +46,44 @@ class HaltCarrier:
             return {}
         names = [account] if account else self._accounts.names()
         ends = self._clock.now() + BUDGET
-        result: dict[str, str | None] = dict.fromkeys(names)
+        told: dict[str, str | None] = {}
+        late = self._start(names, standing, ends, told)
+        if not (account or late):
+            late = self._start(self._left(names), standing, ends, told)
+        self._hand_over(late)
+        return told
+
+    def _start(self, names: Sequence[str], standing: Standing, ends: datetime, told: Told) -> list[str]:
+        """Cancel in every account, then close: no account's orders work on while another one's book is closed."""
+        late = self._each(names, self._cancel, standing, ends, told)
+        if standing.flatten:
+            late += self._each([name for name in names if told[name]], self._close, standing, ends, told)
+        return late
+
+    def _each(
+        self, names: Sequence[str], step: Step, standing: Standing, ends: datetime, told: Told
+    ) -> list[str]:
+        """Take a step in each account and note how far that one is; return for whom there was no time. Whatever is wrong
+        with one account must not keep the others trading.
+        """
         late = []
         for name in names:
+            told[name] = None
             if self._clock.now() > ends:
                 late.append(name)
-            else:
-                result[name] = self._start(name, standing)
-        self._hand_over(late)
-        for name in self._left(names) if not (account or late) else ():
-            result[name] = self._start(name, standing)
-        return result
+                continue
+            try:
+                told[name] = step(name, standing)
+            except Exception:
+                log.exception("kill switch: closing is pending", extra={"account": name})
+        return late
+
+    def _cancel(self, account: str, standing: Standing) -> str:
+        return "CANCELLED" if self._canceller.advance(account) else standing.state.value
+
+    def _close(self, account: str, standing: Standing) -> str:
+        closing = self._closer.advance(account)
+        return told_now(scope_of(standing.scope), closing) if closing else standing.state.value
 
     def _left(self, known: Collection[str]) -> list[str]:
         """Return who was deleted and holds something: last, so that no kill waits for it or fails with it. What is not found
@@ -63,17 +94,6 @@ class HaltCarrier:
         except Transient:
             log.exception("kill switch: deleted accounts are left to the sweep")
             return []
-
-    def _start(self, account: str, standing: Standing) -> str | None:
-        try:
-            cancelled = self._canceller.advance(account)
-            closing = self._closer.advance(account) if standing.flatten else None
-        except Exception:  # whatever is wrong with one account must not keep the others trading
-            log.exception("kill switch: closing is pending", extra={"account": account})
-            return None
-        if closing:
-            return told_now(scope_of(standing.scope), closing)
-        return "CANCELLED" if cancelled else standing.state.value
 
     def _end(self, account: str) -> None:
         """End what a resume ends; where that cannot be done now, whoever looks next does it before anything is sent."""

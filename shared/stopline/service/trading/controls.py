@@ -3,12 +3,11 @@
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple
 
 import orjson
 
-from stopline.model.calendars import Calendar, calendar
 from stopline.model.control import (
     GLOBAL,
     HALT,
@@ -26,8 +25,7 @@ from stopline.model.messages import Effect
 from stopline.model.scopes import Scope, parse_scope, scope_account, scope_of
 from stopline.model.wire import canonical, content_hash, validate
 from stopline.ports import Clock, Create, Data, Store, Where
-from stopline.rules.trading.breakers import ends_at, rule_of
-from stopline.rules.trading.reset import Reset
+from stopline.rules.trading.breakers import rule_of
 from stopline.rules.trading.resuming import is_second, people_needed, refusal
 from stopline.rules.trading.state import (
     MOST_PARTS,
@@ -48,21 +46,18 @@ from stopline.service.documents.aggregate import Aggregates, Change
 from stopline.service.documents.outbox import Relay, Unpublished
 from stopline.service.trading.in_force import both, of_everything
 from stopline.service.trading.state_alerts import asked_alert, state_alert, unheld_alert
+from stopline.service.trading.stop_ends import StopEnds
 
 log = logging.getLogger("stopline")
 
 BAD_UNTIL = "`until` is for a pause, and must be in the future"
 PEOPLE = 2  # who must agree to resume the whole, or what a drawdown stopped
 
-TIMED = {Reset.SESSION, Reset.WEEK, Reset.MONTH, Reset.TIME}  # what ends by itself
-
 Unheld = Callable[[Scope], str]
 """Say why a name stands for nothing that an account holds; empty where it does. Raises Transient."""
 
 Doubts = Callable[[Scope], Sequence[str]]
 """What speaks against resuming a scope now: stale prices, position breaks; one line each."""
-
-USUAL = "XNYS"  # sessions of an account that nothing is known of
 
 
 class Done(NamedTuple):
@@ -116,6 +111,7 @@ class TradingStates:
         self._documents = documents
         self._clock = clock
         self._accounts = accounts
+        self._ends = StopEnds(accounts)
         self._doubts = doubts
         self._people = people
         self._unheld = unheld
@@ -231,7 +227,7 @@ class TradingStates:
             if seen is not None and seen.at >= asked_at:
                 return Change(_remembered(before, HALT + halt, hashed, now))
             asked = request if seen is None else request.model_copy(update={"request_id": halt})
-            moved = tighten(before, asked, now, self._lock(asked, scope, asked_at))
+            moved = tighten(before, asked, now, self._ends.lock(asked, scope, asked_at))
             moved = _remember(moved, asked, hashed, now)
             moved = replace(moved, control=_remembered(moved.control, HALT + halt, hashed, now))
             return self._change(before, moved, asked, now)
@@ -378,40 +374,9 @@ class TradingStates:
                 "TOO_MANY_PARTS",
                 f"{MOST_PARTS} strategies and underlyings of {scope.account} are stopped: stop account:{scope.account}",
             )
-        return tighten(room, self._with_end(request, scope, now), now, self._lock(request, scope, now))
-
-    def _with_end(self, request: ControlRequest, scope: Scope, now: datetime) -> ControlRequest:
-        """Return the request of a limit or breaker with what ends its stop; a person's as it is."""
-        rule = rule_of(request.actor)
-        if rule is None:
-            return request
-        until, closes = None, request.action == "kill" and request.flatten
-        if rule.reset in TIMED and not closes and scope.account:  # what closes everything ends by people
-            account = self._accounts.require(scope.account)
-            cool_down = timedelta(seconds=account.trading.cool_down_s)
-            until = ends_at(rule, account.sessions, cool_down, now)
-        return request.model_copy(
-            update={
-                "until": until,
-                "hold_people": max(rule.people, request.hold_people),
-                "reopen": rule.reopen,
-            }
+        return tighten(
+            room, self._ends.of_rule(request, scope, now), now, self._ends.lock(request, scope, now)
         )
-
-    def _lock(self, request: ControlRequest, scope: Scope, now: datetime) -> datetime | None:
-        if not request.lock:
-            return None
-        return self._sessions(scope.account).next_start(now)
-
-    def _sessions(self, name: str) -> Calendar:
-        """Return the sessions of an account. Where its settings cannot be read or are gone those of before count, else the
-        usual ones: a lock that ends at another hour is better than a stop that does not come.
-        """
-        try:
-            account = self._accounts.get(name)
-        except Unreadable:
-            account = self._accounts.last_known(name)
-        return account.sessions if account else calendar(USUAL)
 
 
 def check(request: ControlRequest) -> Scope:

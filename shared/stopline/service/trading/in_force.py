@@ -8,20 +8,28 @@ from stopline.model.errors import Unreadable
 from stopline.ports import Where
 from stopline.service.documents.aggregate import Aggregates
 
-DAMAGED = "the trading state of the whole cannot be read"
-
 
 def both(documents: Aggregates[Control], account: str) -> tuple[Control, Control]:
     """Return the controls of the whole and of an account as they were at one moment: read one after the other they may
     make up a state that never was, under an epoch at which another one held.
     """
-    scope = account_scope(account)
     try:
-        everywhere, own = documents.read_all(GLOBAL, scope)
+        everywhere, own = documents.read_all(GLOBAL, account_scope(account))
+    except Unreadable:
+        own = documents.read(account_scope(account))
+        everywhere = of_everything(documents)
+    return everywhere or Control(scope=GLOBAL), own or Control(scope=account_scope(account))
+
+
+def both_to_stop(documents: Aggregates[Control], account: str) -> tuple[Control, Control]:
+    """Return the same for who cancels and closes: where the account's own is damaged, what stands in for it. What is halted
+    further up is closed all the same; of its own parts nothing is known. Raises Unreadable where its epoch is unknown too.
+    """
+    try:
+        return both(documents, account)
     except Unreadable as problem:
-        own = documents.read(scope)
-        everywhere = stand_in(documents, problem)
-    return everywhere or Control(scope=GLOBAL), own or Control(scope=scope)
+        own = stand_in(documents, account_scope(account), problem)
+        return of_everything(documents), own
 
 
 def of_everything(documents: Aggregates[Control], *, cached: bool = False) -> Control:
@@ -29,25 +37,25 @@ def of_everything(documents: Aggregates[Control], *, cached: bool = False) -> Co
     try:
         found = documents.peek(GLOBAL) if cached else documents.read(GLOBAL)
     except Unreadable as problem:
-        return stand_in(documents, problem)
+        return stand_in(documents, GLOBAL, problem)
     return found or Control(scope=GLOBAL)
 
 
-def stand_in(documents: Aggregates[Control], problem: Unreadable) -> Control:
-    """Return what counts instead of the whole's damaged document, by its fields beside the state: REDUCING, or HALTED where
-    it was, at its epoch, without which adapters take no command. Raises the problem where these are damaged too.
+def stand_in(documents: Aggregates[Control], scope: str, problem: Unreadable) -> Control:
+    """Return what counts instead of a damaged document, by its fields beside the state: REDUCING, or HALTED where it was, at
+    its epoch, without which adapters take no command. Raises the problem where these are damaged too.
     """
-    data = next((d.data for d in documents.query([Where("scope", "==", GLOBAL)], limit=1)), {})
+    data = next((d.data for d in documents.query([Where("scope", "==", scope)], limit=1)), {})
     epoch, state, flattens = (data.get(name) for name in ("epoch", "trading_state", "flattens"))
     is_halted = state == TradingState.HALTED
     if type(epoch) is not int or (is_halted and type(flattens) is not bool):
         raise problem
     return Control(
-        scope=GLOBAL,
+        scope=scope,
         state=TradingState.HALTED if is_halted else TradingState.REDUCING,
         flatten=is_halted and bool(flattens),
         epoch=epoch,
         actor="stopline",
-        reason=f"{DAMAGED}: {problem}"[:500],
+        reason=f"its trading state cannot be read: {problem}"[:500],
         request_id="unreadable",
     )

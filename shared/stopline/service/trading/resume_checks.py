@@ -11,6 +11,7 @@ import orjson
 from stopline.ledger.book import Book
 from stopline.ledger.position import Position
 from stopline.model.account import Account
+from stopline.model.closing_state import ClosingState
 from stopline.model.control import Control, TradingState, account_scope
 from stopline.model.errors import Unreadable
 from stopline.model.ids import document_id
@@ -38,6 +39,7 @@ class ResumeChecks:
         books: Aggregates[Book],
         controls: Aggregates[Control],
         marks: MarkTable,
+        closings: Aggregates[ClosingState],
         breaks: Breaks,
     ) -> None:
         self._store = store
@@ -46,6 +48,7 @@ class ResumeChecks:
         self._controls = controls
         self._marks = marks
         self._clock = clock
+        self._closings = closings
         self._breaks = breaks
 
     def doubts(self, scope: Scope) -> list[str]:
@@ -55,7 +58,7 @@ class ResumeChecks:
         now = self._clock.now()
         self._marks.refresh()
         if scope.account:
-            return self._about(scope.account, lambda: self._of(self._accounts.get(scope.account), now))
+            return self._about(scope.account, lambda: self._of_one(scope.account, now))
         found = []
         for document in self._accounts.documents():
             look = partial(self._where_it_trades, document, now)
@@ -70,17 +73,25 @@ class ResumeChecks:
             log.exception("what is asked before a resume cannot be read", extra={"account": name})
             return [f"{name}: {str(problem)[:160]}"]
 
+    def _of_one(self, name: str, now: datetime) -> list[str]:
+        account = self._accounts.get(name)
+        if account is not None:
+            return self._of(account, now)
+        book = self._books.read(name)
+        if book is None or not book.open_positions():
+            return []
+        return [f"{name}: it has positions and no settings, nothing is watched: open it again"]
+
     def _where_it_trades(self, document: Document, now: datetime) -> list[str]:
         own = self._controls.read(account_scope(document.path.id))
         if own is not None and own.state is not TradingState.ACTIVE:
             return []
         return self._of(read_account(document), now)
 
-    def _of(self, account: Account | None, now: datetime) -> list[str]:
-        if account is None:
-            return []
+    def _of(self, account: Account, now: datetime) -> list[str]:
         name = account.account
         found = [f"{name}: {text}" for text in self._breaks(name)]
+        self._closings.read(name)  # where it is damaged the next stop would close nothing
         book = self._books.read(name)
         positions = book.open_positions() if book is not None else []
         if book is None or not positions:
