@@ -34,7 +34,8 @@ class Book:
     `revision` counts commits; `fills` counts the fills booked, amendments too. `method` says which lots a fill
     closes, for as long as the book lives. `held` are amendments by the key of the fill that they are about: that
     fill has not come, or is of another position than they say. `legs` are what trades are made of, by position.
-    `since`: when its first fill was booked; None in a book of a version that did not note it.
+    `since`: when its first fill was booked; None in a book of a version that did not note it. `orders_named`: from when on
+    every fill booked names its order in the log; None when an older version, which does not, was the last to write.
     """
 
     account: str
@@ -48,6 +49,7 @@ class Book:
     strategies: Mapping[tuple[str, str], Day] = field(default_factory=dict)
     legs: LegTable = field(default_factory=LegTable)
     since: datetime | None = None
+    orders_named: datetime | None = None
 
     def trades(self) -> Sequence[Trade]:
         """Return the open trades and those closed within a day, in the order in which they were entered."""

@@ -61,6 +61,7 @@ def _encoded(book: Book) -> str:
         ],
         "legs": book.legs.encode(book.positions),
         **({"since": utc_text(book.since)} if book.since else {}),
+        **({"orders_named": utc_text(book.orders_named)} if book.orders_named else {}),
     }
     return orjson.dumps(state).decode()
 
@@ -93,6 +94,7 @@ def decode_book(text: str, whole: bool = False) -> Book:
         else _strategies_of(positions.values()),
         legs=decode_legs(state.get("legs"), positions),
         since=parse_utc(state["since"]) if "since" in state else None,
+        orders_named=parse_utc(state["orders_named"]) if "orders_named" in state else None,
     )
 
 

@@ -391,7 +391,7 @@ def test_a_commit_waits_for_no_bus_where_much_is_carried_along(world: World) -> 
 
 
 def test_what_is_carried_too_much_of_is_published_outside_the_lock_of_its_document(world: World) -> None:
-    """An effect that is carried out here may change other documents, and these the first one: neither waits for the other."""
+    """What is carried out here may change other documents, and these the first one: neither waits for the other."""
     Writer(world).count(effects=[large(f"e{n}") for n in range(4)])
     cold, seen = Writer(world), list[bool]()
     cold.relay.carry_out("history", lambda _: seen.append(cold.all._lock("c").locked()))

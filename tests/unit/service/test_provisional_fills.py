@@ -7,13 +7,14 @@ from decimal import Decimal
 from itertools import permutations
 from typing import Any
 
+import orjson
 import pytest
 
 from stopline.adapters.memory import MemoryStore
 from stopline.ledger.book import Book
 from stopline.model.fill import Fill
 from stopline.model.times import utc_text
-from stopline.ports import Document
+from stopline.ports import Create, Delete, Document, Update
 from stopline.service.fills.record_fill import Result
 
 from ..brokers.samples import SAMPLES, changed, fills_of
@@ -150,3 +151,61 @@ def test_a_fill_of_a_cumulative_order_reads_that_order_and_no_more(monkeypatch: 
         assert record(world, [later], f"m-{number}") == [Result.APPLIED]
     assert book_of(world).net_quantity("SBIN") == 120
     assert sum(read) == 12, "the first fill of each order, when the second one comes"
+
+
+def as_an_older_version_left_it(world: World) -> None:
+    """Take from the documents what versions before the log's field `order_id` did not write."""
+    for document in world.shared.query("fills"):
+        data = {name: value for name, value in document.data.items() if name != "order_id"}
+        world.shared.commit([Delete(document.path, document.version)])
+        world.shared.commit([Create(document.path, data)])
+    [book] = world.shared.query("books")
+    state = {
+        name: value for name, value in orjson.loads(book.data["state"]).items() if name != "orders_named"
+    }
+    world.shared.commit([Update(book.path, {"state": orjson.dumps(state).decode()}, book.version)])
+
+
+def test_an_order_partly_filled_before_a_deploy_counts_once_after_it() -> None:
+    """I2: documents of before the field `order_id` are found for as long as an order may go on; also those that an older
+    instance writes while the new one is up already.
+    """
+    world = opened()
+    assert record(world, kite(part(40)), "m-1") == [Result.APPLIED]
+    as_an_older_version_left_it(world)
+    world.wait(1)
+    assert record(world, kite(part(100)), "m-2") == [Result.REFUSED]
+    assert record(world, kite({"data": [T1, T2]}), "m-3") == [Result.REFUSED] * 2
+    assert record(world, kite(part(70, 40)), "m-4") == [Result.APPLIED]
+    as_an_older_version_left_it(world)
+    world.wait(3 * 24 * 3600)
+    assert record(world, kite(part(90)), "m-5") == [Result.REFUSED]
+    assert book_of(world).net_quantity("SBIN") == 70
+
+
+def test_older_documents_are_looked_for_while_there_can_be_some_and_no_longer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+    query = MemoryStore.query
+
+    def counted(store: MemoryStore, collection: str, where: Any = (), *more: Any) -> list[Document]:
+        asked.append(f"{collection} by {where[-1].field}" if where else collection)
+        return query(store, collection, where, *more)
+
+    monkeypatch.setattr(MemoryStore, "query", counted)
+
+    def asks(world: World, filled: int) -> list[str]:
+        asked.clear()
+        [fill] = kite({**part(filled), "order_id": f"9{filled}"})
+        fill = fill.model_copy(update={"executed_at": world.wait(1)})
+        assert record(world, [fill], f"m-{filled}") == [Result.APPLIED]
+        return [one for one in asked if one.startswith("fills")]
+
+    world = opened()
+    by_order = ["fills by order_id"]
+    assert asks(world, 1) == asks(world, 2) == by_order
+    as_an_older_version_left_it(world)
+    assert asks(world, 3) == asks(world, 4) == [*by_order, "fills by executed_at"]
+    world.wait(5 * 24 * 3600)
+    assert asks(world, 5) == by_order

@@ -36,7 +36,7 @@ from stopline.ports import (
 from stopline.service.documents.outbox import Relay, decode_outbox, encode_outbox, outbox_fields
 
 S = TypeVar("S")
-_log = logging.getLogger("stopline")
+log = logging.getLogger("stopline")
 TRIES = 12
 _CACHED = 2_000
 CARRIED = 256 * 1024
@@ -160,7 +160,7 @@ class Aggregates(Generic[S]):
         try:
             self._relay.publish(crowded.outbox)
         except Exception:  # told after the commit, which must not fail for it
-            _log.warning("an outbox cannot be published before the next commit", exc_info=True)
+            log.exception("an outbox cannot be published before the next commit")
             return False
         return True
 

@@ -24,6 +24,7 @@ from stopline.service.fills.book_size import CARRIED
 
 BOOKS = "books"
 FILLS = "fills"
+ORDER_LASTS = timedelta(days=4)  # where brokers tell sums: a day, told on the next one, over a weekend
 Arrival = tuple[Fill, datetime]
 """A booked fill, and when it was received."""
 _log = logging.getLogger(__name__)
@@ -72,6 +73,16 @@ def read_book(data: Data, log: "FillLog", whole: bool = False) -> Book:
         _log.warning("book %s: %s of %s lost legs of %s are back", book.account, back, lost, key)
         book = replace(book, legs=legs)
     return book
+
+
+def unnamed_before(book: Book, now: datetime) -> datetime | None:
+    """Return since when fills were executed that an order may have and that do not name it in the log; None: there are none.
+    Those are of a version before the field `order_id`. One that still runs takes `orders_named` from the book again.
+    """
+    named = book.orders_named or now
+    if named == book.since or now - named > ORDER_LASTS:
+        return None
+    return named - ORDER_LASTS
 
 
 def fill_path(key: str) -> Path:
@@ -171,12 +182,17 @@ class FillLog:
         where = [Where("account", "==", account), Where("symbol", "==", symbol)]
         return [_arrival(document) for document in self._store.query(FILLS, where, limit=limit)]
 
-    def of_order(self, account: str, order: str) -> list[Fill]:
-        """Return the fills of an account that name an order, of all brokers and positions, in no order. Documents of before
-        the field `order_id` are not among them.
+    def of_order(self, fill: Fill, unnamed: datetime | None) -> list[Fill]:
+        """Return an account's booked fills of a fill's order, of all brokers and positions, in no order. Those of documents
+        before the field `order_id` are among them if they are of the fill's position, executed from `unnamed` on.
         """
-        found = self._store.query(FILLS, [Where("account", "==", account), Where("order_id", "==", order)])
-        return [read_fill(document) for document in found]
+        order = fill.order_id or ""
+        where = [Where("account", "==", fill.account), Where("order_id", "==", order)]
+        found = {one.key: one for one in map(read_fill, self._store.query(FILLS, where))}
+        if unnamed is not None:
+            older = self.of(fill.account, fill.strategy, fill.instrument.symbol, unnamed)
+            found |= {one.key: one for one in older if one.order_id == order}
+        return list(found.values())
 
     def first(self, account: str) -> Fill | None:
         """Return the fill of an account that was executed first."""

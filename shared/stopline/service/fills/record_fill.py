@@ -32,6 +32,7 @@ from stopline.service.fills.books import (
     fill_path,
     position_event_id,
     read_fill,
+    unnamed_before,
 )
 from stopline.service.fills.provisional import counted_twice, final_fee, is_of_cumulative_order
 from stopline.service.fills.restatements import restated_days, restatement_alert, restatement_rows
@@ -208,7 +209,11 @@ class _Booking:
 
     def decide(self, book: Book | None, attempt: int) -> Change[Book] | None:
         """Book what is not booked yet. The fill log is asked first only where that is needed anyway."""
-        book = book or Book(self._account.account, method=self._account.method, since=self._now)
+        book = book or Book(
+            self._account.account, method=self._account.method, since=self._now, orders_named=self._now
+        )
+        if book.orders_named is None:
+            book = replace(book, orders_named=self._now)
         self.outcomes, self.repeated, self._finals = {}, set(), {}
         self._fills, refused = on_their_days(self._given, self._log)
         self.outcomes |= {
@@ -216,7 +221,7 @@ class _Booking:
         }
         new = self._fills
         if attempt > 0 or any(self._needs_log(fill, book) for fill in new):
-            new = self._without_doubles(self._unbooked())
+            new = self._without_doubles(self._unbooked(), book)
         before = book
         booked, book, alert = self._fitting(before, new)
         by_key = {fill.key: fill for fill in self._fills}
@@ -253,7 +258,7 @@ class _Booking:
             return True
         return book.is_late(fill, self._now)
 
-    def _without_doubles(self, fills: list[Fill]) -> list[Fill]:
+    def _without_doubles(self, fills: list[Fill], book: Book) -> list[Fill]:
         logs: dict[str, list[Fill]] = {}
 
         def known(fill: Fill) -> list[Fill]:
@@ -262,7 +267,7 @@ class _Booking:
             return logs[fill.position_key]
 
         def of_order(fill: Fill) -> list[Fill]:
-            booked = self._log.of_order(fill.account, fill.order_id or "")
+            booked = self._log.of_order(fill, unnamed_before(book, self._now))
             return [one for one in booked if one.position_key == fill.position_key]
 
         refused = counted_twice(fills, of_order) | split_twice(fills, known)
