@@ -159,17 +159,16 @@ class Closer:
         known = self._cancelled(account, cancelled)
         if not new and not halts_of(*held) and not (known and _is_active(known)):
             return None
-        book = self._books.read(account) or Book(account)
+        book = self._book(account, known)
         settings = self._settings(account)
         marks = self._fresh(settings)
 
         def decide(state: ClosingState | None, attempt: int) -> Change[ClosingState] | None:
             nonlocal book, held
             before = state or ClosingState(account=account)
-            if book.revision < before.book_revision:
-                book = self._books.read(account) or book
-            if book.revision < before.book_revision:
-                return None  # somebody with a newer book was here
+            if attempt or book.revision < before.book_revision:
+                # read after the closings it is no older copy than theirs: where it is lower still, it was folded again
+                book = self._book(account, state)
             if book.revision != before.book_revision and before.sent:
                 before = with_executions(before, self._log)
             # as late as can be: nothing is closed for a halt that was resumed meanwhile
@@ -186,7 +185,17 @@ class Closer:
             return self._changed(state, step, settings)
 
         state = self._documents.change(account, decide)
-        return state.halt if state and halts_of(*held) else None
+        halt = state.halt if state and halts_of(*held) else None
+        return halt if halt and halt.epoch == effective(*held)[1] else None
+
+    def _book(self, account: str, known: ClosingState | None) -> Book:
+        """Return the book as it is now, an empty one where nothing was booked. Raises Unreadable where it is gone."""
+        book = self._books.read(account)
+        if book is None and ((known and known.book_revision) or self._log.of_account(account, 1)):
+            book = self._books.read(account)  # its first fill may have come meanwhile
+            if book is None:
+                raise Unreadable(f"books/{account} is gone, and fills were booked in it")
+        return book or Book(account)
 
     def _cancelled(self, account: str, epoch: int) -> ClosingState | None:
         """Return the closings as stored, once the cancels of the account's stops are out: they wait for nothing else, and a

@@ -19,8 +19,8 @@ log = logging.getLogger("stopline")
 BUDGET = timedelta(seconds=6)  # a kill is answered while the caller still listens
 
 Told = dict[str, str | None]
-Step = Callable[[str, Standing], str]
-"""What is done in an account for a stop; how far it is then."""
+Step = Callable[[str, Standing], str | None]
+"""What is done in an account for a stop; how far it is then, None: not known."""
 
 
 class HaltCarrier:
@@ -81,9 +81,9 @@ class HaltCarrier:
     def _cancel(self, account: str, standing: Standing) -> str:
         return "CANCELLED" if self._canceller.advance(account) else standing.state.value
 
-    def _close(self, account: str, standing: Standing) -> str:
+    def _close(self, account: str, standing: Standing) -> str | None:
         closing = self._closer.advance(account)
-        return told_now(scope_of(standing.scope), closing) if closing else standing.state.value
+        return told_now(scope_of(standing.scope), closing) if closing else None
 
     def _left(self, known: Collection[str]) -> list[str]:
         """Return who was deleted and holds something: last, so that no kill waits for it or fails with it. What is not found
