@@ -22,6 +22,7 @@ TARGETS = {"kill": TradingState.HALTED, "pause": TradingState.REDUCING}
 HALF_OPEN = "half_open"  # the key of the hold that keeps the size small after a money breaker was lifted
 
 
+AHEAD = 1_000_000  # more epochs than anybody can have used of which nothing is known any more
 MOST_PARTS = 200  # of one account: stops of names, mistyped ones too, must not fill the document that its own kill needs
 
 

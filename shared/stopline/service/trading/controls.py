@@ -20,7 +20,7 @@ from stopline.model.control import (
     effective,
     effective_for,
 )
-from stopline.model.errors import Rejected, Transient, Unreadable
+from stopline.model.errors import Contended, Rejected, Transient, Unreadable
 from stopline.model.messages import Effect
 from stopline.model.scopes import Scope, parse_scope, scope_account, scope_of
 from stopline.model.wire import canonical, content_hash, validate
@@ -42,7 +42,7 @@ from stopline.rules.trading.state import (
 )
 from stopline.service.accounts.reader import AccountReader
 from stopline.service.audit.chain import Link, linked
-from stopline.service.documents.aggregate import Aggregates, Change
+from stopline.service.documents.aggregate import Aggregates, Change, Decide
 from stopline.service.documents.outbox import Relay, Unpublished
 from stopline.service.trading.in_force import both, of_everything
 from stopline.service.trading.state_alerts import asked_alert, state_alert, unheld_alert
@@ -195,7 +195,7 @@ class TradingStates:
             return self._change(before, _remember(moved, request, hashed, now), request, now)
 
         try:
-            control = self._documents.change(scope.document, decide)
+            control = self._stored(scope.document, decide)
         except Unpublished:  # of a refusal the row is due, which changes nothing about it
             if refused is not None:
                 raise refused from None
@@ -232,7 +232,7 @@ class TradingStates:
             moved = replace(moved, control=_remembered(moved.control, HALT + halt, hashed, now))
             return self._change(before, moved, asked, now)
 
-        control = self._documents.change(scope.document, decide) or Control(scope=scope.document)
+        control = self._stored(scope.document, decide) or Control(scope=scope.document)
         self._tell_unheld(request, moved)
         return control.standing(request.scope)
 
@@ -296,6 +296,16 @@ class TradingStates:
             return Change(after, effects, creates)
 
         self._documents.change(document, decide)
+
+    def _stored(self, document: str, decide: Decide[Control]) -> Control | None:
+        try:
+            return self._documents.change(document, decide)
+        except Contended:
+            from stopline.service.trading.regrow import regrow
+
+            if not regrow(self._store, self._documents, document):
+                raise
+            return self._documents.change(document, decide)
 
     def _change(
         self, before: Control, moved: Transition, request: ControlRequest, now: datetime

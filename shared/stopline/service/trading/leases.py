@@ -8,7 +8,7 @@ from typing import Any
 
 from stopline.model.account import Account
 from stopline.model.control import ONE, Control, TradingState, effective_for
-from stopline.model.errors import Rejected
+from stopline.model.errors import Contended, Rejected
 from stopline.model.ids import document_id
 from stopline.model.lease import VALID_S, Lease, LeaseRequest, PartState
 from stopline.ports import Clock, Data, Path, Put, Store, Where
@@ -33,8 +33,8 @@ class Leases:
     def grant(self, account: Account, request: LeaseRequest) -> Lease:
         """Return a lease of an account for an adapter: of a minute, but none outlives the three minutes of a silent sweep.
 
-        Raises Rejected SWEEP_SILENT when nobody has watched its limits for three minutes, or ever in this database, and
-        Unavailable when the state cannot be read: either way the adapter's last lease runs out.
+        Raises Rejected SWEEP_SILENT when nobody has watched its limits for three minutes, or ever in this database,
+        Unavailable when the state cannot be read, and Contended when its epoch went back: the adapter's last lease runs out.
         """
         now = self._clock.now()
         name = account.account
@@ -63,7 +63,12 @@ class Leases:
             expires_at=min(now + timedelta(seconds=VALID_S), watched_until(beat, name)),
         )
         path = _path(name, request.adapter)
-        spans = with_orders(self._store.get(path), request.orders, now)
+        before = self._store.get(path)
+        if before is not None and before.data["epoch"] > lease.epoch:
+            raise Contended(
+                f"{path} was of a later epoch: what stopped {name} is lost, or was read too early"
+            )
+        spans = with_orders(before, request.orders, now)
         self._store.commit([Put(path, {**_fields(lease, request), "orders": spans})])
         return lease
 

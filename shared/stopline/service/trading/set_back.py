@@ -19,12 +19,11 @@ from stopline.model.ids import digest, document_id
 from stopline.model.times import utc_text
 from stopline.model.wire import validate
 from stopline.ports import Document, History, Path, Store, Where
-from stopline.rules.trading.state import TARGETS
+from stopline.rules.trading.state import AHEAD, TARGETS
 from stopline.service.audit.chain import row_path
 from stopline.service.documents.aggregate import Aggregates, Change
 from stopline.service.trading.controls import TradingStates
 
-AHEAD = 1_000_000  # more epochs than anybody can have used since any backup
 WHO = "stopline"
 AT_ONCE = 100
 WHAT_TO_DO = "run `stopline restored`, then resume"
