@@ -1,4 +1,4 @@
-"""A trading state that a hand outside Stopline deleted, or put back as it was: it can be stopped again, and lets nothing in."""
+"""A trading state that a hand outside Stopline deleted or put back: it can be stopped again, and lets nothing in."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""A control document that was deleted, or put back as it was earlier, by a hand outside Stopline: the audit trail goes on where
-the document does not know, so that nothing could ever be stopped again.
+"""A control document that a hand outside Stopline deleted, or put back as it was: its audit trail goes on where the document
+does not know, so that nothing could ever be stopped again.
 """
 
 import logging
