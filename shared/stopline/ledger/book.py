@@ -131,7 +131,7 @@ class Book:
                 positions[key] = self._grown(self.positions.get(key), group, refold, now)
             if recall is not None:
                 recall.bring_back(
-                    legs, self.account, self.method, lambda fill: _booked(fill, log, held, new.keys()), now
+                    legs, self.account, self.method, lambda fill: booked(fill, log, held, new.keys()), now
                 )
             ledger.settle()
         return replace(
@@ -154,7 +154,7 @@ class Book:
         amended = before is not None and before.amended
         at_end = bool(before and before.last and trades and trades[0].order > before.last)
         again = group.amended or group.doubtful or (amended and (group.late_fees or not at_end))
-        again = again or before is not named
+        again = again or before is not named or _forgotten(before, group, now)
         if again or not (before or trades):
             return refold.all(before, group.home, group.events, self.method)
         position = refold.since_flat(before, group, now, self.method) if trades else before
@@ -172,7 +172,8 @@ class Book:
 
     def pruned(self, now: datetime) -> "Book":
         """Return the book without positions that have been flat for a week, trades that have been closed for a day, and
-        sessions of long ago: the fill log still has them.
+        sessions of long ago: the fill log still has them. Where a position comes again its sums begin at nothing, until it
+        is folded again as a whole.
         """
         days = recent(self.days)
         legs = pruned(self.account, self.legs, now)
@@ -212,7 +213,10 @@ class _Refold:
             return self._appended(before, trades, method)
         if any(fill.kind in NEEDS_REF for fill in known):  # of a time that the book has forgotten
             return self.all(before, group.home, trades, method, group.events)
-        return self._again(before, trades[0], known, trades, method)
+        again, was = self._again(before, trades[0], known, trades, method)
+        if before and _in_cycle(before, trades[0]):
+            _carry_over(before, was, again)
+        return again
 
     def all(
         self,
@@ -226,9 +230,11 @@ class _Refold:
         booked by the caller.
         """
         new = {fill.key for fill in (*group, *apart)}
-        known = _booked(home, self.log, self.held, new)
-        again = self._again(before, home, known, group, method)
+        known = booked(home, self.log, self.held, new)
+        again, _ = self._again(before, home, known, group, method)
         again.amended = True
+        if again.is_flat:  # it is kept for a week after fills that were busted too
+            again.last = max((f.order for f in (*known, *group) if not is_amendment(f)), default=again.last)
         undated = [fill.executed_at for fill in (*known, *group) if says_no_day(fill)]
         again.undated_until = max(undated, default=None)
         return again
@@ -244,21 +250,20 @@ class _Refold:
 
     def _again(
         self, before: Position | None, home: Fill, known: list[Fill], group: list[Fill], method: str
-    ) -> Position:
+    ) -> tuple[Position, Position]:
+        """Return a position as known and new fills make it, and as the known ones did."""
         stood, stands = effective(known), effective([*known, *group])
-        was, booked_before = _fold(home, stood, method)
+        was, booked_before = fold_steps(home, stood, method)
         currency, trades = was.instrument.currency, [fill for fill in group if not is_amendment(fill)]
         was = _as_traded(was, trades) or was
         _check_contract(was, trades)
-        again, booked_after = _fold(home, stands, method)
+        again, booked_after = fold_steps(home, stands, method)
         self.legs.refold(self.key, stood, stands)
-        for booked in booked_before:
-            self.tally.add(currency, booked, -1)
-        for booked in booked_after:
-            self.tally.add(again.instrument.currency, booked, 1)
-        if before:
-            _carry_over(before, was, again)
-        return again
+        for made in booked_before:
+            self.tally.add(currency, made, -1)
+        for made in booked_after:
+            self.tally.add(again.instrument.currency, made, 1)
+        return again, was
 
     def add_late_fees(self, group: Arrivals) -> None:
         """Add late fees to the trades of their fills, out of the fill log where a fill is of several."""
@@ -270,7 +275,7 @@ class _Refold:
             self.legs.refold(self.key, effective([*known, *given]), effective([*known, *given, *lost]))
 
 
-def _booked(home: Fill, log: FillLog, held: Mapping[str, tuple[Fill, ...]], new: Set[str]) -> list[Fill]:
+def booked(home: Fill, log: FillLog, held: Mapping[str, tuple[Fill, ...]], new: Set[str]) -> list[Fill]:
     """Return all booked fills of a position, without new ones, and what amends them."""
     known = [fill for fill in log(None, home) if fill.key not in new]
     keys = {fill.key for fill in known}
@@ -283,15 +288,15 @@ def _booked(home: Fill, log: FillLog, held: Mapping[str, tuple[Fill, ...]], new:
     ]
 
 
-def _fold(home: Fill, steps: Sequence[Effective], method: str) -> tuple[Position, list[Booked]]:
+def fold_steps(home: Fill, steps: Sequence[Effective], method: str) -> tuple[Position, list[Booked]]:
     """Fold the fills of one position as they stand after their amendments."""
     contract = _contract_of([step.fill for step in steps] or [home])
     position = Position(contract, home.strategy, method=method)
-    booked = []
+    made = []
     for step in steps:
-        booked.append(position.apply(step.fill))
-        booked += [position.add_late_fee(fee, step.fill) for fee in step.late_fees]
-    return position, booked
+        made.append(position.apply(step.fill))
+        made += [position.add_late_fee(fee, step.fill) for fee in step.late_fees]
+    return position, made
 
 
 def _known(before: Position | None, events: list[Fill], first: Fill, log: FillLog) -> list[Fill]:
@@ -301,9 +306,27 @@ def _known(before: Position | None, events: list[Fill], first: Fill, log: FillLo
     """
     new = {fill.key for fill in events}  # a fee may be in the log for longer than its fill
     known = [f for f in log(before, first) if f.key not in new]
-    if before and before.cycle and first.order >= before.cycle:
+    if before and before.cycle and _in_cycle(before, first):
         return [f for f in known if f.order >= before.cycle]
     return known
+
+
+def _in_cycle(position: Position, fill: Fill) -> bool:
+    """Tell whether a fill comes after the point where a position was last flat."""
+    return position.cycle is not None and fill.order >= position.cycle
+
+
+def _forgotten(before: Position | None, group: Arrivals, now: datetime) -> bool:
+    """Tell whether a late fee is of a fill that may lie before what the book remembers of the position: there it may be
+    busted.
+    """
+    new = {fill.key for fill in group.trades}
+    return any(
+        now - root.executed_at >= FLAT_KEPT
+        and root.key not in new
+        and (before is None or not _in_cycle(before, root))
+        for _, root in group.late_fees
+    )
 
 
 def _carry_over(before: Position, was: Position, again: Position) -> None:

@@ -236,7 +236,7 @@ def test_an_open_position_is_never_forgotten() -> None:
 
 
 def test_a_late_fill_in_another_currency_s_fee_is_counted_once_after_the_position_was_forgotten() -> None:
-    """R1.5: the fees of other currencies are carried over the same way as the rest."""
+    """R1.5: a position that is folded again as a whole has the fees of its whole life."""
     bnb = {"fee_currency": "BNB", "fee": "1"}
     old = NOON - timedelta(days=20)
     first = [
@@ -247,7 +247,9 @@ def test_a_late_fill_in_another_currency_s_fee_is_counted_once_after_the_positio
     late = [fill("E-0", "BUY", 1, executed_at=old - timedelta(hours=1))]
     book = booked([first, again, late], prune=True)
     assert book.totals["BNB"].fees == 2
-    assert book.positions["default:SPY"].other_fees == {}
+    assert book.positions["default:SPY"].other_fees == {"BNB": Decimal(2)}
+    kept = booked([first, again], prune=True)
+    assert kept.positions["default:SPY"].other_fees == {}  # what came since it was forgotten
 
 
 def test_the_same_symbol_with_other_terms_is_refused_and_nothing_changes() -> None:
