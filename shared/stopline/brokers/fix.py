@@ -57,7 +57,7 @@ SECURITY_TYPES = {
     "FUT": "future",
 }
 KINDS = dict.fromkeys(("equity", "option", "future", "crypto"), True)
-REPEATED = {"137"}  # the amounts of the fee group add up
+REPEATED = {"137", "138"}  # the amounts of the fee group add up, of one currency
 USED = {
     "1",
     "6",

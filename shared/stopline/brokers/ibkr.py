@@ -106,6 +106,8 @@ def _commission(message: Row, exec_id: str) -> tuple[Decimal | None, str | None]
     if "commissionReport" not in message:
         return None, None
     report = message.row("commissionReport")
+    if "execId" not in report and not (_is_set(report, "commission") and report.decimal("commission")):
+        return None, None  # as ib_async begins one: it has not come
     if report.text("execId") != exec_id:
         raise Rejected(
             "CONTRADICTION", f"the commission report is of another execution than {exec_id[:60]!a}"

@@ -212,6 +212,33 @@ def test_a_fee_keeps_its_currency_and_two_of_them_are_no_sum() -> None:
 
 
 @pytest.mark.parametrize(
+    ("currencies", "fee"),
+    [
+        (("USD", "EUR"), None),
+        (("EUR", "USD"), None),
+        (("EUR", ""), None),  # one without is in the contract's, dollars
+        (("EUR", "EUR"), (Decimal("0.5"), "EUR")),
+        (("USD", ""), (Decimal("0.5"), "USD")),
+        (("", ""), (Decimal("0.5"), "USD")),
+    ],
+)
+def test_each_amount_of_the_fee_group_is_in_its_own_currency(
+    currencies: tuple[str, str], fee: tuple[Decimal, str] | None
+) -> None:
+    """In text the currency stands as often as the amounts: the second is not that of the first."""
+    more = [("136", "2")]
+    for amount, currency in zip(("0.40", "0.10"), currencies, strict=True):
+        more += [("137", amount), *([("138", currency)] if currency else [])]
+    [item] = read_bytes(text("|", *more), {"broker": "fix"})
+    if fee is None:
+        assert item.refused is not None
+        assert item.refused.reason == "MIXED_FEES"
+    else:
+        assert item.fill is not None
+        assert (item.fill.fee, item.fill.fee_currency) == fee
+
+
+@pytest.mark.parametrize(
     ("data", "reason"),
     [
         (text("|", total="000"), "BAD_CHECKSUM"),

@@ -73,6 +73,15 @@ def test_a_commission_that_comes_later_is_a_fee_of_its_fill() -> None:
     )
 
 
+def test_a_report_that_has_not_come_is_no_fee() -> None:
+    """ib_async puts an empty one beside each execution until it comes; money of no execution is refused."""
+    empty = {"execId": "", "commission": 0.0, "currency": "", "realizedPNL": 0.0, "yield_": 0.0}
+    message = {**EXECUTION, "commissionReport": empty}
+    assert read(message) == read(changed(EXECUTION, "commissionReport", None))
+    assert refused({**message, "event": "commissionReport"})
+    assert refused({**message, "commissionReport": {**empty, "commission": 1.5}})
+
+
 def test_a_report_of_another_execution_is_refused() -> None:
     assert refused(changed(EXECUTION, "commissionReport", "execId", "other.01")) == "CONTRADICTION"
 

@@ -113,7 +113,9 @@ def weeks(draw: st.DrawFn) -> list[tuple[datetime, Fill]]:
             )  # fmt: skip
             made.append((later, amended))
     late = st.sampled_from([0, 0, 0, 1, 6, 8, 20])
-    return sorted(((at(moment + draw(late) * DAY), one) for moment, one in made), key=lambda a: (a[0], a[1].key))
+    return sorted(
+        ((at(moment + draw(late) * DAY), one) for moment, one in made), key=lambda a: (a[0], a[1].key)
+    )
 
 
 @given(weeks(), st.sampled_from(METHODS), st.integers(1, 3))
