@@ -10,6 +10,7 @@ import pytest
 from stopline.model.closing import CloseRequest
 from stopline.model.closing_state import RequestStatus
 from stopline.model.control import Closing, ClosingStatus, ControlRequest
+from stopline.model.errors import Unreadable
 from stopline.model.ids import short_id
 from stopline.model.messages import ExecutionReport, Sweep, SweepKind
 from stopline.model.settings.closing import ClosingSettings
@@ -379,6 +380,25 @@ def test_a_price_batch_sends_the_retry_that_is_due(world: World) -> None:
     world.wait(6)
     assert prices.closer.advance_due() == 1
     assert len(world.bus.bodies("orders")) == 1
+
+
+def test_one_account_s_trouble_keeps_no_other_s_retry_from_being_sent(world: World) -> None:
+    """R8.4, I7: the last problem is raised, behind all that could be done."""
+    for name in ("aaa", "zzz"):
+        world.open_account(account(name))
+        world.instance()[0].recorder.record([trade(1, 10, 100, account=name)], f"m-{name}")
+    app, _ = world.instance()
+    for name in ("demo", "aaa", "zzz"):
+        act(app, "kill", f"k-{name}", f"account:{name}")
+        app.closer.advance(name)
+    for name in ("aaa", "zzz"):
+        [stored] = [d for d in world.shared.query("closings") if d.data["account"] == name]
+        world.shared.commit([Update(stored.path, {"state": "{"}, stored.version)])
+    world.bus.messages.clear()
+    world.wait(NEXT)
+    with pytest.raises(Unreadable, match="closings/zzz"):
+        world.instance()[0].closer.advance_due()
+    assert {o["account"] for o in world.bus.bodies("orders") if o["action"] == "close"} == {"demo"}
 
 
 def test_a_statement_that_still_shows_units_keeps_a_kill_from_being_flat(world: World) -> None:

@@ -140,15 +140,22 @@ class Closer:
 
     def advance_due(self) -> int:
         """Advance the closings for which a retry is due, looking at most every 5 s; return how many. Raises as `advance`
-        does.
+        does, once all were tried.
         """
         now = self._clock.now()
         if self._looked_at is not None and abs(now - self._looked_at) < LOOK_EVERY:
             return 0
         self._looked_at = now
         due = self._documents.query([Where("due_at", "<=", now)])
+        failed: Exception | None = None
         for document in due:
-            self.advance(document.data["account"])
+            try:
+                self.advance(document.data["account"])
+            except Exception as problem:  # one account's trouble must not keep the others open
+                log.exception("closing: a retry failed", extra={"document": str(document.path)})
+                failed = problem
+        if failed:
+            raise failed
         return len(due)
 
     # --- one change ---
