@@ -168,6 +168,72 @@ def test_a_resume_ends_what_people_were_told_though_the_closings_cannot_be_read(
     assert [a["resolved"] for a in told(world)] == [False, True]
 
 
+def resume(world: World, app: App, scope: str) -> None:
+    """Resume with two people, for whom the carrier does what a resume asks for."""
+    for who in ("ann", "bob"):
+        standing = world.resume(app, f"r-{who}", app.trading.read(scope).epoch, scope, actor=who)
+    app.halts.advance(standing)
+
+
+@pytest.mark.parametrize("scope", ["global", "account:demo"])
+def test_what_people_were_told_ends_where_nothing_is_halted_any_more(world: World, scope: str) -> None:
+    """R0.4: the book was restored and all were resumed before a look could close anything."""
+    app, _ = world.instance()
+    warm, _ = world.instance()
+    warm.halt_closer.advance("demo")
+    before = damage(world, BOOK)
+    kill(app, scope)
+    world.shared.commit([before])
+    resume(world, app, scope)
+    world.wait(60)
+    warm.halt_closer.advance("demo")
+    assert [(a["resolved"], a["severity"]) for a in told(world)] == [(False, "critical"), (True, "info")]
+    assert "is to be closed for a halt any more" in told(world)[-1]["summary"]
+
+
+def test_what_people_were_told_stays_while_something_is_halted(world: World) -> None:
+    """R0.4: a resume of the whole leaves the account's own halt."""
+    app, _ = world.instance()
+    damage(world, BOOK)
+    kill(app, "account:demo", "own")
+    kill(app)
+    resume(world, app, "global")
+    for _ in range(2):
+        sweep(world)
+    assert [a["resolved"] for a in told(world)] == [False]
+
+
+def test_looking_for_what_people_were_told_costs_one_question_for_all_accounts(world: World) -> None:
+    """The sweep looks at each account every minute."""
+    app, store = world.instance()
+    reads = []
+    for name in ("demo", "other", "demo", "other"):
+        before = store.reads
+        app.closer.advance(name)
+        between = store.reads
+        app.halt_closer.advance(name)
+        reads.append((store.reads - between) - (between - before))
+    assert reads[0] <= 1
+    assert reads[1:] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("is_open", [False, True])
+def test_a_closing_goes_on_where_what_people_were_told_cannot_be_read(world: World, is_open: bool) -> None:
+    """R5.1: what is only for telling keeps no kill from saying what it did, and no sweep from its end."""
+    app, _ = world.instance()
+    path = Path("unclosed", "demo")
+    world.shared.commit([Put(path, {"account": "demo", "epoch": int(is_open), "state": "{"})])
+    assert kill(app)["demo"] == "CLOSING"
+    world.wait(60)
+    app.sweeper.run(Sweep(kind=SweepKind.RISK), world.clock.now(), "s")
+    assert world.document("heartbeats", "sweep") is not None
+    damage(world, BOOK)
+    sweep(world)
+    assert [a["resolved"] for a in told(world)] == [False], "told all the same, as the same alert each round"
+    sweep(world)
+    assert [a["resolved"] for a in told(world)] == [False]
+
+
 def test_without_flatten_nobody_is_told_that_nothing_is_closed(world: World) -> None:
     damage(world, BOOK)
     kill(world.instance()[0], flatten=False)
