@@ -495,8 +495,13 @@ class App(Documents):
     def reconciler(self) -> Reconciler:
         from stopline.service.reconciliation.reconcile import Reconciler
 
+        def told(account: str) -> dict[str, datetime]:
+            live = self.alert_desk.read(account).live()
+            open_ = (s for s in live if s.alert.kind == "position_break" and s.ending is None)
+            return {s.alert.object: s.since for s in open_}
+
         return Reconciler(
-            self.store, self.clock, self.accounts, self.books, self.statements, self.reconciliations
+            self.store, self.clock, self.accounts, self.books, self.statements, self.reconciliations, told
         )
 
     @cached_property

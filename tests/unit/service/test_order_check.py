@@ -11,7 +11,9 @@ import pytest
 from stopline.adapters.schemas import record
 from stopline.brokers import parse
 from stopline.model.fill import Fill
-from stopline.model.messages import History, SweepKind
+from stopline.model.messages import Alert, History, SweepKind
+from stopline.model.order import Order
+from stopline.model.wire import validate
 from stopline.rules.watching.reconcile import BreakKind, Stage
 from stopline.service.documents.aggregate import Change
 from stopline.service.fills.books import FillLog
@@ -269,6 +271,128 @@ def test_when_hardly_any_order_adds_up_the_first_are_named_and_the_others_counte
     confirmed(desk)
     assert len(desk.state.breaks) == 2
     assert describe(desk.state)["waits"]["orders"] == "3 more orders than are told do not add up"
+
+
+def lacking(first: int, last: int, second: float = 0) -> list[Fill]:
+    """Orders, each in an instrument of its own, of which one of two units is here."""
+    return [
+        fill(f"L-{n}", "BUY", 1, 9, at(second + n), equity(f"L{n}"), order_id=f"L{n}", order_filled="2")
+        for n in range(first, last)
+    ]
+
+
+def adds(desk: Desk, symbol: str) -> set[str]:
+    """Return why an order that adds to an instrument is refused for the doubt about its book."""
+    order = Order.model_validate(
+        {
+            "quantity": "1",
+            "legs": [
+                {"instrument": equity(symbol).model_dump(mode="json", exclude_none=True), "side": "BUY"}
+            ],
+        }
+    )
+    told = desk.app.order_desk.check("demo", order)
+    return {reason["object"] for reason in told["reasons"] if reason["code"] == "blocked_instrument"}
+
+
+def test_what_is_not_told_one_by_one_blocks_all_the_same_and_is_told_as_a_number(desk: Desk) -> None:
+    """R1.8: fail closed. The 51st order that lacks a fill blocked nothing, and nobody was told of it."""
+    booked(desk, *lacking(0, 60))
+    hourly(desk)
+    assert blocked_symbols(desk.app.reconciliations, "demo") == {}
+    desk.sweep(61)
+    assert blocked_symbols(desk.app.reconciliations, "demo").keys() == {f"L{n}" for n in range(60)}
+    *single, more = desk.alerts()
+    assert len(single) == 50
+    assert (more["object"], more["severity"]) == ("more orders", "critical")
+    assert more["summary"] == "10 more orders than those told one by one do not add up"
+    hourly(desk)
+    assert len(desk.alerts()) == 51, "told once"
+
+    rest = [
+        one.model_copy(update={"fill_id": f"R-{n}", "executed_at": desk.world.clock.now()})
+        for n, one in enumerate(lacking(0, 60))
+    ]
+    booked(desk, *rest)
+    desk.sweep(61)
+    assert desk.state.breaks == {}
+    assert blocked_symbols(desk.app.reconciliations, "demo") == {}
+    ended = [alert["object"] for alert in desk.alerts()[51:] if alert["resolved"]]
+    assert len(ended) == 51
+    assert "more orders" in ended
+
+
+def test_beyond_what_a_document_keeps_nothing_may_be_added_to_anything(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R1.8: which instruments are in doubt is not known any more; until none is."""
+    monkeypatch.setitem(order_check.MOST_STANDING, BreakKind.ORDER, 4)
+    monkeypatch.setattr(order_check, "MOST_TOLD", 3)
+    booked(desk, *lacking(0, 6))
+    hourly(desk)
+    assert adds(desk, "SPY") == set(), "suspected only"
+    desk.sweep(61)
+    assert adds(desk, "SPY") == adds(desk, "L5") == {"*"}
+    assert adds(desk, "L0") == {"L0", "*"}
+    assert [alert["object"] for alert in desk.alerts()][3:] == ["more orders"]
+    assert desk.alerts()[3]["summary"] == "3 more orders than those told one by one do not add up"
+    assert "any instrument" in desk.alerts()[3]["action"]
+    assert describe(desk.state)["waits"]["orders"] == "3 more orders than are told do not add up"
+    for _ in range(
+        4
+    ):  # they are of more than two sessions ago then: still nobody has said that they are right
+        hourly(desk, DAY)
+        booked(
+            desk, fill(f"Q-{desk.world.clock.now():%d}", "BUY", 1, 9, desk.world.clock.now(), equity("QQQ"))
+        )
+    assert adds(desk, "SPY") == {"*"}
+    codec = ReconciliationCodec()
+    assert codec.decode(codec.encode(desk.state)) == desk.state
+    held = [{"symbol": f"L{n}", "quantity": "1"} for n in range(6)]
+    desk.statement(None, positions=[*held, {"symbol": "QQQ", "quantity": "5"}])
+    desk.sweep(31)
+    desk.sweep(31)
+    assert desk.state.breaks == {}
+    assert adds(desk, "SPY") == adds(desk, "L5") == set()
+    assert desk.alerts()[-1]["object"] == "more orders"
+    assert desk.alerts()[-1]["resolved"]
+
+
+def received(desk: Desk) -> None:
+    """Have the alerts that were published taken in."""
+    for body in desk.alerts():
+        desk.app.alert_desk.receive(validate(Alert, body))
+
+
+@pytest.mark.parametrize("former", ["SPY order O-1", "SPY order O-1 of paper"])
+def test_an_alert_under_a_former_name_of_an_order_ends_with_its_break(desk: Desk, former: str) -> None:
+    """Versions of before named an order without its broker, then without its session: such an alert stayed for ever."""
+    booked(desk, part(1, 10, 10), part(3, 10, 30))
+    confirmed(desk)
+    [alert] = desk.alerts()
+    desk.app.alert_desk.receive(validate(Alert, {**alert, "object": former}))
+    hourly(desk)
+    assert len(desk.alerts()) == 1, "its break stands"
+    booked(desk, part(2, 10, 20))
+    desk.sweep(61)
+    hourly(desk)
+    received(desk)
+    ending = {one.alert.object for one in desk.app.alert_desk.read("demo").live() if one.ending}
+    assert ending == {former, "SPY order O-1 of paper of 2026-11-18"}
+    count = len(desk.alerts())
+    hourly(desk)
+    assert len(desk.alerts()) == count
+
+
+def test_only_what_is_about_an_order_s_break_ends_without_one(desk: Desk) -> None:
+    """People must answer whether an adjustment is there twice; a position's break has a check of its own."""
+    booked(desk, part(1, 10, 10), part(3, 10, 30))
+    confirmed(desk)
+    [alert] = desk.alerts()
+    for number, about in enumerate(["SPY", "SPY adjustment-7", "QQQ"]):
+        desk.app.alert_desk.receive(validate(Alert, {**alert, "alert_id": f"a-{number}", "object": about}))
+    hourly(desk)
+    assert len(desk.alerts()) == 1
 
 
 def carried_on(number: int, second: float) -> list[Fill]:

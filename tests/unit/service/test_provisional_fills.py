@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import permutations
 from typing import Any
@@ -18,7 +18,7 @@ from stopline.ports import Create, Delete, Document, Update
 from stopline.service.fills.record_fill import Result
 
 from ..brokers.samples import SAMPLES, changed, fills_of
-from ..make import NOON, account
+from ..make import NOON, account, at
 from .world import World
 
 POSTBACK = {
@@ -181,6 +181,48 @@ def test_an_order_partly_filled_before_a_deploy_counts_once_after_it() -> None:
     world.wait(3 * 24 * 3600)
     assert record(world, kite(part(90)), "m-5") == [Result.REFUSED]
     assert book_of(world).net_quantity("SBIN") == 70
+
+
+PAID = {
+    "activity_type": "DIV", "id": "20261118000000000::5f596936", "date": "2026-11-18", "net_amount": "1.02",
+    "symbol": "T", "qty": "2", "per_share_amount": "0.51",
+}  # fmt: skip
+CLOSE = at(4 * 3600)  # 16:00 in New York
+
+
+def test_a_payment_that_an_older_version_booked_at_the_close_is_the_same_row_again() -> None:
+    """I2: adapters read the day's activities again, and each of them went to quarantine after the deploy."""
+    world = World()
+    world.open_account(account(brokers=["alpaca"]))
+    world.clock.set(CLOSE)
+    [paid] = fills_of(PAID, broker="alpaca", account="demo")
+    older = paid.model_copy(update={"executed_at": CLOSE})
+    assert record(world, [older], "m-1") == [Result.APPLIED]
+    assert record(world, [paid], "m-2") == [Result.DUPLICATE]
+    [position] = book_of(world).positions.values()
+    assert position.income == Decimal("1.02")
+    assert book_of(world).fills == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "moment"),
+    [
+        ({"net_amount": "1.03"}, CLOSE),
+        ({"date": "2026-11-17"}, CLOSE),
+        ({}, CLOSE - timedelta(seconds=1)),
+        ({}, CLOSE - timedelta(days=1)),
+    ],
+)
+def test_a_payment_that_says_anything_else_is_another_one(change: dict[str, str], moment: datetime) -> None:
+    world = World()
+    world.open_account(account(brokers=["alpaca"]))
+    world.clock.set(CLOSE)
+    [paid] = fills_of(PAID, broker="alpaca", account="demo")
+    [other] = fills_of({**PAID, **change}, broker="alpaca", account="demo")
+    assert record(world, [paid.model_copy(update={"executed_at": moment})], "m-1") == [Result.APPLIED]
+    [outcome] = world.instance()[0].recorder.record([other], "m-2")
+    assert outcome.refused is not None
+    assert outcome.refused.reason == "CONFLICTING_DUPLICATE"
 
 
 def test_older_documents_are_looked_for_while_there_can_be_some_and_no_longer(

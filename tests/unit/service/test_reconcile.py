@@ -74,7 +74,7 @@ class Desk:
         return found
 
     def alerts(self, kind: str = "position_break") -> list[dict[str, Any]]:
-        return [body for body in self.world.bus.bodies("alerts") if body["kind"] == kind]
+        return [body for body in self.world.bus.bodies("alerts") if body.get("kind") == kind]
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from stopline.rules.limits.limit import ACCOUNT
 from stopline.rules.orders.decision import Desk, Reason
 from stopline.rules.orders.risk import OrderRisk
 from stopline.rules.orders.steps import off_steps
+from stopline.rules.watching.reconcile import EVERY
 
 TERMS = ("kind", "currency", "multiplier", "underlying", "expiry", "strike", "right", "inverse")
 
@@ -57,8 +58,11 @@ def refusals(order: Order, desk: Desk) -> list[Reason]:
         )
     for leg in order.legs:
         symbol = leg.instrument.symbol
-        if symbol in desk.blocked:
-            reasons.append(Reason("blocked_instrument", symbol, desk.blocked[symbol]))
+        reasons += [
+            Reason("blocked_instrument", what, desk.blocked[what])
+            for what in (symbol, EVERY)
+            if what in desk.blocked
+        ]
         if _is_over(leg.instrument, desk):
             reasons.append(Reason("expired", symbol, f"it expired on {leg.instrument.expiry}"))
         if (told := _other_terms(leg.instrument, desk)) is not None:

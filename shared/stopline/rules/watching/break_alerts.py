@@ -10,15 +10,15 @@ from stopline.model.fill import Fill
 from stopline.model.ids import digest
 from stopline.model.messages import Alert, Severity
 from stopline.model.times import utc_text
-from stopline.rules.watching.reconcile import Break, BreakKind, Finding, Step, Turn, words
+from stopline.rules.watching.reconcile import OF_ORDER, Break, BreakKind, Finding, Step, Turn, words
 
 HELD_TTL = timedelta(hours=1)  # how long a bust, correction or fee may wait for the fill that it is about
 
 
 def break_alert(account: str, step: Step, cause: str, now: datetime) -> Alert | None:
-    """Return what is told of one change of a break: nothing while it is only suspected."""
+    """Return what is told of one change of a break: nothing while it is only suspected, or is one of a number."""
     item = step.item
-    if step.turn in (Turn.SUSPECTED, Turn.DROPPED):
+    if step.turn in (Turn.SUSPECTED, Turn.DROPPED) or not item.told:
         return None
     finding, over = item.finding, step.turn is Turn.CLEARED
     severe = item.blocks and finding.kind is not BreakKind.UNKNOWN_INSTRUMENT
@@ -34,6 +34,51 @@ def break_alert(account: str, step: Step, cause: str, now: datetime) -> Alert | 
         cause=cause,
         raised_at=now,
         resolved=over,
+    )
+
+
+def more_alert(account: str, more: int, every: bool, cause: str, now: datetime) -> Alert:
+    """Return what is told of orders that do not add up beside those that are told one by one; 0: there are none any more.
+    `every`: they are more than are known by name, and nothing may be added to anything.
+    """
+    what = "any instrument" if every else "their instruments"
+    return Alert(
+        alert_id=digest("more_breaks", account, str(more), str(every), cause),
+        account=account,
+        kind="position_break",
+        object="more orders",
+        severity=Severity.CRITICAL if more else Severity.INFO,
+        summary=f"{more} more orders than those told one by one do not add up"
+        if more
+        else "No orders but those told one by one do not add up",
+        action=f"Nothing may be added to {what} until they do. Their broker may count in its own way, or a feed is off. "
+        "A complete statement that agrees with the book ends it: `stopline reconcile`."
+        if more
+        else "",
+        cause=cause,
+        raised_at=now,
+        resolved=not more,
+    )
+
+
+def is_of_order(about: str) -> bool:
+    """Tell whether the object of a `position_break` is an order, as this version or an older one names it."""
+    return OF_ORDER in about
+
+
+def gone_alert(account: str, about: str, since: datetime, cause: str, now: datetime) -> Alert:
+    """Return what ends an alert that stands, `since` a moment, about an order of which there is no break any more."""
+    return Alert(
+        alert_id=digest("break_gone", account, about, utc_text(since)),
+        account=account,
+        kind="position_break",
+        object=about,
+        severity=Severity.INFO,
+        summary=f"{about}: there is no break of it any more"[:500],
+        action="",
+        cause=cause,
+        raised_at=now,
+        resolved=True,
     )
 
 

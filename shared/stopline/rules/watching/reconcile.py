@@ -25,6 +25,8 @@ from stopline.model.statement import Holding, Statement
 
 HUNDRED = Decimal(100)
 MOST_SPLIT = 50  # for one, either way
+OF_ORDER = " order "
+EVERY = "*"  # in what is blocked: every instrument
 ODD_SPLITS = {(3, 2), (2, 3), (4, 3), (3, 4), (5, 4), (4, 5), (5, 2), (2, 5), (5, 3), (3, 5)}
 
 
@@ -72,13 +74,24 @@ class Finding:
         if not self.order:
             return self.symbol
         of = f" of {self.session.isoformat()}" if self.session else ""
-        return f"{self.symbol} order {self.order} of {', '.join(self.brokers)}{of}"
+        return f"{self._named} of {', '.join(self.brokers)}{of}"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Its name, and what older versions called it: they knew an order by its number, then by its broker too."""
+        if not self.order:
+            return (self.symbol,)
+        return self.name, self._named, f"{self._named} of {', '.join(self.brokers)}"
+
+    @property
+    def _named(self) -> str:
+        return f"{self.symbol}{OF_ORDER}{self.order}"
 
 
 @dataclass(frozen=True, slots=True)
 class Break:
     """A difference that stands. `evidence` names the statements of the pass that found it first, `agreed_by` those
-    of the first pass that found none since.
+    of the first pass that found none since. `told`: whether people hear of it by itself, or as one of a number.
     """
 
     finding: Finding
@@ -86,6 +99,7 @@ class Break:
     since: datetime
     evidence: str
     agreed_by: str = ""
+    told: bool = True
 
     @property
     def blocks(self) -> bool:

@@ -34,6 +34,7 @@ from stopline.service.fills.books import (
     read_fill,
     unnamed_before,
 )
+from stopline.service.fills.former_forms import is_former
 from stopline.service.fills.provisional import counted_twice, final_fee, is_of_cumulative_order
 from stopline.service.fills.restatements import restated_days, restatement_alert, restatement_rows
 from stopline.service.fills.splits import split_twice
@@ -283,7 +284,7 @@ class _Booking:
         for fill, document in zip(self._fills, documents, strict=True):
             if document is None:
                 new.append(fill)
-            elif document.data["hash"] != fill.hash:
+            elif document.data["hash"] != fill.hash and not is_former(read_fill(document), fill):
                 new += self._made_final(read_fill(document), fill)
             else:
                 self._repeats(fill, document)

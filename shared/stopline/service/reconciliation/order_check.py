@@ -8,18 +8,26 @@ that number ends it.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 from stopline.ledger.book import Book
 from stopline.model.account import Account
 from stopline.model.decimals import EXACT, ZERO
+from stopline.model.errors import Transient
 from stopline.model.fill import Fill
 from stopline.model.ids import digest
+from stopline.model.messages import Alert
 from stopline.model.times import utc_text
 from stopline.ports import Clock
-from stopline.rules.watching.break_alerts import adjusted_alert, break_alert
+from stopline.rules.watching.break_alerts import (
+    adjusted_alert,
+    break_alert,
+    gone_alert,
+    is_of_order,
+    more_alert,
+)
 from stopline.rules.watching.order_sums import (
     QUIET,
     OrderSum,
@@ -36,12 +44,17 @@ from stopline.service.reconciliation.reconciliations import Reconciliation
 
 MOST = 20_000  # fills of an account in two sessions; the statements of who has more must do
 MOST_CLOSELY = 10_000  # of the instruments of its orders that do not add up: more would not fit into a round
-MOST_STANDING = {  # orders told one by one: of whom more do not add up, the broker counts otherwise, or a feed is off
-    BreakKind.ORDER: 50,
+MOST_STANDING = {  # breaks kept by name: of whom more orders do not add up, the broker counts otherwise, or a feed is off
+    BreakKind.ORDER: 200,
     BreakKind.ORDER_START: 10,
 }
+MOST_TOLD = 50  # one by one; each of the others blocks its instrument too, and those without a name block all
 START_SESSIONS = 5  # so long what was filled before an order's first fill here is of interest
 MOST_SETTLED = 200
+
+
+OpenAlerts = Callable[[str], Mapping[str, datetime]]
+"""Given an account, return what its open alerts of the kind `position_break` are about, and since when. Raises Transient."""
 
 
 class OrderCheck:
@@ -54,7 +67,9 @@ class OrderCheck:
         books: Aggregates[Book],
         documents: Aggregates[Reconciliation],
         log: FillLog,
+        alerts: OpenAlerts,
     ) -> None:
+        self._alerts = alerts
         self._clock = clock
         self._accounts = accounts
         self._books = books
@@ -81,11 +96,19 @@ class OrderCheck:
         named = {one.finding.name for one in looked}
         looked += [_as_it_stands(item) for item in standing if item.finding.name not in named]
         seen = (-1 if young else book.fills) if is_new else None
+        alerted = {} if standing_only else self._alerted(name)
 
         def decide(state: Reconciliation | None, attempt: int) -> Change[Reconciliation] | None:
-            return _checked(account, state, looked, by_hand, unchecked, mark, seen, now)
+            return _checked(account, state, looked, by_hand, unchecked, mark, seen, alerted, now)
 
         self._documents.change(name, decide)
+
+    def _alerted(self, name: str) -> dict[str, datetime]:
+        """Return the orders of which people have heard that they do not add up, and not that it is over."""
+        try:
+            return {about: since for about, since in self._alerts(name).items() if is_of_order(about)}
+        except Transient:  # the next look closes what is to be closed
+            return {}
 
     def _recent(self, account: Account, now: datetime, unchecked: dict[str, str]) -> list[OrderSum]:
         sessions = account.sessions
@@ -210,6 +233,7 @@ def _checked(
     unchecked: Mapping[str, str],
     looked_at: str,
     seen: int | None,
+    alerted: Mapping[str, datetime],
     now: datetime,
 ) -> Change[Reconciliation] | None:
     old = before or Reconciliation(account.account, now)
@@ -219,7 +243,8 @@ def _checked(
     positions = [name for name, item in old.breaks.items() if not item.finding.order]
     doubled: list[tuple[Finding, Fill]] = []
     standing = Counter(item.finding.kind for item in old.breaks.values() if item.finding.order)
-    untold = 0
+    by_itself = sum(item.told for item in old.breaks.values() if item.finding.kind is BreakKind.ORDER)
+    no_room = Counter[BreakKind]()
     for one in looked:
         kind = one.kind or BreakKind.ORDER
         finding = replace(one.finding, kind=kind)
@@ -238,10 +263,12 @@ def _checked(
                 doubled += [(finding, fill) for fill in since if one.kind is None]
         elif known is None and mark not in settled:
             if standing[kind] >= MOST_STANDING[kind]:
-                untold += 1
+                no_room[kind] += 1
                 continue
             standing[kind] += 1
-            breaks[finding.name] = Break(finding, Stage.SUSPECTED, now, _evidence(one))
+            heard = kind is not BreakKind.ORDER or by_itself < MOST_TOLD
+            by_itself += heard and kind is BreakKind.ORDER
+            breaks[finding.name] = Break(finding, Stage.SUSPECTED, now, _evidence(one), told=heard)
             steps.append(Step(Turn.SUSPECTED, breaks[finding.name]))
         elif known is not None and known.stage is Stage.SUSPECTED:
             known = replace(known, finding=finding, evidence=_evidence(one))
@@ -253,8 +280,12 @@ def _checked(
             breaks[finding.name] = replace(known, finding=finding)
             if not is_same(known.finding, finding):  # an order that goes on lacks what it lacked
                 steps.append(Step(Turn.CHANGED, breaks[finding.name]))
-    if untold:
-        unchecked = {**unchecked, "orders": f"{untold} more orders than are told do not add up"}
+    orders = [item for item in breaks.values() if item.finding.kind is BreakKind.ORDER]
+    # which instruments it was is forgotten: it stands until none is in doubt
+    beyond = max(no_room[BreakKind.ORDER], old.beyond if orders else 0)
+    unnamed = no_room[BreakKind.ORDER_START] + beyond + sum(not item.told for item in orders)
+    if unnamed and (seen is not None or "orders" in unchecked):
+        unchecked = {**unchecked, "orders": f"{unnamed} more orders than are told do not add up"}
     stands = any(item.finding.order for item in breaks.values())
     waits = old.recheck_at if positions or old.waits else None
     state = replace(
@@ -266,16 +297,29 @@ def _checked(
         orders_at=old.orders_at if seen is None else seen,
         looked_at=looked_at if stands else "",
         unchecked=dict(unchecked),
+        beyond=beyond,
         recheck_at=(old.recheck_at or now + quiet) if stands else waits,
     )
-    if not steps and replace(state, as_of=old.as_of, revision=old.revision) == old:
+    names = {name for item in breaks.values() for name in item.finding.names}
+    gone = sorted(alerted.keys() - names)
+    if not steps and not gone and replace(state, as_of=old.as_of, revision=old.revision) == old:
         return None
     cause = digest(
         "orders", account.account, str(state.revision), *(step.item.finding.name for step in steps)
     )
-    alerts = [alert for step in steps if (alert := break_alert(account.account, step, cause, now))]
+    alerts = _alerts(old, state, steps, cause, now)
     alerts += [adjusted_alert(finding, fill, cause, now) for finding, fill in doubled]
+    alerts += [gone_alert(account.account, about, alerted[about], cause, now) for about in gone]
     return Change(state, [*alert_effects(alerts), *break_rows(account.account, steps, cause, now)])
+
+
+def _alerts(
+    old: Reconciliation, state: Reconciliation, steps: Iterable[Step], cause: str, now: datetime
+) -> list[Alert]:
+    alerts = [alert for step in steps if (alert := break_alert(state.account, step, cause, now))]
+    if (state.untold > 0, state.blocks_every) != (old.untold > 0, old.blocks_every):
+        alerts.append(more_alert(state.account, state.untold, state.blocks_every, cause, now))
+    return alerts
 
 
 def _evidence(one: OrderSum) -> str:

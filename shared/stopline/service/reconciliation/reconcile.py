@@ -42,7 +42,7 @@ from stopline.service.documents.aggregate import Aggregates, Change
 from stopline.service.fills.books import FillLog
 from stopline.service.fills.statements import statement_name
 from stopline.service.reconciliation.break_rows import alert_effects, break_rows
-from stopline.service.reconciliation.order_check import OrderCheck
+from stopline.service.reconciliation.order_check import OpenAlerts, OrderCheck
 from stopline.service.reconciliation.reconciliations import COLLECTION, Reconciliation, Reported
 from stopline.service.sweep.flush_outboxes import joined
 
@@ -62,6 +62,7 @@ class Reconciler:
         books: Aggregates[Book],
         statements: Aggregates[Statement],
         documents: Aggregates[Reconciliation],
+        alerts: OpenAlerts,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -70,7 +71,7 @@ class Reconciler:
         self._statements = statements
         self._documents = documents
         self._log = FillLog(store)
-        self._orders = OrderCheck(clock, accounts, books, documents, self._log)
+        self._orders = OrderCheck(clock, accounts, books, documents, self._log, alerts)
 
     def run(self, sweep: Sweep, known: Iterable[Account]) -> dict[str, str]:
         """Do what one sweep asks for; `known` are accounts that hold something. Return what went wrong, by account."""

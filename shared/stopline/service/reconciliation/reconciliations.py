@@ -12,7 +12,7 @@ from stopline.model.decimals import decimal_text
 from stopline.model.errors import Transient
 from stopline.model.times import utc_text
 from stopline.ports import Clock, Data, Store
-from stopline.rules.watching.reconcile import Break, BreakKind, Finding, Stage, blocked
+from stopline.rules.watching.reconcile import EVERY, Break, BreakKind, Finding, Stage, blocked
 from stopline.service.documents.aggregate import Aggregates
 from stopline.service.documents.outbox import Relay
 
@@ -60,11 +60,25 @@ class Reconciliation:
     settled: tuple[str, ...] = ()  # orders that do not add up, of which nobody needs to hear again
     looked_at: str = ""  # what book and statements were when the orders that do not add up were read last
     unchecked: Mapping[str, str] = field(default_factory=dict)  # why orders were not looked at, by instrument
+    beyond: int = 0  # orders that do not add up and for whose breaks there is no room
+
+    @property
+    def untold(self) -> int:
+        """How many confirmed breaks of orders people do not hear of one by one, with those that have no room."""
+        orders = [b for b in self.breaks.values() if b.finding.kind is BreakKind.ORDER and b.blocks]
+        return sum(not item.told for item in orders) + (self.beyond if orders else 0)
+
+    @property
+    def blocks_every(self) -> bool:
+        """Whether nothing may be added to anything: it is not known which instruments are in doubt."""
+        orders = (b for b in self.breaks.values() if b.finding.kind is BreakKind.ORDER)
+        return self.beyond > 0 and any(item.blocks for item in orders)
 
     @property
     def blocked(self) -> dict[str, str]:
-        """The symbols to which nothing may be added, each with why."""
-        return blocked(self.breaks)
+        """The symbols to which nothing may be added, each with why; EVERY is all of them."""
+        every = f"{self.beyond} more orders than are known by name do not add up" if self.blocks_every else ""
+        return {**blocked(self.breaks), **({EVERY: every} if every else {})}
 
 
 class ReconciliationCodec:
@@ -87,6 +101,7 @@ class ReconciliationCodec:
             "settled": list(state.settled),
             "looked_at": state.looked_at,
             "unchecked": dict(state.unchecked),
+            "beyond": state.beyond,
         }
         return {
             "account": state.account,
@@ -122,6 +137,7 @@ class ReconciliationCodec:
             settled=tuple(body.get("settled", ())),
             looked_at=body.get("looked_at", ""),
             unchecked=body.get("unchecked", {}),
+            beyond=body.get("beyond", 0),
         )
 
 
@@ -166,6 +182,7 @@ def _break(item: Break) -> dict[str, Any]:
         "evidence": item.evidence,
         "agreed_by": item.agreed_by,
         "brokers": list(found.brokers),
+        **({} if item.told else {"told": False}),
     }
 
 
@@ -192,6 +209,7 @@ def _read_break(item: Mapping[str, Any], reported: Iterable[str]) -> Break:
         datetime.fromisoformat(item["since"]),
         item["evidence"],
         item["agreed_by"],
+        item.get("told", True),
     )
 
 
