@@ -13,12 +13,13 @@ from stopline.ledger.book import Book
 from stopline.ledger.encoding import decode_book, encode_book
 from stopline.ledger.position import Position
 from stopline.ledger.trade_leg import fold_legs
+from stopline.model.errors import Transient
 from stopline.model.fill import Fill
-from stopline.model.ids import digest
+from stopline.model.ids import digest, document_id
 from stopline.model.times import utc_text
 from stopline.model.wire import validate
 from stopline.ports import SERVER_TIME, Clock, Create, Data, Document, Path, Store, Where
-from stopline.service.documents.aggregate import Aggregates
+from stopline.service.documents.aggregate import DAMAGED, Aggregates
 from stopline.service.documents.outbox import Relay
 from stopline.service.fills.book_size import CARRIED
 
@@ -206,30 +207,51 @@ class FillLog:
 
 
 class BookFeed:
-    """The books of all accounts in memory, kept current by asking only for those that changed."""
+    """The books of all accounts in memory, kept current by asking only for those that changed. `unreadable`: accounts whose
+    book is damaged, and why: none of them is in `books`, and they are asked for again each time.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._log = FillLog(store)
         self._cursor: datetime | None = None
-        self._versions: dict[str, Any] = {}
+        self._texts: dict[str, int] = {}  # by account: the hash of the state that was read
         self.books: dict[str, Book] = {}
+        self.unreadable: dict[str, str] = {}
 
     def refresh(self) -> set[str]:
-        """Read what changed since the last time; return the accounts whose book is another now."""
-        where = [Where("changed_at", ">", self._cursor - _OVERLAP)] if self._cursor else []
-        changed = set()
-        for document in self._store.query(BOOKS, where, ["changed_at"]):
-            account = document.data["account"]
-            self._cursor = max(self._cursor or document.data["changed_at"], document.data["changed_at"])
-            if self._versions.get(account) == document.version:
-                continue
-            self._versions[account] = document.version
-            if account in self.books and self.books[account].revision == document.data["revision"]:
-                continue  # only its outbox was flushed
-            self.books[account] = read_book(document.data, self._log, whole=True)
-            changed.add(account)
-        return changed
+        """Read what changed since the last time; return the accounts whose book is another now, or cannot be read any more.
+        Raises Unavailable.
+        """
+        known = self._cursor
+        # the first time all of them, those too that have lost the field
+        asked = ([Where("changed_at", ">", known - _OVERLAP)], ["changed_at"]) if known else ((), ())
+        found = {document.path.id: document for document in self._store.query(BOOKS, *asked)}
+        times = [at for d in found.values() if isinstance(at := d.data.get("changed_at"), datetime)]
+        damaged = [name for name in self.unreadable if name not in found]
+        again = self._store.get_all([Path(BOOKS, document_id(name)) for name in damaged]) if damaged else ()
+        for name, document in zip(damaged, again, strict=True):
+            if document is None:
+                del self.unreadable[name]
+            else:
+                found[name] = document
+        self._cursor = max(times, default=known)
+        return {name for name, document in found.items() if self._take(name, document)}
+
+    def _take(self, name: str, document: Document) -> bool:
+        """Read a book, unless its text is known: then only its outbox was flushed. Tell whether what is known changed."""
+        try:
+            text = hash(document.data["state"])
+            if self._texts.get(name) == text:
+                return False
+            self.books[name] = read_book(document.data, self._log, whole=True)
+        except (*DAMAGED, Transient) as problem:  # its fills, too, may be what cannot be read
+            self._texts.pop(name, None)
+            self.unreadable[name] = f"{document.path} cannot be read: {problem!r}"[:500]
+            return self.books.pop(name, None) is not None
+        self._texts[name] = text
+        self.unreadable.pop(name, None)
+        return True
 
 
 def describe_position(position: Position) -> dict[str, Any]:

@@ -42,7 +42,7 @@ class Desk:
         self._marks = marks
         self.accounts: dict[str, Account] = {}
         self.unseen: set[str] = set()  # accounts with a new book that was not evaluated yet
-        self.unreadable: dict[str, str] = {}  # accounts whose settings are damaged: left out, and why
+        self.unreadable: dict[str, str] = {}  # accounts whose book or settings are damaged: left out, and why
 
     @property
     def books(self) -> Mapping[str, Book]:
@@ -64,10 +64,12 @@ class Desk:
     def refresh(self) -> None:
         """Read what changed. What was read stays noted, in `unseen` too, even if a later read fails."""
         changed = self._feed.refresh()
-        self.unseen |= changed
+        self.unseen |= changed & self._feed.books.keys()
         self._outdated = self._outdated or bool(changed)
         self._marks.refresh()
-        self.unreadable = {}
+        self.unreadable = dict(self._feed.unreadable)
+        for name in self.unreadable:
+            self.accounts.pop(name, None)
         for name in self._feed.books:
             try:
                 account = self._accounts.get(name)

@@ -8,7 +8,7 @@ from typing import Any
 from stopline.ledger.book import Book
 from stopline.model.account import Account
 from stopline.model.decimals import ZERO, decimal_text
-from stopline.model.errors import Transient
+from stopline.model.errors import Transient, Unreadable
 from stopline.model.times import utc_text
 from stopline.ports import Clock, History, Store, Where
 from stopline.rules.limits.figures import Rate, Valued, add, figures
@@ -58,10 +58,12 @@ class Reporter:
 
     def report(self, account: Account) -> dict[str, Any]:
         """Return the report as plain data: decimal text, None where UNKNOWN. It is of this moment's marks; VaR,
-        stress and correlation are those of the last sweep, with their time.
+        stress and correlation are those of the last sweep, with their time. Raises Unreadable where the book is damaged.
         """
         now, name, desk = self._clock.now(), account.account, self._desk
         desk.refresh()
+        if name not in desk.books and name in desk.unreadable:
+            raise Unreadable(desk.unreadable[name])
         desk.accounts[name] = account
         book = desk.books.get(name) or Book(name)
         risk, measured = self._risk.read(name), self._measured.read(name)
