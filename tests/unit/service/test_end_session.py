@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
@@ -13,7 +14,7 @@ from stopline.model.calendars import calendar
 from stopline.model.errors import Transient
 from stopline.model.messages import SweepKind
 from stopline.model.times import utc_text
-from stopline.ports import Path, Unavailable
+from stopline.ports import Path, Unavailable, Version, Write
 from stopline.runtime.embedded import Embedded
 from stopline.service.history.end_session import last_ended
 from stopline.service.history.factors import decode, encode, factors_path
@@ -216,6 +217,32 @@ def test_while_the_history_is_away_the_old_factors_hold_and_the_round_goes_on(
     assert found is not None
     assert found.sessions[-1] == DAY
     assert desk.store.get(Path("heartbeats", "end_of_day")) is not None
+
+
+def test_factors_that_the_store_did_not_take_are_worked_out_again_by_the_same_sweep(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A write that failed is no answer, and costs no other calendar its factors."""
+    desk = world(account(), account(account="other", calendar="24/7"))
+    buy(desk)
+    buy(desk, fill_id="E-2", account="other")
+    load(desk)
+    trade_and_price(desk, CLOSED - timedelta(minutes=5), SPY=606.0)
+    commit, failed = desk.store.commit, list[Path]()
+
+    def fails_once(writes: Sequence[Write]) -> list[Version]:
+        if writes[0].path.collection == "factors" and not failed:
+            failed.append(writes[0].path)
+            raise Unavailable("the store is down")
+        return commit(writes)
+
+    monkeypatch.setattr(desk.store, "commit", fails_once)
+    desk.clock.set(CLOSED)
+    desk.sweep(SweepKind.END_OF_DAY)
+    desk.run()
+    assert failed
+    assert [str(fault) for fault in desk.bus.faults] == [f"factors: {failed[0].id[11:]}: the store is down"]
+    assert {document.data["calendar"] for document in desk.store.query("factors")} == {"24/7", "XNYS"}
 
 
 def test_factors_come_back_as_they_were_written_and_a_newer_version_is_refused() -> None:

@@ -21,7 +21,7 @@ from stopline.ports import Clock, Data, Store
 from stopline.risk.border import to_decimal
 from stopline.service.documents.aggregate import Aggregates, Change
 from stopline.service.documents.outbox import Relay
-from stopline.service.history.factors import FactorBuilder, FactorReader
+from stopline.service.history.factors import FactorBuilder, FactorReader, HistoryAway
 from stopline.service.history.rows import history_effect, table_row
 from stopline.service.prices.mark_prices import Desk
 from stopline.service.prices.marks import Mark
@@ -117,10 +117,12 @@ class SessionEnder:
 
     def build_factors(self) -> None:
         """Work out the factors of every calendar's last ended session. While the history is away the old ones hold:
-        their age is told with every figure.
+        their age is told with every figure. Raises Transient where the store does not answer: of the other calendars they
+        are worked out.
         """
         if self._builder is None:
             return
+        faults: list[str] = []
         for name, accounts in self._by_calendar().items():
             ended = self._ended.read(name)
             if ended is None:
@@ -130,8 +132,12 @@ class SessionEnder:
             try:
                 if self._builder.build(name, ended.session, ended.closes, symbols, sorted(days)):
                     self._reader.forget()
-            except Transient as problem:
+            except HistoryAway as problem:
                 log.warning("factors not built", extra={"calendar": name, "problem": str(problem)[:300]})
+            except Transient as problem:
+                faults.append(f"{name}: {problem}")
+        if faults:
+            raise Transient("; ".join(faults))
 
     def _by_calendar(self) -> dict[str, list[Account]]:
         result: dict[str, list[Account]] = {}

@@ -13,7 +13,7 @@ from stopline.model.calendars import Calendar, calendar
 from stopline.model.errors import Transient
 from stopline.model.ids import document_id
 from stopline.model.wire import content_hash
-from stopline.ports import Clock, Data, History, Path, Put, Store, Where
+from stopline.ports import Clock, Data, History, Path, Put, Store, Unavailable, Where
 from stopline.risk.co_movement import WINDOW as CO_MOVEMENT
 from stopline.risk.factors import Covariance, Factors, factors_of, joint_covariance
 
@@ -139,6 +139,10 @@ class FactorReader:
         return kept[1]
 
 
+class HistoryAway(Unavailable):
+    """The history does not answer: what is made of it waits, and nothing else is in doubt."""
+
+
 class FactorBuilder:
     """Writes the factors of a session out of the closes in the history. The same closes give the same document."""
 
@@ -158,7 +162,7 @@ class FactorBuilder:
         """Build the factors of a calendar up to a session; tell whether they are new.
 
         `newest` are the closes of that session, which the history may not show yet; `symbols` in the order of their
-        weight: what is beyond 100 is left out, by name. Raises Unavailable.
+        weight: what is beyond 100 is left out, by name. Raises Unavailable, and of it HistoryAway.
         """
         sessions = calendar(name)
         closes = {(symbol, session): price for symbol, price in newest.items()}
@@ -186,10 +190,11 @@ class FactorBuilder:
 
     def _closes(self, name: str, since: date, until: date) -> dict[tuple[str, date], float]:
         """Return closes by symbol and session; what a user loaded goes before the marks of the feed."""
-        rows = self._history.read(
-            "closes",
-            [Where("calendar", "==", name), Where("session", ">=", since), Where("session", "<=", until)],
-        )
+        where = [Where("calendar", "==", name), Where("session", ">=", since), Where("session", "<=", until)]
+        try:
+            rows = self._history.read("closes", where)
+        except Unavailable as problem:
+            raise HistoryAway(str(problem)) from problem
         rows.sort(key=lambda row: (row["source"] == LOADED, row["as_of"]))
         return {
             (row["symbol"], row["session"]): float(row["close"]) for row in rows if row["close"] is not None
