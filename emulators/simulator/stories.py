@@ -2,7 +2,7 @@
 what goes wrong is part of the story, or was broken on purpose.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import redirect_stdout, suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -43,7 +43,8 @@ PRINCIPALS = {
 SWITCH = {"/kill", "/pause", "/resume", "/status"}
 ACCOUNT = "a"
 FILE = "FILE"
-HEARTBEAT = b'"kind":"heartbeat"'
+PASSING = (b'"kind":"heartbeat"', b'"kind":"history_differs"')
+DONE = "done"
 TYPED = 3  # so often people type a command that fails
 
 
@@ -62,16 +63,17 @@ class SimBeacon:
 
 class Told(Scenario):
     """A story: `account` is how its account differs from the usual, `kinds` the alerts that it is about: what else is told
-    depends on how long it took.
+    depends on how long it took. `refused`: what is typed in it and refused, and why; all else is done.
     """
 
     account: ClassVar[dict[str, Any]] = {}
     kinds: ClassVar[Collection[str]] = ()
     names: ClassVar[Sequence[str]] = (ACCOUNT,)
+    refused: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self) -> None:
         self.answers: dict[str, list[tuple[int, dict[str, Any]]]] = {}
-        self.done: dict[str, str] = {}  # what became of each command
+        self.done: dict[str, str] = {}  # what became of what was typed
         self.beats: list[bool] = []
         self.asked = 0
         super().__init__(1, NO_FAULTS, "story", small=True)
@@ -132,6 +134,10 @@ class Told(Scenario):
 
         return type_
 
+    def undone(self) -> dict[str, str]:
+        """Return what was typed and never done, and why."""
+        return {said: why for said, why in self.done.items() if why != DONE}
+
     def later(self, seconds: float) -> Callable[[], None]:
         """Return the event that time goes by."""
 
@@ -161,19 +167,19 @@ class Told(Scenario):
     def _carry_out(self, instance: Instance, delivery: Delivery) -> None:
         typed = orjson.loads(delivery.message.data)
         words: list[str] = typed["words"]
-        tool = self.tools().get(words[0])
+        tool, said = self.tools().get(words[0]), " ".join(words)
         try:
             if tool is not None:
                 tool(instance.app)
             else:
                 _run(instance.app, words, typed["file"])
-            self.done[words[0]] = "done"
+            self.done[said] = DONE
         except Rejected as refused:
-            self.done.setdefault(words[0], refused.reason)
+            self.done.setdefault(said, refused.reason)
         except click.ClickException as failure:
             if isinstance(failure, Failure) and delivery.attempts < TYPED:
                 raise Unavailable(f"{failure.message}: typed again") from None
-            self.done.setdefault(words[0], failure.message)
+            self.done.setdefault(said, failure.message)
 
     # --- the market ---
 
@@ -208,9 +214,9 @@ class Told(Scenario):
             self.world.accept(Outgoing("fills", canonical(fill)))
 
     def _watch(self, what: str, value: Any) -> None:
-        # that all is well is told before its round is stored, and in the words of the newest round
-        effects = {id_: body for id_, body in self.facts.effects.items() if not _is_heartbeat(body)}
-        if what == "published" and _is_heartbeat(value[1].data):
+        # what a round has seen is told before it is stored, or never is, and in the words of the newest round
+        effects = {id_: body for id_, body in self.facts.effects.items() if not _is_passing(body)}
+        if what == "published" and _is_passing(value[1].data):
             effects[value[1].attributes.get("effect_id", "")] = value[1].data
         self.facts.effects = effects
         super()._watch(what, value)
@@ -285,12 +291,13 @@ class Told(Scenario):
         return {f"audit {row['scope']} {row['event']} {row['actor']}" for row in rows}
 
     def check(self) -> None:
-        """Check that whoever asked was answered."""
+        """Check that whoever asked was answered, and that what is to be refused was never done."""
         demand(len(self.answers) == self.asked, "I10 every request is answered", sorted(self.answers))
+        demand(self.refused.items() <= self.undone().items(), "what is refused stays so", self.done)
 
 
-def _is_heartbeat(body: bytes) -> bool:
-    return HEARTBEAT in body and orjson.loads(body)["type"] == ALERT_TYPE
+def _is_passing(body: bytes) -> bool:
+    return any(kind in body for kind in PASSING) and orjson.loads(body)["type"] == ALERT_TYPE
 
 
 def _run(app: App, words: Sequence[str], file: str) -> None:

@@ -57,6 +57,7 @@ class Taken(_Alerted):
 
     def _events(self, rng: object) -> list[Callable[[], None]]:
         return [
+            self.type_("alerts", "test", ACCOUNT),
             self.alert("first-1"),
             self._open,
             self._press,

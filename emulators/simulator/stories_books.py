@@ -1,8 +1,10 @@
 """Stories of books that people and brokers put right: refused messages, adjustments, settlements, late and final news."""
 
 from collections.abc import Callable
+from datetime import timedelta
 
-from emulators.simulator.stories import ACCOUNT, Told
+from emulators.simulator.stories import ACCOUNT, FILE, Told
+from stopline.model.times import utc_text
 from stopline.model.wire import canonical
 from stopline.ports import Outgoing
 from stopline.runtime.app import App
@@ -82,17 +84,42 @@ class Refused(Told):
 
 
 class PutRight(Told):
-    """Somebody adjusts a book, takes that back, and settles an option that has expired."""
+    """Somebody hands in a fill and what the broker holds, adjusts a book, takes that back, and settles an option that has
+    expired; then somebody looks whether the audit trail is whole.
+    """
 
     def _events(self, rng: object) -> list[Callable[[], None]]:
         return [
-            self.fill("T1", "BUY", "2", "100"),
+            self._hand_in,
+            self._compare,
             self.fill("T2", "SELL", "1", "12", instrument=PUT),
             self.type_("adjust", ACCOUNT, "AAA", *ADJUSTMENT, "--reason", "a gift"),
             self.type_("adjust", ACCOUNT, "--undo", "case-1", "--reason", "none after all"),
             self.later(AFTER_EXPIRY),
             self.type_("settle", ACCOUNT, *SETTLEMENT, "--reason", "the exchange's page"),
+            self.type_("audit", "verify"),
+            self._verify_export,
         ]
+
+    def _hand_in(self) -> None:
+        fill = canonical(self.body("T1", "BUY", "2", "100"))
+        self.type_("publish", "fills", FILE, file=fill.decode())()
+
+    def _verify_export(self) -> None:
+        rows = "".join(f"{d.data['row']}\n" for d in self.world.store.query("audit"))
+        self.type_("audit", "verify", "--export", FILE, file=rows)()
+
+    def _compare(self) -> None:
+        self.world.now += timedelta(seconds=60)
+        statement = {
+            "type": "stopline.statement.v1",
+            "statement_id": "S-1",
+            "broker": "paper",
+            "account": ACCOUNT,
+            "as_of": utc_text(self.world.now),
+            "positions": [{"symbol": "AAA", "quantity": "2"}],
+        }
+        self.type_("reconcile", ACCOUNT, FILE, file=canonical(statement).decode())()
 
 
 class LateNews(Told):

@@ -10,12 +10,13 @@ from emulators.simulator.demand import demand
 from emulators.simulator.stories import ACCOUNT, Told
 from stopline.model.control import account_scope
 from stopline.model.ids import document_id
-from stopline.ports import Path
+from stopline.ports import Delete, Path
+from stopline.service.accounts.reader import account_path
 
 OWN = account_scope(ACCOUNT)
 
 
-class _Stopped(Told):
+class Stopped(Told):
     """A story in which somebody stops trading."""
 
     def kill(self, scope: str, id_: str) -> Callable[[], None]:
@@ -23,13 +24,24 @@ class _Stopped(Told):
         body = {"scope": scope, "request_id": id_, "reason": "test", "flatten": False}
         return lambda: self.ask("ann", "POST", "/kill", body)
 
+    def resume(self, scope: str, id_: str) -> Callable[[], None]:
+        """Return the event that somebody resumes what holds a scope then."""
+
+        def resume() -> None:
+            state = self.held(scope)
+            lifts = [hold["request_id"] for hold in state["holds"].values()]
+            body = {"scope": scope, "request_id": id_, "reason": "test", "confirm": f"RESUME {scope}"}
+            self.ask("ann", "POST", "/resume", {**body, "expected_epoch": state["epoch"], "lifts": lifts})
+
+        return resume
+
     def held(self, scope: str) -> dict[str, Any]:
         """Return a scope's control document as stored."""
         document = self.world.store.get(Path("controls", document_id(scope)))
         return orjson.loads(document.data["state"]) if document else {}
 
 
-class SecondPath(_Stopped):
+class SecondPath(Stopped):
     """Nobody can read or write, and somebody stops trading: adapters are told, and it is stored later."""
 
     down = False
@@ -63,7 +75,49 @@ class SecondPath(_Stopped):
         demand(self.held(OWN).get("state") == "HALTED", "I6 a halt that people were told of is stored", said)
 
 
-class LateHalt(_Stopped):
+class Whole(Stopped):
+    """The clocks of all who book are behind for a while; then the whole is stopped, for an account too that was deleted and
+    holds something. A round that could not look at an account shows so outside.
+    """
+
+    names = (ACCOUNT, "b")
+    kinds = ("trading_state",)
+    fails = False
+
+    def trouble(self, instance: str, kind: str) -> str | None:
+        if self.fails and instance.startswith("sweeps") and kind == "store.commit":
+            self.fails = False
+            return "before"
+        return None
+
+    def _events(self, rng: object) -> list[Callable[[], None]]:
+        return [
+            self._behind,
+            self.fill("B1", "BUY", "1", "100", account="b"),
+            self._delete,
+            self._fail,
+            self.swept(),
+            self.kill("global", "k1"),
+        ]
+
+    def _behind(self) -> None:
+        world = self.world
+        for instance in world.instances["fills"]:
+            instance.skew = -timedelta(seconds=90)
+        self.fill("A1", "BUY", "2", "100")()
+        while world.step():
+            pass
+        for instance in world.instances["fills"]:
+            instance.skew = timedelta(0)
+
+    def _delete(self) -> None:
+        self.world.store.commit([Delete(account_path("b"))])
+
+    def _fail(self) -> None:
+        self.fails = True
+
+
+class LateHalt(Stopped):
     """The whole is stopped, and that takes so long that the sweep is asked to go on with it."""
 
     names = (ACCOUNT, "b")

@@ -1,0 +1,97 @@
+"""A story of a database that is restored to an earlier moment, and of what people do then."""
+
+from collections.abc import Callable
+
+import orjson
+
+from emulators.simulator.demand import demand
+from emulators.simulator.stories_outages import OWN, Stopped
+from emulators.simulator.world import Delivery, topology
+from stopline.model.times import parse_utc, utc_text
+from stopline.ports import Data, Delete, Path, Put
+from stopline.runtime.app import App
+from stopline.service.fills.redrive import Redriver
+
+
+class SetBack(Stopped):
+    """Trading is stopped and a fill booked, and the database is restored to before both. The checks of the day tell what it
+    lacks; `restored` stops trading again, and the subscription is set back for the fill.
+    """
+
+    kinds = ("history_differs",)
+
+    def __init__(self) -> None:
+        self.kept: dict[Path, Data] = {}
+        self.known: set[str] = set()
+        self.heard = 0
+        self.since = ""
+        self.lost: list[Delivery] = []
+        super().__init__()
+
+    def tools(self) -> dict[str, Callable[[App], object]]:
+        return {"rewind": self._rewind}
+
+    def _events(self, rng: object) -> list[Callable[[], None]]:
+        return [
+            self.fill("T1", "BUY", "2", "100"),
+            self.kill("global", "k0"),
+            self._back_up,
+            self._lose,
+            self.kill(OWN, "k1"),
+            self._restore,
+            self.later(2 * 3600),  # what is younger may be on its way
+            self.swept("end_of_day"),
+            self._say_so,
+            self.type_("rewind"),
+            self._look_away,
+        ]
+
+    def _back_up(self) -> None:
+        self.since = utc_text(self.world.now)
+        self.kept, self.known, self.heard = self._all(), set(self.facts.effects), len(self.facts.sent)
+
+    def _all(self) -> dict[Path, Data]:
+        store = self.world.store
+        return {d.path: d.data for name in topology().collections for d in store.query(name)}
+
+    def _lose(self) -> None:
+        self.fill("T2", "BUY", "1", "101")()
+        self.lost = self.world.pending[-1:]
+
+    def _restore(self) -> None:
+        """Put back what was there; what ran before it runs no more."""
+        newer = [Delete(path) for path in self._all().keys() - self.kept.keys()]
+        self.world.store.commit([*newer, *(Put(path, data) for path, data in self.kept.items())])
+        del self.facts.sent[self.heard :]
+        self.facts.effects = {id_: body for id_, body in self.facts.effects.items() if id_ in self.known}
+        for instances in self.world.instances.values():
+            for instance in instances:
+                instance.boot()
+
+    def _say_so(self) -> None:
+        self.type_("restored", "--since", self.since, "--reason", "a backup")()
+
+    def _rewind(self, app: App) -> None:
+        redriver = Redriver(app.store, app.ports.bus, app.relay, app.clock)
+        redriver.rewind("fills", parse_utc(self.since), "ann", "a backup", self._seek)
+
+    def _seek(self) -> None:
+        self.world.pending += [delivery.again() for delivery in self.lost]
+
+    def _look_away(self) -> None:
+        """Take out of the history what only the forgotten database had said: its rows stay there, and views keep the last of
+        an id. What is said again has another moment.
+        """
+        bodies = [orjson.loads(body) for body in self.facts.effects.values()]
+        due = {(row["table"], row["event_id"]) for body in bodies for row in body.get("rows", ())}
+        rows = self.facts.rows
+        for key in list(rows):
+            rows[key] = rows[key][-1:]
+            if key not in due:
+                del rows[key]
+
+    def check(self) -> None:
+        super().check()
+        demand(
+            self.held(OWN).get("state") == "HALTED", "I6 what was stopped is stopped again", self.held(OWN)
+        )
