@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pkgutil
 from datetime import timedelta
+from importlib import import_module
 
 import pytest
 
+from stopline import service
 from stopline.model.messages import Effect
 from stopline.ports import Path, Put
 from stopline.service.documents.outbox import outbox_fields
@@ -45,3 +48,26 @@ def test_a_sweep_has_an_end() -> None:
     stuck(world, PAGE * PAGES, apart=True)
     app, _ = world.instance()
     assert len(app.flusher.flush(world.wait(60))) == PAGE * PAGES - PAGES + 1
+
+
+NOTHING_DUE = {"marks"}  # prices alone tell nobody anything
+
+
+def written() -> set[str]:
+    """Return the collections that are written with an outbox, by their codecs."""
+    modules = [m for m in pkgutil.walk_packages(service.__path__, f"{service.__name__}.") if not m.ispkg]
+    kinds = [value for module in modules for value in vars(import_module(module.name)).values()]
+    codecs = [kind for kind in kinds if isinstance(kind, type) and kind.__name__.endswith("Codec")]
+    return {codec.collection for codec in codecs if hasattr(codec, "collection")} - NOTHING_DUE
+
+
+@pytest.mark.parametrize("collection", sorted(written()))
+def test_what_is_written_with_an_outbox_is_flushed(collection: str) -> None:
+    """I4, F09: also where nobody comes back to the document, as to the measures of an account that was deleted."""
+    world = World()
+    data = {"account": "last", **outbox_fields([GOOD], world.clock.now())}
+    world.shared.commit([Put(Path(collection, "zz"), data)])
+    app, _ = world.instance()
+    assert app.flusher.flush(world.wait(60)) == {}
+    assert world.bus.ids() == ["a-1"]
+    assert world.outbox(collection, "zz") == ()

@@ -12,6 +12,7 @@ from stopline.service.documents.outbox import Relay, decode_outbox, outbox_field
 OUTBOX_COLLECTIONS = (
     "books",
     "risk",
+    "measures",
     "controls",
     "closings",
     "unclosed",
