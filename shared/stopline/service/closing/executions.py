@@ -1,58 +1,96 @@
 """The execution log: what became of close commands, as rows of the table `executions`."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 from stopline.ledger.amend import effective
 from stopline.model.closing_state import ClosingState, Sent
 from stopline.model.fill import Fill
-from stopline.model.ids import digest
+from stopline.model.ids import digest, position_key
 from stopline.model.messages import Alert, HistoryRow
 from stopline.model.settings.closing import ClosingSettings
 from stopline.ports import History, Where
 from stopline.rules.closing.alerts import large_slippage
 from stopline.rules.closing.execution_statistics import Row
 from stopline.rules.closing.executions import facts, with_fills
+from stopline.service.documents.aggregate import DAMAGED
 from stopline.service.fills.books import FillLog
 from stopline.service.history.rows import table_row
 
 _log = logging.getLogger("stopline")
 _SKEW = timedelta(minutes=1)  # by which a broker's clock may be behind ours
+APART = 4  # positions: so many are asked for by themselves
+WORTH_A_QUESTION = 10  # fills are read in the time of one
 
 
 def with_executions(state: ClosingState, log: FillLog, most: int | None = None) -> ClosingState:
     """Return a state whose commands know their fills, out of the fill log. A command of a position with more than `most`
     fills since is left as it is: they are not all read.
     """
-    known: dict[str, list[Fill]] = {}
-    first: dict[str, datetime] = {}
+    spans: dict[str, _Span] = {}
+    for sent in state.sent.values():
+        for leg in sent.legs:
+            since = sent.issued_at - _SKEW
+            known = spans.setdefault(leg.key, _Span(sent.strategy, leg.instrument.symbol, since))
+            spans[leg.key] = replace(known, since=min(known.since, since))
+    together = _together(state.account, spans, log) if most is None else None
+    fills: dict[str, list[Fill]] = {}
     beyond: set[str] = set()
-    for sent in state.sent.values():
-        for leg in sent.legs:
-            first[leg.key] = min(first.get(leg.key, sent.issued_at), sent.issued_at)
-    for sent in state.sent.values():
-        for leg in sent.legs:
-            if leg.key not in known:
-                symbol, since = leg.instrument.symbol, first[leg.key] - _SKEW
-                found = log.of(
-                    state.account, sent.strategy, symbol, since, None if most is None else most + 1
-                )
-                if most is not None and len(found) > most:
-                    beyond.add(leg.key)
-                    _log.warning(
-                        "executions: a position has more fills than are read",
-                        extra={"account": state.account, "position": leg.key},
-                    )
-                known[leg.key] = [step.fill for step in effective(found)]
+    for key, span in spans.items():
+        if together is not None:
+            found = together[key]
+        else:
+            limit = None if most is None else most + 1
+            found = log.of(state.account, span.strategy, span.symbol, span.since, limit)
+        if most is not None and len(found) > most:
+            beyond.add(key)
+            _log.warning(
+                "executions: a position has more fills than are read",
+                extra={"account": state.account, "position": key},
+            )
+        fills[key] = [step.fill for step in effective(found)]
     updated = {
-        id_: with_fills(sent, [fill for leg in sent.legs for fill in known[leg.key]])
+        id_: with_fills(sent, [fill for leg in sent.legs for fill in fills[leg.key]])
         for id_, sent in state.sent.items()
         if beyond.isdisjoint(leg.key for leg in sent.legs)
     }
     updated = {**state.sent, **updated}
     return state.model_copy(update={"sent": updated}) if updated != state.sent else state
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """The position of commands, and since when it may have fills of them."""
+
+    strategy: str
+    symbol: str
+    since: datetime
+
+
+def _together(account: str, spans: Mapping[str, _Span], log: FillLog) -> Mapping[str, list[Fill]] | None:
+    """Return the fills of many positions by one question for all of the account; None where each is to be asked for: they
+    are few, the account has more fills of other things than that saves, or one of those cannot be read.
+    """
+    if len(spans) <= APART:
+        return None
+    most = len(spans) * WORTH_A_QUESTION
+    try:
+        found = log.since(account, min(span.since for span in spans.values()), most + 1)
+    except DAMAGED:
+        return None
+    if len(found) > most:
+        return None
+    of: dict[str, list[Fill]] = defaultdict(list)
+    for fill, _ in found:
+        of[fill.position_key].append(fill)
+    return {
+        key: [f for f in of[position_key(span.strategy, span.symbol)] if f.executed_at >= span.since]
+        for key, span in spans.items()
+    }
 
 
 def log_executions(
