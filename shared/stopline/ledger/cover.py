@@ -35,36 +35,41 @@ def covering(parts: Parts) -> tuple[Move, ...]:
     be lost so.
     """
     made: list[Move] = []
-    while (move := _next(parts)) is not None:
+    helpless: set[tuple[int, int]] = set()
+    while (move := _next(parts, helpless)) is not None:
         parts = moved(parts, move)
+        helpless -= {pair for pair in helpless if move.early in pair or move.late in pair}
         made.append(move)
     return tuple(made)
 
 
-def _next(parts: Parts) -> Move | None:
-    """Return the first move that helps: those that cover best are tried first, so that a large book takes few tries."""
-    return next((move for move in _moves(parts) if _helps(parts, move)), None)
+def _next(parts: Parts, helpless: set[tuple[int, int]]) -> Move | None:
+    """Return the first move that helps: those that cover best are tried first, so that a large book takes few tries. Pairs
+    of parts between which none does are noted in `helpless`: they are not tried again while both are as they are.
+    """
+    for early, late in combinations(range(len(parts)), 2):
+        if (early, late) not in helpless:
+            before = None
+            for move in moves(parts, early, late):
+                before = before or _standing(parts, early, late)
+                if _standing(moved(parts, move), early, late) > before:
+                    return move
+            helpless.add((early, late))
+    return None
 
 
-def _helps(parts: Parts, move: Move) -> bool:
-    """Tell whether less is naked or can be lost after a move: only two parts change."""
-    before = parts[move.early], parts[move.late]
-    after = moved(parts, move)
-    return _standing((after[move.early], after[move.late])) > _standing(before)
-
-
-def _moves(parts: Parts) -> Iterator[Move]:
-    for (early, firsts), (late, seconds) in combinations(enumerate(parts), 2):
-        for right in ("C", "P"):
-            units = -sum((one.quantity * one.multiplier for one in firsts if one.right == right), ZERO)
-            long = [
-                (leg.strike, index)
-                for index, leg in enumerate(seconds)
-                if leg.right == right and leg.quantity > 0
-            ]
-            for _, index in sorted(long, reverse=right == "P") if units > 0 else ():
-                leg = seconds[index]
-                yield Move(early, late, index, min(leg.quantity, _up(units, leg.multiplier)))
+def moves(parts: Parts, early: int, late: int) -> Iterator[Move]:
+    """Yield the moves between two parts that may help, those first that cover best."""
+    for right in ("C", "P"):
+        units = -sum((one.quantity * one.multiplier for one in parts[early] if one.right == right), ZERO)
+        long = [
+            (leg.strike, index)
+            for index, leg in enumerate(parts[late])
+            if leg.right == right and leg.quantity > 0
+        ]
+        for _, index in sorted(long, reverse=right == "P") if units > 0 else ():
+            leg = parts[late][index]
+            yield Move(early, late, index, min(leg.quantity, _up(units, leg.multiplier)))
 
 
 def _up(units: Decimal, multiplier: Decimal) -> Decimal:
@@ -84,9 +89,9 @@ def moved(parts: Parts, move: Move) -> Parts:
     return tuple(found)
 
 
-def _standing(parts: Parts) -> tuple[Decimal, Decimal]:
-    """Return how much is naked and what can be lost, both 0 or below: the greater, the better."""
-    shapes = [_shape(part) for part in parts]
+def _standing(parts: Parts, *some: int) -> tuple[Decimal, Decimal]:
+    """Return how much is naked in some parts and what they can lose, both 0 or below: the greater, the better."""
+    shapes = [_shape(parts[number]) for number in some]
     return sum((min(shape.slope, ZERO) for shape in shapes), ZERO), sum(
         (shape.worst for shape in shapes), ZERO
     )

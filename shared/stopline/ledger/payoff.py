@@ -39,9 +39,17 @@ class Payoff:
 def payoff(legs: Sequence[Leg]) -> Payoff:
     """Return the worst expiry value and the right-hand slope of legs on one underlying and expiry."""
     with localcontext(EXACT):
-        points = [ZERO, *(leg.strike for leg in legs)]
-        worst = min((sum((_value(leg, s) for leg in legs), ZERO) for s in points), default=ZERO)
-        slope = sum((leg.quantity * leg.multiplier for leg in legs if leg.right == "C"), ZERO)
+        turns: dict[Decimal, Decimal] = {ZERO: ZERO}  # by how much the payoff is steeper behind each point
+        for leg in legs:
+            turns[leg.strike] = turns.get(leg.strike, ZERO) + leg.quantity * leg.multiplier
+        at, *points = sorted(turns)
+        worst = value = sum((_value(leg, at) for leg in legs), ZERO)
+        slope = turns[at] - sum((leg.quantity * leg.multiplier for leg in legs if leg.right == "P"), ZERO)
+        for point in points:
+            value += slope * (point - at)
+            worst = min(worst, value)
+            slope += turns[point]
+            at = point
         return Payoff(min(worst, ZERO), slope)
 
 

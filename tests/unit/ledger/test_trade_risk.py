@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from stopline.ledger.cover import Parts, covering, moved
+from stopline.ledger import cover
+from stopline.ledger.cover import Move, Parts, covering, moved, moves
 from stopline.ledger.encoding import decode_book, encode_book
 from stopline.ledger.payoff import Leg, payoff
 from stopline.ledger.trade import Trade
@@ -59,6 +60,79 @@ def test_adjusted_contracts_cover_to_the_last_unit() -> None:
         parts = moved(parts, move)
     assert payoff(parts[0]).slope >= 0
     assert sum(leg.quantity for part in parts for leg in part if leg.multiplier == 150) == 2
+
+
+def plainly_covered(parts: Parts) -> list[Move]:
+    """Return the moves of a search that knows nothing: after each one it tries all pairs of parts again."""
+    made: list[Move] = []
+
+    def stand(some: Parts) -> tuple[Decimal, Decimal]:
+        shapes = [payoff(part) for part in some]
+        return sum((min(s.slope, Decimal(0)) for s in shapes), Decimal(0)), sum(
+            (s.worst for s in shapes), Decimal(0)
+        )
+
+    def helpful() -> Move | None:
+        for early, late in combinations(range(len(parts)), 2):
+            for move in moves(parts, early, late):
+                if stand(moved(parts, move)) > stand(parts):
+                    return move
+        return None
+
+    while (move := helpful()) is not None:
+        parts = moved(parts, move)
+        made.append(move)
+    return made
+
+
+def call(strike: int, units: int, multiplier: int = 100) -> Leg:
+    return Leg("C", Decimal(strike), Decimal(units), Decimal(multiplier))
+
+
+@settings(max_examples=60)
+@example(
+    [[call(90, -3)], [call(90, -3, 150), call(90, 2)], [call(95, 1, 150)]]
+)  # the last one frees one of before
+@given(
+    st.lists(
+        st.lists(
+            st.builds(
+                Leg,
+                st.sampled_from("CP"),
+                st.sampled_from([Decimal(90), Decimal(95), Decimal(110)]),
+                st.sampled_from([Decimal(q) for q in (-3, -1, 1, 2)]),
+                st.sampled_from([Decimal(100), Decimal(100), Decimal(150)]),
+            ),
+            min_size=1,
+            max_size=4,
+        ),
+        min_size=2,
+        max_size=4,
+    )
+)
+def test_what_did_not_help_is_not_tried_again_and_nothing_is_missed(parts: list[list[Leg]]) -> None:
+    """R1.2: the moves are those of a search that tries all of them again after each one."""
+    book = tuple(tuple(part) for part in parts)
+    assert list(covering(book)) == plainly_covered(book)
+
+
+def test_a_large_book_is_covered_without_trying_everything_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A move changes two parts: only pairs with one of these are looked at again. 40 expiries of 25 legs took 7 s."""
+    looks: list[tuple[int, int]] = []
+
+    def counted(parts: Parts, early: int, late: int) -> Iterator[Move]:
+        looks.append((early, late))
+        return moves(parts, early, late)
+
+    monkeypatch.setattr(cover, "moves", counted)
+    sold, bought = (
+        tuple(Leg("C", Decimal(100 + strike), Decimal(q), Decimal(100)) for strike in range(3))
+        for q in (-1, 1)
+    )
+    made = covering((*[sold] * 8, *[bought] * 8))
+    assert len(made) == 24
+    pairs = 16 * 15 // 2
+    assert len(looks) <= pairs + len(made) * 2 * 16
 
 
 @pytest.mark.parametrize(
