@@ -24,7 +24,7 @@ def stuck(world: World, count: int, *, apart: bool) -> None:
     start = world.clock.now()
     for number in range(count):
         at = start + timedelta(milliseconds=number if apart else 0)
-        data = {"account": f"s{number}", "outbox": "damaged", "outbox_at": at}
+        data = {"account": f"s{number:04}", "outbox": "damaged", "outbox_at": at}
         world.shared.commit([Put(Path("risk", f"s{number:04}"), data)])
     last = {"account": "last", **outbox_fields([GOOD], start + timedelta(seconds=9))}
     world.shared.commit([Put(Path("risk", "zz"), last)])
@@ -39,7 +39,7 @@ def test_an_outbox_behind_many_that_always_fail_is_published(count: int, apart: 
     failed = app.flusher.flush(world.wait(60))
     assert "a-1" in world.bus.ids()
     assert world.outbox("risk", "zz") == ()
-    assert set(failed) == {f"s{number}" for number in range(count)}
+    assert set(failed) == {f"s{number:04}" for number in range(count)}
 
 
 def test_a_sweep_has_an_end() -> None:

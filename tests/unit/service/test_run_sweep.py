@@ -238,6 +238,44 @@ def test_the_sweep_of_a_valued_account_costs_no_evaluation_and_one_of_a_new_book
     assert other.risk_states.read("demo").book_revision == 2  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("fills", [(), ("paper:E-1",)], ids=["handed over", "after fills"])
+def test_the_cancels_of_a_stop_that_was_handed_over_wait_for_no_book_and_a_fill_costs_no_look_more(
+    world: World, monkeypatch: pytest.MonkeyPatch, fills: tuple[str, ...]
+) -> None:
+    """R5.1: a kill of everything leaves to the sweep what it has no time for; an instance may die over many books."""
+    first, _ = world.instance()
+    first.recorder.record([fill()], "m-1")
+    facts = {"request_id": "r-1", "scope": "global", "action": "kill", "actor": "ann", "reason": "x"}
+    first.trading.set(ControlRequest.model_validate(facts))
+    app, _ = world.instance()
+    real, seen = app.desk.refresh, list[list[str]]()
+
+    def refresh() -> None:
+        seen.append([order["action"] for order in world.bus.bodies("orders")])
+        real()
+
+    monkeypatch.setattr(app.desk, "refresh", refresh)
+    sweep(app, SweepKind.ACCOUNT, account="demo", fills=fills)
+    assert seen == ([[]] if fills else [["cancel_all", "close"]])
+    assert [order["action"] for order in world.bus.bodies("orders")] == ["cancel_all", "close"]
+
+
+@pytest.mark.parametrize("fills", [(), ("paper:E-1",)], ids=["handed over", "after fills"])
+def test_an_account_that_cannot_be_closed_is_valued_all_the_same(
+    world: World, monkeypatch: pytest.MonkeyPatch, fills: tuple[str, ...]
+) -> None:
+    app, _ = world.instance()
+    app.recorder.record([fill()], "m-1")
+
+    def breaks(account: str) -> None:
+        raise Transient("closings are damaged")
+
+    monkeypatch.setattr(app.halt_closer, "advance", breaks)
+    with pytest.raises(Transient, match="closings are damaged"):
+        sweep(app, SweepKind.ACCOUNT, account="demo", fills=fills)
+    assert world.document("risk", "demo") is not None
+
+
 def test_a_sweep_of_an_account_that_does_not_exist_does_nothing(world: World) -> None:
     sweep(world.instance()[0], SweepKind.ACCOUNT, account="nobody")
     sweep(world.instance()[0], SweepKind.ACCOUNT)

@@ -247,7 +247,8 @@ class AlertDesk:
 def publish_checks(store: Store, bus: Bus, clock: Clock, limit: int = 200) -> int:
     """Ask the function `alerts` to look after the accounts whose time has come; return how many. For the sweep."""
     due = store.query(COLLECTION, [Where("due_at", "<=", clock.now())], ["due_at"], limit)
-    checks = [AlertCheck(account=document.data["account"]).model_dump(mode="json") for document in due]
+    names = (None if document.path.id == document_id(OPERATOR) else document.path.id for document in due)
+    checks = [AlertCheck(account=name).model_dump(mode="json") for name in names]
     if checks:
         bus.publish([Outgoing("alerts", canonical(body), {"type": body["type"]}) for body in checks])
     return len(checks)

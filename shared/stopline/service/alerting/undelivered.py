@@ -4,6 +4,7 @@ The sweep publishes them again. Several that were to go to the same people becom
 half an hour without any channel people get one digest, not all of it at once.
 """
 
+import logging
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
@@ -36,8 +37,10 @@ from stopline.service.alerting.desk import COLLECTION as INCIDENTS
 from stopline.service.alerting.desk import IncidentCodec, name_of
 from stopline.service.alerting.dispatch_alert import RETRY_UNDELIVERED, fresh_fields
 from stopline.service.alerting.records import COLLECTION, AlertStatus, decode_record
+from stopline.service.documents.aggregate import DAMAGED
 
 TOGETHER = 100  # in one commit
+log = logging.getLogger("stopline")
 
 _Group = tuple[str | None, int, tuple[int, ...]]
 
@@ -49,28 +52,44 @@ def republish_due(
     accounts: AccountReader | None = None,
     limit: int = 200,
     duty: OperatorAlerts = USUAL,
+    failed: dict[str, str] | None = None,
 ) -> int:
     """Publish again what is due, the longest due first; return how many messages. It needs no channel.
 
-    Where one that reached nobody is due, all others of the same people come with it.
+    Where one that reached nobody is due, all others of the same people come with it. What cannot be read is noted in
+    `failed`, by account (empty: the operator's), and keeps nothing else from going out.
     """
+    failed = {} if failed is None else failed
     now, accounts = clock.now(), accounts or AccountReader(store, clock)
     where = [Where("due_at", "<=", now + RETRY_UNDELIVERED)]
     groups: dict[_Group | str, list[tuple[Document, AlertRecord]]] = defaultdict(list)
     for document in store.query(COLLECTION, where, ["due_at"], limit):
-        record = decode_record(document)
-        unheard = document.data["status"] == AlertStatus.UNDELIVERED
+        try:
+            record = decode_record(document)
+        except DAMAGED as problem:
+            _note(failed, document, problem)
+            continue
+        unheard = document.data.get("status") == AlertStatus.UNDELIVERED
         groups[_people(record, accounts, duty) if unheard else document.path.id].append((document, record))
     notices = []
     for group in groups.values():
         if all(document.data["due_at"] > now for document, _ in group):
             continue
         for start in range(0, len(group), TOGETHER):
-            notices.append(_one(store, now, accounts, duty, group[start : start + TOGETHER]))
+            try:
+                notices.append(_one(store, now, accounts, duty, group[start : start + TOGETHER]))
+            except DAMAGED as problem:  # what stands for its account cannot be read
+                _note(failed, group[start][0], problem)
     bodies = [notice.model_dump(mode="json") for notice in notices if notice]
     if bodies:
         bus.publish([Outgoing(COLLECTION, canonical(body), {"type": body["type"]}) for body in bodies])
     return len(bodies)
+
+
+def _note(failed: dict[str, str], document: Document, problem: Exception) -> None:
+    log.exception("an alert cannot be told again", extra={"document": str(document.path)})
+    account = document.data.get("account")
+    failed[account if isinstance(account, str) else ""] = f"{document.path}: {problem!r}"[:500]
 
 
 def _people(record: AlertRecord, accounts: AccountReader, duty: OperatorAlerts) -> _Group:

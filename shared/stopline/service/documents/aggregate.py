@@ -235,12 +235,12 @@ class Aggregates(Generic[S]):
         if document is None:
             return Loaded(None, (), None, None)
         data = document.data
-        writer = data.get("writer", 0)
-        if writer > self._writer:
-            raise Unreadable(
-                f"{document.path} is of writer {writer}, this version is {self._writer}: deploy it"
-            )
         try:
+            writer = data.get("writer", 0)
+            if writer > self._writer:
+                raise Unreadable(
+                    f"{document.path} is of writer {writer}, this version is {self._writer}: deploy it"
+                )
             state, outbox = self._codec.decode(data), decode_outbox(data)
         except DAMAGED as problem:
             raise Unreadable(f"{document.path} cannot be read: {problem!r}"[:500]) from problem

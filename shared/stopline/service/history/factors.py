@@ -1,5 +1,6 @@
 """The factors documents: daily returns of each calendar, worked out from the closes in the history once a session."""
 
+import logging
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -16,7 +17,9 @@ from stopline.model.wire import content_hash
 from stopline.ports import Clock, Data, History, Path, Put, Store, Unavailable, Where
 from stopline.risk.co_movement import WINDOW as CO_MOVEMENT
 from stopline.risk.factors import Covariance, Factors, factors_of, joint_covariance
+from stopline.service.documents.aggregate import DAMAGED
 
+log = logging.getLogger("stopline")
 COLLECTION = "factors"
 SCHEMA = 1
 WINDOW = 500  # sessions of returns
@@ -113,10 +116,16 @@ class FactorReader:
         for _ in range(_BACK):
             paths.append(factors_path(name, session))
             session = sessions.previous_session(session)
-        found = next((document for document in self._store.get_all(paths) if document), None)
-        mark = found.data["hash"] if found else ""
-        same = kept is not None and kept[2] == mark
-        factors = kept[1] if kept and same else decode(found.data) if found else None
+        factors, mark = None, ""
+        for document in self._store.get_all(paths):
+            if document is None:
+                continue
+            mark = str(document.data.get("hash"))
+            try:
+                factors = kept[1] if kept and kept[2] == mark else decode(document.data)
+                break
+            except DAMAGED:  # those of the session before hold: their age is told with every figure
+                log.exception("factors cannot be read", extra={"document": str(document.path)})
         with self._lock:
             self._kept[name] = (now, factors, mark)
         return factors

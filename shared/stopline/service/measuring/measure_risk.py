@@ -1,5 +1,6 @@
 """The sweep's part of risk: VaR, stress, correlation and market condition of each account, told and kept."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date, datetime, timedelta
@@ -8,6 +9,7 @@ from typing import Any
 
 from stopline.ledger.book import Book as Ledger
 from stopline.model.account import Account
+from stopline.model.errors import Unreadable
 from stopline.model.ids import digest
 from stopline.model.messages import Alert, Effect, HistoryRow
 from stopline.model.times import utc_text
@@ -43,6 +45,7 @@ from stopline.service.prices.legs import book_of
 from stopline.service.prices.mark_prices import Desk, PriceMarker
 from stopline.service.prices.market import market_of
 
+log = logging.getLogger("stopline")
 AGAIN = timedelta(minutes=15)  # the same book and prices are measured again only after that: time passes
 CLOSES_KEPT = timedelta(minutes=5)  # that an instance goes by the closes it has read
 KEPT_EVERY = timedelta(minutes=15)  # one row of each metric
@@ -96,7 +99,12 @@ class RiskMeasurer:
         """Return a calendar's last ended session, read again after some minutes: another instance may have noted it."""
         kept = self._known.get(name)
         if kept is None or abs(now - kept[0]) >= CLOSES_KEPT:
-            kept = self._known[name] = (now, self._ended.read(name))
+            try:
+                ended = self._ended.read(name)
+            except Unreadable:  # its closes are unknown
+                log.exception("the last ended session cannot be read", extra={"calendar": name})
+                ended = None
+            kept = self._known[name] = (now, ended)
         return kept[1]
 
     def _worked_out(

@@ -1,5 +1,6 @@
 """Take a price batch: store the marks, value every account that they touch, and watch its limits."""
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -26,6 +27,7 @@ from stopline.service.prices.greeks import Watched, net_greeks, option_terms
 from stopline.service.prices.market import needs_returns
 from stopline.service.prices.marks import MarkTable, is_of_old_units, is_usable
 
+log = logging.getLogger("stopline")
 LEFT_AFTER = timedelta(minutes=3)  # without a word of whoever knows newer settings, older ones decide
 
 
@@ -128,7 +130,10 @@ class PriceMarker:
         held_back = self._desk.marks.merge(batch)
         self._desk.refresh()
         touched = self._holders(set(batch.quotes)) | self._desk.unseen
-        self.evaluate(touched, self._clock.now(), digest("prices", batch.source, utc_text(batch.as_of)))
+        try:
+            self.evaluate(touched, self._clock.now(), digest("prices", batch.source, utc_text(batch.as_of)))
+        except Unreadable:  # the sweep tells of it; the same prices again would mend nothing
+            log.exception("prices: an account cannot be valued")
         return [*batch.refused, *held_back]
 
     def value_new(self, name: str, now: datetime, cause: str) -> None:
@@ -150,9 +155,10 @@ class PriceMarker:
         passed: Mapping[str, int] | None = None,
     ) -> None:
         """Evaluate some accounts with what the desk knows. Where newer settings than its own have decided already, they are
-        read, and it decides by them. `passed`: the versions that were seen before the settings were read.
+        read, and it decides by them. `passed`: the versions that were seen before the settings were read. Raises Unreadable
+        where what is stored of one is damaged, once all others are evaluated.
         """
-        desk = self._desk
+        desk, damaged = self._desk, list[Unreadable]()
         newer = dict[str, RiskState]()
         accounts = [desk.accounts[name] for name in sorted(names & desk.accounts.keys())]
         worths = self.worth(accounts, now)
@@ -161,18 +167,22 @@ class PriceMarker:
             factors = self._factors.latest(account.calendar) if needs_returns(account) else None
             worth = worths[name]
             above = passed.get(name, 0) if passed else 0
-            state = self._evaluator.evaluate(
-                account,
-                book,
-                worth.positions,
-                desk.marks.marks,
-                now,
-                cause,
-                force,
-                worth.greeks,
-                factors,
-                above,
-            )
+            try:
+                state = self._evaluator.evaluate(
+                    account,
+                    book,
+                    worth.positions,
+                    desk.marks.marks,
+                    now,
+                    cause,
+                    force,
+                    worth.greeks,
+                    factors,
+                    above,
+                )
+            except Unreadable as problem:
+                damaged.append(problem)
+                continue
             if state is not None and state.settings > max(account.version, above) and passed is None:
                 newer[name] = state
             desk.unseen.discard(name)
@@ -181,6 +191,8 @@ class PriceMarker:
             # where they are damaged since, those who know them decide; when nobody does any more, what was read last holds
             mine = {n for n, state in newer.items() if n in read or _is_alone(state, now)}
             self.evaluate(mine, now, cause, force, {name: newer[name].settings for name in mine})
+        if damaged:
+            raise damaged[0]
 
     def worth(self, accounts: Sequence[Account], now: datetime) -> Mapping[str, Worth]:
         """Return what accounts are worth at a moment, by name, worked out in one pass. Of the moment that was asked for

@@ -1,5 +1,6 @@
 """The latest prices: one document a source, merged so that an older price never replaces a newer one."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,13 +14,14 @@ from stopline.model.errors import Rejected
 from stopline.model.instrument import Instrument, is_option_symbol
 from stopline.model.prices import NAN, PriceBatch, Quote
 from stopline.ports import Clock, Data, Store, Where
-from stopline.service.documents.aggregate import Aggregates, Change
+from stopline.service.documents.aggregate import DAMAGED, Aggregates, Change
 from stopline.service.documents.outbox import Relay
 
 COLLECTION = "marks"
 COLLAR = 3.0  # a price this many times off its last one needs a second reading; options may jump
 MAX_AHEAD = timedelta(seconds=60)
 KEPT = timedelta(days=5)  # a price nobody has renewed for so long is dropped
+log = logging.getLogger("stopline")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +51,13 @@ class PricesCodec:
         return {"source": state.source, "symbols": len(state.marks), "state": orjson.dumps(body).decode()}
 
     def decode(self, data: Data) -> Prices:
-        body = orjson.loads(data["state"])
-        return Prices(data["source"], _decode(body["marks"]), _decode(body["suspects"]))
+        """Read them; where they are damaged there are none, until the feed's next batch writes them anew."""
+        try:
+            body = orjson.loads(data["state"])
+            return Prices(data["source"], _decode(body["marks"]), _decode(body["suspects"]))
+        except DAMAGED:
+            log.exception("the prices of a feed cannot be read", extra={"source": data.get("source")})
+            return Prices(str(data.get("source")), {}, {})
 
 
 def is_usable(mark: Mark, account: Account, now: datetime, of: Instrument | None = None) -> bool:
@@ -100,7 +107,7 @@ def merged(prices: Prices, batch: PriceBatch) -> tuple[Prices, list[tuple[str, s
     horizon = batch.as_of - KEPT
     kept = {symbol: mark for symbol, mark in marks.items() if mark.as_of >= horizon}
     waiting = {symbol: mark for symbol, mark in suspects.items() if mark.as_of >= horizon}
-    return Prices(prices.source, kept, waiting), held_back
+    return Prices(batch.source, kept, waiting), held_back
 
 
 def _is_far(symbol: str, known: Quote, quote: Quote) -> bool:
@@ -155,7 +162,7 @@ class MarkTable:
         where = [Where("changed_at", ">", self._cursor - timedelta(seconds=10))] if self._cursor else []
         for document in self._store.query(COLLECTION, where, ["changed_at"]):
             self._cursor = max(self._cursor or document.data["changed_at"], document.data["changed_at"])
-            state = self._documents.adopt(document.data["source"], document)
+            state = self._documents.adopt(document.path.id, document)
             if state:
                 self._take(state)
 

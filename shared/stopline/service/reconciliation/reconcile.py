@@ -80,8 +80,7 @@ class Reconciler:
         if sweep.kind is not SweepKind.RECONCILE:
             due = {a.account for a in known if a.reconcile.expect_every_min is not None}
             return self._each(sorted({*self._due(), *due}), self._look)
-        everyone = [account.account for account in self._accounts.all()]
-        failed: dict[str, str] = {}
+        everyone, failed = self._accounts.names(), dict[str, str]()
         for look in (self.compare, self.check_ledger, self._orders.check):
             failed = joined(failed, self._each(everyone, look))
         return failed
@@ -142,7 +141,7 @@ class Reconciler:
 
     def _due(self) -> list[str]:
         where = [Where("recheck_at", "<=", self._clock.now())]
-        return [d.data["account"] for d in self._store.query(COLLECTION, where, ["recheck_at"])]
+        return [document.path.id for document in self._store.query(COLLECTION, where, ["recheck_at"])]
 
     def _each(self, names: Sequence[str], work: Callable[[str], object]) -> dict[str, str]:
         """Do it for each; return what went wrong. One account's trouble must not keep the others from being compared."""

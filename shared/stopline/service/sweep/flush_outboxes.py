@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 
 from stopline.model.errors import Rejected, Transient
-from stopline.model.scopes import scope_account
+from stopline.model.ids import document_id
 from stopline.ports import Conflict, Document, Path, Store, Update, Where
 from stopline.service.documents.outbox import Relay, decode_outbox, outbox_fields
 
@@ -29,6 +29,15 @@ OUTBOX_COLLECTIONS = (
     "strays",
     "journals",
 )
+OF_ACCOUNTS = frozenset(OUTBOX_COLLECTIONS) - {
+    "controls",
+    "journals",
+    "alerts",
+    "quarantine",
+    "heartbeats",
+    "sessions",
+}
+COLON = document_id(":")
 log = logging.getLogger("stopline")
 OUTBOX_AGE = timedelta(seconds=30)
 PAGE = 200
@@ -94,7 +103,11 @@ def joined(failed: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]
 
 
 def _account_of(document: Document) -> str:
-    """Return whose document it is; empty where it is nobody's."""
-    if document.path.collection == "accounts":
-        return document.path.id
-    return str(document.data.get("account") or "") or scope_account(str(document.data.get("scope") or ""))
+    """Return whose document it is, where it can be by its id, for its fields may be damaged; empty where it is nobody's."""
+    collection, id_ = document.path.collection, document.path.id
+    if collection in ("controls", "journals"):  # account:NAME, journal:NAME
+        return id_.partition(COLON)[2]
+    if collection in OF_ACCOUNTS:
+        return "" if id_.startswith("=") else id_.partition(".")[0]  # the operator's; NAME.BROKER
+    account = document.data.get("account")
+    return account if isinstance(account, str) else ""

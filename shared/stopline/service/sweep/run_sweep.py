@@ -28,7 +28,7 @@ from stopline.service.prices.mark_prices import Desk, PriceMarker
 from stopline.service.reconciliation.reconcile import Reconciler
 from stopline.service.sweep.all_is_well import AllIsWell
 from stopline.service.sweep.flush_outboxes import OutboxFlusher, joined
-from stopline.service.sweep.heartbeat import HEARTBEAT, unwatched_after, unwatched_text
+from stopline.service.sweep.heartbeat import HEARTBEAT, last_beat, unwatched_after, unwatched_text
 from stopline.service.sweep.watch_activity import ActivityWatch
 from stopline.service.sweep.watch_health import HealthWatch
 from stopline.service.sweep.watchdog import Watchdog
@@ -118,16 +118,20 @@ class Sweeper:
         failed = self._flusher.flush(now)  # by account; of none: the round's own
         evaluated = self._evaluate_all(now, digest("sweep", sweep.kind.value, utc_text(scheduled_at)))
         failed = joined(failed, evaluated)
-        faults.append(failed.pop("", None))
         if sweep.kind in (SweepKind.SESSION_CLOSE, SweepKind.END_OF_DAY):
             faults.append(_tried("session", lambda: self._ender.close(now)))
         if sweep.kind is SweepKind.END_OF_DAY:
             parts.append(_tried("factors", self._ender.build_factors))
             parts.append(_tried("audit", lambda: self._auditor.verify(now)))
-        failed = joined(failed, self._reconciler.run(sweep, self._desk.accounts.values()))
+        known = self._desk.accounts.values()
+        failed = joined(failed, _tried_each("reconciliation", lambda: self._reconciler.run(sweep, known)))
+        untold: dict[str, str] = {}
+        faults.append(_tried("alerts", lambda: self._republish(untold)))
+        parts.append(untold.pop("", None))
+        failed = joined(failed, untold)
+        faults.append(failed.pop("", None))
         unwatched = unwatched_after(beat, failed)
         faults.append(self._look(sweep, now, beat, unwatched))
-        faults.append(_tried("alerts", self._republish))
         faults.append(_tried("checks", lambda: publish_checks(self._store, self._bus, self._clock)))
         problems = [f"{name}: {problem}" for name, problem in failed.items()]
         if any(faults):
@@ -142,8 +146,8 @@ class Sweeper:
         if self._beacon and sweep.kind is SweepKind.RISK:
             self._beacon.beat(ok=True)
 
-    def _republish(self) -> None:
-        republish_due(self._store, self._bus, self._clock, self._accounts, duty=self._duty)
+    def _republish(self, failed: dict[str, str]) -> None:
+        republish_due(self._store, self._bus, self._clock, self._accounts, duty=self._duty, failed=failed)
 
     def _raise(self, faults: Sequence[str | None]) -> None:
         """Fail where a part of the round has failed, and show it outside."""
@@ -159,15 +163,19 @@ class Sweeper:
         """Look for what is silent."""
         if sweep.kind is not SweepKind.RISK:
             return None
-        try:
-            self._watchdog.sweep_is_back(beat.data["at"] if beat else None, now)
+
+        def look() -> None:
+            self._watchdog.sweep_is_back(last_beat(beat), now)
             self._watchdog.look(self._desk, now, unwatched)
-        except Transient as problem:
-            return f"watchdog: {problem}"
-        return None
+
+        return _tried("watchdog", look)
 
     def _account(self, name: str, now: datetime, cause: str, fills: Sequence[str]) -> None:
-        """Look at an account of which fills or a report came; one whose book is valued already was looked at."""
+        """Look at an account of which fills or a report came, or whose stop was left over: that waits for no book. One whose
+        book is valued already was looked at.
+        """
+        if not fills:
+            _tried("stop", lambda: self._closer.advance(name))
         try:
             self._desk.refresh()
             self._marker.value_new(name, now, cause)
@@ -177,7 +185,8 @@ class Sweeper:
 
     def _evaluate_all(self, now: datetime, cause: str) -> dict[str, str]:
         unread = _tried("books", self._desk.refresh)
-        failed = {**self._trading.lapse_due(), **self._desk.unreadable, **({"": unread} if unread else {})}
+        failed = joined(_tried_each("trading states", self._trading.lapse_due), self._desk.unreadable)
+        failed = joined(failed, {"": unread} if unread else {})
         # whoever holds something is here, whether deleted or not to be read
         for name in sorted({*self._desk.accounts, *self._desk.books, *self._trading.stopped_accounts()}):
             try:
@@ -195,8 +204,10 @@ class Sweeper:
                 failed[name] = f"{type(problem).__name__}: {problem}"
         if unread:
             return failed
-        failed = joined(failed, self._health.check(self._desk.accounts, self._desk.books, now, cause))
-        return joined(failed, self._activity.check(self._desk, now, cause))
+        accounts, books = self._desk.accounts, self._desk.books
+        health = _tried_each("health", lambda: self._health.check(accounts, books, now, cause))
+        activity = _tried_each("activity", lambda: self._activity.check(self._desk, now, cause))
+        return joined(joined(failed, health), activity)
 
     def _beat(self, sweep: Sweep, now: datetime, unwatched: Mapping[str, datetime]) -> str | None:
         """Record that the sweep got to its end; at the end of the day tell people so, or return why that cannot be worded.
@@ -236,3 +247,10 @@ def _tried(part: str, work: Callable[[], object]) -> str | None:
         log.exception("sweep: a part of the round cannot be done", extra={"part": part})
         return f"{part}: {type(problem).__name__}: {problem}"
     return None
+
+
+def _tried_each(part: str, work: Callable[[], Mapping[str, str]]) -> dict[str, str]:
+    """Do a part of the round that says by account what it could not do. What it raises is the round's own fault."""
+    failed: dict[str, str] = {}
+    problem = _tried(part, lambda: failed.update(work()))
+    return joined(failed, {"": problem}) if problem else failed

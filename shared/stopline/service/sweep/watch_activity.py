@@ -1,5 +1,6 @@
 """Watch accounts for unusual activity: one query a sweep for the fills of the last minutes, alerts, and the breaker."""
 
+import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,7 +30,7 @@ from stopline.rules.watching.activity import (
     usual_after,
 )
 from stopline.service.accounts.reader import AccountReader
-from stopline.service.documents.aggregate import Aggregates, Change
+from stopline.service.documents.aggregate import DAMAGED, Aggregates, Change
 from stopline.service.documents.outbox import Relay
 from stopline.service.evaluation.risk_state import RiskState, decode_breakers, encode_breakers
 from stopline.service.fills.books import FILLS, read_fill
@@ -41,6 +42,7 @@ from stopline.service.trading.order_spans import order_spans
 WINDOW = timedelta(seconds=150)  # two rounds of the sweep and a half: no minute is missed
 MOST = 5000  # fills of all accounts in one look
 GROUPS = 50  # of which an account's usual size is known
+log = logging.getLogger("stopline")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +110,12 @@ class ActivityWatch:
 
     def check(self, desk: Desk, now: datetime, cause: str) -> dict[str, str]:
         """Look at every account; return what could not be done, by account: it is looked at again."""
-        unusual = {d.data["account"] for d in self._documents.query([Where("is_unusual", "==", True)])}
+        unusual = {d.path.id for d in self._documents.query([Where("is_unusual", "==", True)])}
         revisions = {name: book.revision for name, book in desk.books.items()}
+        failed: dict[str, str] = {}
         traded = unusual or revisions != self._revisions
-        executions = self._executions(desk, now) if traded else {}
-        orders, failed = order_spans(self._store, now), dict[str, str]()
+        executions = self._executions(desk, now, failed) if traded else {}
+        orders = order_spans(self._store, now)
         accounts = dict(desk.accounts)
         for name in orders.keys() - accounts.keys() - desk.unreadable.keys():  # nothing was ever filled there
             try:
@@ -121,16 +124,21 @@ class ActivityWatch:
             except Transient as problem:
                 failed[name] = str(problem)
         for name, account in sorted(accounts.items()):
-            risk = self._risk.peek(name)
-            samples = risk.track.recent if risk else ()
-            seen = executions.get(name, [])
-            sent, settings = orders.get(name, []), account.activity
-            if not (seen or name in unusual or findings((), {}, samples, account.capital, settings, sent)):
-                continue
+            seen, sent = executions.get(name, []), orders.get(name, [])
             try:
-                self._look(account, seen, samples, sent, now, cause)
+                risk = self._risk.peek(name)
+                samples = risk.track.recent if risk else ()
+                if (
+                    seen
+                    or name in unusual
+                    or findings((), {}, samples, account.capital, account.activity, sent)
+                ):
+                    self._look(account, seen, samples, sent, now, cause)
             except Transient as problem:
                 failed[name] = str(problem)
+            except Exception as problem:
+                log.exception("sweep: an account's activity cannot be judged", extra={"account": name})
+                failed[name] = f"{type(problem).__name__}: {problem}"
         if not failed:
             self._revisions = revisions
         return failed
@@ -188,17 +196,24 @@ class ActivityWatch:
 
         self._documents.change(name, decide)
 
-    def _executions(self, desk: Desk, now: datetime) -> dict[str, list[Execution]]:
-        """Return the trades of the last minutes by account, by time."""
+    def _executions(self, desk: Desk, now: datetime, failed: dict[str, str]) -> dict[str, list[Execution]]:
+        """Return the trades of the last minutes by account, by time; note in `failed` whose fills cannot be read."""
         result: dict[str, list[Execution]] = defaultdict(list)
         where = [Where("executed_at", ">=", now - WINDOW)]
         for document in self._store.query(FILLS, where, ["executed_at"], limit=MOST):
-            fill = read_fill(document)
-            account = desk.accounts.get(fill.account)
-            if account is None or fill.kind is not FillKind.TRADE:
+            try:
+                fill = read_fill(document)
+            except DAMAGED as problem:
+                log.exception("sweep: a fill cannot be read", extra={"document": str(document.path)})
+                account = document.data.get("account")
+                if isinstance(account, str):
+                    failed[account] = f"{document.path} cannot be read: {problem!r}"[:500]
+                continue
+            owner = desk.accounts.get(fill.account)
+            if owner is None or fill.kind is not FillKind.TRADE:
                 continue
             contract = fill.instrument
-            mark = _about(desk.marks.marks.get(contract.symbol), fill.executed_at, account)
+            mark = _about(desk.marks.marks.get(contract.symbol), fill.executed_at, owner)
             result[fill.account].append(
                 Execution(
                     key=fill.key,

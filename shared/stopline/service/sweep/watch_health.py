@@ -1,5 +1,6 @@
 """The health breakers: what adapters report, prices that are missing, differences from the broker. Read by the sweep."""
 
+import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,6 +21,7 @@ from stopline.service.evaluation.risk_state import RiskState, decode_breakers, e
 from stopline.service.trading.breaker_effects import Lifted, breaker_effects
 from stopline.service.trading.leases import adapter_facts, silent_facts
 
+log = logging.getLogger("stopline")
 Facts = Mapping[str, Decimal | None]
 
 Breaks = Callable[[str], Sequence[str]]
@@ -84,6 +86,9 @@ class HealthWatch:
                     self._read(account, books.get(name), said.get(name, {}), now, cause)
             except Transient as problem:
                 failed[name] = str(problem)
+            except Exception as problem:
+                log.exception("sweep: an account's health cannot be judged", extra={"account": name})
+                failed[name] = f"{type(problem).__name__}: {problem}"
         return failed
 
     def _read(

@@ -2,6 +2,7 @@
 sweep.
 """
 
+import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -10,11 +11,24 @@ import orjson
 
 from stopline.ledger.book import Book
 from stopline.model.account import Account
+from stopline.model.errors import Unreadable
 from stopline.model.ids import document_id
 from stopline.model.messages import Alert, Effect
 from stopline.model.times import utc_text
 from stopline.model.wire import canonical
-from stopline.ports import AlreadyExists, Bus, Clock, Conflict, Create, Outgoing, Path, Store, Update, Where
+from stopline.ports import (
+    AlreadyExists,
+    Bus,
+    Clock,
+    Conflict,
+    Create,
+    Document,
+    Outgoing,
+    Path,
+    Store,
+    Update,
+    Where,
+)
 from stopline.rules.watching.feeds import Feed, feed_silences, feeds, why_moot
 from stopline.rules.watching.found import Found, found_of
 from stopline.rules.watching.watchdog import (
@@ -25,20 +39,22 @@ from stopline.rules.watching.watchdog import (
     unprotected,
     unwatched_account,
 )
-from stopline.service.documents.aggregate import Aggregates
+from stopline.service.documents.aggregate import DAMAGED, Aggregates
 from stopline.service.documents.outbox import Relay, decode_outbox, outbox_fields
 from stopline.service.evaluation.risk_state import RiskState
 from stopline.service.prices.mark_prices import Desk
+from stopline.service.sweep.heartbeat import HEARTBEAT, last_beat
 from stopline.service.sweep.price_needs import price_needs
 from stopline.service.trading.leases import COLLECTION as LEASES
+from stopline.service.trading.order_spans import holder_of
 
 WATCHED = Path("heartbeats", "watchdog")
-SWEPT = Path("heartbeats", "sweep")
 UNWATCHED = "account_unwatched"
 UNPROTECTED = "protection_suppressed"
 BROKER = "broker_silent"
 FEED = "feed_silent"
 LOOK_EVERY = timedelta(seconds=60)
+log = logging.getLogger("stopline")
 
 
 class Watchdog:
@@ -60,8 +76,7 @@ class Watchdog:
         """
         unwatched = unwatched or {}
         document = self._store.get(WATCHED)
-        stored = orjson.loads(document.data["state"]) if document else {}
-        before = {key: (datetime.fromisoformat(at), found_of(told)) for key, (at, told) in stored.items()}
+        before = _told(document) if document else {}
         holding = [a for name, a in sorted(desk.accounts.items()) if _holds(desk.books.get(name))]
         told = [f for _, f in before.values() if f.kind != UNWATCHED]
         brokers = [f for f in told if f.kind == BROKER]
@@ -113,8 +128,7 @@ class Watchdog:
         if self._looked is not None and abs(now - self._looked) < LOOK_EVERY:
             return
         self._looked = now
-        document = self._store.get(SWEPT)
-        last = document.data["at"] if document else None
+        last = last_beat(self._store.get(HEARTBEAT))
         found = sweep_silence(last, now)
         if found and last:
             self._tell(found.alert(last, now))
@@ -126,13 +140,20 @@ class Watchdog:
             self._tell(found.end(last, now))
 
     def _unprotected(self, holding: Sequence[Account], now: datetime) -> list[Found | None]:
-        states = ((account, self._states.peek(account.account)) for account in holding)
-        return [unprotected(account, state.watched, now) for account, state in states if state]
+        found = []
+        for account in holding:
+            try:
+                state = self._states.peek(account.account)
+            except Unreadable:  # it is unwatched, and told as that
+                continue
+            if state:
+                found.append(unprotected(account, state.watched, now))
+        return found
 
     def _was_away(self, now: datetime) -> bool:
         """Whether no lease could be granted just now, because the sweep itself did not run: who is silent is unknown."""
-        last = self._store.get(SWEPT)
-        return last is None or sweep_silence(last.data["at"], now) is not None
+        last = last_beat(self._store.get(HEARTBEAT))
+        return last is None or sweep_silence(last, now) is not None
 
     def _brokers(
         self,
@@ -144,8 +165,8 @@ class Watchdog:
         leases: dict[str, dict[str, datetime]] = defaultdict(dict)
         where = [Where("expires_at", ">", now - EXPECTED)]
         for document in self._store.query(LEASES, where, ["expires_at"]):
-            data = document.data
-            leases[data["account"]][data["adapter"]] = data["expires_at"]
+            account_name, adapter = holder_of(document.path)
+            leases[account_name][adapter] = document.data["expires_at"]
         found = []
         for account in holding:
             last = leases[account.account]
@@ -162,6 +183,16 @@ class Watchdog:
     def _tell(self, alert: Alert) -> None:
         body = alert.model_dump(mode="json")
         self._bus.publish([Outgoing("alerts", canonical(body), {"type": body["type"]})])
+
+
+def _told(document: Document) -> dict[str, tuple[datetime, Found]]:
+    """Return what is silent, as it was told, and since when; what cannot be read counts as not told, and is told anew."""
+    try:
+        stored = orjson.loads(document.data["state"])
+        return {key: (datetime.fromisoformat(at), found_of(told)) for key, (at, told) in stored.items()}
+    except DAMAGED:
+        log.exception("watchdog: what was told cannot be read")
+        return {}
 
 
 def _holds(book: Book | None) -> bool:

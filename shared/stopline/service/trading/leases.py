@@ -1,5 +1,6 @@
 """Trading leases for broker adapters: granted only while Stopline itself is awake."""
 
+import logging
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -11,14 +12,15 @@ from stopline.model.control import ONE, Control, TradingState, effective_for
 from stopline.model.errors import Contended, Rejected
 from stopline.model.ids import document_id
 from stopline.model.lease import VALID_S, Lease, LeaseRequest, PartState
-from stopline.ports import Clock, Data, Path, Put, Store, Where
+from stopline.ports import Clock, Document, Path, Put, Store, Where
 from stopline.service.documents.aggregate import Aggregates
 from stopline.service.sweep.heartbeat import HEARTBEAT, share_of, watched_until, why_unwatched
 from stopline.service.trading.in_force import both
-from stopline.service.trading.order_spans import with_orders
+from stopline.service.trading.order_spans import holder_of, with_orders
 from stopline.service.trading.set_back import is_of_another
 
 COLLECTION = "leases"
+log = logging.getLogger("stopline")
 
 
 class Leases:
@@ -64,7 +66,8 @@ class Leases:
         )
         path = _path(name, request.adapter)
         before = self._store.get(path)
-        if before is not None and before.data["epoch"] > lease.epoch:
+        last = before.data.get("epoch") if before else None
+        if type(last) is int and last > lease.epoch:
             raise Contended(
                 f"{path} was of a later epoch: what stopped {name} is lost, or was read too early"
             )
@@ -75,26 +78,40 @@ class Leases:
 
 def adapter_facts(store: Store, now: datetime) -> dict[str, dict[str, Decimal | None]]:
     """Return by account what its adapters last said, the worst of each. An account without a lease is not there."""
-    alive: dict[str, list[Data]] = defaultdict(list)
+    alive: dict[str, list[Document]] = defaultdict(list)
     for document in store.query(COLLECTION, [Where("expires_at", ">", now)]):
-        alive[document.data["account"]].append(document.data)
-    return {account: _worst(said) for account, said in alive.items()}
+        alive[holder_of(document.path)[0]].append(document)
+    return {account: _worst(leases) for account, leases in alive.items()}
 
 
 def silent_facts(store: Store, account: str, now: datetime) -> dict[str, Decimal | None]:
     """Return what those adapters of an account last said, the worst of each, whose lease has run out; none: nothing."""
-    said = [d.data for d in store.query(COLLECTION, [Where("account", "==", account)])]
-    silent = [data for data in said if data["expires_at"] <= now]
+    leases = store.query(COLLECTION, [Where("account", "==", account)])
+    silent = [lease for lease in leases if not _is_good(lease.data.get("expires_at"), now)]
     return _worst(silent) if silent else {}
 
 
-def _worst(said: Sequence[Data]) -> dict[str, Decimal | None]:
-    latencies = [d["latency_ms"] for d in said if d["latency_ms"] is not None]
+def _is_good(until: object, now: datetime) -> bool:
+    return isinstance(until, datetime) and until > now
+
+
+def _worst(leases: Sequence[Document]) -> dict[str, Decimal | None]:
+    said = [_said(lease) for lease in leases]
+    latencies = [latency for _, _, latency in said if latency is not None]
     return {
-        "broker_errors": Decimal(sum(not d["broker_ok"] for d in said)),
-        "api_errors": Decimal(max(d["errors"] for d in said)),
+        "broker_errors": Decimal(sum(not is_ok for is_ok, _, _ in said)),
+        "api_errors": Decimal(max(errors for _, errors, _ in said)),
         "latency_ms": Decimal(max(latencies)) if latencies else None,
     }
+
+
+def _said(lease: Document) -> tuple[bool, int, int | None]:
+    """Return whether an adapter's broker does well, its errors and its latency. A word that cannot be read is a bad one."""
+    is_ok, errors, latency = (lease.data.get(name) for name in ("broker_ok", "errors", "latency_ms"))
+    if type(is_ok) is bool and type(errors) is int and (latency is None or type(latency) is int):
+        return is_ok, errors, latency
+    log.error("what an adapter said cannot be read", extra={"document": str(lease.path)})
+    return False, 0, None
 
 
 def _path(account: str, adapter: str) -> Path:
