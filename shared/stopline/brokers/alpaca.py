@@ -16,6 +16,7 @@ from stopline.brokers.holdings import Line, Open, statement_of
 from stopline.brokers.moments import at_close, at_midnight, rfc3339
 from stopline.brokers.row import Row, id_of, number_text
 from stopline.ledger.leg_name import client_id
+from stopline.model.decimals import ZERO
 from stopline.model.errors import Rejected
 from stopline.model.fill import Fill, FillKind
 from stopline.model.statement import Statement
@@ -158,22 +159,28 @@ def _fill_activity(row: Row, context: Context) -> Fill:
 
 
 def _fee(row: Row, context: Context) -> Fill:
-    """Return a fee of a day: the activity names no execution. Cash out is negative there, and paid here."""
+    """Return a fee of a day: the activity names no execution. Cash out is negative there, and paid here. One that is taken
+    in coins says how many, and at which price.
+    """
     currency = row.text_or("currency") or context.word("currency", "USD")
     symbol = row.text_or("symbol")
-    contract = (
-        _instrument(symbol, row.text_or("asset_class"), context) if symbol else contracts.cash(currency)
-    )
-    fee, asset = -row.decimal_or("net_amount"), currency
-    if not fee and symbol and "qty" in row:  # a crypto fee is taken in units of the asset
-        fee, asset = -row.decimal("qty"), str(contract["symbol"]).partition("-")[0]
+    of = row.text_or("asset_class", "crypto" if row.text("activity_type") == "CFEE" else None)
+    contract = _instrument(symbol, of, context) if symbol else contracts.cash(currency)
+    fee, asset, price = -row.decimal_or("net_amount"), currency, ZERO
+    base = contract.get("base")
+    if not fee and base and "qty" in row:
+        fee, asset, price = -row.decimal("qty"), base, row.decimal("price")
+        if price <= 0:
+            raise row.bad("price", f"must be above 0: it is what the fee of {-fee} {base} was worth")
+    elif "net_amount" not in row:
+        raise row.bad("net_amount", "is missing")
     return context.fill(
         row.text_or("account_id"),
         fill_id=id_of(row.text("activity_type"), row.text("id")),
         instrument=contract,
         side="BUY",
         quantity="0",
-        price="0",
+        price=number_text(price),
         fee=number_text(fee),
         fee_currency=asset,
         executed_at=_day(row),

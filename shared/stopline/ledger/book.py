@@ -15,7 +15,7 @@ from stopline.ledger.trade import Status, Trade
 from stopline.ledger.trade_table import LegChanges, LegTable, pruned
 from stopline.model.decimals import EXACT, ZERO
 from stopline.model.errors import Rejected
-from stopline.model.fill import NEEDS_REF, PAYMENTS, Fill
+from stopline.model.fill import NEEDS_REF, Fill
 from stopline.model.instrument import Instrument
 
 FLAT_KEPT = timedelta(days=7)
@@ -344,12 +344,12 @@ def _carry_over(before: Position, was: Position, again: Position) -> None:
 
 def _contract_of(fills: Sequence[Fill]) -> Instrument:
     """Return the contract of a position: as its first trade names it, else as its first payment does."""
-    return next((fill for fill in fills if fill.kind not in PAYMENTS), fills[0]).instrument
+    return next((fill for fill in fills if not fill.is_payment), fills[0]).instrument
 
 
 def _is_of(fill: Fill, contract: Instrument) -> bool:
     """Tell whether a fill is of a contract. What is paid for a holding may be in another currency than its own."""
-    if fill.instrument == contract or fill.kind not in PAYMENTS:
+    if fill.instrument == contract or not fill.is_payment:
         return fill.instrument == contract
     return fill.instrument.model_copy(update={"currency": contract.currency}) == contract
 
@@ -360,7 +360,7 @@ def _as_traded(before: Position | None, trades: Sequence[Fill]) -> Position | No
     """
     if before is None or before.cycle is not None or before.open:
         return before
-    if all(fill.kind in PAYMENTS for fill in trades):
+    if all(fill.is_payment for fill in trades):
         return before
     contract = _contract_of(trades)
     same = before.instrument.model_copy(update={"currency": contract.currency}) == contract

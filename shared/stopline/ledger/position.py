@@ -12,7 +12,8 @@ rounded stays in `cost`, and the last unit takes all of it along.
 
 For any sequence of fills: cash + cost - realised + fees - income = 0, exactly, where cash is
 -(signed quantity x worth of its price) - fees paid in the settlement currency + income, and a fee taken in
-the traded asset counts as fees at the fill's price.
+the traded asset counts as fees at the fill's price. One that comes by itself moves units where it says its price: out of
+what is held, or, where that is gone already, it is owed.
 """
 
 from collections import deque
@@ -336,7 +337,12 @@ class Position:
                 return fill.executed_at, ZERO, ZERO, None, Aside(income=-fill.fee)
             self._add_other(fill)
             return fill.executed_at, ZERO, ZERO, None, Aside(other_income=(fill.fee_currency, -fill.fee))
-        return self._book_fee(fill, fill.executed_at, None, ZERO, None)
+        if not (fill.price and fill.fee and _in_kind(fill.fee_currency, self.instrument)):
+            return self._book_fee(fill, fill.executed_at, None, ZERO, None)
+        if not self.open:
+            self.cycle = fill.order
+        realised, oldest = self._exchange(-fill.fee, fill.price, fill)
+        return self._book_fee(fill, fill.executed_at, fill.price, realised, oldest)
 
     def _split(self, fill: Fill) -> Booked:
         """Turn every `price` units into `quantity` units. Quantities and prices are rounded to 12 decimals where

@@ -227,7 +227,7 @@ class _Folding:
             leg.realised += units * (worth - contract.worth(lot.price))
             leg.exit_worth += units * worth
             leg.exit_at = fill.executed_at
-            leg.ended = None if fill.kind is FillKind.TRADE else fill.kind
+            leg.ended = None if fill.kind in (FillKind.TRADE, FillKind.FEE) else fill.kind
             left += units
             if units == lot.quantity:
                 del leg.lots[index]
@@ -270,6 +270,9 @@ class _Folding:
                     leg.income += share
                 else:
                     leg.other_fees[fill.fee_currency] = leg.other_fees.get(fill.fee_currency, ZERO) - share
+        elif fill.price and _in_kind(fill.fee_currency, fill.instrument):
+            parts = self._exchange(-fill.fee, fill)
+            _charge(parts, *_settled(fill.fee_currency, fill.fee, fill.instrument, fill.price))
         else:
             _charge(self._held(), fill.fee_currency, fill.fee)
 

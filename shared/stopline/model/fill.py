@@ -45,7 +45,8 @@ class FillKind(StrEnum):
     CORRECT replaces the fill `ref` by this quantity, price and fee (0: the fee stays) at the original's place, BUST
     removes it, FEE adds a fee that came later (to `ref`, or to the account without one); FUNDING, DIVIDEND, FLOW (a
     deposit or withdrawal: capital, never P&L), ADJUST and SPLIT stand for themselves. FEE, FUNDING, DIVIDEND and
-    FLOW say the amount in `fee` (negative: received). A SPLIT turns every `price` units into `quantity` units.
+    FLOW say the amount in `fee` (negative: received); a FEE of its own that was taken in the traded asset says in `price`
+    what a unit was worth, and takes them out of the position. A SPLIT turns every `price` units into `quantity` units.
     An ADJUST by hand is booked like a trade, or like a fee where its quantity is 0; a BUST of it takes it back.
     """
 
@@ -77,7 +78,7 @@ TRADES = frozenset(
 )
 NEEDS_REF = frozenset({FillKind.CORRECT, FillKind.BUST})
 EXECUTIONS = TRADES | {FillKind.CORRECT}
-PAYMENTS = frozenset({FillKind.FEE, FillKind.FUNDING, FillKind.DIVIDEND, FillKind.FLOW})  # they move no units
+_PAYMENTS = frozenset({FillKind.FEE, FillKind.FUNDING, FillKind.DIVIDEND, FillKind.FLOW})
 _MONEY = frozenset({FillKind.FEE, FillKind.FUNDING, FillKind.ADJUST, FillKind.DIVIDEND, FillKind.FLOW})
 
 
@@ -187,6 +188,14 @@ class Fill(Message):
     def signed_quantity(self) -> Decimal:
         """Units bought, negative when sold."""
         return self.quantity if self.side is Side.BUY else -self.quantity
+
+    @property
+    def is_payment(self) -> bool:
+        """Tell whether it is money alone, and moves no units."""
+        if self.kind is not FillKind.FEE:
+            return self.kind in _PAYMENTS
+        contract = self.instrument
+        return not (self.price and self.fee_currency == contract.base != contract.currency)
 
     @cached_property
     def order(self) -> Place:

@@ -170,6 +170,27 @@ def test_a_crypto_fee_is_in_units_of_the_coin() -> None:
     }  # fmt: skip
     [fee] = read(row)
     assert (fee.fee, fee.fee_currency, fee.instrument.symbol) == (Decimal("0.00025"), "ETH", "ETH-USD")
+    assert fee.price == 3000
+    assert read({**row, "asset_class": None})[0].hash == fee.hash, "as documented: it is a fee of a coin"
+
+
+@pytest.mark.parametrize("price", [None, "", "0", "-1"])
+def test_a_crypto_fee_whose_coins_have_no_price_is_refused(price: str | None) -> None:
+    """Domain 3.8: what they were worth is not guessed."""
+    row = {
+        "activity_type": "CFEE", "id": "1::3", "date": "2026-11-20", "net_amount": "0", "symbol": "ETHUSD",
+        "qty": "-0.00025", "price": price,
+    }  # fmt: skip
+    assert refused(row) == "BAD_MESSAGE"
+
+
+@pytest.mark.parametrize("more", [{}, {"symbol": "SPY", "qty": "10"}])
+def test_a_fee_without_its_amount_is_refused(more: dict[str, str]) -> None:
+    """Money that is not told is not nothing; shares are no coins."""
+    row = {"activity_type": "FEE", "id": "1::2", "date": "2026-11-20", **more}
+    assert refused(row) == "BAD_MESSAGE"
+    [fee] = read({**row, "net_amount": "-0.02"})
+    assert (fee.fee, fee.fee_currency) == (Decimal("0.02"), "USD")
 
 
 @pytest.mark.parametrize(

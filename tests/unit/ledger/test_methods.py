@@ -135,6 +135,31 @@ def test_a_short_pays_the_dividend() -> None:
     assert (position.income, position.realised, position.fees, position.net) == (-7, 50, 0, 43)
 
 
+@pytest.mark.parametrize(
+    ("signed", "left", "realised"),
+    [
+        ((2, 1), "2.9", "1"),  # the oldest coins, bought at 90 and worth 100
+        ((2, -2), "-0.1", "20"),  # they are sold already: it is owed
+        ((), "-0.1", "0"),
+    ],
+)
+def test_a_fee_in_coins_that_comes_by_itself_takes_them_at_its_price(
+    signed: tuple[int, ...], left: str, realised: str
+) -> None:
+    """Issue 4.1: Alpaca's, which names no execution."""
+    coin = crypto(base="BTC")
+    made = [trade(n, units, 90 if n == 0 else 100, instrument=coin) for n, units in enumerate(signed)]
+    paid = fill("F", "BUY", 0, 100, at(9), coin, kind="FEE", fee="0.1", fee_currency="BTC")
+    position, _ = fold([*made, paid])
+    assert (position.quantity, position.realised) == (Decimal(left), Decimal(realised))
+    assert (position.fees, position.other_fees) == (10, {})
+    if position.quantity < 0:
+        assert (position.cycle, position.lots[0].price) == (paid.order, 100)
+    unpriced = fill("F", "BUY", 0, 0, at(9), coin, kind="FEE", fee="0.1", fee_currency="BTC")
+    position, _ = fold([*made, unpriced])
+    assert (position.quantity, position.other_fees) == (sum(signed), {"BTC": Decimal("0.1")})
+
+
 @st.composite
 def histories(draw: st.DrawFn) -> tuple[str, list[Fill]]:
     """Return a method and fills of one instrument, with fees of every kind, funding, dividends and splits."""
@@ -172,7 +197,7 @@ def test_cash_cost_realised_fees_and_income_add_up_to_nothing(history: tuple[str
     paid_in_kind = sum(
         Fraction(one.fee) * Fraction(contract.worth(one.price))
         for one in fills
-        if one.kind in ("TRADE", "ADJUST") and one.fee_currency == contract.base
+        if one.kind in ("TRADE", "ADJUST", "FEE") and one.fee_currency == contract.base
     )
     assert sum(left) + Fraction(position.fees) - Fraction(position.income) == 0
     assert Fraction(position.fees) == paid_in_kind + sum(

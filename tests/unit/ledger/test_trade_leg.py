@@ -19,6 +19,7 @@ from stopline.ledger.encoding import decode_book, encode_book
 from stopline.ledger.leg_name import marked_id, name_of, naming, tag_of
 from stopline.ledger.position import METHODS
 from stopline.ledger.trade_leg import TradeLeg
+from stopline.model.errors import Rejected
 from stopline.model.fill import Fill
 from stopline.model.instrument import Instrument
 
@@ -365,6 +366,33 @@ def test_a_fee_in_the_bought_coin_makes_the_leg_smaller() -> None:
     [leg] = book.legs["default:BTCUSD"]
     position = book.positions["default:BTCUSD"]
     assert (leg.quantity, leg.fees) == (position.quantity, position.fees) == (Decimal("1.9"), 10)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_fee_in_coins_that_comes_by_itself_takes_them_out_of_the_legs(method: str) -> None:
+    """Issue 4.1: in any order of arrival; what it closes was not ended by anything but trading."""
+    coin = Instrument.model_validate({"symbol": "BTCUSD", "kind": "crypto", "currency": "USD", "base": "BTC"})
+    fills = [
+        fill("E-1", "BUY", 2, 100, at(0), coin, order_id="A"),
+        fill("E-2", "SELL", "1.9", 110, at(1), coin, order_id="B"),
+        fill("F", "BUY", 0, 100, at(2), coin, kind="FEE", fee="0.1", fee_currency="BTC"),
+    ]
+    for some in permutations(fills):
+        book = amended([[one] for one in some], method=method)
+        position = book.positions["default:BTCUSD"]
+        [leg] = book.legs["default:BTCUSD"]
+        assert (position.quantity, position.fees, position.realised) == (0, 10, 19)
+        assert (leg.quantity, leg.fees, leg.realised, leg.ended) == (0, 10, 19, None)
+
+
+def test_a_fee_in_coins_is_of_the_contract_that_it_moves() -> None:
+    """Money that is paid may be in another currency than the holding's; coins are worth what its price says."""
+    coin = Instrument.model_validate({"symbol": "BTCUSD", "kind": "crypto", "currency": "USD", "base": "BTC"})
+    book = booked([[fill("E-1", "BUY", 2, 100, instrument=coin)]])
+    euros = coin.model_copy(update={"currency": "EUR"})
+    paid = fill("F", "BUY", 0, 100, at(2), euros, kind="FEE", fee="0.1", fee_currency="BTC")
+    with pytest.raises(Rejected, match="CONTRACT_CHANGED"):
+        book.with_fills([paid], SESSION_OF, lambda *_: (), at(3))
 
 
 @pytest.mark.parametrize("currency", ["BTC", "USD"])

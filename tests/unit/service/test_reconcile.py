@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from stopline.adapters.schemas import record
+from stopline.brokers import parse
 from stopline.ledger.encoding import encode_book
 from stopline.model.account import Account
 from stopline.model.control import ControlRequest, TradingState
@@ -491,6 +492,32 @@ def test_a_line_that_could_not_be_read_may_be_as_long_as_one_can_be(desk: Desk) 
     [alert] = desk.alerts()
     assert alert["summary"] == "x" * 500
     assert alert["severity"] == "warning"
+
+
+def test_a_coin_bought_at_alpaca_is_held_less_the_fee_that_was_taken_of_it() -> None:
+    """Issue 4.1, R1.8: the fee is a row of the day and names no execution; the broker's list agrees with the book."""
+    world = World()
+    world.open_account(account(brokers=["alpaca"]))
+    desk, now = Desk(world), utc_text(world.clock.now())
+    bought = {
+        "activity_type": "FILL", "id": "1::a", "type": "fill", "order_id": "o", "symbol": "ETHUSD", "side": "buy",
+        "qty": "1", "price": "1884.5", "transaction_time": now, "cum_qty": "1", "leaves_qty": "0",
+    }  # fmt: skip
+    fee = {
+        "activity_type": "CFEE", "id": "1::c", "date": "2026-11-17", "net_amount": "0", "symbol": "ETHUSD",
+        "qty": "-0.0025", "price": "1884.5", "status": "executed",
+    }  # fmt: skip
+    attributes = {"broker": "alpaca", "account": "demo", "kind": "crypto"}
+    fills = [item.fill for item in parse({"activities": [bought, fee]}, attributes) if item.fill]
+    desk.app.recorder.record(fills, "m-1")
+    for number in range(3):
+        desk.world.wait(400)
+        held = [{"symbol": "ETH-USD", "quantity": "0.9975"}]
+        desk.statement(None, statement_id=f"S-{number}", broker="alpaca", positions=held)
+        desk.sweep(200)
+    assert desk.state.breaks == {}
+    desk.sweep(kind=SweepKind.RECONCILE)
+    assert desk.state.ledger == ()
 
 
 # --- what is kept ---------------------------------------------------------------------------------------------
