@@ -10,8 +10,6 @@ from stopline.model.fill import FILL_TYPE, FILLS_TYPE, Fill
 from stopline.model.statement import STATEMENT_TYPE, Statement
 from stopline.model.wire import validate
 
-MAX_FILLS = 200
-
 
 def parse(value: dict[str, Any], context: Context) -> list[Item]:
     """Read one native message; a bad fill among good ones is refused alone."""
@@ -28,10 +26,8 @@ def parse(value: dict[str, Any], context: Context) -> list[Item]:
             f"type must be {known}, {told}. A broker's own message needs attribute `dialect`, or `broker` named like one",
         )
     fills = value.get("fills")
-    if not isinstance(fills, list) or not 0 < len(fills) <= MAX_FILLS or set(value) != {"type", "fills"}:
-        raise Rejected(
-            "BAD_MESSAGE", f"{FILLS_TYPE} holds `type` and `fills`, a list of 1 to {MAX_FILLS} fills"
-        )
+    if not isinstance(fills, list) or not fills or set(value) != {"type", "fills"}:
+        raise Rejected("BAD_MESSAGE", f"{FILLS_TYPE} holds `type` and `fills`, a list of at least one fill")
     return [_item(item, context) for item in fills]
 
 

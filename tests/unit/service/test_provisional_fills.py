@@ -70,6 +70,16 @@ def part(filled: int, *applied: int) -> dict[str, Any]:
     return {**POSTBACK, "filled_quantity": filled, "applied": published}
 
 
+def test_trades_of_more_than_a_commit_take_over_from_what_was_provisional() -> None:
+    """The busts come with the first of them."""
+    world = opened()
+    assert record(world, kite(part(500)), "m-1") == [Result.APPLIED]
+    trades = [{**TRADE, "trade_id": str(n), "quantity": 2} for n in range(250)]
+    fills = kite({**part(500, 500), "trades": trades})
+    assert record(world, fills, "m-2") == [Result.APPLIED] * 251
+    assert book_of(world).net_quantity("SBIN") == 500
+
+
 def test_trades_without_the_busts_of_what_was_provisional_are_refused() -> None:
     """I2: an order of 100 is 100, though an adapter lists its trades plainly; with `applied` they take over."""
     world = opened()

@@ -15,14 +15,17 @@ from stopline.model.account import Account
 from stopline.model.errors import Contended, Rejected, Transient
 from stopline.model.fill import Fill
 from stopline.model.instrument import Instrument
+from stopline.model.wire import canonical
 from stopline.ports import Conflict, Path, Put, Unavailable
 from stopline.runtime.app import App
+from stopline.runtime.envelope import Envelope
+from stopline.runtime.handlers import handle
 from stopline.service.documents.outbox import Unpublished
 from stopline.service.fills.bookable import MAX_AGE, MAX_AHEAD
 from stopline.service.fills.books import BookFeed
 from stopline.service.fills.record_fill import Result
 
-from ..make import NOON, account, at, equity, fill, option, trade
+from ..make import NOON, account, at, equity, fill, option, raw_fill, trade
 from .world import FaultyStore, World
 
 APPLIED, DUPLICATE, REFUSED = Result.APPLIED, Result.DUPLICATE, Result.REFUSED
@@ -142,6 +145,42 @@ def test_a_twin_in_one_message_is_a_duplicate_and_a_false_twin_is_refused(world:
     assert book is not None
     assert book.fills == 2
     assert record(world.instance()[0], twins) == [DUPLICATE, DUPLICATE, REFUSED, DUPLICATE]
+
+
+def test_a_message_of_more_fills_than_a_commit_holds_is_booked_in_several(world: World) -> None:
+    """tastytrade sends all fills of an order each time, Flex those of a day; the newest first."""
+    app, store = world.instance()
+    fills = [trade(n, 1 if n % 3 else -1, 100 + n % 7) for n in range(0, -450, -1)]
+    store.commits = 0
+    assert record(app, [*fills, fills[0]]) == [APPLIED] * 450 + [DUPLICATE]
+    assert store.commits == 4, "three of fills, and the note of the twin"
+    book = world.book()
+    assert book is not None
+    assert book.positions["default:SPY"] == fold(fills)[0]
+    assert record(world.instance()[0], fills, "m-2") == [DUPLICATE] * 450
+    assert len(world.shared.query("duplicates")) == 451
+
+
+def test_a_message_of_which_one_commit_fails_comes_again_and_is_booked_to_its_end(world: World) -> None:
+    """I1, I3, F13: it is not acknowledged, and what was booked of it stands."""
+    app, store = world.instance()
+    fills = [raw_fill(f"E-{n}", executed_at=at(-n)) for n in range(450)]
+    delivery = Envelope(canonical({"type": "stopline.fills.v1", "fills": fills}), "m-1")
+    store.faults = [None, store.lost]
+    with pytest.raises(Transient):
+        handle(app, "fills", delivery)
+    book = world.book()
+    assert book is not None
+    assert book.fills == 200
+    assert handle(app, "fills", delivery) == {"applied": 250, "duplicate": 200, "quarantined": 0}
+    assert not world.shared.query("duplicates"), "a redelivery is no duplicate"
+
+
+def test_a_part_of_a_large_message_that_is_refused_leaves_the_others_booked(world: World) -> None:
+    app, _ = world.instance()
+    other = Instrument.model_validate({**equity().model_dump(mode="json"), "multiplier": "10"})
+    fills = [trade(n, 1, 100, instrument=equity() if n < -250 else other) for n in range(-450, 0)]
+    assert record(app, fills) == [APPLIED] * 200 + [REFUSED] * 250
 
 
 def test_the_same_id_at_another_broker_or_account_is_another_fill(world: World) -> None:

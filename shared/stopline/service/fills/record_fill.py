@@ -35,6 +35,7 @@ from stopline.service.fills.books import (
     unnamed_before,
 )
 from stopline.service.fills.former_forms import is_former
+from stopline.service.fills.message_parts import MAX_FILLS, parts
 from stopline.service.fills.provisional import counted_twice, final_fee, is_of_cumulative_order
 from stopline.service.fills.restatements import restated_days, restatement_alert, restatement_rows
 from stopline.service.fills.splits import split_twice
@@ -43,7 +44,6 @@ from stopline.service.history.rows import fill_row, table_row
 from stopline.service.history.trade_rows import trade_rows
 
 SWEPT = 500  # fills that a sweep is told of; more in one commit are a first import
-MAX_FILLS = 200  # in one message; with the book they fit in one commit
 
 
 class Result(StrEnum):
@@ -81,7 +81,7 @@ class FillRecorder:
         self._batcher: Batcher[_Request] = Batcher(self._book, _join)
 
     def record(self, fills: Sequence[Fill], message_id: str) -> list[Outcome]:
-        """Book the fills of one message; return what became of each, in their order.
+        """Book the fills of one message, however many; return what became of each, in their order.
 
         Raises Unavailable, Contended or Unpublished: some of the message may be booked; let it come again.
         """
@@ -117,11 +117,11 @@ class FillRecorder:
                 twins.append((index, fill))
             else:
                 first[fill.key] = (index, fill)
-        if first:
-            request = _Request(account, message_id, now, {key: fill for key, (_, fill) in first.items()})
+        for some in parts(fill for _, fill in first.values()):
+            request = _Request(account, message_id, now, {fill.key: fill for fill in some})
             self._batcher.run(account.account, request)
-            outcomes |= {index: request.outcomes[key] for key, (index, _) in first.items()}
-            repeated = [first[key] for key in first if key in request.repeated]
+            outcomes |= {first[key][0]: outcome for key, outcome in request.outcomes.items()}
+            repeated += [first[key] for key in request.fills if key in request.repeated]
         for index, fill in twins:
             same = fill.hash == first[fill.key][1].hash
             outcomes[index] = Outcome(fill, Result.DUPLICATE) if same else _conflicting(fill)
@@ -158,8 +158,8 @@ class FillRecorder:
             )
             for index, fill in repeated
         ]
-        if notes:
-            self._store.commit(notes)
+        for start in range(0, len(notes), MAX_FILLS):
+            self._store.commit(notes[start : start + MAX_FILLS])
 
 
 @dataclass(slots=True)
