@@ -1,5 +1,6 @@
 """stopline margin: legs in; margin, max loss, max profit and breakevens out."""
 
+from decimal import DecimalException
 from typing import Annotated, Any, Literal
 
 import click
@@ -55,7 +56,12 @@ def margin(file: Any, as_json: bool) -> None:
     except Rejected as refused:
         raise BadInput(one_line(f"{file_name(file)}: {refused.detail}")) from None
     legs = [Leg(leg.right, leg.strike, leg.quantity, leg.multiplier) for leg in asked.legs]
-    found = margin_of(legs, [leg.price for leg in asked.legs], asked.fees, asked.spot, asked.style)
+    try:
+        found = margin_of(legs, [leg.price for leg in asked.legs], asked.fees, asked.spot, asked.style)
+    except DecimalException:
+        raise BadInput(
+            f"{one_line(file_name(file))}: the numbers are beyond what can be computed exactly"
+        ) from None
     if as_json:
         print_json(_facts(found))
         return

@@ -195,6 +195,9 @@ def test_bad_legs_are_one_line_and_two(tmp_path: Path, text: str) -> None:
     assert result.stderr.count("\n") == 1
 
 
+HUGE = {"quantity": "-" + "9" * 18, "multiplier": "9" * 18}
+
+
 @pytest.mark.parametrize(
     ("more", "told"),
     [
@@ -202,6 +205,10 @@ def test_bad_legs_are_one_line_and_two(tmp_path: Path, text: str) -> None:
         ({"spot": "0"}, "spot must be above 0, was 0"),
         ({"legs": [leg(-1, "C", "100", "-2")]}, "price must be 0 or above, was -2"),
         ({"legs": [{"right": "X"}]}, "legs.0.right: must be 'C' or 'P'"),
+        (
+            {"legs": [leg(-1, "C", "9" * 18, "9" * 18) | HUGE], "spot": "9" * 18},
+            "beyond what can be computed",
+        ),
         ({"legs": []}, "legs: must have at least 1 item"),
     ],
 )
