@@ -94,6 +94,30 @@ def test_what_was_filled_before_and_cannot_be_told_from_a_replaced_order_blocks_
     assert wrong(*fills) == {"O-1": BreakKind.ORDER_START}
 
 
+@pytest.mark.parametrize(
+    "before",
+    [
+        (done("A-1", 6, 1, "A", 6), done("A-8", 3, 1.5, "A", kind="CORRECT", ref="A-1")),
+        (done("A-1", 3, 1, "A", 3), done("A-2", 4, 1.5, "A", 7), done("A-8", 4, 2, "A", kind="BUST", ref="A-2")),
+        (done("A-1", 9, -9, "A", 9), done("A-8", 7, -8, "A", 0, kind="BUST", ref="A-1"), done("A-2", 3, 1, "A", 3)),
+        (done("A-1", 3, 1, "A", 3), done("Z-1", 5, 2, "Z", 5)),
+        (done("A-1", 1, -DAY, "A", 1), done("Z-1", 5, -9, "Z", 5), done("A-2", 2, 2, "A", 3)),
+    ],
+    ids=["corrected", "busted", "told anew", "between two others", "of days"],
+)  # fmt: skip
+def test_an_order_that_replaces_another_one_goes_on_from_any_way_of_counting_that(
+    before: tuple[Fill, ...],
+) -> None:
+    """Three were filled under the old number, in the end."""
+    assert wrong(*before, done("E-1", 2, 9, told=5)) == {}
+
+
+def test_an_order_of_which_nothing_was_executed_since_the_last_one_began_explains_nothing() -> None:
+    """Any may be replaced, but of all that ever were one has filled what was lost."""
+    before = done("A-1", 3, -DAY, "A", 3), done("Z-1", 5, 2, "Z", 5)
+    assert wrong(*before, done("E-1", 2, 9, told=5)) == {"O-1": BreakKind.ORDER_START}
+
+
 def test_orders_before_hide_no_fill_that_was_lost() -> None:
     """Three of ten orders of one unit were as many as the three that were lost."""
     before = [done(f"X-{n}", 1, n - 900, f"X{n}", 1) for n in range(10)]

@@ -397,7 +397,7 @@ def test_only_what_is_about_an_order_s_break_ends_without_one(desk: Desk) -> Non
 
 def carried_on(number: int, second: float) -> list[Fill]:
     """An order whose first fill here says that more was filled before, of which nothing else is known."""
-    more = {"order_id": f"A{number}r", "order_filled": "13"}
+    more = {"order_id": f"A{number}r", "order_filled": "14"}
     return [
         fill(f"A-{number}", "BUY", 10, 100, at(second), order_id=f"A{number}", order_filled="10"),
         fill(f"B-{number}", "BUY", 5, 100, at(second + 1), order_id=f"B{number}", order_filled="5"),
@@ -428,7 +428,7 @@ def test_what_was_perhaps_filled_before_is_left_after_some_sessions(desk: Desk) 
     assert desk.state.breaks == {}
     assert desk.alerts()[-1]["resolved"]
     assert desk.alerts()[-1]["summary"] == "SPY: order A1r is left as it is"
-    again = {"order_id": "A1r", "order_filled": "14"}
+    again = {"order_id": "A1r", "order_filled": "15"}
     booked(desk, fill("C-9", "BUY", 1, 100, desk.world.clock.now(), **again))
     confirmed(desk)
     assert len(desk.alerts()) == 2, "nor is it told again where the order goes on"

@@ -6,8 +6,8 @@ counted or not, one that was busted or corrected as it was or as it is. A broker
 day: an order begins in a session of which some execution says that nothing was filled before it, and after one that is
 whole in itself and would make it more than was told. What was adjusted by hand is of the last order of its number that had
 begun by then and lacked it, or else of the last one. What was filled before the first fill here was not lost where it is
-what the order before had filled, which this one may replace under a new number, or where the account began that day. Where
-it is neither, and other orders came before, it cannot be told.
+what an order before may have filled, the last one or one executed since its session, which this one may replace under a new
+number, or where the account began that day. Where it is neither, and other orders came before, it cannot be told.
 """
 
 from bisect import bisect_left
@@ -34,7 +34,9 @@ QUIET = timedelta(minutes=10)
 _TELLS = TRADES | {FillKind.CORRECT, FillKind.BUST}
 _Number = tuple[str, str, str]  # broker, order, symbol
 _Key = tuple[str, str, str, date]  # and the session that it began in
-_Before = tuple[bool, Decimal]  # whether any order was, and how much the last one had filled
+_Before = tuple[
+    bool, frozenset[Decimal]
+]  # whether any order was, and what one that is replaced may have filled
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,11 +197,22 @@ class _Count:
             return None
         if told < self.least or not gap or not any_before:
             return BreakKind.ORDER
-        return None if carried >= gap and self.adds_up(carried) else BreakKind.ORDER_START
+        explained = any(units >= gap and self.adds_up(units) for units in carried)
+        return None if explained else BreakKind.ORDER_START
 
     @property
     def filled(self) -> Decimal:
         return self.most if self.told is None else self.told
+
+    @property
+    def may_have_filled(self) -> set[Decimal]:
+        """Return what may be filled of it: the most that was told; where it adds up, also what was told last or booked."""
+        if not self.adds_up():
+            return {self.filled}
+        said = [
+            (fill.order, told) for p in self.parts for fill in p.fills if (told := _told(fill)) is not None
+        ]
+        return {self.filled, self.least, self.most, *([max(said)[1]] if said else ())}
 
     def figures(self, kind: BreakKind | None) -> tuple[Decimal, Decimal]:
         """Return what is booked, of the range what is nearest to what was told, and what was told."""
@@ -274,17 +287,26 @@ def _of_session(parts: list[_Part], session: date, first: datetime) -> _Count:
 
 
 def _before(counts: Mapping[_Key, _Count]) -> dict[_Key, _Before]:
-    """Return of each order what was before it, of its broker, instrument and side; the last one is what opened last."""
+    """Return of each order that does not add up what was before it, of its broker, instrument and side: what may have been
+    filled of the one that opened last, and of those that were executed since its session: any of them may be replaced.
+    """
     alike: dict[tuple[str, str, Side], list[tuple[datetime, _Key]]] = {}
     for key, count in counts.items():
         alike.setdefault((key[0], key[2], count.side), []).append((count.opened, key))
     before: dict[_Key, _Before] = {}
     for some in alike.values():
         first = sorted({(counts[key].first, key[:3]) for _, key in some})[:2]
-        carried = ZERO
+        last: date | None = None  # session in which the one before was opened
+        filled: dict[date, set[Decimal]] = {}  # by session of the last execution
         for opened, key in sorted(some):
+            count = counts[key]
+            carried = frozenset[Decimal]()
+            if last is not None and not count.adds_up():
+                carried = carried.union(*(units for day, units in filled.items() if day >= last))
             before[key] = any(moment <= opened and other != key[:3] for moment, other in first), carried
-            carried = counts[key].filled if key[1] else carried
+            if key[1]:
+                last = count.session
+                filled.setdefault(count.until, set()).update(count.may_have_filled)
     return before
 
 
