@@ -5,7 +5,7 @@ A return is an acknowledgement. Transient and unknown errors pass through: the d
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from stopline.brokers import decode, parse, read_statement
@@ -26,6 +26,7 @@ from stopline.ports import Outgoing
 from stopline.rules.watching.deliveries import behind, given_up
 from stopline.runtime.app import App
 from stopline.runtime.envelope import Envelope
+from stopline.service.fills.quarantine import Refusal
 
 log = logging.getLogger("stopline")
 Counts = Mapping[str, int]
@@ -83,21 +84,25 @@ def _is_kill(data: bytes) -> bool:
     return CONTROL_TYPE.encode() in data and decode_object(data).get("type") == CONTROL_TYPE
 
 
-def quarantine(
-    app: App, source: str, envelope: Envelope, refused: Rejected, raw: bytes | None = None, item: int = 0
-) -> None:
-    """Keep a refused message, or one item of it, and tell the operator."""
-    app.quarantine.keep(
-        source,
-        envelope.message_id,
-        envelope.data if raw is None else raw,
-        refused,
-        item,
-        envelope.attributes,
-        Severity.CRITICAL
-        if refused.reason in CRITICAL_REASONS or (source, refused.reason) in ALSO_CRITICAL
-        else Severity.WARNING,
-    )
+def quarantine(app: App, source: str, envelope: Envelope, refused: Rejected) -> None:
+    """Keep a refused message, and tell the operator."""
+    _keep(app, source, envelope, [(0, envelope.data, refused)])
+
+
+def _keep(app: App, source: str, envelope: Envelope, items: Sequence[tuple[int, bytes, Rejected]]) -> None:
+    """Keep refused items of a message, and tell the operator."""
+    refusals = [
+        Refusal(
+            raw,
+            why,
+            item,
+            Severity.CRITICAL
+            if why.reason in CRITICAL_REASONS or (source, why.reason) in ALSO_CRITICAL
+            else Severity.WARNING,
+        )
+        for item, raw, why in items
+    ]
+    app.quarantine.keep_all(source, envelope.message_id, refusals, envelope.attributes)
 
 
 def on_fills(app: App, envelope: Envelope) -> Counts:
@@ -113,14 +118,16 @@ def on_fills(app: App, envelope: Envelope) -> Counts:
     fills = [item.fill for item in items if item.fill is not None]
     outcomes = iter(app.recorder.record(fills, envelope.message_id) if fills else [])
     counts = {"applied": 0, "duplicate": 0, "quarantined": 0}
+    kept: list[tuple[int, bytes, Rejected]] = []
     for index, item in enumerate(items):
         outcome = next(outcomes) if item.fill is not None else None
         refused = item.refused if outcome is None else outcome.refused
         if refused is not None:
-            quarantine(app, "fills", envelope, refused, canonical(item.raw), index)
+            kept.append((index, canonical(item.raw), refused))
             counts["quarantined"] += 1
         elif outcome is not None:
             counts[outcome.result.value] += 1
+    _keep(app, "fills", envelope, kept)
     if statement is not None:  # after the fills that came with it
         counts["statements"] = int(app.statement_recorder.record(statement))
     return counts

@@ -13,7 +13,7 @@ from stopline.model.errors import Rejected
 from stopline.model.messages import Severity
 from stopline.ports import Unavailable
 from stopline.service.documents.outbox import Unpublished
-from stopline.service.fills.quarantine import ALERT_WINDOW_S, KEPT_BYTES, printable
+from stopline.service.fills.quarantine import ALERT_WINDOW_S, KEPT_BYTES, Refusal, printable
 
 from .world import World
 
@@ -45,6 +45,21 @@ def test_a_redelivery_is_kept_once(world: World) -> None:
     for _ in range(3):
         world.instance()[0].quarantine.keep("fills", "m-1", b"x", BAD)
     assert len(kept(world)) == 1
+
+
+def test_a_message_of_thousands_of_refused_items_is_kept_in_few_commits(world: World) -> None:
+    """I3, I4: else its time is over before its end, at each delivery; what one kept and lost is there once."""
+    app, store = world.instance()
+    refusals = [Refusal(b"x", BAD, item) for item in range(1000)]
+    store.faults = [None, store.applied_but_lost]
+    with pytest.raises(Unavailable):
+        app.quarantine.keep_all("fills", "m-1", refusals)
+    assert len(kept(world)) == 200
+    app, store = world.instance()
+    app.quarantine.keep_all("fills", "m-1", refusals[50:])
+    app.quarantine.keep_all("fills", "m-1", refusals)
+    assert (len(kept(world)), len(world.bus.bodies("alerts"))) == (1000, 1)
+    assert store.commits < 30
 
 
 def test_other_items_messages_and_sources_are_kept_beside_it(world: World) -> None:

@@ -1,8 +1,9 @@
 """Quarantine: what can never succeed is kept with its reason, told to a person, and acknowledged."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from stopline.model.closing import CLOSINGS_TOPIC, REDUCTIONS_TOPIC
 from stopline.model.errors import Rejected
@@ -10,7 +11,7 @@ from stopline.model.ids import digest, document_id
 from stopline.model.messages import Alert, Effect, Severity
 from stopline.model.times import utc_text
 from stopline.model.wire import canonical
-from stopline.ports import AlreadyExists, Clock, Create, Data, Path, Store
+from stopline.ports import AlreadyExists, Clock, Create, Data, Path, Store, Unavailable
 from stopline.service.documents.outbox import (
     CONTROLS_TOPIC,
     JOURNAL_TOPIC,
@@ -21,6 +22,7 @@ from stopline.service.documents.outbox import (
 
 COLLECTION = "quarantine"
 KEPT_BYTES = 64 * 1024
+AT_ONCE = 100  # in one commit
 MOST = 500  # characters of a cause
 ALERT_WINDOW_S = 600  # of what is not critical, one alert a source and reason in this time; all is kept
 LIST = "Look with `stopline quarantine list`."
@@ -33,6 +35,15 @@ NOTHING = {
     REDUCTIONS_TOPIC: "What was to be reduced is not: see to it by hand.",
     JOURNAL_TOPIC: "It is missing in the audit trail.",
 }  # of what a commit of ours asked for
+
+
+class Refusal(NamedTuple):
+    """What is refused: item `item` of a message, why, and what it says."""
+
+    raw: bytes
+    why: Rejected
+    item: int = 0
+    severity: Severity = Severity.WARNING
 
 
 class Quarantine:
@@ -56,30 +67,58 @@ class Quarantine:
         """Keep one refused message, or item `item` of it, and tell the operator. Raises Unavailable: then do
         not acknowledge.
         """
-        now = self._clock.now()
-        path = Path(COLLECTION, document_id(source, digest(message_id), str(item)))
-        effects: tuple[Effect, ...] = (self._alert(path.id, source, refused, severity, now),)
+        self.keep_all(source, message_id, [Refusal(raw, refused, item, severity)], attributes)
+
+    def keep_all(
+        self,
+        source: str,
+        message_id: str,
+        refusals: Sequence[Refusal],
+        attributes: Mapping[str, str] | None = None,
+    ) -> None:
+        """Keep all that is refused of one message, many in a commit: a message of thousands must be done in its time."""
+        now, due = self._clock.now(), dict[str, Effect]()
+        for start in range(0, len(refusals), AT_ONCE):
+            creates = [
+                self._create(source, message_id, one, attributes or {}, now)
+                for one in refusals[start : start + AT_ONCE]
+            ]
+            for document in self._kept(creates):
+                due |= {effect.id: effect for effect in decode_outbox(document)}
+        self._relay.publish(list(due.values()))
+
+    def _create(
+        self, source: str, message_id: str, one: Refusal, attributes: Mapping[str, str], now: datetime
+    ) -> Create:
+        path = Path(COLLECTION, document_id(source, digest(message_id), str(one.item)))
+        alert = self._alert(path.id, source, one.why, one.severity, now)
         data = {
             "source": source,
             "message_id": message_id[:200],
-            "item": item,
-            "reason": refused.reason,
-            "detail": refused.detail[:1000],
-            "raw": base64.b64encode(raw[:KEPT_BYTES]).decode(),
-            "bytes": len(raw),
-            "attributes": canonical(
-                {k[:100]: v[:500] for k, v in sorted((attributes or {}).items())[:50]}
-            ).decode(),
-            "severity": severity.value,
+            "item": one.item,
+            "reason": one.why.reason,
+            "detail": one.why.detail[:1000],
+            "raw": base64.b64encode(one.raw[:KEPT_BYTES]).decode(),
+            "bytes": len(one.raw),
+            "attributes": canonical({k[:100]: v[:500] for k, v in sorted(attributes.items())[:50]}).decode(),
+            "severity": one.severity.value,
             "kept_at": now,
             "status": "open",
-            **outbox_fields(effects, now),
+            **outbox_fields((alert,), now),
         }
+        return Create(path, data)
+
+    def _kept(self, creates: Sequence[Create]) -> list[Data]:
+        """Create what is not there; return the documents as they stand."""
         try:
-            self._store.commit([Create(path, data)])
+            self._store.commit(creates)
+            return [create.data for create in creates]
         except AlreadyExists:
-            effects = self._due(path)
-        self._relay.publish(effects)
+            found = self._store.get_all([create.path for create in creates])
+            missing = [create for create, there in zip(creates, found, strict=True) if there is None]
+            if len(missing) == len(creates):
+                raise Unavailable("what is refused was there and is gone") from None
+            return [there.data for there in found if there] + (self._kept(missing) if missing else [])
 
     def keep_effect(self, effect: Effect, refused: Rejected) -> None:
         """Keep what a commit of ours asked for and a use case refused. It is critical: whoever asked believes it done.
@@ -88,10 +127,6 @@ class Quarantine:
         attributes = {"effect_id": effect.id, "account": effect.account}
         raw = canonical(effect.body)
         self.keep(effect.topic, effect.id, raw, refused, attributes=attributes, severity=Severity.CRITICAL)
-
-    def _due(self, path: Path) -> tuple[Effect, ...]:
-        document = self._store.get(path)
-        return decode_outbox(document.data) if document else ()
 
     def _alert(self, id_: str, source: str, refused: Rejected, severity: Severity, now: datetime) -> Effect:
         """Return the alert: of what is critical its own; of all else one for its window, whichever comes first writes it."""
