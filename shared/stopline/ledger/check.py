@@ -1,6 +1,6 @@
 """Is a book what its fills fold to? The fold from nothing, beside the book that grew fill by fill."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 
@@ -28,12 +28,10 @@ def differences(
     faults = []
     if book.fills != len(known):
         faults.append(f"the book counts {book.fills} fills, the log has {len(known)}")
+    since = _since_forgotten(book, again, known.values())
     for key in sorted(book.positions.keys() | again.positions.keys()):
-        kept, folded = book.positions.get(key), again.positions.get(key)
-        if kept and folded and kept.fills < folded.fills:
-            own = [fill for fill in known.values() if fill.position_key == key]
-            folded = _since(own, folded, again, folded.fills - kept.fills)
-        faults += _position_faults(key, kept, folded)
+        folded = since.get(key) or again.positions.get(key)
+        faults += _position_faults(key, book.positions.get(key), folded)
     for place in sorted(book.days):
         if book.days[place].money != again.day(*place).money:
             faults.append(f"session {place[0].isoformat()} in {place[1]} has other sums")
@@ -43,13 +41,26 @@ def differences(
     return faults
 
 
-def _since(own: Sequence[Fill], whole: Position, book: Book, forgotten: int) -> Position:
-    """Return a position as its fills make it after the first `forgotten` ones, where these leave nothing open."""
-    home = own[0]
-    steps = effective(booked(home, lambda *_: own, book.held, set()))
+def _since_forgotten(book: Book, again: Book, fills: Iterable[Fill]) -> dict[str, Position]:
+    """Return, of positions that count fewer fills than the log has, what the fills after the others make, where those others
+    leave nothing open.
+    """
+    own: dict[str, list[Fill]] = {
+        key: []
+        for key, kept in book.positions.items()
+        if key in again.positions and kept.fills < again.positions[key].fills
+    }
+    for fill in fills:
+        if fill.position_key in own:
+            own[fill.position_key].append(fill)
+    found = {}
     with exactly():
-        before, _ = fold_steps(home, steps[:forgotten], book.method)
-        return fold_steps(home, steps[forgotten:], book.method)[0] if before.is_flat else whole
+        for key, some in own.items():
+            steps = effective(booked(some[0], lambda _, home: own[home.position_key], again.held, set()))
+            forgotten = again.positions[key].fills - book.positions[key].fills
+            if fold_steps(some[0], steps[:forgotten], book.method)[0].is_flat:
+                found[key], _ = fold_steps(some[0], steps[forgotten:], book.method)
+    return found
 
 
 def _position_faults(key: str, kept: Position | None, folded: Position | None) -> list[str]:
