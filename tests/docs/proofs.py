@@ -245,7 +245,7 @@ PROOFS: dict[str, list[str]] = {
         "unit/cli/test_audit.py::test_a_row_that_was_altered_in_the_store_is_found",
     ],
     "F58": [
-        "unit/brokers/test_native.py::test_a_list_of_none_or_of_too_many_fills_is_refused_whole",
+        "unit/brokers/test_native.py::test_as_many_fills_are_taken_as_of_any_broker",
         "functions/test_push.py::test_a_body_that_is_too_large_is_refused_before_it_is_parsed",
     ],
     "F59": [
