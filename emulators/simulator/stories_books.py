@@ -6,7 +6,7 @@ from datetime import timedelta
 from emulators.simulator.stories import ACCOUNT, FILE, Told
 from stopline.model.times import utc_text
 from stopline.model.wire import canonical
-from stopline.ports import Outgoing
+from stopline.ports import Data, Outgoing, Put
 from stopline.runtime.app import App
 from stopline.service.fills.redrive import Redriver, Returned
 
@@ -120,6 +120,35 @@ class PutRight(Told):
             "positions": [{"symbol": "AAA", "quantity": "2"}],
         }
         self.type_("reconcile", ACCOUNT, FILE, file=canonical(statement).decode())()
+
+
+class Repaired(Told):
+    """A book is damaged long before prices come, and repaired by hand, which changes nothing else of its document."""
+
+    names = (ACCOUNT, "b")
+
+    def __init__(self) -> None:
+        self.whole: Data = {}
+        super().__init__()
+
+    def _events(self, rng: object) -> list[Callable[[], None]]:
+        return [
+            self.fill("T1", "BUY", "2", "100"),
+            self.fill("T2", "BUY", "2", "100", account="b"),
+            self._damage,
+            *(self.price(101 + number) for number in range(3)),  # of two instances one sees it twice
+            self._repair,
+            self.price(105),
+        ]
+
+    def _damage(self) -> None:
+        book = self.world.store.query("books")[0]
+        self.whole = {**book.data, "changed_at": book.data["changed_at"] - timedelta(minutes=1)}
+        self.world.store.commit([Put(book.path, {**self.whole, "state": "{"})])
+
+    def _repair(self) -> None:
+        book = self.world.store.query("books")[0]
+        self.world.store.commit([Put(book.path, self.whole)])
 
 
 class LateNews(Told):

@@ -21,7 +21,7 @@ from emulators.simulator.scenario import Scenario
 from emulators.simulator.stories import Told
 from emulators.simulator.stories_adapters import Silent
 from emulators.simulator.stories_alerts import HeldUp, Taken, Unheard
-from emulators.simulator.stories_books import LateNews, PutRight, Refused
+from emulators.simulator.stories_books import LateNews, PutRight, Refused, Repaired
 from emulators.simulator.stories_day import EndOfDay, Missing
 from emulators.simulator.stories_outages import LateHalt, SecondPath, Whole
 from emulators.simulator.stories_people import Settings
@@ -98,6 +98,7 @@ STORIES = {
         Refused, {"fills", "terminal"}, {"quarantine", "accounts", "books", "audit"}
     ),
     "a book is put right": Story(PutRight, {"fills", "terminal"}, {"fills", "books", "audit"}),
+    "a damaged book is repaired": Story(Repaired, {"prices"}, {"risk"}),
     "news of a trade come late": Story(LateNews, {"fills"}, {"fills", "books"}),
     "the end of a day": Story(
         EndOfDay, {"sweeps", "terminal", "http"}, {"sessions", "factors", "heartbeats"}

@@ -5,9 +5,11 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
+from stopline.model.account import Account
 from stopline.model.control import ControlRequest
 from stopline.model.errors import Rejected, Transient
 from stopline.model.ids import document_id
@@ -192,6 +194,29 @@ def test_prices_reach_the_accounts_behind_one_that_cannot_be_valued(before: Worl
     damage(world, "risk", cut)
     app = app if warm else world.instance()[0]
     prices(app, world.wait(30), SPY=99.0)
+    assert world.document("risk", "other")["as_of"] == world.clock.now()  # type: ignore[index]
+
+
+def test_a_fault_in_the_numbers_of_one_account_keeps_no_other_from_being_valued(
+    before: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R1.6, I10: nobody has thought of it, so the batch comes again; damage beside it hides nothing of that."""
+    world = copied(before)
+    app, _ = world.instance()
+    look(world, app)
+    world.open_account(account("bad"))
+    app.recorder.record([trade(9, 1, 100, account="bad")], "m-9")
+    damage(world, "risk", cut)
+    real = app.evaluator.evaluate
+
+    def evaluate(owner: Account, *args: Any, **more: Any) -> Any:
+        if owner.account == "bad":
+            raise ZeroDivisionError("a fault in the numbers of this account")
+        return real(owner, *args, **more)
+
+    monkeypatch.setattr(app.evaluator, "evaluate", evaluate)
+    with pytest.raises(ZeroDivisionError):
+        prices(app, world.wait(30), SPY=99.0)
     assert world.document("risk", "other")["as_of"] == world.clock.now()  # type: ignore[index]
 
 

@@ -8,7 +8,7 @@ from functools import cache
 
 from stopline.ledger.book import Book
 from stopline.model.account import Account
-from stopline.model.errors import Unreadable
+from stopline.model.errors import Transient, Unreadable
 from stopline.model.ids import digest
 from stopline.model.prices import PriceBatch, Quote
 from stopline.model.times import utc_text
@@ -155,10 +155,10 @@ class PriceMarker:
         passed: Mapping[str, int] | None = None,
     ) -> None:
         """Evaluate some accounts with what the desk knows. Where newer settings than its own have decided already, they are
-        read, and it decides by them. `passed`: the versions that were seen before the settings were read. Raises Unreadable
-        where what is stored of one is damaged, once all others are evaluated.
+        read, and it decides by them. `passed`: the versions that were seen before the settings were read. What is wrong
+        with one alone, Unreadable where its documents are damaged, is raised once all others are evaluated.
         """
-        desk, damaged = self._desk, list[Unreadable]()
+        desk, damaged, faults = self._desk, list[Exception](), list[Exception]()
         newer = dict[str, RiskState]()
         accounts = [desk.accounts[name] for name in sorted(names & desk.accounts.keys())]
         worths = self.worth(accounts, now)
@@ -183,6 +183,12 @@ class PriceMarker:
             except Unreadable as problem:
                 damaged.append(problem)
                 continue
+            except Transient:
+                raise
+            except Exception as problem:
+                log.exception("an account cannot be valued", extra={"account": name})
+                faults.append(problem)
+                continue
             if state is not None and state.settings > max(account.version, above) and passed is None:
                 newer[name] = state
             desk.unseen.discard(name)
@@ -191,8 +197,8 @@ class PriceMarker:
             # where they are damaged since, those who know them decide; when nobody does any more, what was read last holds
             mine = {n for n, state in newer.items() if n in read or _is_alone(state, now)}
             self.evaluate(mine, now, cause, force, {name: newer[name].settings for name in mine})
-        if damaged:
-            raise damaged[0]
+        if faults or damaged:
+            raise [*faults, *damaged][0]
 
     def worth(self, accounts: Sequence[Account], now: datetime) -> Mapping[str, Worth]:
         """Return what accounts are worth at a moment, by name, worked out in one pass. Of the moment that was asked for
