@@ -85,6 +85,7 @@ def _subscription(base: str, topology: Topology, entry: Subscription, attempts: 
         "ackDeadlineSeconds": entry.ack_seconds,
         "enableMessageOrdering": entry.ordered,
         "retainAckedMessages": entry.retain_acked,
+        **({"filter": entry.filter} if entry.filter else {}),
         "deadLetterPolicy": {
             "deadLetterTopic": f"{base}/topics/{topology.dead_letters.topic(entry.topic)}",
             "maxDeliveryAttempts": entry.attempts if attempts is None else attempts,

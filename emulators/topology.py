@@ -20,7 +20,7 @@ class Topic:
 @dataclass(frozen=True)
 class Subscription:
     """A subscription; `function` is None where a program outside Stopline pulls. `retain_acked`: what was acknowledged is
-    kept too, so that `stopline rewind` can deliver it again.
+    kept too, so that `stopline rewind` can deliver it again. `filter`: which messages it gets, for Pub/Sub; empty: all.
     """
 
     topic: str
@@ -33,6 +33,7 @@ class Subscription:
     retention_days: int
     expiration: Literal["never"]
     retain_acked: bool = False
+    filter: str = ""
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,10 @@ def load(path: Path = TOPOLOGY) -> Topology:
     firestore = raw["firestore"]
     return Topology(
         topics={name: Topic(**entry) for name, entry in raw["topics"].items()},
-        subscriptions={name: Subscription(**entry) for name, entry in raw["subscriptions"].items()},
+        subscriptions={
+            **{name: Subscription(**entry) for name, entry in raw["subscriptions"].items()},
+            **_of_adapters(**raw["adapters"]),
+        },
         dead_letters=DeadLetters(**raw["dead_letters"]),
         functions={name: Function(**_tuples(entry)) for name, entry in raw["functions"].items()},
         schedules={name: Schedule(**entry) for name, entry in raw["schedules"].items()},
@@ -127,6 +131,22 @@ def load(path: Path = TOPOLOGY) -> Topology:
         ttl=tuple(TimeToLive(**entry) for entry in firestore["ttl"]),
         dataset=raw["bigquery"]["dataset"],
     )
+
+
+def _of_adapters(accounts: dict[str, str | None], subscription: dict[str, Any]) -> dict[str, Subscription]:
+    """Return the subscription of each broker adapter, `orders-NAME`, by its name and its account; None: it gets everything,
+    which is for one adapter alone. What is for the whole names no account and goes to each.
+    """
+    topic = subscription["topic"]
+    filters = {name: own_filter(account) if account else "" for name, account in accounts.items()}
+    return {
+        f"{topic}-{name}": Subscription(**subscription, filter=chosen) for name, chosen in filters.items()
+    }
+
+
+def own_filter(account: str) -> str:
+    """Return the filter of a subscription that gets what is for one account, and for all of them."""
+    return f'attributes.account = "{account}" OR NOT attributes:account'
 
 
 def _tuples(entry: dict[str, Any]) -> dict[str, Any]:

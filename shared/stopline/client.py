@@ -1,8 +1,7 @@
 """For broker adapters: hold a trading lease, check orders, take commands safely, publish fills.
 
 An adapter renews its lease every 20 s, asks `refusal` before each order, gives each message of the topic `orders` to
-`take`, and publishes what was executed. Whatever cannot be known refuses what adds risk and allows what reduces it.
-docs/client.md shows a whole adapter.
+`take`, and publishes what was executed: docs/client.md. What cannot be known refuses what adds risk and nothing else.
 """
 
 import threading
@@ -46,6 +45,10 @@ class Taken:
     dropped: str = ""
 
 
+class OtherAccount(Exception):
+    """A message is for another account: do not acknowledge it, its own adapter must get it."""
+
+
 class Term(NamedTuple):
     """How long a lease holds: by the clock, and by ticks, which nobody sets back."""
 
@@ -77,6 +80,7 @@ class Client:
     def __post_init__(self) -> None:
         self._term: Term | None = None
         self._sent = 0  # orders that were let through since an answer
+        self._asked = self._had = 0  # which of our questions was the last, and which one brought the lease
         self._seen: OrderedDict[str, None] = OrderedDict()
         self._lock = threading.RLock()
         self._file = HaltFile(self.kept_in)
@@ -104,6 +108,7 @@ class Client:
                 halts=tuple(self.halts)[-200:],
             )
             counted, self._sent = self._sent, 0
+            self._asked = number = self._asked + 1
         body = request.model_dump(mode="json", exclude_defaults=True)
         answer, self.fault = self._ask("lease", body)
         if self.fault.startswith("400 ") and body.pop("orders", None) is not None:  # a Stopline of before
@@ -117,11 +122,10 @@ class Client:
             self.fault = f"the lease cannot be read: {refused.detail}"
             return False
         with self._lock:
-            newest = self.epoch, self.lease.granted_at if self.lease else lease.granted_at
-            if lease.account != self.account or (lease.epoch, lease.granted_at) < newest:
+            if lease.account != self.account or (lease.epoch, number) < (self.epoch, self._had):
                 self.fault = f"the lease is of epoch {lease.epoch} of {lease.account}, {self.epoch} holds"
-                return False  # overtaken on its way: by what a later command has told, or by a later answer
-            self.epoch, self.lease = lease.epoch, lease
+                return False  # overtaken by a command, or a later answer: by our count, `granted_at` is of another clock
+            self.epoch, self.lease, self._had = lease.epoch, lease, number
             span = min(lease.expires_at - lease.granted_at, timedelta(seconds=60))
             self._term = Term(asked_at, asked_at + span, ticks + span.total_seconds())
             self.halts = {id_: halt for id_, halt in self.halts.items() if id_ not in lease.stored}
@@ -186,10 +190,10 @@ class Client:
         reason = {"code": "unknown", "detail": fault or "the answer is no decision"}
         return {"approved": False, "largest": "0", "reasons": [reason]}
 
-    # --- commands ---
+    # --- commands and fills ---
 
     def take(self, data: bytes) -> Taken:
-        """Read a message of the topic `orders`. A command comes out once, in time, and not of an epoch that is over."""
+        """Read a message of `orders`. A command comes out once, in time, of no epoch that is over. Raises OtherAccount."""
         try:
             value = decode_object(data)
             if value.get("type") == HALT_TYPE:
@@ -198,7 +202,7 @@ class Client:
         except Rejected as refused:
             return Taken(dropped=f"it cannot be read: {refused.detail}")
         if command.account != self.account:
-            return Taken(dropped=f"it is for account {command.account}")
+            raise OtherAccount(f"it is for account {command.account}, and this is {self.account}'s adapter")
         with self._lock:
             if command.command_id in self._seen:
                 return Taken(dropped="it was carried out")
@@ -232,8 +236,6 @@ class Client:
             return ZERO  # it would add
         return max(min(command.quantity, abs(held) - abs(same_side(-held, working))), ZERO)
 
-    # --- fills ---
-
     def publish(self, fill: Fill) -> None:
         """Publish what was executed. Raises Unavailable: publish it again, under the same id it counts once."""
         if self.bus is None:
@@ -250,7 +252,7 @@ class Client:
     def _take_halt(self, halt: Halt) -> Taken:
         scope = parse_scope(halt.scope)
         if scope is None or scope.account not in ("", self.account):
-            return Taken(dropped=f"it is for {halt.scope}")
+            raise OtherAccount(f"it is for {halt.scope}, and this is {self.account}'s adapter")
         with self._lock:
             self.halts = {**self.halts, halt.halt_id: halt}  # others may be going through the old one
             self._file.write(self.halts)
@@ -259,9 +261,8 @@ class Client:
     def _halted(self, strategy: str, underlying: str) -> str | None:
         """Return the scope that is halted, by a halt that was not stored yet or by the last known lease."""
         scopes = [GLOBAL, f"account:{self.account}", *_parts(self.account, strategy, underlying)]
-        for halt in self.halts.values():
-            if halt.scope in scopes:
-                return halt.scope
+        if halted := next((h.scope for h in self.halts.values() if h.scope in scopes), None):
+            return halted
         if self.lease is not None and self.lease.state is TradingState.HALTED:
             return f"account:{self.account}"
         parts = self.lease.parts if self.lease else ()
@@ -276,8 +277,7 @@ class Client:
         facts: Any = answer
         if not isinstance(facts, dict):  # whatever a Post of somebody else's returns
             return {}, f"{status} {bearer.FOREIGN}: {facts!r:.200}"
-        fault = f"{status} {facts.get('title', '')}: {facts.get('detail', '')}"
-        return facts, "" if status == 200 else fault
+        return facts, "" if status == 200 else f"{status} {facts.get('title', '')}: {facts.get('detail', '')}"
 
 
 def http(url: str, token: Callable[[], str]) -> Post:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from stopline.client import Client
+from stopline.client import Client, OtherAccount
 from stopline.model.account import Account
 from stopline.model.control import ControlRequest
 from stopline.model.instrument import Instrument
@@ -185,6 +186,14 @@ def test_a_close_that_the_broker_did_not_take_comes_again(place: Place) -> None:
     place.broker.is_down = False
     assert place.adapter.on_orders_message(place.close(10)) == "closing 10"
     assert place.adapter.on_orders_message(place.close(10)) == "it was carried out"
+
+
+def test_a_message_of_another_account_is_left_to_its_own_adapter(place: Place) -> None:
+    """F44: of two adapters on one subscription the wrong one acknowledges nothing, so that it comes again."""
+    theirs = canonical({**json.loads(place.close(10)), "account": "other"})
+    with pytest.raises(OtherAccount):
+        place.adapter.on_orders_message(theirs)
+    assert place.broker.orders == []
 
 
 def half_open(place: Place) -> None:

@@ -6,7 +6,7 @@ import json
 import re
 import threading
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,7 +20,7 @@ from werkzeug.test import TestResponse
 
 from stopline.adapters.clock import ManualClock
 from stopline.adapters.memory import MemoryBus
-from stopline.client import Beside, Client, Order, http
+from stopline.client import Beside, Client, Order, OtherAccount, http
 from stopline.model.control import ControlRequest, TradingState
 from stopline.model.fill import Fill
 from stopline.model.instrument import Instrument
@@ -190,28 +190,42 @@ def test_a_slow_answer_makes_no_lease_longer() -> None:
     assert not client.is_leased()
 
 
+def lease_at(granted: datetime, auto: bool = True) -> dict[str, Any]:
+    facts = {"account": "demo", "state": "ACTIVE", "epoch": 3, "size": "1", "auto_trading": auto}
+    times = {"granted_at": granted, "expires_at": granted + timedelta(seconds=60)}
+    return validate(Lease, {**facts, **times}).model_dump(mode="json")
+
+
 def test_an_older_answer_that_comes_later_takes_nothing_back() -> None:
     """R5.5: programs were switched off, which begins no epoch; two renewals overtake each other on the way."""
-    clock = ManualClock(NOON)
+    client = Client("demo", "a", lambda path, body: (500, {}), ManualClock(NOON))
 
-    def lease(auto: bool) -> dict[str, Any]:
-        now = clock.now()
-        facts = {"account": "demo", "state": "ACTIVE", "epoch": 3, "size": "1", "auto_trading": auto}
-        times = {"granted_at": now, "expires_at": now + timedelta(seconds=60)}
-        return validate(Lease, {**facts, **times}).model_dump(mode="json")
+    def overtaken(path: str, body: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
+        answer = 200, lease_at(NOON)
+        client.post = lambda path, body: (200, lease_at(NOON, auto=False))
+        assert client.renew()
+        return answer
 
-    old = lease(True)
-    clock.set(NOON + timedelta(seconds=1))
-    answers = [lease(False), old]
-    client = Client("demo", "a", lambda path, body: (200, answers.pop(0)), clock)
-    assert client.renew()
-    assert client.refusal(order()) == "automatic trading is off for core"
+    client.post = overtaken
     assert not client.renew()
+    assert ", 3 holds" in client.fault
     assert client.refusal(order()) == "automatic trading is off for core"
     assert client.is_leased(), "the newer one holds"
-    answers.append(lease(True))
-    assert client.renew(), "granted at the very same moment: it may be the answer to this one"
+    client.post = lambda path, body: (200, lease_at(NOON))
+    assert client.renew()
     assert client.refusal(order()) is None
+
+
+def test_a_lease_of_an_instance_whose_clock_is_ahead_shuts_out_no_other_one() -> None:
+    """F35: one such answer kept every later one from being believed, until the right clocks were where it had been."""
+    clock = ManualClock(NOON)
+    client = Client("demo", "a", lambda path, body: (200, lease_at(clock.now() + timedelta(hours=1))), clock)
+    assert client.renew()
+    client.post = lambda path, body: (200, lease_at(clock.now()))
+    clock.set(NOON + timedelta(seconds=20))
+    assert client.renew()
+    clock.set(NOON + timedelta(seconds=79))
+    assert client.is_leased()
 
 
 def test_a_stopline_of_before_is_not_told_how_many_orders_were_sent(api: Served) -> None:
@@ -293,7 +307,8 @@ def test_two_renewals_at_once_tell_each_order_once(api: Served) -> None:
     assert client.renew()
     for _ in range(3):
         assert client.refusal(order()) is None
-    assert client.renew()
+    assert not client.renew(), "another one was asked for later, and that one holds"
+    assert client.refusal(order(), is_sent=False) is None
     assert client.renew()
     assert told == [0, 3, 0, 0]
 
@@ -391,13 +406,24 @@ def test_a_command_is_taken_once_in_time_and_not_of_an_epoch_that_is_over(api: S
     assert client.take(command()).command is not None
     assert client.take(command()).dropped == "it was carried out"
     assert client.take(command(command_id="c-2", epoch=0)).dropped == "epoch 0 is over, 1 holds"
-    assert client.take(command(command_id="c-3", account="other")).command is None
     assert client.take(b"{oops").command is None
     wait(api, 30)
     assert client.take(command(command_id="c-4")).dropped == "it has expired"
     assert client.epoch == 1
     assert client.take(command(command_id="c-5", epoch=2)).dropped == "it has expired"
     assert client.epoch == 2, "late as it is, it tells that the state has changed"
+
+
+def test_what_is_for_another_account_is_not_taken_and_not_done(api: Served) -> None:
+    """F44: whoever acknowledged it would keep that account's cancel, close or halt from the adapter that it is for."""
+    client = client_of(api)
+    for message in (command(account="other"), halt_message(api, kill_request(scope="strategy:other:core"))):
+        for _ in range(2):
+            with pytest.raises(OtherAccount, match="other"):
+                client.take(message)
+    assert client.epoch == 0, "and it tells nothing of this account"
+    assert client.halts == {}
+    assert client.take(halt_message(api, kill_request(scope="global"))).halt is not None
 
 
 @pytest.mark.parametrize("flatten", [True, False])

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
 import pytest
 
-from emulators.topology import load
+from emulators import bootstrap
+from emulators.topology import TOPOLOGY as FILE
+from emulators.topology import load, own_filter
 
 TOPOLOGY = load()
 FUNCTIONS = sorted(TOPOLOGY.functions)
@@ -93,3 +100,54 @@ def test_the_five_scheduled_sweeps_are_told_apart_by_their_kind() -> None:
 def test_nothing_that_decides_is_deleted_by_time() -> None:
     """F51: the database deletes late, early or never what has expired, so only records and what can be made again may."""
     assert {entry.collection for entry in TOPOLOGY.ttl} <= {"alerts", "factors"}
+
+
+def with_adapters(folder: Path, **accounts: str | None) -> dict[str, str]:
+    """Return the subscriptions of the topic `orders` with their filters, for adapters by name."""
+    raw = json.loads(FILE.read_text("utf-8"))
+    raw["adapters"]["accounts"] = accounts
+    changed = folder / "topology.json"
+    changed.write_text(json.dumps(raw), "utf-8")
+    found = load(changed).subscriptions.items()
+    return {name: entry.filter for name, entry in found if entry.topic == "orders"}
+
+
+def test_each_adapter_has_a_subscription_of_its_own_for_its_account_and_the_whole(tmp_path: Path) -> None:
+    """F44: of two that share one, each would get some of the other's commands."""
+    assert with_adapters(tmp_path, alpaca="demo", ibkr="main") == {
+        "orders-alpaca": 'attributes.account = "demo" OR NOT attributes:account',
+        "orders-ibkr": 'attributes.account = "main" OR NOT attributes:account',
+    }
+
+
+def test_who_gets_every_account_is_alone() -> None:
+    """F44: one that is not filtered gets everybody's commands, and so does its adapter."""
+    filters = [entry.filter for entry in TOPOLOGY.subscriptions.values() if entry.topic == "orders"]
+    assert all(filters) or len(filters) == 1
+
+
+def test_a_desk_of_one_adapter_is_told_everything(tmp_path: Path) -> None:
+    assert with_adapters(tmp_path, broker=None) == {"orders-broker": ""}
+    entry = TOPOLOGY.subscriptions["orders-broker"]
+    assert (entry.filter, entry.function, entry.ordered) == ("", None, True)
+
+
+class Calls:
+    """Takes what the bootstrap asks Pub/Sub for."""
+
+    def __init__(self) -> None:
+        self.made: dict[str, Any] = {}
+
+    def call(self, method: str, path: str, body: object = None, seconds: float = 0) -> dict[str, Any]:
+        self.made[path.rpartition("/")[2]] = body
+        return {}
+
+
+def test_the_filter_of_an_adapter_is_what_pubsub_is_asked_for() -> None:
+    """F44; the emulator hands out everything all the same."""
+    shape = replace(TOPOLOGY.subscriptions["orders-broker"], filter=own_filter("demo"))
+    calls = Calls()
+    bootstrap.pubsub(calls, "p", replace(TOPOLOGY, subscriptions={"orders-one": shape}), {})  # type: ignore[arg-type]
+    assert calls.made["orders-one"]["filter"] == 'attributes.account = "demo" OR NOT attributes:account'
+    bootstrap.pubsub(calls, "p", TOPOLOGY, {})  # type: ignore[arg-type]
+    assert "filter" not in calls.made["orders-broker"]
