@@ -246,6 +246,20 @@ def test_what_is_kept_for_everybody_is_written_anew_or_unknown_and_both_accounts
             assert leased(app, name) == ("ACTIVE", "1")
 
 
+@pytest.mark.parametrize("document", [("sessions", "XNYS"), ("heartbeats", "audit"), ("quarantine", "q-2")])
+def test_a_damaged_outbox_of_nobody_is_told_outside_and_costs_nobody_a_lease(
+    before: World, document: tuple[str, ...]
+) -> None:
+    """The round fails aloud until it is mended, and is whole all the same."""
+    world = copied(before)
+    app, _ = world.instance()
+    damage(world, document[0], lambda *about: nameless("", unsent(*about), about[2]), *document[1:])
+    for _ in range(5):
+        assert "/".join(document) in look(world, app)
+        assert world.document("heartbeats", "sweep")["at"] == world.clock.now()  # type: ignore[index]
+        assert leased(app, "demo") == leased(app, "other") == ("ACTIVE", "1")
+
+
 @pytest.mark.parametrize("fields", [{"unwatched": "{x"}, {"unwatched": "[1]"}, {"at": None}], ids=str)
 def test_by_a_damaged_heartbeat_no_lease_is_granted_until_the_next_one(before: World, fields: Data) -> None:
     world = copied(before)

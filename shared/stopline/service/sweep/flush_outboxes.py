@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from stopline.model.errors import Rejected, Transient
 from stopline.model.ids import document_id
 from stopline.ports import Conflict, Document, Path, Store, Update, Where
+from stopline.service.documents.aggregate import DAMAGED
 from stopline.service.documents.outbox import Relay, decode_outbox, outbox_fields
 
 OUTBOX_COLLECTIONS = (
@@ -38,6 +39,7 @@ OF_ACCOUNTS = frozenset(OUTBOX_COLLECTIONS) - {
     "sessions",
 }
 COLON = document_id(":")
+NOBODY = "-"  # no name of an account: what is nobody's and damaged, without which the round is whole
 log = logging.getLogger("stopline")
 OUTBOX_AGE = timedelta(seconds=30)
 PAGE = 200
@@ -52,8 +54,8 @@ class OutboxFlusher:
         self._relay = relay
 
     def flush(self, now: datetime) -> dict[str, str]:
-        """Publish and empty every outbox that is older than it may be; return what could not be done, by account (empty:
-        of none).
+        """Publish and empty every outbox that is older than it may be; return what could not be done, by account (empty: of
+        none; NOBODY: of none, and no later try will do it).
         """
         failed: dict[str, str] = {}
         for collection in OUTBOX_COLLECTIONS:
@@ -67,7 +69,13 @@ class OutboxFlusher:
         failed: dict[str, str] = {}
         for document in self._late(collection, now - OUTBOX_AGE):
             try:
-                self._relay.publish(decode_outbox(document.data))
+                due = decode_outbox(document.data)
+            except DAMAGED as problem:
+                log.exception("sweep: an outbox cannot be read", extra={"document": str(document.path)})
+                failed[_account_of(document) or NOBODY] = f"{document.path}: {problem!r}"[:500]
+                continue
+            try:
+                self._relay.publish(due)
                 self._store.commit([Update(document.path, outbox_fields((), now), document.version)])
             except Conflict:
                 continue  # its writer was here: it takes care of the rest

@@ -27,7 +27,7 @@ from stopline.service.measuring.measure_risk import RiskMeasurer
 from stopline.service.prices.mark_prices import Desk, PriceMarker
 from stopline.service.reconciliation.reconcile import Reconciler
 from stopline.service.sweep.all_is_well import AllIsWell
-from stopline.service.sweep.flush_outboxes import OutboxFlusher, joined
+from stopline.service.sweep.flush_outboxes import NOBODY, OutboxFlusher, joined
 from stopline.service.sweep.heartbeat import HEARTBEAT, last_beat, unwatched_after, unwatched_text
 from stopline.service.sweep.watch_activity import ActivityWatch
 from stopline.service.sweep.watch_health import HealthWatch
@@ -116,6 +116,7 @@ class Sweeper:
             hold = self._set_back.hold_where_copied
             faults.append(_tried("set back", lambda: hold(beat, self._database)))
         failed = self._flusher.flush(now)  # by account; of none: the round's own
+        parts.append(failed.pop(NOBODY, None))
         evaluated = self._evaluate_all(now, digest("sweep", sweep.kind.value, utc_text(scheduled_at)))
         failed = joined(failed, evaluated)
         if sweep.kind in (SweepKind.SESSION_CLOSE, SweepKind.END_OF_DAY):
