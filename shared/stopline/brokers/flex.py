@@ -1,16 +1,17 @@
 """Trades of the Flex statements of Interactive Brokers, and the contracts that their rows are of.
 
-Executions count, not the orders and lots that they add up to. A trade that is corrected is cancelled and booked again in
-one statement.
+Executions count, not the orders and lots that they add up to. A trade that is cancelled and booked again in one statement
+is one correction.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any, NoReturn
 
 from stopline.brokers import contracts
 from stopline.brokers.dialect import Context, Item, each
+from stopline.brokers.flex_rows import EXECUTION, Bookings, kind_of, own_id
 from stopline.brokers.moments import NEW_YORK, from_text, local_time
 from stopline.brokers.row import Row, id_of, number_text
 from stopline.ledger.leg_name import CLIENT_ID, client_id
@@ -18,28 +19,10 @@ from stopline.model.decimals import ZERO
 from stopline.model.errors import Rejected
 from stopline.model.fill import TRADES, Fill, FillKind
 
+LEVELS = {EXECUTION: True, "ORDER": False, "SYMBOL_SUMMARY": False, "CLOSED_LOT": False}
 BUY_SELL = {"BUY": "BUY", "SELL": "SELL", "BUY (Ca.)": "BUY", "SELL (Ca.)": "SELL"}
-TRANSACTIONS = {
-    "ExchTrade": FillKind.TRADE,
-    "DvpTrade": FillKind.TRADE,
-    "FracShare": FillKind.TRADE,
-    "TradeCorrect": FillKind.CORRECT,
-    "TradeCancel": FillKind.BUST,
-    "FracShareCancel": FillKind.BUST,
-    "BookTrade": None,  # an assignment, exercise or expiry: the notes say which
-}
-NOTES = {
-    "A": FillKind.ASSIGN,
-    "Ex": FillKind.EXERCISE,
-    "Ep": FillKind.EXPIRE,
-    "L": FillKind.LIQUIDATION,
-    "Ca": FillKind.BUST,
-    "Co": FillKind.CORRECT,
-}
 SPLITS = {"FS", "RS"}  # forward and reverse
 _RATIO = re.compile(r"SPLIT ([0-9]+(?:\.[0-9]+)?) FOR ([0-9]+(?:\.[0-9]+)?)(?: |$)")
-Trades = Mapping[str, list[Row]]  # of one statement, by trade id
-_REVISION = re.compile(r"(.+)\.([0-9]{2,4})")
 
 
 def events(message: Row, context: Context) -> list[Item]:
@@ -94,36 +77,28 @@ def _words(row: Row) -> tuple[Any, ...]:
 def trades(rows: Iterable[Row], context: Context) -> list[Item]:
     """Read trades of one statement."""
     rows = list(rows)
-    by_trade: dict[str, list[Row]] = {}
-    for row in rows:
-        by_trade.setdefault(str(row.value.get("tradeID")), []).append(row)
-    return each(rows, lambda row: _trade(row, by_trade, context))
+    bookings = Bookings(rows)
+    return each(rows, lambda row: _trade(row, bookings, context))
 
 
-def revision_of(exec_id: str) -> tuple[str, int]:
-    """Split an execution id into what stays and the revision; an id without one is of the first."""
-    match = _REVISION.fullmatch(exec_id)
-    return (id_of(match[1]), int(match[2])) if match else (id_of(exec_id), 1)
-
-
-def _trade(row: Row, by_trade: Trades, context: Context) -> Fill | list[Fill] | None:
-    if row.one_of(
-        "levelOfDetail", {"EXECUTION": False, "ORDER": True, "SYMBOL_SUMMARY": True, "CLOSED_LOT": True}
-    ):
+def _trade(row: Row, bookings: Bookings, context: Context) -> Fill | list[Fill] | None:
+    if not row.one_of("levelOfDetail", LEVELS):
         return None
-    kind = _kind(row)
+    kind = kind_of(row)
     side, quantity = row.one_of("buySell", BUY_SELL, "UNKNOWN_SIDE"), row.decimal("quantity")
     if kind is not FillKind.BUST and quantity and (quantity > 0) != (side == "BUY"):
         raise Rejected("CONTRADICTION", f"buySell is {side}, quantity {quantity}")
-    id_, ref = _id(row)
-    if ref is not None and kind is FillKind.TRADE:
-        kind = FillKind.CORRECT
-    elif kind is FillKind.BUST:
-        ref = _busted(row, by_trade)
-        if ref is None:
+    id_, ref = own_id(row)
+    cancels = [] if kind is FillKind.BUST else bookings.cancels(row)
+    if kind is FillKind.BUST:
+        if bookings.is_booked_again(row):
             return None
-    elif kind is FillKind.CORRECT and ref is None:
-        ref = _original(row, by_trade)
+        ref = bookings.original(row)
+    elif cancels or kind is FillKind.CORRECT or ref is not None:
+        kind, ref = FillKind.CORRECT, bookings.original(row)
+        if ref == id_ and not cancels:
+            row.text("origTradeID")  # a correction of what it does not say
+        id_ = id_ if id_ != ref else id_of("transaction", row.text("transactionID"))
     fee, currency = _fee(row)
     facts: dict[str, Any] = {
         "instrument": context.instrument(row.text("symbol"), lambda: instrument(row, context)),
@@ -139,7 +114,7 @@ def _trade(row: Row, by_trade: Trades, context: Context) -> Fill | list[Fill] | 
     if kind is not FillKind.CORRECT:
         return fill
     # What the rows of a trade charge adds up: its correction has the difference, or its cancellation pays back.
-    fee += sum((_fee(other)[0] for other in _cancels(row, by_trade)), ZERO)
+    fee += sum((_fee(other)[0] for other in cancels), ZERO)
     paid = {"fee": number_text(fee), "fee_currency": currency, "quantity": "0", "price": "0"}
     more = context.fill(row.text("accountId"), fill_id=f"{id_}:fee", kind=FillKind.FEE, **paid, **facts)
     return [fill, more] if fee else fill
@@ -150,57 +125,6 @@ def _by_hand(row: Row, what: str) -> NoReturn:
         f"{what} {row.text_or('type', '?')} of {row.text_or('symbol', '?')}"
         f" ({row.text_or('actionDescription') or row.text_or('description', '')})"
     )
-
-
-def _kind(row: Row) -> FillKind:
-    kind = row.one_of("transactionType", TRANSACTIONS)
-    notes = (row.text_or("notes") or "").split(";")
-    told = [NOTES[note] for note in notes if note in NOTES]
-    if "(Ca.)" in row.text("buySell") or FillKind.BUST in told:
-        return FillKind.BUST
-    if kind is not None:
-        return told[0] if told and kind is FillKind.TRADE else kind
-    if not told:
-        raise Rejected("UNKNOWN_STATUS", f"a BookTrade with notes {';'.join(notes)[:40]!a} is not known")
-    return told[0]
-
-
-def _id(row: Row) -> tuple[str, str | None]:
-    """Return the id of a trade, and of which it is a revision: the execution's where there is one."""
-    if "ibExecID" in row:
-        known, revision = revision_of(row.text("ibExecID"))
-        return (id_of(row.text("ibExecID")), known) if revision > 1 else (known, None)
-    name = "tradeID" if "tradeID" in row else "transactionID"
-    return id_of({"tradeID": "trade", "transactionID": "transaction"}[name], row.text(name)), None
-
-
-def _cancels(row: Row, by_trade: Trades) -> list[Row]:
-    """Return the cancellations, of the same statement, of the trade that a row books again."""
-    trade = row.text_or("origTradeID") or row.text_or("tradeID")
-    rows = (other for rows in by_trade.values() for other in rows)
-    return [
-        r for r in rows if r is not row and r.text_or("origTradeID") == trade and _kind(r) is FillKind.BUST
-    ]
-
-
-def _busted(row: Row, by_trade: Trades) -> str | None:
-    """Return which trade a cancellation is about; None where the same statement books it again, corrected."""
-    original = row.text("origTradeID")
-    if any(_id(other)[1] is not None for other in by_trade.get(original, ())):
-        return None
-    return _original(row, by_trade)
-
-
-def _original(row: Row, by_trade: Trades) -> str:
-    """Return our id of the trade that `origTradeID` names. A cancellation names no execution, so the trade must
-    stand in the same statement to be found by that; else it is known by its trade id.
-    """
-    original = row.text("origTradeID")
-    for other in by_trade.get(original, ()):
-        if other is not row:
-            id_, ref = _id(other)
-            return ref or id_
-    return id_of("trade", original)
 
 
 def _fee(row: Row) -> tuple[Decimal, str | None]:

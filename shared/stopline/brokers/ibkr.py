@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from stopline.brokers import contracts, flex, flex_cash, moments
 from stopline.brokers.cumulative import filled
 from stopline.brokers.dialect import Context, Dialect, Item, each, of_any
+from stopline.brokers.flex_rows import revision_of
 from stopline.brokers.flex_xml import read_flex
 from stopline.brokers.holdings import Line, Open, statement_of
 from stopline.brokers.moments import local_time, rfc3339
@@ -67,7 +68,7 @@ def _execution(message: Row, context: Context) -> Fill | list[Fill] | None:
     if contract is not None and contract.text("secType") == "BAG":
         return None
     symbol = contract.text("symbol") if contract is not None else row.text("execId")
-    known, revision = flex.revision_of(row.text("execId"))
+    known, revision = revision_of(row.text("execId"))
     facts: dict[str, Any] = {
         "instrument": context.instrument(symbol, lambda: _instrument(contract, context)),
         "side": row.one_of("side", SIDES, "UNKNOWN_SIDE"),

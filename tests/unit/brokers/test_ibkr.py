@@ -262,6 +262,95 @@ def test_a_trade_that_is_cancelled_for_good_is_a_bust_of_its_execution() -> None
     assert alone.ref == "trade:17"
 
 
+def row(transaction: int, **more: str) -> str:
+    told = {
+        "accountId": "DU1234567", "currency": "AUD", "assetCategory": "STK", "symbol": "XYZ", "tradePrice": "0.32",
+        "levelOfDetail": "EXECUTION", "dateTime": "20260717;120440", "transactionType": "ExchTrade", "buySell": "BUY",
+        "quantity": "5000", "ibCommission": "-6", "ibCommissionCurrency": "AUD", "tradeID": "2001", "notes": "",
+        "ibExecID": "00012345.6789abcd.01.01", "transactionID": str(transaction), **more,
+    }  # fmt: skip
+    return f"<Trade {' '.join(f'{k}={chr(34)}{v}{chr(34)}' for k, v in told.items())} />"
+
+
+def taken_back(transaction: int, **more: str) -> str:
+    """As public statements have it: no ids of its own, the trade and the transaction that booked it."""
+    gone = {"tradeID": "", "ibExecID": "", "origTradeID": "2001", "ibCommission": "0", **more}
+    return row(
+        transaction, transactionType="TradeCancel", buySell="BUY (Ca.)", quantity="-5000", notes="Ca", **gone
+    )
+
+
+AGAINS = {
+    "the same execution": {"ibCommission": "0"},
+    "its next revision": {"ibExecID": "00012345.6789abcd.01.02", "ibCommission": "0"},
+    "a trade of its own that names it": {
+        "tradeID": "2003", "ibExecID": "00012345.6789abcd.77.01", "ibCommission": "0", "origTradeID": "2001",
+        "transactionType": "TradeCorrect",
+    },
+    "a trade of its own by its note": {
+        "tradeID": "2003", "ibExecID": "", "ibCommission": "0", "origTradeID": "2001", "notes": "Co",
+    },
+    "a trade of its own by its revision": {
+        "tradeID": "2003", "ibExecID": "00012345.6789abcd.01.02", "ibCommission": "0", "notes": "Co",
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("again", "executions"),
+    [(AGAINS[name], True) for name in AGAINS]
+    + [(AGAINS[name], False) for name in AGAINS if name != "a trade of its own by its revision"],
+)
+@pytest.mark.parametrize("units", ["5000", "4000"])
+def test_a_trade_that_is_cancelled_and_booked_again_stays_in_the_book(
+    again: dict[str, str], executions: bool, units: str
+) -> None:
+    """Issue 4: public statements book it again with the ids that it had; also where the original came a day before."""
+    no_id = {} if executions else {"ibExecID": ""}
+    original, cancel = row(1001, **no_id), taken_back(1002, origTransactionID="1001")
+    booked_again = row(1003, **{**again, **no_id, "quantity": units})
+    days = [
+        [(original, cancel, booked_again)],
+        [(original, cancel, booked_again)] * 2,
+        [(booked_again, cancel, original)],
+    ]
+    if "tradeID" not in again or not executions:
+        days.append([(original,), (cancel, booked_again)])
+    for statements in days:
+        fills = {fill.key: fill for rows in statements for fill in flex(statement(*rows))}.values()
+        told = [fill for rows in statements for fill in flex(statement(*rows))]
+        assert {fill.hash for fill in told} == {fill.hash for fill in fills}, "no id says two things"
+        assert [fill.kind for fill in fills if fill.kind is FillKind.BUST] == []
+        book = booked([[one] for one in fills])
+        assert (book.net_quantity("XYZ"), book.total("AUD").fees) == (Decimal(units), 6)
+
+
+def test_a_trade_that_is_booked_again_and_cancelled_again_counts_as_it_was_told_last() -> None:
+    rows = [
+        row(1001),
+        taken_back(1002, ibCommission="6"),
+        row(1003, quantity="4000", ibCommission="-5"),
+        taken_back(1004, ibCommission="5"),
+        row(1005, quantity="3000", ibCommission="-4"),
+    ]
+    for some in (rows, rows[::-1]):
+        book = booked([[fill] for fill in flex(statement(*some))])
+        assert (book.net_quantity("XYZ"), book.total("AUD").fees) == (3000, 4)
+    for some in (rows[:4], rows[3::-1]):
+        assert booked([[fill] for fill in flex(statement(*some))]).net_quantity("XYZ") == 0
+
+
+def test_a_cancellation_may_name_the_transaction_of_its_trade_alone() -> None:
+    only = taken_back(1002, origTradeID="", origTransactionID="1001")
+    first, bust = flex(statement(row(1001), only))
+    assert (bust.kind, bust.ref) == (FillKind.BUST, first.fill_id)
+    assert (
+        booked([[fill] for fill in flex(statement(row(1001), only, row(1003)))]).net_quantity("XYZ") == 5000
+    )
+    with pytest.raises(AssertionError, match="origTradeID is missing"):
+        flex(statement(only))
+
+
 def test_a_sold_quantity_is_negative_and_must_agree() -> None:
     sold = ORIGINAL.replace('buySell="BUY"', 'buySell="SELL"')
     [fill] = flex(statement(sold.replace('quantity="2"', 'quantity="-2"')))
