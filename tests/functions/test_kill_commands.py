@@ -75,6 +75,7 @@ def test_one_word_stops_everything_and_says_what_is_open(switch: Served, stoplin
         (["kill", "demo", "--cancel"], "HALTED", False),
         (["kill", "DEMO", "--flatten"], "HALTED", True),
         (["kill", "account:demo", "--reduce-only"], "REDUCING", False),
+        (["kill", "account:DEMO"], "HALTED", True),
         (["pause", "demo"], "REDUCING", False),
     ],
 )
@@ -122,6 +123,8 @@ def test_a_pause_may_end_by_itself(
         ["--minutes", "1", "--until", "x"],
     ):
         assert stopline("pause", "demo", *words).exit_code == 2
+    endless = stopline("pause", "demo", "--minutes", "nan")
+    assert (endless.exit_code, "--minutes is no number" in endless.stderr) == (2, True)
 
 
 def test_where_the_switch_does_not_answer_the_second_path_is_printed(
@@ -158,7 +161,7 @@ def test_what_is_wrong_is_said_in_one_line(
     monkeypatch.delenv("KILL_SWITCH")
     assert "--direct" in stopline("kill", "demo").stderr
     monkeypatch.setenv("KILL_SWITCH", "http://127.0.0.1:9")
-    assert "does not answer" in stopline("status").stderr
+    assert stopline("status").stderr.splitlines()[-1].count("does not answer") == 1
 
 
 Answer = tuple[str, str, bytes]  # status line, header of the place it sends on to, body
@@ -276,6 +279,30 @@ def test_an_id_of_before_says_what_holds_now(switch: Served, stopline: Stopline)
     assert other[1].startswith("stored: yes, request k-0~")
     assert other[1].endswith(": k-0 was used, or is none")
     assert lines(stopline("kill", "demo"))[0].startswith("account:demo is HALTED")
+
+
+def test_a_close_of_before_closes_nothing_where_a_halt_holds_that_does_not(
+    switch: Served, stopline: Stopline
+) -> None:
+    """R5.1: the kill with its closing was resumed, the one that holds now only cancels: what is open stays open."""
+    hold(switch)
+    lines(stopline("kill", "demo", "--request-id", "k-1"))
+    switch.world.clock.set(switch.world.clock.now() + timedelta(seconds=70))
+    switch.world.publish("fills", raw_fill("E-2", side="SELL"))
+    switch.world.run()
+    switch.world.sweep()
+    switch.world.run()
+    lines(stopline("resume", "demo", "--reason", "calm", "--confirm", "RESUME account:demo"))
+    switch.world.publish("fills", {**raw_fill("E-3"), "executed_at": "2026-11-18T17:01:10Z"})
+    switch.world.run()
+    lines(stopline("kill", "demo", "--cancel", "--request-id", "k-2"))
+    for more in ([], ["--json"]):
+        again = stopline("kill", "demo", "--request-id", "k-1", *more)
+        assert again.exit_code == 1
+        assert "stored: yes" not in again.stdout
+        assert "NOT CLOSED: account:demo is HALTED, and nothing closes it" in again.stderr
+        assert "k-1 was carried out before: `stopline kill account:demo` without --request-id" in again.stderr
+    assert "demo: CLOSING, 1 positions open" in lines(stopline("kill", "demo"))
 
 
 def test_a_lock_of_everything_is_refused_before_it_is_sent(switch: Served, stopline: Stopline) -> None:

@@ -24,9 +24,6 @@ Ask = Callable[[str, Mapping[str, Any] | None, str], tuple[int, dict[str, Any]]]
 class Unreached(Failure):
     """Nobody answered: what was asked may have been done or not."""
 
-    def __init__(self, why: object) -> None:
-        super().__init__(f"the kill switch does not answer: {why}")
-
 
 def over_http() -> Ask:
     """Return the way to the kill switch that KILL_SWITCH and STOPLINE_TOKEN name. Raises Failure where they do not."""
@@ -57,7 +54,7 @@ def over_http() -> Ask:
             if code < 500:
                 return code, answer
             why = said(code, answer)
-        raise Unreached(why)
+        raise Unreached(f"the kill switch does not answer: {why}")
 
     return ask
 
@@ -76,7 +73,7 @@ def directly(ctx: click.Context) -> Ask:
             asked = dict(body) if body is not None else None
             answer = status(app, principal, scope) if asked is None else change(app, principal, name, asked)
         except Transient as problem:
-            raise Unreached(problem) from problem
+            raise Unreached(f"the kill switch does not answer: {problem}") from problem
         facts: dict[str, Any] = json.loads(answer[0])
         return answer[1], facts
 
@@ -90,5 +87,8 @@ def said(code: int, answer: Mapping[str, Any]) -> str:
 
 
 def full_scope(text: str) -> str:
-    """Return the scope that a person means: a name alone is an account's."""
-    return text if text == GLOBAL or ":" in text else f"account:{text.lower()}"
+    """Return the scope that a person means: a name alone is an account's, and accounts are written small."""
+    if text == GLOBAL or ":" not in text:
+        return text if text == GLOBAL else f"account:{text.lower()}"
+    kind, account, *name = text.split(":", 2)
+    return ":".join([kind, account.lower(), *name])

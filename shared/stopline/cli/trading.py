@@ -1,5 +1,6 @@
 """stopline kill, pause, resume, status: the kill switch by one word."""
 
+import math
 import secrets
 import shlex
 from collections.abc import Callable, Mapping
@@ -91,6 +92,8 @@ def pause(ctx: click.Context, /, scope: str, until: str | None, minutes: float |
     """Let through in SCOPE only what reduces risk, and cancel working orders that may add some."""
     if until and minutes:
         raise click.UsageError("--until and --minutes say the same: give one")
+    if minutes is not None and math.isnan(minutes):  # within every range
+        raise click.UsageError("--minutes is no number of minutes: give 0.1 to 10080")
     ends = _moment(until) if until else None
     if minutes:
         ends = _now() + timedelta(minutes=minutes)
@@ -184,11 +187,13 @@ def _stop(
     if as_json:
         print_json(answer)
     else:
-        _tell(ask, answer, id_)
-    if answer["delivery"] != UNPERSISTED and answer["state"] not in STOPPED[action]:
+        _tell(ask, action, answer, id_)
+    if answer["delivery"] != UNPERSISTED and not _holds(action, answer):
+        is_stopped = answer["state"] in STOPPED[action]
+        what = "NOT CLOSED" if is_stopped else "NOT STOPPED"
         raise Failure(
-            f"NOT STOPPED: {scope} is {answer['state']}. An id counts once, and {id_} was carried out before: "
-            f"`stopline {action} {scope}` without --request-id"
+            f"{what}: {scope} is {answer['state']}{', and nothing closes it' if is_stopped else ''}. An id counts once, and "
+            f"{id_} was carried out before: `stopline {action} {scope}` without --request-id"
         )
     if answer.get("warning"):
         raise Failure(
@@ -197,7 +202,12 @@ def _stop(
         )
 
 
-def _tell(ask: Ask, answer: Mapping[str, Any], id_: str) -> None:
+def _holds(action: str, answer: Mapping[str, Any]) -> bool:
+    """Tell whether what was asked for holds now. A state alone says little: a halt may close nothing."""
+    return answer["state"] in STOPPED[action] and bool(answer.get("in_force", True))
+
+
+def _tell(ask: Ask, action: str, answer: Mapping[str, Any], id_: str) -> None:
     """Say what was stored, who was told, and what is open."""
     if answer["delivery"] == UNPERSISTED:
         click.echo(f"{answer['scope']}: the adapters are told to halt and cancel, request {id_}")
@@ -206,7 +216,7 @@ def _tell(ask: Ask, answer: Mapping[str, Any], id_: str) -> None:
         )
         return
     click.echo(_standing(answer))
-    if answer["state"] == "ACTIVE":
+    if not _holds(action, answer):
         return
     used = answer.get("carried_out_as")
     click.echo(f"stored: yes, request {f'{used}: {id_} was used, or is none' if used else id_}")
