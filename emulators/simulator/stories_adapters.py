@@ -14,8 +14,6 @@ class Silent(Stopped):
     and they go on.
     """
 
-    kinds = ("broker_silent",)
-
     def _events(self, rng: object) -> list[Callable[[], None]]:
         return [
             self.fill("T1", "BUY", "2", "100"),
@@ -32,7 +30,7 @@ class Silent(Stopped):
         ]
 
     def _ask_for_a_lease(self) -> None:
-        body = {"adapter": ADAPTER, "broker_ok": False, "errors": 9}
+        body = {"adapter": ADAPTER, "broker_ok": False}
         self.ask("ann", "POST", f"/v1/accounts/{ACCOUNT}/lease", body)
 
     def check(self) -> None:

@@ -68,6 +68,10 @@ class SecondPath(Stopped):
                 self.world.now += timedelta(seconds=1)
         self.down = False
 
+    def outcome(self) -> set[str]:
+        """A kill that was stored by who died then is asked for again, and stored again."""
+        return {line for line in super().outcome() if "kill_repeated" not in line}
+
     def check(self) -> None:
         super().check()
         said = [answer[1]["delivery"] for answer in self.answers["2 POST /kill"]]
@@ -115,6 +119,20 @@ class Whole(Stopped):
 
     def _fail(self) -> None:
         self.fails = True
+
+
+class Deleted(Stopped):
+    """Somebody deletes a trading state past Stopline, and it can be stopped again all the same."""
+
+    def _events(self, rng: object) -> list[Callable[[], None]]:
+        return [self.kill(OWN, "k1"), self._delete, self.kill(OWN, "k2")]
+
+    def _delete(self) -> None:
+        self.world.store.commit([Delete(Path("controls", document_id(OWN)))])
+
+    def check(self) -> None:
+        super().check()
+        demand(self.held(OWN)["state"] == "HALTED", "I6 what is stopped again is stopped", self.held(OWN))
 
 
 class LateHalt(Stopped):

@@ -1,6 +1,7 @@
 """A story of a database that is restored to an earlier moment, and of what people do then."""
 
 from collections.abc import Callable
+from typing import Any
 
 import orjson
 
@@ -18,12 +19,11 @@ class SetBack(Stopped):
     lacks; `restored` stops trading again, and the subscription is set back for the fill.
     """
 
-    kinds = ("history_differs",)
-
     def __init__(self) -> None:
         self.kept: dict[Path, Data] = {}
         self.known: set[str] = set()
         self.heard = 0
+        self.seen: dict[str, Any] = {}
         self.since = ""
         self.lost: list[Delivery] = []
         super().__init__()
@@ -49,6 +49,7 @@ class SetBack(Stopped):
     def _back_up(self) -> None:
         self.since = utc_text(self.world.now)
         self.kept, self.known, self.heard = self._all(), set(self.facts.effects), len(self.facts.sent)
+        self.seen = dict(self.facts.answers)
 
     def _all(self) -> dict[Path, Data]:
         store = self.world.store
@@ -62,6 +63,7 @@ class SetBack(Stopped):
         """Put back what was there; what ran before it runs no more."""
         newer = [Delete(path) for path in self._all().keys() - self.kept.keys()]
         self.world.store.commit([*newer, *(Put(path, data) for path, data in self.kept.items())])
+        self.facts.answers = self.seen
         del self.facts.sent[self.heard :]
         self.facts.effects = {id_: body for id_, body in self.facts.effects.items() if id_ in self.known}
         for instances in self.world.instances.values():
