@@ -399,7 +399,7 @@ def one_alert_of_many_messages_tells_of_the_one_that_wrote_it() -> Iterator[None
 def money_crosses_the_border_as_a_float() -> Iterator[None]:
     """What is compared with a limit is the number that the machine holds, not the one that is meant."""
 
-    def as_held(value: float, places: int = 6) -> Decimal | None:
+    def as_held(value: float, places: int = 12) -> Decimal | None:
         return Decimal(value) if math.isfinite(value) else None
 
     with patch.object(evaluate, "to_decimal", as_held):

@@ -48,6 +48,11 @@ def decimal_text(value: Decimal) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+def price_text(value: Decimal) -> str:
+    """Write a price for people: six decimals, and six digits of one that begins behind them."""
+    return decimal_text(round(value, min(max(6, 5 - value.adjusted()), 12)))
+
+
 def divide(numerator: Decimal, denominator: Decimal, places: int = 12) -> Decimal:
     """Divide, rounded half-even to `places` decimals. The denominator must not be zero."""
     quotient = ROUNDED.divide(numerator, denominator)

@@ -4,13 +4,14 @@ their own.
 
 from dataclasses import dataclass
 from datetime import timedelta
+from decimal import Decimal
 from enum import StrEnum
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from stopline.model.control import ControlRequest
-from stopline.model.decimals import DecimalText
+from stopline.model.decimals import DecimalText, decimal_text, divide
 from stopline.model.ids import Id, Name, Symbol, short_id
 from stopline.model.instrument import Instrument
 from stopline.model.scopes import ScopeText, scope_of
@@ -57,13 +58,26 @@ class Severity(StrEnum):
     CRITICAL = "critical"
 
 
+WIRE_PLACES: Final = 12
+
+
+def _rounded(value: Any) -> Any:
+    """Round what has more decimals than the wire takes: an alert that nobody can read tells nothing."""
+    if not isinstance(value, Decimal) or len(decimal_text(value).partition(".")[2]) <= WIRE_PLACES:
+        return value
+    return divide(value, Decimal(1), WIRE_PLACES)
+
+
+FigureText = Annotated[DecimalText, BeforeValidator(_rounded)]
+
+
 class Figure(Message):
     """One number of an alert: `current` against `limit`, both in `unit` (a currency code, `%`, `units` or
     `s`).
     """
 
-    current: DecimalText | None  # None: UNKNOWN
-    limit: DecimalText | None = None
+    current: FigureText | None  # None: UNKNOWN
+    limit: FigureText | None = None
     unit: str = Field(max_length=16)
 
 
@@ -74,7 +88,7 @@ class TrendPoint(Message):
     """One earlier reading of an alert's number, in the unit of its figure."""
 
     at: UtcText
-    current: DecimalText
+    current: FigureText
 
 
 MOOT: Final = "moot"  # the cause of an end that is no recovery: nothing hangs on it any more

@@ -12,7 +12,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from stopline.model.decimals import EXACT, decimal_text, divide, parse_decimal
+from stopline.model.decimals import EXACT, decimal_text, divide, parse_decimal, price_text
+from stopline.model.messages import Figure
+from stopline.model.wire import validate
 
 BAD: dict[str, list[Any]] = {
     "B14": [[], {}, None, b"1", ("1",)],
@@ -115,3 +117,29 @@ def test_a_division_is_rounded_half_even_to_its_places(a: Decimal, b: Decimal) -
 def test_a_division_ends_exactly_in_the_middle_at_the_even_digit() -> None:
     assert divide(Decimal("0.5"), Decimal(1), places=0) == 0
     assert divide(Decimal("1.5"), Decimal(1), places=0) == 2
+
+
+@pytest.mark.parametrize(
+    ("price", "text"),
+    [
+        ("97.123456789", "97.123457"),
+        ("0.0000026220000", "0.000002622"),
+        ("0.00000262212345", "0.00000262212"),
+        ("0.0000000000001", "0"),
+        ("0", "0"),
+        ("-65012.5", "-65012.5"),
+    ],
+)
+def test_a_price_for_people_has_six_decimals_or_six_digits(price: str, text: str) -> None:
+    assert price_text(Decimal(price)) == text
+
+
+def test_the_number_of_an_alert_is_one_that_the_wire_takes_whatever_it_was_worked_out_from() -> None:
+    """R3.1: money times a rate has more than the 12 decimals that a message may have: its reader refused the alert."""
+    figure = Figure(current=Decimal("-5419.52143710492303"), limit=Decimal("0.1234567890125") / 3, unit="USD")
+    assert figure.model_dump(mode="json") == {
+        "current": "-5419.521437104923",
+        "limit": "0.041152263004",
+        "unit": "USD",
+    }
+    assert validate(Figure, figure.model_dump(mode="json")) == figure

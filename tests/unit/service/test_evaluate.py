@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from stopline.ledger.book import Book
 from stopline.model.account import Account
 from stopline.model.control import TradingState
-from stopline.model.instrument import Kind
+from stopline.model.instrument import Instrument, Kind
 from stopline.model.order import Order
 from stopline.model.prices import PriceBatch, Quote
 from stopline.ports import Delete, Put, Unavailable
@@ -21,6 +22,7 @@ from stopline.risk.factors import Factors
 from stopline.rules.limits.registry import Level
 from stopline.rules.limits.track import Track
 from stopline.runtime.app import App
+from stopline.service.accounts.levels import shown_levels, shown_trades
 from stopline.service.accounts.reader import account_path
 from stopline.service.documents.outbox import Unpublished
 from stopline.service.evaluation.evaluate import value_positions
@@ -77,6 +79,53 @@ def test_a_position_is_valued_at_the_latest_price(world: World) -> None:
     shown = risk(world).shown
     assert (shown["unrealised"], shown["equity"], shown["pnl_day"]) == ("150", "100150", "150")
     assert shown["positions"] == {"default:SPY": {"mark": "101.5", "value": "10150", "unrealised": "150"}}
+
+
+@pytest.mark.parametrize(
+    ("entry", "last", "mark", "value", "made"),
+    [
+        ("0.0000121", 0.00001255, "0.00001255", "12550", "450"),
+        ("0.00000061", 0.00000044, "0.00000044", "440", "-170"),
+    ],
+)
+def test_a_coin_of_less_than_a_thousandth_of_a_cent_has_its_price(
+    world: World, entry: str, last: float, mark: str, value: str, made: str
+) -> None:
+    """R1.3, R1.6: with six decimals one of them had another P&L by trade than by account, the other no price at all."""
+    coin = Instrument.model_validate({"symbol": "SHIB-USD", "kind": "crypto", "currency": "USD"})
+    book_fills(world, trade(-1, 10**9, entry, instrument=coin))
+    app, _ = world.instance()
+    prices(app, NOON, **{"SHIB-USD": last})
+    book = app.books.read("demo")
+    assert book is not None
+    state = risk(world)
+    assert state.shown["positions"] == {
+        "default:SHIB-USD": {"mark": mark, "value": value, "unrealised": made}
+    }
+    assert (state.shown["unrealised"], state.shown["exposures"]) == (made, {"SHIB-USD": value})
+    levels = shown_levels("demo", book, state.shown)
+    assert (levels["unrealised"], levels["exposure"]) == (made, value)
+    [told] = shown_trades(book, state.shown, state.trades, NOON)
+    assert (told["total_pnl"], told["mae"], told["mfe"]) == (made, made, made)
+
+
+def test_what_an_inverse_contract_makes_is_the_same_for_the_account_and_for_its_trade(world: World) -> None:
+    """R1.3: of small money, here a few satoshi, all digits count."""
+    perpetual = {"symbol": "BTCUSD_PERP", "kind": "future", "currency": "BTC", "underlying": "BTC-USD"}
+    contract = Instrument.model_validate({**perpetual, "multiplier": "1", "inverse": True})
+    book_fills(world, trade(-1, 1, "65012.5", instrument=contract))
+    app, _ = world.instance()
+    prices(app, NOON, BTCUSD_PERP=65013.7, BTCUSD=65013.0)
+    state, book = risk(world), app.books.read("demo")
+    assert book is not None
+    [told] = shown_trades(book, state.shown, state.trades, NOON)
+    made = contract.worth(Decimal("65013.7")) - contract.worth(Decimal("65012.5"))
+    assert made > 0
+    assert (
+        Decimal(told["total_pnl"])
+        == Decimal(state.shown["positions"]["default:BTCUSD_PERP"]["unrealised"])
+        == made
+    )
 
 
 @pytest.mark.parametrize(("new", "old"), [(1, 10), (2, 1)])

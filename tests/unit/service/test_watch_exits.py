@@ -97,6 +97,24 @@ def test_a_stop_that_two_prices_confirm_asks_for_a_close_in_the_same_commit() ->
     assert state.asked.rule == "stop_loss"
 
 
+def test_a_stop_of_a_coin_below_a_hundredth_of_a_thousandth_closes_it() -> None:
+    """R4.2, R1.3: with six decimals 0.00000251 was 0.000003, which is above the entry: it never closed."""
+    world = opened({"trades": {"stop_loss": "8%"}})
+    coin = Instrument.model_validate({"symbol": "XYZ-USD", "kind": "crypto", "currency": "USD"})
+    book(world, trade(0, 10**9, "0.00000285", instrument=coin))
+    for price in (0.0000028, 0.00000264, 0.00000263):  # the stop is at 0.000002622
+        tick(world, **{"XYZ-USD": price})
+    assert requests(world) == []
+    [shown] = risk(world).shown["exits"]["trades"].values()
+    assert shown["stop"] == "0.000002622"
+    for price in (0.0000026, 0.00000255):
+        tick(world, **{"XYZ-USD": price})
+    assert asked(world) == [("stop_loss", "0", "urgent")]
+    [told] = alerts(world, "exit")
+    assert told["summary"] == "Stop loss of XYZ-USD (default): price 0.00000255 reached 0.000002622"
+    assert (told["figure"]["current"], told["figure"]["limit"]) == ("0.00000255", "0.000002622")
+
+
 def test_each_instance_goes_on_where_another_stopped() -> None:
     """R4.1: restart-proof. Every price is seen by a process that has just started."""
     world = bought({"trail": {"by": "percent", "amount": "1%", "activation": "0%"}})

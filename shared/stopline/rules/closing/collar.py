@@ -28,10 +28,10 @@ def limit_price(
     wider than that is not chased. Rounded to the `tick`, where none is known to cents (equities and options) or 8
     decimals, away from the mark.
     """
-    mark = to_decimal(quote.mark, 12) if quote else None
+    mark = to_decimal(quote.mark) if quote else None
     if quote is None or mark is None or not contract.allows_price(mark):
         return None
-    far = to_decimal(quote.ask if buys else quote.bid, 12)
+    far = to_decimal(quote.ask if buys else quote.bid)
     with localcontext(EXACT_QUANTIZE):
         size = abs(mark)
         most = max(size * settings.collar_max_pct / 100, settings.collar_min)

@@ -163,7 +163,7 @@ def _leg(one: Wanted, s: Situation) -> SentLeg:
         bid=to_decimal(quote.bid) if quote else None,
         ask=to_decimal(quote.ask) if quote else None,
         mark=to_decimal(quote.mark) if quote else None,
-        iv=to_decimal(quote.iv) if quote else None,
+        iv=to_decimal(quote.iv, 6) if quote else None,
         quoted_at=s.quoted_at.get(symbol) if quote else None,
         trade_id=one.trade_id,
         group_id=one.group_id,

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from stopline.model.closing import CLOSINGS_TOPIC, CloseRequest
-from stopline.model.decimals import decimal_text
+from stopline.model.decimals import decimal_text, price_text
 from stopline.model.ids import digest
 from stopline.model.messages import Alert, Effect, Figure, Severity
 from stopline.model.scopes import strategy_scope
@@ -32,7 +32,9 @@ def exit_alert(account: str, held: Held, found: Exit, auto_close: bool, cause: s
         figure=None
         if found.price is None
         else Figure(
-            current=found.price, limit=None if found.level is None else round(found.level, 6), unit="points"
+            current=found.price,
+            limit=None if found.level is None else Decimal(price_text(found.level)),
+            unit="points",
         ),
         cause=cause,
         raised_at=now,

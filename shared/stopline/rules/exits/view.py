@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from decimal import ROUND_CEILING, Decimal
 
 from stopline.model.closing import Urgency
-from stopline.model.decimals import EXACT, ROUNDED, ZERO, decimal_text, divide
+from stopline.model.decimals import EXACT, ROUNDED, ZERO, decimal_text, divide, price_text
 from stopline.model.settings.exits import Distance, Unit
 from stopline.rules.exits.plan import Plan
 from stopline.rules.exits.state import Exit, ExitState, Held, Reading
@@ -233,7 +233,7 @@ class View:
 
     def _exit(self, rule: str, urgency: Urgency, level: Decimal, price: Decimal, what: str = "") -> Exit:
         real = self.turn(level)
-        reason = f"{what}price {decimal_text(price)} reached {decimal_text(round(real, 6))}"
+        reason = f"{what}price {decimal_text(price)} reached {price_text(real)}"
         return Exit(rule, ZERO, urgency, reason, price, real)
 
     def _first_stop(self, state: ExitState) -> Decimal | None:

@@ -9,13 +9,11 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from stopline.ledger.book import Book
 from stopline.ledger.lifecycle import SpotOf
 from stopline.ledger.position import Position
 from stopline.model.account import Account
-from stopline.model.decimals import decimal_text
+from stopline.model.decimals import EXACT, decimal_text
 from stopline.model.errors import Transient
 from stopline.model.ids import digest
 from stopline.model.instrument import Instrument
@@ -54,23 +52,17 @@ SNAPSHOT_EVERY = timedelta(seconds=60)
 def value_positions(
     columns: Columns, marks: Mapping[str, Mark], accounts: Iterable[Account], now: datetime
 ) -> dict[str, list[Valued]]:
-    """Value the open positions of accounts in one pass; a price that may not be used counts as none."""
-    prices = np.array([_price(marks.get(symbol)) for symbol in columns.symbols], dtype=np.float64)
-    values, gains = columns.mark(prices)
+    """Value the open positions of accounts, exactly; a price that may not be used counts as none."""
     result: dict[str, list[Valued]] = {}
     for account in accounts:
         rows = columns.slices[account.account]
         fresh_since = now - timedelta(seconds=account.price_max_age_s)
-        held = _held(columns, rows)
         usable = {
-            s: marks[s] for s, of in held.items() if s in marks and is_usable(marks[s], account, now, of)
+            s: (marks[s], to_decimal(marks[s].quote.mark))
+            for s, of in _held(columns, rows).items()
+            if s in marks and is_usable(marks[s], account, now, of)
         }
-        result[account.account] = [
-            _valued(
-                columns.positions[i], usable, prices[columns.symbol_rows[i]], values[i], gains[i], fresh_since
-            )
-            for i in range(rows.start, rows.stop)
-        ]
+        result[account.account] = [_valued(p, usable, fresh_since) for p in columns.positions[rows]]
     return result
 
 
@@ -78,30 +70,24 @@ def _held(columns: Columns, rows: slice) -> dict[str, Instrument]:
     return {position.instrument.symbol: position.instrument for position in columns.positions[rows]}
 
 
-def _price(mark: Mark | None) -> float:
-    return float("nan") if mark is None else mark.quote.mark
-
-
 def _valued(
-    position: Position,
-    usable: Mapping[str, Mark],
-    price: float,
-    value: float,
-    gain: float,
-    fresh_since: datetime,
+    position: Position, usable: Mapping[str, tuple[Mark, Decimal | None]], fresh_since: datetime
 ) -> Valued:
     """Value a position at its mark; without a usable one at the price of its own last fill, while that is
     fresh. After a split only a price of after it is one.
     """
     contract = position.instrument
-    known = usable.get(contract.symbol)
-    mark = to_decimal(price) if known and not is_of_old_units(known, position) else None
-    if mark is not None and contract.allows_price(mark):
-        return Valued(position, mark, to_decimal(value), to_decimal(gain))
+    known, mark = usable.get(contract.symbol, (None, None))
+    if known and mark is not None and contract.allows_price(mark) and not is_of_old_units(known, position):
+        return _at(position, mark)
     if position.last is None or position.last[0] < fresh_since or position.last[0] == position.split_at:
         return Valued(position, None, None, None)
-    own = position.quantity * contract.worth(position.last_price)
-    return Valued(position, position.last_price, own, own - position.cost)
+    return _at(position, position.last_price)
+
+
+def _at(position: Position, price: Decimal) -> Valued:
+    value = EXACT.multiply(position.quantity, position.instrument.worth(price))
+    return Valued(position, price, value, EXACT.subtract(value, position.cost))
 
 
 def exchange_rate(account: Account, marks: Mapping[str, Mark], now: datetime) -> Rate:
@@ -113,8 +99,7 @@ def exchange_rate(account: Account, marks: Mapping[str, Mark], now: datetime) ->
         if currency == account.currency:
             return Decimal(1)
         mark = marks.get(f"{currency}{account.currency}")
-        usable = mark is not None and is_usable(mark, account, now)
-        value = to_decimal(_price(mark), places=10) if usable else None
+        value = to_decimal(mark.quote.mark) if mark is not None and is_usable(mark, account, now) else None
         return value if value and value > 0 else None
 
     return rate
@@ -125,7 +110,7 @@ def spot_price(account: Account, marks: Mapping[str, Mark], now: datetime) -> Sp
 
     def spot(symbol: str) -> Decimal | None:
         mark = marks.get(symbol)
-        value = to_decimal(_price(mark)) if mark is not None and is_usable(mark, account, now) else None
+        value = to_decimal(mark.quote.mark) if mark is not None and is_usable(mark, account, now) else None
         return value if value and value > 0 else None
 
     return spot

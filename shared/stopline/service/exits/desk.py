@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from stopline.ledger.book import Book
 from stopline.ledger.trade import Trade
 from stopline.model.account import Account
-from stopline.model.decimals import EXACT, ZERO, decimal_text
+from stopline.model.decimals import EXACT, ZERO, decimal_text, price_text
 from stopline.model.errors import Rejected
 from stopline.model.ids import Id, Name
 from stopline.model.settings.exits import ExitSettings, StrategyExits
@@ -221,7 +221,7 @@ def _shown(one: Preview) -> dict[str, Any]:
 
 def _levels(levels: tuple[Decimal | None, Decimal | None]) -> dict[str, str | None]:
     names = ("stop_at", "target_at")
-    return {n: None if v is None else decimal_text(round(v, 6)) for n, v in zip(names, levels, strict=True)}
+    return {n: None if v is None else price_text(v) for n, v in zip(names, levels, strict=True)}
 
 
 def _open_trade(account: str, trades: Sequence[Trade], text: str) -> str:

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from stopline.model.account import Account
-from stopline.model.decimals import EXACT, ZERO, decimal_text, divide
+from stopline.model.decimals import EXACT, ZERO, decimal_text, divide, price_text
 from stopline.model.instrument import Instrument
 from stopline.model.messages import Alert
 from stopline.model.times import utc_text
@@ -199,10 +199,12 @@ def _quoted(w: Watch, found: Sequence[Mark | None]) -> Decimal | None:
     total = ZERO
     for (_, weight), mark in zip(w.legs, found, strict=True):
         quote = mark.quote if mark else None
-        wide = to_decimal(quote.ask - quote.bid) if quote and quote.ask > 0 and quote.bid >= 0 else None
-        if wide is None:
+        if quote is None or not (quote.ask > 0 and quote.bid >= 0):
             return None
-        total = EXACT.add(total, EXACT.multiply(abs(weight), wide))
+        ask, bid = to_decimal(quote.ask), to_decimal(quote.bid)
+        if ask is None or bid is None:
+            return None
+        total = EXACT.add(total, EXACT.multiply(abs(weight), EXACT.subtract(ask, bid)))
     return total
 
 
@@ -250,4 +252,4 @@ def _strategy(state: StrategyState, unknown: bool) -> dict[str, Any]:
 
 
 def _text(value: Decimal | None) -> str | None:
-    return None if value is None else decimal_text(round(value, 6))
+    return None if value is None else price_text(value)

@@ -104,6 +104,6 @@ def _after(one: Played, positions: Sequence[Valued], rate: Rate) -> list[Valued]
         own = round(change / factor, 6)
         units = valued.position.quantity * contract.multiplier
         value = valued.value + own
-        mark = valued.mark if contract.inverse else round(value / units, 6)
+        mark = valued.mark if contract.inverse else round(value / units, 12)
         result.append(Valued(valued.position, mark, value, valued.unrealised + own))
     return result

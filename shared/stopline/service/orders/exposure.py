@@ -56,6 +56,6 @@ def option_delta(contract: Instrument, desk: Desk) -> Decimal | None:
     is_call = contract.right == "C"
     if is_american(contract, account.sessions):
         solved = american_volatility(is_call, float(mark), *terms, rate, dividend)
-        return to_decimal(float(american(is_call, *terms, solved.value, rate, dividend).delta))
+        return to_decimal(float(american(is_call, *terms, solved.value, rate, dividend).delta), 6)
     solved = implied_volatility(is_call, float(mark), *terms, rate, dividend)
-    return to_decimal(float(black_scholes(is_call, *terms, solved.value, rate, dividend).delta))
+    return to_decimal(float(black_scholes(is_call, *terms, solved.value, rate, dividend).delta), 6)

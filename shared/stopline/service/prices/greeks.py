@@ -141,7 +141,7 @@ def _account(each: Watched, values: FloatArray, volatility: FloatArray) -> Accou
         _Each({p.key: i for i, p in enumerate(positions)}, lambda i: _net(values[:, i], alike=True)),
         _Each(
             {p.key: i for i, p in enumerate(positions) if p.instrument.right is not None},
-            lambda i: to_decimal(volatility[i]),
+            lambda i: to_decimal(volatility[i], 6),
         ),
     )
 

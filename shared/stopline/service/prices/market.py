@@ -42,9 +42,9 @@ def market_of(
     return Market(
         spreads=_known(spreads),
         spots={symbol: spot for symbol, spot in _known(spots).items() if spot > 0},
-        volatilities=_known({symbol: to_decimal(x) for symbol, x in moves.volatilities.items()}),
+        volatilities=_known({symbol: to_decimal(x, 6) for symbol, x in moves.volatilities.items()}),
         correlations={
-            pair: x for pair, value in moves.correlations.items() if (x := to_decimal(value)) is not None
+            pair: x for pair, value in moves.correlations.items() if (x := to_decimal(value, 6)) is not None
         },
     )
 
@@ -53,7 +53,7 @@ def quoted_spread(quote: Quote) -> Decimal | None:
     """Return ask less bid in percent of their middle; None where the quote has not both."""
     if not (quote.ask > 0 and quote.bid >= 0):
         return None
-    return to_decimal(100 * (quote.ask - quote.bid) / quote.mark)
+    return to_decimal(100 * (quote.ask - quote.bid) / quote.mark, 6)
 
 
 def _known(values: Mapping[str, Decimal | None]) -> dict[str, Decimal]:
