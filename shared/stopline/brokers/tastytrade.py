@@ -18,7 +18,7 @@ from stopline.brokers.row import Row, id_of, number_text
 from stopline.ledger.leg_name import client_id
 from stopline.model.decimals import ZERO
 from stopline.model.errors import Rejected
-from stopline.model.fill import Fill, FillKind
+from stopline.model.fill import ENDS, HELD, Fill, FillKind
 from stopline.model.statement import Statement
 
 ACTIONS = {
@@ -176,10 +176,13 @@ def _trade(row: Row, context: Context) -> Fill:
 
 
 def _delivery(row: Row, context: Context) -> Fill:
-    """Return one row of an assignment, exercise, expiry or cash settlement."""
+    """Return one row of an assignment, exercise, expiry or cash settlement. An expiry without an action ends what is held."""
     kind, side = row.one_of("transaction-sub-type", DELIVERIES)
-    side = side or row.one_of("action", ACTIONS, "UNKNOWN_SIDE")
     facts = _common(row, context)
+    if side is None and "action" in row:
+        side = row.one_of("action", ACTIONS, "UNKNOWN_SIDE")
+    elif side is None:
+        side, facts[ENDS] = "BUY", HELD
     quantity, price = row.decimal("quantity"), row.decimal_or("price")
     if kind is FillKind.SETTLE:
         paid = _money(row, "value")

@@ -242,7 +242,7 @@ class Position:
             self.fills += 1
             self.last = place
             return self._apply_event(fill)
-        moved = fill.signed_quantity
+        moved = fill.moves(self.quantity)
         price = fill.price
         if not self.open:
             self.cycle = place

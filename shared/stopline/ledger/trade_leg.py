@@ -174,7 +174,8 @@ class _Folding:
             self._apply_event(fill)
             return
         in_kind = _in_kind(fill.fee_currency, contract)
-        moved = fill.signed_quantity - (fill.fee if in_kind else ZERO)
+        held = sum((leg.quantity for leg in self.open), ZERO)
+        moved = fill.moves(held) - (fill.fee if in_kind else ZERO)
         self.parts = parts = self._exchange(moved, fill)
         _charge(parts, *_settled(fill.fee_currency, fill.fee, contract, fill.price))
         if len(parts) == 1:

@@ -30,6 +30,8 @@ CUMULATIVE = "cumulative"  # extra `order_tells` of a fill: its broker tells wha
 ORDER_FILLED = (
     "order_filled"  # extra of a fill: how many units of its order are filled with it, as its broker says
 )
+ENDS = "ends"  # extra of an EXPIRE, `held`: its broker does not say the side, it ends what is held whichever way that is
+HELD = "held"
 Place = tuple[datetime, str]  # in the fold: execution time, key
 Terms = tuple[Place, Decimal, Decimal, Decimal, bool, str]
 
@@ -196,6 +198,14 @@ class Fill(Message):
             return self.kind in _PAYMENTS
         contract = self.instrument
         return not (self.price and self.fee_currency == contract.base != contract.currency)
+
+    def moves(self, held: Decimal) -> Decimal:
+        """Return the units, signed, by which the fill moves a position of `held` units. One that ends what is held without
+        a side of its own never opens.
+        """
+        if self.kind is not FillKind.EXPIRE or (self.model_extra or {}).get(ENDS) != HELD:
+            return self.signed_quantity
+        return -min(abs(held), self.quantity).copy_sign(held)
 
     @cached_property
     def order(self) -> Place:

@@ -132,10 +132,20 @@ def test_an_assignment_is_two_rows() -> None:
     )
 
 
-def test_an_expiry_needs_its_side_and_an_exercise_has_one() -> None:
+def test_an_expiry_ends_what_is_held_where_it_has_no_action_and_an_exercise_has_a_side() -> None:
+    """Issue 4: rows of `Expiration` come without one; of a day of 0DTE each leg out of the money has one."""
     row = {**DELIVERY, "transaction-sub-type": "Expiration"}
-    assert refused(row) == "BAD_MESSAGE"
-    assert read({**row, "action": "Buy to Close"})[0].kind is FillKind.EXPIRE
+    [fill] = read(row)
+    assert (fill.kind, fill.quantity, fill.price, (fill.model_extra or {})["ends"]) == (
+        FillKind.EXPIRE,
+        1,
+        0,
+        "held",
+    )
+    assert [fill.moves(Decimal(units)) for units in (3, -3, 0)] == [-1, 1, 0]
+    told = read({**row, "action": "Buy to Close"})[0]
+    assert (told.kind, told.side, told.moves(Decimal(3))) == (FillKind.EXPIRE, "BUY", 1)
+    assert refused({**row, "action": "Sold"}) == "UNKNOWN_SIDE"
     assert read({**DELIVERY, "transaction-sub-type": "Exercise"})[0].side == "SELL"
 
 

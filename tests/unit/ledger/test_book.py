@@ -53,10 +53,14 @@ class Log:
 
 
 def booked(
-    messages: Sequence[Sequence[Fill]], now: datetime = LATER, prune: bool = False, everything: bool = False
+    messages: Sequence[Sequence[Fill]],
+    now: datetime = LATER,
+    prune: bool = False,
+    everything: bool = False,
+    start: Book | None = None,
 ) -> Book:
     """Book messages one after another, as the recorder does: fold, commit, then the log has them."""
-    book, log = Book("demo"), Log(everything)
+    book, log = start or Book("demo"), Log(everything)
     for message in messages:
         book = book.with_fills(message, SESSION_OF, log, now)
         if prune:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
+from itertools import permutations
 
 import pytest
 
+from stopline.ledger.book import Book
 from stopline.ledger.lifecycle import assignments, exposure, intrinsic, settlement
 from stopline.ledger.position import Position
 from stopline.model.calendars import calendar
@@ -71,6 +73,39 @@ def test_the_same_settlement_twice_is_a_duplicate_and_another_price_is_not() -> 
     assert (one.key, one.hash) == (again.key, again.hash)
     assert one.key == other.key
     assert one.hash != other.hash
+
+
+def expired(name: str, quantity: int, contract: Instrument, when: datetime = AFTER) -> Fill:
+    return fill(name, "BUY", quantity, "0", when, contract, kind="EXPIRE", ends="held")
+
+
+@pytest.mark.parametrize("side", ["BUY", "SELL"])
+@pytest.mark.parametrize("method", ["FIFO", "LIFO", "AVERAGE"])
+def test_an_expiry_that_says_no_side_ends_what_is_held_whatever_came_first(side: str, method: str) -> None:
+    """Issue 4: the book alone knows which way it was; a fill that comes after the expiry is ended by it too."""
+    fills = [
+        fill("E-1", side, 2, "3", at(0), option(6000)),
+        fill("E-2", side, 1, "2", at(5), option(6000)),
+        expired("X-1", 2, option(6000)),
+        expired("X-2", 1, option(6000), AFTER + timedelta(seconds=1)),
+    ]
+    money = 800 if side == "SELL" else -800
+    for some in permutations(fills):
+        for messages in ([[one] for one in some], [list(some)], [list(some[:2]), list(some[2:])]):
+            book = booked(messages, start=Book("demo", method=method))
+            assert (book.open_positions(), book.total("USD").realised) == ([], money)
+            [trade] = book.trades()
+            assert (trade.exited_at is not None, trade.realised) == (True, money)
+
+
+def test_an_expiry_that_says_no_side_opens_nothing() -> None:
+    """Of more units than are held, or of none; what is bought after it stays, as its units do that are not told."""
+    bought, more = (fill(f"E-{n}", "BUY", 2, "3", at(n), option(6000)) for n in range(2))
+    for some in permutations([bought, expired("X-1", 5, option(6000), at(30))]):
+        assert booked([[one] for one in some]).open_positions() == []
+    assert booked([[expired("X-1", 5, option(6000), at(30))]]).open_positions() == []
+    for some in permutations([bought, expired("X-1", 1, option(6000), at(0.5)), more]):
+        assert booked([[one] for one in some]).net_quantity(option(6000).symbol) == 3
 
 
 def test_nothing_is_settled_before_the_price_can_be_known() -> None:
