@@ -176,7 +176,7 @@ def _trade(row: Row, context: Context) -> Fill:
 
 
 def _delivery(row: Row, context: Context) -> Fill:
-    """Return one row of an assignment, exercise, expiry or cash settlement. An expiry without an action ends what is held."""
+    """Return one row of an assignment, exercise, expiry or cash settlement. An expiry without action ends what is held."""
     kind, side = row.one_of("transaction-sub-type", DELIVERIES)
     facts = _common(row, context)
     if side is None and "action" in row:

@@ -21,12 +21,17 @@ def settle(
 ) -> None:
     """Settle cash-settled options of ACCOUNT at a price.
 
-    Options in the money end at their intrinsic value, the others at 0, by fills of the broker's account. Where the
-    broker tells the same later, bust one of the two: the id of each fill here is settle:STRATEGY:SYMBOL.
+    Options in the money end at their intrinsic value, the others at 0, by fills of the broker's account. The command says
+    the id of each: a fill of kind BUST that names it takes it back, then settle again.
     """
     try:
         day, number = parse_date(expiry), parse_decimal(price)
     except ValueError as problem:
         raise BadInput(f"--expiry and --price: {problem}") from None
-    symbols = app_of(ctx).settler.settle(account, root, day, number, broker, actor(), reason)
-    click.echo(f"{len(symbols)} settled at {decimal_text(number)}: {', '.join(symbols)}")
+    fills = app_of(ctx).settler.settle(account, root, day, number, broker, actor(), reason)
+    for symbol, id_ in fills:
+        click.echo(f"{symbol} {id_}")
+    click.echo(
+        f"published {len(fills)} at {decimal_text(number)}: `stopline accounts show {account}` holds none of them when they "
+        "are booked, `stopline quarantine list` has what is refused"
+    )

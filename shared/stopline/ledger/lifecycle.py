@@ -5,10 +5,11 @@ EXERCISE, SETTLE), or by the fills that `settlement` makes of a price that a per
 cash can be ended by a price.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from itertools import count
 from typing import Any
 
 from stopline.ledger.expiry import ExpiryClock, Settlement, expiry_clock, product_of, root_of
@@ -16,7 +17,8 @@ from stopline.ledger.position import Position
 from stopline.model.calendars import Calendar
 from stopline.model.decimals import EXACT, ZERO, decimal_text
 from stopline.model.errors import Rejected
-from stopline.model.fill import FILL_TYPE, FillKind
+from stopline.model.fill import ENDS, FILL_TYPE, HELD, FillKind
+from stopline.model.ids import digest
 from stopline.model.instrument import Instrument, Kind
 from stopline.model.times import utc_text
 
@@ -106,12 +108,14 @@ def settlement(
     broker: str,
     sessions: Calendar,
     now: datetime,
+    is_booked: Callable[[str], bool] = lambda _: False,
 ) -> list[dict[str, Any]]:
     """Return the fills, as messages, that end an account's options of a root and expiry at a settlement price.
 
-    In the money SETTLE at the intrinsic value, else EXPIRE at 0, executed when the price was made. Their ids are of
-    account, strategy and contract, so the same settlement twice is a duplicate. Rejected: nothing is open there, it
-    is settled by delivery, or the price cannot be known yet.
+    In the money SETTLE at the intrinsic value, else EXPIRE at 0, executed when the price was made. Their ids follow from
+    the price and from what is held since which fill, so the same settlement twice is a duplicate, and one of a position that
+    stands otherwise is none. Rejected: nothing is open there, it is settled by delivery, or the price cannot be known yet.
+    `is_booked` says whether a fill has an id: with that a settlement that was taken back comes again under another one.
     """
     if price <= 0:
         raise Rejected("BAD_PRICE", f"a settlement price must be above 0, was {price}")
@@ -135,7 +139,27 @@ def settlement(
         raise Rejected(
             "NOT_SETTLED_YET", f"the settlement price of {root} is made at {utc_text(clock.settles_at)}"
         )
-    return [_ending(account, position, price, broker, clock.settles_at) for position in held]
+    return [
+        {
+            **_ending(account, position, price, broker, clock.settles_at),
+            "fill_id": next(id_ for id_ in _ids(position, price) if not is_booked(id_)),
+        }
+        for position in held
+    ]
+
+
+def _ids(position: Position, price: Decimal) -> Iterator[str]:
+    """Yield ids of the fill that settles a position as it stands: the first, and those after it was taken back."""
+    last = position.last
+    facts = (
+        position.strategy,
+        position.instrument.symbol,
+        decimal_text(price),
+        decimal_text(position.quantity),
+    )
+    since = (utc_text(last[0]), last[1]) if last else ("", "")
+    for times in count():
+        yield f"settle:{digest(*facts, *since, str(times))}"
 
 
 def _ending(account: str, position: Position, price: Decimal, broker: str, at: datetime) -> dict[str, Any]:
@@ -143,7 +167,6 @@ def _ending(account: str, position: Position, price: Decimal, broker: str, at: d
     worth = intrinsic(contract, price)
     return {
         "type": FILL_TYPE,
-        "fill_id": f"settle:{position.strategy[:48]}:{contract.symbol}",
         "broker": broker,
         "account": account,
         "strategy": position.strategy,
@@ -153,4 +176,5 @@ def _ending(account: str, position: Position, price: Decimal, broker: str, at: d
         "price": decimal_text(worth),
         "executed_at": utc_text(at),
         "kind": (FillKind.SETTLE if worth else FillKind.EXPIRE).value,
+        ENDS: HELD,  # two settlements that meet end the position once
     }

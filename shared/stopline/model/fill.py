@@ -30,7 +30,7 @@ CUMULATIVE = "cumulative"  # extra `order_tells` of a fill: its broker tells wha
 ORDER_FILLED = (
     "order_filled"  # extra of a fill: how many units of its order are filled with it, as its broker says
 )
-ENDS = "ends"  # extra of an EXPIRE, `held`: its broker does not say the side, it ends what is held whichever way that is
+ENDS = "ends"  # extra of an EXPIRE or SETTLE, `held`: it ends what is held, whichever way that is, and opens nothing
 HELD = "held"
 Place = tuple[datetime, str]  # in the fold: execution time, key
 Terms = tuple[Place, Decimal, Decimal, Decimal, bool, str]
@@ -81,6 +81,7 @@ TRADES = frozenset(
 NEEDS_REF = frozenset({FillKind.CORRECT, FillKind.BUST})
 EXECUTIONS = TRADES | {FillKind.CORRECT}
 _PAYMENTS = frozenset({FillKind.FEE, FillKind.FUNDING, FillKind.DIVIDEND, FillKind.FLOW})
+_ENDINGS = frozenset({FillKind.EXPIRE, FillKind.SETTLE})
 _MONEY = frozenset({FillKind.FEE, FillKind.FUNDING, FillKind.ADJUST, FillKind.DIVIDEND, FillKind.FLOW})
 
 
@@ -200,10 +201,10 @@ class Fill(Message):
         return not (self.price and self.fee_currency == contract.base != contract.currency)
 
     def moves(self, held: Decimal) -> Decimal:
-        """Return the units, signed, by which the fill moves a position of `held` units. One that ends what is held without
-        a side of its own never opens.
+        """Return the units, signed, by which the fill moves a position of `held` units: not always to its own side, where it
+        ends what is held.
         """
-        if self.kind is not FillKind.EXPIRE or (self.model_extra or {}).get(ENDS) != HELD:
+        if self.kind not in _ENDINGS or (self.model_extra or {}).get(ENDS) != HELD:
             return self.signed_quantity
         return -min(abs(held), self.quantity).copy_sign(held)
 

@@ -508,7 +508,7 @@ class App(Documents):
     def settler(self) -> Settler:
         from stopline.service.fills.settle import Settler
 
-        return Settler(self.accounts, self.books, self.ports.bus, self.relay, self.clock)
+        return Settler(self.store, self.accounts, self.books, self.ports.bus, self.relay, self.clock)
 
     @cached_property
     def dispatcher(self) -> AlertDispatcher:

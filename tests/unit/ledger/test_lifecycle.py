@@ -71,8 +71,32 @@ def test_the_same_settlement_twice_is_a_duplicate_and_another_price_is_not() -> 
     positions = held((option(6000), -2, "3"))
     one, again, other = (settled(positions, price)[0] for price in ("5990", "5990.0", "5991"))
     assert (one.key, one.hash) == (again.key, again.hash)
-    assert one.key == other.key
-    assert one.hash != other.hash
+    assert one.key != other.key
+    more = held((option(6000), -2, "3"), (option(6000), -1, "3"))
+    alike = [fill("E-9", "SELL", 2, "3", at(0), option(6000))]
+    assert (
+        len({one.key, settled(more, "5990")[0].key, settled(booked([alike]).open_positions(), "5990")[0].key})
+        == 3
+    )
+
+
+def test_strategies_of_alike_names_are_settled_each() -> None:
+    names = ("a" * 48 + "-one", "a" * 48 + "-two")
+    fills = [fill(f"E-{name[-3:]}", "SELL", 2, "3", at(0), option(6000), strategy=name) for name in names]
+    ends = settled(booked([fills]).open_positions(), "5990")
+    assert booked([fills, ends]).open_positions() == []
+
+
+def test_two_settlements_that_meet_end_a_position_once() -> None:
+    """A fill comes between two commands before the first is booked: neither opens anything, in whatever order they come."""
+    entry, late = (fill(f"E-{n}", "SELL", 2 - n, "3", at(n), option(6000)) for n in range(2))
+    [first], [second] = (
+        settled(held((option(6000), -2, "3")), "5990"),
+        settled(booked([[entry, late]]).open_positions(), "5990"),
+    )
+    for some in permutations([entry, late, first, second]):
+        book = booked([[one] for one in some])
+        assert (book.open_positions(), book.total("USD").realised) == ([], -2100)
 
 
 def expired(name: str, quantity: int, contract: Instrument, when: datetime = AFTER) -> Fill:

@@ -115,6 +115,41 @@ def test_pin_risk_is_seen_at_the_marks_of_the_underlying() -> None:
     }
 
 
+def test_a_settlement_that_was_taken_back_is_made_again_and_one_after_a_late_fill_settles_the_rest() -> None:
+    """Issue 4: a wrong price is busted and settled right, as often as it takes; the same command again is a duplicate."""
+    world = World()
+    app = opened(world)
+    world.clock.set(CLOSE)
+
+    def settle(price: str) -> list[str]:
+        told = app.settler.settle("demo", "SPXW", date(2026, 11, 18), Decimal(price), None, "ann", "Cboe")
+        return [id_ for _, id_ in told]
+
+    def realised() -> Decimal:
+        booked_from_bus(app, world)
+        book = world.book()
+        assert book is not None
+        assert book.open_positions() == []
+        return book.total("USD").realised
+
+    def bust(ids: list[str]) -> None:
+        for id_, (side, contract) in zip(ids, [("BUY", SHORT), ("SELL", LONG)], strict=True):
+            app.recorder.record(
+                [fill(f"B-{id_}", side, 2, "0", CLOSE, contract, kind="BUST", ref=id_)], f"b-{id_}"
+            )
+
+    wrong = settle("5900")
+    assert settle("5900") == wrong
+    assert realised() == -1800
+    for _ in range(2):  # the second one was busted by mistake
+        bust(wrong)
+        wrong = settle("5996.4")
+        assert realised() == -520
+    app.recorder.record([fill("E-3", "SELL", 1, "3", at(-30), SHORT)], "m-3")
+    assert len(settle("5996.4")) == 1
+    assert realised() == -580
+
+
 def test_a_settlement_is_on_record_with_who_gave_the_price() -> None:
     """R8.5."""
     world = World()
@@ -163,7 +198,12 @@ def test_a_person_settles_from_the_command_line() -> None:
     terms = ["--root", "SPXW", "--expiry", "2026-11-18", "--reason", "Cboe"]
     done = command(app, "demo", *terms, "--price", "5996.40")
     assert done.exit_code == 0, done.stderr
-    assert done.stdout == f"2 settled at 5996.4: {LONG.symbol}, {SHORT.symbol}\n"
+    fills = [fill for body in world.bus.bodies("fills") for fill in body["fills"]]
+    *each, said = done.stdout.splitlines()
+    assert each == [f"{one['instrument']['symbol']} {one['fill_id']}" for one in fills]
+    assert said.startswith(
+        "published 2 at 5996.4: `stopline accounts show demo` holds none of them when they are booked"
+    )
     for price in ("x", "0"):
         refused = command(app, "demo", *terms, "--price", price)
         assert refused.exit_code == 2

@@ -145,6 +145,10 @@ class FillLog:
         document = self._store.get(fill_path(key))
         return read_fill(document) if document else None
 
+    def has(self, key: str) -> bool:
+        """Tell whether a fill is booked, by its key."""
+        return self._store.get(fill_path(key)) is not None
+
     def of(
         self,
         account: str,

@@ -3,33 +3,42 @@
 from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
+from functools import partial
 
 from stopline.ledger.book import Book
 from stopline.ledger.lifecycle import settlement
 from stopline.model.decimals import decimal_text
 from stopline.model.errors import Rejected
 from stopline.model.fill import FILLS_TYPE
-from stopline.model.ids import digest
+from stopline.model.ids import digest, document_id
 from stopline.model.text import clean_text
 from stopline.model.wire import canonical
-from stopline.ports import Bus, Clock, Outgoing
+from stopline.ports import Bus, Clock, Outgoing, Store
 from stopline.service.accounts.reader import AccountReader
 from stopline.service.audit.journal import journal_effect
 from stopline.service.documents.aggregate import Aggregates
 from stopline.service.documents.outbox import Relay
+from stopline.service.fills.books import FillLog
 from stopline.service.history.rows import audit_row
 
 MAX_FILLS = 200  # in one message
 
 
 class Settler:
-    """Publishes the fills of a settlement. A command that is repeated publishes them again: they are duplicates. The record
-    comes first: whoever dies in between does it again.
+    """Publishes the fills of a settlement. A command that is repeated before they are booked publishes them again: they are
+    duplicates. The record comes first: whoever dies in between does it again.
     """
 
     def __init__(
-        self, accounts: AccountReader, books: Aggregates[Book], bus: Bus, relay: Relay, clock: Clock
+        self,
+        store: Store,
+        accounts: AccountReader,
+        books: Aggregates[Book],
+        bus: Bus,
+        relay: Relay,
+        clock: Clock,
     ) -> None:
+        self._log = FillLog(store)
         self._accounts = accounts
         self._books = books
         self._bus = bus
@@ -38,8 +47,10 @@ class Settler:
 
     def settle(
         self, name: str, root: str, expiry: date, price: Decimal, broker: str | None, actor: str, reason: str
-    ) -> Sequence[str]:
-        """Settle an account's options of a root and expiry; return the symbols. Rejected says why it cannot be."""
+    ) -> Sequence[tuple[str, str]]:
+        """Settle an account's options of a root and expiry; return the symbols, each with the id of the fill that is
+        published. Rejected says why it cannot be.
+        """
         account = self._accounts.require(name)
         broker = broker or account.brokers[0]
         if broker not in account.brokers:
@@ -49,7 +60,18 @@ class Settler:
         now = self._clock.now()
         book = self._books.read(name)
         held = book.open_positions() if book else []
-        fills = settlement(name, held, root, expiry, price, broker, account.sessions, now)
+        key = partial(document_id, broker, name)
+        fills = settlement(
+            name,
+            held,
+            root,
+            expiry,
+            price,
+            broker,
+            account.sessions,
+            now,
+            lambda id_: self._log.has(key(id_)),
+        )
         attributes = {"account": name}
         messages = [
             Outgoing(
@@ -66,7 +88,7 @@ class Settler:
             "fills": [fill["fill_id"] for fill in fills],
         }
         row = audit_row(
-            event_id=digest("settled", name, root, expiry.isoformat(), decimal_text(price)),
+            event_id=digest("settled", name, root, expiry.isoformat(), *(fill["fill_id"] for fill in fills)),
             scope=f"account:{name}",
             event="options_settled",
             actor=actor,
@@ -76,4 +98,4 @@ class Settler:
         )
         self._relay.publish([journal_effect(name, [row])])  # first: what is booked cannot be settled again
         self._bus.publish(messages)
-        return [fill["instrument"]["symbol"] for fill in fills]
+        return [(fill["instrument"]["symbol"], fill["fill_id"]) for fill in fills]
