@@ -25,7 +25,7 @@ from stopline.ports import Create, Path, Unavailable
 from stopline.runtime.app import App
 from stopline.runtime.embedded import Embedded
 from stopline.service.audit.chain import exported_faults
-from stopline.service.trading.set_back import stops_of
+from stopline.service.trading.regrow import stops_of
 
 from ..make import NOON, account, raw_fill
 

@@ -15,7 +15,7 @@ from stopline.model.messages import Effect, HistoryRow
 from stopline.model.scopes import scope_account
 from stopline.model.times import utc_text
 from stopline.model.wire import canonical, validate
-from stopline.ports import Create, Document, Path, Store
+from stopline.ports import Create, Document, Path, Store, Where
 from stopline.service.documents.aggregate import DAMAGED
 from stopline.service.history.rows import audit_row, history_effect
 
@@ -72,6 +72,17 @@ def chained(chain: str, head: Head, event_id: str, row: Mapping[str, Any]) -> tu
 def row_path(chain: str, seq: int) -> Path:
     """Return where a row of a chain is. It is created once and never written again."""
     return Path(COLLECTION, document_id(chain, f"{seq:012d}"))
+
+
+def is_next_there(store: Store, chain: str, seq: int) -> bool:
+    """Tell whether a chain goes on after a row that was its end: somebody was faster, or the end was put back."""
+    return store.get(row_path(chain, seq + 1)) is not None
+
+
+def rows_of(store: Store, chain: str) -> list[dict[str, Any]]:
+    """Return the rows of a chain in their order. A look for a rare trouble: it reads them all."""
+    rows = [orjson.loads(d.data["row"]) for d in store.query(COLLECTION, [Where("chain", "==", chain)])]
+    return sorted(rows, key=lambda row: int(row["seq"]))
 
 
 def heads_of(store: Store) -> dict[str, Head]:

@@ -15,7 +15,7 @@ from stopline.model.ids import digest
 from stopline.model.messages import Effect, History, HistoryRow
 from stopline.model.wire import validate
 from stopline.ports import Clock, Create, Data, Store
-from stopline.service.audit.chain import chained
+from stopline.service.audit.chain import chained, is_next_there, rows_of
 from stopline.service.documents.aggregate import Aggregates, Change
 from stopline.service.documents.outbox import JOURNAL_TOPIC, Relay
 from stopline.service.history.rows import history_effect
@@ -66,6 +66,7 @@ class Journals:
     """Extends chains. Several instances may: the document's version decides who is next."""
 
     def __init__(self, store: Store, relay: Relay, clock: Clock) -> None:
+        self._store = store
         self._documents = Aggregates(store, relay, clock, JournalCodec())
 
     def carry_out(self, effect: Effect) -> None:
@@ -76,6 +77,11 @@ class Journals:
         def decide(journal: Journal | None, attempt: int) -> Change[Journal] | None:
             before = journal or Journal(name)
             head, seen = before.head, before.seen
+            if attempt and is_next_there(
+                self._store, name, head.seq
+            ):  # the document was deleted, or put back as it was
+                last = rows_of(self._store, name)[-1]
+                head = Head(int(last["seq"]), last["hash"])
             found, creates = list[HistoryRow](), list[Create]()
             for row in rows:
                 if row.event_id in seen:

@@ -20,7 +20,7 @@ from stopline.model.control import (
     effective,
     effective_for,
 )
-from stopline.model.errors import Contended, Rejected, Transient, Unreadable
+from stopline.model.errors import Rejected, Transient, Unreadable
 from stopline.model.messages import Effect
 from stopline.model.scopes import Scope, parse_scope, scope_account, scope_of
 from stopline.model.wire import canonical, content_hash, validate
@@ -41,7 +41,7 @@ from stopline.rules.trading.state import (
     with_room,
 )
 from stopline.service.accounts.reader import AccountReader
-from stopline.service.audit.chain import Link, linked
+from stopline.service.audit.chain import Link, is_next_there, linked
 from stopline.service.documents.aggregate import Aggregates, Change, Decide
 from stopline.service.documents.outbox import Relay, Unpublished
 from stopline.service.trading.in_force import both, of_everything
@@ -298,14 +298,33 @@ class TradingStates:
         self._documents.change(document, decide)
 
     def _stored(self, document: str, decide: Decide[Control]) -> Control | None:
-        try:
-            return self._documents.change(document, decide)
-        except Contended:
-            from stopline.service.trading.regrow import regrow
+        """Decide and commit. A document that has lost its place in the audit trail is taken up there first."""
+        is_behind = False
 
-            if not regrow(self._store, self._documents, document):
+        def guarded(control: Control | None, attempt: int) -> Change[Control] | None:
+            nonlocal is_behind
+            before = control or Control(scope=document)
+            is_behind = attempt > 0 and is_next_there(self._store, document, before.chain_seq)
+            return self._regrown(before) if is_behind else decide(control, attempt)
+
+        try:
+            state = self._documents.change(document, guarded)
+        except Unpublished:
+            if not is_behind:
                 raise
-            return self._documents.change(document, decide)
+        return self._documents.change(document, decide) if is_behind else state
+
+    def _regrown(self, known: Control) -> Change[Control]:
+        from stopline.service.trading.regrow import regrown
+
+        now = self._clock.now()
+
+        def stop(before: Control, request: ControlRequest) -> Change[Control]:
+            moved = self._transition(before, request, check(request), now)
+            hashed = content_hash(request.content())
+            return self._change(before, _remember(moved, request, hashed, now), request, now)
+
+        return regrown(self._store, known, now, stop)
 
     def _change(
         self, before: Control, moved: Transition, request: ControlRequest, now: datetime

@@ -13,16 +13,17 @@ from typing import Any
 
 import orjson
 
+from stopline.model.chain import START
 from stopline.model.control import GLOBAL, Control, ControlRequest
 from stopline.model.errors import Rejected, Unreadable
 from stopline.model.ids import digest, document_id
 from stopline.model.times import utc_text
-from stopline.model.wire import validate
 from stopline.ports import Document, History, Path, Store, Where
-from stopline.rules.trading.state import AHEAD, TARGETS
-from stopline.service.audit.chain import row_path
+from stopline.rules.trading.state import AHEAD
+from stopline.service.audit.chain import heads_of, row_path
 from stopline.service.documents.aggregate import Aggregates, Change
 from stopline.service.trading.controls import TradingStates
+from stopline.service.trading.regrow import again
 
 WHO = "stopline"
 AT_ONCE = 100
@@ -90,8 +91,16 @@ class SetBack:
             history.read("alerts", [Where("raised_at", ">=", since)]), key=lambda row: row["raised_at"]
         )
         alerts = list({row["alert_id"]: row for row in told}.values())
+        heads = heads_of(self._store)
+        lacking = self._lacking(rows, lambda row: row_path(row["chain"], int(row["seq"])), _is_row)
+        gone = {(row["chain"], row["seq"]) for row in lacking}
         return Forgotten(
-            self._lacking(rows, lambda row: row_path(row["chain"], int(row["seq"])), _is_row),
+            # an import over the same database leaves the rows that came since, and puts back their chain's end
+            [
+                row
+                for row in rows
+                if (row["chain"], row["seq"]) in gone or int(row["seq"]) > heads.get(row["chain"], START).seq
+            ],
             self._lacking(
                 alerts, lambda row: Path("alerts", document_id(row["alert_id"])), lambda row, data: True
             ),
@@ -102,12 +111,9 @@ class SetBack:
         Repeated, it changes nothing. Raises like `set`, but for a wish that can never be carried out.
         """
         stopped, refused = [], {}
-        for request in stops_of(forgotten.audit):
-            if request.until is not None and request.until <= now:
-                continue
-            again = request.model_copy(update={"request_id": digest("again", request.request_id)})
+        for request in again(forgotten.audit, now):
             try:
-                self._trading.set(again)
+                self._trading.set(request)
                 stopped.append(request.scope)
             except Rejected as problem:
                 refused[request.scope] = problem.detail
@@ -131,22 +137,6 @@ class SetBack:
                 if document is None or not is_same(row, document.data)
             ]
         return found
-
-
-def stops_of(rows: Sequence[Row]) -> list[ControlRequest]:
-    """Return the wishes to stop that audit rows tell of, but for those of a scope that was resumed after them, or that
-    their own actor took back. What is doubtful is stopped: a stop too many ends with a resume.
-    """
-    found: dict[str, list[ControlRequest]] = {}
-    for row in sorted(rows, key=lambda row: (row["chain"], int(row["seq"]))):
-        scope, event = row["scope"], row["event"]
-        if event == "resume":
-            found.pop(scope, None)
-        elif event in ("release", "lapse"):
-            found[scope] = [r for r in found.get(scope, []) if r.actor != row["actor"]]
-        elif event.removesuffix("_repeated") in TARGETS:
-            found.setdefault(scope, []).append(validate(ControlRequest, orjson.loads(row["detail"])))
-    return [request for requests in found.values() for request in requests]
 
 
 def _is_row(row: Row, data: Mapping[str, Any]) -> bool:
