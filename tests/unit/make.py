@@ -13,6 +13,7 @@ from stopline.model.instrument import Instrument, option_symbol
 from stopline.model.times import utc_text
 
 NOON = datetime(2026, 11, 18, 17, 0, tzinfo=UTC)  # a Wednesday, 12:00 in New York, markets open
+BEGUN = int(NOON.timestamp())  # the revision that a book of then counts on from
 
 
 def at(seconds: float = 0, base: datetime = NOON) -> datetime:

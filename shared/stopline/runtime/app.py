@@ -396,7 +396,7 @@ class App(Documents):
         from stopline.service.exits.watch_exits import ExitWatcher
 
         exits = ExitWatcher(self.trading.standing, self.closer.read)
-        return Evaluator(self.risk_states, exits, self._lifted, self._ended)
+        return Evaluator(self.risk_states, exits, self._lifted, self._ended, self.books.read)
 
     @cached_property
     def marker(self) -> PriceMarker:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -14,6 +15,7 @@ from stopline.ledger.book import Book
 from stopline.model.account import Account
 from stopline.model.control import TradingState
 from stopline.model.instrument import Instrument, Kind
+from stopline.model.messages import Sweep, SweepKind
 from stopline.model.order import Order
 from stopline.model.prices import PriceBatch, Quote
 from stopline.ports import Delete, Put, Unavailable
@@ -24,6 +26,7 @@ from stopline.rules.limits.track import Track
 from stopline.runtime.app import App
 from stopline.service.accounts.levels import shown_levels, shown_trades
 from stopline.service.accounts.reader import account_path
+from stopline.service.documents.aggregate import Change
 from stopline.service.documents.outbox import Unpublished
 from stopline.service.evaluation.evaluate import value_positions
 from stopline.service.evaluation.risk_state import RiskCodec, RiskState
@@ -623,3 +626,35 @@ def test_an_emergency_loss_pauses_first_and_closes_when_a_second_price_agrees(wo
         "loss",
         "emergency_daily_loss",
     }
+
+
+@pytest.mark.parametrize("is_begun_anew", [True, False])
+def test_a_book_that_came_back_at_an_earlier_revision_is_valued(is_begun_anew: bool) -> None:
+    """I7, R0.4: deleted and folded again, or put back by hand: its limits were blind until it had as many commits."""
+    world = World()
+    world.open_account()
+    app, _ = world.instance()
+    for number in range(1, 7):
+        app.recorder.record([trade(number, 10, 100)], f"m-{number}")
+    prices(app, world.wait(5), SPY=100.0)
+    sweep = Sweep(kind=SweepKind.RISK)
+    app.sweeper.run(sweep, world.clock.now(), "s-1")
+    before = app.risk_states.read("demo")
+    for collection in ("books", "fills"):
+        world.shared.commit([Delete(d.path) for d in world.shared.query(collection)])
+    world.wait(60)
+    app, _ = world.instance()
+    app.recorder.record([trade(number, 1000, 100) for number in range(1, 7)], "again")
+    if not is_begun_anew:
+        app.books.change("demo", lambda book, attempt: Change(replace(book, revision=1)) if book else None)
+    prices(app, world.wait(5), SPY=60.0)
+    world.instance()[0].sweeper.run(sweep, world.clock.now(), "s-2")
+    book, after = app.books.read("demo"), app.risk_states.read("demo")
+    assert before is not None
+    assert after is not None
+    assert book is not None
+    assert (book.revision > before.book_revision) is is_begun_anew
+    assert (after.book_revision, after.as_of) == (book.revision, world.clock.now())
+    assert app.trading.standing("account:demo").state is not TradingState.ACTIVE, (
+        "its daily loss is over the limit"
+    )

@@ -150,7 +150,10 @@ def test_that_trading_was_active_before_the_stop_is_no_resume() -> None:
         )
         app.desk.refresh()
         marker = PriceMarker(
-            world.clock, app.desk, Evaluator(app.risk_states, watcher, app._lifted, app._ended), app.factors
+            world.clock,
+            app.desk,
+            Evaluator(app.risk_states, watcher, app._lifted, app._ended, app.books.read),
+            app.factors,
         )
         marker.evaluate({"demo"}, world.clock.now(), f"sweep {seconds}", force=True)
         assert (risk(world).exits.strategies["s"].stopped is not None) is is_stopped

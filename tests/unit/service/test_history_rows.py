@@ -19,7 +19,7 @@ from stopline.model.wire import validate
 from stopline.ports import RowFault
 from stopline.service.history.rows import fill_row, history_effect, numeric
 
-from ..make import NOON, account, fill, trade
+from ..make import BEGUN, NOON, account, fill, trade
 from .world import World
 
 SCHEMAS = Path(__file__).parents[3] / "infra" / "schemas" / "bigquery"
@@ -115,7 +115,7 @@ def test_the_row_of_a_position_is_the_fold(rows: dict[str, list[HistoryRow]]) ->
         str(position.realised),
         str(position.fees),
     )
-    assert facts["book_revision"] == 1
+    assert facts["book_revision"] == BEGUN + 1
     assert facts["average_price"] == "100"
 
 

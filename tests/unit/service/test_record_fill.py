@@ -25,7 +25,7 @@ from stopline.service.fills.bookable import MAX_AGE, MAX_AHEAD
 from stopline.service.fills.books import BookFeed
 from stopline.service.fills.record_fill import Result
 
-from ..make import NOON, account, at, equity, fill, option, raw_fill, trade
+from ..make import BEGUN, NOON, account, at, equity, fill, option, raw_fill, trade
 from .world import FaultyStore, World
 
 APPLIED, DUPLICATE, REFUSED = Result.APPLIED, Result.DUPLICATE, Result.REFUSED
@@ -58,7 +58,7 @@ def test_a_fill_is_booked_with_its_record(world: World) -> None:
     assert record(app, [fill()]) == [APPLIED]
     book = world.book()
     assert book is not None
-    assert (book.revision, book.fills, book.positions["default:SPY"].quantity) == (1, 1, 10)
+    assert (book.fills, book.revision, book.positions["default:SPY"].quantity) == (1, BEGUN + 1, 10)
     stored = world.document("fills", "paper", "demo", "E-1")
     assert stored is not None
     assert stored["hash"] == fill().hash
@@ -388,7 +388,7 @@ def test_a_contract_that_changed_is_refused_and_other_positions_of_the_message_a
     assert outcomes[0].refused.reason == "CONTRACT_CHANGED"
     book = world.book()
     assert book is not None
-    assert (book.fills, book.revision) == (2, 2)
+    assert (book.fills, book.revision) == (2, BEGUN + 2)
     assert world.document("fills", "paper", "demo", "E-2") is None
 
 
@@ -472,7 +472,7 @@ def test_a_stale_cache_of_another_instance_never_loses_a_fill(world: World) -> N
         assert record(app, [trade(number, 1, 100)], f"m-{number}") == [APPLIED]
     book = world.book()
     assert book is not None
-    assert (book.fills, book.revision, book.positions["default:SPY"].quantity) == (6, 6, 6)
+    assert (book.fills, book.revision, book.positions["default:SPY"].quantity) == (6, BEGUN + 6, 6)
 
 
 def test_a_duplicate_seen_by_an_instance_with_a_stale_cache_is_a_duplicate(world: World) -> None:
@@ -596,7 +596,7 @@ def test_whatever_fails_every_fill_is_booked_once_and_every_effect_published(
         wanted.cost,
         wanted.realised,
     )
-    assert book.fills == book.revision == len(delivered) == world.count("fills")
+    assert book.fills == book.revision - BEGUN == len(delivered) == world.count("fills")
     assert {effect.id for effect in world.outbox("books", "demo")} <= set(world.bus.ids())
     rows = {
         row["event_id"]

@@ -20,7 +20,7 @@ from stopline.service.sweep import run_sweep
 from stopline.service.sweep.flush_outboxes import OUTBOX_AGE
 from stopline.service.sweep.heartbeat import HEARTBEAT
 
-from ..make import NOON, account, fill, trade
+from ..make import BEGUN, NOON, account, fill, trade
 from .world import World
 
 
@@ -54,7 +54,7 @@ def test_an_outbox_older_than_thirty_seconds_is_published_and_emptied(world: Wor
     data = world.document("books", "demo")
     assert data is not None
     assert data["outbox_at"] is None
-    assert data["revision"] == 1
+    assert data["revision"] == BEGUN + 1
 
 
 def test_a_younger_outbox_is_left_to_its_writer(world: World) -> None:
@@ -94,7 +94,7 @@ def test_a_fill_after_a_flushed_outbox_is_booked_by_the_old_instance(world: Worl
     app.recorder.record([trade(2, 5, 100)], "m-2")
     book = world.book()
     assert book is not None
-    assert (book.fills, book.revision) == (2, 2)
+    assert (book.fills, book.revision) == (2, BEGUN + 2)
 
 
 @pytest.mark.parametrize("collection", ["risk", "controls", "accounts", "quarantine"])
@@ -235,7 +235,7 @@ def test_the_sweep_of_a_valued_account_costs_no_evaluation_and_one_of_a_new_book
     assert other.desk.unseen == set()
     app.recorder.record([fill("E-2")], "m-2")
     sweep(other, SweepKind.ACCOUNT, account="demo")
-    assert other.risk_states.read("demo").book_revision == 2  # type: ignore[union-attr]
+    assert other.risk_states.read("demo").book_revision == BEGUN + 2  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("fills", [(), ("paper:E-1",)], ids=["handed over", "after fills"])

@@ -22,7 +22,7 @@ from stopline.service.history.trade_rows import trade_rows
 
 from ..ledger.test_book import LATER, SESSION_OF, Log
 from ..ledger.test_trade_leg import tagged_fills
-from ..make import NOON, at, fill, option
+from ..make import BEGUN, NOON, at, fill, option
 from .world import World
 
 SHORT, LONG = option(6000), option(5990)
@@ -88,7 +88,7 @@ def test_a_trade_has_a_row_when_it_closes_and_none_before() -> None:
         "mfe": None,
         "vix_entry": None,
         "vix_exit": None,
-        "book_revision": 2,
+        "book_revision": BEGUN + 2,
     }
 
 
@@ -111,9 +111,9 @@ def test_a_late_fee_writes_the_row_again_and_a_bust_says_that_the_trade_is_open(
     app.recorder.record([fill("B-1", "BUY", 0, 0, at(-50), SHORT, kind="BUST", ref="E-3")], "m-3")
     told = rows(world)
     assert [(row["status"], row["fees"], row["book_revision"]) for row in told] == [
-        ("CLOSED", "4", 1),
-        ("CLOSED", "4.5", 2),
-        ("OPEN", "3.5", 3),
+        ("CLOSED", "4", BEGUN + 1),
+        ("CLOSED", "4.5", BEGUN + 2),
+        ("OPEN", "3.5", BEGUN + 3),
     ]
     assert len({row["event_id"] for row in told}) == 3
     assert len({row["trade_id"] for row in told}) == 1

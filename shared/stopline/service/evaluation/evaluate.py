@@ -122,9 +122,15 @@ class Evaluator:
     """
 
     def __init__(
-        self, states: Aggregates[RiskState], exits: ExitWatcher, lifted: Lifted, ended: Ended
+        self,
+        states: Aggregates[RiskState],
+        exits: ExitWatcher,
+        lifted: Lifted,
+        ended: Ended,
+        read_book: Callable[[str], Book | None],
     ) -> None:
         self._states = states
+        self._read_book = read_book
         self._exits = exits
         self._lifted = lifted
         self._ended = ended
@@ -182,6 +188,12 @@ class Evaluator:
         def decide(before: RiskState | None, attempt: int) -> Change[RiskState] | None:
             if before is not None and before.settings > max(account.version, passed):
                 return None
+            if before is not None and book.revision < before.book_revision:
+                stands = self._read_book(
+                    account.account
+                )  # a book that was put back as it was is behind nobody
+                if stands is None or stands.revision != book.revision:
+                    return None
             return _decide(
                 account,
                 book,
@@ -311,9 +323,9 @@ def _decide(
 
 
 def _is_behind(book: Book, prices_at: datetime | None, old: RiskState) -> bool:
-    """Tell whether somebody with a newer book, or newer prices of the same book, was here. Clocks are not asked."""
+    """Tell whether somebody with newer prices of the same book was here. Clocks are not asked."""
     if book.revision != old.book_revision:
-        return book.revision < old.book_revision
+        return False
     return prices_at is not None and old.prices_at is not None and prices_at < old.prices_at
 
 

@@ -13,6 +13,7 @@ from stopline.ledger.book import Book
 from stopline.ledger.encoding import decode_book, encode_book
 from stopline.ledger.position import Position
 from stopline.ledger.trade_leg import fold_legs
+from stopline.model.account import Account
 from stopline.model.errors import Transient
 from stopline.model.fill import Fill
 from stopline.model.ids import digest, document_id
@@ -74,6 +75,15 @@ def read_book(data: Data, log: "FillLog", whole: bool = False) -> Book:
         _log.warning("book %s: %s of %s lost legs of %s are back", book.account, back, lost, key)
         book = replace(book, legs=legs)
     return book
+
+
+def begun(account: Account, now: datetime) -> Book:
+    """Return the book of an account that has none. Its revisions count on from the second of now: one that is folded again
+    after it was deleted is of a later revision than all that was worked out from the one before.
+    """
+    return Book(
+        account.account, method=account.method, since=now, orders_named=now, revision=int(now.timestamp())
+    )
 
 
 def unnamed_before(book: Book, now: datetime) -> datetime | None:

@@ -27,6 +27,7 @@ from stopline.service.fills.book_size import check_size, fits
 from stopline.service.fills.bookable import check_fill
 from stopline.service.fills.books import (
     FillLog,
+    begun,
     describe_position,
     fill_create,
     fill_path,
@@ -210,9 +211,7 @@ class _Booking:
 
     def decide(self, book: Book | None, attempt: int) -> Change[Book] | None:
         """Book what is not booked yet. The fill log is asked first only where that is needed anyway."""
-        book = book or Book(
-            self._account.account, method=self._account.method, since=self._now, orders_named=self._now
-        )
+        book = book or begun(self._account, self._now)
         if book.orders_named is None:
             book = replace(book, orders_named=self._now)
         self.outcomes, self.repeated, self._finals = {}, set(), {}

@@ -100,7 +100,7 @@ class ResumeChecks:
         try:
             is_young = risk is not None and now - risk.data["as_of"] <= VALUED_WITHIN
             valued = orjson.loads(risk.data["state"]) if risk is not None and is_young else None
-            is_behind = valued is not None and valued["book_revision"] < book.revision
+            is_behind = valued is not None and valued["book_revision"] != book.revision
             unpriced = {str(symbol) for symbol in valued["unpriced"]} if valued is not None else set()
         except (LookupError, TypeError, ValueError):
             log.exception("a valuation cannot be read", extra={"account": name})
