@@ -121,20 +121,6 @@ class Whole(Stopped):
         self.fails = True
 
 
-class Deleted(Stopped):
-    """Somebody deletes a trading state past Stopline, and it can be stopped again all the same."""
-
-    def _events(self, rng: object) -> list[Callable[[], None]]:
-        return [self.kill(OWN, "k1"), self._delete, self.kill(OWN, "k2")]
-
-    def _delete(self) -> None:
-        self.world.store.commit([Delete(Path("controls", document_id(OWN)))])
-
-    def check(self) -> None:
-        super().check()
-        demand(self.held(OWN)["state"] == "HALTED", "I6 what is stopped again is stopped", self.held(OWN))
-
-
 class LateHalt(Stopped):
     """The whole is stopped, and that takes so long that the sweep is asked to go on with it."""
 

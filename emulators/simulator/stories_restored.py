@@ -1,4 +1,4 @@
-"""A story of a database that is restored to an earlier moment, and of what people do then."""
+"""Stories of a database that is restored to an earlier moment, and of single documents that a hand took away."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,11 +6,15 @@ from typing import Any
 import orjson
 
 from emulators.simulator.demand import demand
+from emulators.simulator.stories import ACCOUNT
 from emulators.simulator.stories_outages import OWN, Stopped
 from emulators.simulator.world import Delivery, topology
+from stopline.model.ids import document_id
 from stopline.model.times import parse_utc, utc_text
 from stopline.ports import Data, Delete, Path, Put
+from stopline.rules.trading.state import AHEAD
 from stopline.runtime.app import App
+from stopline.service.audit.chain import stored_faults
 from stopline.service.fills.redrive import Redriver
 
 
@@ -97,3 +101,39 @@ class SetBack(Stopped):
         demand(
             self.held(OWN).get("state") == "HALTED", "I6 what was stopped is stopped again", self.held(OWN)
         )
+
+
+class Lost(Stopped):
+    """Somebody stops trading and tightens a limit, and a hand deletes the documents that know the ends of both audit trails.
+    The next word goes on where they ended, and what was stopped is stopped.
+    """
+
+    kinds = ("trading_state",)
+
+    def _events(self, rng: object) -> list[Callable[[], None]]:
+        return [
+            self.kill(OWN, "k0"),
+            lambda: self._tighten(1, "10"),
+            self.swept(after_s=31),  # what their outboxes hold is out
+            self._delete,
+            self.kill(OWN, "k1"),
+            lambda: self._tighten(2, "9"),
+            self.swept(),
+        ]
+
+    def _tighten(self, version: int, limit: str) -> None:
+        settings = {"limits": {"max_symbol_exposure": {"limit": limit}}}
+        body = {"expected_version": version, "settings": settings}
+        self.ask("ann", "PATCH", f"/v1/accounts/{ACCOUNT}/settings", body)
+
+    def _delete(self) -> None:
+        paths = [Path("controls", document_id(OWN)), Path("journals", document_id(f"journal:{ACCOUNT}"))]
+        self.world.store.commit([Delete(path) for path in paths])
+
+    def check(self) -> None:
+        super().check()
+        held = self.held(OWN)
+        demand(held.get("state") == "HALTED", "I6 what was stopped is stopped again", held)
+        demand(held.get("epoch", 0) > AHEAD, "I5 under an epoch above all of before", held)
+        _, faults = stored_faults(self.world.store)
+        demand(not faults, "the audit trail is whole", faults)

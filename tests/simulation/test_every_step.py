@@ -23,9 +23,9 @@ from emulators.simulator.stories_adapters import Silent
 from emulators.simulator.stories_alerts import HeldUp, Taken, Unheard
 from emulators.simulator.stories_books import LateNews, PutRight, Refused, Repaired
 from emulators.simulator.stories_day import EndOfDay, Missing
-from emulators.simulator.stories_outages import Deleted, LateHalt, SecondPath, Whole
+from emulators.simulator.stories_outages import LateHalt, SecondPath, Whole
 from emulators.simulator.stories_people import Settings
-from emulators.simulator.stories_restored import SetBack
+from emulators.simulator.stories_restored import Lost, SetBack
 from emulators.simulator.world import Delivery
 
 Script = Callable[[int, str, str], str | None]
@@ -112,7 +112,7 @@ STORIES = {
     "a database is restored": Story(
         SetBack, {"fills", "http", "sweeps", "terminal"}, {"controls", "books", "audit"}
     ),
-    "a trading state is deleted": Story(Deleted, {"http"}, {"controls", "audit"}),
+    "a trading state is lost": Story(Lost, {"http", "sweeps"}, {"controls", "journals", "audit"}),
     "a kill that takes long": Story(LateHalt, {"http", "sweeps"}, {"controls"}),
 }
 MODES = ("before", "after", "crash_before", "crash_after", "deadline")

@@ -80,8 +80,9 @@ class Journals:
             if attempt and is_next_there(
                 self._store, name, head.seq
             ):  # the document was deleted, or put back as it was
-                last = rows_of(self._store, name)[-1]
-                head = Head(int(last["seq"]), last["hash"])
+                known = rows_of(self._store, name)
+                head = Head(int(known[-1]["seq"]), known[-1]["hash"])
+                seen = tuple(str(row["event_id"]) for row in known)[-REMEMBERED:]
             found, creates = list[HistoryRow](), list[Create]()
             for row in rows:
                 if row.event_id in seen:
