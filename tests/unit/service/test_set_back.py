@@ -21,10 +21,10 @@ from stopline.model.ids import document_id
 from stopline.model.lease import LeaseRequest
 from stopline.model.messages import Sweep, SweepKind
 from stopline.model.times import utc_text
-from stopline.ports import Create, Path, Unavailable
+from stopline.ports import Create, Path, Put, Unavailable
 from stopline.runtime.app import App
 from stopline.runtime.embedded import Embedded
-from stopline.service.audit.chain import exported_faults
+from stopline.service.audit.chain import exported_faults, stored_faults
 from stopline.service.trading.regrow import stops_of
 
 from ..make import NOON, account, raw_fill
@@ -266,3 +266,26 @@ def test_what_stands_after_a_row_of_events(events: list[str], left: list[str]) -
         row = {"chain": "global", "scope": "global", "actor": "ann", "seq": seq, "event": event}
         rows.append({**row, "detail": json.dumps(detail)})
     assert [request.action for request in stops_of(rows[::-1])] == left
+
+
+def test_an_import_over_the_same_database_forgets_no_stop() -> None:
+    """F54, I6: it writes over what the backup has and deletes nothing, so that the audit's rows of since are all there."""
+    desk = Desk()
+    desk.ask("pause")
+    desk.backup()
+    desk.ask("kill", request_id="k-1")
+    desk.ask("kill", "strategy:demo:core", request_id="k-2")
+    for collection, documents in desk.kept._documents.items():
+        written = [Put(Path(collection, id_), dict(data)) for id_, (data, _) in documents.items()]
+        desk.stopline.store.commit(written)
+    desk.of(HOME, desk.stopline.store)
+    assert desk.state("account:demo") is TradingState.REDUCING
+    for _ in range(2):
+        done = desk.restored("--json")
+        assert done.exit_code == 0, done.output
+        desk.stopline.run()
+    assert [row["of"] for row in json.loads(done.output)["forgotten"] if "kill" in row["what"]] == []
+    assert desk.state("account:demo") is TradingState.HALTED
+    assert desk.state("strategy:demo:core") is TradingState.HALTED
+    assert desk.state("global") is TradingState.REDUCING
+    assert stored_faults(desk.stopline.store)[1] == []

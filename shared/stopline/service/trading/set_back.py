@@ -93,13 +93,13 @@ class SetBack:
         alerts = list({row["alert_id"]: row for row in told}.values())
         heads = heads_of(self._store)
         lacking = self._lacking(rows, lambda row: row_path(row["chain"], int(row["seq"])), _is_row)
-        gone = {(row["chain"], row["seq"]) for row in lacking}
+        gone = {row["hash"] for row in lacking}
         return Forgotten(
             # an import over the same database leaves the rows that came since, and puts back their chain's end
             [
                 row
                 for row in rows
-                if (row["chain"], row["seq"]) in gone or int(row["seq"]) > heads.get(row["chain"], START).seq
+                if row["hash"] in gone or int(row["seq"]) > heads.get(row["chain"], START).seq
             ],
             self._lacking(
                 alerts, lambda row: Path("alerts", document_id(row["alert_id"])), lambda row, data: True
