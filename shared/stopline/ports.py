@@ -1,6 +1,6 @@
 """What the services need from the world. One contract suite holds every adapter to these words."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple, Protocol
@@ -244,3 +244,18 @@ class Clock(Protocol):
 
     def pause(self, attempt: int) -> None:
         """Wait before try `attempt` + 1 (0-based): exponential with full jitter, at most a second or so."""
+
+
+# --- many at once
+# --------------------------------------------------------------------------------------------------------
+
+
+class Each(Protocol):
+    def __call__(self, work: Callable[[str], None], names: Sequence[str], /) -> None:
+        """Call with each name, begin in their order, and return when all calls have ended."""
+
+
+def in_turn(work: Callable[[str], None], names: Sequence[str], /) -> None:
+    """Call with one name after the other."""
+    for name in names:
+        work(name)

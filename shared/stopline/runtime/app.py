@@ -12,7 +12,7 @@ from stopline.model.control import account_scope
 from stopline.model.messages import Effect
 from stopline.model.settings.operator import OperatorAlerts
 from stopline.model.settings.recipients import Recipients
-from stopline.ports import Beacon, Bus, Channel, Clock, History, Store
+from stopline.ports import Beacon, Bus, Channel, Clock, Each, History, Store, in_turn
 from stopline.runtime.documents import Documents
 from stopline.runtime.quotas import Quotas
 from stopline.runtime.refusals import Refusals
@@ -94,6 +94,7 @@ class Ports:
     resume_people: int = 2
     subscriptions: str = ""  # how the names of our push subscriptions begin; empty: any is taken
     database: str = ""  # its name, to know a restored one by; empty: not known
+    each: Each = in_turn  # how a kill goes through many accounts
     replayed: bool = False  # the clock tells a day that is played again, and not Pub/Sub's time
 
 
@@ -304,7 +305,8 @@ class App(Documents):
     def halts(self) -> HaltCarrier:
         from stopline.service.trading.carry_halt import HaltCarrier
 
-        return HaltCarrier(self.ports.bus, self.clock, self.accounts, self.canceller, self.halt_closer)
+        parts = self.accounts, self.canceller, self.halt_closer
+        return HaltCarrier(self.ports.bus, self.clock, *parts, self.ports.each)
 
     @cached_property
     def leases(self) -> Leases:

@@ -33,6 +33,7 @@ def _app() -> App:
     from stopline.adapters.beacon import HttpBeacon
     from stopline.adapters.firestore import FirestoreStore
     from stopline.adapters.pubsub import PubSubBus
+    from stopline.adapters.threads import Threads
 
     chosen = settings()
     logs.configure(chosen.log_level)
@@ -50,6 +51,7 @@ def _app() -> App:
             subscriptions=f"projects/{chosen.project}/subscriptions/{chosen.prefix}",
             database=f"{chosen.project}/{chosen.database}",
             replayed=bool(chosen.clock_file),
+            each=Threads(),
         )
     )
 

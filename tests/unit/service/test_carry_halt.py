@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from stopline.adapters.threads import Threads
 from stopline.model.control import ControlRequest, account_scope
 from stopline.model.messages import Sweep, SweepKind
 from stopline.ports import Delete, Outgoing, Unavailable
@@ -86,6 +90,115 @@ def test_no_kill_waits_for_whoever_was_deleted(world: World, monkeypatch: pytest
     other, _ = world.instance()
     other.sweeper.run(sweep, world.wait(40), "s-1")
     assert [o["account"] for o in world.bus.bodies("orders") if o["action"] == "close"].count("a1") >= 2
+
+
+class Slow:
+    """The store and the bus, of which each call takes its time."""
+
+    def __init__(self, world: World, seconds: float) -> None:
+        self._world = world
+        self._takes = timedelta(seconds=seconds)
+        self.calls = 0
+
+    def of(self, port: Any, *names: str) -> Any:
+        """Return a port whose calls of these names are slow."""
+        slow = SimpleNamespace(**{name: self._slow(getattr(port, name)) for name in names})
+        return slow
+
+    def _slow(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        def late(*args: Any, **more: Any) -> Any:
+            self.calls += 1
+            self._world.clock.set(self._world.clock.now() + self._takes)
+            return call(*args, **more)
+
+        return late
+
+
+@pytest.fixture
+def many() -> tuple[World, Slow, App]:
+    """Twenty accounts that hold something and one that was deleted, where a kill has time for thirty calls."""
+    world = World()
+    for number in range(21):
+        name = f"a{number:02}"
+        world.open_account(account(name))
+        world.instance()[0].recorder.record([fill(account=name)], name)
+    [gone] = [d for d in world.shared.query("accounts") if d.path.id == "a20"]
+    world.shared.commit([Delete(gone.path, gone.version)])
+    world.bus.messages.clear()
+    slow = Slow(world, 0.2)
+    store = slow.of(world.shared, "get", "get_all", "query", "commit")
+    return world, slow, App(Ports(store, slow.of(world.bus, "publish"), world.clock))
+
+
+def test_a_kill_that_is_repeated_goes_on_where_it_ended(many: tuple[World, Slow, App]) -> None:
+    """R5.1: who is done costs no call again, so that the last of the alphabet get their turn too."""
+    world, slow, app = many
+    standing = app.trading.set(ControlRequest.model_validate(KILL))
+
+    def done(action: str) -> list[str]:
+        return sorted({o["account"] for o in world.bus.bodies("orders") if o["action"] == action})
+
+    everybody = [f"a{number:02}" for number in range(20)]
+    app.halts.advance(standing)
+    assert len(done("cancel_all")) >= 12
+    app.halts.advance(standing)
+    assert done("cancel_all")[:20] == everybody
+    closed = -1
+    while closed < len(done("close")) < 20:
+        closed = len(done("close"))
+        app.halts.advance(standing)
+    assert done("close")[:20] == everybody
+    before = slow.calls
+    other = App(Ports(app.ports.store, app.ports.bus, world.clock))
+    world.bus.messages.clear()
+    other.halts.advance(other.trading.standing("global"))
+    assert slow.calls - before <= 40
+    handed = [body["account"] for body in world.bus.bodies("sweeps")]
+    assert len(handed) == len(set(handed))
+
+
+def test_what_there_is_no_time_for_is_handed_over_once(many: tuple[World, Slow, App]) -> None:
+    """R5.1: a sweep of each account waits in Pub/Sub already; who was deleted is not forgotten for lack of time."""
+    world, _, app = many
+    standing = app.trading.set(ControlRequest.model_validate(KILL))
+    app.halts.advance(standing)
+    first = [body["account"] for body in world.bus.bodies("sweeps")]
+    assert sorted(first) == [f"a{number:02}" for number in range(21)]
+    for _ in range(3):
+        app.halts.advance(standing)
+    assert [body["account"] for body in world.bus.bodies("sweeps")] == first
+
+
+def test_a_cancel_that_is_stored_and_not_out_goes_out_with_the_next_kill(world: World) -> None:
+    """F40: that it was noted proves nothing; who knows it to be out asks nobody."""
+    app, store = world.instance()
+    world.bus.down = True
+    with pytest.raises(Unpublished):
+        app.trading.set(ControlRequest.model_validate({**KILL, "flatten": False}))
+    app.halts.advance(app.trading.standing("global"))
+    world.bus.down = False
+    assert set(app.halts.advance(app.trading.standing("global")).values()) == {"HALTED"}
+    assert sorted(body["account"] for body in world.bus.bodies("orders")) == ["a1", "a2", "a3", "a4"]
+    calls = store.reads
+    app.halts.advance(app.trading.standing("global"))
+    assert store.reads - calls <= 4
+
+
+def test_threads_cancel_everywhere_before_the_first_book_is_closed(world: World) -> None:
+    """R5.1: as one after the other does, of four accounts four at once."""
+    at_once = threading.Barrier(4, timeout=5)
+
+    class Bus:
+        def publish(self, messages: Sequence[Outgoing]) -> list[str]:
+            if any(m.topic == "orders" for m in messages):
+                at_once.wait()
+            return world.bus.publish(messages)
+
+    app = App(Ports(FaultyStore(world.shared), Bus(), world.clock, each=Threads(4)))
+    told = app.halts.advance(app.trading.set(ControlRequest.model_validate(KILL)))
+    assert told == dict.fromkeys(("a1", "a2", "a3", "a4"), "CLOSING")
+    actions = [o["action"] for o in world.bus.bodies("orders")]
+    assert actions == ["cancel_all"] * 4 + ["close"] * 4
 
 
 def test_where_the_bus_is_down_every_cancel_is_stored_and_due_and_the_closing_follows_it(

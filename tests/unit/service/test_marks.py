@@ -218,3 +218,15 @@ def test_a_suspect_waits_in_the_store_for_the_second_reading_at_another_instance
     table.merge(batch(2, ("SPY", 20.5)))
     assert table.marks["SPY"].quote.last == 20.5
     assert timedelta(0) < table.marks["SPY"].as_of - NOON
+
+
+def test_who_goes_through_the_prices_is_not_disturbed_by_new_ones() -> None:
+    """A kill closes several accounts at once, and each of them looks at the prices."""
+    world = World()
+    marks = world.instance()[0].marks
+    marks.merge(batch(-2, ("SPY", 100), ("QQQ", 400)))
+    seen = iter(marks.marks.items())
+    next(seen)
+    marks.merge(batch(-1, ("SPY", 101), ("IWM", 200)))
+    assert [symbol for symbol, _ in seen] == ["QQQ"]
+    assert set(marks.marks) == set(marks.sources) == {"SPY", "QQQ", "IWM"}

@@ -1,6 +1,7 @@
 """The latest prices: one document a source, merged so that an older price never replaces a newer one."""
 
 import logging
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -130,6 +131,7 @@ class MarkTable:
         self._documents: Aggregates[Prices] = Aggregates(store, relay, clock, PricesCodec())
         self._cursor: datetime | None = None
         self._suspects: dict[str, frozenset[str]] = {}  # by source
+        self._lock = threading.Lock()
         self.marks: dict[str, Mark] = {}
         self.sources: dict[str, str] = {}  # by symbol: whose price that mark is
         self.changes = 0  # counts the prices taken: equal when no mark is another
@@ -167,13 +169,16 @@ class MarkTable:
                 self._take(state)
 
     def _take(self, state: Prices) -> None:
-        self._suspects[state.source] = frozenset(state.suspects)
-        for symbol, mark in state.marks.items():
-            known = self.marks.get(symbol)
-            if known is None or mark.as_of > known.as_of:
-                self.marks[symbol] = mark
-                self.sources[symbol] = state.source
-                self.changes += 1
+        with self._lock:
+            self._suspects = {**self._suspects, state.source: frozenset(state.suspects)}
+            if not state.marks.keys() <= self.marks.keys():  # others may be going through the old ones
+                self.marks, self.sources = dict(self.marks), dict(self.sources)
+            for symbol, mark in state.marks.items():
+                known = self.marks.get(symbol)
+                if known is None or mark.as_of > known.as_of:
+                    self.marks[symbol] = mark
+                    self.sources[symbol] = state.source
+                    self.changes += 1
 
 
 def _encode(marks: Mapping[str, Mark]) -> dict[str, list[Any]]:

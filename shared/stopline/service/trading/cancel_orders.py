@@ -3,10 +3,10 @@ those that may add some. A commit of its own, before anything is closed: whateve
 cancel back. Stopline knows no order book: the adapter tells which ones these are.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from stopline.model.control import Control, TradingState, account_scope
-from stopline.model.errors import Unreadable
+from stopline.model.control import GLOBAL, Control, TradingState, account_scope
+from stopline.model.errors import Transient, Unreadable
 from stopline.model.ids import digest
 from stopline.model.messages import HALT_CANCEL_VALID, Command, CommandAction, Effect
 from stopline.model.scopes import Scope, scope_of
@@ -14,6 +14,8 @@ from stopline.ports import Clock
 from stopline.service.documents.aggregate import Aggregates, Change
 from stopline.service.documents.outbox import Relay
 from stopline.service.trading.in_force import both_to_stop, of_everything
+
+PAGE = 100  # accounts in one reading
 
 
 class OrderCanceller:
@@ -25,6 +27,27 @@ class OrderCanceller:
         self._documents = documents
         self._relay = relay
         self._clock = clock
+
+    def owing(self, accounts: Sequence[str]) -> list[str]:
+        """Return to which accounts a cancel may be owed: all but those whose cancels of now are known to be out. What cannot
+        be read is owed. Many are read by one call, and need not be read again: `just_read`.
+        """
+        found: list[str] = []
+        for start in range(0, len(accounts), PAGE):
+            page = accounts[start : start + PAGE]
+            try:
+                everywhere, *own = self._documents.read_all(GLOBAL, *map(account_scope, page))
+            except Transient:  # of one of them: each is tried by itself
+                found += page
+                continue
+            epoch = everywhere.epoch if everywhere else 0
+            found += [name for name, one in zip(page, own, strict=True) if not self._is_out(one, epoch)]
+        return found
+
+    def _is_out(self, own: Control | None, everywhere: int) -> bool:
+        if own is None or own.cancelled < everywhere + own.epoch:
+            return False
+        return self._documents.is_out(own.scope)
 
     def advance(self, account: str, *, just_read: bool = False) -> int:
         """Send the cancels that an account's stops are still owed; return how many. Raises Unavailable or Unpublished:

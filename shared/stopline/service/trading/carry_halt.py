@@ -9,7 +9,7 @@ from stopline.model.errors import Transient
 from stopline.model.messages import Sweep, SweepKind
 from stopline.model.scopes import scope_account, scope_of
 from stopline.model.wire import canonical
-from stopline.ports import Bus, Clock, Outgoing
+from stopline.ports import Bus, Clock, Each, Outgoing, in_turn
 from stopline.rules.trading.closing_told import told_now
 from stopline.service.accounts.reader import AccountReader
 from stopline.service.closing.unclosed import HaltCloser
@@ -18,22 +18,33 @@ from stopline.service.trading.cancel_orders import OrderCanceller
 log = logging.getLogger("stopline")
 BUDGET = timedelta(seconds=6)  # a kill is answered while the caller still listens
 
+Stop = tuple[str, int]
+"""A scope, and its epoch."""
 Told = dict[str, str | None]
 Step = Callable[[str, Standing], str | None]
 """What is done in an account for a stop; how far it is then, None: not known."""
 
 
 class HaltCarrier:
-    """Carries stored stops through, account by account."""
+    """Carries stored stops through, account by account. A stop that is repeated goes on where it ended."""
 
     def __init__(
-        self, bus: Bus, clock: Clock, accounts: AccountReader, canceller: OrderCanceller, closer: HaltCloser
+        self,
+        bus: Bus,
+        clock: Clock,
+        accounts: AccountReader,
+        canceller: OrderCanceller,
+        closer: HaltCloser,
+        each: Each = in_turn,
     ) -> None:
         self._bus = bus
         self._clock = clock
         self._accounts = accounts
         self._canceller = canceller
         self._closer = closer
+        self._for_each = each
+        self._begun: dict[str, Stop] = {}  # for which stop an account's closing was begun here
+        self._handed: dict[str, Stop] = {}  # and for which one the sweep was told of it
 
     def advance(self, standing: Standing) -> dict[str, str | None]:
         """Return how far each account that a stop concerns is, or its part; None: the sweep goes on with it. Raises
@@ -47,17 +58,24 @@ class HaltCarrier:
         names = [account] if account else self._accounts.names()
         ends = self._clock.now() + BUDGET
         told: dict[str, str | None] = {}
-        late = self._start(names, standing, ends, told)
-        if not (account or late):
-            late = self._start(self._left(names), standing, ends, told)
-        self._hand_over(late)
+        self._hand_over(self._start(names, standing, ends, told), standing)
+        if not account:
+            self._hand_over(self._start(self._left(names), standing, ends, told), standing)
         return told
 
     def _start(self, names: Sequence[str], standing: Standing, ends: datetime, told: Told) -> list[str]:
-        """Cancel in every account, then close: no account's orders work on while another one's book is closed."""
-        late = self._each(names, self._cancel, standing, ends, told)
+        """Cancel in every account, then close: no account's orders work on while another one's book is closed. Who is done
+        already is passed over, or comes last. Return for whom there was no time.
+        """
+        owing = self._canceller.owing(names)
+        told |= dict.fromkeys(names, standing.state.value)
+        late = self._each(owing, self._cancel, standing, ends, told)
         if standing.flatten:
-            late += self._each([name for name in names if told[name]], self._close, standing, ends, told)
+            begun = {name for name in names if self._begun.get(name) == _stop(standing)}
+            first = [name for name in names if told[name] and name not in begun]
+            late += self._each(first, self._close, standing, ends, told)
+            again = [name for name in names if told[name] and name in begun]
+            self._each(again, self._close, standing, ends, told)  # the sweep goes on with them as it is
         return late
 
     def _each(
@@ -66,23 +84,28 @@ class HaltCarrier:
         """Take a step in each account and note how far that one is; return for whom there was no time. Whatever is wrong
         with one account must not keep the others trading.
         """
-        late = []
-        for name in names:
+        late = set()
+
+        def take(name: str) -> None:
             told[name] = None
             if self._clock.now() > ends:
-                late.append(name)
-                continue
+                late.add(name)
+                return
             try:
                 told[name] = step(name, standing)
             except Exception:
                 log.exception("kill switch: closing is pending", extra={"account": name})
-        return late
+
+        self._for_each(take, names)
+        return [name for name in names if name in late]
 
     def _cancel(self, account: str, standing: Standing) -> str:
-        return "CANCELLED" if self._canceller.advance(account) else standing.state.value
+        sent = self._canceller.advance(account, just_read=True)
+        return "CANCELLED" if sent else standing.state.value
 
     def _close(self, account: str, standing: Standing) -> str | None:
         closing = self._closer.advance(account)
+        self._begun[account] = _stop(standing)
         return told_now(scope_of(standing.scope), closing) if closing else None
 
     def _left(self, known: Collection[str]) -> list[str]:
@@ -102,12 +125,18 @@ class HaltCarrier:
         except Transient:
             log.exception("resume: the end of closings is pending", extra={"account": account})
 
-    def _hand_over(self, accounts: Sequence[str]) -> None:
-        """Have the sweep start what there was no time for; where that cannot be said, its next round does."""
-        bodies = [Sweep(kind=SweepKind.ACCOUNT, account=name).model_dump(mode="json") for name in accounts]
+    def _hand_over(self, accounts: Sequence[str], standing: Standing) -> None:
+        """Have the sweep start what there was no time for, once a stop; where that cannot be said, its next round does."""
+        new = [name for name in accounts if self._handed.get(name) != _stop(standing)]
+        bodies = [Sweep(kind=SweepKind.ACCOUNT, account=name).model_dump(mode="json") for name in new]
         messages = [Outgoing("sweeps", canonical(body), {"type": body["type"]}) for body in bodies]
         try:
             if messages:
                 self._bus.publish(messages)
+                self._handed |= dict.fromkeys(new, _stop(standing))
         except Transient:
             log.exception("kill switch: the sweep was not told", extra={"accounts": len(accounts)})
+
+
+def _stop(standing: Standing) -> Stop:
+    return standing.scope, standing.epoch
