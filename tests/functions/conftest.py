@@ -40,15 +40,18 @@ TOKENS = {
 
 
 class Switch:
-    """Stands before a store or bus and fails while it is off."""
+    """Stands before a store or bus, counts what it is asked, and fails while it is off."""
 
     def __init__(self, real: Any) -> None:
         self._real = real
         self.fault: Exception | None = None
+        self.calls = 0
 
     def __getattr__(self, name: str) -> Any:
-        if self.fault and name in ("get", "get_all", "commit", "query", "publish"):
-            raise self.fault
+        if name in ("get", "get_all", "commit", "query", "publish"):
+            self.calls += 1
+            if self.fault:
+                raise self.fault
         return getattr(self._real, name)
 
 

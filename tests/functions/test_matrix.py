@@ -112,6 +112,22 @@ def test_every_right_opens_its_routes_on_its_accounts_and_nothing_else(
     assert served.world.app.trading.read("account:other").epoch == 0
 
 
+@pytest.mark.parametrize("endpoint", [*endpoints()], ids=lambda e: f"{e.method} {e.function} {e.path}")
+def test_a_foreign_account_costs_as_many_calls_as_an_unknown_one(serve: Serve, endpoint: Endpoint) -> None:
+    """R6, B64: also where the foreign one was read a moment ago; else the time of the answer tells them apart."""
+    served = serve(endpoint.function)
+    open_accounts(served, "demo", "other")
+
+    def calls(account: str) -> int:
+        before = served.store.calls
+        assert endpoint.ask(served, "bob-token-0002", account).status_code == 404
+        return served.store.calls - before
+
+    assert [calls(name) for name in ("other", "nobody", "other", "nobody")] == [1] * 4
+    endpoint.ask(served, "ann-token-0001", "other")
+    assert calls("other") == 1
+
+
 def test_the_grants_of_an_account_cannot_be_patched_or_read_by_who_may_set_risk(serve: Serve) -> None:
     """B65: nobody gives themselves a right."""
     served = serve("api")

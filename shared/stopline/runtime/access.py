@@ -1,6 +1,6 @@
 """What a caller may do with an account: rights of the deployment, and those that the account's own document grants."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from stopline.model.account import Account
 from stopline.model.errors import Transient, Unreadable
@@ -11,17 +11,20 @@ from stopline.service.accounts.reader import AccountReader
 
 
 class Access:
-    """One caller's rights. Whoever has none on an account cannot tell whether there is one of that name."""
+    """One caller's rights, for one request. Whoever has none on an account cannot tell whether there is one of that name:
+    not by the answer, and not by how long it takes.
+    """
 
     def __init__(self, principal: Principal, accounts: AccountReader) -> None:
         self.principal = principal
         self._accounts = accounts
+        self._granted: dict[str, Sequence[Right]] = {}  # by account, as it was read for this request
 
     def may(self, right: Right, scope: str) -> bool:
         """Tell whether the caller has a right on a scope. Raises Transient where that hangs on a document that cannot be
         read and was never read.
         """
-        return self.principal.may(right, scope) or self._is_granted((right,), scope)
+        return self.principal.may(right, scope) or self._is_granted(right, scope_account(scope))
 
     def may_any(self, rights: Iterable[Right], scope: str) -> bool:
         """Tell whether the caller has one of several rights on a scope."""
@@ -33,24 +36,26 @@ class Access:
             return NotAdmitted("this identity may do nothing here", scope)
         return Forbidden(f"there is no such {what}, or it is not yours", scope)
 
-    def _is_granted(self, rights: Iterable[Right], scope: str) -> bool:
-        """Tell whether the account's document grants one of the rights; where it cannot be read, whether it did when it was
-        last read here: an outage takes nobody's kill away. Raises Transient where that says nothing, but for a damaged one.
+    def _is_granted(self, right: Right, account: str) -> bool:
+        """Tell whether the account's document grants a right; where it cannot be read, whether it did when it was last read
+        here: an outage takes nobody's kill away. Raises Transient where that says nothing, but for a damaged one.
         """
-        name = scope_account(scope)
-        if not name:
+        if not account:
             return False
-        try:
-            return self._grants(self._accounts.get(name), rights)
-        except (
-            Unreadable
-        ):  # that there are settings, and damaged ones, is told to nobody whose they are not known to be
-            return self._grants(self._accounts.last_known(name), rights)
-        except Transient:
-            if self._grants(self._accounts.last_known(name), rights):
-                return True
-            raise
+        if account not in self._granted:
+            last = self._of(self._accounts.last_known(account))
+            try:  # whoever is granted nothing waits for the store, as they do for an account that there is not
+                found = self._of(self._accounts.get(account, fresh=not last))
+            except (
+                Unreadable
+            ):  # that there are settings, and damaged ones, is told to nobody whose they are not known to be
+                found = last
+            except Transient:
+                if gives(last, right):
+                    return True
+                raise
+            self._granted[account] = found
+        return gives(self._granted[account], right)
 
-    def _grants(self, account: Account | None, rights: Iterable[Right]) -> bool:
-        granted = account.grants.get(self.principal.name, ()) if account else ()
-        return any(gives(granted, right) for right in rights)
+    def _of(self, account: Account | None) -> Sequence[Right]:
+        return account.grants.get(self.principal.name, ()) if account else ()

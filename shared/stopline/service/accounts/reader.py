@@ -34,13 +34,13 @@ class AccountReader:
         self._kept: dict[str, tuple[datetime, Account]] = {}
         self._lock = threading.Lock()
 
-    def get(self, name: str) -> Account | None:
+    def get(self, name: str, *, fresh: bool = False) -> Account | None:
         """Return an account, or None when there is none of that name (which is never remembered). Raises Unreadable where
-        what is stored is damaged, and nothing good was read here within a day.
+        what is stored is damaged, and nothing good was read here within a day. `fresh`: as it is stored now.
         """
         now = self._clock.now()
         kept = self._kept.get(name)
-        if kept and abs(now - kept[0]) < self._ttl:
+        if kept and not fresh and abs(now - kept[0]) < self._ttl:
             return kept[1]
         document = self._store.get(account_path(name))
         if document is None:
