@@ -17,7 +17,7 @@ from stopline.model.times import parse_utc
 from stopline.model.wire import canonical, decode_object, validate
 from stopline.ports import Outgoing
 from stopline.runtime.app import App
-from stopline.service.fills.adjustments import adjustment, reversal
+from stopline.service.fills.adjustments import adjustment, is_booked, reversal
 from stopline.service.fills.books import FillLog
 
 
@@ -58,9 +58,9 @@ def adjust(
     """
     app = app_of(ctx)
     owner = app.accounts.require(account)
-    chosen = _broker(owner, broker)
+    chosen, log = _broker(owner, broker), FillLog(app.store)
     if undo is not None:
-        fill = reversal(FillLog(app.store), account, chosen, undo, reason, actor())
+        fill = reversal(log, account, chosen, undo, reason, actor())
     else:
         if not (symbol and units and price and reference):
             raise Rejected("BAD_OPTION", "an adjustment needs SYMBOL, --units, --price and --reference")
@@ -77,6 +77,9 @@ def adjust(
             _time(moment) if moment else app.clock.now(),
             order,
         )
+        if is_booked(log, fill, moment is not None):
+            click.echo(f"reference {reference} is booked already: nothing is published")
+            return
     publish(app, fill)
     click.echo(f"published {fill!r}: `stopline accounts show {account}` shows it when it is booked")
 

@@ -196,6 +196,10 @@ def test_an_adjustment_can_be_taken_back(stopline: Stopline, world: Embedded) ->
             "--units must be a plain decimal string",
         ),
         (("SPY", "--units", "1"), "needs SYMBOL, --units, --price and --reference"),
+        (
+            ("SPY", "--units", "5", "--price", "-1000", "--reference", "R"),
+            "price -1000 is impossible for SPY",
+        ),
         (("--undo", "R-404"), "has no adjustment 'R-404'"),
         (("SPY", "--units", "1", "--price", "1", "--reference", "R", "--broker", "x"), "not one of paper"),
     ],
@@ -206,6 +210,44 @@ def test_an_adjustment_that_makes_no_sense_is_refused(
     result = stopline("adjust", "demo", *args, "--reason", "x")
     assert result.exit_code == 2
     assert says in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("reason", "says"),
+    [
+        ("", "needs a reason"),
+        (" ", "needs a reason"),
+        ("a\nb", "control characters"),
+        ("x" * 501, "at most 500"),
+    ],
+)
+def test_an_adjustment_needs_a_reason_that_can_go_on_record(
+    stopline: Stopline, reason: str, says: str
+) -> None:
+    terms = ("adjust", "demo", "SPY", "--units", "1", "--price", "1", "--reference", "R")
+    result = stopline(*terms, "--reason", reason)
+    assert (result.exit_code, says in result.stderr) == (2, True), result.stderr
+
+
+def test_a_reference_is_booked_once_and_says_so(stopline: Stopline, world: Embedded) -> None:
+    """Issue 4: it said that it was published, and nothing was booked."""
+    adjust(stopline)
+    world.run()
+    world.clock.set(NOON + timedelta(minutes=1))
+    assert "is booked already" in adjust(stopline).stdout
+    assert "use a new one" in adjust(stopline, "--price", "102").stderr
+    stopline("adjust", "demo", "--undo", "T-1", "--reason", "oops")
+    world.run()
+    again = adjust(stopline)
+    assert (again.exit_code, units(world)) == (2, "90")
+    assert "was taken back" in again.stderr
+
+
+def test_shares_that_cost_nothing_are_booked_at_nothing(stopline: Stopline, world: Embedded) -> None:
+    """What a spin-off brings."""
+    assert adjust(stopline, "--price", "0").exit_code == 0
+    world.run()
+    assert units(world) == "100"
 
 
 def test_an_instrument_that_the_book_does_not_hold_must_be_told(stopline: Stopline, world: Embedded) -> None:

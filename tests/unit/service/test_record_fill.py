@@ -194,6 +194,10 @@ def test_the_same_id_at_another_broker_or_account_is_another_fill(world: World) 
 
 # --- refused ---
 
+INVERSE = Instrument.model_validate(
+    {"symbol": "BTCUSD_PERP", "kind": "future", "currency": "BTC", "multiplier": "100", "inverse": True}
+)
+
 
 @pytest.mark.parametrize(
     ("bad", "expected"),
@@ -205,6 +209,9 @@ def test_the_same_id_at_another_broker_or_account_is_another_fill(world: World) 
         (fill(executed_at=NOON - MAX_AGE - timedelta(microseconds=1)), "TOO_OLD"),
         (fill(executed_at=NOON - timedelta(days=60)), "TOO_OLD"),
         (fill(instrument=option(expiry=NOON.date() - timedelta(days=1))), "EXPIRED"),
+        (fill(kind="ADJUST", price="-1000"), "BAD_PRICE"),
+        (fill(kind="ADJUST", price="0", instrument=INVERSE), "BAD_PRICE"),
+        (fill(kind="ADJUST", price="-1", instrument=INVERSE), "BAD_PRICE"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -235,8 +242,10 @@ def test_a_fill_off_the_known_tick_or_lot_is_refused_and_not_rounded(change: dic
         fill(executed_at=NOON - MAX_AGE),
         fill(instrument=option(expiry=NOON.date())),  # on the day of its expiry
         fill("E-1", "SELL", 1, 0, instrument=option(expiry=NOON.date())),
+        fill(kind="ADJUST", price="0"),
+        fill(kind="ADJUST", price="0", quantity="0", instrument=INVERSE),
     ],
-    ids=["a minute ahead", "45 days old", "expiry day", "worthless at expiry"],
+    ids=["a minute ahead", "45 days old", "expiry day", "worthless at expiry", "a spin-off", "no units"],
 )
 def test_a_fill_at_the_edge_is_booked(world: World, good: Fill) -> None:
     """B33-B35, B49, F35."""

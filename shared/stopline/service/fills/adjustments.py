@@ -10,8 +10,10 @@ from stopline.model.fill import Fill, FillKind, Side
 from stopline.model.ids import digest, document_id
 from stopline.model.instrument import Instrument
 from stopline.model.messages import HistoryRow
+from stopline.model.text import clean_text
 from stopline.model.times import utc_text
 from stopline.model.wire import validate
+from stopline.service.fills.bookable import check_price
 from stopline.service.fills.books import FillLog
 from stopline.service.history.rows import audit_row
 
@@ -36,7 +38,7 @@ def adjustment(
     """
     if not units:
         raise Rejected("BAD_ADJUSTMENT", "units must not be 0: what is paid or received comes as FEE or FLOW")
-    return _checked(
+    made = _checked(
         {
             "fill_id": ADJUST + reference,
             "broker": broker,
@@ -53,6 +55,34 @@ def adjustment(
         reason,
         actor,
     )
+    refused = check_price(made)
+    if refused is not None:
+        raise refused
+    return made
+
+
+def is_booked(log: FillLog, made: Fill, timed: bool) -> bool:
+    """Tell whether an adjustment is booked already, at whatever time where its own is not `timed`. Raises Rejected where its
+    reference stands for another one, or was taken back: it is booked once.
+    """
+    before = log.find(made.key)
+    if before is None:
+        return False
+    reference = made.fill_id.removeprefix(ADJUST)
+    if log.has(document_id(made.broker, made.account, UNDO + reference)):
+        raise Rejected(
+            "TAKEN_BACK", f"reference {reference!r} was taken back: a new adjustment needs a new one"
+        )
+    alike = _terms(before) == _terms(made) and (before.executed_at == made.executed_at or not timed)
+    if not alike:
+        raise Rejected(
+            "CONFLICTING_DUPLICATE", f"reference {reference!r} is booked as {before!r}: use a new one"
+        )
+    return True
+
+
+def _terms(made: Fill) -> tuple[object, ...]:
+    return made.instrument, made.strategy, made.signed_quantity, made.price, made.order_id
 
 
 def reversal(log: FillLog, account: str, broker: str, reference: str, reason: str, actor: str) -> Fill:
@@ -69,7 +99,17 @@ def reversal(log: FillLog, account: str, broker: str, reference: str, reason: st
 
 
 def _checked(body: dict[str, object], reason: str, actor: str) -> Fill:
-    return validate(Fill, {**body, "reason": reason, "actor": actor})
+    return validate(Fill, {**body, "reason": checked_reason(reason), "actor": actor})
+
+
+def checked_reason(reason: str) -> str:
+    """Return the reason of what a person changes in a book. Raises Rejected for one that cannot go on record."""
+    try:
+        if clean_text(reason).strip():
+            return reason
+    except ValueError as problem:
+        raise Rejected("BAD_REASON", f"the reason {problem}") from None
+    raise Rejected("NO_REASON", "a change by hand needs a reason: it goes on record")
 
 
 def adjustment_rows(booked: Iterable[Fill], at: datetime) -> list[HistoryRow]:

@@ -13,6 +13,23 @@ MAX_AHEAD = timedelta(seconds=60)
 CLOSED_BY_EXPIRY = {FillKind.TRADE, FillKind.LIQUIDATION}  # brokers tell assignments on the morning after
 
 
+def check_price(fill: Fill) -> Rejected | None:
+    """Say why units cannot be booked by hand at a price, or None: at a trade's price, or at 0 (a spin-off), which an inverse
+    contract cannot be worth. Not a rule of the fill itself: what was booked before must stay readable.
+    """
+    free = fill.price == 0 and not fill.instrument.inverse
+    if (
+        fill.kind is not FillKind.ADJUST
+        or not fill.quantity
+        or free
+        or fill.instrument.allows_price(fill.price)
+    ):
+        return None
+    return Rejected(
+        "BAD_PRICE", f"fill {fill.key}: price {fill.price} is impossible for {fill.instrument.symbol}"
+    )
+
+
 def check_fill(fill: Fill, account: Account, now: datetime) -> Rejected | None:
     """Say why a fill cannot be booked in an account, or None."""
     if fill.broker not in account.brokers:
@@ -37,5 +54,8 @@ def check_fill(fill: Fill, account: Account, now: datetime) -> Rejected | None:
         return Rejected(
             "EXPIRED", f"fill {fill.key}: {fill.instrument.symbol} expired on {expiry.isoformat()}"
         )
+    refused = check_price(fill)
+    if refused is not None:
+        return refused
     fault = off_step(fill, increments_of(account.increments, fill.instrument))
     return Rejected("OFF_STEP", f"fill {fill.key}: {fault}") if fault else None

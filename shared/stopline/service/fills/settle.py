@@ -11,13 +11,13 @@ from stopline.model.decimals import decimal_text
 from stopline.model.errors import Rejected
 from stopline.model.fill import FILLS_TYPE
 from stopline.model.ids import digest, document_id
-from stopline.model.text import clean_text
 from stopline.model.wire import canonical
 from stopline.ports import Bus, Clock, Outgoing, Store
 from stopline.service.accounts.reader import AccountReader
 from stopline.service.audit.journal import journal_effect
 from stopline.service.documents.aggregate import Aggregates
 from stopline.service.documents.outbox import Relay
+from stopline.service.fills.adjustments import checked_reason
 from stopline.service.fills.books import FillLog
 from stopline.service.history.rows import audit_row
 
@@ -55,8 +55,7 @@ class Settler:
         broker = broker or account.brokers[0]
         if broker not in account.brokers:
             raise Rejected("UNKNOWN_BROKER", f"{broker!r} is not one of the brokers of {name}")
-        if not clean_text(reason).strip():
-            raise Rejected("NO_REASON", "a settlement by hand needs a reason: it goes on record")
+        reason = checked_reason(reason)
         now = self._clock.now()
         book = self._books.read(name)
         held = book.open_positions() if book else []
@@ -92,7 +91,7 @@ class Settler:
             scope=f"account:{name}",
             event="options_settled",
             actor=actor,
-            reason=clean_text(reason),
+            reason=reason,
             at=now,
             detail=detail,
         )
