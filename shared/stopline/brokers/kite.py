@@ -14,6 +14,7 @@ from stopline.brokers.holdings import Line, Open, statement_of
 from stopline.brokers.indian import SIDES, Words, instrument_of, order_state, trades_of
 from stopline.brokers.moments import rfc3339
 from stopline.brokers.row import Row, id_of
+from stopline.model.decimals import ZERO
 from stopline.model.errors import Rejected
 from stopline.model.statement import Statement
 
@@ -85,16 +86,17 @@ def _check(message: Row, secret: str) -> None:
 
 def statement(value: dict[str, Any], context: Context) -> Statement | None:
     """Read `{"as_of": ..., "positions": [...], "holdings": [...], "orders": [...]}`: what the API answers to positions
-    (`net`), holdings and orders, and when it was asked. Shares that were delivered are holdings.
+    (`net`), holdings and orders, and when it was asked, all at one time. Shares that were delivered are holdings.
     """
     message = Row(value, "message")
     if "positions" not in message:
         return None
-    rows = list(message.rows("positions"))
-    rows += message.rows("holdings") if "holdings" in message else []
+    rows = [(row, _position) for row in message.rows("positions")]
+    rows += [(row, _holding) for row in message.rows("holdings")] if "holdings" in message else []
+    read = {id(row): how for row, how in rows}
     return statement_of(
-        rows,
-        lambda row: _position(row, context),
+        [row for row, _ in rows],
+        lambda row: read[id(row)](row, context),
         context,
         message.text_or("user_id"),
         rfc3339(message, "as_of"),
@@ -105,7 +107,18 @@ def statement(value: dict[str, Any], context: Context) -> Statement | None:
 
 
 def _position(row: Row, context: Context) -> Line | None:
-    units = row.decimal("quantity") + row.decimal_or("t1_quantity")  # bought, and delivered tomorrow
+    """Return a position. What is sold of a holding is negative here: its price is that of the sale, of no lot."""
+    units, sold = row.decimal("quantity"), row.text_or("product") == "CNC"
+    price = None if sold and units < 0 else row.decimal("average_price")
+    return Line(_listed(row, context), units, price) if units else None
+
+
+def _holding(row: Row, context: Context) -> Line | None:
+    """Return a holding as it was before today's sales, which are positions: `quantity` is without what is sold today, bought
+    and not delivered yet, or pledged.
+    """
+    apart = ("used_quantity", "t1_quantity", "collateral_quantity")
+    units = row.decimal("quantity") + sum((row.decimal_or(name) for name in apart), ZERO)
     return Line(_listed(row, context), units, row.decimal("average_price")) if units else None
 
 

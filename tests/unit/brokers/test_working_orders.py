@@ -307,6 +307,43 @@ def test_positions_holdings_and_orders_of_kite() -> None:
     assert works(found) == [("220303000308932", "NIFTY26N2424000PE", D(75), D(120))]
 
 
+def of_shares(position: int, **holding: int) -> dict[str, Any]:
+    """Return what Kite answers of a share at 400, of which `position` units were traded today at 470."""
+    row = {"tradingsymbol": "SBIN", "exchange": "NSE", "product": "CNC"}
+    return {
+        "user_id": "AB1234",
+        "as_of": AS_OF,
+        "positions": [{**row, "quantity": position, "average_price": 470}],
+        "holdings": [{**row, "average_price": 400, **holding}] if holding else [],
+    }
+
+
+@pytest.mark.parametrize(
+    ("answer", "units", "price"),
+    [
+        (
+            of_shares(
+                -5, quantity=5, used_quantity=5, t1_quantity=0, realised_quantity=10, opening_quantity=10
+            ),
+            5,
+            None,
+        ),
+        (of_shares(-10, quantity=0, used_quantity=10, t1_quantity=0), 0, None),
+        (of_shares(0, quantity=10, used_quantity=0), 10, "400"),
+        (of_shares(10, quantity=10, used_quantity=0), 20, "435"),
+        (of_shares(0, quantity=0, used_quantity=0, t1_quantity=3, collateral_quantity=100), 103, "400"),
+        (of_shares(10), 10, "470"),
+    ],
+    ids=["sold in part", "sold whole", "kept", "bought more", "pledged", "bought today"],
+)
+def test_what_was_sold_today_of_a_holding_of_kite_is_taken_off_once(
+    answer: dict[str, Any], units: int, price: str | None
+) -> None:
+    """Issue 4: Kite takes it off the holding (`used_quantity`) and shows it as a negative position too."""
+    [[quantity, average]] = held(read(answer, broker="kite", account="demo")).values()
+    assert (quantity, average) == (units, None if price is None else D(price))
+
+
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "alpaca": (ALPACA, {**ALPACA_LIMIT, "status": "dancing"}),
     "ibkr": (TWS, {**TWS_ORDER, "contract": {"secType": "BAG", "symbol": "SPX", "currency": "USD"}}),
