@@ -9,7 +9,7 @@ Money is in the instruments' currency; P&L is positive when made, fees when paid
 more was received at entry than paid. None is UNKNOWN, or no number (an unbounded loss says so).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal, localcontext
@@ -120,8 +120,20 @@ class Trade:
         return _sum(leg.income for leg in self.legs)
 
     @cached_property
+    def other_fees(self) -> Mapping[str, Decimal]:
+        """Fees in other currencies than the trade's, less what came in in them. They are in no sum of the trade: they need a
+        rate.
+        """
+        paid: dict[str, Decimal] = {}
+        with localcontext(EXACT):
+            for leg in self.legs:
+                for currency, amount in leg.other_fees.items():
+                    paid[currency] = paid.get(currency, ZERO) + amount
+        return {currency: amount for currency, amount in sorted(paid.items()) if amount}
+
+    @cached_property
     def net(self) -> Decimal:
-        """Realised P&L after fees and with income."""
+        """Realised P&L after fees and with income, those in its own currency."""
         return EXACT.add(EXACT.subtract(self.realised, self.fees), self.income)
 
     @cached_property
@@ -140,7 +152,9 @@ class Trade:
 
     @cached_property
     def booked(self) -> Decimal:
-        """What the trade has made, less what the open units cost: with their value it is the total P&L, net of fees."""
+        """What the trade has made, less what the open units cost: with their value it is the total P&L, net of the fees in
+        its own currency.
+        """
         return EXACT.subtract(self.net, self.cost)
 
     def time_in_trade(self, now: datetime) -> timedelta:

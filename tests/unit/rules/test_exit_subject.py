@@ -217,6 +217,18 @@ def test_what_was_made_before_the_session_is_in_the_account_s_currency() -> None
     assert first_base("default", settings(), book(*fills), BEGINS, only.get) is None
 
 
+def test_what_the_session_paid_in_a_third_currency_was_not_lost_before_it() -> None:
+    """R1.1, R4.1: a fee of 2 euro today, and 4 of dividends, are no part of where the strategy began."""
+    paid = {"fee_currency": "EUR"}
+    fills = [
+        trade(11, 3, 50, fee="2", **paid),
+        fill("E-12", quantity=0, price=0, executed_at=at(12), kind="DIVIDEND", fee="-6", **paid),
+    ]
+    assert base(fills) == base(fills, fees=False, income=False) == 0
+    assert base(fills, fees=False) is None, "a trade knows both in one number"
+    assert base([*before(), *fills]) == base(before())
+
+
 @pytest.mark.parametrize("closed", [False, True])
 def test_what_was_held_over_the_night_leaves_it_unknown(closed: bool) -> None:
     """R4.1: open still, or closed in the session; of another strategy it does not matter."""

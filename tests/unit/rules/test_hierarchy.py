@@ -189,3 +189,21 @@ def test_what_the_trades_make_adds_up_at_every_level(fills: list[Fill]) -> None:
 def _same_lots(book: Book) -> bool:
     """Tell whether trades closed the lots that the positions closed."""
     return all(sum(leg.cost for leg in book.legs[key]) == p.cost for key, p in book.positions.items())
+
+
+def test_fees_and_payments_in_a_third_currency_count_at_every_level() -> None:
+    """R1.1: a fee of 1 BNB and a dividend of 20 euro; without a rate the level, and what is above it, is UNKNOWN."""
+    fills = [
+        fill("C-1", "BUY", 1, "50", at(0), equity("SPY"), fee="1", fee_currency="BNB"),
+        fill("C-2", "SELL", 0, "0", at(1), equity("SPY"), kind="DIVIDEND", fee="-20", fee_currency="EUR"),
+        fill("D-1", "BUY", 1, "50", at(0), equity("QQQ"), fee="2"),
+    ]
+    prices = {"default:SPY": D(52), "default:QQQ": D(50)}
+    rates = {"USD": D(1), "BNB": D(600), "EUR": D("1.2")}
+    whole = levels(booked([fills]), prices, rate=rates.get)
+    assert (whole.fees, whole.net) == (600 - 24 + 2, 2 - 578)
+    (of_it,) = part(whole, "SPY", "default").parts
+    assert (of_it.fees, of_it.net) == (576, 2 - 576)
+    blind = levels(booked([fills]), prices)
+    assert (blind.fees, blind.net, part(blind, "SPY", "default").net) == (None, None, None)
+    assert part(blind, "QQQ").net == -2

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from stopline.ledger.book import Book
 from stopline.ledger.position import fold
 from stopline.model.fill import Fill
+from stopline.model.instrument import Instrument
 from stopline.rules.watching.trades import Index, TradeWatch, total_pnl, watch_trades
 
 from ..ledger.test_book import booked
@@ -31,6 +32,8 @@ EXIT = [
     fill("E-4", "SELL", 1, "0.5", at(600), LONG, group_id="G", fee="1"),
 ]
 
+RATES = {"USD": Decimal(1), "BNB": Decimal(600)}
+
 
 def watched(
     book: Book,
@@ -38,9 +41,10 @@ def watched(
     before: Mapping[str, TradeWatch] | None = None,
     marks: tuple[str, str] | None = None,
     index: Index | None = None,
+    rates: Mapping[str, Decimal] = RATES,
 ) -> dict[str, TradeWatch]:
     prices = dict(zip(KEYS, map(Decimal, marks), strict=True)) if marks else {}
-    return watch_trades(book.trades(), before or {}, prices.get, index, now, MINUTE)
+    return watch_trades(book.trades(), before or {}, prices.get, rates.get, index, now, MINUTE)
 
 
 def only(seen: Mapping[str, TradeWatch]) -> TradeWatch:
@@ -63,7 +67,45 @@ def test_a_missing_mark_is_no_extreme() -> None:
     seen = watched(booked([ENTRY]), at(1))
     assert only(seen) == TradeWatch()
     prices = {KEYS[0]: Decimal(1)}
-    assert total_pnl(booked([ENTRY]).trades()[0], prices.get) is None
+    assert total_pnl(booked([ENTRY]).trades()[0], prices.get, RATES.get) is None
+
+
+def in_bnb(fills: list[Fill]) -> list[Fill]:
+    return [f.model_copy(update={"fee_currency": "BNB"}) for f in fills]
+
+
+def test_fees_in_a_third_currency_are_in_what_a_trade_has_made() -> None:
+    """R1.1, R1.2, R7.1: 100 received, 2 BNB of 600 paid; none of it was in the trade's P&L, its worst and its best."""
+    book = booked([in_bnb(ENTRY)])
+    [trade] = book.trades()
+    assert trade.other_fees == {"BNB": 2}
+    assert total_pnl(trade, dict(zip(KEYS, (Decimal(3), Decimal(2)), strict=True)).get, RATES.get) == -1200
+    seen = watched(book, at(1), marks=("3", "2"))
+    assert only(seen) == TradeWatch(Decimal(-1200), Decimal(-1200))
+    closed = booked([in_bnb(ENTRY), in_bnb(EXIT)])
+    after = watched(closed, at(700), seen)
+    assert (only(after).low, only(after).high, only(after).told) == (50 - 2400, -1200, True)
+    dear = watched(closed, at(800), after, rates={**RATES, "BNB": Decimal(900)})
+    assert only(dear) == only(after), "what was paid for a closed trade is no price that moves"
+
+
+def test_without_the_rate_of_a_fee_a_trade_s_pnl_is_unknown() -> None:
+    """I7: and so no extreme; a fee of no amount needs no rate."""
+    book = booked([in_bnb(ENTRY)])
+    assert only(watched(book, at(1), marks=("3", "2"), rates={"USD": Decimal(1)})) == TradeWatch()
+    free = booked([[f.model_copy(update={"fee": Decimal(0)}) for f in in_bnb(ENTRY)]])
+    assert only(watched(free, at(1), marks=("3", "2"), rates={"USD": Decimal(1)})).low == 0
+
+
+def test_fees_of_a_trade_in_another_currency_than_the_account_s_go_by_both_rates() -> None:
+    """R1.5: BNB into euro by way of the account's currency."""
+    of_it = {"symbol": "SAP", "kind": "equity", "currency": "EUR"}
+    bought = fill(
+        "S-1", "BUY", 1, "100", at(0), Instrument.model_validate(of_it), fee="1", fee_currency="BNB"
+    )
+    [trade] = booked([[bought]]).trades()
+    rates = {"EUR": Decimal("1.2"), "BNB": Decimal(600)}
+    assert total_pnl(trade, {"default:SAP": Decimal(110)}.get, rates.get) == 10 - 500
 
 
 def test_the_end_of_a_trade_counts_where_it_was_valued_before() -> None:
@@ -119,7 +161,7 @@ def test_what_all_trades_have_made_is_what_the_positions_have_made(
     marks = dict(zip(sorted(book.positions), prices, strict=False))
     for key in book.positions:
         marks.setdefault(key, Decimal(1))
-    trades = sum(pnl for t in book.trades() if (pnl := total_pnl(t, marks.get)) is not None)
+    trades = sum(pnl for t in book.trades() if (pnl := total_pnl(t, marks.get, RATES.get)) is not None)
     positions = Decimal(0)
     for key, position in book.positions.items():
         again, _ = fold([f for f in fills if f"{f.strategy}:{f.instrument.symbol}" == key])

@@ -180,6 +180,28 @@ def test_what_prices_showed_of_a_trade_is_told_once_after_it_closed() -> None:
     assert {name: seen[name] for name in same} == {name: plain[name] for name in same}
 
 
+def test_the_net_of_a_trade_with_fees_in_a_third_currency_is_told_once_their_rate_is_known() -> None:
+    """R1.1, R7.1: null while it is UNKNOWN, not what it made without them. The status shows it too."""
+    world = World()
+    world.open_account()
+    app, _ = world.instance()
+    paid = [f.model_copy(update={"fee_currency": "BNB"}) for f in (*vertical(entry=0), *closing(20))]
+    app.recorder.record(paid[:2], "m-1")
+    world.clock.set(at(20))
+    app.recorder.record(paid[2:], "m-2")
+    app.marker.mark(PriceBatch("feed", at(20), {"VIX": Quote(20.0), "BNBUSD": Quote(10.0)}, ()))
+    world.clock.set(at(90))
+    app.marker.mark(PriceBatch("feed", at(90), {"BNBUSD": Quote(10.0), "VIX": Quote(20.0)}, ()))
+    plain, seen = rows(world)
+    assert [(row["fees"], row["net"]) for row in (plain, seen)] == [("0", None), ("0", "60")]
+    assert json.loads(plain["detail"])["other_fees"] == {"BNB": "4"}
+    book, state = world.book(), app.risk_states.read("demo")
+    assert book is not None
+    assert state is not None
+    [shown] = shown_trades(book, state.shown, state.trades, NOON)
+    assert (shown["total_pnl"], shown["other_fees"]) == ("60", {"BNB": "4"})
+
+
 def test_closed_trades_leave_the_book_document_after_a_day() -> None:
     """Design 3: the history has them."""
     world = World()

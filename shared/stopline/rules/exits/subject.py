@@ -1,6 +1,6 @@
 """From the book's trades and strategies to what exits look at: one price a trade, one MTM a strategy."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal, localcontext
@@ -178,14 +178,16 @@ def first_base(
 ) -> Decimal | None:
     """Return what a strategy had made before the session that began at `begins`; None where something was held over.
 
-    It is exact where all its trades of the session were entered in it; otherwise it cannot be told.
+    It is exact where all its trades of the session were entered in it; otherwise it cannot be told. Nor can it where only
+    one of fees and income counts, and a trade has them in another currency: it knows them in one number.
     """
     trades = [
         trade
         for trade in book.trades()
         if trade.strategy == strategy and (trade.exited_at is None or trade.exited_at >= begins)
     ]
-    if any(trade.entered_at < begins for trade in trades):
+    mixed = settings.fees is not settings.income and any(trade.other_fees for trade in trades)
+    if mixed or any(trade.entered_at < begins for trade in trades):
         return None
     ever = add(
         _converted(made_of(day, settings), currency, rate)
@@ -193,10 +195,16 @@ def first_base(
         if name == strategy
     )
     today = add(
-        _converted(made_of(Day(t.realised, t.fees, income=t.income), settings), t.currency, rate)
-        for t in trades
+        _converted(made_of(day, settings), currency, rate) for t in trades for currency, day in _made(t)
     )
     return None if ever is None or today is None else EXACT.subtract(ever, today)
+
+
+def _made(trade: Trade) -> Iterator[tuple[str, Day]]:
+    """Yield what a trade has made by currency."""
+    yield trade.currency, Day(trade.realised, trade.fees, income=trade.income)
+    for currency, paid in trade.other_fees.items():
+        yield currency, Day(fees=paid)
 
 
 def made_of(day: Day, settings: StrategyExits) -> Decimal:

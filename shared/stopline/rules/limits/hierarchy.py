@@ -28,7 +28,8 @@ GreeksOf = Callable[[str], NetGreeks | None]
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """One node. `net` = realised + unrealised - fees + income. `margin` is of options, by their payoff; what shares,
+    """One node. `net` = realised + unrealised - fees + income; payments in another currency than a trade's are taken off its
+    fees. `margin` is of options, by their payoff; what shares,
     futures and coins bind the broker says. `concentration`: percent of the account's exposure.
     """
 
@@ -91,7 +92,7 @@ def _level(name: str, trades: Sequence[Trade], marks: Marks, held: Mapping[str, 
         name=name,
         realised=total((trade.realised, trade.currency) for trade in trades),
         unrealised=total((v.unrealised, v.position.instrument.currency) for v in valued),
-        fees=total((trade.fees, trade.currency) for trade in trades),
+        fees=total(fee for trade in trades for fee in _fees(trade)),
         income=total((trade.income, trade.currency) for trade in trades),
         margin=options_margin(valued, marks.rate, marks.spot_of(*underlyings))
         if len(underlyings) == 1
@@ -101,6 +102,12 @@ def _level(name: str, trades: Sequence[Trade], marks: Marks, held: Mapping[str, 
         open_trades=sum(trade.status is Status.OPEN for trade in trades),
         trades=len(trades),
     )
+
+
+def _fees(trade: Trade) -> list[tuple[Decimal | None, str]]:
+    """Return a trade's fees, each with its currency; less what came in in another one than the trade's."""
+    other = [(amount, currency) for currency, amount in trade.other_fees.items()]
+    return [(trade.fees, trade.currency), *other]
 
 
 def _valued(leg: TradeLeg, mark_of: MarkOf) -> Valued:

@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from stopline.ledger.trade import Status, Trade
-from stopline.model.decimals import EXACT
+from stopline.model.decimals import EXACT, ZERO, divide
+from stopline.rules.orders.open_risk import Rate, add, converted
 
 MarkOf = Callable[[str], Decimal | None]
 """The usable mark of a position, by its key; None: UNKNOWN."""
@@ -33,9 +34,25 @@ class TradeWatch:
 UNSEEN = TradeWatch()
 
 
-def total_pnl(trade: Trade, mark_of: MarkOf) -> Decimal | None:
-    """Return what a trade has made with its open legs at their marks, net of fees; None where a mark is UNKNOWN."""
-    total = trade.booked
+def other_costs(trade: Trade, rate: Rate) -> Decimal | None:
+    """Return the fees in other currencies, less what came in in them, in the trade's own; None where a rate is UNKNOWN.
+    `rate` is into the account's currency; rounded to 12 decimals.
+    """
+    if not trade.other_fees:
+        return ZERO
+    own = rate(trade.currency)
+    costs = add(converted(amount, currency, rate) for currency, amount in trade.other_fees.items())
+    return None if costs is None or not own else divide(costs, own)
+
+
+def total_pnl(trade: Trade, mark_of: MarkOf, rate: Rate) -> Decimal | None:
+    """Return what a trade has made with its open legs at their marks, net of all fees, in its own currency; None where a
+    mark or a rate is UNKNOWN.
+    """
+    costs = other_costs(trade, rate)
+    if costs is None:
+        return None
+    total = EXACT.subtract(trade.booked, costs)
     for key, contract, units in trade.open_units:
         mark = mark_of(key)
         if mark is None:
@@ -48,6 +65,7 @@ def watch_trades(
     trades: Iterable[Trade],
     before: Mapping[str, TradeWatch],
     mark_of: MarkOf,
+    rate: Rate,
     index: Index | None,
     now: datetime,
     tolerance: timedelta,
@@ -58,7 +76,7 @@ def watch_trades(
     to be told (`told` turns true) once the index at its exit is known, or can no longer become known.
     """
     return {
-        trade.trade_id: _seen(trade, before.get(trade.trade_id, UNSEEN), mark_of, index, now, tolerance)
+        trade.trade_id: _seen(trade, before.get(trade.trade_id, UNSEEN), mark_of, rate, index, now, tolerance)
         for trade in trades
     }
 
@@ -67,16 +85,17 @@ def _seen(
     trade: Trade,
     known: TradeWatch,
     mark_of: MarkOf,
+    rate: Rate,
     index: Index | None,
     now: datetime,
     tolerance: timedelta,
 ) -> TradeWatch:
     exited = trade.exited_at
     is_open = trade.status is Status.OPEN
-    pnl = total_pnl(trade, mark_of) if is_open else trade.net
-    if pnl is not None and (
-        is_open or known.low is not None
-    ):  # never valued while open: the end says no extreme
+    pnl = total_pnl(trade, mark_of, rate)
+    is_over = known.told and trade.other_fees  # what was paid in another currency moves on with its rate
+    # never valued while open: the end says no extreme
+    if pnl is not None and (is_open or (known.low is not None and not is_over)):
         known = replace(
             known,
             low=pnl if known.low is None else min(known.low, pnl),

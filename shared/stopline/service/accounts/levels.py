@@ -26,7 +26,7 @@ _SHOWN = ("realised", "unrealised", "fees", "income", "net", "margin", "exposure
 def market_facts(book: Book, rate: Rate, spot: SpotOf) -> dict[str, dict[str, str | None]]:
     """Return the rates and prices of underlyings that the levels need, as plain data for the risk document."""
     trades = book.trades()
-    currencies = sorted({trade.currency for trade in trades})
+    currencies = sorted({name for trade in trades for name in (trade.currency, *trade.other_fees)})
     options = {
         leg.instrument.underlying
         for trade in trades
@@ -83,7 +83,12 @@ _GREEKS = ("units", "delta", "gamma", "theta", "vega", "beta_delta")
 def _trade(trade: Trade, shown: Mapping[str, Any], seen: TradeWatch, now: datetime | None) -> dict[str, Any]:
     spots, positions = shown.get("spots") or {}, shown.get("positions") or {}
     risk = trade.risk(_number(spots.get(trade.underlying)))
-    total = total_pnl(trade, lambda key: _number((positions.get(key) or {}).get("mark")))
+    rates = shown.get("rates") or {}
+    total = total_pnl(
+        trade,
+        lambda key: _number((positions.get(key) or {}).get("mark")),
+        lambda currency: _number(rates.get(currency)),
+    )
     return {
         "trade_id": trade.trade_id,
         "strategy": trade.strategy,
@@ -100,6 +105,7 @@ def _trade(trade: Trade, shown: Mapping[str, Any], seen: TradeWatch, now: dateti
         "breakevens": [decimal_text(price) for price in risk.breakevens],
         "realised": decimal_text(trade.realised),
         "fees": decimal_text(trade.fees),
+        "other_fees": {currency: decimal_text(amount) for currency, amount in trade.other_fees.items()},
         "total_pnl": _text(total),
         "mae": _text(seen.low),
         "mfe": _text(seen.high),

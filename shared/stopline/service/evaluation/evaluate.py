@@ -281,7 +281,7 @@ def _decide(
         return None
     checkup = exits.checkup()
     alerts += checkup.alerts
-    followed = follow_trades(account, book, positions, old.trades, index, spot, now)
+    followed = follow_trades(account, book, positions, old.trades, index, rate, spot, now)
     lifecycle = follow_lifecycle(account, book, spot, old.lifecycle, cause, now)
     alerts += lifecycle.alerts
     snapshot = bool(alerts) or old.snapshot_at is None or now - old.snapshot_at >= SNAPSHOT_EVERY

@@ -9,7 +9,7 @@ from stopline.ledger.lifecycle import SpotOf
 from stopline.model.account import Account
 from stopline.model.messages import HistoryRow
 from stopline.risk.border import to_decimal
-from stopline.rules.limits.figures import Valued
+from stopline.rules.limits.figures import Rate, Valued
 from stopline.rules.watching.trades import UNSEEN, Index, TradeWatch, watch_trades
 from stopline.service.history.trade_rows import seen_row
 from stopline.service.prices.marks import Mark
@@ -36,6 +36,7 @@ def follow_trades(
     positions: Sequence[Valued],
     before: Mapping[str, TradeWatch],
     index: Index | None,
+    rate: Rate,
     spot: SpotOf,
     now: datetime,
 ) -> Followed:
@@ -43,9 +44,9 @@ def follow_trades(
     trades = book.trades()
     mark_of = {valued.position.key: valued.mark for valued in positions}.get
     tolerance = timedelta(seconds=account.price_max_age_s)
-    after = watch_trades(trades, before, mark_of, index, now, tolerance)
+    after = watch_trades(trades, before, mark_of, rate, index, now, tolerance)
     rows = [
-        seen_row(trade, after[trade.trade_id], book.revision, spot)
+        seen_row(trade, after[trade.trade_id], book.revision, spot, rate)
         for trade in trades
         if after[trade.trade_id].told and not before.get(trade.trade_id, UNSEEN).told
     ]

@@ -11,10 +11,11 @@ from stopline.ledger.trade import Status, Trade, describe_leg, group_legs
 from stopline.ledger.trade_leg import MATCHED_WITHIN, TradeLeg
 from stopline.ledger.trade_risk import TradeRisk
 from stopline.ledger.trade_table import LegTable
-from stopline.model.decimals import decimal_text
+from stopline.model.decimals import EXACT, decimal_text
 from stopline.model.ids import digest
 from stopline.model.messages import HistoryRow
-from stopline.rules.watching.trades import TradeWatch
+from stopline.rules.orders.open_risk import Rate
+from stopline.rules.watching.trades import TradeWatch, other_costs
 from stopline.service.history.rows import table_row
 
 NOTHING: Mapping[str, Sequence[TradeLeg]] = MappingProxyType({})
@@ -42,16 +43,26 @@ def trade_rows(
     return rows + [trade_row(was[id_], VOID, book.revision, spot) for id_ in sorted(told - now.keys())]
 
 
-def seen_row(trade: Trade, seen: TradeWatch, revision: int, spot: SpotOf) -> HistoryRow:
+def seen_row(trade: Trade, seen: TradeWatch, revision: int, spot: SpotOf, rate: Rate) -> HistoryRow:
     """Return the row of a closed trade with what prices showed of it."""
-    return trade_row(trade, trade.status.value, revision, spot, seen)
+    return trade_row(trade, trade.status.value, revision, spot, seen, rate)
+
+
+def _no_rate(_currency: str) -> None:
+    """Who books fills knows no rates: what a trade with fees in another currency has made is told with its extremes."""
 
 
 def trade_row(
-    trade: Trade, status: str, revision: int, spot: SpotOf, seen: TradeWatch | None = None
+    trade: Trade,
+    status: str,
+    revision: int,
+    spot: SpotOf,
+    seen: TradeWatch | None = None,
+    rate: Rate = _no_rate,
 ) -> HistoryRow:
-    """Return the row of one trade at one revision of its book."""
+    """Return the row of one trade at one revision of its book; `rate` is into the account's currency."""
     risk, exited = trade.risk(), trade.exited_at
+    costs = other_costs(trade, rate)
     if risk.naked and (price := spot(trade.underlying)) is not None:
         risk = trade.risk(price)
     row = {
@@ -71,7 +82,7 @@ def trade_row(
         "realised": trade.realised,
         "fees": trade.fees,
         "income": trade.income,
-        "net": trade.net,
+        "net": None if costs is None else EXACT.subtract(trade.net, costs),
         "entered_at": trade.entered_at,
         "exited_at": exited,
         "seconds_in_trade": _seconds(trade.entered_at, exited),
@@ -88,6 +99,7 @@ def trade_row(
 def _detail(trade: Trade, risk: TradeRisk) -> dict[str, Any]:
     return {
         "legs": [describe_leg(leg) for leg in trade.legs],
+        "other_fees": {currency: decimal_text(amount) for currency, amount in trade.other_fees.items()},
         "breakevens": [decimal_text(price) for price in risk.breakevens],
         "loss_unbounded": risk.loss_unbounded,
         "profit_unbounded": risk.profit_unbounded,
