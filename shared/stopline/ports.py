@@ -126,7 +126,9 @@ class Store(Protocol):
         order_by: Sequence[str] = (),
         limit: int | None = None,
     ) -> list[Document]:
-        """Return the documents that match all conditions, ordered by the fields and then by id."""
+        """Return the documents that match all conditions, ordered by the fields and then by id. `-field`: the other way
+        round, and what comes after it by default too.
+        """
 
 
 # --- bus

@@ -532,6 +532,16 @@ def test_equal_values_are_ordered_by_the_next_field_then_by_id(store: Store) -> 
     assert ids(store.query("fills", (), ["a"])) == ["b", "a", "c", "z"]
 
 
+def test_a_minus_before_a_field_sorts_by_it_the_other_way_round(store: Store) -> None:
+    """With a limit: the last ones; and equal ones by id, the same way round."""
+    for id_, n, m in [("a", 1, 1), ("b", 2, 1), ("c", 2, 2), ("d", 3, 1)]:
+        made(store, Path("fills", id_), n=n, m=m)
+    assert ids(store.query("fills", (), ["-n"])) == ["d", "c", "b", "a"]
+    assert ids(store.query("fills", [Where("n", ">=", 2)], ["-n"], limit=2)) == ["d", "c"]
+    assert ids(store.query("fills", (), ["-m", "n"])) == ["c", "a", "b", "d"]
+    assert ids(store.query("fills", [Where("n", ">", 1)], ["-m"])) == ["c", "d", "b"]
+
+
 def test_an_inequality_orders_by_its_field_behind_order_by(store: Store) -> None:
     for id_, a, b in [("z", 1, 2), ("y", 2, 2), ("x", 3, 1), ("w", 0, 0)]:
         made(store, Path("fills", id_), a=a, b=b)

@@ -191,6 +191,16 @@ def test_an_id_that_is_none_keeps_nobody_from_stopping(switch: Served, path: str
     assert call(switch, "/resume", request_id=id_, expected_epoch=1, confirm=CONFIRM).status_code == 400
 
 
+@pytest.mark.parametrize("path", ["/kill", "/pause"])
+def test_what_a_stop_leaves_empty_counts_as_left_out(switch: Served, path: str) -> None:
+    """R5.1: no stop is refused for a field that says nothing."""
+    answer = call(switch, path, flatten=None, until=None, lock=None, lifts=None, confirm=None)
+    assert (answer.status_code, answer.get_json()["in_force"]) == (200, True)
+    assert answer.get_json()["flatten"] is (path == "/kill")
+    resumed = call(switch, "/resume", request_id="r-2", expected_epoch=1, confirm=CONFIRM, lifts=None)
+    assert resumed.status_code == 400
+
+
 def test_a_strategy_is_halted_and_the_account_goes_on(switch: Served) -> None:
     """R5.1: every scope over HTTP, with counts."""
     facts = call(switch, scope="strategy:demo:core").get_json()

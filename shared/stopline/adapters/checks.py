@@ -84,7 +84,7 @@ def check_data(data: Data, path: Path) -> int:
 def check_query(collection: str, where: Sequence[Where], order_by: Sequence[str], limit: int | None) -> None:
     """Refuse a query that Firestore cannot run."""
     _check_part(collection)
-    for name in (*(condition.field for condition in where), *order_by):
+    for name in (*(condition.field for condition in where), *(name.removeprefix("-") for name in order_by)):
         _check_field(name)
     for condition in where:
         if condition.value is None and condition.op != "==":
@@ -96,9 +96,13 @@ def check_query(collection: str, where: Sequence[Where], order_by: Sequence[str]
 
 
 def sort_fields(where: Sequence[Where], order_by: Sequence[str]) -> list[str]:
-    """Return the whole order of a query: as Firestore, by the fields of inequalities behind `order_by`."""
-    unequal = sorted({condition.field for condition in where if condition.op != "=="} - set(order_by))
-    return [*order_by, *unequal]
+    """Return the whole order of a query: as Firestore, by the fields of inequalities behind `order_by`, the way round of
+    its last one.
+    """
+    named = {name.removeprefix("-") for name in order_by}
+    unequal = sorted({condition.field for condition in where if condition.op != "=="} - named)
+    minus = "-" if order_by and order_by[-1].startswith("-") else ""
+    return [*order_by, *(minus + name for name in unequal)]
 
 
 def check_message(message: Outgoing) -> int:

@@ -101,7 +101,8 @@ class FirestoreStore:
         for condition in where:
             query = query.where(filter=FieldFilter(condition.field, condition.op, condition.value))
         for name in sort_fields(where, order_by):
-            query = query.order_by(name)
+            way = "DESCENDING" if name.startswith("-") else "ASCENDING"
+            query = query.order_by(name.removeprefix("-"), direction=way)
         if limit is not None:
             query = query.limit(limit)
 

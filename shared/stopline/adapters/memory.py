@@ -8,6 +8,7 @@ import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from typing import Any
 
 from stopline.adapters.checks import (
@@ -96,9 +97,9 @@ class MemoryStore:
                 Document(Path(collection, id_), dict(data), version)
                 for id_, (data, version) in self._candidates(collection, where)
                 if all(_matches(data, condition) for condition in where)
-                and all(name in data for name in fields)
+                and all(name.removeprefix("-") in data for name in fields)
             ]
-        found.sort(key=lambda d: (*((_rank(d.data[name]), d.data[name]) for name in fields), d.path.id))
+        _sort(found, fields)
         return found[:limit]
 
     def _candidates(self, collection: str, where: Sequence[Where]) -> list[tuple[str, tuple[Data, int]]]:
@@ -134,6 +135,20 @@ class MemoryStore:
             version = self._commits
             documents[write.path.id] = (data, version)
         return version
+
+
+def _sort(found: list[Document], fields: Sequence[str]) -> None:
+    """Order documents by fields and then by id; by one with a minus the other way round, by the id as by the last field."""
+    if not any(name.startswith("-") for name in fields):
+        found.sort(key=lambda d: (*((_rank(d.data[name]), d.data[name]) for name in fields), d.path.id))
+        return
+    found.sort(key=lambda d: d.path.id, reverse=fields[-1].startswith("-"))
+    for name in reversed(fields):
+        field = itemgetter(name.removeprefix("-"))
+        found.sort(
+            key=lambda d, field=field: (_rank(field(d.data)), field(d.data)),  # type: ignore[misc]
+            reverse=name.startswith("-"),
+        )
 
 
 def _matches(data: Data, condition: Where) -> bool:

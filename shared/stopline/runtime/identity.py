@@ -16,6 +16,7 @@ CERTIFICATES = "https://www.googleapis.com/oauth2/v1/certs"
 ISSUERS = {"accounts.google.com", "https://accounts.google.com"}
 KEPT = timedelta(hours=1)  # Google turns its keys in days, and publishes the next one before it is used
 TRIED = timedelta(minutes=1)  # how long nobody waits for Google again, after it did not answer
+WITHOUT = timedelta(seconds=10)  # the same where nothing is kept: somebody's kill may hang on it
 SKEW_S = 10
 
 log = logging.getLogger("stopline")
@@ -33,6 +34,7 @@ class GoogleIdentity:
         self._certificates = certificates or fetch_certificates
         self._kept: tuple[datetime, Mapping[str, str]] | None = None
         self._tried = datetime.min.replace(tzinfo=UTC)
+        self._failed = ""  # why the last try did not bring any
 
     def email(self, token: str) -> str:
         """Return the e-mail address that a token proves. Raises Unauthenticated for a token that is not valid here,
@@ -62,12 +64,18 @@ class GoogleIdentity:
         now = self._clock.now()
         age = now - self._kept[0] if self._kept else KEPT
         usable = _in_force(self._kept[1], now) if self._kept else {}
-        if usable and (timedelta(0) <= age < KEPT or timedelta(0) <= now - self._tried < TRIED):
+        ago = now - self._tried
+        if usable and (timedelta(0) <= age < KEPT or timedelta(0) <= ago < TRIED):
             return usable
-        self._tried = now  # before: whoever comes while this waits goes by what is kept
+        if (
+            self._failed and timedelta(0) <= ago < WITHOUT
+        ):  # else each token, also of nobody's, would wait for Google again
+            raise Transient(self._failed)
+        self._tried, self._failed = now, ""  # before: whoever comes while this waits goes by what is kept
         try:
             found = self._certificates()
-        except Transient:
+        except Transient as problem:
+            self._failed = str(problem)
             if not usable:
                 raise
             log.exception("Google's certificates cannot be had: those that are kept go on to their own end")

@@ -103,6 +103,9 @@ def change(app: App, principal: Principal, action: str, body: dict[str, Any]) ->
         raise Rejected("BAD_MESSAGE", f"{', '.join(sorted(INTERNAL))} are not for callers: leave them out")
     facts = {**body, "action": action, "actor": principal.name, "person": principal.person}
     if action != "resume":
+        facts = {
+            name: value for name, value in facts.items() if value is not None
+        }  # says nothing: as left out
         facts = _with_defaults(facts, app.clock.now())
     request, asked_at = validate(ControlRequest, facts), app.clock.now()
     pending = False

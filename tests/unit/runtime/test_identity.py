@@ -228,3 +228,20 @@ def test_a_certificate_that_cannot_be_read_leaves_the_others() -> None:
     assert reads.email(token()) == "ada@example.com"
     with pytest.raises(Unauthenticated):
         GoogleIdentity(AUDIENCE, ManualClock(NOON), Google(key_1="junk")).email(token())
+
+
+def test_an_instance_that_has_no_certificates_asks_google_again_after_ten_seconds_and_not_with_each_junk_token() -> (
+    None
+):
+    """B62: nobody who sends junk makes it wait five seconds each time, and keeps others out."""
+    clock, google = ManualClock(NOON), Google(key_1=PEM)
+    google.down = True
+    reads = GoogleIdentity(AUDIENCE, clock, google)
+    for seconds in (0, 1, 9):
+        clock.set(NOON + timedelta(seconds=seconds))
+        with pytest.raises(Transient):
+            reads.email("a.b.c")
+    assert google.asked == 1
+    google.down = False
+    clock.set(NOON + timedelta(seconds=10))
+    assert reads.email(token()) == "ada@example.com"

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 
+import pytest
+
 from stopline.model.account import Account
 from stopline.model.control import TradingState
 from stopline.model.lease import LeaseRequest
 from stopline.model.messages import Sweep, SweepKind
 from stopline.runtime.app import App
+from stopline.service.sweep import watch_activity
 
 from ..make import account, fill
 from .world import World
@@ -155,6 +158,22 @@ def test_another_instance_goes_on_where_the_first_one_was() -> None:
     world.wait(300)
     sweep(world, other)
     assert alerts(world)[-1] == ("repeats", "warning", True)
+
+
+def test_where_there_are_more_fills_than_a_look_takes_the_newest_count(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """R5.4: one account's storm two minutes ago must not hide what another one does now."""
+    monkeypatch.setattr(watch_activity, "MOST", 20)
+    world = World()
+    app = opened(world, repeats_per_minute=5)
+    world.open_account(account("other"))
+    world.wait(-100)
+    trade(world, app, 0, 30, account="other")
+    world.wait(100)
+    trade(world, app, 100, 6)
+    sweep(world, app)
+    assert alerts(world) == [("repeats", "critical", False)]
 
 
 def test_a_quiet_account_costs_no_write() -> None:

@@ -40,7 +40,7 @@ from stopline.service.trading.breaker_effects import Lifted, breaker_effects
 from stopline.service.trading.order_spans import order_spans
 
 WINDOW = timedelta(seconds=150)  # two rounds of the sweep and a half: no minute is missed
-MOST = 5000  # fills of all accounts in one look
+MOST = 5000  # fills of all accounts in one look: the newest
 GROUPS = 50  # of which an account's usual size is known
 log = logging.getLogger("stopline")
 
@@ -200,7 +200,8 @@ class ActivityWatch:
         """Return the trades of the last minutes by account, by time; note in `failed` whose fills cannot be read."""
         result: dict[str, list[Execution]] = defaultdict(list)
         where = [Where("executed_at", ">=", now - WINDOW)]
-        for document in self._store.query(FILLS, where, ["executed_at"], limit=MOST):
+        newest = self._store.query(FILLS, where, ["-executed_at"], limit=MOST)
+        for document in reversed(newest):
             try:
                 fill = read_fill(document)
             except DAMAGED as problem:
