@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from stopline.model.control import ControlRequest, TradingState
-from stopline.model.errors import Contended
+from stopline.model.errors import Contended, Rejected
 from stopline.model.ids import document_id
 from stopline.model.lease import LeaseRequest
 from stopline.model.messages import Sweep, SweepKind
@@ -37,6 +37,11 @@ def world() -> World:
 def asked(scope: str, id_: str = "k", **more: Any) -> ControlRequest:
     facts = {"request_id": id_, "scope": scope, "action": "kill", "actor": "ann", "reason": "test", **more}
     return ControlRequest.model_validate(facts)
+
+
+def sweep(world: World) -> None:
+    world.wait(60)
+    world.instance()[0].sweeper.run(Sweep(kind=SweepKind.RISK), world.clock.now(), str(world.clock.now()))
 
 
 def stored(world: World, app: App, scope: str) -> Document:
@@ -98,18 +103,54 @@ def test_a_lost_state_that_only_cancels_were_noted_in_since_is_killed_too(world:
     assert app.trading.set(asked("account:demo", "k-2")).state is TradingState.HALTED
 
 
+@pytest.mark.parametrize("is_seen_by", ["the adapter's own lease", "the last sweep"])
 @pytest.mark.parametrize("scope", SCOPES)
-def test_no_adapter_gets_a_lease_of_an_epoch_before_its_last_one(world: World, scope: str) -> None:
-    """I5, I7: it was started anew, knows of no halt, and the state says ACTIVE."""
+def test_a_lost_state_gives_no_lease_until_the_sweep_has_taken_it_up(
+    world: World, scope: str, is_seen_by: str
+) -> None:
+    """I5, I6, I7: an adapter that was started anew knows of no halt, and the state says ACTIVE. Nobody needs to notice."""
     app, _ = world.instance()
-    app.trading.set(asked(scope))
-    assert app.leases.grant(account(), LeaseRequest(adapter="a")).state is TradingState.HALTED
+    app.trading.set(asked(scope, flatten=False))
+    name = "new-pod"
+    if is_seen_by == "the last sweep":
+        sweep(world)
+    else:
+        name = "a"
+        assert app.leases.grant(account(), LeaseRequest(adapter=name)).state is TradingState.HALTED
     lose(world, app, scope, None)
     app, _ = world.instance()
-    with pytest.raises(Contended, match="later epoch"):
-        app.leases.grant(account(), LeaseRequest(adapter="a"))
-    app.trading.set(asked(scope, "k-2"))
-    assert app.leases.grant(account(), LeaseRequest(adapter="a")).state is TradingState.HALTED
+    with pytest.raises(Rejected, match="EPOCH_WENT_BACK"):
+        app.leases.grant(account(), LeaseRequest(adapter=name))
+    if is_seen_by == "the last sweep":
+        sweep(world)
+        assert world.instance()[0].trading.standing(scope).state is TradingState.HALTED
+        assert any("deleted or put back" in a["summary"] for a in world.bus.bodies("alerts"))
+        sweep(world)
+        assert stored_faults(world.shared)[1] == []
+    else:
+        app.trading.set(asked(scope, "k-2"))
+    assert (
+        world.instance()[0].leases.grant(account(), LeaseRequest(adapter=name)).state is TradingState.HALTED
+    )
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_a_state_that_was_lost_with_its_audit_trail_stops_until_two_people_resume(
+    world: World, scope: str
+) -> None:
+    """I5: nothing is left to go by but the epoch that was seen."""
+    app, _ = world.instance()
+    app.trading.set(asked(scope, "p", action="pause"))
+    app.trading.set(asked(scope, flatten=False))
+    sweep(world)
+    lose(world, app, scope, None)
+    world.shared.commit([Delete(d.path) for d in world.shared.query("audit") if d.data["chain"] == scope])
+    for _ in range(2):
+        sweep(world)
+        standing = world.instance()[0].trading.standing(scope)
+        assert standing.state is TradingState.REDUCING
+        assert standing.epoch > AHEAD
+        assert max(hold.people for hold in standing.holds.values()) == 2
 
 
 @pytest.mark.parametrize("scope", SCOPES)

@@ -6,9 +6,11 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
+from stopline.model.control import GLOBAL
 from stopline.model.errors import Transient
 from stopline.model.ids import digest, document_id
 from stopline.model.messages import Effect, Sweep, SweepKind
+from stopline.model.scopes import scope_account
 from stopline.model.settings.operator import OperatorAlerts
 from stopline.model.times import utc_text
 from stopline.ports import Beacon, Bus, Clock, Document, Path, Put, Store
@@ -27,12 +29,14 @@ from stopline.service.measuring.measure_risk import RiskMeasurer
 from stopline.service.prices.mark_prices import Desk, PriceMarker
 from stopline.service.reconciliation.reconcile import Reconciler
 from stopline.service.sweep.all_is_well import AllIsWell
+from stopline.service.sweep.epochs import Epochs, epochs_of, epochs_text, went_back
 from stopline.service.sweep.flush_outboxes import NOBODY, OutboxFlusher, joined
 from stopline.service.sweep.heartbeat import HEARTBEAT, last_beat, unwatched_after, unwatched_text
 from stopline.service.sweep.watch_activity import ActivityWatch
 from stopline.service.sweep.watch_health import HealthWatch
 from stopline.service.sweep.watchdog import Watchdog
 from stopline.service.trading.controls import TradingStates
+from stopline.service.trading.regrow import LOST
 from stopline.service.trading.set_back import SetBack
 
 log = logging.getLogger("stopline")
@@ -119,6 +123,8 @@ class Sweeper:
         parts.append(failed.pop(NOBODY, None))
         evaluated = self._evaluate_all(now, digest("sweep", sweep.kind.value, utc_text(scheduled_at)))
         failed = joined(failed, evaluated)
+        epochs = epochs_of(beat)
+        failed = joined(failed, _tried_each("trading states", lambda: self._take_up(epochs)))
         if sweep.kind in (SweepKind.SESSION_CLOSE, SweepKind.END_OF_DAY):
             faults.append(_tried("session", lambda: self._ender.close(now)))
         if sweep.kind is SweepKind.END_OF_DAY:
@@ -137,7 +143,7 @@ class Sweeper:
         problems = [f"{name}: {problem}" for name, problem in failed.items()]
         if any(faults):
             self._raise([*problems, *faults, *parts])
-        parts.append(self._beat(sweep, now, unwatched))
+        parts.append(self._beat(sweep, now, unwatched, epochs))
         if sweep.kind is SweepKind.END_OF_DAY and self._restater:
             parts.append(_tried("executions", self._restater.restate))
         if sweep.kind is SweepKind.END_OF_DAY and self._verifier:
@@ -146,6 +152,18 @@ class Sweeper:
         self._raise([*problems, *parts])
         if self._beacon and sweep.kind is SweepKind.RISK:
             self._beacon.beat(ok=True)
+
+    def _take_up(self, known: Epochs) -> dict[str, str]:
+        """Stop what has lost its trading state: it is taken up out of the audit trail. Return what could not be."""
+        failed: dict[str, str] = {}
+        if self._set_back is None:
+            return failed
+        for scope in went_back(known, self._trading.epochs(self._desk.accounts)):
+            try:
+                self._set_back.hold(f"{scope} {known[scope]}", LOST, scope=scope)
+            except Transient as problem:
+                failed[scope_account(scope) or GLOBAL] = str(problem)
+        return failed
 
     def _republish(self, failed: dict[str, str]) -> None:
         republish_due(self._store, self._bus, self._clock, self._accounts, duty=self._duty, failed=failed)
@@ -210,7 +228,9 @@ class Sweeper:
         activity = _tried_each("activity", lambda: self._activity.check(self._desk, now, cause))
         return joined(joined(failed, health), activity)
 
-    def _beat(self, sweep: Sweep, now: datetime, unwatched: Mapping[str, datetime]) -> str | None:
+    def _beat(
+        self, sweep: Sweep, now: datetime, unwatched: Mapping[str, datetime], epochs: Epochs
+    ) -> str | None:
         """Record that the sweep got to its end; at the end of the day tell people so, or return why that cannot be worded.
         What is for accounts goes out first, and again under the same ids if the round dies here: however many there are,
         one document must hold the rest.
@@ -228,6 +248,7 @@ class Sweeper:
             "accounts": len(self._desk.accounts),
             "unwatched": unwatched_text(unwatched),
             "database": self._database,
+            "epochs": epochs_text(epochs, self._trading.epochs(self._desk.accounts)),
             **outbox_fields(effects, now),
         }
         path = (

@@ -1,7 +1,7 @@
 """The trading state: set it (persist first, then publish), and read which state holds for an account."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
@@ -17,6 +17,7 @@ from stopline.model.control import (
     Seen,
     Standing,
     TradingState,
+    account_scope,
     effective,
     effective_for,
 )
@@ -144,6 +145,17 @@ class TradingStates:
     def for_order(self, account: str, strategy: str, underlying: str) -> Effective:
         """Return what holds for an order of a strategy in an underlying. Raises Unavailable."""
         return effective_for(*both(self._documents, account), account, strategy, underlying)
+
+    def epochs(self, accounts: Iterable[str]) -> dict[str, int]:
+        """Return the epochs of the whole and of accounts as they were read last, by scope. What is damaged is left out."""
+        found = {}
+        for scope in (GLOBAL, *map(account_scope, accounts)):
+            try:
+                control = self._documents.peek(scope)
+            except Unreadable:
+                continue
+            found[scope] = control.epoch if control else 0
+        return found
 
     def done(self, request: ControlRequest) -> Done:
         """Return what became of a request that was carried out."""

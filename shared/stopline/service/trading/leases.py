@@ -9,17 +9,19 @@ from typing import Any
 
 from stopline.model.account import Account
 from stopline.model.control import ONE, Control, TradingState, effective_for
-from stopline.model.errors import Contended, Rejected
+from stopline.model.errors import Rejected
 from stopline.model.ids import document_id
 from stopline.model.lease import VALID_S, Lease, LeaseRequest, PartState
 from stopline.ports import Clock, Document, Path, Put, Store, Where
 from stopline.service.documents.aggregate import Aggregates
+from stopline.service.sweep.epochs import epochs_of
 from stopline.service.sweep.heartbeat import HEARTBEAT, share_of, watched_until, why_unwatched
 from stopline.service.trading.in_force import both
 from stopline.service.trading.order_spans import holder_of, with_orders
 from stopline.service.trading.set_back import is_of_another
 
 COLLECTION = "leases"
+WENT_BACK = "the trading state was deleted or put back as it was"
 log = logging.getLogger("stopline")
 
 
@@ -36,7 +38,8 @@ class Leases:
         """Return a lease of an account for an adapter: of a minute, but none outlives the three minutes of a silent sweep.
 
         Raises Rejected SWEEP_SILENT when nobody has watched its limits for three minutes, or ever in this database,
-        Unavailable when the state cannot be read, and Contended when its epoch went back: the adapter's last lease runs out.
+        EPOCH_WENT_BACK when the trading state was deleted or put back, and Unavailable when it cannot be read: the adapter's
+        last lease runs out.
         """
         now = self._clock.now()
         name = account.account
@@ -47,6 +50,11 @@ class Leases:
         if is_of_another(beat, self._database):
             raise Rejected("SWEEP_SILENT", "the database is a copy: no sweep has come to its end in it")
         everywhere, own = both(self._controls, name)
+        known = epochs_of(beat)
+        if any(control.epoch < known.get(control.scope, 0) for control in (everywhere, own)):
+            raise Rejected(
+                "EPOCH_WENT_BACK", f"{WENT_BACK}: the next sweep takes it up out of the audit trail"
+            )
         holding = effective_for(everywhere, own, name)
         lease = Lease(
             account=name,
@@ -68,9 +76,7 @@ class Leases:
         before = self._store.get(path)
         last = before.data.get("epoch") if before else None
         if type(last) is int and last > lease.epoch:
-            raise Contended(
-                f"{path} was of a later epoch: what stopped {name} is lost, or was read too early"
-            )
+            raise Rejected("EPOCH_WENT_BACK", f"{WENT_BACK}: this adapter's last lease was of epoch {last}")
         spans = with_orders(before, request.orders, now)
         self._store.commit([Put(path, {**_fields(lease, request), "orders": spans})])
         return lease

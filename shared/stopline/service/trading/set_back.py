@@ -58,21 +58,22 @@ class SetBack:
         self._documents = documents
         self._trading = trading
 
-    def hold(self, cause: str, reason: str, actor: str = WHO) -> None:
-        """Let nothing add risk until two people resume the whole; once a cause. The epoch first: an adapter that knows a
-        higher one takes neither a lease nor a command, so that whatever fails here fails closed. Raises like `set`.
+    def hold(self, cause: str, reason: str, actor: str = WHO, scope: str = GLOBAL) -> None:
+        """Let nothing add risk until two people resume the whole, or an account; once a cause. The epoch first: an adapter
+        that knows a higher one takes neither a lease nor a command, so that whatever fails here fails closed. Raises like
+        `set`.
         """
         request_id = digest("restored", cause)
 
         def leap(control: Control | None, attempt: int) -> Change[Control] | None:
-            before = control or Control(scope=GLOBAL)
+            before = control or Control(scope=scope)
             if request_id in before.seen:
                 return None
             return Change(before.model_copy(update={"epoch": before.epoch + AHEAD}))
 
-        self._documents.change(GLOBAL, leap)
+        self._documents.change(scope, leap)
         request = ControlRequest(
-            request_id=request_id, scope=GLOBAL, action="pause", actor=actor, reason=reason, hold_people=2
+            request_id=request_id, scope=scope, action="pause", actor=actor, reason=reason, hold_people=2
         )
         self._trading.set(request)
 
