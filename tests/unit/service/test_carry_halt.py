@@ -16,6 +16,7 @@ from stopline.model.messages import Sweep, SweepKind
 from stopline.ports import Delete, Outgoing, Unavailable
 from stopline.runtime.app import App, Ports
 from stopline.service.documents.outbox import Unpublished
+from stopline.service.trading import cancel_orders
 
 from ..make import account, fill
 from .world import FaultyStore, World
@@ -130,8 +131,11 @@ def many() -> tuple[World, Slow, App]:
     return world, slow, App(Ports(store, slow.of(world.bus, "publish"), world.clock))
 
 
-def test_a_kill_that_is_repeated_goes_on_where_it_ended(many: tuple[World, Slow, App]) -> None:
+def test_a_kill_that_is_repeated_goes_on_where_it_ended(
+    many: tuple[World, Slow, App], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """R5.1: who is done costs no call again, so that the last of the alphabet get their turn too."""
+    monkeypatch.setattr(cancel_orders, "PAGE", 7)
     world, slow, app = many
     standing = app.trading.set(ControlRequest.model_validate(KILL))
 
