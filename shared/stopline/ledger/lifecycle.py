@@ -12,7 +12,7 @@ from decimal import Decimal
 from itertools import count
 from typing import Any
 
-from stopline.ledger.expiry import ExpiryClock, Settlement, expiry_clock, product_of, root_of
+from stopline.ledger.expiry import ExpiryClock, Settlement, expiry_clock, is_american, root_of
 from stopline.ledger.position import Position
 from stopline.model.calendars import Calendar
 from stopline.model.decimals import EXACT, ZERO, decimal_text
@@ -37,7 +37,7 @@ def intrinsic(contract: Instrument, spot: Decimal) -> Decimal:
 class Assignment:
     """What the assignment of a short option would bring: `units` of the underlying (negative: delivered; 0: settled in
     cash) and `money` (negative: paid), at the price of the underlying now. `is_expected`: it is in the money; None
-    is UNKNOWN. `early`: it may come before expiry. `dividend`: a short call on a share; before an ex-dividend day
+    is UNKNOWN. `early`: it may come before expiry. `dividend`: that of a short call on a share; before an ex-dividend day
     that is likely, and Stopline knows no dividend dates.
     """
 
@@ -62,7 +62,7 @@ def assignments(positions: Iterable[Position], sessions: Calendar, spot_of: Spot
         spot = spot_of(contract.underlying)
         worth = None if spot is None else intrinsic(contract, spot)
         units = EXACT.multiply(-position.quantity, contract.multiplier)
-        delivers = clock.settlement is Settlement.DELIVERY
+        delivers, early = clock.settlement is Settlement.DELIVERY, is_american(contract, sessions)
         if delivers:
             moved = -units if contract.right == "C" else units
             money: Decimal | None = EXACT.multiply(-moved, contract.strike)
@@ -76,8 +76,8 @@ def assignments(positions: Iterable[Position], sessions: Calendar, spot_of: Spot
                 is_expected=None if worth is None else worth > 0,
                 units=moved,
                 money=money,
-                early=delivers and product_of(contract).style == "equity",
-                dividend=delivers and contract.right == "C",
+                early=early,
+                dividend=early and delivers and contract.right == "C",
             )
         )
     return result

@@ -12,7 +12,7 @@ from decimal import Decimal, localcontext
 from itertools import pairwise
 from typing import NamedTuple
 
-from stopline.ledger.cover import covering
+from stopline.ledger.cover import covering, moved
 from stopline.ledger.expiry import Settles, settles
 from stopline.ledger.payoff import Leg, Margin, margin_of
 from stopline.ledger.trade_leg import Step, TradeLeg, average_price
@@ -66,6 +66,40 @@ def worst_risk(legs: Sequence[TradeLeg], spot: Decimal | None, style: str) -> Tr
     margins = [risk.margin for risk in risks if risk.margin is not None]
     margin = max(margins) if len(margins) == len(risks) else None
     return replace(worst, margin=margin, naked=any(risk.naked for risk in risks))
+
+
+def is_bared(legs: Sequence[TradeLeg], standing: Sequence[TradeLeg]) -> bool:
+    """Tell whether a larger part of what is short stands uncovered than at the best of the moments that count: a strangle is
+    uncovered as it was meant, a vertical that lost its wing is not.
+    """
+    with localcontext(EXACT):
+        now = _uncovered([(leg.instrument, leg.quantity) for leg in standing])
+        past = [_uncovered([(one.instrument, one.units) for one in held]) for held, _ in _moments(legs)]
+    return any(
+        part > min(then[right] for then in [now, *past] if right in then) for right, part in now.items()
+    )
+
+
+def _uncovered(held: Sequence[tuple[Instrument, Decimal]]) -> dict[str, Decimal]:
+    """Return which part of the short calls (with what is sold short itself) and puts no long ones cover, those that settle
+    later helping.
+    """
+    options = [contract for contract, _ in held if contract.kind is Kind.OPTION]
+    last = max((settles(contract) for contract in options), default=None)
+    ends: dict[Settles | None, list[Leg]] = {}
+    for contract, units in held:
+        end = settles(contract) if contract.kind is Kind.OPTION else last  # shares stay to the last
+        ends.setdefault(end, []).append(_leg(contract, units))
+    parts = tuple(tuple(legs) for _, legs in sorted(ends.items()))
+    for move in covering(parts):
+        parts = moved(parts, move)
+    found = {}
+    for right in ("C", "P"):
+        sums = [[leg.quantity * leg.multiplier for leg in part if leg.right == right] for part in parts]
+        short = -sum((units for part in sums for units in part if units < 0), ZERO)
+        if short:
+            found[right] = divide(sum((max(-sum(part, ZERO), ZERO) for part in sums), ZERO), short)
+    return found
 
 
 class _Held(NamedTuple):
@@ -171,10 +205,11 @@ def _covered(parts: list[list[_Held]]) -> list[list[_Held]]:
 
 def _sizes(legs: Sequence[_Held]) -> list[Leg]:
     """Return legs of a payoff; a share pays like a call struck at zero."""
-    return [
-        Leg(leg.instrument.right or "C", leg.instrument.strike or ZERO, leg.units, leg.instrument.multiplier)
-        for leg in legs
-    ]
+    return [_leg(leg.instrument, leg.units) for leg in legs]
+
+
+def _leg(contract: Instrument, units: Decimal) -> Leg:
+    return Leg(contract.right or "C", contract.strike or ZERO, units, contract.multiplier)
 
 
 def _margin(legs: Sequence[_Held], fees: Decimal, spot: Decimal | None, style: str) -> Margin:

@@ -181,6 +181,28 @@ def test_short_options_in_the_money_are_expected_to_be_assigned() -> None:
     assert exposure(list(found.values())) == {"USD": 59000}
 
 
+@pytest.mark.parametrize(
+    ("root", "currency", "market", "early", "dividend"),
+    [
+        ("SPY", "USD", "XNYS", True, True),
+        ("RELIANCE", "INR", "XNSE", False, False),  # by delivery, and European
+        ("OEX", "USD", "XNYS", True, False),  # American, in cash
+        ("XEO", "USD", "XNYS", False, False),
+        ("BTC-USD", "USD", "24/7", False, False),
+    ],
+)
+def test_early_is_what_may_be_exercised_early(
+    root: str, currency: str, market: str, early: bool, dividend: bool
+) -> None:
+    """Issue 4.4: by the product, whatever it delivers."""
+    call = Instrument.model_validate(
+        {**option(100, "C").model_dump(mode="json"), "symbol": "C", "underlying": root, "currency": currency}
+    )
+    held = booked([[fill("E-1", "SELL", 1, "3", at(0), call)]]).open_positions()
+    [short] = assignments(held, calendar(market), lambda _: Decimal(110))
+    assert (short.early, short.dividend) == (early, dividend)
+
+
 def test_an_index_option_brings_cash_and_never_early() -> None:
     [short] = assignments(held((option(6000), -2, "3")), XNYS, {"SPXW": Decimal(5990)}.get)
     assert (short.units, short.money, short.early, short.dividend) == (0, -2000, False, False)

@@ -18,7 +18,8 @@ from stopline.rules.alerting.condition import Condition
 from stopline.rules.watching.lifecycle import conditions, lifecycle_alerts
 
 from ..ledger.test_book import booked
-from ..make import account, at, fill, option
+from ..ledger.test_trade import CONDOR, Side, opened
+from ..make import account, at, equity, fill, option
 
 EXPIRY = date(2026, 11, 18)
 CLOSE = calendar("XNYS").close_of(EXPIRY)
@@ -27,6 +28,8 @@ ENTRY = [
     fill("E-1", "SELL", 2, "3", at(0), SHORT, group_id="G"),
     fill("E-2", "BUY", 2, "2", at(0), LONG, group_id="G"),
 ]
+BUTTERFLY: list[Side] = [(option(5990), 1, "2"), (option(6000), -2, "3"), (option(6010), 1, "5")]
+SPY, CALL = equity("SPY"), option(610, "C", root="SPY")
 
 
 def minutes(count: float) -> timedelta:
@@ -125,11 +128,12 @@ def test_a_share_option_waits_for_the_exercise_decision_and_for_the_broker() -> 
 
 
 def test_a_spread_whose_short_leg_was_closed_stands_on_one_leg() -> None:
-    """Issue 4.5, R4.5: a leg left alone is critical, the long one too: what it was bought for is gone."""
+    """Issue 4.5, R4.5: what the long leg was bought for is gone: nobody must hurry, and it is said so."""
     book = booked([[*ENTRY, fill("X-1", "BUY", 2, "1", at(100), SHORT)]])
     assert told(book, at(129)) == []
     [found] = told(book, at(130))
-    assert (found.kind, found.severity) == ("orphan_leg", Severity.CRITICAL)
+    assert (found.kind, found.severity) == ("orphan_leg", Severity.WARNING)
+    assert found.action == "Nothing was closed. Nothing of it is short."
     name = book.trades()[0].trade_id[:8]
     assert found.object == f"trade {name}"
     assert found.summary == (
@@ -162,6 +166,77 @@ def test_a_leg_that_the_broker_took_is_critical(kind: str) -> None:
     ]
     [found] = told(fills, at(200), "195")
     assert (found.kind, found.severity) == ("orphan_leg", Severity.CRITICAL)
+
+
+def closed(number: int, units: int, contract: Instrument, **more: Any) -> Fill:
+    """Return a fill of an hour later; negative units are sold."""
+    return fill(f"X-{number}", "BUY" if units > 0 else "SELL", abs(units), "1", at(3600), contract, **more)
+
+
+MANAGED = {
+    "put side of a condor": (CONDOR, [closed(1, 2, CONDOR[0][0]), closed(2, -2, CONDOR[1][0])]),
+    "wing rolled": (
+        CONDOR,
+        [closed(1, -2, CONDOR[1][0]), closed(2, 2, option(7085, "P"), group_id="E")],
+    ),
+    "short strikes rolled": (
+        CONDOR[:2],
+        [closed(1, 2, CONDOR[0][0]), closed(2, -2, option(7155, "P"), group_id="E")],
+    ),
+    "butterfly made a vertical": (BUTTERFLY, [closed(1, 1, option(6000)), closed(2, -1, option(6010))]),
+    "one of two shorts bought back": ([(SHORT, -2, "3"), (LONG, 2, "2")], [closed(1, 1, SHORT)]),
+    "a ratio halved": ([(LONG, -4, "1"), (SHORT, 2, "3")], [closed(1, 2, LONG), closed(2, -1, SHORT)]),
+    "call side of a jade lizard": (
+        [(option(5900, "P"), -1, "3"), (option(6100, "C"), -1, "3"), (option(6150, "C"), 1, "1")],
+        [closed(1, 1, option(6100, "C")), closed(2, -1, option(6150, "C"))],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MANAGED)
+def test_what_is_closed_so_that_the_rest_is_as_covered_as_before_is_no_alarm(name: str) -> None:
+    """R4.5: told as critical and "not covered any more" it taught people to look away."""
+    legs, fills = MANAGED[name]
+    found = told([*opened(legs, group_id="E"), *fills], at(7200))
+    assert [c.severity for c in found] in ([], [Severity.WARNING])
+    assert not any("not covered" in c.action for c in found)
+    if name != "call side of a jade lizard":  # a naked put is left, as it was meant, and one leg alone
+        assert found == []
+
+
+@pytest.mark.parametrize(
+    ("legs", "fills"),
+    [
+        (CONDOR, [closed(1, -2, CONDOR[1][0])]),
+        (CONDOR, [closed(1, -2, CONDOR[3][0]), closed(2, 2, CONDOR[0][0]), closed(3, -2, CONDOR[1][0])]),
+        (CONDOR, [closed(1, -1, CONDOR[3][0])]),
+        (BUTTERFLY, [closed(1, -1, option(6010))]),
+        (
+            [(option(5990, "C"), 1, "3"), (option(6000, "C"), -2, "2"), (option(6010, "C"), 1, "1")],
+            [closed(1, -1, option(6010, "C"))],
+        ),
+        ([(LONG, -4, "1"), (SHORT, 2, "3")], [closed(1, -1, SHORT)]),
+        ([(SPY, 100, "600"), (CALL, -1, "3")], [closed(1, -100, SPY)]),
+    ],
+    ids=["put wing", "call wing, put side", "half a wing", "put fly", "call fly", "ratio", "covered call"],
+)
+def test_a_cover_that_is_gone_is_critical_whatever_else_was_closed(
+    legs: list[Side], fills: list[Fill]
+) -> None:
+    """R4.5, domain 2.4: as long as it is so, a roll before it or not."""
+    book = booked([[*opened(legs, group_id="E"), *fills]])
+    for now in (at(3640), at(7200)):
+        [found] = told(book, now)
+        assert (found.kind, found.severity) == ("orphan_leg", Severity.CRITICAL)
+        assert found.action == "Nothing was closed. What is short is not covered any more."
+
+
+def test_a_cover_that_is_gone_after_a_roll_is_critical() -> None:
+    """R4.5: the short strike that was closed is none that is uncovered by design."""
+    roll = [closed(1, 2, CONDOR[0][0]), closed(2, -2, option(7155, "P"), group_id="E")]
+    lost = closed(3, -2, CONDOR[1][0], ref=None).model_copy(update={"executed_at": at(7200)})
+    [found] = told([*opened(CONDOR[:2], group_id="E"), *roll, lost], at(7300))
+    assert found.severity is Severity.CRITICAL
 
 
 def test_a_spread_closed_in_equal_parts_is_whole() -> None:

@@ -7,13 +7,15 @@ from decimal import Decimal
 from stopline.ledger.expiry import Settlement, expiry_clock
 from stopline.ledger.lifecycle import SpotOf
 from stopline.ledger.position import Position
+from stopline.ledger.structure import structure_of
 from stopline.ledger.trade import Status, Trade
 from stopline.ledger.trade_leg import TradeLeg
+from stopline.ledger.trade_risk import is_bared
 from stopline.model.account import Account
 from stopline.model.calendars import Calendar
 from stopline.model.decimals import decimal_text, divide
 from stopline.model.fill import FillKind
-from stopline.model.instrument import Kind
+from stopline.model.instrument import Instrument, Kind
 from stopline.model.messages import Alert, Figure, Severity
 from stopline.model.settings.lifecycle import LifecycleSettings
 from stopline.rules.alerting.condition import Condition, begun, over
@@ -130,7 +132,7 @@ def _unsettled(
 def _orphans(
     trades: Iterable[Trade], sessions: Calendar, settings: LifecycleSettings, now: datetime
 ) -> list[Condition]:
-    """Spreads of which a leg is gone while another stands, or of which more is short than the rest covers."""
+    """Spreads of which the broker took a leg, or of which what is short lost its cover, or what is left makes no spread."""
     found = []
     for trade in trades:
         legs = trade.current
@@ -144,14 +146,14 @@ def _orphans(
         standing = [leg for leg in legs if leg.lots and not _is_over(leg, sessions, now)]
         held = {leg.instrument for leg in standing}
         gone = [leg for leg in legs if leg.instrument not in held and leg.ended not in _BY_DESIGN]
-        naked = _uncovered(legs)
-        if not standing or not (gone or naked):
-            continue
-        found.append(_orphan(trade, standing, gone, naked))
+        taken = any(leg.ended in _TOOK for leg in gone)
+        bare = is_bared(legs, standing)
+        if standing and (bare or taken or (gone and not _is_whole(standing))):
+            found.append(_orphan(trade, standing, gone, bare))
     return found
 
 
-def _orphan(trade: Trade, standing: Sequence[TradeLeg], gone: Sequence[TradeLeg], naked: bool) -> Condition:
+def _orphan(trade: Trade, standing: Sequence[TradeLeg], gone: Sequence[TradeLeg], bare: bool) -> Condition:
     left = ", ".join(f"{decimal_text(leg.quantity)} {leg.instrument.symbol}" for leg in standing[:3])
     taken = next((leg for leg in gone if leg.ended in _TOOK), None)
     if taken is not None and taken.ended is not None:
@@ -160,31 +162,28 @@ def _orphan(trade: Trade, standing: Sequence[TradeLeg], gone: Sequence[TradeLeg]
         lost = f"lost {gone[0].instrument.symbol} (closed)"
     else:
         lost = "was closed in unequal parts"
-    action = " What is short is not covered any more." if naked else ""
+    if bare:
+        action = "What is short is not covered any more."
+    elif any(leg.quantity < 0 for leg in standing):
+        action = "What is short is covered as before."
+    else:
+        action = "Nothing of it is short."
     name = trade.structure.value.replace("_", " ")
     return Condition(
         kind="orphan_leg",
         object=f"trade {trade.trade_id[:8]}",
-        severity=Severity.CRITICAL,
+        severity=Severity.CRITICAL if bare or taken else Severity.WARNING,
         summary=f"Trade {trade.trade_id[:8]} ({name} in {trade.underlying}) {lost}: {left} left",
-        action=f"Nothing was closed.{action}",
+        action=f"Nothing was closed. {action}",
     )
 
 
-def _uncovered(legs: Sequence[TradeLeg]) -> bool:
-    """Tell whether a larger part of a short leg stands than of a long one that goes with it."""
-    same: dict[str, list[TradeLeg]] = {}
-    for leg in legs:
-        same.setdefault(leg.instrument.symbol, []).append(leg)
-    shorts = [_part(some) for some in same.values() if some[0].most < 0]
-    longs = [_part(some) for some in same.values() if some[0].most > 0]
-    return bool(shorts and longs) and max(shorts) > min(longs)
-
-
-def _part(same: Sequence[TradeLeg]) -> Decimal:
-    """Return which part stands of the legs in one contract: one that was closed may have come again."""
-    most = max((leg.most for leg in same), key=abs)
-    return divide(sum((leg.quantity for leg in same), Decimal(0)), most) if most else Decimal(0)
+def _is_whole(standing: Sequence[TradeLeg]) -> bool:
+    """Tell whether what is left is a spread with a name: a side of a condor, a rolled wing."""
+    units: dict[Instrument, Decimal] = {}
+    for leg in standing:
+        units[leg.instrument] = units.get(leg.instrument, Decimal(0)) + leg.quantity
+    return structure_of(list(units.items())).is_spread
 
 
 def _is_over(leg: TradeLeg, sessions: Calendar, now: datetime) -> bool:
