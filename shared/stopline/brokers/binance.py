@@ -76,6 +76,9 @@ FUTURES: dict[str, FillKind | None] = {
 }
 WORKS = {  # whether an order of this status may still be executed
     **dict.fromkeys(("NEW", "PARTIALLY_FILLED", "PENDING_NEW", "PENDING_CANCEL"), True),
+    **dict.fromkeys(
+        ("NEW_ADL", "NEW_INSURANCE"), True
+    ),  # of forced orders: the counterparty's, the insurance fund's
     **dict.fromkeys(("FILLED", "CANCELED", "REJECTED", "EXPIRED", "EXPIRED_IN_MATCH"), False),
 }
 LIMITED = ("LIMIT", "STOP", "TAKE_PROFIT")
@@ -156,9 +159,7 @@ def _futures(message: Row, context: Context) -> Fill | None:
     for prefix, (forced, name) in FORCED.items():
         if (row.text_or("c") or "").startswith(prefix):
             kind, cause = forced, name
-    bucket = row.text_or("ps", "BOTH")
-    if bucket not in POSITION_SIDES:
-        raise Rejected("UNKNOWN_SIDE", f"position side {str(bucket)[:20]!a} is not known")
+    bucket = _bucket(row)
     trade = row.decimal("t")
     if trade > 0:
         id_ = id_of(market, symbol, row.text("t"))
@@ -176,10 +177,22 @@ def _futures(message: Row, context: Context) -> Fill | None:
         executed_at=epoch_ms(row, "T"),
         kind=kind,
         cause=cause,
-        position_side=None if bucket == "BOTH" else bucket,
-        strategy=None if bucket == "BOTH" else f"{context.strategy}-{bucket.lower()}",
+        position_side=bucket,
+        strategy=_strategy(bucket, context),
         **_execution(row),
     )
+
+
+def _bucket(row: Row) -> str | None:
+    """Return which of the two positions of hedge mode a row is of, None where there is one."""
+    bucket = row.text_or("ps", "BOTH")
+    if bucket not in POSITION_SIDES:
+        raise Rejected("UNKNOWN_SIDE", f"position side {str(bucket)[:20]!a} is not known")
+    return None if bucket == "BOTH" else bucket
+
+
+def _strategy(bucket: str | None, context: Context) -> str | None:
+    return None if bucket is None else f"{context.strategy}-{bucket.lower()}"
 
 
 def _execution(row: Row) -> dict[str, Any]:
@@ -223,20 +236,18 @@ def _balances(message: Row, context: Context) -> list[Item]:
     update = message.row("a")
     if not update.one_of("m", BALANCES):
         return []
-    market = _market(message)
-    positions = update.value.get("P") or []
-    symbols = (
-        {Row(item, "message.a.P").text("s") for item in positions} if isinstance(positions, list) else set()
-    )
+    positions = list(update.rows("P")) if update.value.get("P") else []
+    held = {(row.text("s"), _bucket(row)) for row in positions}
+    told = any(_is_of_coin(symbol) for symbol, _ in held) and "fs" not in message
+    market = "cm" if told else _market(message)
+    symbol, bucket = held.pop() if len(held) == 1 else (None, None)
 
     def funding(row: Row) -> Fill | None:
         """Return the payment: what came in is negative, as fees are."""
         change, asset = row.decimal("bc"), row.text("a")
         if not change:
             return None
-        contract = (
-            _perpetual(next(iter(symbols)), market, context) if len(symbols) == 1 else contracts.cash(asset)
-        )
+        contract = contracts.cash(asset) if symbol is None else _perpetual(symbol, market, context)
         return context.fill(
             None,
             fill_id=id_of(market, "funding", asset, message.text("T"), number_text(row.decimal("wb"))),
@@ -248,6 +259,7 @@ def _balances(message: Row, context: Context) -> list[Item]:
             fee_currency=asset,
             executed_at=epoch_ms(message, "T"),
             kind=FillKind.FUNDING,
+            strategy=_strategy(bucket, context),
         )
 
     return each(update.rows("B"), funding)
@@ -292,10 +304,15 @@ def _open(row: Row, context: Context) -> Iterator[Open]:
         )
 
 
+def _is_of_coin(symbol: str) -> bool:
+    """Tell whether a contract is one in its coin: those are named by the dollar, BTCUSD_PERP."""
+    return symbol.partition("_")[0].endswith("USD")
+
+
 def _listed(row: Row, context: Context) -> dict[str, Any]:
-    """Return the contract of an answer. Those in their coin are named by the dollar: BTCUSD_PERP."""
+    """Return the contract of an answer."""
     symbol = row.text("symbol")
-    market = "cm" if symbol.partition("_")[0].endswith("USD") else "um"
+    market = "cm" if _is_of_coin(symbol) else "um"
     return context.instrument(symbol, lambda: _perpetual(symbol, market, context))
 
 

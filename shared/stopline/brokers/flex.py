@@ -161,6 +161,8 @@ def instrument(row: Row, context: Context) -> dict[str, Any]:
     if kind == "FUT":
         return contracts.future(symbol.replace(" ", ""), currency, size, underlying, expiry.isoformat())
     root = symbol[:6].strip() if contracts.is_occ(symbol) else symbol.split(" ")[0]
+    if kind == "OPT" and underlying and not contracts.is_occ(symbol):
+        root = underlying.replace(" ", ".").upper()  # of `C ALV NOV 26 300 A` the text before says call
     return contracts.option(
         root,
         expiry,

@@ -1,9 +1,10 @@
 """When an option ends, product by product: last trade, the price that settles it, the exercise decision.
 
-Sources: product specifications of Cboe (SPX, SPXW, XSP, VIX, RUT, RUTW, MRUT, DJX, OEX, XEO), Nasdaq (NDX, NDXP, XND), OCC
-(exercise decisions to 17:30 ET), NSE and BSE (index options in cash, share options by delivery, at the close), Deribit
-(08:00 UTC). Of SPX, NDX, RUT and DJX only the standard monthly options, of the third Friday, settle by opening prices;
-those of VIX always do. What is not in the table is taken for an option on a share or fund that is settled by delivery.
+Sources: product specifications of Cboe (SPX, SPXW, XSP, VIX, RUT, RUTW, MRUT, DJX, OEX, XEO), Nasdaq (NDX, NDXP,
+XND), OCC (exercise decisions to 17:30 ET), NSE and BSE (index options in cash, share options by delivery, at the
+close; currencies at 12:30), MCX (at night), Deribit (08:00 UTC). Of SPX, NDX, RUT and DJX only the standard monthly
+options, of the third Friday, settle by opening prices; those of VIX always do. What is not in the table is taken for
+an option on a share or fund that is settled by delivery.
 """
 
 import re
@@ -26,7 +27,8 @@ class Settlement(StrEnum):
 class Product:
     """How options of a root end. `at_open`: by the opening prices of the expiry day, last traded on the day before.
 
-    `late`: how long trading goes on after the close. `decision`: local time until which a holder may decide. `american`: a
+    `late`: how long trading goes on after the close. `until`: local time of the last trade where it is not by the close;
+    `summer`: while New York saves daylight. `decision`: local time until which a holder may decide. `american`: a
     holder may exercise on any day before.
     """
 
@@ -37,6 +39,8 @@ class Product:
     late: timedelta = timedelta(0)
     decision: time | None = None
     american: bool = False
+    until: time | None = None
+    summer: time | None = None
 
 
 _PM = Product(Settlement.CASH, calendar="XNYS")
@@ -47,6 +51,10 @@ _LATE = Product(
 )
 _NSE_INDEX = Product(Settlement.CASH, calendar="XNSE")
 _NSE_SHARE = Product(Settlement.DELIVERY, "equity", "XNSE")
+_MCX = Product(Settlement.DELIVERY, "equity", "XNSE", until=time(23, 55), summer=time(23, 30))
+_RUPEE = Product(
+    Settlement.CASH, "equity", "XNSE", until=time(12, 30), decision=time(13, 30)
+)  # at the reference rate
 _ABROAD = Product(Settlement.DELIVERY, "equity", american=True)
 _COIN = Product(Settlement.CASH, "equity")
 
@@ -59,6 +67,11 @@ PRODUCTS = {
     **dict.fromkeys(
         ("NIFTY", "BANKNIFTY", "FINNIFTY", "MIDCPNIFTY", "NIFTYNXT50", "SENSEX", "BANKEX"), _NSE_INDEX
     ),
+}
+IN_RUPEES = {  # by their currency too: GOLD is a share in New York
+    **dict.fromkeys(("USDINR", "EURINR", "GBPINR", "JPYINR"), _RUPEE),
+    **dict.fromkeys(("CRUDEOIL", "CRUDEOILM", "NATURALGAS", "NATGASMINI"), _MCX),
+    **dict.fromkeys(("GOLD", "GOLDM", "SILVER", "SILVERM", "COPPER", "ZINC"), _MCX),
 }
 _DAILY = time(8)  # UTC: where markets never close
 _ROOT = re.compile(r"([A-Z.&]+)[0-9]{6}[CP][0-9]{8}")
@@ -110,7 +123,7 @@ def _product(root: str, currency: str, expiry: date) -> Product:
         return _PM if root in MONTHLY and not _is_monthly(expiry) else known
     if currency == "USD":
         return _SHARE
-    return _NSE_SHARE if currency == "INR" else _ABROAD
+    return IN_RUPEES.get(root, _NSE_SHARE) if currency == "INR" else _ABROAD
 
 
 def _is_monthly(expiry: date) -> bool:
@@ -181,8 +194,17 @@ def _clock(root: str, currency: str, expiry: date, market: str) -> ExpiryClock:
         return ExpiryClock(product.settlement, last, opens, opens)
     close = sessions.close_of(day)
     until = close + product.late
+    if product.until is not None:
+        saves = product.summer if _saves_daylight(day) else None
+        until = _at(day, saves or product.until, sessions)
+        close = _at(day, product.decision, sessions) if product.decision else until
     decided = _at(day, product.decision, sessions) if product.decision else close
     return ExpiryClock(product.settlement, until, close, max(decided, until))
+
+
+def _saves_daylight(day: date) -> bool:
+    """Tell whether New York saves daylight at noon of a day: the evening of India's commodities ends by it."""
+    return bool(datetime.combine(day, time(12), calendar("XNYS").zone).dst())
 
 
 def _at(day: date, moment: time, sessions: Calendar) -> datetime:

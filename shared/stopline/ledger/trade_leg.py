@@ -24,7 +24,7 @@ from stopline.ledger.amend import Effective
 from stopline.ledger.leg_name import name_of, naming, tag_of
 from stopline.ledger.position import FIFO, HIFO, LIFO, Lot
 from stopline.model.decimals import EXACT, ZERO, divide
-from stopline.model.fill import TRADES, Fill, FillKind
+from stopline.model.fill import ENDINGS, TRADES, Fill, FillKind
 from stopline.model.instrument import Instrument
 
 MATCHED_WITHIN = timedelta(seconds=5)  # legs of one spread without a common id are executed this close
@@ -174,7 +174,7 @@ class _Folding:
             self._apply_event(fill)
             return
         in_kind = _in_kind(fill.fee_currency, contract)
-        held = sum((leg.quantity for leg in self.open), ZERO)
+        held = sum((leg.quantity for leg in self.open), ZERO) if kind in ENDINGS else ZERO
         moved = fill.moves(held) - (fill.fee if in_kind else ZERO)
         self.parts = parts = self._exchange(moved, fill)
         _charge(parts, *_settled(fill.fee_currency, fill.fee, contract, fill.price))

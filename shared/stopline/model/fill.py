@@ -81,7 +81,7 @@ TRADES = frozenset(
 NEEDS_REF = frozenset({FillKind.CORRECT, FillKind.BUST})
 EXECUTIONS = TRADES | {FillKind.CORRECT}
 _PAYMENTS = frozenset({FillKind.FEE, FillKind.FUNDING, FillKind.DIVIDEND, FillKind.FLOW})
-_ENDINGS = frozenset({FillKind.EXPIRE, FillKind.SETTLE})
+ENDINGS = frozenset({FillKind.EXPIRE, FillKind.SETTLE})
 _MONEY = frozenset({FillKind.FEE, FillKind.FUNDING, FillKind.ADJUST, FillKind.DIVIDEND, FillKind.FLOW})
 
 
@@ -204,7 +204,7 @@ class Fill(Message):
         """Return the units, signed, by which the fill moves a position of `held` units: not always to its own side, where it
         ends what is held.
         """
-        if self.kind not in _ENDINGS or (self.model_extra or {}).get(ENDS) != HELD:
+        if self.kind not in ENDINGS or (self.model_extra or {}).get(ENDS) != HELD:
             return self.signed_quantity
         return -min(abs(held), self.quantity).copy_sign(held)
 

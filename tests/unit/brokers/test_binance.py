@@ -169,6 +169,32 @@ def test_funding_is_a_payment_of_the_contract_or_of_no_one() -> None:
     assert (got.fee, got.instrument.symbol) == (Decimal("-0.5"), "BTCUSDT")
 
 
+@pytest.mark.parametrize("bucket", ["LONG", "SHORT", "BOTH"])
+def test_the_funding_of_an_isolated_position_is_of_its_bucket(bucket: str) -> None:
+    isolated = changed(FUNDING, "a", "P", [{"s": "BTCUSDT", "pa": "1", "ps": bucket}])
+    [paid] = read(isolated, strategy="grid")
+    assert (paid.instrument.symbol, paid.strategy) == (
+        "BTCUSDT",
+        "grid" if bucket == "BOTH" else f"grid-{bucket.lower()}",
+    )
+    [both] = read(changed(isolated, "a", "P", [{"s": "BTCUSDT", "ps": side} for side in ("LONG", "SHORT")]))
+    assert (both.instrument.kind, both.strategy) == ("cash", "default")
+    assert refused(changed(isolated, "a", "P", 0, "ps", "UP")) == "UNKNOWN_SIDE"
+
+
+def test_the_funding_of_a_contract_in_its_coin_is_known_by_its_name() -> None:
+    """Streams of COIN-M alone do not say `fs`."""
+    isolated = changed(FUNDING, "a", "P", [{"s": "BTCUSD_PERP", "pa": "1", "ps": "BOTH"}])
+    [paid] = read(changed(isolated, "a", "B", 0, "a", "BTC"), multiplier="100")
+    assert (paid.instrument.inverse, paid.instrument.currency, paid.fill_id[:3]) == (True, "BTC", "cm:")
+
+
+@pytest.mark.parametrize("status", ["NEW_ADL", "NEW_INSURANCE"])
+def test_a_forced_order_is_booked_in_whatever_state_it_is(status: str) -> None:
+    order = {**FUTURES["o"], "c": "adl_autoclose", "X": status}
+    assert read({**FUTURES, "o": order})[0].kind is FillKind.LIQUIDATION
+
+
 @pytest.mark.parametrize("cause", ["DEPOSIT", "WITHDRAW", "INSURANCE_CLEAR", "NEVER_HEARD_OF"])
 def test_another_change_of_the_balance_is_refused_and_not_dropped(cause: str) -> None:
     assert refused(changed(FUNDING, "a", "m", cause)) == "UNKNOWN_STATUS"

@@ -351,6 +351,32 @@ def test_a_cancellation_may_name_the_transaction_of_its_trade_alone() -> None:
         flex(statement(only))
 
 
+def test_options_abroad_are_named_by_what_they_are_on() -> None:
+    """Eurex's begin with C or P: calls of one strike and day on two shares were one contract."""
+    terms = {
+        "assetCategory": "OPT",
+        "multiplier": "100",
+        "strike": "300",
+        "expiry": "20261120",
+        "putCall": "C",
+    }
+    rows = [
+        row(
+            n,
+            **terms,
+            symbol=f"C {name} NOV 26 300 A",
+            underlyingSymbol=name,
+            ibExecID=f"0.{n}.01.01",
+            tradeID=str(n),
+        )
+        for n, name in enumerate(("ALV", "BMW", "MC"), 1)
+    ]
+    roots = [fill.instrument.symbol for fill in flex(statement(*rows))]
+    assert roots == [f"{name}261120C00300000" for name in ("ALV", "BMW", "MC")]
+    future = row(9, **{**terms, "assetCategory": "FOP"}, symbol="E3CZ6 C300", underlyingSymbol="ESZ6")
+    assert flex(statement(future))[0].instrument.symbol == "E3CZ6261120C00300000"
+
+
 def test_a_sold_quantity_is_negative_and_must_agree() -> None:
     sold = ORIGINAL.replace('buySell="BUY"', 'buySell="SELL"')
     [fill] = flex(statement(sold.replace('quantity="2"', 'quantity="-2"')))

@@ -101,6 +101,34 @@ def test_summer_time_moves_the_clock() -> None:
     assert clock(option(6000, expiry=date(2026, 7, 15)))[1] == "2026-07-15T20:00:00Z"
 
 
+@pytest.mark.parametrize(
+    ("root", "day", "until", "settled", "settlement"),
+    [
+        ("CRUDEOILM", date(2026, 7, 16), "23:30", "23:30", "delivery"),
+        ("CRUDEOILM", date(2026, 11, 17), "23:55", "23:55", "delivery"),
+        ("USDINR", date(2026, 11, 26), "12:30", "13:30", "cash"),
+    ],
+)
+def test_commodities_and_currencies_in_india_end_at_hours_of_their_own(
+    root: str, day: date, until: str, settled: str, settlement: str
+) -> None:
+    """MCX trades into the evening, by New York's daylight; currency options end at 12:30 on their last day."""
+    contract = option(5000, expiry=day, root=root).model_copy(update={"currency": "INR"})
+    clock = expiry_clock(contract, XNSE)
+    told = [
+        moment.astimezone(XNSE.zone).strftime("%H:%M") for moment in (clock.trades_until, clock.settles_at)
+    ]
+    assert (told, clock.settlement.value) == ([until, settled], settlement)
+    assert clock.decided_at == clock.settles_at
+
+
+def test_a_share_in_new_york_that_is_named_like_a_commodity_is_a_share() -> None:
+    assert clock(option(40, expiry=date(2026, 11, 20), root="GOLD"))[:2] == (
+        "delivery",
+        "2026-11-20T21:00:00Z",
+    )
+
+
 @pytest.mark.parametrize(("root", "settlement"), [("NIFTY", "cash"), ("RELIANCE", "delivery")])
 def test_indian_index_options_settle_in_cash_and_share_options_by_delivery(
     root: str, settlement: str
