@@ -104,7 +104,7 @@ def expired(name: str, quantity: int, contract: Instrument, when: datetime = AFT
 
 
 @pytest.mark.parametrize("side", ["BUY", "SELL"])
-@pytest.mark.parametrize("method", ["FIFO", "LIFO", "AVERAGE"])
+@pytest.mark.parametrize("method", ["fifo", "lifo", "hifo", "average"])
 def test_an_expiry_that_says_no_side_ends_what_is_held_whatever_came_first(side: str, method: str) -> None:
     """Issue 4: the book alone knows which way it was; a fill that comes after the expiry is ended by it too."""
     fills = [
