@@ -88,11 +88,11 @@ def _trade(row: Row, bookings: Bookings, context: Context) -> Fill | list[Fill] 
     side, quantity = row.one_of("buySell", BUY_SELL, "UNKNOWN_SIDE"), row.decimal("quantity")
     if kind is not FillKind.BUST and quantity and (quantity > 0) != (side == "BUY"):
         raise Rejected("CONTRADICTION", f"buySell is {side}, quantity {quantity}")
+    if kind is FillKind.BUST and bookings.is_booked_again(row):
+        return None
     id_, ref = own_id(row)
     cancels = [] if kind is FillKind.BUST else bookings.cancels(row)
     if kind is FillKind.BUST:
-        if bookings.is_booked_again(row):
-            return None
         ref = bookings.original(row)
     elif cancels or kind is FillKind.CORRECT or ref is not None:
         kind, ref = FillKind.CORRECT, bookings.original(row)

@@ -128,7 +128,7 @@ class Bookings:
     def _is_after(self, one: Row, other: Row) -> bool:
         """Tell whether one row came after another: by their transaction ids where they have them."""
         numbers = [str(row.value.get("transactionID")) for row in (one, other)]
-        if all(_NUMBER.fullmatch(number) for number in numbers):
+        if numbers[0] != numbers[1] and all(_NUMBER.fullmatch(number) for number in numbers):
             return int(numbers[0]) > int(numbers[1])
         revision = "ibExecID" in one and own_id(one)[1] is not None and _takes_back(other)
         return revision or self._at[id(one)] > self._at[id(other)]

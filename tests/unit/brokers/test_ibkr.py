@@ -340,6 +340,24 @@ def test_a_trade_that_is_booked_again_and_cancelled_again_counts_as_it_was_told_
         assert booked([[fill] for fill in flex(statement(*some))]).net_quantity("XYZ") == 0
 
 
+def test_without_transaction_ids_a_trade_is_booked_again_by_its_place_and_said_to_lack_them() -> None:
+    """A query that leaves them out, or one id for all: what was booked stands, and what replaces it is told."""
+    revised = row(0, ibExecID="00012345.6789abcd.01.02", quantity="4000")
+    for id_ in ("", "5"):
+        rows = [
+            one.replace('transactionID="0"', f'transactionID="{id_}"')
+            for one in (row(0), taken_back(0), revised)
+        ]
+        for some in (rows, rows[::-1]):
+            assert booked([[fill] for fill in flex(statement(*some))]).net_quantity("XYZ") == 4000
+    same = [one.replace('transactionID="0"', "") for one in (row(0), taken_back(0, tradeID="2002"), row(0))]
+    items = read_bytes(statement(*same), {"broker": "ibkr", "account": "demo"})
+    assert [item.refused.detail for item in items if item.refused] == [
+        "message.trades[2].transactionID is missing"
+    ]
+    assert [item.fill.kind for item in items if item.fill] == [FillKind.TRADE]
+
+
 def test_a_cancellation_may_name_the_transaction_of_its_trade_alone() -> None:
     only = taken_back(1002, origTradeID="", origTransactionID="1001")
     first, bust = flex(statement(row(1001), only))
