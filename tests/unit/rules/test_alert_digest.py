@@ -90,6 +90,7 @@ def test_every_critical_condition_is_told_and_messages_are_bounded(
     critical: dict[str, int] = {}
     for severity, kind, object_, resolved, pause in story:
         one.wait(pause)
+        assert not pause or not _unrung(one)
         if severity == "critical" and not resolved and not _is_critical(one, f"{kind}|{object_}"):
             critical[f"a{one.count + 1}"] = one.count + 1
         one.alert(severity, kind=kind, object=object_, resolved=resolved)
@@ -103,7 +104,16 @@ def test_every_critical_condition_is_told_and_messages_are_bounded(
             assert len(within) <= 5
     assert not [s for s in one.state.standing.values() if s.critical and s.live and s.told_at is None]
     one.wait(600)
-    assert not [key for key, s in one.state.standing.items() if s.critical and s.live and not s.rang]
+    assert not _unrung(one)
+
+
+def _unrung(one: Account) -> list[str]:
+    """Return what was told as critical, for the first time or as a reminder after an hour, and has not rung five minutes
+    later, at the sweep after them. A reminder a moment ago waits for its ring as news does: it may be on its way.
+    """
+    since = one.now - timedelta(seconds=300 + 60)
+    found = {key: s for key, s in one.state.standing.items() if s.critical and s.live and not s.rang}
+    return [key for key, s in found.items() if s.told_at is not None and s.told_at <= since]
 
 
 def _is_critical(one: Account, key: str) -> bool:

@@ -270,4 +270,4 @@ def _late(
         ring="usual" if rings else "quiet",
         decided_at=now,
     )
-    return Decision(marked(paid, known.incident, now) if rings else paid, (notice,), "told")
+    return Decision(marked(paid, known.incident, now, ()) if rings else paid, (notice,), "told")

@@ -1,10 +1,11 @@
 """When phones ring: an incident is one story, and a phone that rings for each of its chapters is switched off.
 
 SMS and calls go out for the first critical alert of an incident. What is critical and new in it later rings when five
-minutes have passed since (Alertmanager's group_interval, `ring_every_s`), and what has doubled rings at once. All
-other channels hear everything without that wait, and nobody's escalation waits.
+minutes have passed since (Alertmanager's group_interval, `ring_every_s`), whatever else rings meanwhile, and what has
+doubled rings at once. All other channels hear everything without that wait, and nobody's escalation waits.
 """
 
+from collections.abc import Collection
 from datetime import datetime
 from decimal import Decimal
 
@@ -16,14 +17,14 @@ DOUBLE = 2
 
 
 def rung(
-    before: Incidents, s: Standing, settings: AlertSettings, now: datetime
+    before: Incidents, keys: Collection[str], s: Standing, settings: AlertSettings, now: datetime
 ) -> tuple[Incidents, Standing, Ring]:
-    """Return how news of a condition is told, and the state after it."""
+    """Return how news of a condition is told, in one message with others of `keys`, and the state after it."""
     if not (s.critical and s.live):
         # the routes decide: by default no phone rings for it, nor for what was over before it came
         return before, s, "quiet" if s.critical and not s.alert.resolved else "usual"
     if doubled(s) or (not s.rang and may_ring(before, s.incident, settings, now)):
-        return marked(before, s.incident, now), with_ring(s), "usual"
+        return marked(before, s.incident, now, keys), with_ring(s), "usual"
     return before, s, "quiet"
 
 
@@ -56,12 +57,16 @@ def waiting(before: Incidents) -> dict[str, Standing]:
     return {
         key: s
         for key, s in before.standing.items()
-        if s.critical and s.state is AlertState.FIRING and s.told_at and not (s.rang or s.untold or s.ending)
+        if s.critical and s.state is AlertState.FIRING and s.told_at and not (s.rang or s.ending)
     }
 
 
-def marked(before: Incidents, incident: str, now: datetime) -> Incidents:
-    """Return the state after phones rang for an incident."""
+def marked(before: Incidents, incident: str, now: datetime, keys: Collection[str]) -> Incidents:
+    """Return the state after phones rang for an incident, about the conditions `keys`. It stays as it was while others wait
+    for their ring: what is newer, or doubles, would put them off each time.
+    """
+    if not waiting(before).keys() <= set(keys):
+        return before
     return before.model_copy(update={"rang_at": now, "rang_incident": incident})
 
 

@@ -133,16 +133,17 @@ def _rung(
     before: Incidents, held: Mapping[str, Standing], settings: AlertSettings, now: datetime
 ) -> tuple[Incidents, dict[str, Standing], Ring]:
     """Return the conditions as told, and whether phones ring: once for all of them."""
-    after, told = before, {}
+    after, told, rings = before, {}, False
     for key, s in held.items():
-        changed, told[key], _ = rung(before, s.told(now), settings, now)
+        changed, told[key], ring = rung(before, held, s.told(now), settings, now)
         after = after if changed is before else changed
+        rings = rings or (s.critical and s.live and ring == "usual")
     # of a late one people know: the first was told
     unknown = any(not (_is(key, LATE) or _is(key, OVER)) for key in before.beyond)
     if unknown and may_ring(before, before.incident, settings, now):
-        after = marked(before, before.incident, now)
+        after, rings = marked(before, before.incident, now, held), True
     critical = bool(before.beyond) or any(s.critical and not s.alert.resolved for s in held.values())
-    return after, told, "quiet" if critical and after is before else "usual"
+    return after, told, "quiet" if critical and not rings else "usual"
 
 
 def _digest_notice(before: Incidents, held: Sequence[Standing], now: datetime) -> Notice:
@@ -260,7 +261,7 @@ def _late_ring(
     ranked = sorted(late.values(), key=lambda s: s.alert.raised_at)
     alone = before.model_copy(update={"beyond": {}, "unlisted": 0, "unfollowed": 0})
     notice = _digest_notice(alone, ranked, now)
-    after = marked(before, ranked[-1].incident, now)
+    after = marked(before, ranked[-1].incident, now, late)
     rang = {key: with_ring(s) for key, s in late.items()}
     return after.model_copy(update={"standing": {**after.standing, **rang}, "serial": after.serial + 1}), (
         notice.model_copy(update={"ring": "phone"}),

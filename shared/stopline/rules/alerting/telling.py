@@ -49,7 +49,7 @@ def told_or_held(
     held = quiet_until or grouped or moved_until
     paid = None if held else take_budget(before, alert.kind, manner.settings, now)
     if paid is not None:
-        after, told, ring = rung(paid, fresh.told(now), manner.settings, now)
+        after, told, ring = rung(paid, (key,), fresh.told(now), manner.settings, now)
         waited = fresh.seen[-2::-1] if known is not None and known.untold else ()
         notice = Notice(
             alert=alert,
