@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stopline.rules.exits.plan import Plan
+from stopline.rules.exits.splits import rescaled
 from stopline.rules.exits.state import FRESH, ExitState, Held, Reading
 from stopline.rules.exits.trade_exits import advance, levels_of
 
@@ -118,11 +119,11 @@ def test_a_split_changes_no_decision(
 
 @pytest.mark.parametrize("side", [1, -1])
 def test_three_for_two_moves_the_stop_with_the_price(side: Literal[1, -1]) -> None:
-    """R1.5: to 12 decimals."""
+    """R1.5: to 12 decimals, the last one towards the price."""
     the_plan = plan(stop_loss="2%")
     before = walk(the_plan, held(side=side), ["100"])[0][-1]
     trade = replace(split(held(side=side), 3, 2), entry=Decimal("66.666666666667"))
-    assert levels_of(the_plan, trade, before)[0] == round(Decimal(100 - 2 * side) * 2 / 3, 12)
+    assert levels_of(the_plan, trade, before)[0] == (Decimal("65.333333333334") if side > 0 else 68)
     _, exits = walk(the_plan, trade, ["66.7", str(66.7 - side * 2)], before)
     assert [found.rule for _, found in exits] == ["stop_loss"]
 
@@ -188,3 +189,32 @@ def test_a_price_of_before_a_split_closes_nothing_after_it(ratio: tuple[int, int
         reading = Reading(Decimal(price) * ratio[1] / ratio[0], at, at)
         step = advance(the_plan, trade, step.state, reading, (), at)
         assert [found.rule for found in [step.exit] if found] == rules
+
+
+@pytest.mark.parametrize("side", [1, -1])
+@pytest.mark.parametrize("ratio", [(2, 1), (3, 1), (7, 2), (1, 3)])
+def test_a_stop_that_a_split_has_to_round_is_rounded_to_the_closer_side(
+    side: Literal[1, -1], ratio: tuple[int, int]
+) -> None:
+    """R4.1: half to even, a short stop of 1.498571428571 rose by 2e-12 of before in two splits, a long one fell."""
+    new, old = ratio
+    the_plan = plan(stop_loss="2", breakeven="1")
+    trade = replace(held(side=side), splits=())
+    levels = [Decimal(f"1.49857142857{digit}") for digit in range(10)]
+    for first in levels:
+        state = replace(
+            walk(the_plan, trade, ["100"])[0][-1],
+            stop=first,
+            rule="breakeven",
+            others=(("stop_loss", first - side), ("lock_in", first)),
+        )
+        now = trade
+        for _ in range(3):
+            was, now = state, split(now, new, old)
+            state = rescaled(the_plan, now, state)
+            assert was.stop is not None
+            assert state.stop is not None
+            pairs = [(was.stop, state.stop)]
+            pairs += [(a, b) for (_, a), (_, b) in zip(was.others, state.others, strict=True)]
+            for before, after in pairs:
+                assert 0 <= side * (after * new - before * old) < new * Decimal("1e-12")

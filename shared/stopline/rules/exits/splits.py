@@ -7,9 +7,9 @@ the settings, which were written in old prices, until somebody writes them anew.
 
 from collections.abc import Iterable
 from dataclasses import replace
-from decimal import Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
-from stopline.model.decimals import EXACT, divide
+from stopline.model.decimals import EXACT, EXACT_QUANTIZE, divide
 from stopline.model.increments import round_up
 from stopline.model.settings.exits import Distance, Unit
 from stopline.rules.exits.plan import Plan
@@ -19,6 +19,7 @@ from stopline.rules.exits.trailing import Bars
 Ratio = tuple[Decimal, Decimal]
 """So many units became of so many."""
 
+FINEST = Decimal("1E-12")  # of prices, as `divide` rounds them
 ONCE: Ratio = (Decimal(1), Decimal(1))
 
 
@@ -34,7 +35,7 @@ def rescaled(plan: Plan, held: Held, state: ExitState) -> ExitState:
     if ratio is None:
         return state
     return replace(
-        _scaled(state, ratio, held.step), splits=held.splits, old_terms=_terms(plan, state.old_terms, ratio)
+        _scaled(state, ratio, held), splits=held.splits, old_terms=_terms(plan, state.old_terms, ratio)
     )
 
 
@@ -110,11 +111,18 @@ def _price(price: Decimal, ratio: Ratio) -> Decimal:
     return divide(EXACT.multiply(price, ratio[1]), ratio[0])
 
 
+def _level(stop: Decimal, ratio: Ratio, side: int) -> Decimal:
+    """Return a stop in other units, rounded towards where it triggers earlier: no split may loosen it."""
+    rounding = ROUND_CEILING if side > 0 else ROUND_FLOOR
+    exact = EXACT_QUANTIZE.divide(EXACT.multiply(stop, ratio[1]), ratio[0])
+    return exact.quantize(FINEST, rounding, EXACT_QUANTIZE)
+
+
 def _prices(prices: Iterable[Decimal], ratio: Ratio) -> tuple[Decimal, ...]:
     return tuple(_price(price, ratio) for price in prices)
 
 
-def _scaled(state: ExitState, ratio: Ratio, step: Decimal) -> ExitState:
+def _scaled(state: ExitState, ratio: Ratio, held: Held) -> ExitState:
     """Return the state in other units. What is to be left counts in steps, rounded up: no more goes than was asked for."""
 
     def price(value: Decimal | None) -> Decimal | None:
@@ -127,14 +135,14 @@ def _scaled(state: ExitState, ratio: Ratio, step: Decimal) -> ExitState:
     return replace(
         state,
         size=units(state.size),
-        stop=price(state.stop),
-        others=tuple((rule, _price(level, ratio)) for rule, level in state.others),
+        stop=None if state.stop is None else _level(state.stop, ratio, held.side),
+        others=tuple((rule, _level(level, ratio, held.side)) for rule, level in state.others),
         best=price(state.best),
         risk=price(state.risk),
         atr=price(state.atr),
         pending=_prices(state.pending, ratio),
         bars=_bars(state.bars, ratio) if state.bars else None,
-        asked=replace(asked, leave=round_up(units(asked.leave), step)) if asked else None,
+        asked=replace(asked, leave=round_up(units(asked.leave), held.step)) if asked else None,
     )
 
 
