@@ -55,7 +55,8 @@ def worst_risk(legs: Sequence[TradeLeg], spot: Decimal | None, style: str) -> Tr
     `spot` and `style` are for naked options: see `payoff.margin_of`. Fees are those of all legs to date.
     """
     sized = [leg for leg in legs if leg.most]
-    if not sized or any(leg.instrument.kind not in _PAYING or leg.instrument.inverse for leg in sized):
+    contracts = [leg.instrument for leg in sized]
+    if not sized or any(c.kind not in _PAYING or c.inverse or c.is_in_its_coin for c in contracts):
         return UNKNOWN_RISK
     with localcontext(EXACT):
         fees = sum((leg.fees for leg in legs), ZERO)

@@ -13,6 +13,8 @@ from stopline.model.ids import Asset, Currency, Symbol
 from stopline.model.times import DateText
 from stopline.model.wire import Message
 
+_PAIR = re.compile("[-_:]")
+_QUOTES = ("", "USD", "USDC", "USDT")
 _OPTION_SYMBOL = re.compile(r"([A-Z0-9.&]{1,16})([0-9]{6})([CP])([0-9]{8})")
 
 
@@ -64,6 +66,16 @@ class Instrument(Message):
             object.__setattr__(self, "underlying", self.symbol)
         return self
 
+    @property
+    def is_in_its_coin(self) -> bool:
+        """Tell whether an option is paid in the asset that it is on (Deribit's on BTC and ETH): its strike is in another
+        money than its price and its P&L, which no sum of Stopline's knows.
+        """
+        if self.kind is not Kind.OPTION or self.currency == "USD":
+            return False
+        asset = _PAIR.split(self.underlying, maxsplit=1)[0]
+        return asset in {self.currency + quote for quote in _QUOTES}
+
     def worth(self, price: Decimal) -> Decimal:
         """Return the money that one unit stands for at a price, so that P&L is quantity x change of worth.
 
@@ -80,6 +92,14 @@ class Instrument(Message):
         if self.kind is Kind.FUTURE and not self.inverse:
             return True
         return price >= 0 if self.kind is Kind.OPTION else price > 0
+
+
+def coin_fault(contract: Instrument) -> str:
+    """Say what is wrong with an option in its own coin."""
+    return (
+        f"{contract.symbol} is paid in {contract.currency}, which it is on, and its strike is in other money: "
+        "what it can lose is not known"
+    )
 
 
 def option_symbol(root: str, expiry: date, right: str, strike: Decimal) -> str:

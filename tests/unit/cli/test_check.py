@@ -49,6 +49,16 @@ def test_a_refusal_says_why_and_what_would_pass(world: Embedded, tmp_path: Path)
     ]
 
 
+def test_an_order_for_an_option_in_its_own_coin_is_refused(world: Embedded, tmp_path: Path) -> None:
+    """R1.5, R2.6: nobody could say what it risks."""
+    terms = {"symbol": "BTC-27NOV26-100000-C", "kind": "option", "currency": "BTC", "underlying": "BTC-USD"}
+    coin = {**terms, "expiry": "2026-11-27", "strike": "100000", "right": "C"}
+    legs = [{"instrument": coin, "side": "SELL"}]
+    found = run(world, tmp_path, "check", {"legs": legs, "quantity": "1"})
+    assert found.exit_code not in (0, 1)
+    assert "BTC-27NOV26-100000-C is paid in BTC, which it is on" in found.stderr
+
+
 def test_an_approval_exits_with_0(world: Embedded, tmp_path: Path) -> None:
     """R2.6."""
     found = run(world, tmp_path, "check", {**ORDER, "quantity": "90"}, "--json")

@@ -70,3 +70,36 @@ def test_the_symbol_of_an_option() -> None:
     assert is_option_symbol("SPY261118C00600500")
     assert not is_option_symbol("SPY")
     assert not is_option_symbol("SPY261118X00600500")
+
+
+@pytest.mark.parametrize(
+    ("underlying", "currency", "own"),
+    [
+        ("BTC-USD", "BTC", True),
+        ("BTC", "BTC", True),
+        ("ETHUSD", "ETH", True),
+        ("BTC_USDT", "BTC", True),
+        ("BTC-27NOV26", "BTC", True),
+        ("EURUSD", "EUR", True),
+        ("BTC-USD", "USD", False),
+        ("BTC-USDC", "USDC", False),
+        ("ETH-BTC", "BTC", False),
+        ("EURUSD", "USD", False),
+        ("USD", "USD", False),  # a fund of that name
+        ("USDU", "USD", False),
+        ("EURN", "EUR", False),
+        ("USDINR", "INR", False),
+    ],
+)
+def test_an_option_that_is_paid_in_what_it_is_on_is_known_as_such(
+    underlying: str, currency: str, own: bool
+) -> None:
+    """R1.5: its strike is in another money than its price."""
+    terms = {**option().model_dump(mode="json"), "underlying": underlying, "currency": currency}
+    assert Instrument.model_validate(terms).is_in_its_coin == own
+
+
+def test_only_options_are_paid_in_their_own_coin() -> None:
+    """R1.5: an inverse contract is, and its worth says so."""
+    perpetual = {"symbol": "BTCUSD_PERP", "kind": "future", "currency": "BTC", "underlying": "BTC-USD"}
+    assert not Instrument.model_validate({**perpetual, "inverse": True}).is_in_its_coin

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, timedelta
+from decimal import Decimal
+from unittest.mock import patch
 
 import orjson
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stopline.ledger.position import fold
+from stopline.ledger.trade_risk import UNKNOWN_RISK
 from stopline.model.account import Account
 from stopline.model.errors import Contended, Rejected, Transient
 from stopline.model.fill import Fill
@@ -21,6 +24,7 @@ from stopline.runtime.app import App
 from stopline.runtime.envelope import Envelope
 from stopline.runtime.handlers import handle
 from stopline.service.documents.outbox import Unpublished
+from stopline.service.fills import bookable
 from stopline.service.fills.bookable import MAX_AGE, MAX_AHEAD
 from stopline.service.fills.books import BookFeed
 from stopline.service.fills.record_fill import Result
@@ -197,6 +201,17 @@ def test_the_same_id_at_another_broker_or_account_is_another_fill(world: World) 
 INVERSE = Instrument.model_validate(
     {"symbol": "BTCUSD_PERP", "kind": "future", "currency": "BTC", "multiplier": "100", "inverse": True}
 )
+COIN = Instrument.model_validate(
+    {
+        "symbol": "BTC-27NOV26-100000-C",
+        "kind": "option",
+        "currency": "BTC",
+        "underlying": "BTC-USD",
+        "expiry": "2026-11-27",
+        "strike": "100000",
+        "right": "C",
+    }
+)
 
 
 @pytest.mark.parametrize(
@@ -209,6 +224,8 @@ INVERSE = Instrument.model_validate(
         (fill(executed_at=NOON - MAX_AGE - timedelta(microseconds=1)), "TOO_OLD"),
         (fill(executed_at=NOON - timedelta(days=60)), "TOO_OLD"),
         (fill(instrument=option(expiry=NOON.date() - timedelta(days=1))), "EXPIRED"),
+        (fill(instrument=COIN), "PAID_IN_ITS_COIN"),
+        (fill(instrument=COIN, kind="ASSIGN", price="0"), "PAID_IN_ITS_COIN"),
         (fill(kind="ADJUST", price="-1000"), "BAD_PRICE"),
         (fill(kind="ADJUST", price="0", instrument=INVERSE), "BAD_PRICE"),
         (fill(kind="ADJUST", price="-1", instrument=INVERSE), "BAD_PRICE"),
@@ -222,6 +239,19 @@ def test_a_fill_that_cannot_be_is_refused_and_nothing_is_created(
     app, _ = world.instance()
     assert reason(app, bad) == expected
     assert (world.count("books"), world.count("fills"), world.count("accounts")) == (0, 0, 1)
+
+
+def test_an_option_in_its_own_coin_that_an_older_version_booked_can_be_taken_out(world: World) -> None:
+    """R1.5: what ends it is no fill that opens it; its risk is UNKNOWN until then."""
+    app, _ = world.instance()
+    with patch.object(bookable, "check_coin", lambda _fill: None):
+        assert record(app, [fill(instrument=COIN)]) == [APPLIED]
+    [one] = world.book().trades()  # type: ignore[union-attr]
+    assert one.risk(Decimal(100_000)) == UNKNOWN_RISK
+    assert record(app, [fill("B-1", quantity=0, price=0, instrument=COIN, kind="BUST", ref="E-1")]) == [
+        APPLIED
+    ]
+    assert world.book().open_positions() == []  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("change", [{"quantity": "15"}, {"price": "100.03"}], ids=str)

@@ -6,11 +6,13 @@ from stopline.model.account import Account
 from stopline.model.errors import Rejected
 from stopline.model.fill import Fill, FillKind
 from stopline.model.increments import increments_of, off_step
+from stopline.model.instrument import coin_fault
 from stopline.model.times import utc_text
 
 MAX_AGE = timedelta(days=45)
 MAX_AHEAD = timedelta(seconds=60)
 CLOSED_BY_EXPIRY = {FillKind.TRADE, FillKind.LIQUIDATION}  # brokers tell assignments on the morning after
+OPENS = CLOSED_BY_EXPIRY | {FillKind.ASSIGN, FillKind.EXERCISE, FillKind.ADJUST}
 
 
 def check_price(fill: Fill) -> Rejected | None:
@@ -28,6 +30,13 @@ def check_price(fill: Fill) -> Rejected | None:
     return Rejected(
         "BAD_PRICE", f"fill {fill.key}: price {fill.price} is impossible for {fill.instrument.symbol}"
     )
+
+
+def check_coin(fill: Fill) -> Rejected | None:
+    """Say why units of an option that is paid in its own coin are not booked, or None. What ends them is."""
+    if fill.kind not in OPENS or not fill.instrument.is_in_its_coin:
+        return None
+    return Rejected("PAID_IN_ITS_COIN", f"fill {fill.key}: {coin_fault(fill.instrument)}")
 
 
 def check_fill(fill: Fill, account: Account, now: datetime) -> Rejected | None:
@@ -54,7 +63,7 @@ def check_fill(fill: Fill, account: Account, now: datetime) -> Rejected | None:
         return Rejected(
             "EXPIRED", f"fill {fill.key}: {fill.instrument.symbol} expired on {expiry.isoformat()}"
         )
-    refused = check_price(fill)
+    refused = check_price(fill) or check_coin(fill)
     if refused is not None:
         return refused
     fault = off_step(fill, increments_of(account.increments, fill.instrument))

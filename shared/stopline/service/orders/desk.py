@@ -9,7 +9,8 @@ from typing import Any
 from stopline.ledger.book import Book
 from stopline.model.account import Account
 from stopline.model.decimals import decimal_text
-from stopline.model.instrument import Instrument
+from stopline.model.errors import Rejected
+from stopline.model.instrument import Instrument, coin_fault
 from stopline.model.order import Order
 from stopline.model.scopes import account_scope
 from stopline.model.times import utc_text
@@ -99,6 +100,11 @@ class OrderDesk:
         marks = self._marks.marks
         valued = value_positions(columns({name: book}), marks, [account], now)[name]
         contracts = [*(v.position.instrument for v in valued), *legs_of(order)]
+        coin = next(
+            (c for c in legs_of(order) if c.is_in_its_coin and c not in contracts[: len(valued)]), None
+        )
+        if coin is not None:
+            raise Rejected("PAID_IN_ITS_COIN", coin_fault(coin))
         wanted = returns or needs_returns(account)
         factors = self._factors.latest(account.calendar) if wanted else None
         rate = exchange_rate(account, marks, now)
