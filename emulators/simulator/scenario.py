@@ -282,7 +282,7 @@ class Scenario:
                 "type": "stopline.prices.v1",
                 "as_of": utc_text(self.world.now),
                 "symbols": ["AAA", "BBB"],
-                "last": [rng.choice([95.0, 100.0, 200.0, 250.0, 40.0]), 100.0],
+                "last": [rng.choice([95.1, 100.0, 200.3, 250.0, 40.7]), 100.0],
             }
             self.world.accept(Outgoing("prices", canonical(body)))
 

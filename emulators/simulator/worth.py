@@ -8,6 +8,8 @@ import orjson
 
 from emulators.simulator.demand import demand
 
+PLACES = 12  # decimals of a number on the wire
+
 
 class Worth:
     """The books of a schedule by their revision, and the check of every valuation of one, in fractions."""
@@ -44,6 +46,7 @@ def _check_book(book: Mapping[str, Any], shown: Mapping[str, Any]) -> None:
         key = f"{position['strategy']}:{position['instrument']['symbol']}"
         said = shown["positions"].get(key)
         demand(said is not None, "I1 every position of the book is valued", key)
+        demand(len(said["mark"].partition(".")[2]) <= PLACES, "I1 a mark is a number of the wire", (key, said))
         units = quantity * Fraction(position["instrument"]["multiplier"])
         worth = units * Fraction(said["mark"]) - Fraction(position["cost"])
         demand(Fraction(said["unrealised"]) == worth, "I1 a valuation is exact", (key, said, float(worth)))
