@@ -46,7 +46,9 @@ def _check_book(book: Mapping[str, Any], shown: Mapping[str, Any]) -> None:
         key = f"{position['strategy']}:{position['instrument']['symbol']}"
         said = shown["positions"].get(key)
         demand(said is not None, "I1 every position of the book is valued", key)
-        demand(len(said["mark"].partition(".")[2]) <= PLACES, "I1 a mark is a number of the wire", (key, said))
+        demand(
+            len(said["mark"].partition(".")[2]) <= PLACES, "I1 a mark is a number of the wire", (key, said)
+        )
         units = quantity * Fraction(position["instrument"]["multiplier"])
         worth = units * Fraction(said["mark"]) - Fraction(position["cost"])
         demand(Fraction(said["unrealised"]) == worth, "I1 a valuation is exact", (key, said, float(worth)))
