@@ -89,6 +89,7 @@ def _fill_in(position: Position, sums: _Sums) -> None:
     position.fees = sums.fees
     position.fills = len(sums.terms)
     position.last, _, position.last_price, *_ = sums.terms[-1]
+    position.priced_at = position.last[0]
     position.cycle = sums.begun
     position.opened_at = sums.turned[0] if sums.held else None
 

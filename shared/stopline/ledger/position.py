@@ -90,6 +90,7 @@ class Position:
         None  # a fill executed until then may be what one of these is about that says no day
     )
     split_at: datetime | None = None  # of its last split: an older price is one of the old units
+    priced_at: datetime | None = None  # of its newest execution: how old `last_price` is
     is_plain: bool = field(init=False, repr=False, compare=False)  # its trades are folded the short way
     _multiplier: Decimal | None = field(init=False, repr=False, compare=False)  # None: 1
 
@@ -151,6 +152,11 @@ class Position:
         units = EXACT.multiply(self.quantity, self.instrument.multiplier)
         return divide(-units, self.cost) if self.instrument.inverse else divide(self.cost, units)
 
+    def is_priced_since(self, moment: datetime) -> bool:
+        """Tell whether `last_price` is of this moment or later, and of after its last split. What is paid says no price."""
+        at, split_at = self.priced_at, self.split_at
+        return at is not None and at >= moment and (split_at is None or at > split_at)
+
     def copy(self) -> "Position":
         """Return a copy that can be folded further without touching this one."""
         return Position(
@@ -172,6 +178,7 @@ class Position:
             self.amended,
             self.undated_until,
             self.split_at,
+            self.priced_at,
         )
 
     def apply(self, fill: Fill) -> Booked:
@@ -192,6 +199,7 @@ class Position:
         self.units = self.spent = None
         self.fills += 1
         self.last = place
+        self.priced_at = at
         self.last_price = price
         self.fees += fee
         lots = self.open
@@ -252,6 +260,7 @@ class Position:
         realised, oldest = self._exchange(moved, price, fill)
         self.fills += 1
         self.last = place
+        self.priced_at = place[0]
         self.last_price = price
         if fill.fee_currency == self.instrument.currency:  # the usual case, without a call
             self.fees += fill.fee

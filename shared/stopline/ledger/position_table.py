@@ -119,6 +119,7 @@ def _encode(p: Position) -> dict[str, Any]:
         "amended": p.amended,
         **({"undated_until": utc_text(p.undated_until)} if p.undated_until else {}),
         **({"split_at": utc_text(p.split_at)} if p.split_at else {}),
+        **({} if p.priced_at == _time(p.last) else {"priced_at": p.priced_at and utc_text(p.priced_at)}),
         "lots": [[_text(quantity), _text(price), utc_text(at), key] for quantity, price, (at, key) in p.open],
     }
 
@@ -143,7 +144,19 @@ def _decode(item: Raw, method: str) -> Position:
         amended=item.get("amended", False),
         undated_until=_moment(item["undated_until"]) if "undated_until" in item else None,
         split_at=_moment(item["split_at"]) if "split_at" in item else None,
+        priced_at=_priced_at(item),
     )
+
+
+def _priced_at(item: Raw) -> datetime | None:
+    """Read when the newest execution was: the newest fill is one where nothing else is said, and in documents of before."""
+    if "priced_at" not in item:
+        return _time(_read_place(item["last"]))
+    return _moment(item["priced_at"]) if item["priced_at"] else None
+
+
+def _time(place: tuple[datetime, str] | None) -> datetime | None:
+    return place[0] if place else None
 
 
 def _place(place: tuple[datetime, str] | None) -> list[str] | None:

@@ -127,6 +127,19 @@ def test_numbers_of_any_size_survive() -> None:
     assert position.realised == book.positions["default:SPY"].realised
 
 
+def test_when_a_price_was_made_outlives_the_store() -> None:
+    """I7, F46: of the newest execution, not of the dividend after it; a document of before has the newest fill's."""
+    paid = fill("D-1", "BUY", 0, 0, at(9), kind="DIVIDEND", fee="-5", fee_currency="USD")
+    text = encode_book(booked([[trade(1, 10, 100), paid]]))
+    position = decode_book(text).positions["default:SPY"]
+    assert (position.priced_at, position.last) == (at(1), paid.order)
+    state = json.loads(text)
+    del state["positions"][0]["priced_at"]
+    assert decode_book(json.dumps(state)).positions["default:SPY"].priced_at == at(9)
+    only = decode_book(encode_book(booked([[paid]]))).positions["default:SPY"]
+    assert only.priced_at is None
+
+
 def test_a_book_by_a_newer_stopline_is_not_touched() -> None:
     """F46: two versions live at once; the older one waits instead of dropping what it does not know."""
     state = json.loads(encode_book(Book("demo")))

@@ -26,7 +26,7 @@ from stopline.rules.limits.registry import (
     readings,
 )
 
-from ..make import NOON, account, at, equity, option, trade
+from ..make import NOON, account, at, equity, fill, option, trade
 
 THREE = Decimal(3)
 
@@ -332,6 +332,16 @@ def test_a_short_leg_booked_before_its_long_one_wakes_nobody(seconds: int, level
     assert one(readings(naked, {}), "max_symbol_exposure", "SPXW").level is level
     worse = {"max_symbol_exposure|SPXW": Level.BREACH}
     assert one(readings(naked, worse), "max_symbol_exposure", "SPXW").level is Level.BREACH
+
+
+def test_a_fee_of_a_moment_ago_keeps_no_breach_waiting() -> None:
+    """R2.1: it is no leg that was booked before another one."""
+    fee = fill("F", quantity=0, price=0, executed_at=at(60), instrument=option(), kind="FEE", fee="1")
+    leg, _ = fold([trade(0, -1, "5", instrument=option()), fee])
+    held = (Valued(leg, None, None, None),)
+    naked = figures_of(exposures={"SPXW": Decimal(600_000)})
+    naked = replace(naked, positions=held, settling=settling(held, at(61)))
+    assert one(readings(naked, {}), "max_symbol_exposure", "SPXW").level is Level.BREACH
 
 
 def test_shares_bought_a_moment_ago_do_not_wait() -> None:

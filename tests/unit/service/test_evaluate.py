@@ -150,6 +150,32 @@ def test_a_price_of_before_a_split_values_nothing_in_the_new_units(world: World,
     assert risk(world).shown["positions"]["default:SPY"]["value"] == "10000"
 
 
+@pytest.mark.parametrize("kind", ["DIVIDEND", "FUNDING", "FEE"])
+def test_a_payment_makes_no_old_price_fresh(world: World, kind: str) -> None:
+    """I7, R1.6: the price of an execution is as old as that; a dividend says no other."""
+    book_fills(world, trade(-600, 100, 100))
+    world.clock.set(at(1))
+    book_fills(world, fill("D-1", "BUY", 0, 0, at(1), kind=kind, fee="-5", fee_currency="USD"))
+    sweep(world.instance()[0])
+    state = risk(world)
+    assert state.shown["positions"]["default:SPY"]["mark"] is None
+    assert (state.shown["equity"], state.unpriced) == (None, ("SPY",))
+    world.clock.set(at(3))
+    book_fills(world, trade(2, 1, 101))
+    sweep(world.instance()[0])
+    assert risk(world).shown["positions"]["default:SPY"]["mark"] == "101"
+
+
+def test_a_payment_after_a_split_makes_no_price_of_before_it_fresh(world: World) -> None:
+    """I7, R1.6."""
+    book_fills(world, trade(-1, 100, 100))
+    world.clock.set(at(2))
+    book_fills(world, fill("S-1", "BUY", 2, 1, at(1), kind="SPLIT"))
+    book_fills(world, fill("D-1", "BUY", 0, 0, at(2), kind="DIVIDEND", fee="-5", fee_currency="USD"))
+    sweep(world.instance()[0])
+    assert risk(world).shown["positions"]["default:SPY"]["mark"] is None
+
+
 def test_a_stale_price_in_open_hours_is_unknown_and_told_once(world: World) -> None:
     """F32, I7, R5.3."""
     book_fills(world, trade(-1, 50, 100))

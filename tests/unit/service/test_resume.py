@@ -16,7 +16,7 @@ from stopline.rules.trading.resuming import TooEarly
 from stopline.runtime.app import App
 from stopline.service.documents.outbox import Unpublished
 
-from ..make import account, at, equity, trade
+from ..make import account, at, equity, fill, trade
 from .test_evaluate import prices
 from .world import World
 
@@ -117,6 +117,22 @@ def test_a_price_is_judged_at_the_moment_of_the_resume(world: World) -> None:
         ask(app, "resume", "r")
     prices(app, world.clock.now(), SPY=100.0)
     assert ask(app, "resume", "r-2").state is ACTIVE
+
+
+def test_a_dividend_of_a_moment_ago_prices_no_position_at_a_resume(world: World) -> None:
+    """I7: it says not what a share is worth."""
+    app, _ = world.instance()
+    app.recorder.record([trade(-1, 10, 100, executed_at=at(-300))], "m-1")
+    ask(app, "kill", "k", flatten=False)
+    prices(app, world.wait(50), SPY=100.0)
+    now = world.wait(50)
+    paid = fill("D-1", "BUY", 0, 0, now, kind="DIVIDEND", fee="-5", fee_currency="USD")
+    app.recorder.record([paid], "m-2")
+    app.desk.refresh()
+    app.marker.evaluate({"demo"}, world.wait(5), "sweep", True)
+    world.wait(10)
+    with pytest.raises(Rejected, match="no usable price for SPY"):
+        ask(app, "resume", "r")
 
 
 def test_a_book_that_has_changed_since_it_was_valued_is_a_doubt(world: World) -> None:

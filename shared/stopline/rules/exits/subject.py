@@ -163,14 +163,10 @@ def mtm_of(
         if name == strategy
     )
     gains = [_converted(v.unrealised, v.position.instrument.currency, rate) for v in own]
-    times = [seen.get(v.position.instrument.symbol) or _last(v) for v in own]
+    times = [seen.get(v.position.instrument.symbol) or v.position.priced_at for v in own]
     unknown = {v.position.instrument.symbol for v in own if v.unrealised is None}
     known = tuple(at for at in times if at is not None)
     return Mtm(made, add(gains), known, bool(own), tuple(sorted(unknown)))
-
-
-def _last(valued: Valued) -> datetime | None:
-    return valued.position.last[0] if valued.position.last else None
 
 
 def first_base(

@@ -268,9 +268,9 @@ def settling(positions: Sequence[Valued], now: datetime) -> frozenset[str]:
     return frozenset(
         v.position.instrument.underlying
         for v in positions
-        if v.position.last is not None
+        if v.position.priced_at is not None
         and v.position.instrument.kind is Kind.OPTION
-        and abs(now - v.position.last[0]) < SETTLING
+        and abs(now - v.position.priced_at) < SETTLING
     )
 
 

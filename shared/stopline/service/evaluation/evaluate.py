@@ -73,14 +73,14 @@ def _held(columns: Columns, rows: slice) -> dict[str, Instrument]:
 def _valued(
     position: Position, usable: Mapping[str, tuple[Mark, Decimal | None]], fresh_since: datetime
 ) -> Valued:
-    """Value a position at its mark; without a usable one at the price of its own last fill, while that is
+    """Value a position at its mark; without a usable one at the price of its own last execution, while that is
     fresh. After a split only a price of after it is one.
     """
     contract = position.instrument
     known, mark = usable.get(contract.symbol, (None, None))
     if known and mark is not None and contract.allows_price(mark) and not is_of_old_units(known, position):
         return _at(position, mark)
-    if position.last is None or position.last[0] < fresh_since or position.last[0] == position.split_at:
+    if not position.is_priced_since(fresh_since):
         return Valued(position, None, None, None)
     return _at(position, position.last_price)
 

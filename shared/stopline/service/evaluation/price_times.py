@@ -18,7 +18,7 @@ def times_of(
     pairs: Iterable[str],
 ) -> PriceTimes:
     """Return when the prices of positions that have one were seen, and the rates of `pairs` of currencies. A position that
-    is valued at its own last fill has the time of that.
+    is valued at its own last execution has the time of that.
     """
     seen: dict[str, datetime] = {}
     resting = set()
@@ -40,4 +40,4 @@ def _seen_at(v: Valued, marks: Mapping[str, Mark]) -> datetime | None:
     mark = marks.get(v.position.instrument.symbol)
     if mark is not None and to_decimal(mark.quote.mark) == v.mark:
         return mark.as_of
-    return v.position.last[0] if v.mark is not None and v.position.last is not None else None
+    return v.position.priced_at if v.mark is not None else None

@@ -115,9 +115,9 @@ class ResumeChecks:
         return found
 
     def _is_priced(self, position: Position, account: Account, now: datetime) -> bool:
-        """Tell whether a position can be valued at this moment: by a price, or else by its own last fill."""
+        """Tell whether a position can be valued at this moment: by a price, or else by its own last execution."""
         mark = self._marks.marks.get(position.instrument.symbol)
         if mark and isfinite(mark.quote.mark) and is_usable(mark, account, now, position.instrument):
             return not is_of_old_units(mark, position)
         oldest = now - timedelta(seconds=account.price_max_age_s)
-        return position.last is not None and position.last[0] >= oldest
+        return position.is_priced_since(oldest)
