@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from stopline.model.control import ControlRequest, TradingState
-from stopline.model.errors import Contended, Rejected
+from stopline.model.errors import Contended, Rejected, Transient
 from stopline.model.ids import document_id
 from stopline.model.lease import LeaseRequest
 from stopline.model.messages import Sweep, SweepKind
@@ -17,6 +19,8 @@ from stopline.runtime.app import App
 from stopline.service.audit.chain import stored_faults
 from stopline.service.audit.journal import journal_effect
 from stopline.service.history.rows import audit_row
+from stopline.service.sweep.epochs import epochs_of
+from stopline.service.sweep.heartbeat import HEARTBEAT
 
 from ..make import account, fill
 from .world import World
@@ -200,3 +204,63 @@ def test_who_loses_to_others_without_end_is_told_so(world: World, monkeypatch: p
     monkeypatch.setattr(app.controls, "change", lost)
     with pytest.raises(Contended):
         app.trading.set(asked("account:demo"))
+
+
+@pytest.mark.parametrize("commit", [0, 1, 2])
+@pytest.mark.parametrize("is_applied", [True, False])
+def test_a_take_up_that_fails_half_way_is_done_again_by_the_next_sweep(
+    world: World, commit: int, is_applied: bool
+) -> None:
+    """I5, I7: as long as it is not whole no lease is granted."""
+    app, _ = world.instance()
+    app.trading.set(asked("account:demo", flatten=False))
+    sweep(world)
+    lose(world, app, "account:demo", None)
+    world.wait(60)
+    app, store = world.instance()
+    known = epochs_of(world.shared.get(HEARTBEAT))
+    store.faults = [*[None] * commit, store.applied_but_lost if is_applied else store.lost]
+    with suppress(Transient):
+        app.set_back.take_up("account:demo", known["account:demo"])
+    with suppress(Rejected):
+        granted = world.instance()[0].leases.grant(account(), LeaseRequest(adapter="new"))
+        assert granted.state is TradingState.HALTED
+    for _ in range(2):
+        sweep(world)
+    assert world.instance()[0].trading.standing("account:demo").state is TradingState.HALTED
+
+
+def test_an_account_without_a_book_is_taken_up_too() -> None:
+    """I7: it was locked before it ever traded."""
+    world = World()
+    world.open_account()
+    app, _ = world.instance()
+    app.trading.set(asked("account:demo"))
+    sweep(world)
+    lose(world, app, "account:demo", None)
+    sweep(world)
+    assert world.instance()[0].trading.standing("account:demo").state is TradingState.HALTED
+
+
+def test_a_pause_that_is_due_and_was_put_back_costs_no_sweep(world: World) -> None:
+    """I10: its row is in the audit trail already."""
+    app, _ = world.instance()
+    until = world.clock.now() + timedelta(seconds=30)
+    app.trading.set(asked("global", "p-1", action="pause", until=until))
+    old = stored(world, app, "global")
+    app.trading.set(asked("global", "p-2", action="pause"))
+    lose(world, app, "global", old)
+    sweep(world)
+    assert world.instance()[0].trading.standing("global").state is TradingState.REDUCING
+
+
+def test_an_audit_row_that_cannot_be_read_keeps_no_lost_state_from_being_killed(world: World) -> None:
+    """R5.1: its place is known by its name."""
+    app, _ = world.instance()
+    app.trading.set(asked("account:demo"))
+    [row] = [d for d in world.shared.query("audit") if d.data["chain"] == "account:demo"]
+    world.shared.commit([Put(row.path, {**row.data, "row": "{"})])
+    lose(world, app, "account:demo", None)
+    standing = world.instance()[0].trading.set(asked("account:demo", "k-2"))
+    assert standing.state is TradingState.HALTED
+    assert standing.epoch > AHEAD

@@ -1,5 +1,6 @@
 """The hash chains of the audit trail, and the trading state's: each row extends its control's chain in the same commit."""
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from stopline.service.documents.aggregate import DAMAGED
 from stopline.service.history.rows import audit_row, history_effect
 
 COLLECTION = "audit"
+SEQ_DIGITS = 12
+log = logging.getLogger("stopline")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ def chained(chain: str, head: Head, event_id: str, row: Mapping[str, Any]) -> tu
 
 def row_path(chain: str, seq: int) -> Path:
     """Return where a row of a chain is. It is created once and never written again."""
-    return Path(COLLECTION, document_id(chain, f"{seq:012d}"))
+    return Path(COLLECTION, document_id(chain, f"{seq:0{SEQ_DIGITS}d}"))
 
 
 def is_next_there(store: Store, chain: str, seq: int) -> bool:
@@ -80,8 +83,26 @@ def is_next_there(store: Store, chain: str, seq: int) -> bool:
 
 
 def rows_of(store: Store, chain: str) -> list[dict[str, Any]]:
-    """Return the rows of a chain in their order. A look for a rare trouble: it reads them all."""
-    rows = [orjson.loads(d.data["row"]) for d in store.query(COLLECTION, [Where("chain", "==", chain)])]
+    """Return the rows of a chain in their order. A look for a rare trouble: it reads them all. Of one that cannot be read
+    there is its place alone.
+    """
+    rows = []
+    for document in store.query(COLLECTION, [Where("chain", "==", chain)]):
+        place = {"chain": chain, "scope": chain, "seq": int(document.path.id[-SEQ_DIGITS:])}
+        try:
+            row = orjson.loads(document.data["row"])
+            rows.append(
+                {
+                    **row,
+                    **place,
+                    "scope": str(row["scope"]),
+                    "hash": str(row["hash"]),
+                    "epoch": int(row["epoch"]),
+                }
+            )
+        except DAMAGED:
+            log.exception("a row of the audit trail cannot be read", extra={"row": str(document.path)})
+            rows.append({**place, "event": "", "actor": "", "event_id": "", "hash": "", "epoch": 0})
     return sorted(rows, key=lambda row: int(row["seq"]))
 
 

@@ -25,8 +25,8 @@ def epochs_of(beat: Document | None) -> Epochs:
 
 
 def went_back(known: Epochs, now: Epochs) -> list[str]:
-    """Return the scopes whose epoch is below the one that was seen before."""
-    return [scope for scope in now if now[scope] < known.get(scope, 0)]
+    """Return the scopes whose epoch is below the one that was seen before, or that are gone."""
+    return [scope for scope in known if now.get(scope, 0) < known[scope]]
 
 
 def epochs_text(known: Epochs, now: Epochs) -> str:

@@ -36,7 +36,6 @@ from stopline.service.sweep.watch_activity import ActivityWatch
 from stopline.service.sweep.watch_health import HealthWatch
 from stopline.service.sweep.watchdog import Watchdog
 from stopline.service.trading.controls import TradingStates
-from stopline.service.trading.regrow import LOST
 from stopline.service.trading.set_back import SetBack
 
 log = logging.getLogger("stopline")
@@ -123,8 +122,8 @@ class Sweeper:
         parts.append(failed.pop(NOBODY, None))
         evaluated = self._evaluate_all(now, digest("sweep", sweep.kind.value, utc_text(scheduled_at)))
         failed = joined(failed, evaluated)
-        epochs = epochs_of(beat)
-        failed = joined(failed, _tried_each("trading states", lambda: self._take_up(epochs)))
+        epochs, stand = epochs_of(beat), dict[str, int]()
+        failed = joined(failed, _tried_each("trading states", lambda: self._take_up(epochs, stand)))
         if sweep.kind in (SweepKind.SESSION_CLOSE, SweepKind.END_OF_DAY):
             faults.append(_tried("session", lambda: self._ender.close(now)))
         if sweep.kind is SweepKind.END_OF_DAY:
@@ -143,7 +142,7 @@ class Sweeper:
         problems = [f"{name}: {problem}" for name, problem in failed.items()]
         if any(faults):
             self._raise([*problems, *faults, *parts])
-        parts.append(self._beat(sweep, now, unwatched, epochs))
+        parts.append(self._beat(sweep, now, unwatched, epochs_text(epochs, stand)))
         if sweep.kind is SweepKind.END_OF_DAY and self._restater:
             parts.append(_tried("executions", self._restater.restate))
         if sweep.kind is SweepKind.END_OF_DAY and self._verifier:
@@ -153,16 +152,20 @@ class Sweeper:
         if self._beacon and sweep.kind is SweepKind.RISK:
             self._beacon.beat(ok=True)
 
-    def _take_up(self, known: Epochs) -> dict[str, str]:
-        """Stop what has lost its trading state: it is taken up out of the audit trail. Return what could not be."""
+    def _take_up(self, known: Epochs, stand: dict[str, int]) -> dict[str, str]:
+        """Stop what has lost its trading state. Return what could not be. `stand`: where the epochs are then."""
+        stand |= self._trading.epochs()
+        lost = went_back(known, stand) if self._set_back else []
         failed: dict[str, str] = {}
-        if self._set_back is None:
-            return failed
-        for scope in went_back(known, self._trading.epochs(self._desk.accounts)):
+        for scope in lost:
             try:
-                self._set_back.hold(f"{scope} {known[scope]}", LOST, scope=scope)
-            except Transient as problem:
-                failed[scope_account(scope) or GLOBAL] = str(problem)
+                if self._set_back:
+                    self._set_back.take_up(scope, known[scope])
+            except Exception as problem:
+                log.exception("sweep: a lost trading state cannot be taken up", extra={"scope": scope})
+                failed[scope_account(scope) or GLOBAL] = f"{type(problem).__name__}: {problem}"
+        if lost:
+            stand |= self._trading.epochs()
         return failed
 
     def _republish(self, failed: dict[str, str]) -> None:
@@ -229,7 +232,7 @@ class Sweeper:
         return joined(joined(failed, health), activity)
 
     def _beat(
-        self, sweep: Sweep, now: datetime, unwatched: Mapping[str, datetime], epochs: Epochs
+        self, sweep: Sweep, now: datetime, unwatched: Mapping[str, datetime], epochs: str
     ) -> str | None:
         """Record that the sweep got to its end; at the end of the day tell people so, or return why that cannot be worded.
         What is for accounts goes out first, and again under the same ids if the round dies here: however many there are,
@@ -248,7 +251,7 @@ class Sweeper:
             "accounts": len(self._desk.accounts),
             "unwatched": unwatched_text(unwatched),
             "database": self._database,
-            "epochs": epochs_text(epochs, self._trading.epochs(self._desk.accounts)),
+            "epochs": epochs,
             **outbox_fields(effects, now),
         }
         path = (

@@ -1,7 +1,7 @@
 """The trading state: set it (persist first, then publish), and read which state holds for an account."""
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
@@ -17,7 +17,6 @@ from stopline.model.control import (
     Seen,
     Standing,
     TradingState,
-    account_scope,
     effective,
     effective_for,
 )
@@ -146,15 +145,12 @@ class TradingStates:
         """Return what holds for an order of a strategy in an underlying. Raises Unavailable."""
         return effective_for(*both(self._documents, account), account, strategy, underlying)
 
-    def epochs(self, accounts: Iterable[str]) -> dict[str, int]:
-        """Return the epochs of the whole and of accounts as they were read last, by scope. What is damaged is left out."""
+    def epochs(self) -> dict[str, int]:
+        """Return the epochs of all scopes that were ever set, as stored beside their state. Raises Unavailable."""
         found = {}
-        for scope in (GLOBAL, *map(account_scope, accounts)):
-            try:
-                control = self._documents.peek(scope)
-            except Unreadable:
-                continue
-            found[scope] = control.epoch if control else 0
+        for document in self._store.query(ControlCodec.collection):
+            epoch = document.data.get("epoch")
+            found[str(document.data.get("scope"))] = epoch if type(epoch) is int else 0
         return found
 
     def done(self, request: ControlRequest) -> Done:
@@ -307,7 +303,7 @@ class TradingStates:
                 creates += change.creates
             return Change(after, effects, creates)
 
-        self._documents.change(document, decide)
+        self._stored(document, decide)
 
     def _stored(self, document: str, decide: Decide[Control]) -> Control | None:
         """Decide and commit. A document that has lost its place in the audit trail is taken up there first."""

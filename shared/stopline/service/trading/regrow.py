@@ -18,7 +18,7 @@ from stopline.model.wire import validate
 from stopline.ports import Create, Store
 from stopline.rules.trading.state import AHEAD, TARGETS
 from stopline.service.audit.chain import rows_of
-from stopline.service.documents.aggregate import Change
+from stopline.service.documents.aggregate import DAMAGED, Change
 
 log = logging.getLogger("stopline")
 Row = Mapping[str, Any]
@@ -86,5 +86,10 @@ def stops_of(rows: Sequence[Row]) -> list[ControlRequest]:
         elif event in ("release", "lapse"):
             found[scope] = [r for r in found.get(scope, []) if r.actor != row["actor"]]
         elif event.removesuffix("_repeated") in TARGETS:
-            found.setdefault(scope, []).append(validate(ControlRequest, orjson.loads(row["detail"])))
+            try:
+                request = validate(ControlRequest, orjson.loads(row["detail"]))
+            except DAMAGED:
+                log.exception("what an audit row asked for cannot be read", extra={"scope": scope})
+                continue
+            found.setdefault(scope, []).append(request)
     return [request for requests in found.values() for request in requests]

@@ -23,7 +23,7 @@ from stopline.rules.trading.state import AHEAD
 from stopline.service.audit.chain import heads_of, row_path
 from stopline.service.documents.aggregate import Aggregates, Change
 from stopline.service.trading.controls import TradingStates
-from stopline.service.trading.regrow import again
+from stopline.service.trading.regrow import LOST, again
 
 WHO = "stopline"
 AT_ONCE = 100
@@ -58,24 +58,44 @@ class SetBack:
         self._documents = documents
         self._trading = trading
 
-    def hold(self, cause: str, reason: str, actor: str = WHO, scope: str = GLOBAL) -> None:
-        """Let nothing add risk until two people resume the whole, or an account; once a cause. The epoch first: an adapter
-        that knows a higher one takes neither a lease nor a command, so that whatever fails here fails closed. Raises like
-        `set`.
+    def hold(self, cause: str, reason: str, actor: str = WHO) -> None:
+        """Let nothing add risk until two people resume the whole; once a cause. The epoch first: an adapter that knows a
+        higher one takes neither a lease nor a command, so that whatever fails here fails closed. Raises like `set`.
         """
         request_id = digest("restored", cause)
 
         def leap(control: Control | None, attempt: int) -> Change[Control] | None:
-            before = control or Control(scope=scope)
+            before = control or Control(scope=GLOBAL)
             if request_id in before.seen:
                 return None
             return Change(before.model_copy(update={"epoch": before.epoch + AHEAD}))
 
-        self._documents.change(scope, leap)
+        self._documents.change(GLOBAL, leap)
         request = ControlRequest(
-            request_id=request_id, scope=scope, action="pause", actor=actor, reason=reason, hold_people=2
+            request_id=request_id, scope=GLOBAL, action="pause", actor=actor, reason=reason, hold_people=2
         )
         self._trading.set(request)
+
+    def take_up(self, scope: str, known: int) -> None:
+        """Stop a scope whose epoch went back behind the one that is known: out of its audit trail, where that has more. The
+        stop first, and the epoch last: as long as it is behind, no lease is granted and the next round does this again.
+        """
+        request = ControlRequest(
+            request_id=digest("lost", scope, str(known)),
+            scope=scope,
+            action="pause",
+            actor=WHO,
+            reason=LOST,
+            hold_people=2,
+        )
+        self._trading.set(request)
+
+        def leap(control: Control | None, attempt: int) -> Change[Control] | None:
+            if control is None or control.epoch > known:
+                return None
+            return Change(control.model_copy(update={"epoch": known + AHEAD}))
+
+        self._documents.change(scope, leap)
 
     def hold_where_copied(self, beat: Document | None, database: str) -> None:
         """Do so where the database is a copy; the next heartbeat is of this one."""
