@@ -22,7 +22,8 @@ from emulators.stack import Stack
 from stopline.adapters.clock import ReplayClock
 from stopline.model.fill import Fill
 from stopline.model.messages import ExecutionReport
-from stopline.runtime.app import App, Ports
+from stopline.runtime.app import App
+from stopline.runtime.ports import Ports
 
 PATIENCE_S = 30.0  # for one thing to happen; a machine that is slower than this is told so
 EVERY_S = 0.005  # each look costs the emulators as much as a step of the work: the longer it takes, the fewer

@@ -31,9 +31,10 @@ from stopline.model.scopes import GLOBAL, strategy_scope, underlying_scope
 from stopline.model.wire import canonical, decode_object, validate
 from stopline.ports import Create, Document, Outgoing, Path, Put
 from stopline.rules.alerting.audience import USUAL
-from stopline.runtime.app import App, Ports
+from stopline.runtime.app import App
 from stopline.runtime.auth import Principal, Right
 from stopline.runtime.kill_api import change
+from stopline.runtime.ports import Ports
 from stopline.service.accounts.reader import account_path
 from stopline.service.sweep.heartbeat import HEARTBEAT
 from stopline.service.trading.emergency_halt import halt_id

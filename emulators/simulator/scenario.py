@@ -24,7 +24,8 @@ from stopline.model.times import utc_text
 from stopline.model.wire import canonical, decode_object, validate
 from stopline.ports import Create, Delete, Outgoing, Unavailable
 from stopline.rules.alerting.audience import USUAL
-from stopline.runtime.app import App, Ports
+from stopline.runtime.app import App
+from stopline.runtime.ports import Ports
 from stopline.service.accounts.reader import account_path
 from stopline.service.documents.outbox import Unpublished
 
@@ -151,7 +152,7 @@ class Scenario:
         return handle
 
     def _flush(self, app: App) -> None:
-        failed = app.flusher.flush(app.clock.now())
+        failed = app.sweep.flusher.flush(app.clock.now())
         if failed:
             raise Unavailable("; ".join(failed.values()))
 

@@ -32,7 +32,8 @@ from stopline.model.wire import canonical, decode_object
 from stopline.ports import Outgoing, Unavailable
 from stopline.rules.alerting.ack_links import AckLinks
 from stopline.runtime import kill_api, status_api
-from stopline.runtime.app import App, Ports
+from stopline.runtime.app import App
+from stopline.runtime.ports import Ports
 from stopline.service.accounts.reader import account_path
 
 LINKS = AckLinks("https://stopline.example.com", "a-secret-of-more-than-32-characters")

@@ -29,7 +29,8 @@ from emulators.fakes import DiscordFake
 from emulators.fakes.http import Reply
 from emulators.stack import Stack
 from stopline.model.account import Account
-from stopline.runtime.app import App, Ports
+from stopline.runtime.app import App
+from stopline.runtime.ports import Ports
 
 WEBHOOK = "https://discord.com/api/webhooks/1000000000000000001/test-webhook-token"
 NUMBER = re.compile(r"bench number (\d{6})")

@@ -28,7 +28,8 @@ from emulators.stack import Stack
 from stopline.model.account import Account
 from stopline.model.control import account_scope
 from stopline.model.fill import Fill
-from stopline.runtime.app import App, Ports
+from stopline.runtime.app import App
+from stopline.runtime.ports import Ports
 
 TOKEN = "bench-token"
 BUSY = 20  # accounts that the fills are of

@@ -34,7 +34,7 @@ def waiting(app: App, age: timedelta = timedelta(0)) -> list[Document]:
 
 def check_outboxes(app: App) -> None:
     """Nothing is in an outbox that cannot go out: one flush, as the sweep's, and all are empty."""
-    failed = app.flusher.flush(app.clock.now() + 2 * OUTBOX_AGE)
+    failed = app.sweep.flusher.flush(app.clock.now() + 2 * OUTBOX_AGE)
     assert not failed, failed
     left = [str(document.path) for document in waiting(app)]
     assert not left, f"{len(left)} outboxes are not empty, such as {left[:3]}"

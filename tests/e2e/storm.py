@@ -18,7 +18,8 @@ from stopline.ledger.encoding import decode_book
 from stopline.model.account import Account
 from stopline.model.ids import document_id
 from stopline.model.wire import canonical, validate
-from stopline.runtime.app import App, Ports
+from stopline.runtime.app import App
+from stopline.runtime.ports import Ports
 
 Raw = dict[str, Any]
 LANES = 8

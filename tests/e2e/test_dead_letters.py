@@ -18,9 +18,10 @@ from stopline.adapters.pubsub import PubSubBus
 from stopline.cli.main import main
 from stopline.model.errors import Rejected
 from stopline.ports import Unavailable
-from stopline.runtime.app import App, Ports
+from stopline.runtime.app import App
 from stopline.runtime.envelope import parse_envelope
 from stopline.runtime.handlers import handle
+from stopline.runtime.ports import Ports
 
 
 @pytest.fixture

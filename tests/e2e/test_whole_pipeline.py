@@ -30,7 +30,8 @@ from stopline.model.messages import ExecutionReport
 from stopline.model.prices import Quote
 from stopline.model.scopes import Scope
 from stopline.model.wire import canonical, validate
-from stopline.runtime.app import App, Ports
+from stopline.runtime.app import App
+from stopline.runtime.ports import Ports
 from stopline.service.audit.chain import stored_faults
 
 TOKEN = "test-token-of-ann"

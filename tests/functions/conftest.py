@@ -20,8 +20,9 @@ import stopline.runtime.google
 import stopline.runtime.settings
 from stopline.ports import Unavailable
 from stopline.rules.alerting.ack_links import AckLinks
-from stopline.runtime.app import App, Ports
+from stopline.runtime.app import App
 from stopline.runtime.embedded import Embedded
+from stopline.runtime.ports import Ports
 from stopline.runtime.settings import Settings
 
 ROOT = Path(__file__).parents[2]

@@ -22,7 +22,8 @@ from stopline.adapters.clock import ManualClock
 from stopline.adapters.memory import MemoryBus, MemoryStore
 from stopline.model.account import Account
 from stopline.runtime import logs
-from stopline.runtime.app import App, Ports
+from stopline.runtime.app import App
+from stopline.runtime.ports import Ports
 
 app = App(Ports(MemoryStore(), MemoryBus(), ManualClock(datetime(2026, 11, 18, 17, tzinfo=UTC))))
 google.app = google.kill_app = lambda: app

@@ -25,9 +25,10 @@ from stopline.model.fill import Fill
 from stopline.model.prices import PriceBatch, Quote
 from stopline.rules.alerting.ack_links import AckLinks
 from stopline.runtime import kill_api, status_api
-from stopline.runtime.app import App, Ports
+from stopline.runtime.app import App
 from stopline.runtime.embedded import Embedded
 from stopline.runtime.logs import JsonFormatter
+from stopline.runtime.ports import Ports
 from stopline.runtime.problems import Answer
 from stopline.runtime.status_api import ROUTES
 

@@ -33,7 +33,7 @@ def verify(ctx: click.Context, since: str | None, as_json: bool) -> None:
     Exit code 1 when something differs.
     """
     app = app_of(ctx)
-    now, verifier = app.clock.now(), app.history_verifier
+    now, verifier = app.clock.now(), app.sweep.history_verifier
     try:
         begin = parse_utc(since) if since else now - timedelta(days=2)
     except ValueError as problem:

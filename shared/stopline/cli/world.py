@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 import click
 
-from stopline.runtime.app import App, Ports
+from stopline.runtime.app import App
+from stopline.runtime.ports import Ports
 from stopline.runtime.settings import read_settings
 
 World = Callable[[], App]

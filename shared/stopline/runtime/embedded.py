@@ -17,9 +17,10 @@ from stopline.model.settings.operator import OperatorAlerts
 from stopline.model.settings.recipients import Recipients
 from stopline.model.wire import canonical
 from stopline.ports import Outgoing
-from stopline.runtime.app import App, Ports
+from stopline.runtime.app import App
 from stopline.runtime.envelope import Envelope
 from stopline.runtime.handlers import HANDLERS, receive
+from stopline.runtime.ports import Ports
 
 CHANNELS = ("sms", "email", "discord")
 

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Literal
 
 from stopline.ports import Channel, Clock
 from stopline.runtime import logs
-from stopline.runtime.app import App, Ports
+from stopline.runtime.app import App
 from stopline.runtime.auth import DevOf, EmailOf
-from stopline.runtime.rotation import Rotating, Secrets
+from stopline.runtime.ports import Ports
 from stopline.runtime.settings import Settings, read_settings, settings
 
 if TYPE_CHECKING:
     from stopline.rules.alerting.ack_links import AckLinks
+    from stopline.runtime.rotation import Rotating
 
 KILL_STORE_S = 2.0  # for one call; then a kill takes the second path, and anything else is answered 503
 KILL_BUS_S = 3.0  # the state is stored before: what is not published in time the sweep publishes
@@ -110,7 +111,9 @@ def alerts_app() -> App:
 
 
 @cache
-def _alerts_app() -> Rotating[App]:
+def _alerts_app() -> "Rotating[App]":
+    from stopline.runtime.rotation import Rotating, Secrets
+
     base = app()
     return Rotating(
         Secrets(os.environ), lambda now: App(replace(base.ports, channels=channels(read_settings(now))))

@@ -139,7 +139,7 @@ def on_prices(app: App, envelope: Envelope) -> Counts:
 
     batch = parse_price_batch(decode_object(envelope.data))
     refused = app.marker.mark(batch)
-    app.watchdog.watch_sweep()
+    app.sweep.watchdog.watch_sweep()
     if refused:
         text = "; ".join(f"{symbol}: {reason}" for symbol, reason in refused[:10])
         reason = Rejected("BAD_PRICES", f"{len(refused)} prices of {batch.source} were not used: {text}")

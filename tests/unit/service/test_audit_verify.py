@@ -33,7 +33,7 @@ def write(world: World, rows: int) -> None:
 
 def verify(world: World, **more: Any) -> dict[str, str]:
     app, _ = world.instance()
-    return app.audit_verifier.verify(world.clock.now(), **more)
+    return app.sweep.audit_verifier.verify(world.clock.now(), **more)
 
 
 def told(world: World) -> list[tuple[str, bool]]:
@@ -77,7 +77,7 @@ def test_the_end_of_the_day_reads_the_rows_since_the_last_one_and_one_more(world
     asked: list[str] = []
     get_all = store.get_all
     store.get_all = lambda paths: (asked.extend(p.id for p in paths), get_all(paths))[1]  # type: ignore[method-assign]
-    assert app.audit_verifier.verify(world.clock.now()) == {}
+    assert app.sweep.audit_verifier.verify(world.clock.now()) == {}
     assert [id_[-1] for id_ in asked if "account" in id_] == ["3", "4", "5"]
     assert told(world) == []
 

@@ -13,7 +13,8 @@ from stopline.model.account import Account
 from stopline.model.fill import Fill
 from stopline.model.wire import validate
 from stopline.ports import Create, Unavailable
-from stopline.runtime.app import App, Ports
+from stopline.runtime.app import App
+from stopline.runtime.ports import Ports
 from stopline.service.documents.batching import Batcher
 from stopline.service.fills.record_fill import Result
 

@@ -14,7 +14,8 @@ from stopline.adapters.threads import Threads
 from stopline.model.control import ControlRequest, account_scope
 from stopline.model.messages import Sweep, SweepKind
 from stopline.ports import Delete, Outgoing, Unavailable
-from stopline.runtime.app import App, Ports
+from stopline.runtime.app import App
+from stopline.runtime.ports import Ports
 from stopline.service.documents.outbox import Unpublished
 from stopline.service.trading import cancel_orders
 

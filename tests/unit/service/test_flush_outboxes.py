@@ -36,7 +36,7 @@ def test_an_outbox_behind_many_that_always_fail_is_published(count: int, apart: 
     world = World()
     stuck(world, count, apart=apart)
     app, _ = world.instance()
-    failed = app.flusher.flush(world.wait(60))
+    failed = app.sweep.flusher.flush(world.wait(60))
     assert "a-1" in world.bus.ids()
     assert world.outbox("risk", "zz") == ()
     assert set(failed) == {f"s{number:04}" for number in range(count)}
@@ -47,7 +47,7 @@ def test_a_sweep_has_an_end() -> None:
     world = World()
     stuck(world, PAGE * PAGES, apart=True)
     app, _ = world.instance()
-    assert len(app.flusher.flush(world.wait(60))) == PAGE * PAGES - PAGES + 1
+    assert len(app.sweep.flusher.flush(world.wait(60))) == PAGE * PAGES - PAGES + 1
 
 
 NOTHING_DUE = {"marks"}  # prices alone tell nobody anything
@@ -68,6 +68,6 @@ def test_what_is_written_with_an_outbox_is_flushed(collection: str) -> None:
     data = {"account": "last", **outbox_fields([GOOD], world.clock.now())}
     world.shared.commit([Put(Path(collection, "zz"), data)])
     app, _ = world.instance()
-    assert app.flusher.flush(world.wait(60)) == {}
+    assert app.sweep.flusher.flush(world.wait(60)) == {}
     assert world.bus.ids() == ["a-1"]
     assert world.outbox(collection, "zz") == ()

@@ -50,7 +50,7 @@ class Desk(Embedded):
         return [alert.summary for alert in sent.values() if alert.kind == "history_differs"]
 
     def end_of_day(self) -> None:
-        verifier = self.app.history_verifier
+        verifier = self.app.sweep.history_verifier
         assert verifier is not None
         verifier.verify(self.clock.now())
         self.run()
@@ -164,8 +164,8 @@ def compared(desk: Desk, now: datetime) -> Sequence[Tally]:
     """Compare as if it were `now`, and all had been committed at noon."""
     for document in desk.store.query("fills"):
         desk.store.commit([Put(document.path, {**document.data, "booked_at": NOON})])
-    assert desk.app.history_verifier is not None
-    return desk.app.history_verifier.compare(NOON - LATER, now, now).tallies
+    assert desk.app.sweep.history_verifier is not None
+    return desk.app.sweep.history_verifier.compare(NOON - LATER, now, now).tallies
 
 
 def test_while_the_history_is_away_the_round_goes_on_and_the_next_day_tells(

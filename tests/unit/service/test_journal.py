@@ -104,7 +104,7 @@ def test_a_row_that_comes_again_is_chained_once(world: World) -> None:
     assert [e.topic for e in world.outbox("accounts", "demo")] == [JOURNAL_TOPIC]
     world.wait(40)
     other, _ = world.instance()
-    other.flusher.flush(world.clock.now())
+    other.sweep.flusher.flush(world.clock.now())
     other.journals.carry_out(next(e for e in [*_last(world)]))
     assert (world.count("audit"), stored_faults(world.shared)[1]) == (2, [])
 

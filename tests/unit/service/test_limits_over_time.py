@@ -253,11 +253,11 @@ def test_a_strategys_stop_is_looked_up_in_its_own_scope() -> None:
     pause = request("p1", "pause", scope="strategy:demo:core", actor="limit:max_strategy_drawdown")
     app.trading.set(pause)
     key = "max_strategy_drawdown|core"
-    assert app._ended("demo", {key: Stop("p1", Decimal(11))}) == set()
-    assert app._ended("demo", {key: Stop("p2", Decimal(11))}) == set()
+    assert app.ended("demo", {key: Stop("p1", Decimal(11))}) == set()
+    assert app.ended("demo", {key: Stop("p2", Decimal(11))}) == set()
     app.trading.set(pause.model_copy(update={"request_id": "q1", "action": "release"}))
-    assert app._ended("demo", {key: Stop("p1", Decimal(11))}) == {key}
-    assert app._ended("demo", {key: Stop("p2", Decimal(11))}) == set()
+    assert app.ended("demo", {key: Stop("p1", Decimal(11))}) == {key}
+    assert app.ended("demo", {key: Stop("p2", Decimal(11))}) == set()
 
 
 def test_a_control_that_cannot_be_read_keeps_no_other_account_from_being_watched() -> None:

@@ -38,7 +38,7 @@ def kept(world: World) -> list[dict[str, Any]]:
 def flush(world: World) -> tuple[App, dict[str, str]]:
     """Flush the outbox of a writer that died, by a new instance."""
     app, _ = world.instance()
-    return app, app.flusher.flush(world.wait(31))
+    return app, app.sweep.flusher.flush(world.wait(31))
 
 
 def fill_up(world: World, parts: int) -> None:

@@ -343,7 +343,7 @@ def test_a_session_that_cannot_be_closed_costs_no_comparison_and_no_alert_but_th
     def breaks(now: Any) -> None:
         raise KeyError("SPX")
 
-    monkeypatch.setattr(app.session_ender, "close", breaks)
+    monkeypatch.setattr(app.sweep.session_ender, "close", breaks)
     monkeypatch.setattr(app.reconciler, "run", lambda *asked: done.append("compared") or {})
     monkeypatch.setattr(run_sweep, "republish_due", lambda *asked, **more: done.append("alerts"))
     monkeypatch.setattr(run_sweep, "publish_checks", lambda *asked: done.append("checks"))

@@ -260,7 +260,7 @@ def test_a_silent_adapter_whose_account_cannot_be_looked_after_is_not_told_as_ov
     """R2.12: nobody knows."""
     one = silent_adapter()
     app, now = one.world.app, one.world.clock.now()
-    app.watchdog.look(app.desk, now, {account().account: now - timedelta(minutes=1)})
+    app.sweep.watchdog.look(app.desk, now, {account().account: now - timedelta(minutes=1)})
     one.world.run()
     assert brokers(one) == [False]
 

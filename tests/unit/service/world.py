@@ -19,7 +19,8 @@ from stopline.model.ids import document_id
 from stopline.model.messages import Effect
 from stopline.ports import Document, Outgoing, Path, Unavailable, Where, Write
 from stopline.rules.trading.resuming import MINIMUM_HOLD
-from stopline.runtime.app import App, Ports
+from stopline.runtime.app import App
+from stopline.runtime.ports import Ports
 from stopline.service.documents.outbox import decode_outbox
 
 from ..make import NOON, account
