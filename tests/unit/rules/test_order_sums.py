@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tracemalloc
 from datetime import date, datetime
 from types import FrameType
 from typing import Any
@@ -265,3 +266,41 @@ def calls(count: int) -> int:
 def test_twice_the_orders_cost_twice_the_work() -> None:
     """R8: four thousand orders, each tenth of which did not add up, took 26 s of a sweep."""
     assert calls(200) < 2.2 * calls(100)
+
+
+def memory(count: int) -> int:
+    """Return the most bytes held to add up so many orders, none of which adds up, each of another size."""
+    fills = [done(f"E-{n}", 1, n, f"O{n}", 7 * n + 2) for n in range(1, count + 1)]
+    for one in fills:
+        assert one.key
+    tracemalloc.start()
+    try:
+        found = order_sums(fills, session_of)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len([one for one in found if one.kind]) == count
+    return most
+
+
+def test_the_memory_for_orders_that_do_not_add_up_grows_by_their_number() -> None:
+    """Of each was kept what all before it may have filled: 85 MB at two thousand."""
+    assert memory(600) < 7 * memory(150), "four times as many; by the square it was 13 times"
+
+
+@given(st.lists(st.tuples(st.integers(1, 9), st.integers(0, 9), st.integers(0, 3)), min_size=2, max_size=8))
+def test_an_order_goes_on_from_any_that_was_executed_since_the_last_one_began(
+    orders: list[tuple[int, int, int]],
+) -> None:
+    """Against all sizes looked through one by one; `more`: what was filled before, `days`: between an order and the next."""
+    fills, opened, day = list[Fill](), list[int](), 0
+    for n, (units, more, days) in enumerate(orders):
+        day += days
+        opened.append(day)
+        fills.append(done(f"E-{n}", units, day * DAY + n, f"O{n}", units + more))
+    expected = {}
+    for n, (_, more, _) in enumerate(orders):
+        carried = {sum(orders[m][:2]) for m in range(n) if opened[m] >= opened[n - 1]}
+        if more and more not in carried:
+            expected[f"O{n}"] = BreakKind.ORDER_START if n else BreakKind.ORDER
+    assert wrong(*fills) == expected

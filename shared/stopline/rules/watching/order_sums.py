@@ -10,11 +10,12 @@ what an order before may have filled, the last one or one executed since its ses
 number, or where the account began that day. Where it is neither, and other orders came before, it cannot be told.
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal, localcontext
+from heapq import heappop, heappush
 from itertools import groupby
 
 from stopline.ledger.amend import (
@@ -34,9 +35,7 @@ QUIET = timedelta(minutes=10)
 _TELLS = TRADES | {FillKind.CORRECT, FillKind.BUST}
 _Number = tuple[str, str, str]  # broker, order, symbol
 _Key = tuple[str, str, str, date]  # and the session that it began in
-_Before = tuple[
-    bool, frozenset[Decimal]
-]  # whether any order was, and what one that is replaced may have filled
+_Before = tuple[bool, bool]  # whether any order was, and whether a replaced one explains what is lacking
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +157,13 @@ class _Count:
     def adds_up(self, elsewhere: Decimal = ZERO) -> bool:
         return self.told is not None and self.least <= self.told - elsewhere <= self.most
 
+    def is_explained(self, carried: Sequence[Decimal]) -> bool:
+        """Tell whether it adds up with one of these sizes, in order, filled before it."""
+        if self.told is None or not carried:
+            return False
+        at = bisect_left(carried, max(self.gap or ZERO, self.told - self.most))
+        return at < len(carried) and self.adds_up(carried[at])
+
     def begins_after(self, older: "_Count") -> bool:
         """Tell whether what is of one session before is of another order with this one's number."""
         if self.gap == ZERO:
@@ -192,12 +198,11 @@ class _Count:
 
     def wrong(self, before: _Before, old: bool) -> BreakKind | None:
         """Return what is wrong with it. `old`: it may be older than the account."""
-        told, gap, (any_before, carried) = self.filled, self.gap or ZERO, before
+        told, gap, (any_before, explained) = self.filled, self.gap or ZERO, before
         if self.adds_up() or (old and gap and self.adds_up(gap)):
             return None
         if told < self.least or not gap or not any_before:
             return BreakKind.ORDER
-        explained = any(units >= gap and self.adds_up(units) for units in carried)
         return None if explained else BreakKind.ORDER_START
 
     @property
@@ -287,8 +292,9 @@ def _of_session(parts: list[_Part], session: date, first: datetime) -> _Count:
 
 
 def _before(counts: Mapping[_Key, _Count]) -> dict[_Key, _Before]:
-    """Return of each order that does not add up what was before it, of its broker, instrument and side: what may have been
-    filled of the one that opened last, and of those that were executed since its session: any of them may be replaced.
+    """Return of each order what was before it, of its broker, instrument and side: whether any was; and, where it does not
+    add up, whether it does with what may have been filled of the one that opened last, or of one that was executed since its
+    session: any of them may be replaced.
     """
     alike: dict[tuple[str, str, Side], list[tuple[datetime, _Key]]] = {}
     for key, count in counts.items():
@@ -296,17 +302,18 @@ def _before(counts: Mapping[_Key, _Count]) -> dict[_Key, _Before]:
     before: dict[_Key, _Before] = {}
     for some in alike.values():
         first = sorted({(counts[key].first, key[:3]) for _, key in some})[:2]
-        last: date | None = None  # session in which the one before was opened
-        filled: dict[date, set[Decimal]] = {}  # by session of the last execution
+        carried: list[Decimal] = []  # sizes in order, one list for all: a set for each took their square
+        ends: list[tuple[date, Decimal]] = []  # a heap of the same, by the session of the last execution
         for opened, key in sorted(some):
             count = counts[key]
-            carried = frozenset[Decimal]()
-            if last is not None and not count.adds_up():
-                carried = carried.union(*(units for day, units in filled.items() if day >= last))
-            before[key] = any(moment <= opened and other != key[:3] for moment, other in first), carried
+            explained = not count.adds_up() and count.is_explained(carried)
+            before[key] = any(moment <= opened and other != key[:3] for moment, other in first), explained
             if key[1]:
-                last = count.session
-                filled.setdefault(count.until, set()).update(count.may_have_filled)
+                for units in count.may_have_filled:
+                    insort(carried, units)
+                    heappush(ends, (count.until, units))
+                while ends[0][0] < count.session:  # no later order goes on from these
+                    del carried[bisect_left(carried, heappop(ends)[1])]
     return before
 
 
