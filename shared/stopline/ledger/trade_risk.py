@@ -56,7 +56,7 @@ def worst_risk(legs: Sequence[TradeLeg], spot: Decimal | None, style: str) -> Tr
     """
     sized = [leg for leg in legs if leg.most]
     contracts = [leg.instrument for leg in sized]
-    if not sized or any(c.kind not in _PAYING or c.inverse or c.is_in_its_coin for c in contracts):
+    if not sized or any(c.kind not in _PAYING or c.inverse or c.is_in_its_asset for c in contracts):
         return UNKNOWN_RISK
     with localcontext(EXACT):
         fees = sum((leg.fees for leg in legs), ZERO)

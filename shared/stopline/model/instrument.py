@@ -16,6 +16,15 @@ from stopline.model.wire import Message
 _PAIR = re.compile("[-_:]")
 _QUOTES = ("", "USD", "USDC", "USDT")
 _OPTION_SYMBOL = re.compile(r"([A-Z0-9.&]{1,16})([0-9]{6})([CP])([0-9]{8})")
+_ISO_4217 = """
+    AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF CLP
+    CNH CNY COP CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GNF GTQ GYD HKD HNL HTG HUF
+    IDR ILS INR IQD IRR ISK JMD JOD JPY KES KGS KHR KMF KPW KRW KWD KYD KZT LAK LBP LKR LRD LSL LYD MAD MDL MGA MKD MMK
+    MNT MOP MRU MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP PKR PLN PYG QAR RON RSD RUB RWF SAR
+    SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY TTD TWD TZS UAH UGX USD UYU UZS VES
+    VND VUV WST XAF XCD XOF XPF YER ZAR ZMW ZWG
+    """  # and CNH
+_FIAT = frozenset(_ISO_4217.split())
 
 
 class Kind(StrEnum):
@@ -68,8 +77,15 @@ class Instrument(Message):
 
     @property
     def is_in_its_coin(self) -> bool:
-        """Tell whether an option is paid in the asset that it is on (Deribit's on BTC and ETH): its strike is in another
-        money than its price and its P&L, which no sum of Stopline's knows.
+        """Tell whether an option is paid in the coin that it is on (Deribit's on BTC and ETH): dollars of its strike would
+        count as coins.
+        """
+        return self.is_in_its_asset and self.currency not in _FIAT
+
+    @property
+    def is_in_its_asset(self) -> bool:
+        """Tell whether an option is paid in what it is on, a coin or the money of a pair (one on EURUSD in EUR): its strike
+        is in another money than its price and its P&L, so that what it can lose is not known.
         """
         if self.kind is not Kind.OPTION or self.currency == "USD":
             return False
@@ -95,7 +111,7 @@ class Instrument(Message):
 
 
 def coin_fault(contract: Instrument) -> str:
-    """Say what is wrong with an option in its own coin."""
+    """Say what is wrong with an option that is paid in what it is on."""
     return (
         f"{contract.symbol} is paid in {contract.currency}, which it is on, and its strike is in other money: "
         "what it can lose is not known"

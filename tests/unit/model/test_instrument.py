@@ -80,7 +80,8 @@ def test_the_symbol_of_an_option() -> None:
         ("ETHUSD", "ETH", True),
         ("BTC_USDT", "BTC", True),
         ("BTC-27NOV26", "BTC", True),
-        ("EURUSD", "EUR", True),
+        ("EURUSD", "EUR", False),
+        ("GBPUSD", "GBP", False),
         ("BTC-USD", "USD", False),
         ("BTC-USDC", "USDC", False),
         ("ETH-BTC", "BTC", False),
@@ -97,6 +98,15 @@ def test_an_option_that_is_paid_in_what_it_is_on_is_known_as_such(
     """R1.5: its strike is in another money than its price."""
     terms = {**option().model_dump(mode="json"), "underlying": underlying, "currency": currency}
     assert Instrument.model_validate(terms).is_in_its_coin == own
+
+
+def test_an_option_on_a_pair_in_the_money_of_the_pair_is_in_its_asset_and_in_no_coin() -> None:
+    """R1.5: it is booked, and what it can lose is UNKNOWN."""
+    terms = option().model_dump(mode="json")
+    euro = Instrument.model_validate({**terms, "underlying": "EURUSD", "currency": "EUR"})
+    assert euro.is_in_its_asset
+    assert not euro.is_in_its_coin
+    assert not Instrument.model_validate({**terms, "underlying": "EURUSD"}).is_in_its_asset
 
 
 def test_only_options_are_paid_in_their_own_coin() -> None:

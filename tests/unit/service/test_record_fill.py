@@ -24,7 +24,7 @@ from stopline.runtime.app import App
 from stopline.runtime.envelope import Envelope
 from stopline.runtime.handlers import handle
 from stopline.service.documents.outbox import Unpublished
-from stopline.service.fills import bookable
+from stopline.service.fills import record_fill
 from stopline.service.fills.bookable import MAX_AGE, MAX_AHEAD
 from stopline.service.fills.books import BookFeed
 from stopline.service.fills.record_fill import Result
@@ -241,11 +241,54 @@ def test_a_fill_that_cannot_be_is_refused_and_nothing_is_created(
     assert (world.count("books"), world.count("fills"), world.count("accounts")) == (0, 0, 1)
 
 
+def of_older_version(app: App, *fills: Fill) -> None:
+    with patch.object(record_fill, "check_coin", lambda _group, _book: None):
+        assert set(record(app, fills)) == {APPLIED}
+
+
+def coin(id_: str, side: str, units: int, second: float, **more: str) -> Fill:
+    return fill(id_, side, units, "0.05", at(second), instrument=COIN, **more)
+
+
+def test_a_fill_that_closes_an_option_in_its_own_coin_is_booked_and_what_opens_or_adds_is_not(
+    world: World,
+) -> None:
+    """R1.5: an older version opened it. Refused, its close left the book long of what is gone."""
+    app, _ = world.instance()
+    opened, closed = coin("E-1", "BUY", 3, 1), coin("E-2", "SELL", 2, 2)
+    of_older_version(app, opened)
+    assert record(app, [closed], "m-2") == [APPLIED]
+    assert reason(app, coin("E-3", "BUY", 1, 3)) == "PAID_IN_ITS_COIN"
+    assert reason(app, coin("E-4", "SELL", 2, 4)) == "PAID_IN_ITS_COIN", "one of them would open"
+    assert record(app, [opened, closed], "m-3") == [DUPLICATE, DUPLICATE]
+    last = [coin("E-6", "SELL", 1, 6), coin("E-5", "SELL", 1, 5), coin("E-7", "BUY", 1, 7)]
+    assert record(app, last, "m-4") == [REFUSED, APPLIED, REFUSED]
+    assert world.book().count_open() == 0  # type: ignore[union-attr]
+
+
+def test_what_a_bust_brings_back_of_an_option_in_its_own_coin_can_be_closed_by_the_same_message(
+    world: World,
+) -> None:
+    app, _ = world.instance()
+    of_older_version(app, coin("E-1", "SELL", 2, 1), coin("E-2", "BUY", 2, 2))
+    again = [coin("E-3", "BUY", 2, 2), coin("E-9", "BUY", 2, 9, kind="BUST", ref="E-2")]
+    assert record(app, again, "m-2") == [APPLIED, APPLIED]
+    assert world.book().count_open() == 0  # type: ignore[union-attr]
+
+
+def test_an_option_on_a_pair_that_is_paid_in_its_first_money_is_booked(world: World) -> None:
+    """R1.5: a currency is no coin. What it can lose stays UNKNOWN: its strike is in other money."""
+    app, _ = world.instance()
+    euro = COIN.model_copy(update={"symbol": "EURUSD-C", "currency": "EUR", "underlying": "EURUSD"})
+    assert record(app, [fill(instrument=euro)]) == [APPLIED]
+    [one] = world.book().trades()  # type: ignore[union-attr]
+    assert one.risk(Decimal("1.1")) == UNKNOWN_RISK
+
+
 def test_an_option_in_its_own_coin_that_an_older_version_booked_can_be_taken_out(world: World) -> None:
     """R1.5: what ends it is no fill that opens it; its risk is UNKNOWN until then."""
     app, _ = world.instance()
-    with patch.object(bookable, "check_coin", lambda _fill: None):
-        assert record(app, [fill(instrument=COIN)]) == [APPLIED]
+    of_older_version(app, fill(instrument=COIN))
     [one] = world.book().trades()  # type: ignore[union-attr]
     assert one.risk(Decimal(100_000)) == UNKNOWN_RISK
     assert record(app, [fill("B-1", quantity=0, price=0, instrument=COIN, kind="BUST", ref="E-1")]) == [

@@ -1,8 +1,11 @@
-"""Which fills may be booked at all, whatever the book holds."""
+"""Which fills may be booked at all: whatever the book holds, and options in their own coin by what it does."""
 
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
+from stopline.ledger.book import Book
 from stopline.model.account import Account
+from stopline.model.decimals import ZERO
 from stopline.model.errors import Rejected
 from stopline.model.fill import Fill, FillKind
 from stopline.model.increments import increments_of, off_step
@@ -32,11 +35,34 @@ def check_price(fill: Fill) -> Rejected | None:
     )
 
 
-def check_coin(fill: Fill) -> Rejected | None:
-    """Say why units of an option that is paid in its own coin are not booked, or None. What ends them is."""
-    if fill.kind not in OPENS or not fill.instrument.is_in_its_coin:
-        return None
-    return Rejected("PAID_IN_ITS_COIN", f"fill {fill.key}: {coin_fault(fill.instrument)}")
+def is_watched(fill: Fill) -> bool:
+    """Tell whether it hangs on the units held whether a fill can be booked: of an option that is paid in its own coin."""
+    return fill.kind in OPENS and fill.instrument.is_in_its_coin
+
+
+def by_position(fills: Iterable[Fill]) -> Iterator[list[Fill]]:
+    """Yield fills position by position; what hangs on the units held one by one, after all else of its position."""
+    groups: dict[str, list[Fill]] = {}
+    alone: list[Fill] = []
+    for fill in fills:
+        if is_watched(fill):
+            alone.append(fill)
+        else:
+            groups.setdefault(fill.position_key, []).append(fill)
+    yield from groups.values()
+    yield from ([fill] for fill in sorted(alone, key=lambda fill: fill.order))
+
+
+def check_coin(group: Sequence[Fill], book: Book) -> None:
+    """Raise Rejected for a fill that opens an option which is paid in its own coin, or adds to it. What an older version
+    booked can be closed. `group`: fills as `by_position` yields them.
+    """
+    fill = group[0]
+    position = book.positions.get(fill.position_key)
+    held, moved = position.quantity if position else ZERO, fill.signed_quantity
+    closes = moved.is_signed() != held.is_signed() and abs(moved) <= abs(held)
+    if is_watched(fill) and moved and not closes:
+        raise Rejected("PAID_IN_ITS_COIN", f"fill {fill.key}: {coin_fault(fill.instrument)}")
 
 
 def check_fill(fill: Fill, account: Account, now: datetime) -> Rejected | None:
@@ -63,7 +89,7 @@ def check_fill(fill: Fill, account: Account, now: datetime) -> Rejected | None:
         return Rejected(
             "EXPIRED", f"fill {fill.key}: {fill.instrument.symbol} expired on {expiry.isoformat()}"
         )
-    refused = check_price(fill) or check_coin(fill)
+    refused = check_price(fill)
     if refused is not None:
         return refused
     fault = off_step(fill, increments_of(account.increments, fill.instrument))

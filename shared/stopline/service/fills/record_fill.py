@@ -24,7 +24,7 @@ from stopline.service.documents.aggregate import Aggregates, Change
 from stopline.service.documents.batching import Batcher
 from stopline.service.fills.adjustments import adjustment_rows
 from stopline.service.fills.book_size import check_size, fits
-from stopline.service.fills.bookable import check_fill
+from stopline.service.fills.bookable import by_position, check_coin, check_fill, is_watched
 from stopline.service.fills.books import (
     FillLog,
     begun,
@@ -256,6 +256,8 @@ class _Booking:
     def _needs_log(self, fill: Fill, book: Book) -> bool:
         if is_amendment(fill) or is_of_cumulative_order(fill) or fill.kind is FillKind.SPLIT:
             return True
+        if is_watched(fill):  # one that an older version booked is a duplicate, whatever is held now
+            return True
         return book.is_late(fill, self._now)
 
     def _without_doubles(self, fills: list[Fill], book: Book) -> list[Fill]:
@@ -313,9 +315,6 @@ class _Booking:
     def _apply(self, book: Book, fills: list[Fill]) -> tuple[list[Fill], Book]:
         """Fold the fills position by position, so that one that is refused does not hold up the others."""
         booked: dict[str, Fill] = {}
-        groups: dict[str, list[Fill]] = {}
-        for fill in fills:
-            groups.setdefault(fill.position_key, []).append(fill)
         revision = book.revision
 
         def find(key: str) -> Fill | None:
@@ -328,8 +327,9 @@ class _Booking:
             return [*self._log.since_flat(position, late), *here]
 
         self._recall = Recall(partial(self._log.around, self._account.account))
-        for group in groups.values():
+        for group in by_position(fills):
             try:
+                check_coin(group, book)
                 book = book.with_fills(
                     group,
                     self._account.sessions.session_of,

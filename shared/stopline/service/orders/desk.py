@@ -101,7 +101,7 @@ class OrderDesk:
         valued = value_positions(columns({name: book}), marks, [account], now)[name]
         contracts = [*(v.position.instrument for v in valued), *legs_of(order)]
         coin = next(
-            (c for c in legs_of(order) if c.is_in_its_coin and c not in contracts[: len(valued)]), None
+            (c for c in legs_of(order) if c.is_in_its_asset and c not in contracts[: len(valued)]), None
         )
         if coin is not None:
             raise Rejected("PAID_IN_ITS_COIN", coin_fault(coin))
