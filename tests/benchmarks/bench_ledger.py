@@ -28,7 +28,8 @@ import orjson
 from stopline.ledger.book import Book
 from stopline.ledger.bulk import fold_all
 from stopline.ledger.encoding import decode_book, encode_book
-from stopline.ledger.position import Position, exactly
+from stopline.ledger.position import Position
+from stopline.model.decimals import exactly
 from stopline.model.fill import Fill, Side
 from stopline.model.instrument import Instrument
 from stopline.model.times import utc_text

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from stopline.ledger.position import FIFO, Booked, Position
 from stopline.model.account import Account
-from stopline.model.decimals import decimal_text
+from stopline.model.decimals import decimal_text, exactly
 from stopline.model.fill import Fill
 from stopline.model.instrument import Instrument, option_symbol
 from stopline.model.times import utc_text
@@ -81,3 +83,12 @@ def trade(number: int, signed: int | Decimal, price: str | int | Decimal, **more
 def account(name: str = "demo", **more: Any) -> Account:
     facts = {"account": name, "owner": "ann", "currency": "USD", "capital": "100000", **more}
     return Account.model_validate(facts)
+
+
+def fold(fills: Iterable[Fill], method: str = FIFO) -> tuple[Position, list[Booked]]:
+    """Fold the fills of one position, given in any order, from nothing. At least one fill."""
+    ordered = sorted(fills, key=lambda fill: fill.order)
+    position = Position(ordered[0].instrument, ordered[0].strategy, method=method)
+    with exactly():
+        booked = [position.apply(fill) for fill in ordered]
+    return position, booked

@@ -8,12 +8,12 @@ from decimal import Decimal, localcontext
 from stopline.ledger.amend import Effective, Find, effective, is_amendment, says_no_day
 from stopline.ledger.arrivals import Arrivals, Reader, by_position, check_held
 from stopline.ledger.days import NO_DAY, Day, Tally, recent
-from stopline.ledger.position import FIFO, Booked, Position, exactly
+from stopline.ledger.position import FIFO, Booked, Position
 from stopline.ledger.position_table import PositionTable
 from stopline.ledger.recall import Recall
 from stopline.ledger.trade import Status, Trade
 from stopline.ledger.trade_table import LegChanges, LegTable, pruned
-from stopline.model.decimals import EXACT, ZERO
+from stopline.model.decimals import EXACT, ZERO, exactly
 from stopline.model.errors import Rejected
 from stopline.model.fill import NEEDS_REF, Fill
 from stopline.model.instrument import Instrument

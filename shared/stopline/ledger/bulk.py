@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from stopline.ledger.position import FIFO, Open, Position, exactly
-from stopline.model.decimals import ZERO
+from stopline.ledger.position import FIFO, Open, Position
+from stopline.model.decimals import ZERO, exactly
 from stopline.model.fill import Fill, Place, Terms
 
 

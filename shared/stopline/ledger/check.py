@@ -6,8 +6,8 @@ from decimal import Decimal
 
 from stopline.ledger.amend import effective
 from stopline.ledger.book import Book, booked, fold_steps
-from stopline.ledger.position import Position, exactly
-from stopline.model.decimals import decimal_text
+from stopline.ledger.position import Position
+from stopline.model.decimals import decimal_text, exactly
 from stopline.model.fill import Fill
 
 _SUMS = ("quantity", "cost", "realised", "fees", "income")

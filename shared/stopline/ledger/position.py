@@ -17,14 +17,12 @@ what is held, or, where that is gone already, it is owed.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from decimal import Decimal, getcontext, localcontext, setcontext
+from decimal import Decimal, getcontext, localcontext
 from typing import NamedTuple
 
-from stopline.model.decimals import EXACT, ZERO, divide
+from stopline.model.decimals import EXACT, ZERO, divide, exactly
 from stopline.model.fill import TRADES, Fill, FillKind, Place
 from stopline.model.ids import position_key
 from stopline.model.instrument import Instrument
@@ -78,17 +76,13 @@ class Position:
     other_fees: dict[str, Decimal] = field(default_factory=dict)
     fills: int = 0
     last: tuple[datetime, str] | None = None  # place of the newest fill folded
-    cycle: tuple[datetime, str] | None = (
-        None  # place of the first fill since it was last flat: where to fold again from
-    )
+    cycle: tuple[datetime, str] | None = None  # place of the first fill since it was flat: to fold again from
     opened_at: datetime | None = None  # when it was opened from flat or flipped; None when flat
     last_price: Decimal = ZERO
     income: Decimal = ZERO
     method: str = FIFO
     amended: bool = False  # a bust or correction was folded: what comes late folds from the very first fill
-    undated_until: datetime | None = (
-        None  # a fill executed until then may be what one of these is about that says no day
-    )
+    undated_until: datetime | None = None  # what is executed until then one that says no day may be about
     split_at: datetime | None = None  # of its last split: an older price is one of the old units
     priced_at: datetime | None = None  # of its newest execution: how old `last_price` is
     is_plain: bool = field(init=False, repr=False, compare=False)  # its trades are folded the short way
@@ -401,27 +395,3 @@ class Position:
 def _in_kind(currency: str, contract: Instrument) -> bool:
     """Tell whether a fee in a currency is taken out of the traded units."""
     return currency == contract.base and currency != contract.currency
-
-
-def fold(fills: Iterable[Fill], method: str = FIFO) -> tuple[Position, list[Booked]]:
-    """Fold the fills of one position, given in any order, from nothing. At least one fill."""
-    ordered = sorted(fills, key=_order)
-    position = Position(ordered[0].instrument, ordered[0].strategy, method=method)
-    with exactly():
-        booked = [position.apply(fill) for fill in ordered]
-    return position, booked
-
-
-@contextmanager
-def exactly() -> Iterator[None]:
-    """Have this thread compute exactly, for a fold of many fills."""
-    before = getcontext()
-    setcontext(EXACT)
-    try:
-        yield
-    finally:
-        setcontext(before)
-
-
-def _order(fill: Fill) -> tuple[datetime, str]:
-    return fill.order

@@ -2,7 +2,9 @@
 
 import decimal
 import re
-from decimal import Decimal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal, getcontext, setcontext
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer
@@ -51,6 +53,17 @@ def decimal_text(value: Decimal) -> str:
 def price_text(value: Decimal) -> str:
     """Write a price for people: six decimals, and six digits of one that begins behind them."""
     return decimal_text(round(value, min(max(6, 5 - value.adjusted()), 12)))
+
+
+@contextmanager
+def exactly() -> Iterator[None]:
+    """Have this thread compute exactly, for a fold of many fills."""
+    before = getcontext()
+    setcontext(EXACT)
+    try:
+        yield
+    finally:
+        setcontext(before)
 
 
 def divide(numerator: Decimal, denominator: Decimal, places: int = 12) -> Decimal:

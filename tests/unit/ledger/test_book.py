@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 from stopline.ledger.book import FLAT_KEPT, Book
 from stopline.ledger.days import KEPT_SESSIONS, Day
-from stopline.ledger.position import Position, fold
+from stopline.ledger.position import Position
 from stopline.model.calendars import calendar
 from stopline.model.errors import Rejected
 from stopline.model.fill import Fill
 
-from ..make import NOON, at, equity, fill, option, trade
+from ..make import NOON, at, equity, fill, fold, option, trade
 from .oracle import account_for, nonzero
 from .strategies import fill_lists
 

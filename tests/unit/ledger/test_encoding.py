@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from stopline.ledger.book import Book
 from stopline.ledger.encoding import SCHEMA, decode_book, encode_book
-from stopline.ledger.position import METHODS, fold
+from stopline.ledger.position import METHODS
 from stopline.ledger.position_table import PositionTable
 from stopline.model.errors import Transient
 from stopline.model.fill import Fill
 
-from ..make import at, equity, fill, trade
+from ..make import at, equity, fill, fold, trade
 from .strategies import fill_lists
 from .test_book import LATER, SESSION_OF, Log, booked
 

@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stopline.ledger.bulk import fold_all
-from stopline.ledger.position import METHODS, Position, fold
+from stopline.ledger.position import METHODS, Position
 from stopline.model.errors import Rejected
 from stopline.model.fill import Fill
 from stopline.model.instrument import Instrument
 from stopline.model.wire import validate
 
-from ..make import at, fill, option, trade
+from ..make import at, fill, fold, option, trade
 from .strategies import fees, fill_lists, prices, quantities
 
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stopline.ledger.position import Aside, Position, fold
+from stopline.ledger.position import Aside, Position
 from stopline.model.fill import Fill
 
-from ..make import at, equity, fill, option, trade
+from ..make import at, equity, fill, fold, option, trade
 from .oracle import Naive
 from .strategies import fill_lists
 

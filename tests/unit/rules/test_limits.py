@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stopline.ledger.position import fold
 from stopline.model.decimals import decimal_text, parse_decimal
 from stopline.model.instrument import Instrument
 from stopline.rules.limits.figures import DayStart, Figures, Valued, settling
@@ -26,7 +25,7 @@ from stopline.rules.limits.registry import (
     readings,
 )
 
-from ..make import NOON, account, at, equity, fill, option, trade
+from ..make import NOON, account, at, equity, fill, fold, option, trade
 
 THREE = Decimal(3)
 

@@ -11,14 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stopline.ledger.book import Book
-from stopline.ledger.position import fold
 from stopline.model.fill import Fill
 from stopline.model.instrument import Instrument
 from stopline.rules.watching.trades import Index, TradeWatch, total_pnl, watch_trades
 
 from ..ledger.test_book import booked
 from ..ledger.test_trade_leg import tagged_fills
-from ..make import NOON, at, fill, option
+from ..make import NOON, at, fill, fold, option
 
 MINUTE = timedelta(minutes=1)
 SHORT, LONG = option(6000), option(5990)

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from stopline.adapters.schemas import record
-from stopline.ledger.position import fold
 from stopline.model.control import ControlRequest
 from stopline.model.messages import History, HistoryRow
 from stopline.model.prices import PriceBatch, Quote
@@ -19,7 +18,7 @@ from stopline.model.wire import validate
 from stopline.ports import RowFault
 from stopline.service.history.rows import fill_row, history_effect, numeric
 
-from ..make import BEGUN, NOON, account, fill, trade
+from ..make import BEGUN, NOON, account, fill, fold, trade
 from .world import World
 
 SCHEMAS = Path(__file__).parents[3] / "infra" / "schemas" / "bigquery"

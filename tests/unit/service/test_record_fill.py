@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stopline.ledger.position import fold
 from stopline.ledger.trade_risk import UNKNOWN_RISK
 from stopline.model.account import Account
 from stopline.model.errors import Contended, Rejected, Transient
@@ -29,7 +28,7 @@ from stopline.service.fills.bookable import MAX_AGE, MAX_AHEAD
 from stopline.service.fills.books import BookFeed
 from stopline.service.fills.record_fill import Result
 
-from ..make import BEGUN, NOON, account, at, equity, fill, option, raw_fill, trade
+from ..make import BEGUN, NOON, account, at, equity, fill, fold, option, raw_fill, trade
 from .world import FaultyStore, World
 
 APPLIED, DUPLICATE, REFUSED = Result.APPLIED, Result.DUPLICATE, Result.REFUSED
