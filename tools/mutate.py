@@ -27,6 +27,7 @@ MODULES = [
     "stopline/rules/closing/commands.py",
     "stopline/service/documents/aggregate.py",
     "stopline/service/documents/outbox.py",
+    "stopline/service/trading/control_documents.py",
     "stopline/service/trading/controls.py",
     "stopline/model/control.py",
 ]

@@ -7,7 +7,7 @@ from stopline.model.wire import canonical, validate
 from stopline.ports import Data
 from stopline.runtime.app import App
 from stopline.service.documents.aggregate import WRITER, Aggregates
-from stopline.service.trading.controls import ControlCodec
+from stopline.service.trading.control_documents import ControlCodec
 
 ADDED = "of_tomorrow"
 

@@ -18,6 +18,7 @@ from stopline.rules.trading import state as trading_state
 from stopline.rules.trading.second_reading import PriceTimes
 from stopline.service.documents.aggregate import Aggregates, Change
 from stopline.service.trading import cancel_orders, controls, emergency_halt, leases
+from stopline.service.trading.control_documents import ControlCodec
 from stopline.service.trading.controls import TradingStates
 
 
@@ -173,7 +174,7 @@ def a_breaker_lifts_what_people_hold() -> Iterator[None]:
 @control_bug
 def a_request_is_carried_out_each_time() -> Iterator[None]:
     """Nobody remembers the ids."""
-    with patch.object(controls, "_remember", lambda moved, *_: moved):
+    with patch.object(controls, "remember", lambda moved, *_: moved):
         yield
 
 
@@ -226,7 +227,7 @@ def orders_that_add_work_on_in_a_pause() -> Iterator[None]:
 def an_older_version_writes_over_a_newer_one() -> Iterator[None]:
     """It reads what it knows, and the rest is gone."""
     known = set(Control.model_fields)
-    decode = controls.ControlCodec.decode
+    decode = ControlCodec.decode
 
     def lax(self: Any, data: Any) -> Control:
         body = {name: value for name, value in orjson.loads(data["state"]).items() if name in known}
@@ -236,7 +237,7 @@ def an_older_version_writes_over_a_newer_one() -> Iterator[None]:
         return original(self, document and replace(document, data={**document.data, "writer": 0}))
 
     original = Aggregates._decoded
-    with patch.object(controls.ControlCodec, "decode", lax), patch.object(Aggregates, "_decoded", blind):
+    with patch.object(ControlCodec, "decode", lax), patch.object(Aggregates, "_decoded", blind):
         yield
 
 

@@ -36,7 +36,7 @@ class Documents:
 
     @cached_property
     def controls(self) -> Aggregates[Control]:
-        from stopline.service.trading.controls import controls
+        from stopline.service.trading.control_documents import controls
 
         return controls(self.store, self.relay, self.clock)
 

@@ -12,7 +12,7 @@ from stopline.model.control import Control, ControlRequest
 from stopline.model.times import utc_text
 from stopline.runtime.app import App
 from stopline.service.exits.desk import ExitPatch
-from stopline.service.trading.controls import ControlCodec
+from stopline.service.trading.control_documents import ControlCodec
 
 from ..make import trade
 from .test_watch_exits import alerts, book, opened, risk, sweep, tick

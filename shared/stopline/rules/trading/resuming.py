@@ -5,7 +5,7 @@ been stopped for a minute, and has prices and positions that can be trusted. The
 two people within ten minutes of each other. A lock is lifted by nobody before its time.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from stopline.model.control import ControlRequest, Standing, TradingState, is_due
@@ -73,6 +73,14 @@ def refusal(standing: Standing, request: ControlRequest, now: datetime) -> Rejec
         who = request.person or request.actor
         return Rejected("SAME_PERSON", f"{who} asked already: another person must agree")
     return None
+
+
+def doubtful(request: ControlRequest, doubts: Sequence[str]) -> Rejected | None:
+    """Say why a resume is refused for what speaks against it now, one line each; None where nothing does."""
+    if not doubts:
+        return None
+    more = f" and {len(doubts) - 3} more" if len(doubts) > 3 else ""
+    return Rejected("NOT_READY", f"{request.scope} cannot resume: {'; '.join(doubts[:3])}{more}")
 
 
 def is_second(standing: Standing, now: datetime) -> bool:

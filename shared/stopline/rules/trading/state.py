@@ -1,6 +1,6 @@
 """How a request changes the trading state of a scope: what tightens always works, what loosens has rules."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
@@ -11,13 +11,17 @@ from stopline.model.control import (
     ControlRequest,
     Hold,
     PendingResume,
+    Seen,
     Standing,
     TradingState,
     is_due,
 )
+from stopline.model.errors import Rejected
 from stopline.model.ids import digest
+from stopline.model.scopes import Scope, parse_scope
 from stopline.model.wire import content_hash
 
+BAD_UNTIL = "`until` is for a pause, and must be in the future"
 TARGETS = {"kill": TradingState.HALTED, "pause": TradingState.REDUCING}
 HALF_OPEN = "half_open"  # the key of the hold that keeps the size small after a money breaker was lifted
 
@@ -33,6 +37,20 @@ class Transition:
     control: Control
     event: str
     changed: bool
+
+
+def check(request: ControlRequest) -> Scope:
+    """Return the scope of a request. Raises Rejected for what can never be carried out, whatever is stored: the second path
+    of a kill must not tell it to anybody.
+    """
+    scope = parse_scope(request.scope)
+    if scope is None:
+        raise Rejected("UNKNOWN_SCOPE", f"{request.scope} is not global, account:, strategy: or underlying:")
+    if request.until is not None and request.action == "kill":
+        raise Rejected("BAD_UNTIL", BAD_UNTIL)
+    if request.lock and not scope.account:
+        raise Rejected("BAD_LOCK", "a lock ends with an account's session: the whole has none")
+    return scope
 
 
 def with_room(control: Control, scope: str) -> Control | None:
@@ -124,6 +142,16 @@ def ask_to_resume(before: Control, request: ControlRequest, now: datetime) -> Tr
         at=now,
     )
     return Transition(_put(before, standing.model_copy(update={"pending": pending})), "resume_asked", False)
+
+
+def remember(moved: Transition, request: ControlRequest, hashed: str, now: datetime) -> Transition:
+    """Return a transition whose control knows the request by the hash of its content."""
+    return replace(moved, control=remembered(moved.control, request.request_id, hashed, now))
+
+
+def remembered(control: Control, id_: str, hashed: str, now: datetime) -> Control:
+    """Return a control that knows an id, by the hash of what it was used for."""
+    return control.remembering(id_, Seen(hash=hashed, epoch=control.epoch, at=now))
 
 
 def lapsed(before: Control, now: datetime) -> list[tuple[str, str]]:

@@ -42,7 +42,7 @@ from stopline.service.fills.books import FillLog
 from stopline.service.history.rows import audit_row
 from stopline.service.prices.marks import Mark, MarkTable
 from stopline.service.reconciliation.reconciliations import Reconciliation
-from stopline.service.trading.in_force import both_to_stop
+from stopline.service.trading.control_documents import both_to_stop
 
 log = logging.getLogger("stopline")
 LOOK_EVERY = timedelta(seconds=5)

@@ -19,7 +19,7 @@ from stopline.ports import Clock, Data, Store, Unavailable, Where
 from stopline.service.closing.close_book import Closer, flattens, halts_of
 from stopline.service.documents.aggregate import Aggregates, Change
 from stopline.service.documents.outbox import Relay, Unpublished
-from stopline.service.trading.in_force import both_to_stop
+from stopline.service.trading.control_documents import both_to_stop
 
 log = logging.getLogger("stopline")
 SHOWN = 3  # scopes in an alert

@@ -13,7 +13,7 @@ from stopline.model.scopes import Scope, scope_of
 from stopline.ports import Clock
 from stopline.service.documents.aggregate import Aggregates, Change
 from stopline.service.documents.outbox import Relay
-from stopline.service.trading.in_force import both_to_stop, of_everything
+from stopline.service.trading.control_documents import both_to_stop, of_everything
 
 PAGE = 100  # accounts in one reading
 

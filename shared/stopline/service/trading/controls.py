@@ -6,15 +6,12 @@ from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 
-import orjson
-
 from stopline.model.control import (
     GLOBAL,
     HALT,
     Control,
     ControlRequest,
     Effective,
-    Seen,
     Standing,
     TradingState,
     effective,
@@ -22,20 +19,24 @@ from stopline.model.control import (
 )
 from stopline.model.errors import Rejected, Transient, Unreadable
 from stopline.model.messages import Effect
-from stopline.model.scopes import Scope, parse_scope, scope_account, scope_of
-from stopline.model.wire import canonical, content_hash, validate
-from stopline.ports import Clock, Create, Data, Store, Where
+from stopline.model.scopes import Scope, scope_account, scope_of
+from stopline.model.wire import content_hash, validate
+from stopline.ports import Clock, Create, Store, Where
 from stopline.rules.trading.breakers import rule_of
-from stopline.rules.trading.resuming import is_second, people_needed, refusal
+from stopline.rules.trading.resuming import doubtful, is_second, people_needed, refusal
 from stopline.rules.trading.state import (
+    BAD_UNTIL,
     MOST_PARTS,
     TARGETS,
     Transition,
     as_known,
     ask_to_resume,
+    check,
     lapse,
     lapsed,
     release,
+    remember,
+    remembered,
     resume,
     tighten,
     with_room,
@@ -43,14 +44,13 @@ from stopline.rules.trading.state import (
 from stopline.service.accounts.reader import AccountReader
 from stopline.service.audit.chain import Link, is_next_there, linked
 from stopline.service.documents.aggregate import Aggregates, Change, Decide
-from stopline.service.documents.outbox import Relay, Unpublished
-from stopline.service.trading.in_force import both, of_everything
+from stopline.service.documents.outbox import Unpublished
+from stopline.service.trading.control_documents import ControlCodec, both, of_everything
 from stopline.service.trading.state_alerts import asked_alert, state_alert, unheld_alert
 from stopline.service.trading.stop_ends import StopEnds
 
 log = logging.getLogger("stopline")
 
-BAD_UNTIL = "`until` is for a pause, and must be in the future"
 PEOPLE = 2  # who must agree to resume the whole, or what a drawdown stopped
 
 Unheld = Callable[[Scope], str]
@@ -65,33 +65,6 @@ class Done(NamedTuple):
 
     standing: Standing
     request_id: str
-
-
-class ControlCodec:
-    """A control as the fields of its document."""
-
-    collection = "controls"
-
-    def encode(self, state: Control) -> Data:
-        standings = (state, *state.parts.values())
-        ends = [hold.until for s in standings for hold in s.holds.values() if hold.until]
-        return {
-            "scope": state.scope,
-            "trading_state": state.state.value,
-            "epoch": state.epoch,
-            "flattens": state.flatten,
-            "is_stopped": any(s.state is not TradingState.ACTIVE for s in standings),
-            "due_at": min(ends, default=None),
-            "state": canonical(state.model_dump(mode="json")).decode(),
-        }
-
-    def decode(self, data: Data) -> Control:
-        return validate(Control, orjson.loads(data["state"]))
-
-
-def controls(store: Store, relay: Relay, clock: Clock) -> Aggregates[Control]:
-    """Return access to all control documents."""
-    return Aggregates(store, relay, clock, ControlCodec())
 
 
 class TradingStates:
@@ -118,7 +91,7 @@ class TradingStates:
 
     def read(self, scope: str) -> Control:
         """Return the control document of the whole or of an account; one that was never set is ACTIVE at epoch 0. What
-        counts where the whole's is damaged: see in_force.py.
+        counts where the whole's is damaged: see control_documents.py.
         """
         if scope == GLOBAL:
             return of_everything(self._documents)
@@ -196,11 +169,11 @@ class TradingStates:
                 refused = refusal(standing, request, now)
                 if refused is None:
                     doubts = list(self._doubts(scope)) if doubts is None else doubts
-                    refused = _doubtful(request, doubts)
+                    refused = doubtful(request, doubts)
                 if refused is not None:
                     return self._change(before, _refused(before), request, now)
             moved = self._transition(before, request, scope, now)
-            return self._change(before, _remember(moved, request, hashed, now), request, now)
+            return self._change(before, remember(moved, request, hashed, now), request, now)
 
         try:
             control = self._stored(scope.document, decide)
@@ -233,11 +206,11 @@ class TradingStates:
             hashed = content_hash(request.content())
             now, seen = self._clock.now(), before.seen.get(request.request_id)
             if seen is not None and seen.at >= asked_at:
-                return Change(_remembered(before, HALT + halt, hashed, now))
+                return Change(remembered(before, HALT + halt, hashed, now))
             asked = request if seen is None else request.model_copy(update={"request_id": halt})
             moved = tighten(before, asked, now, self._ends.lock(asked, scope, asked_at))
-            moved = _remember(moved, asked, hashed, now)
-            moved = replace(moved, control=_remembered(moved.control, HALT + halt, hashed, now))
+            moved = remember(moved, asked, hashed, now)
+            moved = replace(moved, control=remembered(moved.control, HALT + halt, hashed, now))
             return self._change(before, moved, asked, now)
 
         control = self._stored(scope.document, decide) or Control(scope=scope.document)
@@ -330,7 +303,7 @@ class TradingStates:
         def stop(before: Control, request: ControlRequest) -> Change[Control]:
             moved = self._transition(before, request, check(request), now)
             hashed = content_hash(request.content())
-            return self._change(before, _remember(moved, request, hashed, now), request, now)
+            return self._change(before, remember(moved, request, hashed, now), request, now)
 
         return regrown(self._store, known, now, stop)
 
@@ -416,34 +389,5 @@ class TradingStates:
         )
 
 
-def check(request: ControlRequest) -> Scope:
-    """Return the scope of a request. Raises Rejected for what can never be carried out, whatever is stored: the second path
-    of a kill must not tell it to anybody.
-    """
-    scope = parse_scope(request.scope)
-    if scope is None:
-        raise Rejected("UNKNOWN_SCOPE", f"{request.scope} is not global, account:, strategy: or underlying:")
-    if request.until is not None and request.action == "kill":
-        raise Rejected("BAD_UNTIL", BAD_UNTIL)
-    if request.lock and not scope.account:
-        raise Rejected("BAD_LOCK", "a lock ends with an account's session: the whole has none")
-    return scope
-
-
-def _doubtful(request: ControlRequest, doubts: Sequence[str]) -> Rejected | None:
-    if not doubts:
-        return None
-    more = f" and {len(doubts) - 3} more" if len(doubts) > 3 else ""
-    return Rejected("NOT_READY", f"{request.scope} cannot resume: {'; '.join(doubts[:3])}{more}")
-
-
 def _refused(before: Control) -> Transition:
     return Transition(before, "resume_refused", False)
-
-
-def _remember(moved: Transition, request: ControlRequest, hashed: str, now: datetime) -> Transition:
-    return replace(moved, control=_remembered(moved.control, request.request_id, hashed, now))
-
-
-def _remembered(control: Control, id_: str, hashed: str, now: datetime) -> Control:
-    return control.remembering(id_, Seen(hash=hashed, epoch=control.epoch, at=now))

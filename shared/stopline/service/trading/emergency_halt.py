@@ -10,7 +10,8 @@ from stopline.model.scopes import scope_account
 from stopline.model.times import parse_utc, utc_text
 from stopline.model.wire import canonical, content_hash
 from stopline.ports import Bus, Outgoing
-from stopline.service.trading.controls import TradingStates, check
+from stopline.rules.trading.state import check
+from stopline.service.trading.controls import TradingStates
 
 MINUTE = "%Y-%m-%dT%H:%M"
 

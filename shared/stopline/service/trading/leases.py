@@ -16,7 +16,7 @@ from stopline.ports import Clock, Document, Path, Put, Store, Where
 from stopline.service.documents.aggregate import Aggregates
 from stopline.service.sweep.epochs import epochs_of
 from stopline.service.sweep.heartbeat import HEARTBEAT, share_of, watched_until, why_unwatched
-from stopline.service.trading.in_force import both
+from stopline.service.trading.control_documents import both
 from stopline.service.trading.order_spans import holder_of, with_orders
 from stopline.service.trading.set_back import is_of_another
 

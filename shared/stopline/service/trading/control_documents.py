@@ -1,12 +1,44 @@
-"""Which trading state holds for an account, out of the whole's control and its own: also where the whole's is damaged.
+"""The control documents of the whole and of the accounts, and which trading state holds out of the two: also where one is
+damaged.
 
 What nobody can read stops everybody, and ends nothing: what adds risk is refused, closings go on, limits are watched.
 """
 
+import orjson
+
 from stopline.model.control import GLOBAL, Control, TradingState, account_scope
 from stopline.model.errors import Unreadable
-from stopline.ports import Where
+from stopline.model.wire import canonical, validate
+from stopline.ports import Clock, Data, Store, Where
 from stopline.service.documents.aggregate import Aggregates
+from stopline.service.documents.outbox import Relay
+
+
+class ControlCodec:
+    """A control as the fields of its document."""
+
+    collection = "controls"
+
+    def encode(self, state: Control) -> Data:
+        standings = (state, *state.parts.values())
+        ends = [hold.until for s in standings for hold in s.holds.values() if hold.until]
+        return {
+            "scope": state.scope,
+            "trading_state": state.state.value,
+            "epoch": state.epoch,
+            "flattens": state.flatten,
+            "is_stopped": any(s.state is not TradingState.ACTIVE for s in standings),
+            "due_at": min(ends, default=None),
+            "state": canonical(state.model_dump(mode="json")).decode(),
+        }
+
+    def decode(self, data: Data) -> Control:
+        return validate(Control, orjson.loads(data["state"]))
+
+
+def controls(store: Store, relay: Relay, clock: Clock) -> Aggregates[Control]:
+    """Return access to all control documents."""
+    return Aggregates(store, relay, clock, ControlCodec())
 
 
 def both(documents: Aggregates[Control], account: str) -> tuple[Control, Control]:
