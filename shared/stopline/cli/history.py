@@ -45,7 +45,7 @@ def verify(ctx: click.Context, since: str | None, as_json: bool) -> None:
     try:
         found = verifier.compare(begin, now, now)
     except Unavailable as problem:
-        raise Failure(str(problem)) from None
+        raise Failure(f"not compared, try again: {problem}") from None
     if as_json:
         print_json(_plain(found))
     else:

@@ -186,6 +186,56 @@ def test_while_the_history_is_away_the_round_goes_on_and_the_next_day_tells(
     assert len(desk.told()) == 1
 
 
+def test_days_that_were_not_compared_are_compared_as_soon_as_the_history_is_back(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F52: however many ends of a day it was away; where it ended is known to whatever instance comes next."""
+    desk.end_of_day()
+    desk.some("L", 1)
+    desk.history.rows["fills"].pop()
+
+    def down(*asked: object) -> None:
+        raise Unavailable("BigQuery is down")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(desk.history, "kept", down)
+        for _ in range(5):
+            desk.clock.set(desk.clock.now() + timedelta(days=1))
+            desk.end_of_day()
+    desk.clock.set(desk.clock.now() + timedelta(days=1))
+    desk.end_of_day()
+    assert len(desk.told()) == 1
+
+
+@pytest.mark.parametrize("collection", ["fills", "controls", "journals"])
+def test_with_the_store_down_the_round_fails_and_nothing_is_told_or_taken_as_compared(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, collection: str
+) -> None:
+    """F13, F52: an outage is neither a history that is whole nor one that differs, and the sweep comes again."""
+    desk.history.rows["fills"].pop()
+    query = desk.store.query
+
+    def down(asked: str, *more: Any, **how: Any) -> Any:
+        if asked == collection:
+            raise Unavailable("Firestore is down")
+        return query(asked, *more, **how)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(desk.store, "query", down)
+        with pytest.raises(Unavailable, match="Firestore is down"):
+            desk.end_of_day()
+        given = ["history", "verify", "--since", utc_text(NOON - LATER)]
+        result = CliRunner().invoke(main, given, obj=lambda: desk.app)
+        assert (result.exit_code, result.output) == (
+            1,
+            "stopline: not compared, try again: Firestore is down\n",
+        )
+    desk.run()
+    assert desk.told() == []
+    desk.end_of_day()
+    assert len(desk.told()) == 1
+
+
 def test_the_days_of_the_tables_are_those_of_the_schemas() -> None:
     """So that a comparison reads the days that it is about, and no more."""
     tables = json.loads((SCHEMAS / "tables.json").read_text())

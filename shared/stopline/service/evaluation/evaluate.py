@@ -18,6 +18,7 @@ from stopline.model.errors import Transient
 from stopline.model.ids import digest
 from stopline.model.instrument import Instrument
 from stopline.model.messages import Alert, Effect, HistoryRow
+from stopline.model.times import utc_text
 from stopline.risk.border import to_decimal
 from stopline.risk.columns import Columns
 from stopline.risk.factors import Factors
@@ -389,7 +390,7 @@ def _snapshot_row(f: Figures, state: RiskState) -> HistoryRow:
         "as_of": f.at,
         "kind": None,
     }
-    event_id = digest("snapshot", f.account.account, str(state.revision))
+    event_id = digest("snapshot", f.account.account, str(state.revision), utc_text(f.at))
     return table_row("account_snapshots", event_id, row, state.shown)
 
 

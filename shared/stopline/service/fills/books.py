@@ -86,6 +86,13 @@ def begun(account: Account, now: datetime) -> Book:
     )
 
 
+def next_revision(book: Book, now: datetime) -> int:
+    """Return the revision of a book's next commit: one more, or the second of now where that is later. So a book that was
+    restored to an earlier state goes on above all that was committed since, and no row of it has the id of a forgotten one.
+    """
+    return max(book.revision + 1, int(now.timestamp()))
+
+
 def unnamed_before(book: Book, now: datetime) -> datetime | None:
     """Return since when fills were executed that an order may have and that do not name it in the log; None: there are none.
     Those are of a version before the field `order_id`. One that still runs takes `orders_named` from the book again.

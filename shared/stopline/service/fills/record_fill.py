@@ -31,6 +31,7 @@ from stopline.service.fills.books import (
     describe_position,
     fill_create,
     fill_path,
+    next_revision,
     position_event_id,
     read_fill,
     unnamed_before,
@@ -315,7 +316,7 @@ class _Booking:
     def _apply(self, book: Book, fills: list[Fill]) -> tuple[list[Fill], Book]:
         """Fold the fills position by position, so that one that is refused does not hold up the others."""
         booked: dict[str, Fill] = {}
-        revision = book.revision
+        revision = next_revision(book, self._now)
 
         def find(key: str) -> Fill | None:
             return booked.get(key) or self._log.find(key)
@@ -343,7 +344,7 @@ class _Booking:
                 continue
             booked.update({fill.key: fill for fill in group})
             self.outcomes |= {fill.key: Outcome(fill, Result.APPLIED) for fill in group}
-        return list(booked.values()), book.at_revision(revision + 1) if booked else book
+        return list(booked.values()), book.at_revision(revision) if booked else book
 
     def _effects(self, before: Book, book: Book, booked: list[Fill]) -> list[Effect]:
         account = self._account.account

@@ -15,15 +15,17 @@ import orjson
 from stopline.model.ids import digest
 from stopline.model.messages import Alert, Effect, Severity
 from stopline.model.times import parse_utc
-from stopline.ports import History, Path, Store, Unavailable, Where
+from stopline.ports import History, Kept, Path, Put, Store, Unavailable, Where
 from stopline.service.audit.chain import heads_of, row_path
 from stopline.service.documents.aggregate import DAMAGED
-from stopline.service.documents.outbox import Relay
+from stopline.service.documents.outbox import Relay, outbox_fields
 from stopline.service.history.end_session import MARK
 
 log = logging.getLogger("stopline")
 ON_ITS_WAY = timedelta(hours=1)  # so long a row may take
 LOOKS_BACK = timedelta(days=2)  # of the end of the day: each day is looked at twice
+REACHES_BACK = timedelta(days=31)  # at most, where the history was away for long
+COMPARED = Path("heartbeats", "history")
 SESSIONS = timedelta(days=7)  # the session of a fill is at most so far from its execution
 AT_ONCE = 100
 PAGE = 5_000  # fills: more than are executed at one moment
@@ -77,6 +79,10 @@ class Findings:
         return any(t.missing or t.extra for t in self.tallies) or any(self.conflicts.values())
 
 
+class _Away(Unavailable):
+    """The history does not answer; the store may well."""
+
+
 class HistoryVerifier:
     """Compares store and history, and tells the operator what differs."""
 
@@ -86,15 +92,24 @@ class HistoryVerifier:
         self._relay = relay
 
     def verify(self, now: datetime) -> None:
-        """Compare the last two days, and tell what differs: each difference once. While the history is away nothing is
-        told: the next day looks at this one too. Raises Unpublished.
+        """Compare the last two days, and those before that were not compared, and tell what differs: each difference once.
+        While the history is away nothing is told, and the next end of a day looks at this one too. Raises Unavailable where
+        the store is, and Unpublished: then nothing counts as compared.
         """
         try:
-            found = self.compare(now - LOOKS_BACK, now, now)
-        except Unavailable as problem:
+            found = self.compare(self._since(now), now, now)
+        except _Away as problem:
             log.warning("history not compared", extra={"problem": str(problem)[:300]})
             return
         self._relay.publish([_effect(alert) for alert in alerts_of(found, now)])
+        self._store.commit([Put(COMPARED, {"kind": "history", "at": now, **outbox_fields((), now)})])
+
+    def _since(self, now: datetime) -> datetime:
+        """Return from when on to compare: a day more than was ever compared, as a row may have been on its way."""
+        document = self._store.get(COMPARED)
+        at = document.data.get("at") if document else None
+        since = at - timedelta(days=1) if isinstance(at, datetime) else now
+        return max(min(since, now - LOOKS_BACK), now - REACHES_BACK)
 
     def compare(self, since: datetime, until: datetime, now: datetime) -> Findings:
         """Compare what was between two moments. Raises Unavailable."""
@@ -142,7 +157,7 @@ class HistoryVerifier:
         for day in _days(since, until):
             begin, end = max(since, day), min(until, day + timedelta(days=1))
             times = [Where(column, ">=", begin), Where(column, "<", end)]
-            kept = {k.event_id: k.rows for k in self._history.kept(table, [*times, *more])}
+            kept = {k.event_id: k.rows for k in self._kept(table, [*times, *more])}
             mine = {id_: must for id_, (at, must) in stored.items() if begin <= at < end}
             yield Tally(
                 table,
@@ -173,7 +188,13 @@ class HistoryVerifier:
         # closes that a person loads again have the same id and a later moment
         feed = [Where("source", "==", MARK)] if table == "closes" else []
         where = [Where(column, ">=", cut(since)), Where(column, "<=", cut(until)), *feed]
-        return sorted(k.event_id for k in self._history.kept(table, where) if k.contents > 1)
+        return sorted(k.event_id for k in self._kept(table, where) if k.contents > 1)
+
+    def _kept(self, table: str, where: Sequence[Where]) -> Sequence[Kept]:
+        try:
+            return self._history.kept(table, where)
+        except Unavailable as problem:
+            raise _Away(str(problem)) from problem
 
 
 def digest_of(ids: Mapping[str, object]) -> str:

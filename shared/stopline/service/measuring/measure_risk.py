@@ -268,7 +268,7 @@ def metric_rows(
             "method": method,
             "as_of": now,
         }
-        event_id = digest("metric", account.account, metric, str(revision))
+        event_id = digest("metric", account.account, metric, str(revision), utc_text(now))
         rows.append(table_row("metrics", event_id, facts, detail))
     return rows
 
