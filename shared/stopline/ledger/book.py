@@ -15,7 +15,7 @@ from stopline.ledger.trade import Status, Trade
 from stopline.ledger.trade_table import LegChanges, LegTable, pruned
 from stopline.model.decimals import EXACT, ZERO, exactly
 from stopline.model.errors import Rejected
-from stopline.model.fill import NEEDS_REF, Fill
+from stopline.model.fill import ENDINGS, NEEDS_REF, Fill
 from stopline.model.instrument import Instrument
 
 FLAT_KEPT = timedelta(days=7)
@@ -245,7 +245,11 @@ class _Refold:
         position = before.copy() if before else Position(contract, first.strategy, method=method)
         for fill in group:
             self.tally.add(contract.currency, position.apply(fill), 1)
-        self.legs.append(self.key, group)
+        if (before is None or before.is_flat) and any(fill.kind in ENDINGS and fill.fee for fill in group):
+            known = booked(first, self.log, self.held, {fill.key for fill in group})
+            self.legs.refold(self.key, effective(known), effective([*known, *group]))
+        else:
+            self.legs.append(self.key, group)
         return position
 
     def _again(

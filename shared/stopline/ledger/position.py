@@ -246,7 +246,7 @@ class Position:
             return self._apply_event(fill)
         moved = fill.moves(self.quantity)
         price = fill.price
-        if not self.open:
+        if not self.open and (moved or self.cycle is None):  # what ends nothing begins nothing
             self.cycle = place
         base = self.instrument.base
         if base is not None and fill.fee_currency == base and base != self.instrument.currency:

@@ -10,7 +10,8 @@ position's; realised alone is the position's too, unless a closing fill named a 
 order, or the account books average cost (legs then close first in, first out).
 
 A fee, and a payment such as funding, is shared pro rata among the legs that it touches, rounded to 12
-decimals; the last one takes the rest. A payment while nothing is open belongs to no trade.
+decimals; the last one takes the rest. A payment while nothing is open belongs to no trade; a fee of an ending that
+finds nothing to end is of what was closed last.
 """
 
 from collections import deque
@@ -176,8 +177,9 @@ class _Folding:
         in_kind = _in_kind(fill.fee_currency, contract)
         held = sum((leg.quantity for leg in self.open), ZERO) if kind in ENDINGS else ZERO
         moved = fill.moves(held) - (fill.fee if in_kind else ZERO)
-        self.parts = parts = self._exchange(moved, fill)
-        _charge(parts, *_settled(fill.fee_currency, fill.fee, contract, fill.price))
+        parts = self._exchange(moved, fill)
+        self.parts = parts or self._held() or self._closed_last()
+        _charge(self.parts, *_settled(fill.fee_currency, fill.fee, contract, fill.price))
         if len(parts) == 1:
             leg = parts[0][0]
             leg.known = (*leg.known, fill.key)[-KNOWN_FILLS:]
@@ -195,6 +197,11 @@ class _Folding:
 
     def _held(self) -> Parts:
         return [(leg, abs(leg.quantity)) for leg in self.open]
+
+    def _closed_last(self) -> Parts:
+        closed = [(leg.exit_at, leg) for leg in self.legs if leg.exit_at is not None]
+        last = max((at for at, _ in closed), default=None)
+        return [(leg, abs(leg.opened)) for at, leg in closed if at == last]
 
     def _exchange(self, left: Decimal, fill: Fill) -> Parts:
         """Move units at a fill's price: close what stands against them, open a leg for the rest."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from itertools import permutations
@@ -11,12 +12,14 @@ import pytest
 from stopline.ledger.book import Book
 from stopline.ledger.lifecycle import assignments, exposure, intrinsic, settlement
 from stopline.ledger.position import Position
+from stopline.ledger.trade_table import LegTable
 from stopline.model.calendars import calendar
 from stopline.model.errors import Rejected
 from stopline.model.fill import Fill
 from stopline.model.instrument import Instrument
 
 from ..make import NOON, at, fill, option
+from .test_amend import booked as amended
 from .test_book import booked
 
 XNYS = calendar("XNYS")
@@ -130,6 +133,37 @@ def test_an_expiry_that_says_no_side_opens_nothing() -> None:
     assert booked([[expired("X-1", 5, option(6000), at(30))]]).open_positions() == []
     for some in permutations([bought, expired("X-1", 1, option(6000), at(0.5)), more]):
         assert booked([[one] for one in some]).net_quantity(option(6000).symbol) == 3
+
+
+def test_a_fee_of_an_ending_that_ends_nothing_is_of_what_was_closed_last() -> None:
+    """R1.2: the fees of the trades are the book's, in any order of arrival, however long the trade has been closed."""
+    fills = [
+        fill("E-1", "BUY", 2, "3", at(0), option(6000), order_id="O-1", fee="0.25"),
+        fill("E-2", "SELL", 2, "4", at(5), option(6000)),
+        fill("X-1", "BUY", 2, "0", AFTER, option(6000), kind="EXPIRE", ends="held", fee="0.5"),
+        fill("F-1", "BUY", 0, "0", AFTER, option(6000), kind="FEE", ref="X-1", fee="0.125"),
+    ]
+    for some in permutations(fills):
+        book = amended([[one] for one in some])
+        [trade] = book.trades()
+        assert (trade.fees, book.total("USD").fees) == (Decimal("0.875"),) * 2
+    book = booked([fills[:2]])
+    for one in (book, replace(book, legs=LegTable())):  # a day later the trade is forgotten
+        again = amended([fills[2:3]], book=one, known=fills[:2])
+        assert [trade.fees for trade in again.trades()] == [Decimal("0.75")]
+
+
+def test_the_fee_of_an_ending_is_of_what_was_open_before_it_also_where_more_ended_nothing() -> None:
+    """Two settlements, and a payment between them, after which the second comes late; then it is opened again."""
+    ended = [
+        fill(f"X-{n}", "BUY", 2, "0", at(10 * n), option(6000), kind="EXPIRE", ends="held", fee="0.5")
+        for n in (1, 2)
+    ]
+    opened = [fill(f"E-{n}", "BUY", 2, "3", at(n), option(6000)) for n in (0, 30)]
+    paid = fill("P-1", "BUY", 0, "0", at(25), option(6000), kind="FUNDING", fee="7")
+    for some in permutations([*ended, *opened, paid]):
+        fees = sorted((t.entered_at, t.fees) for t in booked([[one] for one in some]).trades())
+        assert fees == [(at(0), 1), (at(30), 0)]
 
 
 def test_nothing_is_settled_before_the_price_can_be_known() -> None:
