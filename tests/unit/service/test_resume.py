@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 from typing import Any
 
 import orjson
@@ -11,7 +13,7 @@ from stopline.model.control import Control, ControlRequest, Standing, TradingSta
 from stopline.model.errors import Rejected
 from stopline.model.messages import Effect
 from stopline.model.wire import validate
-from stopline.ports import Delete, Path, Put, Unavailable
+from stopline.ports import Conflict, Delete, Document, Path, Put, Unavailable
 from stopline.rules.trading.resuming import TooEarly
 from stopline.runtime.app import App
 from stopline.service.documents.outbox import Unpublished
@@ -160,6 +162,54 @@ def test_one_account_in_doubt_holds_up_the_whole_until_it_is_stopped_itself(worl
     ask(app, "resume", "r-2", "global")
     assert ask(app, "resume", "r-3", "global", "bob").state is ACTIVE
     assert app.trading.for_account("demo")[0] is HALTED
+
+
+@pytest.mark.parametrize("scope", [DEMO, "global"])
+def test_a_kill_waits_for_no_look_of_a_resume(
+    world: World, monkeypatch: pytest.MonkeyPatch, scope: str
+) -> None:
+    """I6: in the same instance; and the resume, which was written before it, lifts nothing of it."""
+    app, store = world.instance()
+    app.recorder.record([trade(1, 10, 100, executed_at=at(-300))], "m-1")
+    prices(app, world.clock.now(), SPY=100.0)
+    paused = ask(app, "pause", "p", scope)
+    prices(app, world.wait(60), SPY=100.0)
+    is_looking, goes_on, get = Event(), Event(), store.get
+
+    def slow(path: Path) -> Document | None:
+        if path.collection == "risk":
+            is_looking.set()
+            assert goes_on.wait(60)
+        return get(path)
+
+    monkeypatch.setattr(store, "get", slow)
+    with ThreadPoolExecutor(2) as threads:
+        try:
+            resumed = threads.submit(ask, app, "resume", "r", scope, expected_epoch=paused.epoch, lifts=[])
+            assert is_looking.wait(60)
+            assert threads.submit(ask, app, "kill", "k", scope).result(10).state is HALTED
+        finally:
+            goes_on.set()
+        with pytest.raises(Rejected) as found:
+            resumed.result(60)
+    assert found.value.reason == "STALE_RESUME"
+    assert app.trading.standing(scope).state is HALTED
+
+
+def test_a_resume_that_was_refused_before_the_look_is_refused_however_the_commit_ends(world: World) -> None:
+    """I7: its minute is over by the second try, and nobody has looked at what speaks against it."""
+    app, store = world.instance()
+    app.recorder.record([trade(1, 10, 100, executed_at=at(-300))], "m-1")
+    ask(app, "kill", "k")
+    world.wait(59)
+
+    def slower(_: object) -> None:
+        world.wait(1)
+        raise Conflict("somebody was faster")
+
+    store.faults = [slower]
+    assert refused(app, "r") == "TOO_EARLY"
+    assert refused(app, "r-2") == "NOT_READY"
 
 
 def test_a_refused_resume_is_on_record(world: World) -> None:

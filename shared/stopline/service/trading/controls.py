@@ -145,12 +145,12 @@ class TradingStates:
         is unknown: ask again.
         """
         scope, wish = check(request), request
-        doubts: list[str] | None = None
+        doubt = self._looked_at(scope, wish) if wish.action == "resume" else None
         refused: Rejected | None = None
         moved: Transition | None = None
 
         def decide(control: Control | None, attempt: int) -> Change[Control] | None:
-            nonlocal refused, doubts, moved, request
+            nonlocal refused, moved, request
             refused = moved = None
             before = control or Control(scope=scope.document)
             request = as_known(before, wish) if wish.action in TARGETS else wish
@@ -165,11 +165,7 @@ class TradingStates:
                 return None
             now = self._clock.now()
             if request.action == "resume":
-                standing = before.standing(request.scope)
-                refused = refusal(standing, request, now)
-                if refused is None:
-                    doubts = list(self._doubts(scope)) if doubts is None else doubts
-                    refused = doubtful(request, doubts)
+                refused = refusal(before.standing(request.scope), request, now) or doubt
                 if refused is not None:
                     return self._change(before, _refused(before), request, now)
             moved = self._transition(before, request, scope, now)
@@ -187,6 +183,17 @@ class TradingStates:
             raise Rejected("NO_CONTROL", f"scope {request.scope} has no state")
         self._tell_unheld(request, moved)
         return Done(control.standing(request.scope), request.request_id)
+
+    def _looked_at(self, scope: Scope, request: ControlRequest) -> Rejected | None:
+        """Say why a resume is refused by what stands now and by what is in doubt, or None. Not under the document's lock: of
+        the whole this reads every account, and a kill waits for none of that.
+        """
+        # What stops the scope meanwhile the decision sees: by the epoch, or by `lifts`. A break or an old price of these
+        # seconds it does not, and never did, as their documents take no part in the commit. It is as one of a moment after
+        # the resume: breakers and limits stop again for what they find, and each order is checked.
+        control = self._documents.read(scope.document) or Control(scope=scope.document)
+        early = refusal(control.standing(request.scope), request, self._clock.now())
+        return early or doubtful(request, self._doubts(scope))
 
     def store_halt(self, request: ControlRequest, halt: str, asked_at: datetime) -> Standing:
         """Store a kill of the second path: people were told that it holds, so it is carried out, whatever its id was used
