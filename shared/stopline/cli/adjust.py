@@ -61,6 +61,9 @@ def adjust(
     chosen, log = _broker(owner, broker), FillLog(app.store)
     if undo is not None:
         fill = reversal(log, account, chosen, undo, reason, actor())
+        if log.has(fill.key):
+            click.echo(f"reference {undo} is taken back already: nothing is published")
+            return
     else:
         if not (symbol and units and price and reference):
             raise Rejected("BAD_OPTION", "an adjustment needs SYMBOL, --units, --price and --reference")

@@ -48,7 +48,7 @@ def show(ctx: click.Context, id_: str, as_json: bool) -> None:
         return
     for name in ("id", "source", "reason", "detail", "kept_at", "status", "message_id", "item", "attributes"):
         click.echo(f"{name + ':':12}{printable(str(message[name]))}")
-    cut = " (cut)" if message["is_cut"] else ""
+    cut = f", cut: the first {message['kept_bytes']} are kept" if message["is_cut"] else ""
     click.echo(f"{'message:':12}{message['bytes']} bytes{cut}\n{printable(message['text'])}")
 
 
@@ -101,6 +101,7 @@ def refused_message(app: App, id_: str) -> dict[str, Any]:
         "item": data["item"],
         "attributes": data["attributes"],
         "bytes": data["bytes"],
+        "kept_bytes": len(raw),
         "is_cut": len(raw) < data["bytes"],
         "text": raw.decode("utf-8", "backslashreplace"),
     }

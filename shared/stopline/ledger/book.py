@@ -8,7 +8,7 @@ from decimal import Decimal, localcontext
 from stopline.ledger.amend import Effective, Find, effective, is_amendment, says_no_day
 from stopline.ledger.arrivals import Arrivals, Reader, by_position, check_held
 from stopline.ledger.days import NO_DAY, Day, Tally, recent
-from stopline.ledger.position import FIFO, Booked, Position
+from stopline.ledger.position import FIFO, METHODS, Booked, Position
 from stopline.ledger.position_table import PositionTable
 from stopline.ledger.recall import Recall
 from stopline.ledger.trade import Status, Trade
@@ -50,6 +50,10 @@ class Book:
     legs: LegTable = field(default_factory=LegTable)
     since: datetime | None = None
     orders_named: datetime | None = None
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise ValueError(f"book {self.account}: method {self.method!r} is none of {', '.join(METHODS)}")
 
     def trades(self) -> Sequence[Trade]:
         """Return the open trades and those closed within a day, in the order in which they were entered."""

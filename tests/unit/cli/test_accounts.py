@@ -258,7 +258,7 @@ def test_refused_messages_are_listed_and_shown_as_they_came(stopline: Stopline, 
     """R8.6: what was refused is kept with its reason, and its bytes cannot drive the terminal."""
     assert "nothing" in stopline("quarantine", "list").stdout
     world.bus.publish([_raw(b'{"type":"\x1b[31m\xc2\x9b"}')])
-    world.bus.publish([_raw(b"\xff\xfe")])
+    world.bus.publish([_raw(b"\xff\xfe"), _raw(b"\xff" * 70_000)])
     world.run()
     found = json.loads(stopline("quarantine", "list", "--json").stdout)
     assert {f["source"] for f in found} == {"fills"}
@@ -269,6 +269,8 @@ def test_refused_messages_are_listed_and_shown_as_they_came(stopline: Stopline, 
         assert shown.exit_code == 0
         assert "\x1b" not in shown.stdout
         assert one["reason"] in shown.stdout
+    cut = "70000 bytes, cut: the first 65536 are kept"
+    assert [cut in stopline("quarantine", "show", one["id"]).stdout for one in found].count(True) == 1
     missing = stopline("quarantine", "show", "nothing")
     assert missing.exit_code == 2
     one_line(missing)

@@ -180,6 +180,11 @@ def test_an_adjustment_can_be_taken_back(stopline: Stopline, world: Embedded) ->
     world.run()
     assert units(world) == "90"
     assert [row["event"] for row in rows(world, "audit")][-1] == "adjustment_reversed"
+    again = stopline("adjust", "demo", "--undo", "T-1", "--reason", "the broker was wrong")
+    assert (again.exit_code, again.stdout) == (
+        0,
+        "reference T-1 is taken back already: nothing is published\n",
+    )
     world.sweep(SweepKind.RECONCILE)
     world.run()
     state = world.app.reconciliations.read("demo")

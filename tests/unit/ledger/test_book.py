@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from stopline.ledger.book import FLAT_KEPT, Book
 from stopline.ledger.days import KEPT_SESSIONS, Day
+from stopline.ledger.encoding import decode_book, encode_book
 from stopline.ledger.position import Position
 from stopline.model.calendars import calendar
 from stopline.model.errors import Rejected
@@ -346,3 +348,15 @@ def test_what_was_held_at_the_start_of_a_session_is_what_the_fills_before_it_lef
     earlier = account_for([f for f in fills if f.executed_at < begins], SESSION_OF)
     held = any(naive.quantity for naive in earlier.positions.values())
     assert book.carried_into(session, begins) == held
+
+
+@pytest.mark.parametrize("method", ["", "fifi", "FIFO"])
+def test_a_book_of_no_known_method_is_not_made_and_not_read(method: str) -> None:
+    """Any other text closed lots first in, first out, without a word."""
+    with pytest.raises(
+        ValueError, match=f"book demo: method .{method}. is none of fifo, lifo, hifo, average"
+    ):
+        Book("demo", method=method)
+    state = {**json.loads(encode_book(Book("demo"))), "method": method}
+    with pytest.raises(ValueError, match="is none of fifo"):
+        decode_book(json.dumps(state))

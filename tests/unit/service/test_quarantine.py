@@ -130,6 +130,17 @@ def test_a_huge_message_is_kept_in_part_with_its_size(world: World) -> None:
     assert len(json.dumps({k: str(v) for k, v in data.items()})) < 200_000
 
 
+def test_a_hundred_huge_items_of_one_message_are_kept(world: World) -> None:
+    """B10, I3: a commit above Firestore's size was tried again for ever, and nothing of the message was kept."""
+    app, store = world.instance()
+    attributes = {f"a{n}": "b" * 1000 for n in range(99)}
+    app.quarantine.keep_all(
+        "fills", "m-1", [Refusal(b"x" * 10**5, BAD, item) for item in range(100)], attributes
+    )
+    assert [len(base64.b64decode(str(one["raw"]))) for one in kept(world)] == [KEPT_BYTES] * 100
+    assert store.commits < 20
+
+
 @given(
     st.text(max_size=30), st.binary(max_size=30), st.dictionaries(st.text(max_size=5), st.text(max_size=5))
 )

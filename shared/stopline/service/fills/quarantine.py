@@ -1,7 +1,7 @@
 """Quarantine: what can never succeed is kept with its reason, told to a person, and acknowledged."""
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -23,6 +23,7 @@ from stopline.service.documents.outbox import (
 COLLECTION = "quarantine"
 KEPT_BYTES = 64 * 1024
 AT_ONCE = 100  # in one commit
+AT_ONCE_BYTES = 2 * 1024 * 1024  # in one commit, which may have 3 MiB
 MOST = 500  # characters of a cause
 ALERT_WINDOW_S = 600  # of what is not critical, one alert a source and reason in this time; all is kept
 LIST = "Look with `stopline quarantine list`."
@@ -78,11 +79,8 @@ class Quarantine:
     ) -> None:
         """Keep all that is refused of one message, many in a commit: a message of thousands must be done in its time."""
         now, due = self._clock.now(), dict[str, Effect]()
-        for start in range(0, len(refusals), AT_ONCE):
-            creates = [
-                self._create(source, message_id, one, attributes or {}, now)
-                for one in refusals[start : start + AT_ONCE]
-            ]
+        documents = (self._create(source, message_id, one, attributes or {}, now) for one in refusals)
+        for creates in _commits(documents):
             for document in self._kept(creates):
                 due |= {effect.id: effect for effect in decode_outbox(document)}
         self._relay.publish(list(due.values()))
@@ -146,6 +144,20 @@ class Quarantine:
             raised_at=now if own else window,
         )
         return Effect(alert.alert_id, "alerts", "", alert.model_dump(mode="json"))
+
+
+def _commits(creates: Iterable[Create]) -> Iterator[list[Create]]:
+    """Yield what goes into one commit each. One document is far from the most of a commit: all of it is cut."""
+    some, size = list[Create](), 0
+    for create in creates:
+        more = sum(len(name) + len(str(value).encode()) for name, value in create.data.items())
+        if some and (len(some) == AT_ONCE or size + more > AT_ONCE_BYTES):
+            yield some
+            some, size = [], 0
+        some.append(create)
+        size += more
+    if some:
+        yield some
 
 
 def settled_alert(id_: str, data: Data, status: str, actor: str, now: datetime) -> Effect | None:
