@@ -274,3 +274,8 @@ class Effect:
     topic: str
     account: str
     body: dict[str, Any]
+
+
+def alert_effect(alert: Alert) -> Effect:
+    """Return an alert as what publishes it."""
+    return Effect(alert.alert_id, "alerts", alert.account or "", alert.model_dump(mode="json"))

@@ -19,7 +19,7 @@ from datetime import datetime, timedelta
 from stopline.model.account import Account
 from stopline.model.errors import Rejected, Transient, Unreadable
 from stopline.model.ids import document_id
-from stopline.model.messages import Alert, Effect, Severity
+from stopline.model.messages import Alert, Effect, Severity, alert_effect
 from stopline.model.notices import Notice
 from stopline.model.settings.operator import OperatorAlerts
 from stopline.model.settings.recipients import Recipients
@@ -319,7 +319,7 @@ class AlertDispatcher:
         """Return the alerts about channels that failed beside others that worked, or work again."""
         whose = {owner(record, d) for d in record.deliveries}
         alerts = channel_alerts(record, {name: self._failing(name) for name in whose}, now)
-        return [Effect(a.alert_id, "alerts", a.account or "", a.model_dump(mode="json")) for a in alerts]
+        return [alert_effect(a) for a in alerts]
 
     def _publish(self, path: Path, effects: tuple[Effect, ...], version: Version) -> None:
         """Publish a settled alert's outbox and empty it; the sweep may have been faster."""

@@ -13,7 +13,7 @@ import orjson
 
 from stopline.model.chain import Head, entry_hash, faults
 from stopline.model.ids import digest
-from stopline.model.messages import Alert, Effect, Severity
+from stopline.model.messages import Alert, Effect, Severity, alert_effect
 from stopline.model.times import utc_text
 from stopline.ports import AlreadyExists, Conflict, Create, Document, Path, Store, Update
 from stopline.service.audit.chain import heads_of, row_path
@@ -161,4 +161,4 @@ def _told(
         raised_at=now,
         resolved=resolved,
     )
-    return Effect(id_, "alerts", "", alert.model_dump(mode="json"))
+    return alert_effect(alert)

@@ -24,7 +24,16 @@ from stopline.model.control import (
 )
 from stopline.model.errors import Contended, Transient, Unreadable
 from stopline.model.ids import digest
-from stopline.model.messages import Alert, Command, Effect, ExecutionReport, HistoryRow, Sweep, SweepKind
+from stopline.model.messages import (
+    Alert,
+    Command,
+    Effect,
+    ExecutionReport,
+    HistoryRow,
+    Sweep,
+    SweepKind,
+    alert_effect,
+)
 from stopline.model.scopes import strategy_scope
 from stopline.model.settings.closing import ClosingSettings, OwnClosing
 from stopline.model.times import utc_text
@@ -306,7 +315,7 @@ class Closer:
             return None
         effects = [_command_effect(command) for command in step.commands]
         alerts = [*step.alerts, *slipped]
-        effects += [_alert_effect(alert) for alert in alerts]
+        effects += [alert_effect(alert) for alert in alerts]
         rows += [_proof(state, alert, now) for alert in alerts if alert.kind in ("flat", "closed")]
         rows += _confirmations(stored, state, now)
         effects += row_effects(state.account, rows)
@@ -338,10 +347,6 @@ def _is_active(state: ClosingState) -> bool:
 
 def _command_effect(command: Command) -> Effect:
     return Effect(command.command_id, "orders", command.account, command.model_dump(mode="json"))
-
-
-def _alert_effect(alert: Alert) -> Effect:
-    return Effect(alert.alert_id, "alerts", alert.account or "", alert.model_dump(mode="json"))
 
 
 def _proof(state: ClosingState, alert: Alert, now: datetime) -> HistoryRow:

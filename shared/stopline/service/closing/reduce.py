@@ -9,7 +9,7 @@ from stopline.ledger.book import Book
 from stopline.model.account import Account
 from stopline.model.closing import CloseRequest, ReductionRequest, Urgency
 from stopline.model.ids import Id, Name, digest
-from stopline.model.messages import Effect
+from stopline.model.messages import Effect, alert_effect
 from stopline.model.times import utc_text
 from stopline.model.wire import validate
 from stopline.ports import Clock
@@ -96,4 +96,4 @@ class Reducer:
             return
         self.execute(account, plan, request.name, request.request_id)
         told = reduction_alert(account, request, plan, self._clock.now())
-        self._relay.publish([Effect(told.alert_id, "alerts", account.account, told.model_dump(mode="json"))])
+        self._relay.publish([alert_effect(told)])

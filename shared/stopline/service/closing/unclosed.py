@@ -11,7 +11,7 @@ import orjson
 from stopline.model.control import Closing, Control, account_scope, effective
 from stopline.model.errors import Contended, Unreadable
 from stopline.model.ids import Name, digest
-from stopline.model.messages import Alert, Effect, Severity
+from stopline.model.messages import Alert, Severity, alert_effect
 from stopline.model.scopes import scope_of
 from stopline.model.times import UtcText
 from stopline.model.wire import Message, canonical, validate
@@ -118,13 +118,13 @@ class HaltCloser:
                 and (since is None or (state.since and since <= state.since))
             ):
                 return None
-            return Change(Unclosed(account=account, epoch=epoch, since=since), [_effect(alert)])
+            return Change(Unclosed(account=account, epoch=epoch, since=since), [alert_effect(alert)])
 
         try:
             self._documents.change(account, decide)
         except Unreadable:  # as the same alert each time
             log.exception("closing: what people were told cannot be read", extra={"account": account})
-            self._relay.publish([_effect(alert)])
+            self._relay.publish([alert_effect(alert)])
 
     def _end(self, account: str, closing: Closing | None) -> None:
         """Tell that it is over, where people were told. `closing`: what goes on now; None: no halt asks for any."""
@@ -146,7 +146,7 @@ class HaltCloser:
                 raised_at=self._clock.now(),
                 resolved=True,
             )
-            return Change(state.model_copy(update={"epoch": 0}), [_effect(alert)])
+            return Change(state.model_copy(update={"epoch": 0}), [alert_effect(alert)])
 
         try:
             self._documents.change(account, decide)
@@ -159,7 +159,3 @@ def _named(account: str, scopes: Iterable[str]) -> str:
     parts = sorted(f"{part.kind} {part.name}" for part in map(scope_of, scopes) if part.is_part)
     more = f" and {len(parts) - SHOWN} more" if len(parts) > SHOWN else ""
     return f"{', '.join(parts[:SHOWN])}{more} of account {account}" if parts else f"account {account}"
-
-
-def _effect(alert: Alert) -> Effect:
-    return Effect(alert.alert_id, "alerts", alert.account or "", alert.model_dump(mode="json"))

@@ -17,7 +17,7 @@ from stopline.model.decimals import EXACT, decimal_text
 from stopline.model.errors import Transient
 from stopline.model.ids import digest
 from stopline.model.instrument import Instrument
-from stopline.model.messages import Alert, Effect, HistoryRow
+from stopline.model.messages import HistoryRow, alert_effect
 from stopline.model.times import utc_text
 from stopline.risk.border import to_decimal
 from stopline.risk.columns import Columns
@@ -313,7 +313,7 @@ def _decide(
         settings=account.version,
     )
     alerts = [a.model_copy(update={"settings": account.version}) for a in alerts]
-    effects = [*_alert_effects(alerts), *limit_effects(account.account, asked, cause), *exits.effects]
+    effects = [*map(alert_effect, alerts), *limit_effects(account.account, asked, cause), *exits.effects]
     effects += breaker_effects(account.account, reductions.moves, cause, now)
     effects += reductions.effects
     if snapshot:
@@ -328,10 +328,6 @@ def _is_behind(book: Book, prices_at: datetime | None, old: RiskState) -> bool:
     if book.revision != old.book_revision:
         return False
     return prices_at is not None and old.prices_at is not None and prices_at < old.prices_at
-
-
-def _alert_effects(alerts: Sequence[Alert]) -> list[Effect]:
-    return [Effect(a.alert_id, "alerts", a.account or "", a.model_dump(mode="json")) for a in alerts]
 
 
 def show(f: Figures, read: Sequence[Reading]) -> dict[str, Any]:

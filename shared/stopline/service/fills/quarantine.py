@@ -8,7 +8,7 @@ from typing import NamedTuple
 from stopline.model.closing import CLOSINGS_TOPIC, REDUCTIONS_TOPIC
 from stopline.model.errors import Rejected
 from stopline.model.ids import digest, document_id
-from stopline.model.messages import Alert, Effect, Severity
+from stopline.model.messages import Alert, Effect, Severity, alert_effect
 from stopline.model.times import utc_text
 from stopline.model.wire import canonical
 from stopline.ports import AlreadyExists, Clock, Create, Data, Path, Store, Unavailable
@@ -143,7 +143,7 @@ class Quarantine:
             cause=which[:MOST],
             raised_at=now if own else window,
         )
-        return Effect(alert.alert_id, "alerts", "", alert.model_dump(mode="json"))
+        return alert_effect(alert)
 
 
 def _commits(creates: Iterable[Create]) -> Iterator[list[Create]]:
@@ -174,7 +174,7 @@ def settled_alert(id_: str, data: Data, status: str, actor: str, now: datetime) 
         raised_at=now,
         resolved=True,
     )
-    return Effect(alert.alert_id, "alerts", "", alert.model_dump(mode="json"))
+    return alert_effect(alert)
 
 
 def printable(text: str) -> str:

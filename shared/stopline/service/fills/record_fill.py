@@ -16,7 +16,7 @@ from stopline.model.account import Account
 from stopline.model.errors import Rejected, Transient
 from stopline.model.fill import Fill, FillKind
 from stopline.model.ids import digest, document_id
-from stopline.model.messages import Alert, Effect, HistoryRow, Sweep, SweepKind
+from stopline.model.messages import Alert, Effect, HistoryRow, Sweep, SweepKind, alert_effect
 from stopline.ports import SERVER_TIME, Clock, Document, Path, Put, Store
 from stopline.service.accounts.reader import AccountReader
 from stopline.service.audit.journal import row_effects
@@ -233,7 +233,7 @@ class _Booking:
         creates = [fill_create(fill, self._message_ids[fill.key], self._now) for fill in booked]
         effects = self._effects(before, book, booked)
         if alert is not None:
-            effects.append(Effect(alert.alert_id, "alerts", book.account, alert.model_dump(mode="json")))
+            effects.append(alert_effect(alert))
         book = book.pruned(self._now)
         if len(booked) > 1 and not fits(book, effects):
             self._most = len(self._given) // 2
@@ -361,7 +361,7 @@ class _Booking:
         alert = restatement_alert(book, days, booked, session_of, self._now)
         return [
             *row_effects(account, rows),
-            *([Effect(alert.alert_id, "alerts", account, alert.model_dump(mode="json"))] if alert else []),
+            *([alert_effect(alert)] if alert else []),
             *row_effects(account, [*trades, *adjusted]),
             Effect(digest("sweep", _cause(booked)), "sweeps", account, sweep.model_dump(mode="json")),
         ]

@@ -18,7 +18,7 @@ from stopline.model.control import Standing, TradingState
 from stopline.model.decimals import decimal_text
 from stopline.model.fill import Fill, FillKind
 from stopline.model.ids import digest, short_id
-from stopline.model.messages import Alert, Effect, ReportStatus, Severity
+from stopline.model.messages import Alert, ReportStatus, Severity, alert_effect
 from stopline.model.scopes import GLOBAL, account_scope, strategy_scope, underlying_scope
 from stopline.model.times import utc_text
 from stopline.ports import Clock, Data, Store
@@ -107,7 +107,7 @@ class HaltedFills:
             left = tuple(dict.fromkeys([*meanwhile, *doubtful]))[-MOST_DOUBTFUL:]
             if not alerts and left == known:
                 return None
-            return Change(Strays(account, told, left), [_effect(alert) for alert in alerts])
+            return Change(Strays(account, told, left), [alert_effect(alert) for alert in alerts])
 
         self._documents.change(account, decide)
 
@@ -229,7 +229,3 @@ def _alert(
         cause=fill.key,
         raised_at=now,
     )
-
-
-def _effect(alert: Alert) -> Effect:
-    return Effect(alert.alert_id, "alerts", alert.account or "", alert.model_dump(mode="json"))

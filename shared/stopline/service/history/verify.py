@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime, time, timedelta
 import orjson
 
 from stopline.model.ids import digest
-from stopline.model.messages import Alert, Effect, Severity
+from stopline.model.messages import Alert, Severity, alert_effect
 from stopline.model.times import parse_utc
 from stopline.ports import History, Kept, Path, Put, Store, Unavailable, Where
 from stopline.service.audit.chain import heads_of, row_path
@@ -101,7 +101,7 @@ class HistoryVerifier:
         except _Away as problem:
             log.warning("history not compared", extra={"problem": str(problem)[:300]})
             return
-        self._relay.publish([_effect(alert) for alert in alerts_of(found, now)])
+        self._relay.publish([alert_effect(alert) for alert in alerts_of(found, now)])
         self._store.commit([Put(COMPARED, {"kind": "history", "at": now, **outbox_fields((), now)})])
 
     def _since(self, now: datetime) -> datetime:
@@ -237,10 +237,6 @@ def _alert(object_: str, of: Sequence[str], text: str, now: datetime) -> Alert:
         action="`stopline history verify` shows it; `stopline dead-letters list` and the quarantine may have the rows.",
         raised_at=now,
     )
-
-
-def _effect(alert: Alert) -> Effect:
-    return Effect(alert.alert_id, "alerts", "", alert.model_dump(mode="json"))
 
 
 def _named(ids: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from stopline.ledger.book import Book as Ledger
 from stopline.model.account import Account
 from stopline.model.errors import Unreadable
 from stopline.model.ids import digest
-from stopline.model.messages import Alert, Effect, HistoryRow
+from stopline.model.messages import HistoryRow, alert_effect
 from stopline.model.times import utc_text
 from stopline.risk.book_risk import Unknown
 from stopline.rules.alerting.condition import Condition
@@ -193,7 +193,7 @@ def _change(
         kept_at=now if keep else before.kept_at,
         shown=shown,
     )
-    effects = [_alert_effect(alert) for alert in alerts]
+    effects = [alert_effect(alert) for alert in alerts]
     rows = metric_rows(account, shown, risk, revision, now) if keep else []
     if at_end:
         rows.append(_session_end_row(account, ledger, risk, before, session, now))
@@ -299,7 +299,3 @@ def _session_end_row(
     }
     event_id = digest("session_end", account.account, session.isoformat())
     return table_row("account_snapshots", event_id, facts, risk.shown)
-
-
-def _alert_effect(alert: Alert) -> Effect:
-    return Effect(alert.alert_id, "alerts", alert.account or "", alert.model_dump(mode="json"))

@@ -1,20 +1,15 @@
 """What follows of a changed break: alerts, rows of the history, and of the audit trail."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 from stopline.model.ids import digest
-from stopline.model.messages import Alert, Effect, HistoryRow
+from stopline.model.messages import Effect, HistoryRow
 from stopline.rules.watching.reconcile import Step, Turn, words
 from stopline.service.audit.journal import row_effects
 from stopline.service.history.rows import audit_row, table_row
 
 _AUDITED = {Turn.CONFIRMED: "break_confirmed", Turn.CLEARED: "break_cleared"}
-
-
-def alert_effects(alerts: Iterable[Alert]) -> list[Effect]:
-    """Return the alerts as they are published."""
-    return [Effect(a.alert_id, "alerts", a.account or "", a.model_dump(mode="json")) for a in alerts]
 
 
 def break_rows(account: str, steps: Sequence[Step], cause: str, now: datetime) -> list[Effect]:

@@ -18,7 +18,7 @@ from stopline.model.decimals import EXACT, ZERO
 from stopline.model.errors import Transient
 from stopline.model.fill import Fill
 from stopline.model.ids import digest
-from stopline.model.messages import Alert
+from stopline.model.messages import Alert, alert_effect
 from stopline.model.times import utc_text
 from stopline.ports import Clock
 from stopline.rules.watching.break_alerts import (
@@ -39,7 +39,7 @@ from stopline.rules.watching.reconcile import Break, BreakKind, Finding, Stage, 
 from stopline.service.accounts.reader import AccountReader
 from stopline.service.documents.aggregate import Aggregates, Change
 from stopline.service.fills.books import Arrival, FillLog
-from stopline.service.reconciliation.break_rows import alert_effects, break_rows
+from stopline.service.reconciliation.break_rows import break_rows
 from stopline.service.reconciliation.reconciliations import Reconciliation
 
 MOST = 20_000  # fills of an account in two sessions; the statements of who has more must do
@@ -310,7 +310,7 @@ def _checked(
     alerts = _alerts(old, state, steps, cause, now)
     alerts += [adjusted_alert(finding, fill, cause, now) for finding, fill in doubled]
     alerts += [gone_alert(account.account, about, alerted[about], cause, now) for about in gone]
-    return Change(state, [*alert_effects(alerts), *break_rows(account.account, steps, cause, now)])
+    return Change(state, [*map(alert_effect, alerts), *break_rows(account.account, steps, cause, now)])
 
 
 def _alerts(

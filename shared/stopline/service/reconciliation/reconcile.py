@@ -16,7 +16,7 @@ from stopline.model.account import Account
 from stopline.model.errors import Transient
 from stopline.model.fill import Fill
 from stopline.model.ids import digest
-from stopline.model.messages import Sweep, SweepKind
+from stopline.model.messages import Sweep, SweepKind, alert_effect
 from stopline.model.statement import Statement
 from stopline.model.times import utc_text
 from stopline.ports import Clock, Store, Where
@@ -41,7 +41,7 @@ from stopline.service.accounts.reader import AccountReader
 from stopline.service.documents.aggregate import Aggregates, Change
 from stopline.service.fills.books import FillLog
 from stopline.service.fills.statements import statement_name
-from stopline.service.reconciliation.break_rows import alert_effects, break_rows
+from stopline.service.reconciliation.break_rows import break_rows
 from stopline.service.reconciliation.order_check import OpenAlerts, OrderCheck
 from stopline.service.reconciliation.reconciliations import COLLECTION, Reconciliation, Reported
 from stopline.service.sweep.flush_outboxes import joined
@@ -193,7 +193,7 @@ def _compared(
     for broker in sorted({*late} ^ {*old.overdue}):
         problem = reported[broker].problem if broker in reported else ""
         alerts.append(overdue_alert(account.account, broker, problem, cause, now, over=broker not in late))
-    return Change(state, [*alert_effects(alerts), *break_rows(account.account, steps, cause, now)])
+    return Change(state, [*map(alert_effect, alerts), *break_rows(account.account, steps, cause, now)])
 
 
 def _complete_at(state: Reconciliation, broker: str) -> datetime | None:
@@ -257,4 +257,4 @@ def _checked(
     alerts = [amendment_alert(fill, cause, now) for fill in waiting if fill.key not in old.told]
     if faults != old.ledger:
         alerts.append(ledger_alert(name, faults, cause, now))
-    return Change(state, alert_effects(alerts))
+    return Change(state, [*map(alert_effect, alerts)])

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 
 from stopline.model.errors import Transient
-from stopline.model.messages import Alert, Effect
+from stopline.model.messages import Effect, alert_effect
 from stopline.model.settings.operator import OperatorAlerts
 from stopline.model.settings.recipients import Recipients
 from stopline.ports import Clock
@@ -46,7 +46,7 @@ class AllIsWell:
         for group in together(accounts, self._operator, self._duty, now):
             names = [account.account for account in group]
             told.append(heartbeat(names, [checked[name] for name in names], now))
-        return [_effect(alert) for alert in told]
+        return [alert_effect(alert) for alert in told]
 
     def _checked(self, desk: Desk, name: str, silent: Sequence[Found]) -> Checked:
         state, book = self._states.peek(name), desk.books.get(name)
@@ -61,7 +61,3 @@ class AllIsWell:
             silent=sum(found.account == name for found in silent),
             trading=trading,
         )
-
-
-def _effect(alert: Alert) -> Effect:
-    return Effect(alert.alert_id, "alerts", alert.account or "", alert.model_dump(mode="json"))

@@ -15,7 +15,7 @@ from stopline.model.errors import Transient
 from stopline.model.fill import FillKind
 from stopline.model.ids import digest
 from stopline.model.instrument import Kind
-from stopline.model.messages import Alert, Effect, Figure, Severity
+from stopline.model.messages import Alert, Figure, Severity, alert_effect
 from stopline.model.settings.activity import Detector
 from stopline.model.times import utc_text
 from stopline.ports import Clock, Data, Store, Where
@@ -192,7 +192,7 @@ class ActivityWatch:
             over = [detector for detector in before.standing if detector not in found]
             alerts = [_begun(name, f, f.detector in settings.pauses, mark, now) for f in begun]
             alerts += [_over(name, detector, mark, now) for detector in over]
-            return Change(after, [*map(_effect, alerts), *breaker_effects(name, moves, mark, now)])
+            return Change(after, [*map(alert_effect, alerts), *breaker_effects(name, moves, mark, now)])
 
         self._documents.change(name, decide)
 
@@ -266,7 +266,3 @@ def _over(account: str, detector: str, cause: str, now: datetime) -> Alert:
         raised_at=now,
         resolved=True,
     )
-
-
-def _effect(alert: Alert) -> Effect:
-    return Effect(alert.alert_id, "alerts", alert.account or "", alert.model_dump(mode="json"))

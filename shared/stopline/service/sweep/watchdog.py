@@ -13,7 +13,7 @@ from stopline.ledger.book import Book
 from stopline.model.account import Account
 from stopline.model.errors import Unreadable
 from stopline.model.ids import document_id
-from stopline.model.messages import Alert, Effect
+from stopline.model.messages import Alert, alert_effect
 from stopline.model.times import utc_text
 from stopline.model.wire import canonical
 from stopline.ports import (
@@ -99,7 +99,7 @@ class Watchdog:
                 alerts.append(f.end(since, now, _why_moot(f, held, needed, now, retired)))
         if not alerts:
             return
-        effects = [_effect(alert) for alert in alerts]
+        effects = [alert_effect(alert) for alert in alerts]
         state = {key: [utc_text(since), f.plain()] for key, (since, f) in after.items()}
         due = (*self._relay.unpublished(decode_outbox(document.data)), *effects) if document else effects
         data = {
@@ -226,7 +226,3 @@ def _why_moot(
     if found.kind == UNPROTECTED and not account.sessions.is_open(now):
         return "The market has closed, its last prices count"
     return ""
-
-
-def _effect(alert: Alert) -> Effect:
-    return Effect(alert.alert_id, "alerts", alert.account or "", alert.model_dump(mode="json"))

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from stopline.model.control import REMEMBERED, Control, account_scope
 from stopline.model.ids import digest
-from stopline.model.messages import Alert, Effect, Figure, Severity
+from stopline.model.messages import Alert, Effect, Figure, Severity, alert_effect
 from stopline.rules.trading.breakers import Move, Tripped
 from stopline.rules.trading.reset import Reset
 from stopline.service.documents.outbox import CONTROLS_TOPIC
@@ -64,7 +64,7 @@ def breaker_effects(account: str, moves: Sequence[Move], cause: str, now: dateti
             raised_at=now,
             resolved=move.action == "release",
         )
-        effects.append(Effect(alert.alert_id, "alerts", account, alert.model_dump(mode="json")))
+        effects.append(alert_effect(alert))
     return effects
 
 

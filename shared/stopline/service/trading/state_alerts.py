@@ -5,7 +5,7 @@ from datetime import datetime
 
 from stopline.model.control import ControlRequest, Standing, TradingState
 from stopline.model.ids import digest
-from stopline.model.messages import Alert, Effect, Severity
+from stopline.model.messages import Alert, Effect, Severity, alert_effect
 from stopline.model.scopes import scope_account, scope_of
 from stopline.model.times import utc_text
 from stopline.rules.trading.state import HALF_OPEN
@@ -144,7 +144,7 @@ def _told(
         raised_at=now,
         resolved=resolved,
     )
-    return Effect(id_, "alerts", account, alert.model_dump(mode="json"))
+    return alert_effect(alert)
 
 
 def _whose(text: str) -> str:
