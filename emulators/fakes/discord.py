@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -10,7 +9,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from emulators.fakes.faults import Fault
-from emulators.fakes.http import HttpFake, Reply
+from emulators.fakes.http import HttpFake, Reply, json_object
 
 _PATH = re.compile(r"/api(?:/v\d+)?/webhooks/(?P<id>\d+)/(?P<token>[\w-]+)")
 _CONTENT, _EMBEDS, _TOTAL, _FIELDS = 2000, 10, 6000, 25
@@ -35,10 +34,7 @@ class DiscordFake(HttpFake):
 
     def decode(self, body: bytes) -> dict[str, Any]:
         """Return the JSON object of the body."""
-        form = json.loads(body)
-        if not isinstance(form, dict):
-            raise ValueError("not an object")  # noqa: TRY004
-        return form
+        return json_object(body)
 
     def usual(self, path: str, headers: Mapping[str, str], form: dict[str, Any]) -> Reply:
         """Post the message: 204, or the message itself with `wait=true`."""

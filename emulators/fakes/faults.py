@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from types import TracebackType
+from typing import Generic, Protocol, Self, TypeVar
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,18 @@ class Recorder(Generic[T]):
         self._next: list[Fault] = []
         self._always: Fault | None = None
         self.closing = threading.Event()
+
+    def close(self) -> None:
+        """Stop, at once even where a client hangs."""
+        self.closing.set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     @property
     def received(self) -> list[T]:

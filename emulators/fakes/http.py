@@ -11,8 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from emulators.fakes.faults import Fault, Recorder
 from emulators.processes import HOST
@@ -77,18 +76,10 @@ class HttpFake(Recorder[Request], ABC):
 
     def close(self) -> None:
         """Stop, at once even where a request hangs."""
-        self.closing.set()
+        super().close()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def handle(self, path: str, headers: dict[str, str], body: bytes) -> tuple[Reply, bool, float]:
         """Record a request and return the answer, whether to cut it off, and how slowly it drips without an end."""
@@ -108,6 +99,14 @@ class HttpFake(Recorder[Request], ABC):
         # A client that waits longer than the hang must not be told of a success that was none.
         cut = fault.cut or bool(fault.hang_seconds and not fault.accepted)
         return (self.failure(fault) if fault.status != 200 else usual), cut, fault.drip_seconds
+
+
+def json_object(body: bytes) -> dict[str, Any]:
+    """Return the object that a body is; raise ValueError where it is none."""
+    form = json.loads(body)
+    if not isinstance(form, dict):
+        raise ValueError("not an object")  # noqa: TRY004
+    return form
 
 
 class _Server(ThreadingHTTPServer):

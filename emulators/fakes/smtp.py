@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from aiosmtpd.controller import Controller
@@ -70,17 +69,9 @@ class SmtpFake(Recorder[Mail]):
 
     def close(self) -> None:
         """Stop, at once even where a client hangs."""
-        self.closing.set()
+        super().close()
         self._controller.stop()
         self._folder.cleanup()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _login(
         self, server: SMTP, session: Session, envelope: Envelope, method: str, data: Any

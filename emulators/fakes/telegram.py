@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -10,7 +9,7 @@ from html.parser import HTMLParser
 from typing import Any
 
 from emulators.fakes.faults import Fault
-from emulators.fakes.http import HttpFake, Reply
+from emulators.fakes.http import HttpFake, Reply, json_object
 
 _PATH = re.compile(r"/bot(?P<token>[0-9]+:[A-Za-z0-9_-]+)/sendMessage")
 _LONGEST = 4096  # characters after entities
@@ -34,10 +33,7 @@ class TelegramFake(HttpFake):
 
     def decode(self, body: bytes) -> dict[str, Any]:
         """Return the JSON object of the body."""
-        form = json.loads(body)
-        if not isinstance(form, dict):
-            raise ValueError("not an object")  # noqa: TRY004
-        return form
+        return json_object(body)
 
     def usual(self, path: str, headers: Mapping[str, str], form: dict[str, Any]) -> Reply:
         """Send the message, where its HTML can be parsed and is not too long."""

@@ -15,8 +15,6 @@ from stopline.model.messages import Alert, Severity
 from stopline.model.notices import Notice
 from stopline.model.settings.alerts import AlertSettings
 from stopline.model.times import parse_utc, utc_text
-from stopline.model.wire import canonical
-from stopline.ports import Outgoing
 from stopline.rules.alerting.around import Around
 from stopline.rules.alerting.audience import audience
 from stopline.rules.alerting.delivery import (
@@ -32,6 +30,7 @@ from stopline.rules.alerting.text_parts import minute_text
 from stopline.rules.alerting.texts import sms_text
 from stopline.runtime.alerts_api import facts
 from stopline.runtime.app import App
+from stopline.service.documents.outbox import typed
 
 OPERATOR = "operator"
 _SEVERITY = click.Choice([severity.value for severity in Severity])
@@ -164,8 +163,7 @@ def test(ctx: click.Context, account: str, severity: str, stage: int) -> None:
         raised_at=now,
         resolved=False,
     )
-    body = Notice(alert=alert, stage=stage, decided_at=now).model_dump(mode="json")
-    app.ports.bus.publish([Outgoing("alerts", canonical(body), {"type": body["type"]})])
+    app.ports.bus.publish([typed("alerts", Notice(alert=alert, stage=stage, decided_at=now))])
     told = len(_told(app, alert, stage, now))
     click.echo(f"published test message #{alert.alert_id[:8]} to {told} address{'' if told == 1 else 'es'}")
     _say_of_links(app, name, severity == Severity.CRITICAL.value)

@@ -4,18 +4,13 @@ from pathlib import Path
 
 import click
 
-from stopline.cli.option_file import read_option_file, write_option_file
+from stopline.cli.option_file import read_option_file, takes_option_file, write_option_file
 from stopline.risk.american import american_volatility
 from stopline.risk.implied_vol import IvStatus, implied_volatility, implied_volatility_black76
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option("--rate", type=float, default=0.0, help="Interest rate where the file has none (0.05 is 5 %).")
-@click.option("--dividend-yield", type=float, default=0.0, help="Dividend yield where the file has none.")
-@click.option("--american", "is_american", is_flag=True, help="Contracts may be exercised at any time.")
-@click.option("--map", "maps", multiple=True, metavar="COLUMN=HEAD", help="Which column is which.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@takes_option_file
 def iv(
     file: Path, rate: float, dividend_yield: float, is_american: bool, maps: tuple[str, ...], as_json: bool
 ) -> None:

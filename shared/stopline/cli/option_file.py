@@ -3,11 +3,12 @@
 import csv
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import click
 import numpy as np
 import numpy.typing as npt
 
@@ -16,6 +17,7 @@ from stopline.cli.show import print_json
 from stopline.model.errors import Rejected
 from stopline.replay.tables import Table
 
+F = TypeVar("F", bound=Callable[..., object])
 FloatArray = npt.NDArray[np.float64]
 
 DAYS_PER_YEAR = 365.0
@@ -48,6 +50,27 @@ class OptionFile:
     measured: FloatArray  # the column that was asked for: volatility, or price
     rate: FloatArray
     dividend_yield: FloatArray
+
+
+def takes_option_file(command: F) -> F:
+    """Give a command the file, and the options that say how it is read and what is printed."""
+    parameters = (
+        click.argument("file", type=click.Path(path_type=Path)),
+        click.option(
+            "--rate", type=float, default=0.0, help="Interest rate where the file has none (0.05 is 5 %)."
+        ),
+        click.option(
+            "--dividend-yield", type=float, default=0.0, help="Dividend yield where the file has none."
+        ),
+        click.option(
+            "--american", "is_american", is_flag=True, help="Contracts may be exercised at any time."
+        ),
+        click.option("--map", "maps", multiple=True, metavar="COLUMN=HEAD", help="Which column is which."),
+        click.option("--json", "as_json", is_flag=True, help="Print one JSON object."),
+    )
+    for parameter in reversed(parameters):  # as a column of decorators is applied
+        command = parameter(command)
+    return command
 
 
 def read_option_file(

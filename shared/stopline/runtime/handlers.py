@@ -22,10 +22,10 @@ from stopline.model.messages import (
 )
 from stopline.model.notices import CHECK_TYPE, NOTICE_TYPE, AlertCheck, Notice
 from stopline.model.wire import canonical, decode_object, validate
-from stopline.ports import Outgoing
 from stopline.rules.watching.deliveries import behind, given_up
 from stopline.runtime.app import App
 from stopline.runtime.envelope import Envelope
+from stopline.service.documents.outbox import typed
 from stopline.service.fills.quarantine import Refusal
 
 log = logging.getLogger("stopline")
@@ -75,8 +75,7 @@ def _demand_the_time(app: App, source: str, envelope: Envelope) -> None:
     skewed = behind(source, envelope.published_at, app.clock.now())
     if skewed is None or (source == "sweeps" and _is_kill(envelope.data)):
         return
-    body = skewed.model_dump(mode="json")
-    app.ports.bus.publish([Outgoing("alerts", canonical(body), {"type": body["type"]})])
+    app.ports.bus.publish([typed("alerts", skewed)])
     raise Transient(skewed.summary)
 
 

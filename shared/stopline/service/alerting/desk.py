@@ -35,11 +35,11 @@ from stopline.rules.alerting.lifecycle import raised
 from stopline.rules.alerting.rounds import checked
 from stopline.service.accounts.reader import AccountReader
 from stopline.service.alerting.records import COLLECTION as NOTICES
-from stopline.service.alerting.records import decode_record
+from stopline.service.alerting.records import alert_row, decode_record
 from stopline.service.audit.journal import journal_effect
 from stopline.service.documents.aggregate import Aggregates, Change
-from stopline.service.documents.outbox import Relay
-from stopline.service.history.rows import audit_row, history_effect, table_row
+from stopline.service.documents.outbox import Relay, typed
+from stopline.service.history.rows import audit_row
 
 COLLECTION = "incidents"
 NOTICES_TOPIC = "notices"  # carried out by the function that has the channels: see App
@@ -248,9 +248,9 @@ def publish_checks(store: Store, bus: Bus, clock: Clock, limit: int = 200) -> in
     """Ask the function `alerts` to look after the accounts whose time has come; return how many. For the sweep."""
     due = store.query(COLLECTION, [Where("due_at", "<=", clock.now())], ["due_at"], limit)
     names = (None if document.path.id == document_id(OPERATOR) else document.path.id for document in due)
-    checks = [AlertCheck(account=name).model_dump(mode="json") for name in names]
+    checks = [typed("alerts", AlertCheck(account=name)) for name in names]
     if checks:
-        bus.publish([Outgoing("alerts", canonical(body), {"type": body["type"]}) for body in checks])
+        bus.publish(checks)
     return len(checks)
 
 
@@ -272,20 +272,8 @@ def name_of(account: str | None) -> str:
 
 def _quiet_row(alert: Alert, decision: Decision) -> Effect:
     """Return the row of an alert that is not told now; what is told leaves one when it is delivered."""
-    row = {
-        "alert_id": alert.alert_id,
-        "account": alert.account,
-        "kind": alert.kind,
-        "object": alert.object,
-        "severity": alert.severity.value,
-        "summary": alert.summary,
-        "status": decision.outcome,
-        "raised_at": alert.raised_at,
-    }
     event_id = digest("alert", decision.outcome, alert.alert_id)
-    return history_effect(
-        alert.account or "", [table_row("alerts", event_id, row, alert.model_dump(mode="json"))]
-    )
+    return alert_row(alert, decision.outcome, event_id, alert)
 
 
 def _ack_row(account: str | None, taken: tuple[Standing, ...], who: str, now: datetime) -> Effect:

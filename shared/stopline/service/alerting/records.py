@@ -2,12 +2,13 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 import orjson
 
 from stopline.model.ids import digest
-from stopline.model.messages import Effect
-from stopline.model.wire import canonical, validate
+from stopline.model.messages import Alert, Effect
+from stopline.model.wire import Message, canonical, validate
 from stopline.ports import Document
 from stopline.rules.alerting.delivery import AlertRecord
 from stopline.service.history.rows import history_effect, table_row
@@ -42,6 +43,12 @@ def settled_row(record: AlertRecord, status: AlertStatus, delivered_at: datetime
     """Return the row of a settled record. `delivered_at`: when people were told, unless its own messages say so."""
     alert = record.alert
     sent = min((d.at for d in record.deliveries if d.status == "SENT" and d.at), default=delivered_at)
+    event_id = digest("alert", status.value, encode_record(record))  # a later settling is another event
+    return alert_row(alert, status.value, event_id, record, delivered_at=sent)
+
+
+def alert_row(alert: Alert, status: str, event_id: str, whole: Message, **more: Any) -> Effect:
+    """Return the row of an alert: what became of it, and `whole`, which is all that is known of it."""
     row = {
         "alert_id": alert.alert_id,
         "account": alert.account,
@@ -49,11 +56,10 @@ def settled_row(record: AlertRecord, status: AlertStatus, delivered_at: datetime
         "object": alert.object,
         "severity": alert.severity.value,
         "summary": alert.summary,
-        "status": status.value,
+        "status": status,
         "raised_at": alert.raised_at,
-        "delivered_at": sent,
+        **more,
     }
-    event_id = digest("alert", status.value, encode_record(record))  # a later settling is another event
     return history_effect(
-        alert.account or "", [table_row("alerts", event_id, row, record.model_dump(mode="json"))]
+        alert.account or "", [table_row("alerts", event_id, row, whole.model_dump(mode="json"))]
     )

@@ -14,7 +14,6 @@ from stopline.model.errors import Rejected, Unreadable
 from stopline.model.ids import document_id
 from stopline.model.notices import Notice
 from stopline.model.settings.operator import OperatorAlerts
-from stopline.model.wire import canonical
 from stopline.ports import (
     AlreadyExists,
     Bus,
@@ -22,7 +21,6 @@ from stopline.ports import (
     Conflict,
     Create,
     Document,
-    Outgoing,
     Path,
     Store,
     Update,
@@ -38,6 +36,7 @@ from stopline.service.alerting.desk import IncidentCodec, name_of
 from stopline.service.alerting.dispatch_alert import RETRY_UNDELIVERED, fresh_fields
 from stopline.service.alerting.records import COLLECTION, AlertStatus, decode_record
 from stopline.service.documents.aggregate import DAMAGED
+from stopline.service.documents.outbox import typed
 
 TOGETHER = 100  # in one commit
 log = logging.getLogger("stopline")
@@ -80,10 +79,10 @@ def republish_due(
                 notices.append(_one(store, now, accounts, duty, group[start : start + TOGETHER]))
             except DAMAGED as problem:  # what stands for its account cannot be read
                 _note(failed, group[start][0], problem)
-    bodies = [notice.model_dump(mode="json") for notice in notices if notice]
-    if bodies:
-        bus.publish([Outgoing(COLLECTION, canonical(body), {"type": body["type"]}) for body in bodies])
-    return len(bodies)
+    messages = [typed("alerts", notice) for notice in notices if notice]
+    if messages:
+        bus.publish(messages)
+    return len(messages)
 
 
 def _note(failed: dict[str, str], document: Document, problem: Exception) -> None:

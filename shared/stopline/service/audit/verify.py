@@ -15,10 +15,11 @@ from stopline.model.chain import Head, entry_hash, faults
 from stopline.model.ids import digest
 from stopline.model.messages import Alert, Effect, Severity, alert_effect
 from stopline.model.times import utc_text
-from stopline.ports import AlreadyExists, Conflict, Create, Document, Path, Store, Update
+from stopline.ports import Document, Path, Store
 from stopline.service.audit.chain import heads_of, row_path
 from stopline.service.documents.aggregate import DAMAGED
-from stopline.service.documents.outbox import Relay, decode_outbox, outbox_fields
+from stopline.service.documents.outbox import Relay
+from stopline.service.documents.told import store_and_tell
 
 VERIFIED = Path("heartbeats", "audit")
 MOST = 20_000  # rows of one run: the next one goes on from there
@@ -108,18 +109,12 @@ class AuditVerifier:
         effects: Sequence[Effect],
         now: datetime,
     ) -> None:
-        due = (*self._relay.unpublished(decode_outbox(document.data)), *effects) if document else effects
         state = {
             "whole": {chain: list(place) for chain, place in whole.items() if place.seq},
             **found,
         }
-        data = {"kind": "audit", "at": now, "state": orjson.dumps(state).decode(), **outbox_fields(due, now)}
-        write = Update(VERIFIED, data, document.version) if document else Create(VERIFIED, data)
-        try:
-            self._store.commit([write])
-        except (AlreadyExists, Conflict):
-            return  # another sweep was here
-        self._relay.publish(due)
+        data = {"kind": "audit", "at": now, "state": orjson.dumps(state).decode()}
+        store_and_tell(self._store, self._relay, VERIFIED, document, data, effects, now)
 
 
 def _alert(chain: str, fault: str, since: str, now: datetime) -> Effect:

@@ -14,7 +14,7 @@ import orjson
 
 from stopline.model.errors import Rejected, Transient
 from stopline.model.messages import Effect
-from stopline.model.wire import canonical
+from stopline.model.wire import Message, canonical
 from stopline.ports import Bus, Data, Outgoing
 
 _REMEMBERED = 50_000
@@ -118,6 +118,12 @@ class Relay:
                 self._published[effect.id] = None
             while len(self._published) > _REMEMBERED:
                 self._published.popitem(last=False)
+
+
+def typed(topic: str, message: Message) -> Outgoing:
+    """Return a message that rides in no outbox: whoever sends it does so again, until it is done."""
+    body = message.model_dump(mode="json")
+    return Outgoing(topic, canonical(body), {"type": body["type"]})
 
 
 def outgoing(effect: Effect) -> Outgoing:

@@ -13,20 +13,14 @@ from stopline.ledger.book import Book
 from stopline.model.account import Account
 from stopline.model.errors import Unreadable
 from stopline.model.ids import document_id
-from stopline.model.messages import Alert, alert_effect
+from stopline.model.messages import alert_effect
 from stopline.model.times import utc_text
-from stopline.model.wire import canonical
 from stopline.ports import (
-    AlreadyExists,
     Bus,
     Clock,
-    Conflict,
-    Create,
     Document,
-    Outgoing,
     Path,
     Store,
-    Update,
     Where,
 )
 from stopline.rules.watching.feeds import Feed, feed_silences, feeds, why_moot
@@ -40,7 +34,8 @@ from stopline.rules.watching.watchdog import (
     unwatched_account,
 )
 from stopline.service.documents.aggregate import DAMAGED, Aggregates
-from stopline.service.documents.outbox import Relay, decode_outbox, outbox_fields
+from stopline.service.documents.outbox import Relay, typed
+from stopline.service.documents.told import store_and_tell
 from stopline.service.evaluation.risk_state import RiskState
 from stopline.service.prices.mark_prices import Desk
 from stopline.service.sweep.heartbeat import HEARTBEAT, last_beat
@@ -101,20 +96,8 @@ class Watchdog:
             return
         effects = [alert_effect(alert) for alert in alerts]
         state = {key: [utc_text(since), f.plain()] for key, (since, f) in after.items()}
-        due = (*self._relay.unpublished(decode_outbox(document.data)), *effects) if document else effects
-        data = {
-            "kind": "watchdog",
-            "at": now,
-            "state": orjson.dumps(state).decode(),
-            **outbox_fields(due, now),
-        }
-        try:
-            self._store.commit(
-                [Update(WATCHED, data, document.version) if document else Create(WATCHED, data)]
-            )
-        except (AlreadyExists, Conflict):
-            return  # another sweep was here
-        self._relay.publish(due)
+        data = {"kind": "watchdog", "at": now, "state": orjson.dumps(state).decode()}
+        store_and_tell(self._store, self._relay, WATCHED, document, data, effects, now)
 
     def standing(self) -> list[Found]:
         """Return what is silent, as it was told."""
@@ -131,13 +114,13 @@ class Watchdog:
         last = last_beat(self._store.get(HEARTBEAT))
         found = sweep_silence(last, now)
         if found and last:
-            self._tell(found.alert(last, now))
+            self._bus.publish([typed("alerts", found.alert(last, now))])
 
     def sweep_is_back(self, last: datetime | None, now: datetime) -> None:
         """Tell that the sweep runs again, where it was silent."""
         found = sweep_silence(last, now)
         if found and last:
-            self._tell(found.end(last, now))
+            self._bus.publish([typed("alerts", found.end(last, now))])
 
     def _unprotected(self, holding: Sequence[Account], now: datetime) -> list[Found | None]:
         found = []
@@ -179,10 +162,6 @@ class Watchdog:
     def _retired(self, found: Found) -> bool:
         """Tell whether somebody has retired an adapter that was told as silent: its last lease is gone."""
         return self._store.get(Path(LEASES, document_id(found.account or "", found.object))) is None
-
-    def _tell(self, alert: Alert) -> None:
-        body = alert.model_dump(mode="json")
-        self._bus.publish([Outgoing("alerts", canonical(body), {"type": body["type"]})])
 
 
 def _told(document: Document) -> dict[str, tuple[datetime, Found]]:

@@ -8,11 +8,11 @@ from stopline.model.control import Standing, TradingState
 from stopline.model.errors import Transient
 from stopline.model.messages import Sweep, SweepKind
 from stopline.model.scopes import scope_account, scope_of
-from stopline.model.wire import canonical
-from stopline.ports import Bus, Clock, Each, Outgoing, in_turn
+from stopline.ports import Bus, Clock, Each, in_turn
 from stopline.rules.trading.closing_told import told_now
 from stopline.service.accounts.reader import AccountReader
 from stopline.service.closing.unclosed import HaltCloser
+from stopline.service.documents.outbox import typed
 from stopline.service.trading.cancel_orders import OrderCanceller
 
 log = logging.getLogger("stopline")
@@ -128,8 +128,7 @@ class HaltCarrier:
     def _hand_over(self, accounts: Sequence[str], standing: Standing) -> None:
         """Have the sweep start what there was no time for, once a stop; where that cannot be said, its next round does."""
         new = [name for name in accounts if self._handed.get(name) != _stop(standing)]
-        bodies = [Sweep(kind=SweepKind.ACCOUNT, account=name).model_dump(mode="json") for name in new]
-        messages = [Outgoing("sweeps", canonical(body), {"type": body["type"]}) for body in bodies]
+        messages = [typed("sweeps", Sweep(kind=SweepKind.ACCOUNT, account=name)) for name in new]
         try:
             if messages:
                 self._bus.publish(messages)
