@@ -40,6 +40,7 @@ from stopline.service.fills.former_forms import is_former
 from stopline.service.fills.message_parts import MAX_FILLS, parts
 from stopline.service.fills.provisional import counted_twice, final_fee, is_of_cumulative_order
 from stopline.service.fills.restatements import restated_days, restatement_alert, restatement_rows
+from stopline.service.fills.settlements import ends_option, may_have_ended, settled_twice
 from stopline.service.fills.splits import split_twice
 from stopline.service.fills.unnamed_day import on_their_days
 from stopline.service.history.rows import fill_row, table_row
@@ -257,6 +258,8 @@ class _Booking:
     def _needs_log(self, fill: Fill, book: Book) -> bool:
         if is_amendment(fill) or is_of_cumulative_order(fill) or fill.kind is FillKind.SPLIT:
             return True
+        if ends_option(fill) and may_have_ended(fill, book, self._given):
+            return True
         if is_watched(fill):  # one that an older version booked is a duplicate, whatever is held now
             return True
         return book.is_late(fill, self._now)
@@ -273,7 +276,7 @@ class _Booking:
             booked = self._log.of_order(fill, unnamed_before(book, self._now))
             return [one for one in booked if one.position_key == fill.position_key]
 
-        refused = counted_twice(fills, of_order) | split_twice(fills, known)
+        refused = counted_twice(fills, of_order) | split_twice(fills, known) | settled_twice(fills, known)
         self.outcomes |= {
             f.key: Outcome(f, Result.REFUSED, refused[f.key]) for f in fills if f.key in refused
         }
