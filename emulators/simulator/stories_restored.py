@@ -1,6 +1,7 @@
 """Stories of a database that is restored to an earlier moment, and of single documents that a hand took away."""
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -81,8 +82,9 @@ class SetBack(Stopped):
         redriver = Redriver(app.store, app.ports.bus, app.relay, app.clock)
         redriver.rewind("fills", parse_utc(self.since), "ann", "a backup", self._seek)
 
-    def _seek(self) -> None:
+    def _seek(self, _now: datetime) -> datetime:
         self.world.pending += [delivery.again() for delivery in self.lost]
+        return parse_utc(self.since)
 
     def _look_away(self) -> None:
         """Take out of the history what only the forgotten database had said: its rows stay there, and views keep the last of

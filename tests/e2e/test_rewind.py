@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from e2e.storm import app_of, check_books, create_accounts, make_fills
 
 from emulators.stack import Emulators, Stack
+from stopline.adapters.dead_letters import connect
 from stopline.cli.main import main
 from stopline.model.wire import canonical
 from stopline.ports import Delete, Path
@@ -51,6 +52,22 @@ def test_a_restored_database_is_filled_up_by_a_rewind(booked: Stack, monkeypatch
     rows = [row["row"] for m in booked.pull("history-push", 1000, 3) for row in m.json()["rows"]]
     audited = [(row["event"], row["reason"]) for row in rows if row.get("event") == "topic_rewound"]
     assert audited == [("topic_rewound", "restored to 10:00")]
+
+
+def test_what_is_not_delivered_yet_is_not_given_up(project: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """F54, I3: a seek acknowledges whatever is older than its moment, so the rewind goes back to the oldest of it."""
+    for name, value in project.env.items():
+        monkeypatch.setenv(name, value)
+    project.publish("fills", b'{"n": "waits"}')
+    time.sleep(1)
+    since = datetime.now(UTC)
+    time.sleep(0.5)
+    project.publish("fills", b'{"n": "after"}')
+    result = CliRunner().invoke(main, ["rewind", "fills", "--since", since.isoformat(), "--reason", "a test"])
+    assert result.exit_code == 0, result.output
+    assert "not delivered yet" in result.output
+    assert sorted(m.json()["n"] for m in project.pull("fills-push", 2)) == ["after", "waits"]
+    assert list(connect().list_snapshots(project=f"projects/{project.project}")) == []
 
 
 @pytest.mark.parametrize("since", ["yesterday", "2020-01-01T00:00:00Z", "2199-01-01T00:00:00Z"])

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 OURS = "CloudPubSubDeadLetter"  # what Pub/Sub's own attributes begin with
 HOLD_S = 60
+EMPTY = 3  # so many pulls that bring nothing new are the end: Pub/Sub may answer one with nothing while there is something
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +51,20 @@ class DeadLetters:
     def take(self, topic: str, limit: int = 100) -> list[DeadLetter]:
         """Take up to `limit` dead letters of a topic, oldest first; release or remove each of them afterwards."""
         found: dict[str, DeadLetter] = {}
-        while len(found) < limit:
+        empty = 0
+        while len(found) < limit and empty < EMPTY:
             part = self._pull(topic, limit - len(found))
-            fresh = [letter for letter in part if letter.id not in found]
+            empty = 0 if any(letter.id not in found for letter in part) else empty + 1
             found |= {letter.id: letter for letter in part}
-            if not fresh:
-                break
         return sorted(found.values(), key=lambda letter: (letter.published_at, letter.id))
+
+    def hold(self, letters: Sequence[DeadLetter]) -> None:
+        """Hold letters that were taken for another minute."""
+        self._set_deadline(letters, HOLD_S)
 
     def release(self, letters: Sequence[DeadLetter]) -> None:
         """Give letters back: they stay dead letters."""
-        for topic in {letter.topic for letter in letters}:
-            ids = [letter.ack_id for letter in letters if letter.topic == topic]
-            self._call("modify_ack_deadline", topic, {"ack_ids": ids, "ack_deadline_seconds": 0})
+        self._set_deadline(letters, 0)
 
     def remove(self, letters: Sequence[DeadLetter]) -> None:
         """Remove letters for good."""
@@ -75,10 +77,13 @@ class DeadLetters:
             warnings.simplefilter("ignore", DeprecationWarning)
             answer = self._call("pull", topic, {"max_messages": limit, "return_immediately": True})
         letters = [_letter(topic, received) for received in answer.received_messages]
-        if letters:
-            ids = [letter.ack_id for letter in letters]
-            self._call("modify_ack_deadline", topic, {"ack_ids": ids, "ack_deadline_seconds": HOLD_S})
+        self.hold(letters)
         return letters
+
+    def _set_deadline(self, letters: Sequence[DeadLetter], seconds: int) -> None:
+        for topic in {letter.topic for letter in letters}:
+            ids = [letter.ack_id for letter in letters if letter.topic == topic]
+            self._call("modify_ack_deadline", topic, {"ack_ids": ids, "ack_deadline_seconds": seconds})
 
     def _call(self, method: str, topic: str, request: dict[str, object]) -> Any:
         from google.api_core import exceptions

@@ -16,6 +16,8 @@ from stopline.service.fills.quarantine import printable
 from stopline.service.fills.redrive import Redriver, Returned
 
 TOPICS = ("fills", "prices", "sweeps", "alerts", "orders", "history")
+MOST = 1000  # letters that are taken at once
+HELD_FOR = 20  # letters: they are done well within the minute that all are held
 _TOPIC = click.argument("topic", type=click.Choice(TOPICS))
 _IDS = click.argument("ids", nargs=-1, metavar="[ID]...")
 _ALL = click.option("--all", "every", is_flag=True, help="All of the topic, 1,000 at most.")
@@ -34,9 +36,11 @@ def list_(topic: str | None, as_json: bool) -> None:
     box = _box()
     found: list[DeadLetter] = []
     for name in [topic] if topic else TOPICS:
-        letters = box.take(name, 1000)
+        letters = box.take(name, MOST)
         box.release(letters)
         found += letters
+        if len(letters) == MOST:
+            click.echo(f"there may be more of {name}: {MOST} are shown", err=True)
     facts = [_facts(letter) for letter in found]
     if as_json:
         print_json(facts)
@@ -53,7 +57,7 @@ def list_(topic: str | None, as_json: bool) -> None:
 def show(topic: str, id_: str) -> None:
     """Show the dead letter ID of TOPIC as it came."""
     box = _box()
-    letters = box.take(topic, 1000)
+    letters = box.take(topic, MOST)
     box.release(letters)
     [letter] = _chosen(letters, [id_], False)
     for name, value in {**_facts(letter), "attributes": dict(letter.attributes)}.items():
@@ -88,25 +92,33 @@ def drop(ctx: click.Context, topic: str, ids: tuple[str, ...], every: bool, reas
 def _settle(ctx: click.Context, topic: str, ids: Sequence[str], every: bool, reason: str | None) -> None:
     app, box = app_of(ctx), _box()
     redriver = Redriver(app.store, app.ports.bus, app.relay, app.clock)
-    letters = box.take(topic, 1000)
+    letters = box.take(topic, MOST)
+    more = "; there may be more" if len(letters) == MOST else ""
     try:
+        done = 0
         chosen = _chosen(letters, ids, every)
-        for letter in chosen:
-            message = Returned(topic, letter.id, letter.data, letter.attributes)
-            if reason is None:
-                redriver.redrive(message, actor())
-            else:
-                redriver.drop(message, actor(), reason)
-            box.remove([letter])
-            letters.remove(letter)
+        try:
+            for letter in chosen:
+                if done % HELD_FOR == 0:
+                    box.hold(letters)
+                message = Returned(topic, letter.id, letter.data, letter.attributes)
+                if reason is None:
+                    redriver.redrive(message, actor())
+                else:
+                    redriver.drop(message, actor(), reason)
+                box.remove([letter])
+                letters.remove(letter)
+                done += 1
+        finally:  # whatever happens, who waits is told what was done
+            click.echo(f"{done} {'redriven' if reason is None else 'dropped'}, {len(letters)} left{more}")
     finally:
         box.release(letters)
-    click.echo(f"{len(chosen)} {'dropped' if reason else 'redriven'}, {len(letters)} left")
 
 
 def _chosen(letters: Sequence[DeadLetter], ids: Sequence[str], every: bool) -> list[DeadLetter]:
     if every == bool(ids):
         raise click.UsageError("name the ids, or say --all")
+    ids = list(dict.fromkeys(ids))
     known = {letter.id: letter for letter in letters}
     missing = [id_ for id_ in ids if id_ not in known]
     if missing:

@@ -60,7 +60,7 @@ def redrive(ctx: click.Context, id_: str) -> None:
 
     After its account was created, for example.
     """
-    click.echo(f"{id_} is {settle(app_of(ctx), id_, None)}")
+    click.echo(f"{id_} is {settle(app_of(ctx), id_, None)}; what is refused again is listed anew")
 
 
 @quarantine.command()

@@ -28,7 +28,9 @@ def rewind(ctx: click.Context, topic: str, since: str, reason: str) -> None:
         raise Rejected("BAD_SINCE", f"--since {problem}") from None
     app, chosen = app_of(ctx), read_settings(os.environ)
     redriver = Redriver(app.store, app.ports.bus, app.relay, app.clock)
-    redriver.rewind(
-        topic, moment, actor(), reason, lambda: seek(chosen.project, chosen.prefix, topic, moment)
+    begin = redriver.rewind(
+        topic, moment, actor(), reason, lambda now: seek(chosen.project, chosen.prefix, topic, moment, now)
     )
-    click.echo(f"{topic} are delivered again from {utc_text(moment)} on")
+    click.echo(f"{topic} are delivered again from {utc_text(begin)} on")
+    if begin < moment:
+        click.echo("earlier than asked for: what was published since then may be not delivered yet")

@@ -86,21 +86,16 @@ def _is_kill(data: bytes) -> bool:
 
 def quarantine(app: App, source: str, envelope: Envelope, refused: Rejected) -> None:
     """Keep a refused message, and tell the operator."""
-    _keep(app, source, envelope, [(0, envelope.data, refused)])
+    _keep(app, source, envelope, [Refusal(envelope.data, refused)])
 
 
-def _keep(app: App, source: str, envelope: Envelope, items: Sequence[tuple[int, bytes, Rejected]]) -> None:
+def _keep(app: App, source: str, envelope: Envelope, items: Sequence[Refusal]) -> None:
     """Keep refused items of a message, and tell the operator."""
     refusals = [
-        Refusal(
-            raw,
-            why,
-            item,
-            Severity.CRITICAL
-            if why.reason in CRITICAL_REASONS or (source, why.reason) in ALSO_CRITICAL
-            else Severity.WARNING,
-        )
-        for item, raw, why in items
+        one._replace(severity=Severity.CRITICAL)
+        if one.why.reason in CRITICAL_REASONS or (source, one.why.reason) in ALSO_CRITICAL
+        else one
+        for one in items
     ]
     app.quarantine.keep_all(source, envelope.message_id, refusals, envelope.attributes)
 
@@ -118,12 +113,13 @@ def on_fills(app: App, envelope: Envelope) -> Counts:
     fills = [item.fill for item in items if item.fill is not None]
     outcomes = iter(app.recorder.record(fills, envelope.message_id) if fills else [])
     counts = {"applied": 0, "duplicate": 0, "quarantined": 0}
-    kept: list[tuple[int, bytes, Rejected]] = []
+    kept: list[Refusal] = []
     for index, item in enumerate(items):
         outcome = next(outcomes) if item.fill is not None else None
         refused = item.refused if outcome is None else outcome.refused
         if refused is not None:
-            kept.append((index, canonical(item.raw), refused))
+            read = item.fill.text if item.fill is not None else ""
+            kept.append(Refusal(canonical(item.raw), refused, index, fill=read))
             counts["quarantined"] += 1
         elif outcome is not None:
             counts[outcome.result.value] += 1

@@ -103,7 +103,7 @@ def _checked(body: dict[str, object], reason: str, actor: str) -> Fill:
 
 
 def checked_reason(reason: str) -> str:
-    """Return the reason of what a person changes in a book. Raises Rejected for one that cannot go on record."""
+    """Return the reason of what a person changes by hand. Raises Rejected for one that cannot go on record."""
     try:
         if clean_text(reason).strip():
             return reason

@@ -39,12 +39,15 @@ NOTHING = {
 
 
 class Refusal(NamedTuple):
-    """What is refused: item `item` of a message, why, and what it says."""
+    """What is refused: item `item` of a message, why, and what it says. `fill` is the same in our own format, where it
+    could be read: a part of a broker's message is often no message of that broker.
+    """
 
     raw: bytes
     why: Rejected
     item: int = 0
     severity: Severity = Severity.WARNING
+    fill: str = ""
 
 
 class Quarantine:
@@ -98,6 +101,7 @@ class Quarantine:
             "detail": one.why.detail[:1000],
             "raw": base64.b64encode(one.raw[:KEPT_BYTES]).decode(),
             "bytes": len(one.raw),
+            "fill": one.fill,
             "attributes": canonical({k[:100]: v[:500] for k, v in sorted(attributes.items())[:50]}).decode(),
             "severity": one.severity.value,
             "kept_at": now,

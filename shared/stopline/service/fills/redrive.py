@@ -7,15 +7,16 @@ from datetime import datetime, timedelta
 from stopline.model.errors import Rejected
 from stopline.model.ids import digest
 from stopline.model.messages import Effect
-from stopline.model.text import clean_text
 from stopline.model.times import utc_text
 from stopline.model.wire import decode_object
 from stopline.ports import Bus, Clock, Outgoing, Path, Store, Update
 from stopline.service.audit.journal import journal_effect
 from stopline.service.documents.outbox import Relay, decode_outbox, outbox_fields
+from stopline.service.fills.adjustments import checked_reason
 from stopline.service.fills.quarantine import COLLECTION, KEPT_BYTES, settled_alert
 from stopline.service.history.rows import audit_row
 
+NATIVE = "native"  # the dialect of our own format
 REWINDS = timedelta(days=-7)  # how far back messages are kept: `retention_days` of the topology
 
 
@@ -49,10 +50,13 @@ class Redriver:
 
     def drop(self, message: Returned, actor: str, reason: str) -> None:
         """Put on record that a message is given up; the caller removes it then."""
-        self._relay.publish([self._record("dropped", message, actor, clean_text(reason))])
+        self._relay.publish([self._record("dropped", message, actor, checked_reason(reason))])
 
-    def rewind(self, topic: str, since: datetime, actor: str, reason: str, seek: Callable[[], None]) -> None:
-        """Have a topic's messages delivered again from a moment on: `seek` does it, this checks and puts it on record.
+    def rewind(
+        self, topic: str, since: datetime, actor: str, reason: str, seek: Callable[[datetime], datetime]
+    ) -> datetime:
+        """Have a topic's messages delivered again from a moment on: `seek` does it and says from when on, this checks and
+        puts it on record.
 
         Every fill and row that comes again is a duplicate for who has it already. The record is written first: a seek
         that nobody knows of is worse than a record of one that failed and is repeated.
@@ -68,12 +72,12 @@ class Redriver:
             scope=f"topic:{topic}",
             event="topic_rewound",
             actor=actor,
-            reason=clean_text(reason),
+            reason=checked_reason(reason),
             at=now,
             detail={"topic": topic, "since": utc_text(since)},
         )
         self._relay.publish([journal_effect("", [row])])
-        seek()
+        return seek(now)
 
     def settle_quarantined(self, id_: str, raw: bytes, actor: str, drop_reason: str | None) -> str:
         """Redrive a message of the quarantine, or drop it with a reason; return its new status.
@@ -86,14 +90,18 @@ class Redriver:
         data = document.data
         if data["status"] != "open":
             raise Rejected("SETTLED", f"{id_} is {data['status']} already")
-        if drop_reason is None and data["bytes"] > KEPT_BYTES:
+        fill = str(data.get("fill", ""))  # none where it could not be read, nor of a version before the field
+        if drop_reason is None and not fill and data["bytes"] > KEPT_BYTES:
             raise Rejected(
                 "CUT", f"{id_} was kept with its first {KEPT_BYTES} bytes only: publish the original again"
             )
         attributes = decode_object(data["attributes"].encode())
+        if fill:
+            raw, attributes = fill.encode(), {**attributes, "dialect": NATIVE}
         message = Returned(data["source"], data["message_id"], raw, attributes)
         status = "redriven" if drop_reason is None else "dropped"
-        effect = self._record(status, message, actor, clean_text(drop_reason or ""))
+        reason = "" if drop_reason is None else checked_reason(drop_reason)
+        effect = self._record(status, message, actor, reason, id_)
         if drop_reason is None and self._relay.runs(message.topic):  # raises where it is refused again
             account = str(attributes.get("account", ""))
             self._relay.run(Effect(message.message_id, message.topic, account, decode_object(raw)))
@@ -107,16 +115,22 @@ class Redriver:
         self._relay.publish(effects)
         return status
 
-    def _record(self, event: str, message: Returned, actor: str, reason: str) -> Effect:
+    def _record(self, event: str, message: Returned, actor: str, reason: str, kept: str = "") -> Effect:
+        """Return the record of one message, or of the part of it that is in quarantine as `kept`."""
         now: datetime = self._clock.now()
         minute = now.replace(second=0, microsecond=0).isoformat()
         row = audit_row(
-            event_id=digest("redrive", event, message.topic, message.message_id, minute),
+            event_id=digest("redrive", event, message.topic, kept or message.message_id, minute),
             scope=f"message:{message.topic}",
             event=f"message_{event}",
             actor=actor,
             reason=reason,
             at=now,
-            detail={"topic": message.topic, "message_id": message.message_id, "bytes": len(message.data)},
+            detail={
+                "topic": message.topic,
+                "message_id": message.message_id,
+                "bytes": len(message.data),
+                **({"quarantine": kept} if kept else {}),
+            },
         )
         return journal_effect("", [row])

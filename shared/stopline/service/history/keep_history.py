@@ -21,6 +21,7 @@ class HistoryKeeper:
         for fault in self._history.append(message.rows, self._clock.now()):
             index, row = rows[fault.table, fault.event_id]
             refused = Rejected("ROW_REFUSED", f"{fault.table} {fault.event_id}: {fault.reason}")
+            alone = HistoryMessage(rows=(row,))
             self._quarantine.keep(
-                "history", message_id, canonical(row.model_dump(mode="json")), refused, item=index
+                "history", message_id, canonical(alone.model_dump(mode="json")), refused, item=index
             )
