@@ -622,6 +622,57 @@ def test_a_kill_of_what_cannot_be_read_takes_the_second_path(switch: Served, dam
     assert (answer.status_code, answer.get_json().get("delivery")) == (202, "published, not persisted")
 
 
+@pytest.mark.parametrize("problem", [RuntimeError("a fault of the client"), IndexError("a fault of ours")])
+def test_a_kill_that_meets_a_fault_of_any_kind_takes_the_second_path(
+    switch: Served, problem: Exception
+) -> None:
+    """F41, R5.1: whatever it is, nobody who kills is answered 500 while the adapters go on; B64: who may not is told so."""
+    halts: list[Any] = []
+    switch.world.bus.subscribe("orders", lambda message, id_, attempt: halts.append(json.loads(message.data)))
+    switch.store.fault = problem
+    answer = call(switch)
+    assert (answer.status_code, answer.get_json()["delivery"]) == (202, "published, not persisted")
+    assert call(switch, "/pause").status_code == 500
+    assert call(switch, scope="global", token=BOB).status_code == 404
+    switch.store.fault = None
+    switch.world.run()
+    assert [h["scope"] for h in halts if h["type"] == "stopline.halt.v1"] == ["account:demo"]
+    assert status(switch).get_json()["state"] == "HALTED"
+
+
+@pytest.mark.parametrize("problem", [Unavailable("no store"), RuntimeError("a fault of the client")])
+def test_a_kill_that_is_stored_and_cannot_be_read_back_takes_the_second_path_too(
+    switch: Served, problem: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F40, F41: the bus failed for a moment, then the store: adapters are told, and the halt is the one that is stored."""
+    trading = switch.app.trading
+
+    def unread(request: Any) -> Any:
+        switch.bus.fault = None
+        raise problem
+
+    switch.bus.fault = Unavailable("no bus")
+    monkeypatch.setattr(trading, "done", unread)
+    answer = call(switch)
+    assert (answer.status_code, answer.get_json()["delivery"]) == (202, "published, not persisted")
+    switch.world.run()
+    facts = status(switch).get_json()
+    assert (facts["state"], facts["epoch"]) == ("HALTED", 1)
+
+
+def test_a_kill_that_stands_is_answered_so_whatever_breaks_after_it(
+    switch: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R5.1: the sweep begins to close."""
+
+    def broken(standing: Any) -> Any:
+        raise KeyError("a fault of ours")
+
+    monkeypatch.setattr(switch.app.halts, "advance", broken)
+    facts = call(switch).get_json()
+    assert (facts["state"], facts["delivery"]) == ("HALTED", "pending")
+
+
 def test_a_lock_of_the_second_path_runs_from_when_it_was_asked_for(switch: Served) -> None:
     """F41: stored after the session's end it locks nobody out of the next one; the halt holds."""
     switch.outage()
@@ -672,7 +723,7 @@ def test_the_second_path_is_for_those_who_may_kill_the_scope(switch: Served) -> 
 def test_an_unknown_error_shows_no_trace(switch: Served, caplog: pytest.LogCaptureFixture) -> None:
     """B75: 500, a problem, and the trace in the log only."""
     switch.store.fault = RuntimeError("secret of the client: hunter2")
-    answer = call(switch)
+    answer = call(switch, "/pause")
     assert answer.status_code == 500
     assert answer.content_type == "application/problem+json"
     assert b"hunter2" not in answer.data

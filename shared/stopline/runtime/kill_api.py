@@ -33,6 +33,7 @@ from stopline.runtime.app import App
 from stopline.runtime.auth import (
     DevOf,
     EmailOf,
+    Forbidden,
     Missing,
     Principal,
     Right,
@@ -108,14 +109,11 @@ def change(app: App, principal: Principal, action: str, body: dict[str, Any]) ->
         }  # says nothing: as left out
         facts = _with_defaults(facts, app.clock.now())
     request, asked_at = validate(ControlRequest, facts), app.clock.now()
-    pending = False
     try:
-        _check_scope(app, access, RIGHTS[action], request.scope)
-        standing, carried_out_as = app.trading.carry(request)
-    except Unpublished:  # the state stands, and the state is the truth: adapters and sweep read it
-        standing, carried_out_as = app.trading.done(request)
-        pending = True
-    except Transient:
+        standing, carried_out_as, pending = _carried(app, access, request)
+    except (Rejected, Forbidden):
+        raise
+    except Exception:  # of any kind: a kill that is not known to be stored goes out all the same
         if action != "kill" or not access.may("kill", request.scope):
             raise
         log.exception("kill switch: the state cannot be stored, the halt goes out all the same")
@@ -124,7 +122,7 @@ def change(app: App, principal: Principal, action: str, body: dict[str, Any]) ->
     told: dict[str, str | None] = {}
     try:
         told = app.halts.advance(standing)
-    except Transient:  # the state stands: the sweep begins
+    except Exception:  # the state stands: the sweep begins
         log.exception("kill switch: the accounts that are halted cannot be read")
         pending = True
     pending = pending or None in told.values()
@@ -146,6 +144,17 @@ def change(app: App, principal: Principal, action: str, body: dict[str, Any]) ->
     return answer(202 if pending or asked else 200, facts)
 
 
+def _carried(app: App, access: Access, request: ControlRequest) -> tuple[Standing, str, bool]:
+    """Carry out a request of a caller who may; return where its scope stands, the id that it was carried out under, and
+    whether its messages are due. Raises like `TradingStates.carry`, and Forbidden.
+    """
+    _check_scope(app, access, RIGHTS[request.action], request.scope)
+    try:
+        return *app.trading.carry(request), False
+    except Unpublished:  # the state stands, and the state is the truth: adapters and sweep read it
+        return *app.trading.done(request), True
+
+
 def _warning(app: App, standing: Standing) -> tuple[str, bool]:
     """Say where a stop names what nobody holds, or where that cannot be known; and whether it may stand for something."""
     scope = scope_of(standing.scope)
@@ -153,7 +162,7 @@ def _warning(app: App, standing: Standing) -> tuple[str, bool]:
         return "", True
     try:
         warning = _nothing_held(scope, app.books.read(scope.account))
-    except Transient:
+    except Exception:  # the stop stands, whatever that is
         log.exception("kill switch: what is held cannot be read", extra={"scope": standing.scope})
         unknown = f"what {scope.account} holds cannot be read now"
         return f"{unknown}: whether it holds anything of {scope.kind} {scope.name} is unknown", True

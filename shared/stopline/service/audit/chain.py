@@ -22,6 +22,8 @@ from stopline.service.history.rows import audit_row, history_effect
 
 COLLECTION = "audit"
 SEQ_DIGITS = 12
+AT_ONCE = 100  # rows that are read by their place in one go
+MOST_EPOCH = 10**15  # a leap of a lost state in each second of 30 years: what is above is damage
 log = logging.getLogger("stopline")
 
 
@@ -82,28 +84,37 @@ def is_next_there(store: Store, chain: str, seq: int) -> bool:
     return store.get(row_path(chain, seq + 1)) is not None
 
 
-def rows_of(store: Store, chain: str) -> list[dict[str, Any]]:
+def rows_of(store: Store, chain: str, after: int = 0) -> list[dict[str, Any]]:
     """Return the rows of a chain in their order. A look for a rare trouble: it reads them all. Of one that cannot be read
-    there is its place alone.
+    there is its place alone. `after`: the end that is known; later rows are found also where they do not say their chain.
     """
-    rows = []
-    for document in store.query(COLLECTION, [Where("chain", "==", chain)]):
-        place = {"chain": chain, "scope": chain, "seq": int(document.path.id[-SEQ_DIGITS:])}
-        try:
-            row = orjson.loads(document.data["row"])
-            rows.append(
-                {
-                    **row,
-                    **place,
-                    "scope": str(row["scope"]),
-                    "hash": str(row["hash"]),
-                    "epoch": int(row["epoch"]),
-                }
-            )
-        except DAMAGED:
-            log.exception("a row of the audit trail cannot be read", extra={"row": str(document.path)})
-            rows.append({**place, "event": "", "actor": "", "event_id": "", "hash": "", "epoch": 0})
-    return sorted(rows, key=lambda row: int(row["seq"]))
+    placed = {document.path: document for document in store.query(COLLECTION, [Where("chain", "==", chain)])}
+    while True:
+        paths = [row_path(chain, seq) for seq in range(after + 1, after + 1 + AT_ONCE)]
+        found = store.get_all([path for path in paths if path not in placed])
+        placed |= {document.path: document for document in found if document is not None}
+        if not any(path in placed for path in paths):
+            break
+        after += AT_ONCE
+    rows = [_read(chain, document) for document in placed.values()]
+    return sorted((row for row in rows if row), key=lambda row: int(row["seq"]))
+
+
+def _read(chain: str, document: Document) -> dict[str, Any] | None:
+    """Return a row of a chain, or its place alone; None where it is in no place of the chain."""
+    number = document.path.id[-SEQ_DIGITS:]
+    if not number.isdecimal() or document.path != row_path(chain, int(number)):
+        return None
+    place = {"chain": chain, "scope": chain, "seq": int(number)}
+    try:
+        row = orjson.loads(document.data["row"])
+        scope, hash_, epoch = str(row["scope"]), str(row["hash"]), int(row["epoch"])
+        if not 0 <= epoch <= MOST_EPOCH:
+            raise ValueError(f"no document was ever at epoch {epoch}")
+        return {**row, **place, "scope": scope, "hash": hash_, "epoch": epoch}
+    except DAMAGED:
+        log.exception("a row of the audit trail cannot be read", extra={"row": str(document.path)})
+        return {**place, "event": "", "actor": "", "event_id": "", "hash": "", "epoch": 0}
 
 
 def heads_of(store: Store) -> dict[str, Head]:

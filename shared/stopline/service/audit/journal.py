@@ -80,7 +80,7 @@ class Journals:
             if attempt and is_next_there(
                 self._store, name, head.seq
             ):  # the document was deleted, or put back as it was
-                known = rows_of(self._store, name)
+                known = rows_of(self._store, name, head.seq)
                 head = Head(int(known[-1]["seq"]), known[-1]["hash"])
                 seen = tuple(str(row["event_id"]) for row in known)[-REMEMBERED:]
             found, creates = list[HistoryRow](), list[Create]()

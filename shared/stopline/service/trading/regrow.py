@@ -32,7 +32,7 @@ Stop = Callable[[Control, ControlRequest], Change[Control]]
 
 def regrown(store: Store, known: Control, now: datetime, stop: Stop) -> Change[Control]:
     """Return a control at the end of its audit trail, under an epoch above all of before. `known`: what is left of it."""
-    rows = rows_of(store, known.scope)
+    rows = rows_of(store, known.scope, known.chain_seq)
     last = rows[-1]
     epoch = max(known.epoch, *(int(row["epoch"]) for row in rows)) + AHEAD
     head = {"chain_seq": int(last["seq"]), "chain_hash": last["hash"], "epoch": epoch}
@@ -80,16 +80,19 @@ def stops_of(rows: Sequence[Row]) -> list[ControlRequest]:
     """
     found: dict[str, list[ControlRequest]] = {}
     for row in sorted(rows, key=lambda row: (row["chain"], int(row["seq"]))):
-        scope, event = row["scope"], row["event"]
-        if event == "resume":
-            found.pop(scope, None)
-        elif event in ("release", "lapse"):
-            found[scope] = [r for r in found.get(scope, []) if r.actor != row["actor"]]
-        elif event.removesuffix("_repeated") in TARGETS:
-            try:
-                request = validate(ControlRequest, orjson.loads(row["detail"]))
-            except DAMAGED:
-                log.exception("what an audit row asked for cannot be read", extra={"scope": scope})
-                continue
-            found.setdefault(scope, []).append(request)
+        try:
+            _follow(found, row)
+        except DAMAGED:
+            log.exception("what an audit row asked for cannot be read", extra={"scope": row.get("scope")})
     return [request for requests in found.values() for request in requests]
+
+
+def _follow(found: dict[str, list[ControlRequest]], row: Row) -> None:
+    """Go on by one row. Raises one of DAMAGED."""
+    scope, event = row["scope"], row["event"]
+    if event == "resume":
+        found.pop(scope, None)
+    elif event in ("release", "lapse"):
+        found[scope] = [r for r in found.get(scope, []) if r.actor != row["actor"]]
+    elif event.removesuffix("_repeated") in TARGETS:
+        found.setdefault(scope, []).append(validate(ControlRequest, orjson.loads(row["detail"])))
