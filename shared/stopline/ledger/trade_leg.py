@@ -11,7 +11,8 @@ order, or the account books average cost (legs then close first in, first out).
 
 A fee, and a payment such as funding, is shared pro rata among the legs that it touches, rounded to 12
 decimals; the last one takes the rest. A payment while nothing is open belongs to no trade; a fee of an ending that
-finds nothing to end is of what was closed last.
+finds nothing to end is of what was closed last. Coins that a fee takes before they were bought are owed: what is opened
+by the buy that pays them back bears them, and they make no trade of their own.
 """
 
 from collections import deque
@@ -29,6 +30,7 @@ from stopline.model.fill import ENDINGS, TRADES, Fill, FillKind
 from stopline.model.instrument import Instrument
 
 MATCHED_WITHIN = timedelta(seconds=5)  # legs of one spread without a common id are executed this close
+OWED = "order:"  # the tag of coins that a fee took before they were bought: of an order without an id
 UNSPLIT = (Decimal(1), Decimal(1))
 KNOWN_FILLS = 24  # of a leg, so that a fee that comes later finds it without the fill log
 MOST_STEPS = 8  # of a leg; beyond them the oldest two count as the larger of them
@@ -216,8 +218,24 @@ class _Folding:
                 left = self._close(several, left, fill, parts)
             self.open = [leg for leg in held if leg.lots]
         if left:
-            parts.append((self._open(left, fill), abs(left)))
+            leg = self._open(left, fill)
+            parts = [*self._paid_back(leg, parts), (leg, abs(left))]
         return parts
+
+    def _paid_back(self, by: TradeLeg, parts: Parts) -> Parts:
+        """Have a leg bear what coins cost that were owed before it; return the other parts."""
+        owed = [leg for leg, _ in parts if leg.tag == OWED]
+        for leg in owed:
+            by.realised += leg.realised
+            by.exit_worth += leg.realised  # so that what is open of it costs what was paid for it
+            by.fees += leg.fees
+            by.income += leg.income
+            for name, paid in leg.other_fees.items():
+                by.other_fees[name] = by.other_fees.get(name, ZERO) + paid
+        if owed:
+            by.steps = (Step(by.start[0], by.quantity, by.cost, by.realised),)
+            self.legs = [leg for leg in self.legs if not any(leg is one for one in owed)]
+        return [(leg, units) for leg, units in parts if leg.tag != OWED]
 
     def _close(self, legs: Sequence[TradeLeg], left: Decimal, fill: Fill, parts: Parts) -> Decimal:
         """Close units of legs in lot order; return what is left to do, and add what was closed to `parts`."""
@@ -249,7 +267,8 @@ class _Folding:
         return left
 
     def _open(self, units: Decimal, fill: Fill) -> TradeLeg:
-        tag, place = tag_of(fill), fill.order
+        tag = OWED if fill.kind is FillKind.FEE and units < 0 else tag_of(fill)
+        place = fill.order
         leg = next((leg for leg in self.open if leg.tag == tag), None)
         if leg is None:
             leg = TradeLeg(fill.instrument, fill.strategy, tag, place)

@@ -385,6 +385,70 @@ def test_a_fee_in_coins_that_comes_by_itself_takes_them_out_of_the_legs(method: 
         assert (leg.quantity, leg.fees, leg.realised, leg.ended) == (0, 10, 19, None)
 
 
+def coin_fill(id_: str, side: str, units: str, price: int, second: int, **more: str) -> Fill:
+    contract = {"symbol": "BTCUSD", "kind": "crypto", "currency": "USD", "base": "BTC"}
+    return fill(id_, side, units, price, at(second), Instrument.model_validate(contract), **more)
+
+
+def coin_fee(id_: str, units: str, price: int, second: int) -> Fill:
+    return coin_fill(id_, "BUY", "0", price, second, kind="FEE", fee=units, fee_currency="BTC")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_fee_in_coins_of_before_its_buy_is_of_the_trade_that_the_buy_opens(method: str) -> None:
+    """Issue 4.1: Alpaca's rows have a day and no time; the coins that were bought in the evening made two trades."""
+    fills = [
+        coin_fee("F", "0.25", 100, 0),
+        coin_fill("E-1", "BUY", "1", 110, 10, order_id="O-1", fee="2"),
+        coin_fill("E-2", "SELL", "0.5", 120, 20, order_id="O-2"),
+    ]
+    for some in permutations(fills):
+        book = amended([[one] for one in some], method=method)
+        position, [trade] = book.positions["default:BTCUSD"], book.trades()
+        [leg] = trade.legs
+        assert (trade.entered_at, leg.quantity, leg.entry_price) == (at(10), Decimal("0.25"), 110)
+        assert (leg.fees, leg.realised) == (27, Decimal("2.5")) == (position.fees, position.realised)
+        assert [step.realised for step in leg.history] == [Decimal("-2.5"), Decimal("2.5")]
+        assert leg.cost == leg.history[-1].cost == Decimal("27.5")
+
+
+def test_coins_that_are_owed_are_a_trade_until_they_are_bought() -> None:
+    """The book says what is so: nobody has them yet. A buy of less takes some of them off."""
+    fees = [coin_fee("F-1", "0.25", 100, 0), coin_fee("F-2", "0.25", 100, 1)]
+    for some in permutations([*fees, coin_fill("E-1", "BUY", "0.125", 110, 10)]):
+        [trade] = amended([[one] for one in some]).trades()
+        assert ([leg.quantity for leg in trade.legs], trade.fees) == ([Decimal("-0.375")], 50)
+    more = coin_fill("E-2", "BUY", "1", 110, 20, order_id="O-1")
+    for some in permutations([*fees, coin_fill("E-1", "BUY", "0.125", 110, 10), more]):
+        [trade] = amended([[one] for one in some]).trades()
+        assert (trade.entered_at, trade.fees, trade.realised) == (at(20), 50, -5)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["BUY", "SELL", "FEE"]), st.integers(1, 6)), min_size=1, max_size=7),
+    st.data(),
+)
+def test_no_order_of_arrival_of_fees_in_coins_makes_other_trades(
+    some: list[tuple[str, int]], data: st.DataObject
+) -> None:
+    """And their sums are the position's."""
+    fills = [
+        coin_fee(f"F-{n}", f"0.{units}", 100 + n, n)
+        if what == "FEE"
+        else coin_fill(f"E-{n}", what, f"{units}", 90 + 7 * n, n, order_id=f"O-{n % 3}", fee="1")
+        for n, (what, units) in enumerate(some)
+    ]
+    whole = amended([fills])
+    book = amended([[one] for one in data.draw(st.permutations(fills))])
+    assert [trade.legs for trade in book.trades()] == [trade.legs for trade in whole.trades()]
+    position, legs = book.positions["default:BTCUSD"], book.legs["default:BTCUSD"]
+    assert sum(leg.quantity for leg in legs) == position.quantity
+    assert sum(leg.fees for leg in legs) == position.fees
+    assert sum(leg.realised - leg.cost for leg in legs) == position.realised - position.cost
+    for leg in legs:
+        assert leg.entry_worth - leg.exit_worth + leg.realised == leg.cost == leg.history[-1].cost
+
+
 def test_a_fee_in_coins_is_of_the_contract_that_it_moves() -> None:
     """Money that is paid may be in another currency than the holding's; coins are worth what its price says."""
     coin = Instrument.model_validate({"symbol": "BTCUSD", "kind": "crypto", "currency": "USD", "base": "BTC"})
