@@ -277,7 +277,9 @@ def test_a_lease_tells_how_many_orders_were_let_through_since_the_last_answer(ap
 def test_what_no_lease_can_tell_keeps_no_lease_from_being_had(
     api: Served, told: dict[str, Any], heard: dict[str, Any]
 ) -> None:
-    """R5.4: an adapter's own measuring stops no trading, and loses no count of orders."""
+    """R5.4: an adapter's own measuring stops no trading, and loses no count of orders; what is beyond a threshold adds no
+    risk.
+    """
     client, asked = client_of(api), list[Any]()
     client.renew()
     assert client.refusal(order()) is None
@@ -285,6 +287,10 @@ def test_what_no_lease_can_tell_keeps_no_lease_from_being_had(
     client.post = lambda path, body: (asked.append(dict(body)), post(path, body))[1]
     assert client.renew(**told)
     assert asked == [{"adapter": "a", "orders": 1, **heard}]
+    is_bad = heard.get("latency_ms", 0) > 2000 or heard.get("errors", 0) > 4
+    assert client.refusal(order()) == ("core in SPY is REDUCING" if is_bad else None)
+    assert client.refusal(order(10, 4)) is None
+    assert client.renew(orders=1)
     assert client.refusal(order()) is None
     with pytest.raises(TypeError):
         client.renew(latency_ms="soon")  # type: ignore[arg-type]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -9,9 +11,12 @@ import pytest
 from stopline.model.control import ControlRequest, TradingState
 from stopline.model.lease import LeaseRequest
 from stopline.model.messages import Sweep, SweepKind
+from stopline.model.settings.trading import TradingSettings
 from stopline.runtime.app import App
+from stopline.service.trading.adapter_words import Adapter, Word
+from stopline.service.trading.retire_adapter import retire_adapter
 
-from ..make import account
+from ..make import NOON, account
 from .world import World
 
 DEMO = "account:demo"
@@ -90,3 +95,209 @@ def test_people_end_what_a_silent_adapter_has_said(world: World) -> None:
     )
     assert [sweep(world, app, 20, said("b")) for _ in range(4)] == [ACTIVE] * 4
     assert sweep(world, app, 20, said("b", ok=False)) is REDUCING
+
+
+def ask(app: App, **how: Any) -> tuple[str, Decimal]:
+    """Let the adapter `a` ask for a lease; return what it permits."""
+    lease = app.leases.grant(app.accounts.require("demo"), LeaseRequest(adapter="a", **how))
+    return lease.state.value, lease.size
+
+
+def look(world: World, app: App) -> TradingState:
+    now = world.clock.now()
+    app.sweeper.run(Sweep(kind=SweepKind.RISK), now, f"s{now.timestamp()}")
+    return app.trading.standing(DEMO).state
+
+
+BAD = [
+    ({"broker_ok": False}, "broker_down"),
+    ({"errors": 5}, "api_failing"),
+    ({"latency_ms": 2001}, "latency"),
+]
+
+
+@pytest.mark.parametrize(("bad", "breaker"), BAD)
+@pytest.mark.parametrize("place", range(3))
+def test_a_bad_word_between_two_sweeps_is_heard_whatever_was_said_after_it(
+    world: World, bad: dict[str, Any], breaker: str, place: int
+) -> None:
+    """R5.3: an adapter speaks every 20 s, the sweep listens once a minute: two words of three were lost."""
+    app, _ = world.instance()
+    look(world, app)
+    for number in range(3):
+        world.wait(20)
+        ask(app, **(bad if number == place else {"latency_ms": 40}))
+    assert look(world, app) is REDUCING
+    assert set(app.trading.standing(DEMO).holds) == {f"breaker:{breaker}"}
+
+
+def test_a_word_that_was_heard_is_no_new_bad_reading(world: World) -> None:
+    """R5.3: three rounds of good words release, though the bad one lies among the words of the last minutes."""
+    app, _ = world.instance()
+    look(world, app)
+    ask(app, broker_ok=False)
+    world.wait(1)
+    ask(app, latency_ms=40)
+    assert look(world, app) is REDUCING
+    found = []
+    for _ in range(3):
+        world.wait(20)
+        ask(app, latency_ms=40)
+        found.append(look(world, app))
+    assert found == [REDUCING, REDUCING, ACTIVE]
+    world.wait(20)
+    assert look(world, world.instance()[0]) is ACTIVE, "and another instance hears nothing twice either"
+
+
+def test_what_is_said_while_the_sweep_reads_is_heard_by_the_next_one(world: World) -> None:
+    """R5.3: the word comes after the leases were read, and before the sweep writes what it has heard."""
+    app, store = world.instance()
+    other, _ = world.instance()
+    look(world, app)
+    world.wait(20)
+    ask(app, broker_ok=False)
+    query = store.query
+
+    def overtaken(collection: str, *rest: Any, **more: Any) -> Any:
+        found = query(collection, *rest, **more)
+        if collection == "leases" and not done:
+            done.append(1)
+            ask(other, latency_ms=9000)
+            ask(other, latency_ms=40)
+        return found
+
+    done: list[int] = []
+    store.query = overtaken  # type: ignore[method-assign]
+    assert look(world, app) is REDUCING
+    assert set(app.trading.standing(DEMO).holds) == {"breaker:broker_down"}
+    world.wait(20)
+    look(world, app)
+    assert set(app.trading.standing(DEMO).holds) == {"breaker:broker_down", "breaker:latency"}
+
+
+def test_two_words_at_once_are_both_heard(world: World) -> None:
+    """R5.3: of two requests of one adapter at two instances neither writes over the other's word."""
+    app, _ = world.instance()
+    other, slow = world.instance()
+    look(world, app)
+    ask(app)
+    slow.faults.append(lambda writes: (ask(app, broker_ok=False), None)[1])
+    ask(other, latency_ms=40)
+    assert look(world, app) is REDUCING
+
+
+def test_a_bad_word_of_an_adapter_that_fell_silent_before_the_sweep_is_heard(world: World) -> None:
+    """R5.3: its lease ran out a second before."""
+    app, _ = world.instance()
+    look(world, app)
+    ask(app, broker_ok=False)
+    world.wait(61)
+    assert look(world, app) is REDUCING
+
+
+def test_a_good_word_of_an_adapter_that_fell_silent_clears_nothing(world: World) -> None:
+    """R0.4, R5.3: what it says no more is unknown."""
+    app, _ = world.instance()
+    look(world, app)
+    ask(app, broker_ok=False)
+    assert look(world, app) is REDUCING
+    ask(app)
+    found = []
+    for _ in range(5):
+        world.wait(61)
+        found.append(look(world, app))
+    assert found == [REDUCING] * 5
+
+
+def test_an_adapter_of_a_clock_that_was_ahead_is_heard_all_the_same(world: World) -> None:
+    """R5.3: words count in the order in which they were written, whatever the instances' clocks say."""
+    app, _ = world.instance()
+    look(world, app)
+    world.wait(40)
+    ask(app, broker_ok=False)
+    assert look(world, app) is REDUCING
+    world.wait(-30)
+    ask(app, latency_ms=9000)
+    ask(app)
+    look(world, app)
+    assert set(app.trading.standing(DEMO).holds) == {"breaker:broker_down", "breaker:latency"}
+
+
+def test_a_retired_adapter_that_comes_back_is_heard(world: World) -> None:
+    """R5.3: its document began anew, and what was heard before is not what it says now."""
+    app, _ = world.instance()
+    look(world, app)
+    ask(app, broker_ok=False)
+    look(world, app)
+    world.wait(61)
+    retire_adapter(app.store, app.journals, app.clock, "demo", "a", "ann", "x")
+    ask(app, latency_ms=9000)
+    ask(app)
+    look(world, app)
+    assert "breaker:latency" in app.trading.standing(DEMO).holds
+
+
+@pytest.mark.parametrize(("bad", "breaker"), BAD)
+def test_the_lease_that_a_bad_word_gets_lets_nothing_add_risk_and_stops_nobody(
+    world: World, bad: dict[str, Any], breaker: str
+) -> None:
+    """R5.3, fail rules: the adapter that says so must not open until it says better; the sweep judges the account."""
+    app, _ = world.instance()
+    look(world, app)
+    assert ask(app, **bad) == ("REDUCING", 0)
+    assert app.trading.standing(DEMO).state is ACTIVE
+    assert ask(app, errors=4, latency_ms=2000) == ("ACTIVE", 1)
+
+
+def test_which_words_are_bad_the_account_says(world: World) -> None:
+    """R5.5: thresholds and switches of its own."""
+    breakers = {
+        "latency": {"threshold": "100"},
+        "api_failing": {"enabled": False},
+        "broker_down": {"threshold": "1"},
+    }
+    trading = TradingSettings.model_validate({"breakers": breakers})
+    chosen = account().model_copy(update={"trading": trading})
+    app, _ = world.instance()
+    look(world, app)
+    found = [
+        app.leases.grant(chosen, LeaseRequest(adapter="a", **how)).state
+        for how in ({"latency_ms": 101}, {"errors": 9}, {"broker_ok": False})
+    ]
+    assert found == [REDUCING, ACTIVE, ACTIVE]
+
+
+def test_an_overtaken_sweep_hears_nothing_of_what_another_has_heard() -> None:
+    """R5.3: the word that stands is the one that was heard last, and no older one."""
+    first, last = (Word(NOON + timedelta(seconds=n), True, 0, None) for n in (0, 20))
+    for is_leased, stands in ((True, (last,)), (False, ())):
+        said = Adapter("a", is_leased, (first, last))
+        assert said.since(None) == (first, last)
+        assert said.since(first.at) == (last,)
+        assert said.since(last.at) == stands
+        assert said.since(last.at + timedelta(seconds=1)) == ()
+
+
+def test_many_words_of_a_minute_make_no_large_document_and_none_is_lost(world: World) -> None:
+    """R5.3: an adapter that asks without end, each time a little faster."""
+    app, _ = world.instance()
+    look(world, app)
+    for number in range(300):
+        ask(app, latency_ms=9000 - number)
+    data = world.document("leases", "demo", "a")
+    assert data is not None
+    assert len(data["earlier"]) < 5000
+    ask(app)
+    assert look(world, app) is REDUCING
+    assert "9000ms" in app.trading.standing(DEMO).holds["breaker:latency"].reason
+
+
+def test_a_word_of_long_ago_says_nothing(world: World) -> None:
+    """R5.3: nobody has listened for minutes, and nothing was granted."""
+    app, _ = world.instance()
+    look(world, app)
+    ask(app, broker_ok=False)
+    world.wait(300)
+    assert look(world, app) is ACTIVE
+    ask(app)
+    assert look(world, app) is ACTIVE

@@ -261,6 +261,12 @@ def threshold_of(breaker: Breaker, settings: TradingSettings) -> Decimal | None:
     return breaker.threshold if setting.threshold is None else setting.threshold
 
 
+def is_bad(breaker: Breaker, settings: TradingSettings, facts: Mapping[str, Decimal | None]) -> bool:
+    """Tell whether facts are beyond what the breaker trips above. UNKNOWN is not."""
+    value, threshold = facts.get(breaker.fact), threshold_of(breaker, settings)
+    return value is not None and threshold is not None and value > threshold
+
+
 def rule_of(actor: str) -> ResetRule | None:
     """Return what ends the stop of a limit or breaker, by the actor that it acts as; None for people."""
     kind, _, name = actor.partition(":")

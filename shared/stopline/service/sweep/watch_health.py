@@ -11,18 +11,26 @@ import orjson
 from stopline.ledger.book import Book
 from stopline.model.account import Account
 from stopline.model.errors import Transient
+from stopline.model.times import parse_utc, utc_text
 from stopline.ports import Clock, Data, Store
 from stopline.rules.trading.breaker_facts import unpriced_now
-from stopline.rules.trading.breakers import HEALTH_BREAKERS, Breaker, Tripped, advance, threshold_of
+from stopline.rules.trading.breakers import HEALTH_BREAKERS, Tripped, advance, is_bad
 from stopline.service.accounts.reader import AccountReader
 from stopline.service.documents.aggregate import Aggregates, Change
 from stopline.service.documents.outbox import Relay
 from stopline.service.evaluation.risk_state import RiskState, decode_breakers, encode_breakers
+from stopline.service.trading.adapter_words import (
+    KEPT,
+    NEVER,
+    Adapter,
+    Facts,
+    adapters_lately,
+    silent_facts,
+    worst,
+)
 from stopline.service.trading.breaker_effects import Lifted, breaker_effects
-from stopline.service.trading.leases import adapter_facts, silent_facts
 
 log = logging.getLogger("stopline")
-Facts = Mapping[str, Decimal | None]
 
 Breaks = Callable[[str], Sequence[str]]
 """The confirmed differences between an account's book and its broker, one line each."""
@@ -30,11 +38,12 @@ Breaks = Callable[[str], Sequence[str]]
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """The health breakers of an account that are not clear."""
+    """The health breakers of an account that are not clear. `heard`: when each adapter said the last that was judged."""
 
     account: str
     breakers: Mapping[str, Tripped] = field(default_factory=dict)
     revision: int = 0
+    heard: Mapping[str, datetime] = field(default_factory=dict, kw_only=True)
 
 
 class HealthCodec:
@@ -43,12 +52,17 @@ class HealthCodec:
     collection = "health"
 
     def encode(self, state: Health) -> Data:
-        body = {"revision": state.revision, "breakers": encode_breakers(state.breakers)}
+        body = {
+            "revision": state.revision,
+            "breakers": encode_breakers(state.breakers),
+            "heard": {name: utc_text(at) for name, at in sorted(state.heard.items())},
+        }
         return {"account": state.account, "state": orjson.dumps(body).decode()}
 
     def decode(self, data: Data) -> Health:
         body = orjson.loads(data["state"])
-        return Health(data["account"], decode_breakers(body["breakers"]), body["revision"])
+        heard = {name: parse_utc(at) for name, at in body.get("heard", {}).items()}
+        return Health(data["account"], decode_breakers(body["breakers"]), body["revision"], heard=heard)
 
 
 class HealthWatch:
@@ -77,13 +91,13 @@ class HealthWatch:
         """Take one reading of every account that has a book (`known`) or an adapter; return what could not be done, by
         account: what was committed goes out with the next reading.
         """
-        said = adapter_facts(self._store, now)
+        said = adapters_lately(self._store, now)
         failed: dict[str, str] = {}
         for name in sorted({*known, *said}):
             try:
                 account = known.get(name) or self._accounts.get(name)
                 if account is not None:
-                    self._read(account, books.get(name), said.get(name, {}), now, cause)
+                    self._read(account, books.get(name), said.get(name, []), now, cause)
             except Transient as problem:
                 failed[name] = str(problem)
             except Exception as problem:
@@ -95,7 +109,7 @@ class HealthWatch:
         self,
         account: Account,
         book: Book | None,
-        said: Mapping[str, Decimal | None],
+        said: Sequence[Adapter],
         now: datetime,
         cause: str,
     ) -> None:
@@ -103,7 +117,6 @@ class HealthWatch:
         risk = self._risk.peek(name)
         held = {p.instrument.symbol: p.instrument for p in book.open_positions()} if book else {}
         facts: Facts = {
-            **said,
             "unpriced": unpriced_now(account, held.values(), risk.unpriced, now) if risk else None,
             "breaks": Decimal(len(self._breaks(name))),
         }
@@ -112,14 +125,19 @@ class HealthWatch:
             before = health or Health(name)
             revision = before.revision + 1
             mark, lifted = f"{cause}.{revision}", self._lifted(name, before.breakers)
-            read = self._doubted(account, facts, before.breakers.keys() - set(lifted), now)
+            words = _words(account, said, before.heard)
+            read = self._doubted(account, {**facts, **words}, before.breakers.keys() - set(lifted), now)
             breakers, moves = advance(
                 HEALTH_BREAKERS, account.trading, before.breakers, read, now, name, mark, lifted
             )
-            if breakers == before.breakers:
-                return None
+            heard = _heard(said, before.heard, now)
+            is_told = heard != before.heard and any(
+                is_bad(b, account.trading, words) for b in HEALTH_BREAKERS
+            )
+            if breakers == before.breakers and not is_told:
+                return None  # words that are good may be heard again
             effects = breaker_effects(name, moves, mark, now)
-            return Change(Health(name, breakers, revision), effects)
+            return Change(Health(name, breakers, revision, heard=heard), effects)
 
         self._documents.change(name, decide)
 
@@ -129,10 +147,25 @@ class HealthWatch:
         """
         held = [b for b in HEALTH_BREAKERS if b.name in tripped]
         silent = silent_facts(self._store, account.account, now) if held else {}
-        bad = {b.fact for b in held if _is_bad(b, account, silent) and not _is_bad(b, account, facts)}
+        bad = {
+            b.fact
+            for b in held
+            if is_bad(b, account.trading, silent) and not is_bad(b, account.trading, facts)
+        }
         return {fact: None if fact in bad else value for fact, value in facts.items()}
 
 
-def _is_bad(breaker: Breaker, account: Account, facts: Facts) -> bool:
-    value, threshold = facts.get(breaker.fact), threshold_of(breaker, account.trading)
-    return value is not None and threshold is not None and value > threshold
+def _words(account: Account, said: Sequence[Adapter], heard: Mapping[str, datetime]) -> Facts:
+    """Return the worst of what adapters have said since they were heard. Of one that fell silent only what is bad counts:
+    how its broker does now is unknown.
+    """
+    every = worst(one.since(heard.get(one.name)) for one in said)
+    leased = worst(one.since(heard.get(one.name)) for one in said if one.is_leased)
+    bad = {b.fact for b in HEALTH_BREAKERS if is_bad(b, account.trading, every)}
+    return {fact: value if fact in bad else leased.get(fact) for fact, value in every.items()}
+
+
+def _heard(said: Sequence[Adapter], before: Mapping[str, datetime], now: datetime) -> dict[str, datetime]:
+    """Return up to when each adapter is heard after a reading; a reading that was overtaken puts none back."""
+    new = {one.name: max(one.words[-1].at, before.get(one.name, NEVER)) for one in said}
+    return {name: at for name, at in {**before, **new}.items() if now - at < KEPT}

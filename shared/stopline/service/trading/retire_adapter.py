@@ -10,7 +10,7 @@ from stopline.model.times import utc_text
 from stopline.ports import Clock, Conflict, Delete, Path, Store, Where
 from stopline.service.audit.journal import Journals, journal_effect
 from stopline.service.history.rows import audit_row
-from stopline.service.trading.leases import COLLECTION
+from stopline.service.trading.order_spans import LEASES
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Adapter:
 
 def adapters(store: Store, account: str) -> list[Adapter]:
     """Return the adapters of an account that ever had a lease and were not retired, by name."""
-    found = [d.data for d in store.query(COLLECTION, [Where("account", "==", account)])]
+    found = [d.data for d in store.query(LEASES, [Where("account", "==", account)])]
     return sorted(
         (Adapter(data["adapter"], data["expires_at"], data["broker_ok"]) for data in found),
         key=lambda adapter: adapter.name,
@@ -39,7 +39,7 @@ def retire_adapter(
     One that asks for a lease again is watched again. Raises Rejected NO_ADAPTER where none of that name had a lease, and
     STILL_LEASED while it has one. The record comes first: whoever dies in between does it again.
     """
-    path, now = Path(COLLECTION, document_id(account, adapter)), clock.now()
+    path, now = Path(LEASES, document_id(account, adapter)), clock.now()
     document = store.get(path)
     if document is None:
         raise Rejected("NO_ADAPTER", f"account {account} has no adapter {adapter[:64]!r}")
