@@ -1,7 +1,7 @@
 """Trades of the Flex statements of Interactive Brokers, and the contracts that their rows are of.
 
-Executions count, not the orders and lots that they add up to. A trade that is cancelled and booked again in one statement
-is one correction.
+Executions count, not the orders and lots that they add up to. A trade that is cancelled and booked again is what its last
+row says, whichever statements have the rows (`ledger/bookings.py`).
 """
 
 import re
@@ -11,13 +11,14 @@ from typing import Any, NoReturn
 
 from stopline.brokers import contracts
 from stopline.brokers.dialect import Context, Item, each
-from stopline.brokers.flex_rows import EXECUTION, Bookings, kind_of, own_id
+from stopline.brokers.flex_rows import EXECUTION, Bookings, kind_of, named_by, own_id
 from stopline.brokers.moments import NEW_YORK, from_text, local_time
 from stopline.brokers.row import Row, id_of, number_text
+from stopline.ledger.bookings import ORIGINAL, TRADE, TRANSACTION, booked_again, trade_id, transaction_id
 from stopline.ledger.leg_name import CLIENT_ID, client_id
 from stopline.model.decimals import ZERO
 from stopline.model.errors import Rejected
-from stopline.model.fill import TRADES, Fill, FillKind
+from stopline.model.fill import Fill, FillKind
 
 LEVELS = {EXECUTION: True, "ORDER": False, "SYMBOL_SUMMARY": False, "CLOSED_LOT": False}
 BUY_SELL = {"BUY": "BUY", "SELL": "SELL", "BUY (Ca.)": "BUY", "SELL (Ca.)": "SELL"}
@@ -82,42 +83,79 @@ def trades(rows: Iterable[Row], context: Context) -> list[Item]:
 
 
 def _trade(row: Row, bookings: Bookings, context: Context) -> Fill | list[Fill] | None:
+    """Read a row so that it says the same whatever else its statement has: others may have the rows that it belongs to."""
     if not row.one_of("levelOfDetail", LEVELS):
         return None
     kind = kind_of(row)
     side, quantity = row.one_of("buySell", BUY_SELL, "UNKNOWN_SIDE"), row.decimal("quantity")
     if kind is not FillKind.BUST and quantity and (quantity > 0) != (side == "BUY"):
         raise Rejected("CONTRADICTION", f"buySell is {side}, quantity {quantity}")
-    if kind is FillKind.BUST and bookings.is_booked_again(row):
+    number, (fee, currency) = bookings.number(row), _fee(row)
+    if kind is FillKind.BUST and number is None:
+        if fee or not bookings.is_booked_again(row):
+            raise row.bad("transactionID", "is missing, or that of another row too: it says what came last")
         return None
-    id_, ref = own_id(row)
-    cancels = [] if kind is FillKind.BUST else bookings.cancels(row)
+    facts = _facts(row, side, number, context)
     if kind is FillKind.BUST:
-        ref = bookings.original(row)
-    elif cancels or kind is FillKind.CORRECT or ref is not None:
-        kind, ref = FillKind.CORRECT, bookings.original(row)
-        if ref == id_ and not cancels:
-            row.text("origTradeID")  # a correction of what it does not say
-        id_ = id_ if id_ != ref else id_of("transaction", row.text("transactionID"))
-    fee, currency = _fee(row)
-    facts: dict[str, Any] = {
+        ref = named_by(row) or trade_id(id_of(row.text("origTradeID")))
+        facts[ORIGINAL] = bookings.original(row)
+        return _changes(row, kind, transaction_id(str(number)), ref, facts, context)
+    id_, revised = own_id(row)
+    if revised is not None:
+        return _once(row, _changes(row, FillKind.CORRECT, id_, revised, facts, context), bookings)
+    other = named_by(row)
+    if kind is FillKind.CORRECT and other is None and bookings.is_alone(row):
+        row.text("origTradeID")  # a correction of what it does not say
+    kind = FillKind.TRADE if kind is FillKind.CORRECT else kind
+    paid = {"fee": number_text(fee), "fee_currency": currency}
+    fill = context.fill(row.text("accountId"), fill_id=id_, kind=kind, **_terms(row), **paid, **facts)
+    fills = _once(row, [fill], bookings)
+    if other is not None:  # which is taken back, also where a query leaves that row out
+        row_id = id_ if number is None else transaction_id(number)
+        bust = {**facts, "kind": FillKind.BUST, "fill_id": f"{row_id}:original", "ref": other}
+        fills.append(context.fill(row.text("accountId"), **_terms(row), **bust))
+    return fills
+
+
+def _facts(row: Row, side: str, number: str | None, context: Context) -> dict[str, Any]:
+    return {
         "instrument": context.instrument(row.text("symbol"), lambda: instrument(row, context)),
         "side": side,
         "executed_at": _time(row, context),
         "order_id": id_of(row.text("ibOrderID")) if "ibOrderID" in row else None,
         CLIENT_ID: client_id(row.value.get("orderReference")),
-        "ref": ref,
+        TRADE: id_of(row.text("tradeID")) if "tradeID" in row else None,
+        TRANSACTION: number,
     }
-    paid = {"fee": number_text(fee), "fee_currency": currency} if kind in TRADES else {}
-    terms = {"quantity": number_text(abs(quantity)), "price": number_text(row.decimal("tradePrice"))}
-    fill = context.fill(row.text("accountId"), fill_id=id_, kind=kind, **terms, **paid, **facts)
-    if kind is not FillKind.CORRECT:
-        return fill
-    # What the rows of a trade charge adds up: its correction has the difference, or its cancellation pays back.
-    fee += sum((_fee(other)[0] for other in cancels), ZERO)
-    paid = {"fee": number_text(fee), "fee_currency": currency, "quantity": "0", "price": "0"}
-    more = context.fill(row.text("accountId"), fill_id=f"{id_}:fee", kind=FillKind.FEE, **paid, **facts)
-    return [fill, more] if fee else fill
+
+
+def _once(row: Row, fills: list[Fill], bookings: Bookings) -> list[Fill]:
+    """Return the fills of a row, under the row's own id where another one before it has theirs."""
+    if not bookings.is_again(row):
+        return fills
+    transaction = id_of(row.text("transactionID"))
+    return [again for fill in fills for again in booked_again(fill, transaction)]
+
+
+def _changes(
+    row: Row, kind: FillKind, id_: str, ref: str, facts: dict[str, Any], context: Context
+) -> list[Fill]:
+    """Return what a row changes of a trade, and what it charges itself: what the rows of a trade charge adds up."""
+    fee, currency = _fee(row)
+    facts = {**facts, "ref": ref}
+    fills = [context.fill(row.text("accountId"), fill_id=id_, kind=kind, **_terms(row), **facts)]
+    if fee:
+        paid = {"fee": number_text(fee), "fee_currency": currency, "quantity": "0", "price": "0"}
+        facts |= {"fill_id": f"{id_}:fee", "kind": FillKind.FEE}
+        fills.append(context.fill(row.text("accountId"), **paid, **facts))
+    return fills
+
+
+def _terms(row: Row) -> dict[str, str]:
+    return {
+        "quantity": number_text(abs(row.decimal("quantity"))),
+        "price": number_text(row.decimal("tradePrice")),
+    }
 
 
 def _by_hand(row: Row, what: str) -> NoReturn:

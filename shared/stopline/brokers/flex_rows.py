@@ -5,9 +5,12 @@ names it, with the same execution id, its next revision, or none: what came late
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 
 from stopline.brokers.row import Row, id_of
+from stopline.ledger.bookings import trade_id, transaction_id
 from stopline.model.errors import Rejected
 from stopline.model.fill import FillKind
 
@@ -30,7 +33,7 @@ NOTES = {
 }
 EXECUTION = "EXECUTION"
 _REVISION = re.compile(r"(.+)\.([0-9]{2,4})")
-_NUMBER = re.compile(r"[0-9]+")
+_NUMBER = re.compile(r"[0-9]{1,30}")
 
 
 def kind_of(row: Row) -> FillKind:
@@ -58,80 +61,83 @@ def own_id(row: Row) -> tuple[str, str | None]:
     if "ibExecID" in row:
         known, revision = revision_of(row.text("ibExecID"))
         return (id_of(row.text("ibExecID")), known) if revision > 1 else (known, None)
-    name = "tradeID" if "tradeID" in row else "transactionID"
-    return id_of({"tradeID": "trade", "transactionID": "transaction"}[name], row.text(name)), None
+    if "tradeID" in row:
+        return trade_id(id_of(row.text("tradeID"))), None
+    return transaction_id(id_of(row.text("transactionID"))), None
+
+
+def named_by(row: Row) -> str | None:
+    """Return our id of the other trade that a row names as the one that was taken back: by its trade id, or by the
+    transaction id of the row that booked it. None: it names none.
+    """
+    trade, transaction = row.text_or("origTradeID"), row.text_or("origTransactionID", "0")
+    if trade is not None:
+        return None if trade == row.text_or("tradeID") else trade_id(id_of(trade))
+    return None if transaction in ("0", None) else transaction_id(id_of(transaction))
 
 
 class Bookings:
-    """The executions of one statement, by the trade that they are about."""
+    """The executions of one statement: which have a transaction id of their own, and which are about one trade.
+
+    What a row is does not follow from its neighbours, which another statement may lack. They say which booking of a
+    trade came first, and what a row means that has no transaction id, or one that others have too.
+    """
 
     def __init__(self, rows: Sequence[Row]) -> None:
-        self._at = {id(row): place for place, row in enumerate(rows)}
-        executions = [row for row in rows if row.value.get("levelOfDetail") == EXECUTION]
-        self._trades: dict[str, Row] = {}  # what first booked a trade, by its trade id
-        self._by_transaction: dict[str, Row] = {}
-        for row in executions:
-            if "transactionID" in row:
-                self._by_transaction.setdefault(str(row.value["transactionID"]), row)
-            trade = row.value.get("tradeID")
-            first = self._trades.get(str(trade))
-            if trade and not _takes_back(row) and (first is None or self._is_after(first, row)):
-                self._trades[str(trade)] = row
-        self._booked: dict[str, list[Row]] = {}
-        self._cancels: dict[str, list[Row]] = {}
-        for row in executions:
+        self._by_id: dict[str, list[Row]] = defaultdict(list)  # without those that take a trade back
+        self._by_trade: dict[str, list[Row]] = defaultdict(list)
+        self._shared: set[str] = set()  # transaction ids of several rows
+        first: dict[str, Row] = {}
+        for row in rows:
+            if row.value.get("levelOfDetail") != EXECUTION:
+                continue
+            transaction = str(row.value.get("transactionID"))
+            if first.setdefault(transaction, row).value != row.value:
+                self._shared.add(transaction)
+            if trade := _trade_of(row):
+                self._by_trade[trade].append(row)
             try:
-                about = self._cancels if _takes_back(row) else self._booked
-                about.setdefault(self.original(row), []).append(row)
+                if kind_of(row) is not FillKind.BUST:
+                    self._by_id[own_id(row)[0]].append(row)
             except Rejected:
                 continue  # refused by itself when it is read
 
-    def original(self, row: Row) -> str:
-        """Return our id of the trade that a row first booked, takes back or books again.
+    def number(self, row: Row) -> str | None:
+        """Return the transaction id of a row where it is a number, and its own."""
+        text = str(row.value.get("transactionID"))
+        return text if _NUMBER.fullmatch(text) and text not in self._shared else None
 
-        A cancellation names no execution, so the trade must stand in the statement to be found by that; else it is known
-        by its trade id. Raises Rejected for a cancellation that names none.
+    def is_again(self, row: Row) -> bool:
+        """Tell whether a row of the statement with the same id came before a row. Of rows without numbers one that is alike
+        may be the same once more, unless their trade is taken back.
         """
-        trade = self._named(row)
-        if _takes_back(row):
-            trade = trade or row.text("origTradeID")
-        else:
-            id_, revised = own_id(row)
-            trade = trade or row.text_or("tradeID")
-            if revised is not None or trade is None:
+        number, alike = self.number(row), self._by_id[own_id(row)[0]]
+        if number is not None:
+            return any(int(other) < int(number) for other in map(self.number, alike) if other)
+        doubtful = any(map(_takes_back, self._by_trade[_trade_of(row)]))
+        earlier = takewhile(lambda other: other is not row, alike)
+        return any(doubtful or other.value != row.value for other in earlier)
+
+    def is_alone(self, row: Row) -> bool:
+        """Tell whether nothing else in the statement is about the trade of a row."""
+        return len(self._by_trade[_trade_of(row)]) <= 1 and len(self._by_id[own_id(row)[0]]) <= 1
+
+    def original(self, cancel: Row) -> str | None:
+        """Return our id of the execution that a row takes back, if the statement has it."""
+        for row in self._by_trade[_trade_of(cancel)]:
+            if row.value.get("tradeID") == cancel.value.get("origTradeID") and not _takes_back(row):
+                id_, revised = own_id(row)
                 return revised or id_
-        first = self._trades.get(trade)
-        if first is None:
-            return id_of("trade", trade)
-        id_, revised = own_id(first)
-        return revised or id_
-
-    def cancels(self, row: Row) -> list[Row]:
-        """Return the cancellations that a row answers by booking its trade again: those before it, and after what was
-        booked of it before.
-        """
-        about = self.original(row)
-        before = [cancel for cancel in self._cancels.get(about, ()) if self._is_after(row, cancel)]
-        booked = [one for one in self._booked.get(about, ()) if before and self._is_after(row, one)]
-        return [cancel for cancel in before if not any(self._is_after(one, cancel) for one in booked)]
+        return None
 
     def is_booked_again(self, cancel: Row) -> bool:
-        """Tell whether what a row takes back is booked again later in the statement."""
-        return any(self._is_after(one, cancel) for one in self._booked.get(self.original(cancel), ()))
+        """Tell whether the statement has more rows that book the trade that a row takes back than rows that take it back."""
+        about = self._by_trade[_trade_of(cancel)]
+        return 2 * sum(map(_takes_back, about)) < len(about)
 
-    def _named(self, row: Row) -> str | None:
-        """Return the id of the other trade that a row names, by that or by the transaction that booked it."""
-        trade = row.text_or("origTradeID")
-        booked = self._by_transaction.get(row.text_or("origTransactionID", "0") or "0")
-        return booked.text_or("tradeID") if trade is None and booked is not None else trade
 
-    def _is_after(self, one: Row, other: Row) -> bool:
-        """Tell whether one row came after another: by their transaction ids where they have them."""
-        numbers = [str(row.value.get("transactionID")) for row in (one, other)]
-        if numbers[0] != numbers[1] and all(_NUMBER.fullmatch(number) for number in numbers):
-            return int(numbers[0]) > int(numbers[1])
-        revision = "ibExecID" in one and own_id(one)[1] is not None and _takes_back(other)
-        return revision or self._at[id(one)] > self._at[id(other)]
+def _trade_of(row: Row) -> str:
+    return str(row.value.get("origTradeID") or row.value.get("tradeID") or "")
 
 
 def _takes_back(row: Row) -> bool:

@@ -5,6 +5,9 @@ An amendment names a fill by `ref`. A correction may name an earlier correction,
 behind most others, then the latest. The fees of a fill that is busted go with it. A late fee adds to that of the fill or
 correction that it names, and the newest of these with a fee says it: a correction whose fee is 0 knows none. An
 amendment whose fill is not known does nothing until that fill comes.
+
+Of rows that a broker numbers (`bookings.py`) the last one stands, a bust or a booking, and each charges its own fee: what
+all of them charge is paid, also for a trade that is taken back.
 """
 
 import re
@@ -12,7 +15,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from stopline.model.decimals import EXACT
+from stopline.ledger.bookings import named, names_row, number_of
+from stopline.model.decimals import EXACT, ZERO
 from stopline.model.errors import Rejected
 from stopline.model.fill import ASSUMED, Fill, FillKind
 from stopline.model.ids import document_id
@@ -117,6 +121,11 @@ def with_ref(amendment: Fill, ref: str) -> Fill:
     return amendment if ref == amendment.ref else _changed(amendment, {"ref": ref})
 
 
+def on_its_fill(amendment: Fill, fills: Iterable[Fill]) -> Fill:
+    """Return an amendment that names a trade or a row with `ref` as the one of these fills that it means, if any of them."""
+    return with_ref(amendment, named(amendment, fills) or amendment.ref or "")
+
+
 def check_day(amendment: Fill, fills: Iterable[Fill]) -> Fill:
     """Return an amendment as `on_its_day` does where it is known which fill it means, as it is where none has come. Raises
     Rejected where it may mean several.
@@ -140,6 +149,8 @@ def effective(events: Iterable[Fill]) -> list[Effective]:
     known = {event.key: event for event in events}
     undated = [event for event in known.values() if says_no_day(event)]
     known |= {event.key: on_its_day(event, known.values()) for event in undated}
+    rows = [e for e in known.values() if is_amendment(e) and names_row(e) and target_key(e) not in known]
+    known |= {event.key: on_its_fill(event, known.values()) for event in rows}
     amendments = [event for event in known.values() if is_amendment(event)]
     originals = sorted((e for e in known.values() if not is_amendment(e)), key=_order)
     if not amendments:
@@ -151,12 +162,15 @@ def effective(events: Iterable[Fill]) -> list[Effective]:
 
 
 def _amended(original: Fill, amendments: Iterable[Fill], known: Mapping[str, Fill]) -> Effective | None:
-    changes = list(amendments)
+    own = number_of(original)
+    changes = [
+        a for a in amendments if own is None or number_of(a) != own
+    ]  # else it is the original once more
     if not changes:
         return Effective(original)
     busts: dict[str, list[Fill]] = {}
     for amendment in changes:
-        if amendment.kind is FillKind.BUST:
+        if amendment.kind is FillKind.BUST and number_of(amendment) is None:
             busts.setdefault(target_key(amendment), []).append(amendment)
 
     def undone(key: str, depth: int = 0) -> bool:
@@ -165,11 +179,14 @@ def _amended(original: Fill, amendments: Iterable[Fill], known: Mapping[str, Fil
     corrections = [a for a in changes if a.kind is FillKind.CORRECT]
     if undone(original.key) or any(undone(correction.key) for correction in corrections):
         return None
-    revisions = [*sorted(corrections, key=lambda c: (_depth(c, known), c.order), reverse=True), original]
+    place = {original.key: (_number(original), -1, original.order)}
+    place |= {c.key: (_number(c), _depth(c, known), c.order) for c in corrections}
+    revisions = sorted([*corrections, original], key=lambda one: place[one.key], reverse=True)
     fees: dict[str, list[Fill]] = {revision.key: [] for revision in revisions}
     for fee in changes:
         if fee.kind is FillKind.FEE and not undone(fee.key):
-            fees.get(target_key(fee), fees[original.key]).append(fee)
+            of = original.key if number_of(fee) is not None else target_key(fee)
+            fees.get(of, fees[original.key]).append(fee)
     told = next((one for one in revisions if one.fee or fees[one.key]), original)
     current = original
     if corrections:
@@ -181,7 +198,18 @@ def _amended(original: Fill, amendments: Iterable[Fill], known: Mapping[str, Fil
             current = _changed(current, {"fee": EXACT.add(current.fee, fee.fee)})
         else:
             late.append(fee)
-    return Effective(current, late)
+    rows = (a for a in changes if a.kind is FillKind.BUST and number_of(a) is not None and not undone(a.key))
+    if all(_number(bust) <= _number(revisions[0]) for bust in rows):
+        return Effective(current, late)
+    if not current.fee and not late:
+        return None
+    return Effective(_changed(current, {"kind": FillKind.FEE, "quantity": ZERO, "price": ZERO}), late)
+
+
+def _number(fill: Fill) -> int:
+    """Return the number of a fill's row; what has none comes before what has one."""
+    number = number_of(fill)
+    return -1 if number is None else number
 
 
 def _depth(amendment: Fill, known: Mapping[str, Fill]) -> int:

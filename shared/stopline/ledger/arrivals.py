@@ -9,10 +9,12 @@ from stopline.ledger.amend import (
     any_day_key,
     is_amendment,
     on_its_day,
+    on_its_fill,
     root_of,
     says_no_day,
     target_key,
 )
+from stopline.ledger.bookings import names_row, number_of, other_keys
 from stopline.ledger.position import Position
 from stopline.model.errors import Rejected
 from stopline.model.fill import Fill, FillKind
@@ -38,9 +40,10 @@ class Arrivals:
 
     def add(self, amendment: Fill, root: Fill) -> None:
         """Add an amendment of one of the position's fills. A fee that is timed before its fill may lie beyond the point
-        where the position is folded again from.
+        where the position is folded again from; one of a row that was read before counts once.
         """
         plain = amendment.kind is FillKind.FEE and target_key(amendment) == root.key
+        plain = plain and number_of(amendment) is None
         if plain and amendment.order > root.order and amendment.fee_currency != root.instrument.base:
             self.late_fees.append((amendment, root))
         else:
@@ -60,13 +63,17 @@ class Reader:
     log: Callable[[None, Fill], Sequence[Fill]]
 
     def known(self, key: str) -> Fill | None:
-        """Return a fill by its key, with its `ref` on the day of the fill that it is about."""
-        fill = self.new.get(key) or self.find(key)
-        return None if fill is None else self.dated(fill)
+        """Return a fill by its key, with its `ref` as the fill that it is about."""
+        fill = self._get(key)
+        return None if fill is None else self.resolved(fill)
 
-    def dated(self, fill: Fill) -> Fill:
-        """Return a fill with its `ref` on the day of the fill that it is about."""
-        return on_its_day(fill, self._beside(fill)) if says_no_day(fill) else fill
+    def resolved(self, fill: Fill) -> Fill:
+        """Return a fill with its `ref` as the fill that it is about, where it says no day, or names a trade or a row."""
+        if says_no_day(fill):
+            return on_its_day(fill, self._beside(fill))
+        if is_amendment(fill) and names_row(fill) and self._get(target_key(fill)) is None:
+            return on_its_fill(fill, self._beside(fill))
+        return fill
 
     def undated(self, fill: Fill) -> Iterator[Fill]:
         """Yield the booked amendments that give the number of a fill and not its day."""
@@ -74,6 +81,9 @@ class Reader:
         for other in self.log(None, fill):
             if other.key not in self.new and says_no_day(other) and target_key(on_its_day(other, ())) == key:
                 yield other
+
+    def _get(self, key: str) -> Fill | None:
+        return self.new.get(key) or self.find(key)
 
     def _beside(self, fill: Fill) -> list[Fill]:
         """Return the fills of a fill's position."""
@@ -93,7 +103,7 @@ def by_position(
     amendments += _of_an_older_version(held)
     doubtful: dict[str, Fill] = {}
     for fill in sorted(new.values(), key=_order):
-        for key in (fill.key, any_day_key(fill)):
+        for key in (fill.key, any_day_key(fill), *other_keys(fill)):
             amendments += held.pop(key, ()) if key else ()
         if not is_amendment(fill):
             group = groups.setdefault(fill.position_key, Arrivals(fill))
@@ -102,7 +112,7 @@ def by_position(
                 group.doubtful = True
                 doubtful |= {other.key: other for other in reader.undated(fill)}
     for amendment in sorted(amendments, key=_order):
-        about = reader.dated(amendment)
+        about = reader.resolved(amendment)
         key, root = root_of(about, reader.known)
         own = amendment.position_key
         home = own if root is None else root.position_key
@@ -111,7 +121,7 @@ def by_position(
         if root is not None:
             groups.setdefault(home, Arrivals(root)).add(about, root)
     for amendment in doubtful.values():
-        key, root = root_of(reader.dated(amendment), reader.known)
+        key, root = root_of(reader.resolved(amendment), reader.known)
         if root is None:
             _hold(held, key, amendment)
     return groups

@@ -162,14 +162,17 @@ CZR = (
 ORIGINAL = CZR + (
     'tradeID="17" dateTime="20260717;120440" transactionType="ExchTrade" quantity="2" tradePrice="0.73" '
     'ibCommission="-1.3666" ibCommissionCurrency="USD" notes="P" buySell="BUY" ibOrderID="7" '
-    'ibExecID="0001938c.6a59af42.01.01" origTradeID="" />'
+    'transactionID="18" ibExecID="0001938c.6a59af42.01.01" origTradeID="" />'
 )
 CANCEL = CZR + (
     'tradeID="" dateTime="20260717;120440" transactionType="TradeCancel" quantity="-2" tradePrice="0.73" '
     'ibCommission="0" notes="Ca" buySell="BUY (Ca.)" ibOrderID="7" transactionID="19" ibExecID="" origTradeID="17" />'
 )
 AGAIN = (
-    ORIGINAL.replace("01.01", "01.02").replace('quantity="2"', 'quantity="1"').replace("-1.3666", "0.3333")
+    ORIGINAL.replace("01.01", "01.02")
+    .replace('quantity="2"', 'quantity="1"')
+    .replace("-1.3666", "0.3333")
+    .replace('="18"', '="20"')
 )
 
 
@@ -209,11 +212,19 @@ def test_only_the_execution_level_counts() -> None:
         flex(statement(ORIGINAL.replace("levelOfDetail", "level")))
 
 
-def test_a_trade_that_is_cancelled_and_booked_again_is_one_correction() -> None:
-    """What IBKR really sends: the second booking has the trade id of the first and the next revision."""
-    first, second, fee = flex(statement(ORIGINAL, CANCEL, AGAIN))
+def test_a_trade_that_is_cancelled_and_booked_again_is_what_its_last_row_says() -> None:
+    """What IBKR really sends: the second booking has the trade id of the first and the next revision. Each row says the same
+    alone: other statements may cut them apart.
+    """
+    together = flex(statement(ORIGINAL, CANCEL, AGAIN))
+    first, bust, second, fee = together
+    alone = [one.hash for some in (ORIGINAL, CANCEL, AGAIN) for one in flex(statement(some))]
+    assert alone == [one.hash for one in together]
+    assert (bust.kind, bust.ref, bust.fill_id) == (FillKind.BUST, "trade:17", "transaction:19")
     assert (second.kind, second.ref, second.quantity) == (FillKind.CORRECT, first.fill_id, 1)
     assert (fee.kind, fee.ref, fee.fee, second.fee) == (FillKind.FEE, first.fill_id, Decimal("-0.3333"), 0)
+    for some in permutations(together):
+        assert booked([[one] for one in some]).net_quantity(first.instrument.symbol) == 1
 
 
 @pytest.mark.parametrize(
@@ -255,11 +266,15 @@ def test_a_corrected_execution_costs_what_its_last_report_says_in_any_order() ->
                 assert [trade.fees for trade in book.trades()] == [Decimal("2.6")]
 
 
-def test_a_trade_that_is_cancelled_for_good_is_a_bust_of_its_execution() -> None:
+def test_a_trade_that_is_cancelled_for_good_is_busted_and_what_its_rows_charge_is_paid() -> None:
     first, bust = flex(statement(ORIGINAL, CANCEL))
-    assert (bust.kind, bust.ref) == (FillKind.BUST, first.fill_id)
-    [alone] = flex(statement(CANCEL))
-    assert alone.ref == "trade:17"
+    assert (bust.kind, bust.ref) == (FillKind.BUST, "trade:17")
+    back = CANCEL.replace('ibCommission="0"', 'ibCommission="1.3666" ibCommissionCurrency="USD"')
+    for rows, paid in (((ORIGINAL, CANCEL), "1.3666"), ((ORIGINAL, back), "0")):
+        for some in permutations(flex(statement(*rows))):
+            book = booked([[one] for one in some])
+            assert (book.net_quantity(first.instrument.symbol), book.total("USD").fees) == (0, Decimal(paid))
+            assert not book.held
 
 
 def row(transaction: int, **more: str) -> str:
@@ -278,51 +293,6 @@ def taken_back(transaction: int, **more: str) -> str:
     return row(
         transaction, transactionType="TradeCancel", buySell="BUY (Ca.)", quantity="-5000", notes="Ca", **gone
     )
-
-
-AGAINS = {
-    "the same execution": {"ibCommission": "0"},
-    "its next revision": {"ibExecID": "00012345.6789abcd.01.02", "ibCommission": "0"},
-    "a trade of its own that names it": {
-        "tradeID": "2003", "ibExecID": "00012345.6789abcd.77.01", "ibCommission": "0", "origTradeID": "2001",
-        "transactionType": "TradeCorrect",
-    },
-    "a trade of its own by its note": {
-        "tradeID": "2003", "ibExecID": "", "ibCommission": "0", "origTradeID": "2001", "notes": "Co",
-    },
-    "a trade of its own by its revision": {
-        "tradeID": "2003", "ibExecID": "00012345.6789abcd.01.02", "ibCommission": "0", "notes": "Co",
-    },
-}  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("again", "executions"),
-    [(AGAINS[name], True) for name in AGAINS]
-    + [(AGAINS[name], False) for name in AGAINS if name != "a trade of its own by its revision"],
-)
-@pytest.mark.parametrize("units", ["5000", "4000"])
-def test_a_trade_that_is_cancelled_and_booked_again_stays_in_the_book(
-    again: dict[str, str], executions: bool, units: str
-) -> None:
-    """Issue 4: public statements book it again with the ids that it had; also where the original came a day before."""
-    no_id = {} if executions else {"ibExecID": ""}
-    original, cancel = row(1001, **no_id), taken_back(1002, origTransactionID="1001")
-    booked_again = row(1003, **{**again, **no_id, "quantity": units})
-    days = [
-        [(original, cancel, booked_again)],
-        [(original, cancel, booked_again)] * 2,
-        [(booked_again, cancel, original)],
-    ]
-    if "tradeID" not in again or not executions:
-        days.append([(original,), (cancel, booked_again)])
-    for statements in days:
-        fills = {fill.key: fill for rows in statements for fill in flex(statement(*rows))}.values()
-        told = [fill for rows in statements for fill in flex(statement(*rows))]
-        assert {fill.hash for fill in told} == {fill.hash for fill in fills}, "no id says two things"
-        assert [fill.kind for fill in fills if fill.kind is FillKind.BUST] == []
-        book = booked([[one] for one in fills])
-        assert (book.net_quantity("XYZ"), book.total("AUD").fees) == (Decimal(units), 6)
 
 
 def test_a_trade_that_is_booked_again_and_cancelled_again_counts_as_it_was_told_last() -> None:
@@ -361,12 +331,43 @@ def test_without_transaction_ids_a_trade_is_booked_again_by_its_place_and_said_t
 def test_a_cancellation_may_name_the_transaction_of_its_trade_alone() -> None:
     only = taken_back(1002, origTradeID="", origTransactionID="1001")
     first, bust = flex(statement(row(1001), only))
-    assert (bust.kind, bust.ref) == (FillKind.BUST, first.fill_id)
+    assert (bust.kind, bust.ref) == (FillKind.BUST, "transaction:1001")
+    for some in ((first, bust), (bust, first)):
+        assert booked([[one] for one in some]).net_quantity("XYZ") == 0
     assert (
         booked([[fill] for fill in flex(statement(row(1001), only, row(1003)))]).net_quantity("XYZ") == 5000
     )
     with pytest.raises(AssertionError, match="origTradeID is missing"):
-        flex(statement(only))
+        flex(statement(taken_back(1002, origTradeID="", origTransactionID="0")))
+
+
+def test_a_cancellation_finds_what_was_booked_without_its_trade_id_where_its_statement_has_it() -> None:
+    """By an older version, or from TWS."""
+    first, bust, *again = flex(statement(ORIGINAL, CANCEL, AGAIN))
+    facts = first.model_dump(mode="json").items()
+    older = Fill.model_validate({name: value for name, value in facts if not name.startswith("flex_")})
+    assert booked([[older], [bust]]).net_quantity(first.instrument.symbol) == 0
+    assert booked([[older], [bust], again]).net_quantity(first.instrument.symbol) == 1
+
+
+def test_a_person_takes_back_what_a_row_said() -> None:
+    """A bust of the cancellation's puts the trade back; one of the trade takes it out, with what all its rows charge."""
+    first, bust, second, fee = flex(statement(ORIGINAL, CANCEL, AGAIN))
+    facts = first.model_dump(mode="json", exclude={"flex_trade", "flex_transaction"}) | {"kind": "BUST"}
+    symbol = first.instrument.symbol
+    back = Fill.model_validate({**facts, "fill_id": "by-hand", "ref": bust.fill_id})
+    assert booked([[first], [bust], [back]]).net_quantity(symbol) == 2
+    out = Fill.model_validate({**facts, "fill_id": "by-hand", "ref": first.fill_id})
+    book = booked([[first, bust], [second, fee], [out]])
+    assert (book.net_quantity(symbol), book.total("USD").fees) == (0, 0)
+
+
+def test_a_correction_that_names_nothing_is_refused_where_its_statement_has_nothing_of_its_trade() -> None:
+    correction = row(1003, transactionType="TradeCorrect", quantity="4000")
+    with pytest.raises(AssertionError, match="origTradeID is missing"):
+        flex(statement(correction))
+    for rows in ((row(1001), correction), (row(1001), taken_back(1002), correction)):
+        assert booked([[one] for one in flex(statement(*rows))]).net_quantity("XYZ") == 4000
 
 
 def test_options_abroad_are_named_by_what_they_are_on() -> None:

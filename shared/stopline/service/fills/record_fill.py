@@ -8,6 +8,7 @@ from functools import partial
 
 from stopline.ledger.amend import is_amendment
 from stopline.ledger.book import Book
+from stopline.ledger.bookings import booked_again, is_another, number_of
 from stopline.ledger.lifecycle import SpotOf
 from stopline.ledger.position import Position
 from stopline.ledger.position_table import PositionTable
@@ -200,9 +201,7 @@ class _Booking:
         self._message_ids = {key: request.message_id for request in requests for key in request.fills}
         self.outcomes: dict[str, Outcome] = {}
         self.repeated: set[str] = set()
-        self._finals: dict[
-            str, str
-        ] = {}  # of fees that make an estimate final: keys of the fills that say them
+        self._said_by: dict[str, str] = {}  # of what a fill makes of one that is booked: the key of that fill
         self._recall = Recall()
 
     def takes_next(self) -> bool:
@@ -216,7 +215,7 @@ class _Booking:
         book = book or begun(self._account, self._now)
         if book.orders_named is None:
             book = replace(book, orders_named=self._now)
-        self.outcomes, self.repeated, self._finals = {}, set(), {}
+        self.outcomes, self.repeated, self._said_by = {}, set(), {}
         self._fills, refused = on_their_days(self._given, self._log)
         self.outcomes |= {
             f.key: Outcome(f, Result.REFUSED, refused[f.key]) for f in self._given if f.key in refused
@@ -227,7 +226,7 @@ class _Booking:
         before = book
         booked, book, alert = self._fitting(before, new)
         by_key = {fill.key: fill for fill in self._fills}
-        for key, said_by in self._finals.items():
+        for key, said_by in self._said_by.items():
             self.outcomes[said_by] = replace(self.outcomes[key], fill=by_key[said_by])
         if not booked:
             return None
@@ -289,10 +288,27 @@ class _Booking:
         for fill, document in zip(self._fills, documents, strict=True):
             if document is None:
                 new.append(fill)
+            elif number_of(fill) is not None and is_another(read_fill(document), fill):
+                new += self._booked_again(fill)
             elif document.data["hash"] != fill.hash and not is_former(read_fill(document), fill):
                 new += self._made_final(read_fill(document), fill)
             else:
                 self._repeats(fill, document)
+        return new
+
+    def _booked_again(self, fill: Fill) -> list[Fill]:
+        """Return what is still to be booked of another booking of a trade, under the id that its row has."""
+        new = []
+        for one in booked_again(fill, str(number_of(fill))):
+            document = self._store.get(fill_path(one.key))
+            if document is None:
+                self._said_by[one.key] = fill.key
+                self._message_ids[one.key] = self._message_ids[fill.key]
+                new.append(one)
+            elif document.data["hash"] == one.hash:
+                self._repeats(fill, document)
+            else:
+                self.outcomes[fill.key] = _conflicting(fill)
         return new
 
     def _made_final(self, booked: Fill, fill: Fill) -> list[Fill]:
@@ -300,7 +316,7 @@ class _Booking:
         fee = final_fee(booked, fill)
         document = self._store.get(fill_path(fee.key)) if fee else None
         if fee is not None and document is None:
-            self._finals[fee.key] = fill.key
+            self._said_by[fee.key] = fill.key
             self._message_ids[fee.key] = self._message_ids[fill.key]
             return [fee]
         if (fee is not None and document is not None and document.data["hash"] == fee.hash) or final_fee(
