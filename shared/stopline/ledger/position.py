@@ -234,7 +234,7 @@ class Position:
         """Fold a fee that came after its fill: it counts for the fill's moment."""
         with localcontext(EXACT):
             trade = of.kind in TRADES or of.kind is FillKind.ADJUST
-            moved = -fee.fee if trade and _in_kind(fee.fee_currency, self.instrument) else ZERO
+            moved = -fee.fee if trade and is_in_kind(fee.fee_currency, self.instrument) else ZERO
             realised, oldest = self._exchange(moved, of.price, of) if moved else (ZERO, None)
             return self._book_fee(fee, of.executed_at, of.price if trade else None, realised, oldest)
 
@@ -340,7 +340,7 @@ class Position:
                 return fill.executed_at, ZERO, ZERO, None, Aside(income=-fill.fee)
             self._add_other(fill)
             return fill.executed_at, ZERO, ZERO, None, Aside(other_income=(fill.fee_currency, -fill.fee))
-        if not (fill.price and fill.fee and _in_kind(fill.fee_currency, self.instrument)):
+        if not (fill.price and fill.fee and is_in_kind(fill.fee_currency, self.instrument)):
             return self._book_fee(fill, fill.executed_at, None, ZERO, None)
         if not self.open:
             self.cycle = fill.order
@@ -378,7 +378,7 @@ class Position:
         if fill.fee_currency == contract.currency:
             self.fees += fill.fee
             return at, realised, fill.fee, oldest, None
-        if price is not None and _in_kind(fill.fee_currency, contract):
+        if price is not None and is_in_kind(fill.fee_currency, contract):
             fee = fill.fee * contract.worth(price)
             self.fees += fee
             return at, realised, fee, oldest, None
@@ -392,6 +392,6 @@ class Position:
             self.other_fees[fill.fee_currency] = paid
 
 
-def _in_kind(currency: str, contract: Instrument) -> bool:
+def is_in_kind(currency: str, contract: Instrument) -> bool:
     """Tell whether a fee in a currency is taken out of the traded units."""
     return currency == contract.base and currency != contract.currency

@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 from stopline.ledger.amend import Effective
 from stopline.ledger.leg_name import name_of, naming, tag_of
-from stopline.ledger.position import FIFO, HIFO, LIFO, Lot
+from stopline.ledger.position import FIFO, HIFO, LIFO, Lot, is_in_kind
 from stopline.model.decimals import EXACT, ZERO, divide
 from stopline.model.fill import ENDINGS, TRADES, Fill, FillKind
 from stopline.model.instrument import Instrument
@@ -176,7 +176,7 @@ class _Folding:
         if kind not in TRADES and (kind is not FillKind.ADJUST or not fill.quantity):
             self._apply_event(fill)
             return
-        in_kind = _in_kind(fill.fee_currency, contract)
+        in_kind = is_in_kind(fill.fee_currency, contract)
         held = sum((leg.quantity for leg in self.open), ZERO) if kind in ENDINGS else ZERO
         moved = fill.moves(held) - (fill.fee if in_kind else ZERO)
         parts = self._exchange(moved, fill)
@@ -193,7 +193,7 @@ class _Folding:
                 _charge(self._held(), fee.fee_currency, fee.fee)
             return
         contract = of.instrument
-        in_kind = _in_kind(fee.fee_currency, contract)
+        in_kind = is_in_kind(fee.fee_currency, contract)
         parts = self._exchange(-fee.fee, of) if in_kind else self.parts
         _charge(parts, *_settled(fee.fee_currency, fee.fee, contract, of.price))
 
@@ -297,7 +297,7 @@ class _Folding:
                     leg.income += share
                 else:
                     leg.other_fees[fill.fee_currency] = leg.other_fees.get(fill.fee_currency, ZERO) - share
-        elif fill.price and _in_kind(fill.fee_currency, fill.instrument):
+        elif fill.price and is_in_kind(fill.fee_currency, fill.instrument):
             parts = self._exchange(-fill.fee, fill)
             _charge(parts, *_settled(fill.fee_currency, fill.fee, fill.instrument, fill.price))
         else:
@@ -387,13 +387,9 @@ def _charge(parts: Parts, currency: str, amount: Decimal) -> None:
 
 def _settled(currency: str, fee: Decimal, contract: Instrument, price: Decimal) -> tuple[str, Decimal]:
     """Return a fee in money: one that was taken in the traded units is worth them."""
-    if _in_kind(currency, contract):
+    if is_in_kind(currency, contract):
         return contract.currency, fee * contract.worth(price)
     return currency, fee
-
-
-def _in_kind(currency: str, contract: Instrument) -> bool:
-    return currency == contract.base and currency != contract.currency
 
 
 def average_price(contract: Instrument, units: Decimal, worth: Decimal) -> Decimal | None:
