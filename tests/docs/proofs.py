@@ -156,7 +156,7 @@ PROOFS: dict[str, list[str]] = {
         "unit/service/test_close_book.py::test_a_fill_that_arrives_after_flat_is_closed_under_the_same_epoch",
     ],
     "F38": [
-        "functions/test_kill_switch.py::test_a_stop_that_is_repeated_after_its_end_says_that_it_is_over",
+        "functions/test_kill_repeats.py::test_a_stop_that_is_repeated_after_its_end_says_that_it_is_over",
         "unit/service/test_controls.py::test_a_second_kill_is_recorded_but_is_no_new_epoch",
     ],
     "F39": [
@@ -164,17 +164,17 @@ PROOFS: dict[str, list[str]] = {
         "unit/service/test_close_book.py::test_a_resume_ends_the_closing_and_a_new_kill_begins_anew",
     ],
     "F40": [
-        "functions/test_client.py::test_the_cancel_of_a_kill_is_taken_however_late_it_comes",
-        "functions/test_kill_switch.py::test_a_kill_with_pubsub_down_stands_and_says_that_delivery_is_pending",
+        "functions/test_client_commands.py::test_the_cancel_of_a_kill_is_taken_however_late_it_comes",
+        "functions/test_kill_outages.py::test_a_kill_with_pubsub_down_stands_and_says_that_delivery_is_pending",
     ],
     "F41": [
         "e2e/test_whole_pipeline.py::test_with_a_frozen_firestore_a_kill_reaches_the_adapters_and_is_stored_later",
-        "functions/test_client.py::test_a_halt_that_was_not_stored_holds_until_it_is",
-        "functions/test_client.py::test_a_kill_that_was_stored_by_the_first_path_meanwhile_is_not_stored_again_after_its_resume",
+        "functions/test_client_halts.py::test_a_halt_that_was_not_stored_holds_until_it_is",
+        "functions/test_client_halts.py::test_a_kill_that_was_stored_by_the_first_path_meanwhile_is_not_stored_again_after_its_resume",
     ],
     "F42": [
         "functions/test_client.py::test_a_clock_that_is_set_back_makes_no_lease_longer",
-        "functions/test_client.py::test_a_silent_sweep_ends_leases",
+        "functions/test_lease_api.py::test_a_silent_sweep_ends_leases",
     ],
     "F43": [
         "unit/service/test_close_book.py::test_positions_that_stay_open_are_told_again_and_then_to_people",
@@ -183,13 +183,13 @@ PROOFS: dict[str, list[str]] = {
     ],
     "F44": [
         "unit/rules/test_closing.py::test_however_fills_and_sweeps_fall_live_commands_never_sum_to_more_than_is_held",
-        "functions/test_client.py::test_a_close_never_passes_zero",
+        "functions/test_client_commands.py::test_a_close_never_passes_zero",
         "unit/rules/test_close_beside_halts.py::test_a_kill_of_a_part_ends_no_command_that_it_has_not_cancelled",
     ],
     "F45": [
         "unit/service/test_resume.py::test_one_person_is_not_two",
         "functions/test_kill_commands.py::test_a_resume_is_typed_and_takes_two_people_for_the_whole",
-        "functions/test_kill_switch.py::test_a_stale_approval_is_none_and_all_of_it_is_on_record",
+        "functions/test_kill_resume.py::test_a_stale_approval_is_none_and_all_of_it_is_on_record",
     ],
     "F46": [
         "unit/service/test_aggregate.py::test_an_older_version_leaves_alone_what_a_newer_one_has_written",
@@ -256,42 +256,42 @@ PROOFS: dict[str, list[str]] = {
         "unit/runtime/test_rotation.py::test_a_file_that_cannot_be_read_keeps_the_last_value_for_five_minutes_and_then_the_channel_is_off",
     ],
     "B01": [
-        "functions/test_kill_switch.py::test_a_bad_request_is_refused_with_its_reason",
+        "functions/test_kill_bad_requests.py::test_a_bad_request_is_refused_with_its_reason",
         "unit/model/test_wire.py::test_whatever_is_no_object_is_refused",
         "unit/runtime/test_envelope.py::test_any_json_is_an_envelope_or_refused",
     ],
     "B02": [
-        "functions/test_kill_switch.py::test_a_bad_request_is_refused_with_its_reason",
-        "functions/test_kill_switch.py::test_a_body_that_ends_too_early_is_no_fault_of_ours",
+        "functions/test_kill_bad_requests.py::test_a_bad_request_is_refused_with_its_reason",
+        "functions/test_kill_bad_requests.py::test_a_body_that_ends_too_early_is_no_fault_of_ours",
         "functions/test_push.py::test_a_body_that_ends_too_early_is_not_acknowledged",
     ],
     "B03": [
-        "functions/test_kill_switch.py::test_a_bad_request_is_refused_with_its_reason",
+        "functions/test_kill_bad_requests.py::test_a_bad_request_is_refused_with_its_reason",
         "unit/runtime/test_envelope.py::test_data_that_is_not_base64_is_refused_as_such",
         "unit/runtime/test_envelope.py::test_any_json_is_an_envelope_or_refused",
     ],
     "B04": [
-        "functions/test_kill_switch.py::test_a_bad_request_is_refused_with_its_reason",
+        "functions/test_kill_bad_requests.py::test_a_bad_request_is_refused_with_its_reason",
         "unit/runtime/test_envelope.py::test_a_body_that_is_neither_is_refused",
         "unit/runtime/test_envelope.py::test_a_message_without_an_id_gets_one_from_its_content",
     ],
     "B05": [
-        "functions/test_kill_switch.py::test_a_bad_request_is_refused_with_its_reason",
+        "functions/test_kill_bad_requests.py::test_a_bad_request_is_refused_with_its_reason",
         "unit/model/test_wire.py::test_the_limit_of_nesting_is_exact",
         "functions/test_push.py::test_a_malformed_body_is_acknowledged_and_quarantined",
     ],
     "B06": [
-        "functions/test_kill_switch.py::test_a_bad_request_is_refused_with_its_reason",
+        "functions/test_kill_bad_requests.py::test_a_bad_request_is_refused_with_its_reason",
         "functions/test_push.py::test_a_malformed_body_is_acknowledged_and_quarantined",
         "unit/model/test_wire.py::test_any_bytes_are_decoded_or_refused_and_nothing_else",
     ],
     "B07": [
-        "functions/test_kill_switch.py::test_a_bad_request_is_refused_with_its_reason",
+        "functions/test_kill_bad_requests.py::test_a_bad_request_is_refused_with_its_reason",
         "unit/cli/test_odd_input.py::test_a_file_may_begin_with_a_byte_order_mark_and_a_message_not",
         "functions/test_push.py::test_a_malformed_body_is_acknowledged_and_quarantined",
     ],
     "B08": [
-        "functions/test_kill_switch.py::test_a_bad_request_is_refused_with_its_reason",
+        "functions/test_kill_bad_requests.py::test_a_bad_request_is_refused_with_its_reason",
         "unit/model/test_account.py::test_text_of_several_lines_or_with_control_characters_is_refused",
         "unit/service/test_quarantine.py::test_whatever_was_refused_can_be_kept",
     ],
@@ -521,29 +521,29 @@ PROOFS: dict[str, list[str]] = {
     "B64": [
         "functions/test_matrix.py::test_every_right_opens_its_routes_on_its_accounts_and_nothing_else",
         "functions/test_api.py::test_a_foreign_account_looks_as_an_unknown_one",
-        "functions/test_client.py::test_a_lease_needs_the_right_to_trade",
+        "functions/test_lease_api.py::test_a_lease_needs_the_right_to_trade",
     ],
     "B65": [
-        "functions/test_kill_switch.py::test_nobody_may_say_how_many_must_agree",
-        "functions/test_kill_switch.py::test_the_actor_is_the_caller_and_nobody_else",
+        "functions/test_kill_resume.py::test_nobody_may_say_how_many_must_agree",
+        "functions/test_kill_access.py::test_the_actor_is_the_caller_and_nobody_else",
     ],
     "B66": [
-        "functions/test_kill_switch.py::test_a_bad_request_is_refused_with_its_reason",
+        "functions/test_kill_bad_requests.py::test_a_bad_request_is_refused_with_its_reason",
         "unit/model/test_scopes.py::test_other_text_is_no_scope",
         "unit/runtime/test_auth.py::test_a_right_holds_on_its_accounts_only",
     ],
     "B67": [
-        "functions/test_kill_switch.py::test_the_same_request_again_is_one_kill",
-        "functions/test_kill_switch.py::test_the_same_request_id_with_other_content_is_a_conflict",
+        "functions/test_kill_repeats.py::test_the_same_request_again_is_one_kill",
+        "functions/test_kill_repeats.py::test_the_same_request_id_with_other_content_is_a_conflict",
         "unit/service/test_controls.py::test_the_same_request_id_with_other_content_is_refused",
     ],
     "B68": [
-        "functions/test_kill_switch.py::test_a_bad_request_is_refused_with_its_reason",
-        "functions/test_kill_switch.py::test_no_reason_keeps_trading_from_being_stopped",
+        "functions/test_kill_bad_requests.py::test_a_bad_request_is_refused_with_its_reason",
+        "functions/test_kill_bad_requests.py::test_no_reason_keeps_trading_from_being_stopped",
         "unit/runtime/test_logs.py::test_whatever_is_logged_is_one_json_object_on_one_line",
     ],
     "B69": [
-        "functions/test_kill_switch.py::test_html_in_a_reason_is_text",
+        "functions/test_kill_bad_requests.py::test_html_in_a_reason_is_text",
         "unit/model/test_account.py::test_any_other_line_of_500_characters_is_kept_as_it_is",
     ],
     "B70": [
@@ -551,7 +551,7 @@ PROOFS: dict[str, list[str]] = {
     ],
     "B71": [
         "unit/service/test_watchdog.py::test_the_beacon_calls_no_address_of_ours",
-        "functions/test_client.py::test_a_token_goes_to_https_or_this_machine_only",
+        "functions/test_client_page.py::test_a_token_goes_to_https_or_this_machine_only",
         "unit/model/test_account.py::test_an_address_that_is_no_discord_webhook_is_refused",
     ],
     "B72": [
@@ -564,20 +564,20 @@ PROOFS: dict[str, list[str]] = {
     ],
     "B74": [
         "functions/test_api.py::test_a_flood_of_one_caller_is_cut",
-        "functions/test_kill_switch.py::test_a_flood_of_questions_leaves_the_kill_its_reserve",
+        "functions/test_kill_bad_requests.py::test_a_flood_of_questions_leaves_the_kill_its_reserve",
     ],
     "B75": [
         "unit/runtime/test_logs.py::test_a_secret_is_taken_out_wherever_it_stands_in_a_record",
         "functions/test_api.py::test_an_unknown_error_shows_no_trace",
-        "functions/test_kill_switch.py::test_an_unknown_error_shows_no_trace",
+        "functions/test_kill_outages.py::test_an_unknown_error_shows_no_trace",
     ],
     "B76": [
         "functions/test_api.py::test_a_query_that_is_not_understood_is_refused",
-        "functions/test_kill_switch.py::test_a_query_that_is_not_understood_is_refused",
+        "functions/test_kill_bad_requests.py::test_a_query_that_is_not_understood_is_refused",
     ],
     "B77": [
-        "functions/test_kill_switch.py::test_only_json_changes_anything",
-        "functions/test_kill_switch.py::test_only_a_post_changes_anything",
+        "functions/test_kill_bad_requests.py::test_only_json_changes_anything",
+        "functions/test_kill_bad_requests.py::test_only_a_post_changes_anything",
         "functions/test_api.py::test_an_account_is_read_with_get",
     ],
 }

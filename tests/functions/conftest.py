@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +32,12 @@ ENTRY_POINTS = {
     for name, facts in json.loads((ROOT / "infra" / "topology.json").read_text())["functions"].items()
 }
 LINKS = AckLinks("https://stopline.example.com", "a-secret-of-more-than-32-characters")
+ANN, BOB, EVE, IDA = "ann-token-0001", "bob-token-0002", "eve-token-0003", "ida-token-0004"
 TOKENS = {
-    "ann-token-0001": {"name": "ann", "rights": ["admin"], "accounts": ["*"]},
-    "bob-token-0002": {"name": "bob", "rights": ["kill", "view"], "accounts": ["demo"]},
-    "ida-token-0004": {"name": "ida", "rights": ["resume", "view", "risk"], "accounts": ["*"]},
-    "eve-token-0003": {"name": "eve", "rights": ["view"], "accounts": ["demo"]},
+    ANN: {"name": "ann", "rights": ["admin"], "accounts": ["*"]},
+    BOB: {"name": "bob", "rights": ["kill", "view"], "accounts": ["demo"]},
+    IDA: {"name": "ida", "rights": ["resume", "view", "risk"], "accounts": ["*"]},
+    EVE: {"name": "eve", "rights": ["view"], "accounts": ["demo"]},
 }
 
 
@@ -94,8 +95,12 @@ class Served:
         self.store.fault = Unavailable("the store is down")
 
 
+Serve = Callable[[str], Served]
+"""Serve a function by its name."""
+
+
 @pytest.fixture
-def serve(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Served]:
+def serve(monkeypatch: pytest.MonkeyPatch) -> Serve:
     """Serve a function by its name."""
 
     def start(name: str) -> Served:
@@ -119,6 +124,44 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Served]:
         return Served(served.test_client(), world, store, bus, app)
 
     return start
+
+
+@pytest.fixture
+def switch(serve: Serve) -> Served:
+    """The kill switch over two accounts, demo and other."""
+    served = serve("kill_switch")
+    open_accounts(served, "demo", "other")
+    return served
+
+
+@pytest.fixture
+def api(serve: Serve) -> Served:
+    """The API over two accounts, demo and other."""
+    served = serve("api")
+    open_accounts(served, "demo", "other")
+    return served
+
+
+@pytest.fixture
+def swept(api: Served) -> Served:
+    """The API just after a round of the sweep: leases can be had."""
+    api.world.sweep()
+    api.world.run()
+    return api
+
+
+def wait(served: Served, seconds: float) -> None:
+    served.world.clock.set(served.world.clock.now() + timedelta(seconds=seconds))
+
+
+def hold_spy_at(served: Served, last: float) -> None:
+    """Have ten shares of SPY, bought at 100, that are at `last` now."""
+    from stopline.model.fill import Fill
+    from stopline.model.prices import PriceBatch, Quote
+
+    app = served.world.app
+    app.recorder.record([Fill.model_validate(raw_fill())], "m-1")
+    app.marker.mark(PriceBatch("feed", NOON, {"SPY": Quote(last, last - 0.1, last + 0.1)}, ()))
 
 
 def open_accounts(served: Served, *names: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -14,17 +13,9 @@ from stopline.model.wire import validate
 from stopline.rules.alerting.ack_links import AckLinks
 from stopline.service.alerting.records import decode_record
 
-from .conftest import LINKS, TOKENS, Served, open_accounts
+from .conftest import LINKS, TOKENS, Served
 
-Serve = Callable[[str], Served]
 MARK = "0123456789abcdef"
-
-
-@pytest.fixture
-def api(serve: Serve) -> Served:
-    served = serve("api")
-    open_accounts(served, "demo", "other")
-    return served
 
 
 def breach(served: Served, account: str = "demo", id_: str = "1f2e3d4c") -> None:

@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 from werkzeug.test import TestResponse
 
 from stopline.model.fill import Fill
 
-from .conftest import Served, open_accounts, raw_fill
-
-Serve = Callable[[str], Served]
-
-
-@pytest.fixture
-def api(serve: Serve) -> Served:
-    served = serve("api")
-    open_accounts(served, "demo", "other")
-    return served
+from .conftest import Served, raw_fill
 
 
 def get(served: Served, path: str, token: str = "eve-token-0003") -> TestResponse:

@@ -12,9 +12,8 @@ import pytest
 
 from stopline.runtime.envelope import MAX_BODY
 
-from .conftest import ENTRY_POINTS, Served, open_accounts
+from .conftest import ENTRY_POINTS, Serve, open_accounts
 
-Serve = Callable[[str], Served]
 ENDLESS: dict[str, dict[str, Any]] = {
     "chunked": {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": True, "CONTENT_LENGTH": ""},
     "40 MB": {"CONTENT_LENGTH": str(40 * 1024 * 1024)},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -11,9 +10,7 @@ import pytest
 
 from stopline.model.messages import CONTROL_TYPE, Severity
 
-from .conftest import NOON, Served, open_accounts, raw_fill
-
-Serve = Callable[[str], Served]
+from .conftest import NOON, Serve, Served, open_accounts, raw_fill
 
 
 def dead(subscription: str) -> dict[str, str]:

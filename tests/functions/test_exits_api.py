@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -10,25 +9,17 @@ import pytest
 from werkzeug.test import TestResponse
 
 from stopline.model.account import Account
-from stopline.model.fill import Fill
 from stopline.model.prices import PriceBatch, Quote
 from stopline.model.settings.exits import TradeExits
 
-from .conftest import NOON, Served, open_accounts, raw_fill
-
-Serve = Callable[[str], Served]
-ANN, EVE = "ann-token-0001", "eve-token-0003"
+from .conftest import ANN, EVE, NOON, Served, hold_spy_at
 
 
 @pytest.fixture
-def api(serve: Serve) -> Served:
+def api(api: Served) -> Served:
     """Ten shares bought at 100 that are at 104 now; the strategy is `default`."""
-    served = serve("api")
-    open_accounts(served, "demo", "other")
-    app = served.world.app
-    app.recorder.record([Fill.model_validate(raw_fill())], "m-1")
-    app.marker.mark(PriceBatch("feed", NOON, {"SPY": Quote(104.0, 103.9, 104.1)}, ()))
-    return served
+    hold_spy_at(api, 104)
+    return api
 
 
 def call(

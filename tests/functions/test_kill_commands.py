@@ -18,9 +18,8 @@ from stopline.cli import trading as stopline_trading
 from stopline.cli.main import main
 from stopline.ports import Unavailable
 
-from .conftest import Served, open_accounts, raw_fill
+from .conftest import Serve, Served, open_accounts, raw_fill
 
-Serve = Callable[[str], Served]
 Stopline = Callable[..., Result]
 EVERYWHERE = "global is HALTED (was ACTIVE), epoch 1"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple, get_args
 
 import flask
@@ -17,9 +17,8 @@ from stopline.runtime.quotas import BURST
 from stopline.runtime.status_api import ROUTES
 
 from . import conftest
-from .conftest import Served, open_accounts
+from .conftest import Serve, Served, open_accounts
 
-Serve = Callable[[str], Served]
 ALL: tuple[Right, ...] = get_args(Right)
 HOLDERS = [*ALL, "nothing"]
 MAY_STOP: tuple[Right, ...] = ("kill", "trade", "risk", "resume")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,16 +11,13 @@ from werkzeug.test import TestResponse
 
 from stopline.model.closing import CloseRequest
 from stopline.model.fill import Fill
-from stopline.model.prices import PriceBatch, Quote
 from stopline.model.statement import Statement
 from stopline.model.times import utc_text
 from stopline.ports import Put
 from stopline.service.sweep.heartbeat import HEARTBEAT, unwatched_text
 
-from .conftest import NOON, Served, open_accounts, raw_fill
+from .conftest import ANN, IDA, NOON, Served, hold_spy_at, raw_fill
 
-Serve = Callable[[str], Served]
-ANN, IDA = "ann-token-0001", "ida-token-0004"
 SPY = {"symbol": "SPY", "kind": "equity", "currency": "USD"}
 
 
@@ -30,13 +26,9 @@ def order(side: str = "BUY", quantity: str = "10", **more: Any) -> dict[str, Any
 
 
 @pytest.fixture
-def api(serve: Serve) -> Served:
-    served = serve("api")
-    open_accounts(served, "demo", "other")
-    app = served.world.app
-    app.recorder.record([Fill.model_validate(raw_fill())], "m-1")
-    app.marker.mark(PriceBatch("feed", NOON, {"SPY": Quote(100.0, 99.9, 100.1)}, ()))
-    return served
+def api(api: Served) -> Served:
+    hold_spy_at(api, 100)
+    return api
 
 
 def call(

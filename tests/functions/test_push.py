@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import logging
-from collections.abc import Callable
 from dataclasses import replace
 from io import BytesIO
 from typing import Any
@@ -16,9 +15,8 @@ from werkzeug.test import TestResponse
 from stopline.model.wire import MAX_BYTES
 from stopline.runtime.envelope import MAX_BODY
 
-from .conftest import Served, open_accounts, raw_fill
+from .conftest import Serve, Served, open_accounts, raw_fill
 
-Serve = Callable[[str], Served]
 PUSHED = ["fills", "prices", "sweep", "alerts", "history"]
 
 

@@ -13,10 +13,7 @@ import pytest
 from stopline.runtime.logs import JsonFormatter
 from stopline.runtime.refusals import A_MINUTE, EACH
 
-from .conftest import Served, open_accounts
-
-Serve = Callable[[str], Served]
-EVE, BOB = "eve-token-0003", "bob-token-0002"
+from .conftest import BOB, EVE, Serve, Served, open_accounts
 
 
 @pytest.fixture

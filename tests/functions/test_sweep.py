@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
@@ -16,9 +15,8 @@ from stopline.model.prices import PriceBatch, Quote
 from stopline.service.history.factors import decode, factors_path
 from stopline.service.history.load_closes import load_closes
 
-from .conftest import Served, raw_fill
+from .conftest import Serve, Served, raw_fill
 
-Serve = Callable[[str], Served]
 LAST_CLOSE = datetime(2026, 11, 18, 21, 4, tzinfo=UTC)
 OPEN = datetime(2026, 11, 19, 17, tzinfo=UTC)
 DAYS = 90
