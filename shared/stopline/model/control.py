@@ -19,6 +19,7 @@ from stopline.model.wire import Message
 ONE = Decimal(1)
 REMEMBERED = 200  # requests that a document remembers for idempotency
 HALT = "halt/"  # begins the key of a halt of the second path, which no request's id can
+TAKEN_UP = "taken/up"  # the key of when a document was last taken up after a loss; no request's id either
 HALTS_KEPT = timedelta(days=8)  # longer than Pub/Sub keeps what tells of them
 MOST_HALTS = 1000
 PERSON = "person"  # the key of what people hold; limits and breakers hold under their own names
@@ -170,7 +171,13 @@ class Control(Standing):
     @property
     def requests(self) -> list[str]:
         """The remembered requests, oldest first, without halts."""
-        return [key for key in self.seen if not key.startswith(HALT)]
+        return [key for key in self.seen if not key.startswith(HALT) and key != TAKEN_UP]
+
+    @property
+    def taken_up_at(self) -> datetime | None:
+        """When it was last taken up after a loss: which requests it had carried out before nobody knows."""
+        taken = self.seen.get(TAKEN_UP)
+        return taken.at if taken else None
 
     def knows_halt(self, halt: str) -> bool:
         """Tell whether a halt of the second path has been carried out; older versions kept it among the requests."""

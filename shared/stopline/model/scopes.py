@@ -71,6 +71,12 @@ def scope_of(text: str) -> Scope:
     return scope
 
 
+def has_document(text: str) -> bool:
+    """Tell whether text is the scope of a control document: the whole's or an account's."""
+    scope = parse_scope(text)
+    return scope is not None and scope.document == text
+
+
 def account_scope(account: Name) -> str:
     """Return the scope of one account."""
     return f"account:{account}"

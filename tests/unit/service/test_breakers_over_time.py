@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import orjson
 import pytest
 
-from stopline.model.control import ControlRequest, TradingState
+from stopline.model.control import TAKEN_UP, Control, ControlRequest, Seen, TradingState
 from stopline.model.messages import Sweep, SweepKind
-from stopline.ports import Path, Put
+from stopline.ports import Delete, Document, Path, Put, Write
 from stopline.runtime.app import App
 from stopline.service.trading.breaker_effects import lifted_of
 
@@ -223,3 +223,65 @@ def test_a_loss_that_a_missing_price_may_make_good_stops_nothing() -> None:
     [level] = [x["level"] for x in risk(world).shown["limits"] if x["limit"] == "max_daily_loss"]
     assert level == "unknown"
     assert "stale_prices" in {a["kind"] for a in world.bus.bodies("alerts")}
+
+
+LOSSES = ("the document", "the document and its trail", "all since a backup of the document")
+
+
+def take_away(world: World, app: App, lost: str, backup: Document | None) -> None:
+    """Lose the account's trading state by a hand outside Stopline; nothing of it where `lost` is empty."""
+    if not lost:
+        return
+    path = app.controls.path(DEMO)
+    writes: list[Write] = [Delete(path)] if backup is None else [Put(path, backup.data)]
+    if "trail" in lost:
+        writes += [Delete(row.path) for row in world.shared.query("audit") if row.data.get("chain") == DEMO]
+    world.shared.commit(writes)
+
+
+@pytest.mark.parametrize("lost", LOSSES)
+@pytest.mark.parametrize("later", [CLEAR, BAD])
+def test_a_breaker_of_a_lost_trading_state_trips_again_as_if_nothing_had_been_lost(
+    lost: str, later: float
+) -> None:
+    """R5.2, F54: once people have resumed what was taken up. What was asked of the lost document was for ever on its way."""
+
+    def run(lost: str) -> list[str]:
+        world, app = holding()
+        app.trading._doubts = lambda scope: []
+        app.trading.set(ControlRequest(request_id="p", scope=DEMO, action="pause", actor="ann", reason="x"))
+        world.wait(61)
+        resume(world, app)
+        backup = world.shared.get(app.controls.path(DEMO)) if "backup" in lost else None
+        assert [read(world, app, p) for p in (BAD, BAD)] == ["REDUCING", "HALTED"]
+        app.sweeper.run(Sweep(kind=SweepKind.RISK), world.wait(5), "s0")
+        take_away(world, app, lost, backup)
+        app, _ = world.instance()
+        app.trading._people, app.trading._doubts = 1, lambda scope: []
+        read(world, app, BAD, sweep=True, seconds=30)
+        assert app.trading.standing(DEMO).state is not TradingState.ACTIVE
+        for actor in ("ann", "bob"):
+            read(world, app, later, sweep=True, seconds=61)
+            if app.trading.standing(DEMO).state is not TradingState.ACTIVE:
+                resume(world, app, actor)
+        seen = [read(world, app, p, sweep=True, seconds=20) for p in (CLEAR, CLEAR, BAD, BAD, WORSE)]
+        return [*seen, app.trading.standing(DEMO).state.value]
+
+    assert run(lost) == run("")
+    assert "HALTED" in run(lost)
+
+
+def test_what_an_account_that_was_taken_up_asks_for_anew_is_on_its_way() -> None:
+    """F40: what was asked for since the loss is known to the document as soon as it was carried out."""
+    world, app = holding()
+    read(world, app, BAD)
+    tripped = risk(world).breakers
+    since = tripped[NAME].since
+    control = app.trading.read(DEMO).model_copy(update={"holds": {}, "seen": {}})
+
+    def taken_up(at: datetime) -> Control:
+        return control.remembering(TAKEN_UP, Seen(hash="", epoch=1, at=at))
+
+    assert lifted_of(taken_up(since), tripped) == tripped.keys()
+    assert lifted_of(taken_up(since - timedelta(seconds=1)), tripped) == set()
+    assert control.requests == taken_up(since).requests == []

@@ -22,7 +22,7 @@ from stopline.rules.limits.watch import Watched
 from stopline.runtime.app import App
 
 from ..make import NOON, account, fill
-from .test_breakers_over_time import resume
+from .test_breakers_over_time import LOSSES, resume, take_away
 from .test_controls import request
 from .test_evaluate import prices, risk
 from .world import World
@@ -276,3 +276,39 @@ def test_a_control_that_cannot_be_read_keeps_no_other_account_from_being_watched
     with pytest.raises(Transient, match="demo"):
         sweep(world, app, 61)
     assert app.trading.read("account:other").state is TradingState.ACTIVE
+
+
+@pytest.mark.parametrize("lost", LOSSES)
+def test_a_limit_of_a_lost_trading_state_stops_again_as_if_nothing_had_been_lost(lost: str) -> None:
+    """R2.4, F54: once people have resumed what was taken up."""
+
+    def run(lost: str) -> list[str]:
+        world, app = opened()
+        app.trading._doubts = lambda scope: []
+        app.trading.set(request("p", action="pause"))
+        world.wait(61)
+        resume(world, app)
+        backup = world.shared.get(app.controls.path(DEMO)) if "backup" in lost else None
+        for number in range(3):
+            lose(world, app, number)
+        assert STREAK in app.trading.read(DEMO).holds
+        sweep(world, app, 5)
+        take_away(world, app, lost, backup)
+        app, _ = world.instance()
+        app.trading._people, app.trading._doubts = 1, lambda scope: []
+        sweep(world, app, 5)
+        for actor in ("ann", "bob"):
+            sweep(world, app, 61)
+            if app.trading.standing(DEMO).state is not TradingState.ACTIVE:
+                resume(world, app, actor)
+        seen = []
+        for number in range(3, 5):
+            sweep(world, app, 5)
+            seen.append(stands(app)[0])
+            lose(world, app, number)
+            seen.append(stands(app)[0])
+            sweep(world, app, 200)
+        return seen
+
+    assert run(lost) == run("")
+    assert "REDUCING" in run(lost)

@@ -6,6 +6,7 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
+import orjson
 import pytest
 
 from stopline.model.control import ControlRequest, TradingState
@@ -264,3 +265,129 @@ def test_an_audit_row_that_cannot_be_read_keeps_no_lost_state_from_being_killed(
     standing = world.instance()[0].trading.set(asked("account:demo", "k-2"))
     assert standing.state is TradingState.HALTED
     assert standing.epoch > AHEAD
+
+
+def told_of_the_loss(world: World) -> list[dict[str, Any]]:
+    """Return the alerts of a loss, each id once."""
+    told = {a["alert_id"]: a for a in world.bus.bodies("alerts") if "deleted or put back" in a["summary"]}
+    return list(told.values())
+
+
+def test_the_strictest_stops_are_taken_up_first(world: World) -> None:
+    """R5.1: the account's own kill came before a hundred pauses, and was left out for them."""
+    app, _ = world.instance()
+    app.trading.set(asked("account:demo"))
+    for number in range(101):
+        app.trading.set(asked(f"strategy:demo:s{number}", f"p-{number}", action="pause"))
+    sweep(world)
+    lose(world, app, "account:demo", None)
+    sweep(world)
+    standing = world.instance()[0].trading.standing("account:demo")
+    assert (standing.state, standing.flatten) == (TradingState.HALTED, True)
+    [told] = told_of_the_loss(world)
+    assert "strategy s100: so all is halted" in told["action"]
+
+
+@pytest.mark.parametrize("why", ["too many for one commit", "no room in the document"])
+@pytest.mark.parametrize(("action", "flatten"), [("kill", True), ("kill", False), ("pause", False)])
+def test_where_a_stop_cannot_be_taken_up_the_whole_account_is_halted_and_people_are_told_which(
+    world: World, monkeypatch: pytest.MonkeyPatch, why: str, action: str, flatten: bool
+) -> None:
+    """R5.1, I6: never looser than what was lost."""
+    app, _ = world.instance()
+    app.trading._people = 1
+    app.trading._doubts = lambda scope: ()
+    seen = app.trading.set(asked("strategy:demo:a", "p", action="pause"))
+    old = stored(world, app, "account:demo")
+    if why == "no room in the document":
+        monkeypatch.setattr("stopline.rules.trading.state.MOST_PARTS", 1)
+        world.wait(61)
+        app.trading.set(back("strategy:demo:a", seen.epoch))
+    else:
+        monkeypatch.setattr("stopline.service.trading.regrow.MOST", 0)
+    app.trading.set(asked("strategy:demo:b", "k", action=action, flatten=flatten))
+    sweep(world)
+    lose(world, app, "account:demo", old)
+    sweep(world)
+    standing = world.instance()[0].trading.standing("account:demo")
+    assert (standing.state, standing.flatten) == (TradingState.HALTED, flatten)
+    [told] = told_of_the_loss(world)
+    assert "strategy b" in told["action"]
+    assert "so all is halted" in told["action"]
+
+
+def back(scope: str, epoch: int) -> ControlRequest:
+    more = {"action": "resume", "confirm": f"RESUME {scope}", "expected_epoch": epoch, "actor": "bob"}
+    return asked(scope, f"r-{epoch}", **more)
+
+
+def test_a_pause_without_an_end_stays_so_when_a_later_one_had_an_end(world: World) -> None:
+    """I6: as where nothing is lost: no end is later than any end."""
+    app, _ = world.instance()
+    until = world.clock.now() + timedelta(minutes=10)
+    scope = "strategy:demo:core"
+    app.trading.set(asked(scope, "p-1", action="pause"))
+    app.trading.set(asked(scope, "p-2", action="pause", until=until))
+    sweep(world)
+    lose(world, app, "account:demo", None)
+    sweep(world)
+    world.wait(600)
+    sweep(world)
+    assert world.instance()[0].trading.standing(scope).state is TradingState.REDUCING
+
+
+@pytest.mark.parametrize("is_stopped", [True, False])
+@pytest.mark.parametrize(
+    "lost", ["deleted", "put back", "deleted with its trail", "put back without its trail"]
+)
+@pytest.mark.parametrize("scope", SCOPES)
+def test_one_alert_says_what_was_lost_what_it_was_taken_up_from_and_what_to_do(
+    world: World, scope: str, lost: str, is_stopped: bool
+) -> None:
+    """F54, R4.1: also where what was put back was stopped already, so that nothing changes but the epoch."""
+    app, _ = world.instance()
+    app.trading._people = 1
+    app.trading._doubts = lambda scope: ()
+    standing = app.trading.set(asked(scope, "k-1", flatten=False))
+    old = stored(world, app, scope)
+    if is_stopped:
+        app.trading.set(asked(scope, "k-2", actor="bob"))
+    else:
+        world.wait(61)
+        app.trading.set(back(scope, standing.epoch))
+    sweep(world)
+    lose(world, app, scope, old if lost.startswith("put back") else None)
+    is_wiped = lost.endswith("its trail")
+    if is_wiped:
+        rows = [d for d in world.shared.query("audit") if d.data["chain"] == scope]
+        gone = rows if "deleted" in lost else rows[1:]
+        world.shared.commit([Delete(d.path) for d in gone])
+    for _ in range(3):
+        sweep(world)
+    [told] = told_of_the_loss(world)
+    whose = "all accounts" if scope == "global" else "account demo"
+    assert told["summary"].startswith(f"The trading state of {whose} was deleted or put back as it was: ")
+    assert ("what was stopped is not known" in told["summary"]) == is_wiped
+    assert ("out of its audit trail, rows up to" in told["summary"]) == (not is_wiped)
+    state = world.instance()[0].trading.standing(scope).state
+    assert told["summary"].endswith(" HALTED." if state is TradingState.HALTED else " REDUCE-ONLY.")
+    assert "two people resume it" in told["action"]
+    assert ("Cancelling" in told["action"]) == (state is TradingState.HALTED)
+    assert told["severity"] == "critical"
+    assert stored_faults(world.shared)[1] == []
+
+
+def test_a_document_of_no_scope_fails_no_sweep_and_is_not_missed(world: World) -> None:
+    """I10: neither while it is there nor after it is deleted, also by a heartbeat that has noted it."""
+    strange = {"test thing": 3, "strategy:demo:a": 2}
+    for number, scope in enumerate(strange):
+        world.shared.commit([Put(Path("controls", f"test-{number}"), {"scope": scope, "epoch": 3})])
+    sweep(world)
+    assert set(epochs_of(world.shared.get(HEARTBEAT))) == set()
+    world.shared.commit([Delete(Path("controls", f"test-{number}")) for number in range(2)])
+    beat = world.shared.get(HEARTBEAT)
+    assert beat is not None
+    world.shared.commit([Put(HEARTBEAT, {**beat.data, "epochs": orjson.dumps(strange).decode()})])
+    world.bus.messages.clear()
+    sweep(world)
+    assert told_of_the_loss(world) == []

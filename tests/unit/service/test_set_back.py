@@ -21,7 +21,7 @@ from stopline.model.ids import document_id
 from stopline.model.lease import LeaseRequest
 from stopline.model.messages import Sweep, SweepKind
 from stopline.model.times import utc_text
-from stopline.ports import Create, Path, Put, Unavailable
+from stopline.ports import Create, Delete, Path, Put, Unavailable
 from stopline.runtime.app import App
 from stopline.runtime.embedded import Embedded
 from stopline.service.audit.chain import exported_faults, stored_faults
@@ -330,3 +330,41 @@ def test_an_import_over_the_same_database_forgets_no_stop() -> None:
     assert desk.state("strategy:demo:core") is TradingState.HALTED
     assert desk.state("global") is TradingState.REDUCING
     assert stored_faults(desk.stopline.store)[1] == []
+
+
+def test_however_many_accounts_were_killed_all_are_killed_again(desk: Desk) -> None:
+    """F54, I6: of 130 only the last hundred were, without a word."""
+    names = [f"a{number:03d}" for number in range(101)]
+    for name in names:
+        desk.app.account_writer.create(account(account=name), "ann")
+    desk.backup()
+    for name in names:
+        request = {
+            "request_id": f"k-{name}",
+            "scope": f"account:{name}",
+            "action": "kill",
+            "actor": "ann",
+            "reason": "x",
+        }
+        desk.app.trading.set(ControlRequest.model_validate(request))
+    desk.stopline.run()
+    desk.restore()
+    result = desk.restored()
+    assert result.exit_code == 0, result.output
+    assert [name for name in names if desk.state(f"account:{name}") is not TradingState.HALTED] == []
+
+
+def test_a_row_that_cannot_be_read_keeps_nothing_from_being_stopped_again(desk: Desk) -> None:
+    """F54: it counts as lacking, and the history has it."""
+    desk.app.account_writer.create(account(account="other"), "ann")
+    desk.backup()
+    desk.ask("kill", "account:other")
+    desk.ask("kill")
+    store = desk.stopline.store
+    [row] = [d for d in store.query("audit") if d.data.get("chain") == "account:other"]
+    store.commit([Put(row.path, {**row.data, "row": "{"})])
+    store.commit([Delete(desk.app.controls.path("account:demo"))])
+    result = desk.restored()
+    assert result.exit_code == 0, result.output
+    assert desk.state("account:demo") is TradingState.HALTED
+    assert desk.state("account:other") is TradingState.HALTED

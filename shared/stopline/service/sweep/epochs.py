@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import orjson
 
+from stopline.model.scopes import has_document
 from stopline.ports import Document
 from stopline.service.documents.aggregate import DAMAGED
 
@@ -14,11 +15,10 @@ Epochs = Mapping[str, int]
 
 
 def epochs_of(beat: Document | None) -> Epochs:
-    """Return what a heartbeat says; nothing where nobody can read it."""
+    """Return what a heartbeat says of documents that can be; nothing where nobody can read it."""
     try:
-        return (
-            {str(k): int(v) for k, v in orjson.loads(beat.data.get("epochs") or "{}").items()} if beat else {}
-        )
+        noted = orjson.loads(beat.data.get("epochs") or "{}") if beat else {}
+        return {scope: int(epoch) for scope, epoch in noted.items() if has_document(scope)}
     except DAMAGED:
         log.exception("heartbeat: the epochs cannot be read")
         return {}

@@ -26,14 +26,19 @@ def lifted_of(control: Control, tripped: Mapping[str, Tripped]) -> set[str]:
     """
     found = set()
     for name, one in tripped.items():
-        if was_carried_out(control, one.request_id) and f"breaker:{name}" not in control.holds:
+        if f"breaker:{name}" not in control.holds and was_carried_out(control, one.request_id, one.since):
             found.add(name)
     return found
 
 
-def was_carried_out(control: Control, request_id: str) -> bool:
-    """Tell whether a request has been carried out; one that nobody knows has been, long ago."""
-    return not request_id or request_id in control.seen or len(control.requests) >= REMEMBERED
+def was_carried_out(control: Control, request_id: str, asked_at: datetime | None = None) -> bool:
+    """Tell whether a request has been carried out; one that nobody knows has been, long ago, or before the document was lost
+    and taken up. `asked_at` None: not known.
+    """
+    if not request_id or request_id in control.seen or len(control.requests) >= REMEMBERED:
+        return True
+    lost = control.taken_up_at
+    return lost is not None and (asked_at is None or asked_at <= lost)
 
 
 def breaker_effects(account: str, moves: Sequence[Move], cause: str, now: datetime) -> list[Effect]:

@@ -19,7 +19,7 @@ from stopline.model.control import (
 )
 from stopline.model.errors import Rejected, Transient, Unreadable
 from stopline.model.messages import Effect
-from stopline.model.scopes import Scope, scope_account, scope_of
+from stopline.model.scopes import Scope, has_document, scope_account, scope_of
 from stopline.model.wire import content_hash, validate
 from stopline.ports import Clock, Create, Store, Where
 from stopline.rules.trading.breakers import rule_of
@@ -119,11 +119,12 @@ class TradingStates:
         return effective_for(*both(self._documents, account), account, strategy, underlying)
 
     def epochs(self) -> dict[str, int]:
-        """Return the epochs of all scopes that were ever set, as stored beside their state. Raises Unavailable."""
+        """Return the epochs of all documents that were ever set, as stored beside their state. Raises Unavailable."""
         found = {}
         for document in self._store.query(ControlCodec.collection):
-            epoch = document.data.get("epoch")
-            found[str(document.data.get("scope"))] = epoch if type(epoch) is int else 0
+            scope, epoch = str(document.data.get("scope")), document.data.get("epoch")
+            if has_document(scope):
+                found[scope] = epoch if type(epoch) is int else 0
         return found
 
     def done(self, request: ControlRequest) -> Done:
@@ -293,7 +294,7 @@ class TradingStates:
             nonlocal is_behind
             before = control or Control(scope=document)
             is_behind = attempt > 0 and is_next_there(self._store, document, before.chain_seq)
-            return self._regrown(before) if is_behind else decide(control, attempt)
+            return self._regrown(before, before.epoch) if is_behind else decide(control, attempt)
 
         try:
             state = self._documents.change(document, guarded)
@@ -302,7 +303,18 @@ class TradingStates:
                 raise
         return self._documents.change(document, decide) if is_behind else state
 
-    def _regrown(self, known: Control) -> Change[Control]:
+    def take_up(self, scope: str, seen: int) -> None:
+        """Stop a document whose epoch went back behind one that was seen, out of its audit trail, until two people resume;
+        once. Raises Transient: as long as the epoch is behind, no lease is granted.
+        """
+
+        def decide(control: Control | None, attempt: int) -> Change[Control] | None:
+            before = control or Control(scope=scope)
+            return self._regrown(before, seen) if before.epoch <= seen else None
+
+        self._documents.change(scope, decide)
+
+    def _regrown(self, known: Control, seen: int) -> Change[Control]:
         from stopline.service.trading.regrow import regrown
 
         now = self._clock.now()
@@ -312,7 +324,7 @@ class TradingStates:
             hashed = content_hash(request.content())
             return self._change(before, remember(moved, request, hashed, now), request, now)
 
-        return regrown(self._store, known, now, stop)
+        return regrown(self._store, known, seen, now, stop)
 
     def _change(
         self, before: Control, moved: Transition, request: ControlRequest, now: datetime

@@ -4,60 +4,75 @@ stopped and not resumed, and what else there was counts as reduce-only until two
 """
 
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import orjson
 
-from stopline.model.control import Control, ControlRequest
+from stopline.model.control import TAKEN_UP, Control, ControlRequest, Seen
 from stopline.model.errors import Rejected
 from stopline.model.ids import digest
 from stopline.model.messages import Effect
+from stopline.model.scopes import scope_of
 from stopline.model.wire import validate
 from stopline.ports import Create, Store
-from stopline.rules.trading.state import AHEAD, TARGETS
+from stopline.rules.trading.state import AHEAD, TARGETS, holder
 from stopline.service.audit.chain import rows_of
 from stopline.service.documents.aggregate import DAMAGED, Change
+from stopline.service.trading.state_alerts import lost_alert
 
 log = logging.getLogger("stopline")
 Row = Mapping[str, Any]
 WHO = "stopline"
 MOST = 100  # stops that are carried out again in one commit
-LOST = "its trading state was deleted or put back as it was: what stood is taken out of the audit trail, look through it"
+LOST = "its trading state was deleted or put back as it was: look through what stood, and resume"
 
 Stop = Callable[[Control, ControlRequest], Change[Control]]
 """Carry out a stop on a control, with its audit row and who is told. Raises Rejected."""
 
 
-def regrown(store: Store, known: Control, now: datetime, stop: Stop) -> Change[Control]:
-    """Return a control at the end of its audit trail, under an epoch above all of before. `known`: what is left of it."""
+def regrown(store: Store, known: Control, seen: int, now: datetime, stop: Stop) -> Change[Control]:
+    """Return a control at the end of its audit trail, under an epoch above all of before, with one alert that says so.
+    `known`: what is left of it; `seen`: the highest epoch that anybody saw. Where there is more to stop than one commit
+    takes, the least strict are left out and named, and the whole document's scope is halted.
+    """
     rows = rows_of(store, known.scope, known.chain_seq)
-    last = rows[-1]
-    epoch = max(known.epoch, *(int(row["epoch"]) for row in rows)) + AHEAD
-    head = {"chain_seq": int(last["seq"]), "chain_hash": last["hash"], "epoch": epoch}
-    control = known.model_copy(update=head)
-    effects, creates = list[Effect](), list[Create]()
-    for request in [_held(known.scope, last), *again(rows, now)]:
+    epoch = max(known.epoch, seen, *(int(row["epoch"]) for row in rows)) + AHEAD
+    control = known.model_copy(update={"epoch": epoch})
+    last = int(rows[-1]["seq"]) if rows else 0
+    if last > known.chain_seq:
+        control = control.model_copy(update={"chain_seq": last, "chain_hash": rows[-1]["hash"]})
+    control = control.remembering(TAKEN_UP, Seen(hash="", epoch=epoch, at=now))
+    effects, creates, wishes = list[Effect](), list[Create](), again(rows, now)
+    left = wishes[MOST:]
+    for request in wishes[:MOST]:
         try:
             change = stop(control, request)
         except Rejected:
             log.exception("a stop cannot be taken up again", extra={"scope": request.scope})
+            left.append(request)
             continue
         control = change.state
         effects += change.effects
         creates += change.creates
-    log.error(
-        "a control had lost its place in the audit trail", extra={"scope": known.scope, "row": last["seq"]}
+    held = stop(control, _held(known.scope, epoch, left))
+    log.error("a control had lost its place in the audit trail", extra={"scope": known.scope, "row": last})
+    told = lost_alert(
+        held.state, epoch, last if last > known.chain_seq else None, [r.scope for r in left], now
     )
-    return Change(control, effects, creates)
+    quiet = [e for e in (*effects, *held.effects) if e.topic != "alerts"]
+    return Change(held.state, [*quiet, told], [*creates, *held.creates])
 
 
-def _held(scope: str, last: Row) -> ControlRequest:
+def _held(scope: str, epoch: int, left: Sequence[ControlRequest]) -> ControlRequest:
+    """Return the stop of the document's own scope that two people end: never looser than what is left out."""
     return ControlRequest(
-        request_id=digest("regrown", scope, str(last["seq"]), last["hash"]),
+        request_id=digest("lost", scope, str(epoch)),
         scope=scope,
-        action="pause",
+        action="kill" if left else "pause",
+        flatten=any(request.action == "kill" and request.flatten for request in left),
         actor=WHO,
         reason=LOST,
         hold_people=2,
@@ -65,13 +80,25 @@ def _held(scope: str, last: Row) -> ControlRequest:
 
 
 def again(rows: Sequence[Row], now: datetime) -> list[ControlRequest]:
-    """Return the wishes to stop that audit rows tell of and that hold still, under ids of their own: the last ones of each
-    actor.
+    """Return the wishes to stop that audit rows tell of and that hold still, under ids of their own, the strictest first:
+    the last one of each kind, until the end of all that its holder has said.
     """
-    due = [r for r in stops_of(rows) if r.until is None or r.until > now]
-    each = {(r.scope, r.actor, r.action, r.flatten, r.lock): r for r in due}
-    renamed = [r.model_copy(update={"request_id": digest("again", r.request_id)}) for r in each.values()]
-    return renamed[-MOST:]
+    ends = defaultdict[tuple[str, str], list[datetime | None]](list)
+    found = stops_of(rows)
+    for one in found:
+        ends[one.scope, holder(one.actor)].append(one.until)
+    each: dict[tuple[object, ...], ControlRequest] = {}
+    for one in found:
+        said = ends[one.scope, holder(one.actor)]
+        until = None if None in said else max(end for end in said if end)
+        if until is not None and until <= now:
+            if not one.lock:
+                continue
+            until = None  # its lock may last longer
+        renamed = {"request_id": digest("again", one.request_id), "until": until}
+        key = (one.scope, one.actor, one.action, one.flatten, one.lock, one.hold_people, one.reopen)
+        each[key] = one.model_copy(update=renamed)
+    return sorted(each.values(), key=lambda r: (scope_of(r.scope).is_part, r.action != "kill", not r.flatten))
 
 
 def stops_of(rows: Sequence[Row]) -> list[ControlRequest]:
@@ -95,4 +122,6 @@ def _follow(found: dict[str, list[ControlRequest]], row: Row) -> None:
     elif event in ("release", "lapse"):
         found[scope] = [r for r in found.get(scope, []) if r.actor != row["actor"]]
     elif event.removesuffix("_repeated") in TARGETS:
-        found.setdefault(scope, []).append(validate(ControlRequest, orjson.loads(row["detail"])))
+        request = validate(ControlRequest, orjson.loads(row["detail"]))
+        scope_of(request.scope)
+        found.setdefault(scope, []).append(request)

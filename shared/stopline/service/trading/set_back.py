@@ -21,9 +21,9 @@ from stopline.model.times import utc_text
 from stopline.ports import Document, History, Path, Store, Where
 from stopline.rules.trading.state import AHEAD
 from stopline.service.audit.chain import heads_of, row_path
-from stopline.service.documents.aggregate import Aggregates, Change
+from stopline.service.documents.aggregate import DAMAGED, Aggregates, Change
 from stopline.service.trading.controls import TradingStates
-from stopline.service.trading.regrow import LOST, again
+from stopline.service.trading.regrow import again
 
 WHO = "stopline"
 AT_ONCE = 100
@@ -76,26 +76,9 @@ class SetBack:
         )
         self._trading.set(request)
 
-    def take_up(self, scope: str, known: int) -> None:
-        """Stop a scope whose epoch went back behind the one that is known: out of its audit trail, where that has more. The
-        stop first, and the epoch last: as long as it is behind, no lease is granted and the next round does this again.
-        """
-        request = ControlRequest(
-            request_id=digest("lost", scope, str(known)),
-            scope=scope,
-            action="pause",
-            actor=WHO,
-            reason=LOST,
-            hold_people=2,
-        )
-        self._trading.set(request)
-
-        def leap(control: Control | None, attempt: int) -> Change[Control] | None:
-            if control is None or control.epoch > known:
-                return None
-            return Change(control.model_copy(update={"epoch": known + AHEAD}))
-
-        self._documents.change(scope, leap)
+    def take_up(self, scope: str, seen: int) -> None:
+        """Stop a scope whose epoch went back behind one that was seen; see TradingStates.take_up."""
+        self._trading.take_up(scope, seen)
 
     def hold_where_copied(self, beat: Document | None, database: str) -> None:
         """Do so where the database is a copy; the next heartbeat is of this one."""
@@ -161,5 +144,7 @@ class SetBack:
 
 
 def _is_row(row: Row, data: Mapping[str, Any]) -> bool:
-    stored: dict[str, Any] = orjson.loads(data["row"])
-    return bool(stored.get("hash") == row["hash"])
+    try:
+        return bool(orjson.loads(data["row"])["hash"] == row["hash"])
+    except DAMAGED:  # what nobody can read is there for nobody
+        return False

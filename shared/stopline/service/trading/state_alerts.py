@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from stopline.model.control import ControlRequest, Standing, TradingState
+from stopline.model.control import Control, ControlRequest, Standing, TradingState
 from stopline.model.ids import digest
 from stopline.model.messages import Alert, Effect, Severity, alert_effect
 from stopline.model.scopes import scope_account, scope_of
@@ -63,12 +63,15 @@ def _goes_on(after: Standing, stopped: Sequence[Standing]) -> str:
     if after.size < 1:
         said.append(f"Half-open: at {after.size:.0%} of the usual size until {_ends(after)}.")
     if stopped:
-        named = ", ".join(f"{_short(o)} ({o.state})" for o in stopped[:MOST_NAMED])
-        more = f" and {len(stopped) - MOST_NAMED} more" if len(stopped) > MOST_NAMED else ""
-        said.append(f"Still stopped: {named}{more}.")
+        said.append(f"Still stopped: {_some([f'{_short(o)} ({o.state})' for o in stopped])}.")
     elif not scope_account(after.scope):
         said.append("An account that was stopped by itself stays so.")
     return " ".join(said) or "Limits are watched as before."
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more
 
 
 def _short(standing: Standing) -> str:
@@ -100,6 +103,39 @@ def unheld_alert(after: Standing, epoch: int, now: datetime, nothing: str) -> Ef
         summary=told[:500],
         action=f"NOTHING_HELD: {nothing}.",
         cause=after.request_id,
+        resolved=False,
+    )
+
+
+def lost_alert(after: Control, epoch: int, row: int | None, left: Sequence[str], now: datetime) -> Effect:
+    """Return what is told of a document that was lost and taken up. `row`: the last one of the audit trail that it was taken
+    out of; None: there was none that the document did not know. `left`: scopes whose stop had no room.
+    """
+    whose = _whose(after.scope)
+    out_of = f"taken up out of its audit trail, rows up to {row}"
+    nothing = "its audit trail says nothing of it, so what was stopped is not known"
+    stands = "REDUCE-ONLY" if after.state is TradingState.REDUCING else str(after.state)
+    parts = [_short(p) for p in after.parts.values() if p.state is not TradingState.ACTIVE]
+    said = [_halts(after)] if after.state is TradingState.HALTED else []
+    if parts:
+        said.append(f"Stopped too: {_some(parts)}.")
+    if left:
+        said.append(
+            f"No room for the stop of {_some([_short(Standing(scope=s)) for s in left])}: so all is halted."
+        )
+    said.append(
+        "Look through what must be stopped, and who can write to Firestore. Then two people resume it."
+    )
+    return _told(
+        digest("state_lost", after.scope, str(epoch)),
+        after,
+        now,
+        kind="trading_state",
+        severity=Severity.CRITICAL,
+        summary=f"The trading state of {whose} was deleted or put back as it was: "
+        f"{nothing if row is None else out_of}. Now {stands}.",
+        action=" ".join(said)[:500],
+        cause=f"epoch {epoch}",
         resolved=False,
     )
 
