@@ -204,7 +204,7 @@ def test_a_service_that_stays_away_is_tried_a_few_times_only(play: Play) -> None
 def test_every_other_failure_of_a_commit_is_unknown_and_keeps_its_cause(
     play: Play, problem: Exception
 ) -> None:
-    """The Firestore client raises even ValueError in an outage: no error class means `bad input`. R8.5"""
+    """F12: the client raises even ValueError in an outage: no error class means `bad input`. R8.5"""
     store, client = play(problem)
     with pytest.raises(Unavailable, match="outcome unknown") as caught:
         store.commit([Create(HERE, {"n": 1})])

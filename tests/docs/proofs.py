@@ -10,6 +10,7 @@ PROOFS: dict[str, list[str]] = {
     ],
     "F02": [
         "unit/service/test_record_fill.py::test_a_stale_cache_of_another_instance_never_loses_a_fill",
+        "unit/service/test_record_fill.py::test_one_message_that_two_instances_hold_at_once_is_booked_once",
     ],
     "F03": [
         "functions/test_push.py::test_a_redelivery_is_acknowledged_and_books_nothing",
@@ -53,10 +54,12 @@ PROOFS: dict[str, list[str]] = {
         "unit/service/test_record_fill.py::test_a_commit_of_unknown_outcome_is_resolved_by_the_replay",
         "unit/service/test_aggregate.py::test_an_unknown_outcome_is_not_tried_again_and_the_cache_is_dropped",
         "unit/service/test_evaluate.py::test_a_breach_survives_a_commit_of_unknown_outcome",
+        "contract/test_firestore.py::test_every_other_failure_of_a_commit_is_unknown_and_keeps_its_cause",
     ],
     "F13": [
         "functions/test_api.py::test_with_the_store_down_nothing_is_made_up",
         "functions/test_push.py::test_an_outage_is_not_acknowledged_and_quarantines_nothing",
+        "unit/service/test_history_verify.py::test_with_the_store_down_the_round_fails_and_nothing_is_told_or_taken_as_compared",
     ],
     "F14": [
         "unit/service/test_record_fill.py::test_a_stale_cache_of_another_instance_never_loses_a_fill",
@@ -111,10 +114,11 @@ PROOFS: dict[str, list[str]] = {
     ],
     "F26": [
         "infra/test_topology.py::test_every_topic_has_a_reader_and_a_dead_letter_of_its_own",
-        "unit/rules/test_alert_escalation.py::test_a_silent_sweep_leaves_nobody_out_and_calls_nobody_twice",
+        "infra/test_topology.py::test_dead_letters_outlive_what_they_were_sent_from_and_never_expire",
     ],
     "F27": [
         "e2e/test_dead_letters.py::test_a_dead_letter_is_listed_shown_redriven_and_dropped",
+        "unit/cli/test_dead_letters.py::test_all_that_is_redriven_is_off_the_list_however_long_it_takes",
     ],
     "F28": [
         "infra/test_topology.py::test_a_subscription_is_within_the_limits_of_pubsub",
@@ -127,13 +131,18 @@ PROOFS: dict[str, list[str]] = {
     "F30": [
         "unit/service/test_run_sweep.py::test_a_sweep_that_comes_twice_does_no_harm",
         "unit/service/test_run_sweep.py::test_a_valued_book_that_is_not_valued_again_leaves_the_same_documents_and_messages",
+        "unit/service/test_run_sweep.py::test_after_sweeps_that_were_skipped_one_catches_up",
+        "unit/service/test_watchdog.py::test_prices_notice_that_the_sweep_is_silent_and_the_sweep_that_it_is_back",
     ],
     "F31": [
         "unit/service/test_run_sweep.py::test_an_account_whose_outbox_cannot_be_published_is_told_and_the_round_goes_on",
+        "unit/service/test_run_sweep.py::test_a_sweep_that_the_next_one_overtakes_tells_nothing_twice_and_sets_nothing_back",
     ],
     "F32": [
         "unit/model/test_calendars.py::test_an_open_market_has_the_session_of_that_day",
         "unit/rules/test_exit_subject.py::test_the_mtm_is_as_old_as_its_oldest_price_and_only_of_its_own_positions",
+        "unit/service/test_evaluate.py::test_a_stale_price_in_open_hours_is_unknown_and_told_once",
+        "unit/service/test_evaluate.py::test_while_the_market_is_closed_the_last_price_holds",
     ],
     "F33": [
         "unit/service/test_evaluate.py::test_an_older_evaluation_never_overwrites_a_newer_one",
@@ -146,6 +155,7 @@ PROOFS: dict[str, list[str]] = {
     "F35": [
         "functions/test_deliveries.py::test_a_minute_of_skew_and_a_message_that_waited_are_taken",
         "unit/runtime/test_quotas.py::test_a_clock_that_goes_back_gives_nothing_and_locks_nobody_out",
+        "unit/service/test_run_sweep.py::test_a_heartbeat_of_the_future_is_written_over",
     ],
     "F36": [
         "unit/model/test_calendars.py::test_a_later_moment_never_counts_for_an_earlier_session",
@@ -158,10 +168,12 @@ PROOFS: dict[str, list[str]] = {
     "F38": [
         "functions/test_kill_repeats.py::test_a_stop_that_is_repeated_after_its_end_says_that_it_is_over",
         "unit/service/test_controls.py::test_a_second_kill_is_recorded_but_is_no_new_epoch",
+        "e2e/test_whole_pipeline.py::test_a_hundred_kills_at_once_are_one_halt",
     ],
     "F39": [
         "unit/model/test_control.py::test_the_epoch_of_commands_grows_whenever_a_scope_grows",
         "unit/service/test_close_book.py::test_a_resume_ends_the_closing_and_a_new_kill_begins_anew",
+        "functions/test_client_commands.py::test_a_command_is_taken_once_in_time_and_not_of_an_epoch_that_is_over",
     ],
     "F40": [
         "functions/test_client_commands.py::test_the_cancel_of_a_kill_is_taken_however_late_it_comes",
@@ -213,6 +225,7 @@ PROOFS: dict[str, list[str]] = {
     "F50": [
         "unit/ledger/test_book.py::test_the_book_keeps_seventy_sessions_and_all_totals",
         "unit/service/test_controls.py::test_halts_that_are_remembered_are_bounded_too_and_those_of_before_are_known",
+        "unit/service/test_book_size.py::test_a_full_book_takes_no_new_lots_and_every_closing",
     ],
     "F51": [
         "infra/test_topology.py::test_nothing_that_decides_is_deleted_by_time",
@@ -221,6 +234,8 @@ PROOFS: dict[str, list[str]] = {
         "unit/service/test_history_outage.py::test_a_day_without_bigquery_loses_no_row",
         "unit/rules/test_close_requests.py::test_a_row_of_the_log_has_the_columns_of_its_table",
         "unit/service/test_accounts.py::test_a_row_that_the_history_refuses_is_quarantined_and_its_neighbours_are_kept",
+        "unit/service/test_history_verify.py::test_days_that_were_not_compared_are_compared_as_soon_as_the_history_is_back",
+        "unit/cli/test_quarantine.py::test_a_row_that_bigquery_refused_is_appended_when_it_comes_back",
     ],
     "F53": [
         "contract/test_history.py::test_what_is_kept_is_counted_by_event_with_its_contents",
@@ -232,6 +247,8 @@ PROOFS: dict[str, list[str]] = {
         "unit/service/test_set_back.py::test_what_was_stopped_and_not_resumed_is_stopped_again_by_whom_it_was",
         "unit/service/test_set_back.py::test_a_copy_gives_no_lease_and_its_first_sweep_stops_everything_for_two_people",
         "unit/service/test_aggregate.py::test_a_decision_that_fails_by_a_cached_copy_is_made_again_by_what_stands",
+        "unit/service/test_set_back.py::test_rows_of_after_a_restore_hide_none_of_before_and_are_the_later_ones",
+        "e2e/test_rewind.py::test_what_is_not_delivered_yet_is_not_given_up",
     ],
     "F55": [
         "unit/service/test_reconcile.py::test_the_first_pass_suspects_and_blocks_and_the_second_confirms_and_tells",
@@ -279,11 +296,13 @@ PROOFS: dict[str, list[str]] = {
         "functions/test_kill_bad_requests.py::test_a_bad_request_is_refused_with_its_reason",
         "unit/model/test_wire.py::test_the_limit_of_nesting_is_exact",
         "functions/test_push.py::test_a_malformed_body_is_acknowledged_and_quarantined",
+        "functions/test_push.py::test_a_fill_that_is_right_but_for_one_flaw_is_refused_for_it",
     ],
     "B06": [
         "functions/test_kill_bad_requests.py::test_a_bad_request_is_refused_with_its_reason",
         "functions/test_push.py::test_a_malformed_body_is_acknowledged_and_quarantined",
         "unit/model/test_wire.py::test_any_bytes_are_decoded_or_refused_and_nothing_else",
+        "functions/test_push.py::test_a_fill_that_is_right_but_for_one_flaw_is_refused_for_it",
     ],
     "B07": [
         "functions/test_kill_bad_requests.py::test_a_bad_request_is_refused_with_its_reason",
@@ -294,11 +313,13 @@ PROOFS: dict[str, list[str]] = {
         "functions/test_kill_bad_requests.py::test_a_bad_request_is_refused_with_its_reason",
         "unit/model/test_account.py::test_text_of_several_lines_or_with_control_characters_is_refused",
         "unit/service/test_quarantine.py::test_whatever_was_refused_can_be_kept",
+        "functions/test_push.py::test_a_fill_that_is_right_but_for_one_flaw_is_refused_for_it",
     ],
     "B09": [
         "functions/test_push.py::test_a_malformed_body_is_acknowledged_and_quarantined",
         "unit/model/test_account.py::test_text_of_several_lines_or_with_control_characters_is_refused",
         "unit/service/test_quarantine.py::test_whatever_was_refused_can_be_kept",
+        "functions/test_push.py::test_a_fill_that_is_right_but_for_one_flaw_is_refused_for_it",
     ],
     "B10": [
         "functions/test_bodies.py::test_a_body_without_end_is_refused_unread",
@@ -354,6 +375,7 @@ PROOFS: dict[str, list[str]] = {
     "B22": [
         "unit/model/test_decimals.py::test_a_wire_number_is_read_exactly",
         "unit/model/test_decimals.py::test_what_is_no_plain_decimal_string_is_refused",
+        "functions/test_push.py::test_a_fill_that_is_right_but_for_one_flaw_is_refused_for_it",
     ],
     "B23": [
         "unit/model/test_decimals.py::test_a_wire_number_is_read_exactly",
@@ -382,6 +404,7 @@ PROOFS: dict[str, list[str]] = {
     "B29": [
         "unit/model/test_wire.py::test_any_json_is_decoded_or_refused_and_what_is_decoded_survives_a_round_trip",
         "functions/test_push.py::test_a_message_that_can_never_succeed_is_acknowledged_and_quarantined",
+        "functions/test_push.py::test_a_fill_that_is_right_but_for_one_flaw_is_refused_for_it",
     ],
     "B30": [
         "unit/cli/test_odd_input.py::test_a_field_that_is_odd_is_answered_or_one_line_and_two",
@@ -461,6 +484,7 @@ PROOFS: dict[str, list[str]] = {
         "functions/test_push.py::test_a_fill_that_cannot_be_booked_is_quarantined_with_its_reason",
         "unit/brokers/test_native.py::test_an_unknown_dialect_is_refused_with_those_there_are",
         "unit/service/test_accounts.py::test_a_name_that_is_taken_is_not_given_twice",
+        "unit/cli/test_quarantine.py::test_what_could_be_read_and_not_be_booked_comes_back_as_the_fill_that_it_was",
     ],
     "B49": [
         "unit/service/test_record_fill.py::test_a_fill_that_cannot_be_is_refused_and_nothing_is_created",
@@ -479,6 +503,7 @@ PROOFS: dict[str, list[str]] = {
     "B53": [
         "unit/ledger/test_position.py::test_a_fee_in_another_currency_is_kept_apart",
         "unit/rules/test_figures.py::test_nothing_needs_no_rate",
+        "unit/rules/test_figures.py::test_without_a_rate_everything_in_that_currency_is_unknown",
     ],
     "B54": [
         "unit/model/test_fill.py::test_a_fee_in_a_third_currency_is_not_measured_by_the_notional",

@@ -80,7 +80,7 @@ def pushed(app: App, message: Message) -> dict[str, int]:
 def test_a_fill_that_is_redriven_twice_is_booked_once(
     project: Stack, cli: CliRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """F26, F27: the command dies after it has published, before the letter is off the list; the next one does it again."""
+    """F27: the command dies after it has published, before the letter is off the list; the next one does it again."""
     app = app_of(project, monkeypatch)
     create_accounts(app, 1)
     [fill, other] = make_fills(random.Random(1), datetime.now(UTC) - timedelta(hours=1), 2, 1)

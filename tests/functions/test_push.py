@@ -163,6 +163,28 @@ def test_a_message_that_can_never_succeed_is_acknowledged_and_quarantined(
     assert len(served.quarantined()) == 1
 
 
+ONE_FLAW: dict[str, tuple[str, str]] = {  # what follows a fill that is right, and why it is refused
+    "B05": ('"x": ' + "[" * 300 + "]" * 300, "TOO_DEEP"),
+    "B06": ('"quantity": "10"', "DUPLICATE_KEY"),
+    "B08": ('"x": ["\\ud800"]', "BAD_TEXT"),
+    "B09": ('"x": ["\\u0000"]', "BAD_TEXT"),
+    "B22": ('"x": ' + "9" * 50_000, "TOO_LARGE_NUMBER"),
+    "B29": ('"seq": 9223372036854775808', "TOO_LARGE_NUMBER"),
+}
+
+
+@pytest.mark.parametrize("case", ONE_FLAW)
+def test_a_fill_that_is_right_but_for_one_flaw_is_refused_for_it(fills: Served, case: str) -> None:
+    """B05, B06, B08, B09, B22, B29: nothing else is wrong with it; without the flaw it is booked."""
+    whole = json.dumps(raw_fill())
+    flaw, reason = ONE_FLAW[case]
+    assert fills.push(f"{whole[:-1]}, {flaw}}}".encode()).status_code == 204
+    assert [data["reason"] for data in fills.quarantined()] == [reason]
+    assert booked(fills) == 0
+    assert fills.push(f'{whole[:-1]}, "seq": 9223372036854775807}}'.encode()).status_code == 204
+    assert (len(fills.quarantined()), booked(fills)) == (1, 1)
+
+
 @pytest.mark.parametrize(
     ("change", "attributes"),
     [
@@ -296,8 +318,13 @@ def test_a_failed_publish_is_not_acknowledged(fills: Served) -> None:
     fills.bus.fault = Unavailable("no bus")
     assert fills.push(raw_fill()).status_code == 503
     assert booked(fills) == 1
+    fills.world.run()
+    assert fills.world.history.latest("fills") == []
     fills.bus.fault = None
     assert fills.push(raw_fill()).status_code == 204
+    fills.world.run()
+    assert [row["fill_id"] for row in fills.world.history.latest("fills")] == ["E-1"]
+    assert booked(fills) == 1
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def test_an_impossible_fill_is_refused_by_name_of_its_field(case: str) -> None:
     raw = {**raw_fill(price="100", quantity="10"), **change}
     detail = refusal(raw)
     field = next(iter(change))
-    assert field in detail or "message: " in detail
+    assert field in detail
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def test_the_operator_is_called_behind_the_last_person(
     ("people", "stages"), [(3, [1, 2, 3]), (2, [1, 2, 3]), (1, [1, 3]), (0, [3])], ids=str
 )
 def test_a_silent_sweep_leaves_nobody_out_and_calls_nobody_twice(people: int, stages: list[int]) -> None:
-    """R6.3, F26: after 16 minutes all whose time has come are called at once, the operator once."""
+    """R6.3: after 16 minutes all whose time has come are called at once, the operator once."""
     one = on_call(people)
     one.alert()
     one.alert(object="B")

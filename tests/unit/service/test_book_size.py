@@ -41,7 +41,7 @@ def test_a_book_is_told_of_once_in_each_step() -> None:
 
 
 def test_a_full_book_takes_no_new_lots_and_every_closing() -> None:
-    """Reject early, with a clear word, what the store would refuse for ever; never what reduces risk."""
+    """F50: reject early, with a clear word, what the store would refuse for ever; never what reduces risk."""
     full = grown(Book("demo"), opened(0, 1450))
     assert book_size.book_size(full) > book_size.FULL
     with pytest.raises(Rejected, match=r"would have 8\d\d KiB, the most is 768") as refused:

@@ -544,6 +544,25 @@ def test_effects_that_were_never_published_stay_due_through_later_commits(world:
 # --- several writers, unknown outcomes ---
 
 
+@pytest.mark.parametrize("known", [0, 2], ids=["no book yet", "both are warm"])
+def test_one_message_that_two_instances_hold_at_once_is_booked_once(world: World, known: int) -> None:
+    """F02, I2: both have found it unbooked; whoever commits second is refused, and finds what the other booked."""
+    one, store = world.instance()
+    other, _ = world.instance()
+    for number in range(known):
+        record((one, other)[number], [trade(number, 1, 100)], f"m-{number}")
+    first: list[Result] = []
+    store.faults = [lambda _writes: first.extend(record(other, [trade(7, 1, 100)], "m-7"))]
+    assert record(one, [trade(7, 1, 100)], "m-7") == [DUPLICATE]
+    assert first == [APPLIED]
+    assert store.faults == [], "the second one had come to its commit"
+    book = world.book()
+    assert book is not None
+    assert (book.fills, book.revision) == (known + 1, BEGUN + known + 1)
+    assert book.positions["default:SPY"].quantity == known + 1
+    assert world.count("duplicates") == 0, "a redelivery is no duplicate of the sender's"
+
+
 def test_a_stale_cache_of_another_instance_never_loses_a_fill(world: World) -> None:
     """F02, F14, I2: both instances are warm, both believe their copy."""
     one, _ = world.instance()

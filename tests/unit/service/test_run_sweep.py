@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -280,6 +281,54 @@ def test_a_sweep_of_an_account_that_does_not_exist_does_nothing(world: World) ->
     sweep(world.instance()[0], SweepKind.ACCOUNT, account="nobody")
     sweep(world.instance()[0], SweepKind.ACCOUNT)
     assert world.bus.messages == []
+
+
+def test_a_sweep_that_the_next_one_overtakes_tells_nothing_twice_and_sets_nothing_back(world: World) -> None:
+    """F31: it still looks at its first account when the one of two minutes later has come to its end."""
+    world.open_account(account("later"))
+    app, store = world.instance()
+    app.recorder.record([fill(quantity="1000"), fill(account="later")], "m-1")
+    later: list[Any] = []
+
+    def overtaken(_writes: Any) -> None:
+        world.wait(120)
+        sweep(world.instance()[0])
+        later.append(world.clock.now())
+
+    store.faults = [overtaken]
+    sweep(app)
+    assert later, "it was overtaken"
+    alerts = [a for a in world.bus.bodies("alerts") if a["kind"] == "max_position_value"]
+    assert len({a["alert_id"] for a in alerts}) == 1
+    state, beat = app.risk_states.read("later"), world.shared.get(HEARTBEAT)
+    assert state is not None
+    assert beat is not None
+    assert (beat.data["at"], state.as_of) == (later[0], later[0])
+
+
+def test_a_heartbeat_of_the_future_is_written_over(world: World) -> None:
+    """F31, F35: of an instance whose clock was ahead; else nobody would miss a sweep until then."""
+    app, _ = world.instance()
+    world.shared.commit([Put(HEARTBEAT, {"kind": "risk", "at": world.clock.now() + timedelta(hours=1)})])
+    sweep(app)
+    beat = world.shared.get(HEARTBEAT)
+    assert beat is not None
+    assert beat.data["at"] == world.clock.now()
+
+
+def test_after_sweeps_that_were_skipped_one_catches_up(world: World) -> None:
+    """F30: it looks at what is now: what three would have told is told once, and the heart beats again."""
+    app, _ = world.instance()
+    sweep(app)
+    app.recorder.record([fill(quantity="1000")], "m-1")
+    world.wait(240)
+    sweep(app)
+    kinds = [a["kind"] for a in world.bus.bodies("alerts")]
+    assert {"stale_prices", "sweep_silent"} <= set(kinds)
+    assert len(kinds) == len(set(kinds)), "each once"
+    beat = world.shared.get(HEARTBEAT)
+    assert beat is not None
+    assert beat.data["at"] == world.clock.now()
 
 
 def test_a_sweep_that_comes_twice_does_no_harm(world: World) -> None:

@@ -176,7 +176,7 @@ def test_a_closed_market_may_be_silent() -> None:
 
 
 def test_prices_notice_that_the_sweep_is_silent_and_the_sweep_that_it_is_back() -> None:
-    """R5.4, F24"""
+    """R5.4, F24, F30: sweeps that do not come are missed by whoever still runs."""
     one = Round()
     one.minutes(2)
     one.minutes(8, sweep=False)

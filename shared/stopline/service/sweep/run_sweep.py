@@ -211,14 +211,15 @@ class Sweeper:
         failed = joined(failed, {"": unread} if unread else {})
         # whoever holds something is here, whether deleted or not to be read
         for name in sorted({*self._desk.accounts, *self._desk.books, *self._trading.stopped_accounts()}):
+            at = self._clock.now()  # a price that was fresh when the round began may be old by now
             try:
                 try:
                     if name in self._desk.accounts and not unread:
-                        self._marker.evaluate({name}, now, cause, force=True)
+                        self._marker.evaluate({name}, at, cause, force=True)
                 finally:
                     self._closer.advance(name)
                 if name in self._desk.accounts and not unread:
-                    self._measurer.measure(name, now, cause)
+                    self._measurer.measure(name, at, cause)
             except Transient as problem:  # one account's trouble must not keep the others from being watched
                 failed[name] = str(problem)
             except Exception as problem:
@@ -257,7 +258,9 @@ class Sweeper:
         path = (
             HEARTBEAT if sweep.kind is SweepKind.RISK else Path("heartbeats", document_id(sweep.kind.value))
         )
-        self._store.commit([Put(path, data)])
+        beat = last_beat(self._store.get(path))
+        if beat is None or not now < beat <= self._clock.now():  # else a later round has overtaken this one
+            self._store.commit([Put(path, data)])
         self._relay.publish(effects)
         return problem
 
