@@ -8,13 +8,14 @@ from datetime import timedelta
 import pytest
 
 from stopline.model.account import Account
-from stopline.model.control import TradingState
+from stopline.model.control import ControlRequest, TradingState
 from stopline.model.lease import LeaseRequest
 from stopline.model.messages import Sweep, SweepKind
 from stopline.runtime.app import App
 from stopline.service.sweep import watch_activity
 
 from ..make import account, fill
+from .test_breakers_over_time import DEMO, LOSSES, resume, take_away
 from .world import World
 
 
@@ -121,6 +122,37 @@ def test_a_storm_that_goes_on_after_people_have_resumed_stops_again() -> None:
         world.wait(10)
         sweep(world, app)
         assert "breaker:unusual_activity" not in app.trading.read("account:demo").holds, "they have seen it"
+
+
+@pytest.mark.parametrize("lost", LOSSES)
+def test_a_storm_of_an_account_whose_trading_state_was_lost_stops_again(lost: str) -> None:
+    """R5.4, F54: after the resume of what was taken up; what was asked of the lost document was for ever on its way."""
+    world = World()
+    app = opened(world, repeats_per_minute=5, pauses=["repeats"])
+    app.trading.set(ControlRequest(request_id="p", scope=DEMO, action="pause", actor="ann", reason="x"))
+    world.wait(61)
+    app.trading._people = 1
+    resume(world, app)
+    backup = world.shared.get(app.controls.path(DEMO)) if "backup" in lost else None
+    trade(world, app, 0, 6)
+    sweep(world, app)
+    assert "breaker:unusual_activity" in app.trading.read(DEMO).holds
+    world.wait(60)
+    sweep(world, app)
+    take_away(world, app, lost, backup)
+    world.wait(60)
+    app = world.instance()[0]
+    app.trading._doubts = lambda scope: ()
+    sweep(world, app)
+    world.wait(61)
+    for actor in ("ann", "bob"):
+        resume(world, app, actor)
+    sweep(world, app)
+    assert app.trading.standing(DEMO).state is TradingState.ACTIVE
+    world.wait(10)
+    trade(world, app, 10, 6)
+    sweep(world, app)
+    assert "breaker:unusual_activity" in app.trading.read(DEMO).holds
 
 
 def test_what_the_settings_do_not_name_is_only_told() -> None:
