@@ -271,6 +271,33 @@ def test_a_breaker_of_a_lost_trading_state_trips_again_as_if_nothing_had_been_lo
     assert "HALTED" in run(lost)
 
 
+@pytest.mark.parametrize("lost", ["", *LOSSES])
+@pytest.mark.parametrize("is_lifted", [False, True])
+def test_an_account_at_a_quarter_of_its_size_stays_there_when_its_trading_state_is_lost(
+    lost: str, is_lifted: bool
+) -> None:
+    """R5.2, F54: a loss makes nothing looser; where people had lifted that too, the trail says so."""
+    world, app = holding()
+    app.trading._doubts = lambda scope: []
+    assert [read(world, app, p) for p in (BAD, BAD)] == ["REDUCING", "HALTED"]
+    backup = world.shared.get(app.controls.path(DEMO)) if "backup" in lost else None
+    for actor in ("ann", "bob") if is_lifted else ("ann",):
+        read(world, app, CLEAR, sweep=True, seconds=61)
+        resume(world, app, actor)
+    app.sweeper.run(Sweep(kind=SweepKind.RISK), world.wait(5), "s0")
+    take_away(world, app, lost, backup)
+    app, _ = world.instance()
+    app.trading._people, app.trading._doubts = 1, lambda scope: []
+    app.sweeper.run(Sweep(kind=SweepKind.RISK), world.wait(30), "s1")
+    for actor in ("ann", "bob"):
+        read(world, app, CLEAR, seconds=61)
+        if app.trading.standing(DEMO).state is not TradingState.ACTIVE:
+            resume(world, app, actor)
+    standing = app.trading.standing(DEMO)
+    is_known = is_lifted and lost in ("", "the document")
+    assert (standing.state, standing.size) == (TradingState.ACTIVE, Decimal(1 if is_known else "0.25"))
+
+
 def test_what_an_account_that_was_taken_up_asks_for_anew_is_on_its_way() -> None:
     """F40: what was asked for since the loss is known to the document as soon as it was carried out."""
     world, app = holding()

@@ -7,17 +7,20 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import orjson
 
-from stopline.model.control import TAKEN_UP, Control, ControlRequest, Seen
+from stopline.model.control import ONE, TAKEN_UP, Control, ControlRequest, Seen, TradingState
 from stopline.model.errors import Rejected
 from stopline.model.ids import digest
 from stopline.model.messages import Effect
 from stopline.model.scopes import scope_of
 from stopline.model.wire import validate
 from stopline.ports import Create, Store
+from stopline.rules.trading.breakers import rule_of
+from stopline.rules.trading.reset import QUARTER
 from stopline.rules.trading.state import AHEAD, TARGETS, holder
 from stopline.service.audit.chain import rows_of
 from stopline.service.documents.aggregate import DAMAGED, Change
@@ -57,7 +60,8 @@ def regrown(store: Store, known: Control, seen: int, now: datetime, stop: Stop) 
         control = change.state
         effects += change.effects
         creates += change.creates
-    held = stop(control, _held(known.scope, epoch, left))
+    size = size_of(rows) if last > known.chain_seq else QUARTER
+    held = stop(control, _held(known.scope, epoch, left, size))
     log.error("a control had lost its place in the audit trail", extra={"scope": known.scope, "row": last})
     told = lost_alert(
         held.state, epoch, last if last > known.chain_seq else None, [r.scope for r in left], now
@@ -66,8 +70,10 @@ def regrown(store: Store, known: Control, seen: int, now: datetime, stop: Stop) 
     return Change(held.state, [*quiet, told], [*creates, *held.creates])
 
 
-def _held(scope: str, epoch: int, left: Sequence[ControlRequest]) -> ControlRequest:
-    """Return the stop of the document's own scope that two people end: never looser than what is left out."""
+def _held(scope: str, epoch: int, left: Sequence[ControlRequest], size: Decimal) -> ControlRequest:
+    """Return the stop of the document's own scope that two people end: never looser than what is left out. `size`: the share
+    of the usual size that trading then goes on with.
+    """
     return ControlRequest(
         request_id=digest("lost", scope, str(epoch)),
         scope=scope,
@@ -76,7 +82,28 @@ def _held(scope: str, epoch: int, left: Sequence[ControlRequest]) -> ControlRequ
         actor=WHO,
         reason=LOST,
         hold_people=2,
+        reopen=size,
     )
+
+
+def size_of(rows: Sequence[Row]) -> Decimal:
+    """Return the smallest share of the usual size that a scope may go on with after what had stopped it: until people resume
+    it once more while it is ACTIVE. What is doubtful counts as the smallest.
+    """
+    stopped, sizes = dict[str, Decimal](), dict[str, Decimal]()
+    for row in rows:
+        scope, event, rule = row["scope"], str(row.get("event")), rule_of(str(row.get("actor")))
+        size = stopped.get(scope, ONE)
+        if event == "resume" and row.get("from_state") == TradingState.ACTIVE:
+            sizes.pop(scope, None)
+        elif event in ("resume", "lapse"):
+            sizes[scope] = min(sizes.get(scope, ONE), size)
+        elif event.removesuffix("_repeated") in TARGETS:
+            stopped[scope] = min(size, rule.reopen if rule else ONE)
+        if event == "resume":
+            stopped.pop(scope, None)
+    is_doubtful = any(not row.get("event") or not row.get("actor") for row in rows)
+    return QUARTER if is_doubtful else min(sizes.values(), default=ONE)
 
 
 def again(rows: Sequence[Row], now: datetime) -> list[ControlRequest]:
