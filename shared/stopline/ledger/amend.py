@@ -162,10 +162,7 @@ def effective(events: Iterable[Fill]) -> list[Effective]:
 
 
 def _amended(original: Fill, amendments: Iterable[Fill], known: Mapping[str, Fill]) -> Effective | None:
-    own = number_of(original)
-    changes = [
-        a for a in amendments if own is None or number_of(a) != own
-    ]  # else it is the original once more
+    changes = _each_row_once(original, amendments)
     if not changes:
         return Effective(original)
     busts: dict[str, list[Fill]] = {}
@@ -204,6 +201,16 @@ def _amended(original: Fill, amendments: Iterable[Fill], known: Mapping[str, Fil
     if not current.fee and not late:
         return None
     return Effective(_changed(current, {"kind": FillKind.FEE, "quantity": ZERO, "price": ZERO}), late)
+
+
+def _each_row_once(original: Fill, amendments: Iterable[Fill]) -> list[Fill]:
+    """Return amendments without those of rows that others, or the original, tell too: a row may have come under two ids."""
+    once: dict[object, Fill] = {}
+    for amendment in sorted(amendments, key=lambda one: one.key):
+        number = number_of(amendment)
+        if number is None or number != number_of(original):
+            once.setdefault(amendment.key if number is None else (amendment.kind, number), amendment)
+    return list(once.values())
 
 
 def _number(fill: Fill) -> int:

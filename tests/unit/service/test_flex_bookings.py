@@ -186,6 +186,16 @@ def test_a_trade_that_is_booked_again_is_what_it_was_told_last_however_statement
         check(name, rows, statements)
 
 
+def test_a_row_that_comes_alone_and_behind_one_of_its_id_charges_once() -> None:
+    """It is told under the id of its execution, then under its own."""
+    revised = {"ibExecID": f"{EXEC}.02"}
+    rows = [row(1001, 5000, "-6"), back(1002, -5000, "-2"), row(1003, 4000, "-5", **revised)]
+    rows += [back(1004, -4000, "-2"), row(1005, 3000, "-4", **revised)]
+    for statements in ([rows[4:], rows], [rows[2:3], rows[4:], rows], [rows[::-1], rows[2:]]):
+        *_, book = booked(statements)
+        assert (book.net_quantity("XYZ"), book.total("USD").fees) == (3000, 19)
+
+
 @dataclass
 class Chain:
     """A trade that is booked, taken back and booked again several times: its rows, and what stands in the end."""
