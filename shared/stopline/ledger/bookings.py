@@ -46,16 +46,19 @@ def other_keys(fill: Fill) -> list[str]:
 
 
 def named(amendment: Fill, fills: Iterable[Fill]) -> str | None:
-    """Return the id of the one of these fills whose trade or row an amendment names; of several bookings of it, the first's.
-    What TWS or an older version of the dialect told has neither: its own id says it, where the amendment has that.
+    """Return the id of one of these fills whose trade or row an amendment names: all of them are bookings of one trade. What
+    TWS or an older version of the dialect told has neither: its own id says it, where the amendment has that.
     """
     told, home = (amendment.model_extra or {}).get(ORIGINAL), (amendment.broker, amendment.account)
-    found = [
-        (fill.kind is FillKind.CORRECT, fill.fill_id)
-        for fill in fills
-        if (amendment.ref in _other_ids(fill) or fill.fill_id == told) and (fill.broker, fill.account) == home
-    ]
-    return min(found)[1] if found else None
+    return min(
+        (
+            fill.fill_id
+            for fill in fills
+            if (amendment.ref in _other_ids(fill) or fill.fill_id == told)
+            and (fill.broker, fill.account) == home
+        ),
+        default=None,
+    )
 
 
 def is_another(booked: Fill, fill: Fill) -> bool:

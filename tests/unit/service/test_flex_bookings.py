@@ -23,6 +23,7 @@ from stopline.model.calendars import calendar
 from stopline.service.fills.books import read_fill
 from stopline.service.fills.record_fill import Result
 
+from ..ledger.test_amend import booked as fold_in
 from ..make import NOON, account, fold, trade
 from .world import World
 
@@ -191,9 +192,22 @@ def test_a_row_that_comes_alone_and_behind_one_of_its_id_charges_once() -> None:
     revised = {"ibExecID": f"{EXEC}.02"}
     rows = [row(1001, 5000, "-6"), back(1002, -5000, "-2"), row(1003, 4000, "-5", **revised)]
     rows += [back(1004, -4000, "-2"), row(1005, 3000, "-4", **revised)]
-    for statements in ([rows[4:], rows], [rows[2:3], rows[4:], rows], [rows[::-1], rows[2:]]):
-        *_, book = booked(statements)
-        assert (book.net_quantity("XYZ"), book.total("USD").fees) == (3000, 19)
+    same = [one.replace(f"{EXEC}.02", f"{EXEC}.01") for one in rows]
+    named = [
+        one.replace('origTradeID="2001"', 'origTradeID="" origTransactionID="1003"') for one in same[3:4]
+    ]
+    for some in (rows, same, [*same[:3], *named, same[4]]):
+        for statements in ([some[4:], some], [some[2:3], some[4:], some], [some[::-1], some[2:]]):
+            *_, book = booked(statements)
+            assert (book.net_quantity("XYZ"), book.total("USD").fees) == (3000, 19)
+
+
+def test_what_a_row_charges_counts_once_also_where_its_fills_come_in_several_commits() -> None:
+    rows = row(1001, 5000, "-6"), row(1003, 4000, "-5")
+    alone = [item.fill for item in read(statement(rows[1:]), ATTRIBUTES) if item.fill]
+    first, correction, fee = [item.fill for item in read(statement(rows), ATTRIBUTES) if item.fill]
+    assert fold_in([alone, [fee], [correction]]).total("USD").fees == 5
+    assert fold_in([[first], [fee], [correction]]).total("USD").fees == 11
 
 
 @dataclass
