@@ -309,6 +309,9 @@ def test_an_outage_is_not_acknowledged_and_quarantines_nothing(serve: Serve, nam
     served.store.fault = None
     assert len(served.quarantined()) == 0
     assert served.push(message).status_code == 204
+    is_bad = isinstance(message, bytes)
+    assert len(served.quarantined()) == is_bad
+    assert booked(served) == (name == "fills" and not is_bad)
 
 
 def test_a_failed_publish_is_not_acknowledged(fills: Served) -> None:

@@ -8,9 +8,9 @@ from stopline.cli.failures import BadInput, Failure
 from stopline.cli.show import console, print_json, table
 from stopline.cli.world import actor, app_of
 from stopline.model.errors import Rejected
-from stopline.model.text import clean_text
 from stopline.model.times import parse_utc, utc_text
 from stopline.ports import Unavailable
+from stopline.service.fills.adjustments import checked_reason
 
 HEADS = ("at", "what", "of", "by", "said")
 
@@ -35,7 +35,8 @@ def restored(ctx: click.Context, since: str, reason: str, as_json: bool) -> None
     app = app_of(ctx)
     if moment > app.clock.now():
         raise BadInput(f"--since is in the future: {since}")
-    app.set_back.hold(f"{utc_text(moment)} {reason}", clean_text(reason), actor())
+    said = checked_reason(reason)
+    app.set_back.hold(f"{utc_text(moment)} {said}", said, actor())
     history = app.ports.history
     if history is None:
         raise Failure("everything is REDUCING; what was stopped since is not known without BigQuery")

@@ -209,6 +209,16 @@ def test_without_bigquery_everything_is_stopped_and_the_command_fails(
     assert desk.state("global") is TradingState.REDUCING
 
 
+@pytest.mark.parametrize("reason", ["", " ", "x" * 501])
+def test_nothing_is_held_after_a_restore_without_a_reason(desk: Desk, reason: str) -> None:
+    """F54, I8: it goes on record."""
+    desk.backup()
+    desk.restore(HOME)
+    refused = desk.restored("--reason", reason)
+    assert (refused.exit_code, "reason" in refused.output) == (2, True)
+    assert desk.state("global") is TradingState.ACTIVE
+
+
 def test_fills_come_again_and_the_book_is_what_it_was(desk: Desk) -> None:
     """F54, I1: the messages since the backup are delivered again, and some that it has booked."""
     desk.fill("E-0")
