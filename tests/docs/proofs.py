@@ -5,7 +5,7 @@
 
 PROOFS: dict[str, list[str]] = {
     "F01": [
-        "unit/service/test_evaluate.py::test_a_redelivered_batch_tells_nothing_twice",
+        "unit/service/test_evaluated_limits.py::test_a_redelivered_batch_tells_nothing_twice",
         "unit/service/test_marks.py::test_the_same_batch_again_writes_nothing",
     ],
     "F02": [
@@ -141,8 +141,8 @@ PROOFS: dict[str, list[str]] = {
     "F32": [
         "unit/model/test_calendars.py::test_an_open_market_has_the_session_of_that_day",
         "unit/rules/test_exit_subject.py::test_the_mtm_is_as_old_as_its_oldest_price_and_only_of_its_own_positions",
-        "unit/service/test_evaluate.py::test_a_stale_price_in_open_hours_is_unknown_and_told_once",
-        "unit/service/test_evaluate.py::test_while_the_market_is_closed_the_last_price_holds",
+        "unit/service/test_usable_prices.py::test_a_stale_price_in_open_hours_is_unknown_and_told_once",
+        "unit/service/test_usable_prices.py::test_while_the_market_is_closed_the_last_price_holds",
     ],
     "F33": [
         "unit/service/test_evaluate.py::test_an_older_evaluation_never_overwrites_a_newer_one",
@@ -199,7 +199,7 @@ PROOFS: dict[str, list[str]] = {
         "unit/rules/test_close_beside_halts.py::test_a_kill_of_a_part_ends_no_command_that_it_has_not_cancelled",
     ],
     "F45": [
-        "unit/service/test_resume.py::test_one_person_is_not_two",
+        "unit/service/test_resume_by_two.py::test_one_person_is_not_two",
         "functions/test_kill_commands.py::test_a_resume_is_typed_and_takes_two_people_for_the_whole",
         "functions/test_kill_resume.py::test_a_stale_approval_is_none_and_all_of_it_is_on_record",
     ],

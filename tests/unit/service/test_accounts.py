@@ -21,13 +21,6 @@ from ..make import NOON, account, fill, trade
 from .world import World
 
 
-@pytest.fixture
-def world() -> World:
-    made = World()
-    made.open_account()
-    return made
-
-
 def test_an_account_reads_back_as_it_was_created(world: World) -> None:
     app, _ = world.instance()
     assert app.accounts.get("demo") == account()

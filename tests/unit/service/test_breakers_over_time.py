@@ -16,7 +16,7 @@ from stopline.runtime.app import App
 from stopline.service.trading.breaker_effects import lifted_of
 
 from ..make import account, option, trade
-from .test_evaluate import prices, risk
+from .valuing import prices, risk
 from .world import World
 
 DEMO, NAME = "account:demo", "emergency_daily_loss"

@@ -44,13 +44,6 @@ def request(request_id: str = "r-1", action: str = "kill", **more: Any) -> Contr
     return ControlRequest.model_validate(facts)
 
 
-@pytest.fixture
-def world() -> World:
-    made = World()
-    made.open_account()
-    return made
-
-
 def test_nothing_set_means_active_at_epoch_zero(world: World) -> None:
     app, _ = world.instance()
     assert app.trading.read(SCOPE) == Control(scope=SCOPE)

@@ -14,7 +14,7 @@ from stopline.runtime.app import App
 from stopline.service.fills.books import BookFeed
 
 from ..make import account, trade
-from .test_evaluate import prices
+from .valuing import prices
 from .world import World
 
 BOOK = Path("books", "demo")

@@ -15,7 +15,7 @@ from stopline.ports import Path, Put
 from stopline.runtime.app import App
 
 from ..make import account, trade
-from .test_evaluate import prices
+from .valuing import prices
 from .world import World
 
 WHOLE = Path("controls", "global")

@@ -22,7 +22,7 @@ from stopline.ports import SERVER_TIME, Data, Path, Put
 from stopline.runtime.app import App
 
 from ..make import account, trade
-from .test_evaluate import prices
+from .valuing import prices
 from .world import World
 
 FILL = trade(1, 10, 100, account="demo")

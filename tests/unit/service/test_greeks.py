@@ -53,13 +53,6 @@ def watched(quotes: Mapping[str, Quote], fills: Any, world: World, **settings: A
     return net_greeks(table, option_terms(table, {"demo": owner}), [seen], NOON)["demo"].greeks
 
 
-@pytest.fixture
-def world() -> World:
-    made = World()
-    made.open_account()
-    return made
-
-
 def spread(spot: float, volatility: float = 0.2, years: float = YEARS) -> float:
     return -300 * put(spot, 6000, years, volatility) + 300 * put(spot, 5900, years, volatility)
 

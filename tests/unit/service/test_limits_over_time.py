@@ -24,7 +24,7 @@ from stopline.runtime.app import App
 from ..make import NOON, account, fill
 from .test_breakers_over_time import LOSSES, resume, take_away
 from .test_controls import request
-from .test_evaluate import prices, risk
+from .valuing import prices, risk
 from .world import World
 
 DEMO = "account:demo"

@@ -30,16 +30,9 @@ from stopline.service.reconciliation.reconciliations import (
 )
 
 from ..make import NOON, account, at, fill, trade
-from .test_evaluate import prices
 from .test_history_rows import columns
+from .valuing import prices
 from .world import World
-
-
-@pytest.fixture
-def world() -> World:
-    made = World()
-    made.open_account()
-    return made
 
 
 class Desk:

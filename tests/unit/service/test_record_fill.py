@@ -34,13 +34,6 @@ from .world import FaultyStore, World
 APPLIED, DUPLICATE, REFUSED = Result.APPLIED, Result.DUPLICATE, Result.REFUSED
 
 
-@pytest.fixture
-def world() -> World:
-    made = World()
-    made.open_account()
-    return made
-
-
 def record(app: App, fills: Sequence[Fill], message: str = "m-1") -> list[Result]:
     return [outcome.result for outcome in app.recorder.record(fills, message)]
 

@@ -25,13 +25,6 @@ from ..make import BEGUN, NOON, account, fill, trade
 from .world import World
 
 
-@pytest.fixture
-def world() -> World:
-    made = World()
-    made.open_account()
-    return made
-
-
 def sweep(app: App, kind: SweepKind = SweepKind.RISK, **more: Any) -> None:
     app.sweeper.run(Sweep(kind=kind, **more), app.clock.now().replace(second=0, microsecond=0), "m-sweep")
 

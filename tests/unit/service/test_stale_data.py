@@ -14,7 +14,7 @@ from stopline.rules.trading.breaker_facts import unpriced_now
 from stopline.runtime.app import App
 
 from ..make import account, equity, fill
-from .test_evaluate import prices
+from .valuing import prices
 from .world import World
 
 EVENING = datetime(2026, 11, 18, 23, 0, tzinfo=UTC)  # 18:00 in New York
