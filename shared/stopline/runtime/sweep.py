@@ -94,7 +94,9 @@ class SweepParts:
         from stopline.service.sweep.watch_activity import ActivityWatch
 
         app = self._app
-        return ActivityWatch(app.store, app.relay, app.clock, app.risk_states, app.lifted, app.accounts)
+        return ActivityWatch(
+            app.store, app.relay, app.clock, app.risk_states, app.lifted, app.accounts, app.closer.read
+        )
 
     @cached_property
     def halted_fills(self) -> HaltedFills:

@@ -33,6 +33,7 @@ GROUP = "equity:SPY"
 def ran(number: int, seconds: float = 0, **more: Any) -> Execution:
     facts = {
         "key": f"k{number}",
+        "order": f"o{number}",
         "at": at(seconds),
         "symbol": "SPY",
         "group": GROUP,
@@ -54,8 +55,22 @@ def usual(*quantities: int) -> dict[str, list[tuple[str, Decimal]]]:
 def test_three_fills_in_a_minute_are_more_than_two() -> None:
     found = fill_rate([ran(1, 0), ran(2, 30), ran(3, 59)], 2)
     assert found is not None
-    assert (found.current, found.text) == (Decimal(3), "3 fills within a minute, limit 2")
+    assert (found.current, found.text) == (Decimal(3), "3 orders filled within a minute, limit 2")
     assert fill_rate([ran(1, 0), ran(2, 30), ran(3, 60)], 2) is None, "a minute does not hold both its ends"
+
+
+def test_what_one_order_was_executed_in_counts_once() -> None:
+    """R5.4: 130 lots of one order are one order; ten orders of two lots each are ten."""
+    lots = [ran(n, n % 50, order="o-1", quantity=Decimal(10 + n)) for n in range(130)]
+    assert fill_rate(lots, 1) is None
+    assert repeats([ran(n, n, order="o-1") for n in range(50)], 1) is None
+    two = [ran(n, n, order=f"o-{n // 2}") for n in range(20)]
+    for found in (fill_rate(two, 9), repeats(two, 9)):
+        assert found is not None
+        assert found.current == 10
+    assert fill_rate([ran(1, 0, order="o"), ran(2, 40), ran(3, 70, order="o")], 2) is None, (
+        "no minute has three"
+    )
 
 
 def sent(*spans: tuple[float, float, int]) -> list[OrderSpan]:
@@ -127,11 +142,12 @@ times = st.lists(st.integers(0, 300), max_size=40)
 
 
 @settings(max_examples=60)
-@given(times, st.integers(1, 10))
-def test_the_rate_is_the_fullest_of_all_minutes(seconds: list[int], most: int) -> None:
-    """Against counting every minute that begins at a fill."""
-    busiest = max((sum(s <= t < s + 60 for t in seconds) for s in seconds), default=0)
-    found = fill_rate([ran(n, s) for n, s in enumerate(seconds)], most)
+@given(times, st.integers(1, 10), st.integers(1, 40))
+def test_the_rate_is_the_fullest_of_all_minutes(seconds: list[int], most: int, orders: int) -> None:
+    """Against counting the orders of every minute that begins at a fill."""
+    lots = [(s, n % orders) for n, s in enumerate(seconds)]
+    busiest = max((len({o for t, o in lots if s <= t < s + 60}) for s in seconds), default=0)
+    found = fill_rate([ran(n, s, order=f"o{o}") for n, (s, o) in enumerate(lots)], most)
     assert (found is not None) == (busiest > most)
     if found:
         assert found.current == busiest

@@ -9,8 +9,11 @@ import pytest
 
 from stopline.model.account import Account
 from stopline.model.control import ControlRequest, TradingState
+from stopline.model.ids import short_id
 from stopline.model.lease import LeaseRequest
-from stopline.model.messages import Sweep, SweepKind
+from stopline.model.messages import ExecutionReport, Sweep, SweepKind
+from stopline.model.times import utc_text
+from stopline.model.wire import validate
 from stopline.runtime.app import App
 from stopline.service.sweep import watch_activity
 
@@ -34,7 +37,8 @@ def trade(world: World, app: App, first: int, count: int, **more: object) -> Non
 
 
 def opened(world: World, **activity: object) -> App:
-    world.open_account(Account.model_validate({**account().model_dump(mode="json"), "activity": activity}))
+    facts = {**account().model_dump(mode="json"), "activity": activity, "brokers": ["paper", "ibkr"]}
+    world.open_account(Account.model_validate(facts))
     return world.instance()[0]
 
 
@@ -153,6 +157,60 @@ def test_a_storm_of_an_account_whose_trading_state_was_lost_stops_again(lost: st
     trade(world, app, 10, 6)
     sweep(world, app)
     assert "breaker:unusual_activity" in app.trading.read(DEMO).holds
+
+
+def test_one_order_in_many_lots_is_one_order() -> None:
+    """R5.4: 25 lots of one order stopped trading until a person resumed; an order of another broker is another one."""
+    world = World()
+    app = opened(world, repeats_per_minute=5, fills_per_minute=8)
+    trade(world, app, 0, 25, order_id="ORD-1")
+    sweep(world, app)
+    assert alerts(world) == []
+    world.wait(5)
+    for number in range(5):
+        trade(world, app, 100 + 10 * number, 2, order_id=f"ORD-{number}")
+    sweep(world, app)
+    assert alerts(world) == []
+    trade(world, app, 200, 1, order_id="ORD-1", broker="ibkr")
+    world.wait(5)
+    sweep(world, app)
+    assert alerts(world) == [("repeats", "critical", False)]
+
+
+@pytest.mark.parametrize("named", ["command", "short", "broker", "client"])
+def test_our_own_closes_are_nothing_unusual(named: str) -> None:
+    """R5.4: the kill's close of 900 shares, executed in lots, by any name that the broker has for it."""
+    world = World()
+    app = opened(world, repeats_per_minute=5, fills_per_minute=8, size_times="2")
+    for number in range(6):
+        trade(world, app, number, 1, quantity="100")
+        sweep(world, app)
+        world.wait(61)
+    facts = {"request_id": "k", "scope": "account:demo", "action": "kill", "actor": "ann", "reason": "x"}
+    app.halts.advance(app.trading.set(ControlRequest.model_validate(facts)))
+    [close] = [body for body in world.bus.bodies("orders") if body["action"] == "close"]
+    id_ = close["command_id"]
+    report = {
+        "command_id": id_,
+        "account": "demo",
+        "broker": "paper",
+        "status": "accepted",
+        "order_id": "B-7",
+    }
+    app.closer.report(validate(ExecutionReport, {**report, "reported_at": utc_text(world.clock.now())}))
+    names = {
+        "command": {"order_id": id_},
+        "short": {"order_id": short_id(id_)},
+        "broker": {"order_id": "B-7"},
+        "client": {"client_order_id": id_},
+    }
+    trade(world, app, 300, 1, side="SELL", quantity="300", **names[named])
+    trade(world, app, 310, 10, side="SELL", quantity="27", **names[named])
+    sweep(world, app)
+    assert alerts(world) == []
+    trade(world, app, 400, 6, side="SELL", quantity="5")
+    sweep(world, app)
+    assert ("repeats", "critical", False) in alerts(world), "what is not ours counts in a halt too"
 
 
 def test_what_the_settings_do_not_name_is_only_told() -> None:

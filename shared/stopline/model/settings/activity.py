@@ -15,7 +15,8 @@ class ActivitySettings(Message):
     """Thresholds of the detectors in rules/watching/activity.py; null switches one off. `pauses` names those that also
     trip the breaker `unusual_activity`: a program that runs away is stopped, the others only tell.
 
-    `orders_per_minute` (as adapters tell with their leases), `fills_per_minute` and `repeats_per_minute`: in any minute.
+    `orders_per_minute` (as adapters tell with their leases), `fills_per_minute` and `repeats_per_minute`: in any minute,
+    fills of one order once.
     `size_times`: of the usual size. `price_away_pct`: from the mark, options by `option_price_away_pct`. `loss_pct` of the
     capital within `loss_minutes`.
     """

@@ -4,7 +4,6 @@ A detector returns what it found, or None: nothing unusual, switched off, or not
 fills to know what is usual). It never guesses.
 """
 
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,11 +21,12 @@ HUNDRED = Decimal(100)
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """One fill as the detectors see it. `group`: what sizes are compared within (kind and underlying). `mark`: the price
-    that held about when it was executed, None where none is known.
+    """One fill as the detectors see it. `order`: what it is of; where that is not known, its key. `group`: what sizes are
+    compared within (kind and underlying). `mark`: the price that held about when it was executed, None where none is known.
     """
 
     key: str
+    order: str
     at: datetime
     symbol: str
     group: str
@@ -103,12 +103,12 @@ def _within(span: OrderSpan, end: datetime) -> int:
 
 
 def fill_rate(executions: Sequence[Execution], most: int | None) -> Finding | None:
-    """More fills in any one minute than `most`."""
-    count = _busiest([e.at for e in executions])
+    """More orders with fills in any one minute than `most`: one that is executed in many lots is one."""
+    count = _busiest(executions)
     if most is None or count <= most:
         return None
     return Finding(
-        "fill_rate", Decimal(count), Decimal(most), "", f"{count} fills within a minute, limit {most}"
+        "fill_rate", Decimal(count), Decimal(most), "", f"{count} orders filled within a minute, limit {most}"
     )
 
 
@@ -149,13 +149,13 @@ def price_away(
 
 
 def repeats(executions: Iterable[Execution], most: int | None) -> Finding | None:
-    """More fills in one minute that are the same: symbol, side and quantity."""
+    """More orders in one minute with fills that are the same: symbol, side and quantity."""
     if most is None:
         return None
-    times: dict[tuple[str, str, Decimal], list[datetime]] = {}
+    alike: dict[tuple[str, str, Decimal], list[Execution]] = {}
     for e in executions:
-        times.setdefault((e.symbol, e.side, e.quantity), []).append(e.at)
-    counts = Counter({same: _busiest(moments) for same, moments in times.items()})
+        alike.setdefault((e.symbol, e.side, e.quantity), []).append(e)
+    counts = Counter({same: _busiest(ran) for same, ran in alike.items()})
     for (symbol, side, quantity), count in counts.most_common(1):
         if count > most:
             text = f"{side} {decimal_text(quantity)} {symbol} {count} times within a minute, limit {most}"
@@ -195,7 +195,16 @@ def usual_after(before: Usual, executions: Iterable[Execution]) -> dict[str, lis
     return after
 
 
-def _busiest(moments: Sequence[datetime]) -> int:
-    """Return the most moments that lie within any one minute."""
-    ordered = sorted(moments)
-    return max((end - bisect_right(ordered, at - MINUTE) for end, at in enumerate(ordered, 1)), default=0)
+def _busiest(executions: Iterable[Execution]) -> int:
+    """Return the most orders that have fills within any one minute."""
+    most, first, within = 0, 0, Counter[str]()
+    ordered = sorted(executions, key=lambda e: e.at)
+    for e in ordered:
+        within[e.order] += 1
+        while ordered[first].at <= e.at - MINUTE:
+            gone, first = ordered[first].order, first + 1
+            within[gone] -= 1
+            if not within[gone]:
+                del within[gone]
+        most = max(most, len(within))
+    return most

@@ -2,17 +2,19 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import orjson
 
+from stopline.ledger.leg_name import names_of
 from stopline.model.account import Account
+from stopline.model.closing_state import ClosingState
 from stopline.model.decimals import decimal_text
 from stopline.model.errors import Transient
-from stopline.model.fill import FillKind
+from stopline.model.fill import Fill, FillKind
 from stopline.model.ids import digest
 from stopline.model.instrument import Kind
 from stopline.model.messages import Alert, Figure, Severity, alert_effect
@@ -30,6 +32,7 @@ from stopline.rules.watching.activity import (
     usual_after,
 )
 from stopline.service.accounts.reader import AccountReader
+from stopline.service.closing.working_orders import names_of as order_names
 from stopline.service.documents.aggregate import DAMAGED, Aggregates, Change
 from stopline.service.documents.outbox import Relay
 from stopline.service.evaluation.risk_state import RiskState, decode_breakers, encode_breakers
@@ -100,7 +103,9 @@ class ActivityWatch:
         risk: Aggregates[RiskState],
         lifted: Lifted,
         accounts: AccountReader,
+        closings: Callable[[str], ClosingState],
     ) -> None:
+        self._closings = closings
         self._accounts = accounts
         self._store = store
         self._documents = Aggregates(store, relay, clock, ActivityCodec())
@@ -124,8 +129,9 @@ class ActivityWatch:
             except Transient as problem:
                 failed[name] = str(problem)
         for name, account in sorted(accounts.items()):
-            seen, sent = executions.get(name, []), orders.get(name, [])
+            sent = orders.get(name, [])
             try:
+                seen = self._others(name, executions.get(name, []))
                 risk = self._risk.peek(name)
                 samples = risk.track.recent if risk else ()
                 if (
@@ -196,9 +202,17 @@ class ActivityWatch:
 
         self._documents.change(name, decide)
 
-    def _executions(self, desk: Desk, now: datetime, failed: dict[str, str]) -> dict[str, list[Execution]]:
+    def _others(self, name: str, ran: Sequence[tuple[Fill, Execution]]) -> list[Execution]:
+        """Return those executions of an account that are of none of Stopline's own closes: these are nothing unusual."""
+        sent = self._closings(name).sent.values() if ran else ()
+        own = {known for one in sent for known in order_names(one)}
+        return [execution for fill, execution in ran if own.isdisjoint(names_of(fill))]
+
+    def _executions(
+        self, desk: Desk, now: datetime, failed: dict[str, str]
+    ) -> dict[str, list[tuple[Fill, Execution]]]:
         """Return the trades of the last minutes by account, by time; note in `failed` whose fills cannot be read."""
-        result: dict[str, list[Execution]] = defaultdict(list)
+        result: dict[str, list[tuple[Fill, Execution]]] = defaultdict(list)
         where = [Where("executed_at", ">=", now - WINDOW)]
         newest = self._store.query(FILLS, where, ["-executed_at"], limit=MOST)
         for document in reversed(newest):
@@ -215,19 +229,19 @@ class ActivityWatch:
                 continue
             contract = fill.instrument
             mark = _about(desk.marks.marks.get(contract.symbol), fill.executed_at, owner)
-            result[fill.account].append(
-                Execution(
-                    key=fill.key,
-                    at=fill.executed_at,
-                    symbol=contract.symbol,
-                    group=f"{contract.kind.value}:{contract.underlying}",
-                    is_option=contract.kind is Kind.OPTION,
-                    side=fill.side.value,
-                    quantity=fill.quantity,
-                    price=fill.price,
-                    mark=mark,
-                )
+            execution = Execution(
+                key=fill.key,
+                order=f"{fill.broker} {fill.order_id}" if fill.order_id else fill.key,
+                at=fill.executed_at,
+                symbol=contract.symbol,
+                group=f"{contract.kind.value}:{contract.underlying}",
+                is_option=contract.kind is Kind.OPTION,
+                side=fill.side.value,
+                quantity=fill.quantity,
+                price=fill.price,
+                mark=mark,
             )
+            result[fill.account].append((fill, execution))
         return result
 
 
