@@ -6,11 +6,9 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
-from stopline.model.control import GLOBAL
 from stopline.model.errors import Transient
 from stopline.model.ids import digest, document_id
 from stopline.model.messages import Effect, Sweep, SweepKind
-from stopline.model.scopes import scope_account
 from stopline.model.settings.operator import OperatorAlerts
 from stopline.model.times import utc_text
 from stopline.ports import Beacon, Bus, Clock, Document, Path, Put, Store
@@ -29,9 +27,9 @@ from stopline.service.measuring.measure_risk import RiskMeasurer
 from stopline.service.prices.mark_prices import Desk, PriceMarker
 from stopline.service.reconciliation.reconcile import Reconciler
 from stopline.service.sweep.all_is_well import AllIsWell
-from stopline.service.sweep.epochs import Epochs, epochs_of, epochs_text, went_back
 from stopline.service.sweep.flush_outboxes import NOBODY, OutboxFlusher, joined
 from stopline.service.sweep.heartbeat import HEARTBEAT, last_beat, unwatched_after, unwatched_text
+from stopline.service.sweep.lost_states import LostStates, Noted, noted_of
 from stopline.service.sweep.watch_activity import ActivityWatch
 from stopline.service.sweep.watch_health import HealthWatch
 from stopline.service.sweep.watchdog import Watchdog
@@ -88,6 +86,7 @@ class Sweeper:
         self._duty = duty
         self._restater = restater
         self._set_back = set_back
+        self._lost = LostStates(store, set_back)
         self._database = database
         self._verifier = verifier
         self._reconciler = reconciler
@@ -118,12 +117,12 @@ class Sweeper:
         if self._set_back:
             hold = self._set_back.hold_where_copied
             faults.append(_tried("set back", lambda: hold(beat, self._database)))
+        noted = noted_of(beat)
+        lost = _tried_each("trading states", lambda: self._lost.take_up(noted))  # before anything changes one
         failed = self._flusher.flush(now)  # by account; of none: the round's own
         parts.append(failed.pop(NOBODY, None))
         evaluated = self._evaluate_all(now, digest("sweep", sweep.kind.value, utc_text(scheduled_at)))
-        failed = joined(failed, evaluated)
-        epochs, stand = epochs_of(beat), dict[str, int]()
-        failed = joined(failed, _tried_each("trading states", lambda: self._take_up(epochs, stand)))
+        failed = joined(joined(failed, evaluated), lost)
         if sweep.kind in (SweepKind.SESSION_CLOSE, SweepKind.END_OF_DAY):
             faults.append(_tried("session", lambda: self._ender.close(now)))
         if sweep.kind is SweepKind.END_OF_DAY:
@@ -142,7 +141,8 @@ class Sweeper:
         problems = [f"{name}: {problem}" for name, problem in failed.items()]
         if any(faults):
             self._raise([*problems, *faults, *parts])
-        parts.append(self._beat(sweep, now, unwatched, epochs_text(epochs, stand)))
+        parts.append(_tried("trading states", lambda: self._lost.note(noted)))
+        parts.append(self._beat(sweep, now, unwatched, noted))
         if sweep.kind is SweepKind.END_OF_DAY and self._restater:
             parts.append(_tried("executions", self._restater.restate))
         if sweep.kind is SweepKind.END_OF_DAY and self._verifier:
@@ -151,22 +151,6 @@ class Sweeper:
         self._raise([*problems, *parts])
         if self._beacon and sweep.kind is SweepKind.RISK:
             self._beacon.beat(ok=True)
-
-    def _take_up(self, known: Epochs, stand: dict[str, int]) -> dict[str, str]:
-        """Stop what has lost its trading state. Return what could not be. `stand`: where the epochs are then."""
-        stand |= self._trading.epochs()
-        lost = went_back(known, stand) if self._set_back else []
-        failed: dict[str, str] = {}
-        for scope in lost:
-            try:
-                if self._set_back:
-                    self._set_back.take_up(scope, known[scope])
-            except Exception as problem:
-                log.exception("sweep: a lost trading state cannot be taken up", extra={"scope": scope})
-                failed[scope_account(scope) or GLOBAL] = f"{type(problem).__name__}: {problem}"
-        if lost:
-            stand |= self._trading.epochs()
-        return failed
 
     def _republish(self, failed: dict[str, str]) -> None:
         republish_due(self._store, self._bus, self._clock, self._accounts, duty=self._duty, failed=failed)
@@ -233,7 +217,7 @@ class Sweeper:
         return joined(joined(failed, health), activity)
 
     def _beat(
-        self, sweep: Sweep, now: datetime, unwatched: Mapping[str, datetime], epochs: str
+        self, sweep: Sweep, now: datetime, unwatched: Mapping[str, datetime], noted: Noted
     ) -> str | None:
         """Record that the sweep got to its end; at the end of the day tell people so, or return why that cannot be worded.
         What is for accounts goes out first, and again under the same ids if the round dies here: however many there are,
@@ -252,7 +236,7 @@ class Sweeper:
             "accounts": len(self._desk.accounts),
             "unwatched": unwatched_text(unwatched),
             "database": self._database,
-            "epochs": epochs,
+            **noted.fields,
             **outbox_fields(effects, now),
         }
         path = (

@@ -8,6 +8,7 @@ import orjson
 
 from stopline.model.control import GLOBAL, Control, TradingState, account_scope
 from stopline.model.errors import Unreadable
+from stopline.model.scopes import has_document
 from stopline.model.wire import canonical, validate
 from stopline.ports import Clock, Data, Store, Where
 from stopline.service.documents.aggregate import Aggregates
@@ -29,11 +30,33 @@ class ControlCodec:
             "flattens": state.flatten,
             "is_stopped": any(s.state is not TradingState.ACTIVE for s in standings),
             "due_at": min(ends, default=None),
+            "chain_end": chain_end(state),
             "state": canonical(state.model_dump(mode="json")).decode(),
         }
 
     def decode(self, data: Data) -> Control:
         return validate(Control, orjson.loads(data["state"]))
+
+
+def chain_end(control: Control) -> str:
+    """Return where the audit trail of a document ends, in short: the number of its last row, and how its hash begins."""
+    return f"{control.chain_seq} {control.chain_hash[:12]}"
+
+
+def marks(store: Store) -> tuple[dict[str, int], dict[str, str]]:
+    """Return the epochs of all documents that were ever set, as stored beside their state, and the ends of their audit
+    trails where those are noted, by scope. Raises Unavailable.
+    """
+    epochs, ends = dict[str, int](), dict[str, str]()
+    for document in store.query(ControlCodec.collection):
+        scope, epoch = str(document.data.get("scope")), document.data.get("epoch")
+        if not has_document(scope):
+            continue
+        epochs[scope] = epoch if type(epoch) is int else 0
+        end = document.data.get("chain_end")
+        if isinstance(end, str):
+            ends[scope] = end
+    return epochs, ends
 
 
 def controls(store: Store, relay: Relay, clock: Clock) -> Aggregates[Control]:

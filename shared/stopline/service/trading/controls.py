@@ -19,7 +19,7 @@ from stopline.model.control import (
 )
 from stopline.model.errors import Rejected, Transient, Unreadable
 from stopline.model.messages import Effect
-from stopline.model.scopes import Scope, has_document, scope_account, scope_of
+from stopline.model.scopes import Scope, scope_account, scope_of
 from stopline.model.wire import content_hash, validate
 from stopline.ports import Clock, Create, Store, Where
 from stopline.rules.trading.breakers import rule_of
@@ -117,15 +117,6 @@ class TradingStates:
     def for_order(self, account: str, strategy: str, underlying: str) -> Effective:
         """Return what holds for an order of a strategy in an underlying. Raises Unavailable."""
         return effective_for(*both(self._documents, account), account, strategy, underlying)
-
-    def epochs(self) -> dict[str, int]:
-        """Return the epochs of all documents that were ever set, as stored beside their state. Raises Unavailable."""
-        found = {}
-        for document in self._store.query(ControlCodec.collection):
-            scope, epoch = str(document.data.get("scope")), document.data.get("epoch")
-            if has_document(scope):
-                found[scope] = epoch if type(epoch) is int else 0
-        return found
 
     def done(self, request: ControlRequest) -> Done:
         """Return what became of a request that was carried out."""

@@ -10,10 +10,11 @@ from stopline.model.ids import document_id
 from stopline.model.lease import VALID_S, Lease, LeaseRequest, PartState
 from stopline.ports import AlreadyExists, Clock, Conflict, Create, Data, Path, Store, Update
 from stopline.service.documents.aggregate import TRIES, Aggregates
+from stopline.service.sweep.chain_ends import ends_of, is_behind
 from stopline.service.sweep.epochs import epochs_of
 from stopline.service.sweep.heartbeat import HEARTBEAT, share_of, watched_until, why_unwatched
 from stopline.service.trading.adapter_words import is_bad_word, with_word
-from stopline.service.trading.control_documents import both
+from stopline.service.trading.control_documents import both, chain_end
 from stopline.service.trading.order_spans import LEASES, with_orders
 from stopline.service.trading.set_back import is_of_another
 
@@ -46,8 +47,12 @@ class Leases:
         if is_of_another(beat, self._database):
             raise Rejected("SWEEP_SILENT", "the database is a copy: no sweep has come to its end in it")
         everywhere, own = both(self._controls, name)
-        known = epochs_of(beat)
-        if any(control.epoch < known.get(control.scope, 0) for control in (everywhere, own)):
+        epochs, ends = epochs_of(beat), ends_of(beat)
+        if any(
+            control.epoch < epochs.get(control.scope, 0)
+            or is_behind(ends.get(control.scope), chain_end(control))
+            for control in (everywhere, own)
+        ):
             raise Rejected(
                 "EPOCH_WENT_BACK", f"{WENT_BACK}: the next sweep takes it up out of the audit trail"
             )
