@@ -184,7 +184,11 @@ class App(TradingParts):
         from stopline.service.exits.watch_exits import ExitWatcher
 
         exits = ExitWatcher(self.trading.standing, self.closer.read)
-        return Evaluator(self.risk_states, exits, self.lifted, self.ended, self.books.read)
+        return Evaluator(self.risk_states, exits, self.lifted, self.ended, self.books.read, self._was_valued)
+
+    def _was_valued(self, account: str) -> bool:
+        """Tell whether an account has measures: they follow its first valuation, and stay, whatever they say."""
+        return self.store.get(self.measured.path(account)) is not None
 
     @cached_property
     def marker(self) -> PriceMarker:

@@ -36,6 +36,7 @@ from stopline.rules.watching.levels import followed_levels
 from stopline.rules.watching.trades import Index
 from stopline.service.accounts.levels import market_facts
 from stopline.service.documents.aggregate import Aggregates, Change
+from stopline.service.evaluation.lost_risk import lost_effects
 from stopline.service.evaluation.price_times import times_of
 from stopline.service.evaluation.risk_state import RiskState
 from stopline.service.evaluation.watch_lifecycle import follow_lifecycle
@@ -129,9 +130,11 @@ class Evaluator:
         lifted: Lifted,
         ended: Ended,
         read_book: Callable[[str], Book | None],
+        was_valued: Callable[[str], bool],
     ) -> None:
         self._states = states
         self._read_book = read_book
+        self._was_valued = was_valued
         self._exits = exits
         self._lifted = lifted
         self._ended = ended
@@ -195,7 +198,7 @@ class Evaluator:
                 )  # a book that was put back as it was is behind nobody
                 if stands is None or stands.revision != book.revision:
                     return None
-            return _decide(
+            change = _decide(
                 account,
                 book,
                 positions,
@@ -214,6 +217,10 @@ class Evaluator:
                 ended,
                 partial(times_of, account, positions, marks, now),
             )
+            if before is None and change is not None and self._was_valued(account.account):
+                lost = lost_effects(account.account, cause, now)
+                return replace(change, effects=[*change.effects, *lost])
+            return change
 
         known = self._states.peek(account.account)
         first = decide(known, 0)
