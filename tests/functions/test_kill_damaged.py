@@ -21,7 +21,7 @@ def test_what_is_left_of_a_deleted_account_is_killed_shown_and_resumed(switch: S
     switch.world.store.commit([Delete(stored.path, stored.version)])
     cold(switch)
     everything = call(switch, "/pause", scope="global", request_id="r-0").get_json()
-    assert everything["closing"] == {"demo": "CANCELLED", "other": "CANCELLED"}
+    assert everything["closing"] == {"demo": "CANCELLING", "other": "CANCELLING"}
     answer = call(switch)
     assert (answer.status_code, answer.get_json()["closing"]) == (200, {"demo": "CLOSING"})
     assert sorted(o["action"] for o in orders(switch)) == ["cancel_adding", "cancel_all", "close"]

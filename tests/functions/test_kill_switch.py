@@ -70,6 +70,6 @@ def test_a_strategy_is_halted_and_the_account_goes_on(switch: Served) -> None:
 def test_a_kill_that_closes_nothing_cancels(switch: Served) -> None:
     """R5.1: cancel only, with counts."""
     facts = call(switch, scope="global", flatten=False).get_json()
-    assert facts["closing"] == {"demo": "CANCELLED", "other": "CANCELLED"}
-    assert facts["counts"] == {"accounts": 2, "cancelled": 2}
+    assert facts["closing"] == {"demo": "CANCELLING", "other": "CANCELLING"}
+    assert facts["counts"] == {"accounts": 2, "cancelling": 2}
     assert [o["action"] for o in orders(switch)] == ["cancel_all"] * 2

@@ -138,6 +138,15 @@ class Standing(Message):
         """When people last resumed it; where that was not noted yet, since when it is ACTIVE."""
         return self.resumed_at or (self.since if self.state is TradingState.ACTIVE else None)
 
+    @property
+    def said_again(self) -> Id | None:
+        """The request by which people have halted once more what was halted already; None: they have not."""
+        hold = self.holds.get(PERSON)
+        if hold is None or not self.state is hold.state is TradingState.HALTED:
+            return None
+        is_later = self.since is None or hold.since > self.since
+        return hold.request_id if is_later and hold.request_id != self.request_id else None
+
     @model_validator(mode="before")
     @classmethod
     def _held_by_somebody(cls, data: Any) -> Any:

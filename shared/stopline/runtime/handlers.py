@@ -105,7 +105,8 @@ def on_fills(app: App, envelope: Envelope) -> Counts:
     if REPORT_TYPE.encode() in envelope.data:
         value = decode_object(envelope.data)
         if value.get("type") == REPORT_TYPE:
-            known = app.closer.report(validate(ExecutionReport, value))
+            report = validate(ExecutionReport, value)
+            known = app.closer.report(report) or app.cancel_watcher.report(report)
             return {"reports": 1, "unknown": 0 if known else 1}
     value = decode(envelope.data, envelope.attributes)
     items = parse(value, envelope.attributes, app.ports.broker_secrets)

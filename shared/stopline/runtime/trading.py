@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from stopline.model.closing_state import ClosingState
     from stopline.model.scopes import Scope
     from stopline.rules.closing.order import Resting
+    from stopline.rules.closing.still_working import Lists
     from stopline.rules.limits.stops import Stop
     from stopline.rules.trading.breakers import Tripped
     from stopline.service.closing.close_book import Closer
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from stopline.service.trading.controls import TradingStates
     from stopline.service.trading.leases import Leases
     from stopline.service.trading.set_back import SetBack
+    from stopline.service.trading.watch_cancels import CancelWatcher
 
 
 class TradingParts(Documents):
@@ -94,6 +96,7 @@ class TradingParts(Documents):
             self.marks,
             self.closings,
             self.open_breaks,
+            self._uncancelled,
         )
         return checks.doubts(scope)
 
@@ -111,8 +114,10 @@ class TradingParts(Documents):
             FillLog(self.store),
             self.clock,
             partial(self.canceller.advance, just_read=True),
+            self.cancel_watcher.look,
             self._reconciliation,
             self._resting,
+            self._listed,
         )
 
     @cached_property
@@ -128,6 +133,25 @@ class TradingParts(Documents):
         self, position: Position, account: Account, book: Book, closing: ClosingState, now: datetime
     ) -> Resting | None:
         return self.working_orders.against(position, account, book, closing, now)  # built when it is needed
+
+    def _listed(self, account: Account, book: Book, closing: ClosingState | None) -> Lists:
+        return self.working_orders.listed(account, book, closing)
+
+    @cached_property
+    def cancel_watcher(self) -> CancelWatcher:
+        from stopline.service.trading.watch_cancels import CancelWatcher, cancels
+
+        documents = cancels(self.store, self.relay, self.clock)
+        return CancelWatcher(documents, self.controls, self.clock, self._uncancelled)
+
+    def _uncancelled(self, name: str) -> Lists:
+        from stopline.ledger.book import Book
+        from stopline.rules.closing.still_working import NO_LISTS
+
+        account = self.accounts.get(name)
+        if account is None:
+            return NO_LISTS
+        return self._listed(account, self.books.read(name) or Book(name), self.closings.read(name))
 
     @cached_property
     def working_orders(self) -> WorkingOrders:

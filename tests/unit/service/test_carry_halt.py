@@ -230,7 +230,7 @@ def test_where_the_bus_is_down_every_cancel_is_stored_and_due_and_the_closing_fo
 def test_a_pause_cancels_in_every_account_and_closes_nothing(world: World) -> None:
     app, _ = world.instance()
     standing = app.trading.set(ControlRequest.model_validate({**KILL, "action": "pause"}))
-    assert app.halts.advance(standing) == dict.fromkeys(("a1", "a2", "a3", "a4"), "CANCELLED")
+    assert app.halts.advance(standing) == dict.fromkeys(("a1", "a2", "a3", "a4"), "CANCELLING")
     assert {c["action"] for c in world.bus.bodies("orders")} == {"cancel_adding"}
     assert set(app.halts.advance(standing).values()) == {"REDUCING"}
 

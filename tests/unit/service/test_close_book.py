@@ -447,7 +447,7 @@ def test_the_next_statement_that_agrees_is_in_the_record_beside_the_proof_by_fil
     found = app.closer.halt_of("demo")
     assert found is not None
     assert (found.flat_at, found.confirmed_at) == (flat.flat_at, world.clock.now())
-    assert found.confirmed_by == f"paper S-{world.clock.now():%H%M%S}"
+    assert found.confirmed_by == f"paper S-{world.clock.now():%H%M%S} (positions only)"
     statement(world, app, [], 30)
     again = app.closer.halt_of("demo")
     assert again is not None

@@ -32,6 +32,7 @@ DOCUMENTS = {
     "alerts": ("a-1",),
     "books": ("demo",),
     "closings": ("demo",),
+    "cancels": ("demo",),
     "controls": ("account:demo",),
     "fills": (FILL.key,),
     "health": ("demo",),

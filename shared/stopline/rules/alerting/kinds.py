@@ -28,6 +28,7 @@ _CONDITIONS = (
     "feed_silent",
     "ledger_mismatch",
     "not_flat",
+    "orders_working",
     "orphan_leg",
     "pin_risk",
     "position_break",
@@ -91,6 +92,7 @@ ENDED_BY: Mapping[str, frozenset[str]] = {
     "health_degraded": frozenset({"closed", "flat"}),
     "leg_alone": frozenset({"flat"}),
     "not_flat": frozenset({"flat", "trading_state"}),
+    "orders_working": frozenset({"trading_state"}),
     "strategy_stopped": frozenset({"trading_state"}),
 }
 """What is over when an alert of another kind says that something is: of the same object; where that is about the account as

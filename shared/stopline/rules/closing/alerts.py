@@ -34,7 +34,7 @@ def flat(account: str, scope: str, halt: Closing, now: datetime) -> Alert:
         kind="flat",
         object=scope,
         severity=Severity.WARNING,
-        summary=f"{_whose(scope)} is flat: the fills prove it, {seconds} s after the halt",
+        summary=f"{whose(scope)} is flat: the fills prove it, {seconds} s after the halt",
         raised_at=now,
         resolved=True,
     )
@@ -48,7 +48,7 @@ def nothing_held(account: str, scope: str, epoch: int, why: str, now: datetime) 
         kind="not_flat",
         object=scope,
         severity=Severity.CRITICAL,
-        summary=f"{_whose(scope)} is halted, and nothing was closed: {why}"[:500],
+        summary=f"{whose(scope)} is halted, and nothing was closed: {why}"[:500],
         action="If the name was mistyped, stop what you meant now. The halt of this name stands until it is resumed.",
         raised_at=now,
     )
@@ -169,7 +169,7 @@ def _named(request: CloseRequest) -> str:
     return f"Trade {request.object[:8]}{f' of {request.strategy}' if request.strategy else ''}"
 
 
-def _whose(scope: str) -> str:
+def whose(scope: str) -> str:
     """Name what is halted: `Account demo`, `Strategy condors of account demo`."""
     kind, account, name = scope_of(scope)
     return f"{kind.capitalize()} {name} of account {account}" if name else f"Account {account}"
@@ -213,7 +213,7 @@ def halt_waiting(account: str, scope: str, halt: Closing, reasons: Sequence[str]
         kind="closing_waits",
         object=scope,
         severity=Severity.CRITICAL,
-        summary=f"{_whose(scope)} is halted and not flat, and waits: {'; '.join(reasons)}"[:500],
+        summary=f"{whose(scope)} is halted and not flat, and waits: {'; '.join(reasons)}"[:500],
         action="Positions are closed as soon as that is over. Look at the broker if it cannot wait.",
         raised_at=now,
     )
@@ -227,7 +227,7 @@ def denied(account: str, scope: str, halt: Closing, why: str, now: datetime) -> 
         kind="not_flat",
         object=scope,
         severity=Severity.CRITICAL,
-        summary=f"{_whose(scope)} is flat by its fills, but not by the broker's statement: {why}"[:500],
+        summary=f"{whose(scope)} is flat by its fills, but not by the broker's statement: {why}"[:500],
         action="It is not called flat before they agree. Look at the broker, and close there what is left.",
         raised_at=now,
     )

@@ -1,4 +1,6 @@
-"""How far a halt with flatten is: flat, scope by scope, when the fills say so and no broker's statement denies it."""
+"""How far a halt with flatten is: flat, scope by scope, when the fills say so and no broker's statement denies it, by what
+it holds or by an order that still works.
+"""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -24,8 +26,10 @@ def proven(halt: Closing, s: Situation, found: Iterable[Wanted], sent: Iterable[
         for scope, epoch in s.halts.items()
         if not holds(scope, positions) and (scope in halt.flat or is_known(scope_of(scope), s.book))
     }
-    if held or s.stated.denied or not flat:
-        status = ClosingStatus.CLOSING if held or s.stated.denied else ClosingStatus.NOTHING_HELD
+    flat = {scope: epoch for scope, epoch in flat.items() if scope not in s.stated.working}
+    is_denied = bool(s.stated.denied or s.stated.working)
+    if held or is_denied or not flat:
+        status = ClosingStatus.CLOSING if held or is_denied else ClosingStatus.NOTHING_HELD
         update: dict[str, object] = {"status": status, "flat_at": None}
         update |= {"confirmed_at": None, "confirmed_by": ""}
     else:

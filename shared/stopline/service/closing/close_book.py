@@ -5,7 +5,7 @@ fills prove it.
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache, partial
 
 from stopline.ledger.book import Book
@@ -42,6 +42,7 @@ from stopline.ports import Clock, Where
 from stopline.rules.closing.commands import Step, advance
 from stopline.rules.closing.order import Resting, Situation, Stated
 from stopline.rules.closing.sent import with_report
+from stopline.rules.closing.still_working import NO_LISTS, Lists, shown
 from stopline.rules.exits.plan import closing_of, plan_of
 from stopline.service.accounts.reader import AccountReader
 from stopline.service.audit.journal import row_effects
@@ -55,9 +56,12 @@ from stopline.service.trading.control_documents import both_to_stop
 
 log = logging.getLogger("stopline")
 LOOK_EVERY = timedelta(seconds=5)
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)  # of a halt whose beginning was not noted yet
 
 RestingOf = Callable[[Position, Account, Book, ClosingState, datetime], Resting | None]
 """What `WorkingOrders.against` says."""
+ListedOf = Callable[[Account, Book, ClosingState], Lists]
+"""What `WorkingOrders.listed` says."""
 
 
 class Closer:
@@ -75,8 +79,10 @@ class Closer:
         log: FillLog,
         clock: Clock,
         cancel: Callable[[str], object],
+        cancel_again: Callable[[str, Control, Control], object],
         statements: Callable[[str], Reconciliation | None],
         resting: RestingOf,
+        listed: ListedOf,
     ) -> None:
         self._documents = documents
         self._controls = controls
@@ -86,8 +92,10 @@ class Closer:
         self._log = log
         self._clock = clock
         self._cancel = cancel
+        self._cancel_again = cancel_again
         self._statements = statements
         self._resting_of = resting
+        self._listed_of = listed
         self._looked_at: datetime | None = None
 
     def advance(self, account: str) -> Closing | None:
@@ -173,6 +181,7 @@ class Closer:
         held = both_to_stop(self._controls, account)
         _, cancelled = effective(*held)
         known = self._cancelled(account, cancelled)
+        self._cancel_again(account, *held)
         if not new and not halts_of(*held) and not (known and _is_active(known)):
             return None
         book = self._book(account, known)
@@ -193,7 +202,7 @@ class Closer:
                 raise Contended(
                     f"another stop of {account} came meanwhile: its cancel goes before its closes"
                 )
-            situation = self._situation(settings, book, marks, *held)
+            situation = self._situation(settings, book, marks, *held, before)
             if settings is not None:
                 resting = partial(self._resting, settings, book, before)
                 situation = replace(situation, resting=resting)
@@ -241,6 +250,7 @@ class Closer:
         marks: Mapping[str, Mark],
         everywhere: Control,
         own: Control,
+        closing: ClosingState,
     ) -> Situation:
         now = self._clock.now()
         name = own.scope.removeprefix("account:")
@@ -262,7 +272,7 @@ class Closer:
             trading=account is None or account.sessions.is_open(now),
             halted=halted,
             halts=halts_of(everywhere, own),
-            stated=self._stated(name, account, book),
+            stated=self._stated(account, book, closing, halted_since(everywhere, own)),
             increments=account.increments if account else {},
             own=cache(said),
             resumed=lambda strategy: _part(own, name, strategy).last_resume,
@@ -277,21 +287,34 @@ class Closer:
         except Transient:
             return None
 
-    def _stated(self, name: str, account: Account | None, book: Book) -> Stated:
-        """Return what the brokers' statements say: which speak against a flat book, and up to when all agree with it."""
+    def _stated(
+        self, account: Account | None, book: Book, closing: ClosingState, halted: Mapping[str, datetime]
+    ) -> Stated:
+        """Return what the brokers' statements say: which speak against a flat book, by what they hold or by orders that work
+        after the halts `halted`, and up to when all agree with it.
+        """
         try:
-            found = self._statements(name)
+            found = self._statements(closing.account)
+            lists = self._listed_of(account, book, closing) if account and halted else NO_LISTS
         except Unreadable as problem:  # it is closed all the same, and not called flat
             return Stated(denied="" if book.open_positions() else str(problem)[:300])
+        orders = {scope: lists.working(scope, since) for scope, since in halted.items()}
+        working = {scope: shown(some) for scope, some in orders.items() if some}
         if found is None:
-            return Stated()
+            return Stated(working=working)
         denied = "" if book.open_positions() else "; ".join(f"{s}: {why}" for s, why in found.blocked.items())
         told = {b: found.reported.get(b) for b in (account.brokers if account else found.reported)}
         complete = [one.complete_at for one in told.values() if one and one.complete_at]
         if found.breaks or found.waits or len(complete) < len(told):
-            return Stated(denied=denied[:300])
-        by = ", ".join(f"{broker} {one.statement_id}" for broker, one in told.items() if one)
-        return Stated(min(complete, default=None), by[:300], denied)
+            return Stated(denied=denied[:300], working=working)
+        first = min(halted.values(), default=None)
+        silent = {b for b in lists.told_at if first is not None and not lists.is_told(b, first)}
+        by = ", ".join(
+            f"{broker} {one.statement_id}{' (positions only)' if broker in silent else ''}"
+            for broker, one in told.items()
+            if one
+        )
+        return Stated(min(complete, default=None), by[:300], denied, working)
 
     def _fresh(self, account: Account | None) -> Mapping[str, Mark]:
         """Return the prices that are young enough to trade by. Without any a halt closes at the market all the same."""
@@ -329,6 +352,16 @@ def halts_of(everywhere: Control, own: Control) -> dict[str, int]:
     if flattens(everywhere) or flattens(own):
         return {own.scope: everywhere.epoch + own.epoch}
     return {scope: part.epoch for scope, part in own.parts.items() if flattens(part)}
+
+
+def halted_since(everywhere: Control, own: Control) -> dict[str, datetime]:
+    """Return since when a halt with flatten holds for these scopes."""
+    found = {}
+    for scope in halts_of(everywhere, own):
+        standings = [everywhere, own] if scope == own.scope else [own.parts[scope]]
+        since = [one.since for one in standings if flattens(one) and one.since]
+        found[scope] = min(since, default=LONG_AGO)
+    return found
 
 
 def _part(own: Control, account: str, strategy: str | None) -> Standing:

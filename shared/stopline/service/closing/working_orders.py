@@ -17,6 +17,7 @@ from stopline.model.ids import position_key, short_id
 from stopline.model.order import Order, WorkingOrder
 from stopline.model.statement import Statement
 from stopline.rules.closing.order import Resting
+from stopline.rules.closing.still_working import Listed, Lists, ours
 from stopline.service.documents.aggregate import Aggregates
 from stopline.service.fills.books import FillLog
 from stopline.service.fills.statements import statement_name
@@ -69,6 +70,23 @@ class WorkingOrders:
         units = (one.quantity for one in left if (one.strategy, one.instrument.symbol, one.side) == where)
         told_at = max((at for at, _ in lists), default=None)
         return None if told_at is None else Resting(sum(units, ZERO), told_at)
+
+    def listed(self, account: Account, book: Book, closing: ClosingState | None) -> Lists:
+        """Return what the brokers' newest lists name, however old, of orders that are not our commands. Raises Transient
+        when the store cannot be read.
+        """
+        told_at: dict[str, datetime | None] = {}
+        found: list[Listed] = []
+        for broker in account.brokers:
+            told = self._statements.read(statement_name(account.account, broker))
+            at = told_at[broker] = told.orders_at if told else None
+            if told is None or at is None or not told.working:
+                continue
+            sent = ours(closing.sent.values() if closing else (), at)
+            own = {name for one in sent for name in names_of(one)}
+            left = self._left(account.account, told.working, at, book)
+            found += [Listed(broker, at, one) for one in left if own.isdisjoint(_names(one))]
+        return Lists(told_at, found)
 
     def _lists(
         self, account: Account, book: Book, now: datetime

@@ -17,6 +17,7 @@ OUTBOX_COLLECTIONS = (
     "controls",
     "closings",
     "unclosed",
+    "cancels",
     "accounts",
     "alerts",
     "quarantine",

@@ -4,6 +4,7 @@ cancel back. Stopline knows no order book: the adapter tells which ones these ar
 """
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 
 from stopline.model.control import GLOBAL, Control, TradingState, account_scope
 from stopline.model.errors import Transient, Unreadable
@@ -84,31 +85,31 @@ class OrderCanceller:
         return both_to_stop(documents, account)
 
     def _cancels(self, account: str, everywhere: Control, own: Control) -> list[Effect]:
-        epoch = everywhere.epoch + own.epoch
-        stops = _stops(account, everywhere, own)
-        return [self._cancel(account, scope, action, epoch) for scope, action in stops]
-
-    def _cancel(self, account: str, scope: Scope, action: CommandAction, epoch: int) -> Effect:
-        now = self._clock.now()
-        is_halted = action is CommandAction.CANCEL_ALL
-        ids = ["cancel_only" if is_halted else "cancel_adding", account, str(scope), str(epoch)]
-        if is_halted and not scope.is_part:
-            ids = ["cancel", account, str(epoch)]  # as closings that older versions began have sent it
-        command = Command(
-            command_id=digest(*ids),
-            account=account,
-            action=action,
-            epoch=epoch,
-            strategy=scope.name if scope.kind == "strategy" else None,
-            underlying=scope.name if scope.kind == "underlying" else None,
-            reason=f"{scope} is {'halted' if is_halted else 'reduce-only'}"[:500],
-            issued_at=now,
-            expires_at=now + HALT_CANCEL_VALID,
-        )
-        return Effect(command.command_id, "orders", account, command.model_dump(mode="json"))
+        epoch, now = everywhere.epoch + own.epoch, self._clock.now()
+        return [cancel_of(scope, action, epoch, now) for scope, action in stops_of(account, everywhere, own)]
 
 
-def _stops(account: str, everywhere: Control, own: Control) -> Iterator[tuple[Scope, CommandAction]]:
+def cancel_of(scope: Scope, action: CommandAction, epoch: int, now: datetime, again: str = "") -> Effect:
+    """Return the cancel of what is stopped in a scope. `again`: which one it is after the first."""
+    is_halted, account = action is CommandAction.CANCEL_ALL, scope.account
+    ids = ["cancel_only" if is_halted else "cancel_adding", account, str(scope), str(epoch)]
+    if is_halted and not scope.is_part:
+        ids = ["cancel", account, str(epoch)]  # as closings that older versions began have sent it
+    command = Command(
+        command_id=digest(*ids, again) if again else digest(*ids),
+        account=account,
+        action=action,
+        epoch=epoch,
+        strategy=scope.name if scope.kind == "strategy" else None,
+        underlying=scope.name if scope.kind == "underlying" else None,
+        reason=f"{scope} is {'halted' if is_halted else 'reduce-only'}"[:500],
+        issued_at=now,
+        expires_at=now + HALT_CANCEL_VALID,
+    )
+    return Effect(command.command_id, "orders", account, command.model_dump(mode="json"))
+
+
+def stops_of(account: str, everywhere: Control, own: Control) -> Iterator[tuple[Scope, CommandAction]]:
     """Yield what is to be cancelled where."""
     if TradingState.HALTED in (everywhere.state, own.state):
         yield Scope("account", account), CommandAction.CANCEL_ALL

@@ -17,6 +17,7 @@ from stopline.service.trading.cancel_orders import OrderCanceller
 
 log = logging.getLogger("stopline")
 BUDGET = timedelta(seconds=6)  # a kill is answered while the caller still listens
+CANCELLING = "CANCELLING"  # the cancels are out: that orders are cancelled only a broker's list can tell
 
 Stop = tuple[str, int]
 """A scope, and its epoch."""
@@ -70,6 +71,9 @@ class HaltCarrier:
         owing = self._canceller.owing(names)
         told |= dict.fromkeys(names, standing.state.value)
         late = self._each(owing, self._cancel, standing, ends, told)
+        if standing.said_again and not standing.flatten:
+            known = [name for name in names if name not in owing]
+            self._each(known, self._cancel_again, standing, ends, told)  # where it fails the sweep goes on
         if standing.flatten:
             begun = {name for name in names if self._begun.get(name) == _stop(standing)}
             first = [name for name in names if told[name] and name not in begun]
@@ -101,7 +105,11 @@ class HaltCarrier:
 
     def _cancel(self, account: str, standing: Standing) -> str:
         sent = self._canceller.advance(account, just_read=True)
-        return "CANCELLED" if sent else standing.state.value
+        return CANCELLING if sent else standing.state.value
+
+    def _cancel_again(self, account: str, standing: Standing) -> str:
+        self._closer.advance(account)
+        return CANCELLING
 
     def _close(self, account: str, standing: Standing) -> str | None:
         closing = self._closer.advance(account)

@@ -17,6 +17,7 @@ from stopline.model.errors import Unreadable
 from stopline.model.ids import document_id
 from stopline.model.scopes import Scope
 from stopline.ports import Clock, Document, Path, Store
+from stopline.rules.closing.still_working import Lists, shown
 from stopline.service.accounts.reader import AccountReader, read_account
 from stopline.service.documents.aggregate import Aggregates
 from stopline.service.prices.marks import MarkTable, is_of_old_units, is_usable
@@ -26,6 +27,8 @@ VALUED_WITHIN = timedelta(minutes=3)  # three rounds of the sweep
 
 Breaks = Callable[[str], list[str]]
 """The open differences between an account's book and its broker, one line each."""
+ListsOf = Callable[[str], Lists]
+"""What the newest lists of an account's brokers name."""
 
 
 class ResumeChecks:
@@ -41,6 +44,7 @@ class ResumeChecks:
         marks: MarkTable,
         closings: Aggregates[ClosingState],
         breaks: Breaks,
+        lists: ListsOf,
     ) -> None:
         self._store = store
         self._accounts = accounts
@@ -50,6 +54,7 @@ class ResumeChecks:
         self._clock = clock
         self._closings = closings
         self._breaks = breaks
+        self._lists = lists
 
     def doubts(self, scope: Scope) -> list[str]:
         """Return what speaks against resuming. For the whole: of every account that is not stopped itself, so that one
@@ -58,7 +63,7 @@ class ResumeChecks:
         now = self._clock.now()
         self._marks.refresh()
         if scope.account:
-            return self._about(scope.account, lambda: self._of_one(scope.account, now))
+            return self._about(scope.account, lambda: self._of_one(scope, now))
         found = []
         for document in self._accounts.documents():
             look = partial(self._where_it_trades, document, now)
@@ -73,10 +78,11 @@ class ResumeChecks:
             log.exception("what is asked before a resume cannot be read", extra={"account": name})
             return [f"{name}: {str(problem)[:160]}"]
 
-    def _of_one(self, name: str, now: datetime) -> list[str]:
+    def _of_one(self, scope: Scope, now: datetime) -> list[str]:
+        name = scope.account
         account = self._accounts.get(name)
         if account is not None:
-            return self._of(account, now)
+            return [*self._still_working(scope, scope), *self._of(account, now)]
         book = self._books.read(name)
         if book is None or not book.open_positions():
             return []
@@ -86,7 +92,17 @@ class ResumeChecks:
         own = self._controls.read(account_scope(document.path.id))
         if own is not None and own.state is not TradingState.ACTIVE:
             return []
-        return self._of(read_account(document), now)
+        working = self._still_working(Scope("global"), Scope("account", document.path.id))
+        return [*working, *self._of(read_account(document), now)]
+
+    def _still_working(self, halted: Scope, scope: Scope) -> list[str]:
+        """Return which orders of a scope its halt, or that of the whole, should have cancelled, and a newer list names."""
+        control = self._controls.read(halted.document)
+        standing = control.standing(str(halted)) if control else None
+        if standing is None or standing.state is not TradingState.HALTED or standing.since is None:
+            return []
+        orders = self._lists(scope.account).working(str(scope), standing.since)
+        return [f"{scope.account}: {shown(orders)}"] if orders else []
 
     def _of(self, account: Account, now: datetime) -> list[str]:
         name = account.account

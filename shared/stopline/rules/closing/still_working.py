@@ -1,0 +1,70 @@
+"""Orders of others that a broker lists although a halt has cancelled them: an account is not flat before a newer list names
+none. What a list of before the halt names proves nothing; a broker that lists no orders is UNKNOWN, not without any.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from stopline.model.closing_state import Sent
+from stopline.model.decimals import decimal_text
+from stopline.model.order import WorkingOrder
+from stopline.model.scopes import scope_of
+
+SHOWN = 3  # orders that a text names
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An order of a broker's newest list, which was asked for at `at`."""
+
+    broker: str
+    at: datetime
+    order: WorkingOrder
+
+    def __str__(self) -> str:
+        one = self.order
+        name = f"order {one.order_id} at {self.broker}" if one.order_id else f"at {self.broker}"
+        return f"{one.side} {decimal_text(one.quantity)} {one.instrument.symbol} ({name})"
+
+
+@dataclass(frozen=True, slots=True)
+class Lists:
+    """What the newest lists of an account's brokers name, our own close commands left out. `told_at`: when each broker was
+    asked for its list; None: it has told none.
+    """
+
+    told_at: Mapping[str, datetime | None]
+    orders: Sequence[Listed] = ()
+
+    def working(self, scope: str, since: datetime) -> list[Listed]:
+        """Return the orders of a scope that worked after a moment."""
+        covers = scope_of(scope).covers
+        return [
+            one
+            for one in self.orders
+            if one.at > since and covers(one.order.strategy, one.order.instrument.underlying)
+        ]
+
+    def is_told(self, broker: str, since: datetime) -> bool:
+        """Tell whether a broker has listed its orders after a moment."""
+        at = self.told_at.get(broker)
+        return at is not None and at > since
+
+    def all_told(self, since: datetime) -> bool:
+        return all(self.is_told(broker, since) for broker in self.told_at)
+
+
+NO_LISTS = Lists({})
+
+
+def shown(orders: Sequence[Listed]) -> str:
+    """Name orders for people: how many, and the first of them."""
+    more = f" and {len(orders) - SHOWN} more" if len(orders) > SHOWN else ""
+    count = "1 order still works" if len(orders) == 1 else f"{len(orders)} orders still work"
+    return f"{count}: {', '.join(map(str, orders[:SHOWN]))}{more}"
+
+
+def ours(sent: Iterable[Sent], at: datetime) -> list[Sent]:
+    """Return the commands of ours whose orders may work at a moment: one that was over by then is no more ours to count."""
+    return [one for one in sent if one.ended_at is None or one.ended_at >= at]

@@ -1,0 +1,61 @@
+"""What people are told of orders that go on working although a stop has cancelled them."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from stopline.model.ids import digest
+from stopline.model.messages import Alert, ExecutionReport, Severity
+from stopline.model.scopes import Scope
+from stopline.rules.closing.alerts import whose
+from stopline.rules.closing.still_working import Listed, shown
+
+
+def still_working(
+    scope: Scope, epoch: int, orders: Sequence[Listed], repeats: int, most: int, now: datetime
+) -> Alert:
+    """A broker lists orders that were cancelled. `repeats`: how many cancels have gone out again; above `most` none do."""
+    action = (
+        f"The cancel was sent again ({repeats} of {most}). If they stay, cancel them at the broker by hand."
+    )
+    if repeats > most:
+        action = f"Cancel them at the broker by hand NOW: {most + 1} cancels did nothing, no more go before a new kill."
+    return Alert(
+        alert_id=digest("orders_working", str(scope), str(epoch), str(repeats), str(now)),
+        account=scope.account,
+        kind="orders_working",
+        object=str(scope),
+        severity=Severity.CRITICAL,
+        summary=f"{whose(str(scope))} is halted, and {shown(orders)}"[:500],
+        action=action,
+        raised_at=now,
+    )
+
+
+def refused(scope: Scope, report: ExecutionReport, now: datetime) -> Alert:
+    """A broker has refused the cancel of a stop."""
+    why = f"{report.broker} has refused to cancel its orders: {report.reason or 'it says not why'}"
+    return Alert(
+        alert_id=digest("orders_working", "refused", report.command_id),
+        account=scope.account,
+        kind="orders_working",
+        object=str(scope),
+        severity=Severity.CRITICAL,
+        summary=f"{whose(str(scope))} is stopped, and {why}"[:500],
+        action="The cancel is sent again. Look at the broker, and cancel there by hand what still works.",
+        cause=report.command_id,
+        raised_at=now,
+    )
+
+
+def ended(scope: str, account: str, epoch: int, now: datetime) -> Alert:
+    """No broker lists an order there any more."""
+    return Alert(
+        alert_id=digest("orders_working", "ended", scope, str(epoch), str(now)),
+        account=account,
+        kind="orders_working",
+        object=scope,
+        severity=Severity.INFO,
+        summary=f"{whose(scope)}: its brokers list no working order any more",
+        raised_at=now,
+        resolved=True,
+    )
