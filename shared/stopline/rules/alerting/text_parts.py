@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from stopline.model.decimals import decimal_text
 from stopline.model.messages import MOOT, Alert, Figure, Severity
-from stopline.model.scopes import parse_scope
+from stopline.model.scopes import parse_scope, scope_of
 from stopline.rules.alerting.advice import to_do
 
 ONE_SMS = 160  # septets of the GSM alphabet that fit in one message
@@ -305,3 +305,9 @@ def markdown(text: str, most: int) -> str:
     while line and utf16(shown(line)) > most - 3:
         line = line[:-1]
     return shown(line.rstrip()) + "..."
+
+
+def whose(scope: str) -> str:
+    """Name what is halted: `Account demo`, `Strategy condors of account demo`."""
+    kind, account, name = scope_of(scope)
+    return f"{kind.capitalize()} {name} of account {account}" if name else f"Account {account}"

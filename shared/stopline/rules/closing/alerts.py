@@ -12,9 +12,8 @@ from stopline.model.control import Closing, account_scope
 from stopline.model.decimals import decimal_text
 from stopline.model.ids import digest
 from stopline.model.messages import Alert, Figure, Severity
-from stopline.model.scopes import scope_of
 from stopline.model.settings.closing import ClosingSettings
-from stopline.rules.alerting.text_parts import trade_name
+from stopline.rules.alerting.text_parts import trade_name, whose
 from stopline.rules.closing.executions import slippage
 from stopline.rules.closing.splits import before_split
 from stopline.rules.closing.targets import named, uncovered
@@ -167,12 +166,6 @@ def _named(request: CloseRequest) -> str:
     if request.scope != "trade":
         return f"{request.scope.capitalize()} {request.object}"
     return f"Trade {request.object[:8]}{f' of {request.strategy}' if request.strategy else ''}"
-
-
-def whose(scope: str) -> str:
-    """Name what is halted: `Account demo`, `Strategy condors of account demo`."""
-    kind, account, name = scope_of(scope)
-    return f"{kind.capitalize()} {name} of account {account}" if name else f"Account {account}"
 
 
 def _rule(request: CloseRequest) -> str:

@@ -6,7 +6,7 @@ from datetime import datetime
 from stopline.model.ids import digest
 from stopline.model.messages import Alert, ExecutionReport, Severity
 from stopline.model.scopes import Scope
-from stopline.rules.closing.alerts import whose
+from stopline.rules.alerting.text_parts import whose
 from stopline.rules.closing.still_working import Listed, shown
 
 
