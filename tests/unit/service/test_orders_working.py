@@ -20,7 +20,7 @@ from stopline.runtime.handlers import on_fills
 from stopline.service.trading.watch_cancels import MOST
 
 from ..make import equity, trade
-from .test_resume import ask
+from .resume_calls import ask
 from .world import World
 
 SCOPE = "account:demo"
