@@ -26,6 +26,7 @@ from stopline.rules.trading.breakers import (
     check_settings,
     in_session,
     rule_of,
+    threshold_of,
 )
 from stopline.rules.trading.reset import QUARTER, Reset
 from stopline.rules.trading.second_reading import PriceTimes
@@ -203,6 +204,19 @@ def test_a_breaker_can_be_set_and_switched_off() -> None:
     assert [m.breaker.name for m in advance(ALL, chosen, {}, facts, at())[1]] == ["profit_target"]
 
 
+def test_a_profit_target_that_is_switched_on_is_on() -> None:
+    """R5.2: optional, at 20 % where nothing else is said; as `enabled: true` alone it did nothing."""
+    target = BREAKERS["profit_target"]
+    assert threshold_of(target, DEFAULT) is None
+
+    def set_to(**how: Any) -> Decimal | None:
+        return threshold_of(target, settings(breakers={"profit_target": how}))
+
+    assert set_to(enabled=True) == set_to() == 20
+    assert set_to(threshold="5") == 5
+    assert set_to(enabled=False) is set_to(enabled=False, threshold="5") is None
+
+
 def test_settings_name_breakers_that_there_are() -> None:
     assert check_settings(DEFAULT) == []
     faults = check_settings(settings(breakers={"lost": {"threshold": "1"}, "loss": {"threshold": "-1"}}))
@@ -250,7 +264,7 @@ def test_the_effects_of_a_move_have_ids_of_their_own() -> None:
 TRIGGERS = [
     # requirement, limit or breaker, trips above, closes, what ends it, people who may end it before
     ("R5.2 loss of 10 %", "breaker:loss", "10", False, Reset.PERSON, 1),
-    ("R5.2 profit target, optional", "breaker:profit_target", None, False, Reset.PERSON, 1),
+    ("R5.2 profit target, optional", "breaker:profit_target", "20", False, Reset.PERSON, 1),
     ("R5.2 losing streak cools down", "limit:max_consecutive_losses", "", False, Reset.TIME, 1),
     ("R5.3 drawdown of 30 %", "breaker:emergency_drawdown", "30", True, Reset.TWO_PEOPLE, 2),
     ("R5.3 risk level CRITICAL", "breaker:risk_critical", "20", True, Reset.TWO_PEOPLE, 2),
@@ -276,7 +290,7 @@ def test_every_trigger_has_the_reset_of_the_matrix(row: tuple[Any, ...]) -> None
     assert (rule.reset, rule.people) == (reset, people)
     if actor.startswith("breaker:"):
         breaker = BREAKERS[actor.removeprefix("breaker:")]
-        assert breaker.threshold == (None if threshold is None else Decimal(threshold))
+        assert breaker.threshold == Decimal(threshold)
         assert breaker.flatten is closes
     assert {f"breaker:{name}" for name in BREAKERS} <= {line[1] for line in TRIGGERS}
 

@@ -32,23 +32,24 @@ def reset_of(limit: str) -> ResetRule:
 
 @dataclass(frozen=True, slots=True)
 class Breaker:
-    """One breaker: trips where its fact is above `threshold` (None: off unless the account sets one)."""
+    """One breaker: trips where its fact is above `threshold`. `optional`: it is off unless the account's settings name it."""
 
     name: str
     fact: str
-    threshold: Decimal | None
+    threshold: Decimal
     unit: str
     what: str  # for people: "{what} is {number}"
     flatten: bool
     rule: ResetRule
     good_readings: int = 1  # in a row, to clear it
     of_prices: bool = True  # a second reading needs newer ones
+    optional: bool = False
 
 
 def _breaker(
     name: str,
     fact: str,
-    threshold: str | None,
+    threshold: str,
     unit: str,
     what: str,
     rule: ResetRule,
@@ -56,14 +57,14 @@ def _breaker(
     flatten: bool = False,
     good: int = 1,
     of_prices: bool = True,
+    optional: bool = False,
 ) -> Breaker:
-    above = Decimal(threshold) if threshold else None
-    return Breaker(name, fact, above, unit, what, flatten, rule, good, of_prices)
+    return Breaker(name, fact, Decimal(threshold), unit, what, flatten, rule, good, of_prices, optional)
 
 
 MONEY_BREAKERS = (
     _breaker("loss", "loss", "10", "%", "loss of the capital", MONEY),
-    _breaker("profit_target", "profit", None, "%", "profit on the capital", BY_A_PERSON),
+    _breaker("profit_target", "profit", "20", "%", "profit on the capital", BY_A_PERSON, optional=True),
     _breaker("emergency_daily_loss", "daily_loss", "15", "%", "loss of the day", DRAWDOWN, flatten=True),
     _breaker("emergency_drawdown", "drawdown", "30", "%", "drawdown", DRAWDOWN, flatten=True),
     _breaker(
@@ -255,7 +256,7 @@ def threshold_of(breaker: Breaker, settings: TradingSettings) -> Decimal | None:
     """Return what the breaker trips above; None: it is off."""
     setting = settings.breakers.get(breaker.name)
     if setting is None:
-        return breaker.threshold
+        return None if breaker.optional else breaker.threshold
     if not setting.enabled:
         return None
     return breaker.threshold if setting.threshold is None else setting.threshold
