@@ -11,7 +11,7 @@ from unit.make import NOON
 from stopline.model.control import Control, ControlRequest, Hold, TradingState, account_scope
 from stopline.rules.trading.breakers import reset_of
 from stopline.rules.trading.reset import until
-from stopline.rules.trading.state import HALF_OPEN, lapse, release, resume
+from stopline.rules.trading.state import HALF_OPEN, lapse, lapsed, release, resume, tighten
 
 SCOPE = account_scope("demo")
 
@@ -105,3 +105,12 @@ def test_a_breach_says_what_lets_trading_go_on() -> None:
     assert until(reset_of("daily_profit_target")) == "until the next session, or a person resumes"
     assert until(reset_of("max_drawdown")) == "until two people resume"
     assert until(reset_of("max_position_value")) == "until a person resumes"
+
+
+def test_a_locked_pause_with_an_end_ends_no_sooner_than_its_lock() -> None:
+    """R5.1: `until` an hour from now, locked for three; and the other way round."""
+    for ends, locked in ((HOUR, 3 * HOUR), (3 * HOUR, HOUR)):
+        request = wish("pause", until=NOON + ends)
+        held = tighten(Control(scope=SCOPE), request, NOON, NOON + locked).control
+        found = [lapsed(held, NOON + after * HOUR) for after in (1, 2, 3)]
+        assert found == [[], [], [(SCOPE, "person")]]

@@ -12,6 +12,7 @@ from stopline.model.control import ControlRequest, TradingState
 from stopline.model.ids import short_id
 from stopline.model.lease import LeaseRequest
 from stopline.model.messages import ExecutionReport, Sweep, SweepKind
+from stopline.model.prices import PriceBatch, Quote
 from stopline.model.times import utc_text
 from stopline.model.wire import validate
 from stopline.runtime.app import App
@@ -36,8 +37,9 @@ def trade(world: World, app: App, first: int, count: int, **more: object) -> Non
     app.recorder.record(fills, f"m{first}")
 
 
-def opened(world: World, **activity: object) -> App:
+def opened(world: World, price_max_age_s: int = 30, **activity: object) -> App:
     facts = {**account().model_dump(mode="json"), "activity": activity, "brokers": ["paper", "ibkr"]}
+    facts["price_max_age_s"] = price_max_age_s
     world.open_account(Account.model_validate(facts))
     return world.instance()[0]
 
@@ -211,6 +213,43 @@ def test_our_own_closes_are_nothing_unusual(named: str) -> None:
     trade(world, app, 400, 6, side="SELL", quantity="5")
     sweep(world, app)
     assert ("repeats", "critical", False) in alerts(world), "what is not ours counts in a halt too"
+
+
+@pytest.mark.parametrize(("late", "found"), [(99, 1), (151, 0)])
+def test_fills_of_the_last_two_and_a_half_minutes_are_looked_at(late: float, found: int) -> None:
+    """R5.4: a round of the sweep that fails hides no minute; the oldest of these is 50 s older than `late`."""
+    world = World()
+    app = opened(world, repeats_per_minute=5)
+    trade(world, app, 0, 51)
+    world.wait(late)
+    sweep(world, app)
+    assert len(alerts(world)) == found
+
+
+@pytest.mark.parametrize(("age", "found"), [(14, ["price_away"]), (16, [])])
+def test_a_price_is_far_away_from_a_mark_of_its_time_only(age: float, found: list[str]) -> None:
+    """R0.4, R5.4: what the market did since is no fat finger."""
+    world = World()
+    app = opened(world, price_max_age_s=15)
+    app.marker.mark(PriceBatch("feed", world.clock.now(), {"SPY": Quote(100.0)}, ()))
+    world.wait(age)
+    trade(world, app, 0, 1, price="150")
+    sweep(world, app)
+    assert [name for name, *_ in alerts(world)] == found
+
+
+def test_what_is_no_trade_is_no_activity() -> None:
+    """R5.4: fees that come later and corrections are nobody's orders."""
+    world = World()
+    app = opened(world, repeats_per_minute=5, fills_per_minute=5)
+    trade(world, app, 0, 5)
+    fee = {"kind": "FEE", "quantity": "0", "price": "0", "fee": "1", "fee_currency": "USD"}
+    trade(world, app, 10, 20, **fee)
+    for number in range(5):
+        trade(world, app, 40 + number, 1, kind="CORRECT", ref=f"F{number}", price="101")
+    assert world.count("fills") == 30
+    sweep(world, app)
+    assert alerts(world) == []
 
 
 def test_what_the_settings_do_not_name_is_only_told() -> None:

@@ -32,7 +32,7 @@ def reset_of(limit: str) -> ResetRule:
 
 @dataclass(frozen=True, slots=True)
 class Breaker:
-    """One breaker: trips where its fact is above `threshold`. `optional`: it is off unless the account's settings name it."""
+    """One breaker: trips where its fact is above `threshold`. `optional`: off unless the account's settings name it."""
 
     name: str
     fact: str
