@@ -357,12 +357,20 @@ def test_the_table_of_breakers_is_what_the_rules_have() -> None:
     """The number, whether it closes, and who ends it."""
     told = {}
     for name, trips, closes, ends in column(ROOT / "docs/runbook.md", "breaker"):
-        told[names(name)[0]] = (trips.split()[0], closes == "yes", "two people" in ends, "quarter" in ends)
+        is_off = "off unless" in trips
+        told[names(name)[0]] = (
+            trips.split()[0],
+            is_off,
+            closes == "yes",
+            "two people" in ends,
+            "quarter" in ends,
+        )
     thresholds = {"broker_down": "an", "api_failing": "4", "stale_data": "a", "contradictory_data": "a"}
     thresholds["unusual_activity"] = "something"
     assert told == {
         b.name: (
-            thresholds.get(b.name, str(b.threshold) if b.threshold else "off;"),
+            thresholds.get(b.name, str(b.threshold)),
+            b.optional,
             b.flatten,
             b.rule.people == 2,
             b.rule.reopen < 1,
