@@ -50,8 +50,10 @@ class Broker:
     names: Any = field(default_factory=lambda: count(1))
     is_down: bool = False
 
+    is_lost: bool = False
+
     def is_connected(self) -> bool:
-        return True
+        return not self.is_lost
 
     def position(self, strategy: str, symbol: str) -> Decimal:
         return Decimal(self.held.get(strategy, 0))
@@ -60,6 +62,8 @@ class Broker:
         return [Resting("", strategy, SPY, Decimal(units)) for strategy, units in self.held.items()]
 
     def working_orders(self) -> list[Resting]:
+        if self.is_lost:
+            raise ConnectionError("the broker does not answer")
         return list(self.orders)
 
     def cancel(self, id_: str) -> None:
@@ -137,6 +141,40 @@ def place() -> Place:
     here = Place(desk, broker, names["Adapter"](Client("demo", "a", post, desk.clock), broker))
     here.price()
     return here
+
+
+def test_the_adapter_tells_how_its_broker_does(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """R5.3: errors in a row and the slowest answer, so that `api_failing` and `latency` can trip for it."""
+    client, now, told = place.adapter.client, [0.0], list[tuple[Any, ...]]()
+    post, clock = client.post, place.adapter.every_20_seconds.__globals__["time"]
+
+    def heard(path: str, body: Mapping[str, Any]) -> Any:
+        told.append((body.get("broker_ok", True), body.get("errors", 0), body.get("latency_ms")))
+        return post(path, body)
+
+    client.post = heard
+    with monkeypatch.context() as patch:
+        patch.setattr(clock, "monotonic", lambda: now.append(now[-1] + 2.5) or now[-1])
+        place.adapter.every_20_seconds()
+    place.adapter.every_20_seconds()
+    assert client.size("core", "SPY") == 0
+    place.adapter.every_20_seconds()
+    assert client.size("core", "SPY") == 1
+    place.broker.is_lost = True
+    for _ in range(3):
+        with pytest.raises(ConnectionError):
+            place.adapter.every_20_seconds()
+    place.broker.is_lost = False
+    place.adapter.every_20_seconds()
+    slow = (True, 0, 2500)  # what is asked after the lease counts for the next one
+    assert told[:2] == [slow, slow]
+    assert [(ok, errors) for ok, errors, _ in told[2:]] == [
+        (True, 0),
+        (False, 1),
+        (False, 3),
+        (False, 5),
+        (True, 0),
+    ]
 
 
 def test_working_orders_count_before_the_next_one(place: Place) -> None:
