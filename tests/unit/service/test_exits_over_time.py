@@ -152,7 +152,7 @@ def test_that_trading_was_active_before_the_stop_is_no_resume() -> None:
         marker = PriceMarker(
             world.clock,
             app.desk,
-            Evaluator(app.risk_states, watcher, app.lifted, app.ended, app.books.read),
+            Evaluator(app.risk_states, watcher, app.lifted, app.ended, app.books.read, lambda name: False),
             app.factors,
         )
         marker.evaluate({"demo"}, world.clock.now(), f"sweep {seconds}", force=True)
