@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from stopline.ledger.amend import effective
 from stopline.model.closing_state import ClosingState, Sent
@@ -15,11 +16,13 @@ from stopline.model.messages import Alert, HistoryRow
 from stopline.model.settings.closing import ClosingSettings
 from stopline.ports import History, Where
 from stopline.rules.closing.alerts import large_slippage
-from stopline.rules.closing.execution_statistics import Row
 from stopline.rules.closing.executions import facts, with_fills
 from stopline.service.documents.aggregate import DAMAGED
 from stopline.service.fills.books import FillLog
 from stopline.service.history.rows import table_row
+
+if TYPE_CHECKING:  # no kill waits for the statistics
+    from stopline.rules.closing.execution_statistics import Row
 
 _log = logging.getLogger("stopline")
 _SKEW = timedelta(minutes=1)  # by which a broker's clock may be behind ours
@@ -135,7 +138,7 @@ class ExecutionLog:
     def __init__(self, history: History) -> None:
         self._history = history
 
-    def read(self, account: str | None, since: datetime) -> list[Row]:
+    def read(self, account: str | None, since: datetime) -> "list[Row]":
         """Return the rows of an account, or of all, whose command was made since a moment, oldest first. One of each
         command and leg: the newest, as the view `executions_latest` has it. Raises Unavailable.
         """
@@ -150,6 +153,6 @@ class ExecutionLog:
         return sorted(latest.values(), key=lambda row: (row["issued_at"], row["command_id"], row["symbol"]))
 
 
-def _age(row: Row) -> tuple[int, Decimal]:
+def _age(row: "Row") -> tuple[int, Decimal]:
     """Return by what the newest row of a command is known; those of before revisions were noted by their fills."""
     return row.get("revision") or 0, row["filled_quantity"]
