@@ -37,9 +37,9 @@ class Crash(BaseException):
     """The instance dies here: nothing after this point happens, its memory is gone."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Delivery:
-    """A message on its way to the subscription `name`."""
+    """A message on its way to the subscription `name`. Two of one message are two, however alike they are."""
 
     name: str
     message: Outgoing
@@ -164,22 +164,23 @@ class World:
         delivered = self.under_way()
         if delivered is None:
             return
-        again, attempts = replace(delivered), delivered.attempts
+        again = replace(delivered)
         self.pending.append(again)
-        while self._is_to_be_done(again, attempts):
+        while self._is_to_be_done(again):
             self._main.switch()
-        self.overtaken += again.attempts > attempts
+        self.overtaken += again not in self.pending or again.not_before > self.now
 
     def under_way(self) -> Delivery | None:
         """Return what is being handled where this is called; None outside of any delivery."""
         here = greenlet.getcurrent()
         return next((task.delivery for task in self.tasks if task.thread is here), None)
 
-    def _is_to_be_done(self, again: Delivery, attempts: int) -> bool:
+    def _is_to_be_done(self, again: Delivery) -> bool:
         """Tell whether a second delivery is being handled, or will be as soon as others go on."""
         if any(task.delivery is again for task in self.tasks):
             return True
-        return again.attempts == attempts and bool(self._idle(again.name))
+        is_next = again in self.pending and again.not_before <= self.now  # and was not sent back
+        return is_next and bool(self._idle(again.name))
 
     def _fault(self, instance: Instance, kind: str) -> str | None:
         if self.script is not None:
