@@ -269,7 +269,7 @@ def test_an_audit_row_that_cannot_be_read_keeps_no_lost_state_from_being_killed(
 
 def told_of_the_loss(world: World) -> list[dict[str, Any]]:
     """Return the alerts of a loss, each id once."""
-    told = {a["alert_id"]: a for a in world.bus.bodies("alerts") if "deleted or put back" in a["summary"]}
+    told = {a["alert_id"]: a for a in world.bus.bodies("alerts") if a["kind"] == "state_lost"}
     return list(told.values())
 
 

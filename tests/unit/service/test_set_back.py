@@ -364,6 +364,21 @@ def test_however_many_accounts_were_killed_all_are_killed_again(desk: Desk) -> N
     assert [name for name in names if desk.state(f"account:{name}") is not TradingState.HALTED] == []
 
 
+def test_people_hear_of_a_lost_state_at_once_though_they_know_that_it_was_killed(desk: Desk) -> None:
+    """F54, R4.1: not as one word more about the kill of a minute ago."""
+    desk.ask("kill")
+    desk.sweep()
+    desk.wait(60)
+    desk.stopline.store.commit([Delete(desk.app.controls.path("account:demo"))])
+    desk.of(HOME, desk.stopline.store)
+    desk.sweep()
+    *_, told = desk.stopline.channels["email"].sent
+    assert told.alert.kind == "state_lost"
+    where = "taken up out of its audit trail, rows up to 1"
+    start = f"The trading state of account demo was deleted or put back as it was: {where}. Now HALTED."
+    assert told.alert.summary.startswith(start)
+
+
 def test_a_row_that_cannot_be_read_keeps_nothing_from_being_stopped_again(desk: Desk) -> None:
     """F54: it counts as lacking, and the history has it."""
     desk.app.account_writer.create(account(account="other"), "ann")

@@ -68,6 +68,7 @@ _EVENTS = (
     "reduction",
     "resting_cancelled",
     "resume_asked",
+    "state_lost",
     "strategy_stopped",
     # what people are told by the desk itself: never raised
     "acknowledged",
@@ -93,6 +94,7 @@ ENDED_BY: Mapping[str, frozenset[str]] = {
     "leg_alone": frozenset({"flat"}),
     "not_flat": frozenset({"flat", "trading_state"}),
     "orders_working": frozenset({"trading_state"}),
+    "state_lost": frozenset({"trading_state"}),
     "strategy_stopped": frozenset({"trading_state"}),
 }
 """What is over when an alert of another kind says that something is: of the same object; where that is about the account as

@@ -130,7 +130,7 @@ def lost_alert(after: Control, epoch: int, row: int | None, left: Sequence[str],
         digest("state_lost", after.scope, str(epoch)),
         after,
         now,
-        kind="trading_state",
+        kind="state_lost",
         severity=Severity.CRITICAL,
         summary=f"The trading state of {whose} was deleted or put back as it was: "
         f"{nothing if row is None else out_of}. Now {stands}.",
