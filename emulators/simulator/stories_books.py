@@ -152,17 +152,27 @@ class Repaired(Told):
 
 
 class LateNews(Told):
-    """A fee is told as an estimate and then finally; much later one more comes of a trade that the book has forgotten."""
+    """A fee is told as an estimate and then finally; a trade is booked a second time, in a row of its own; much later one more
+    fee comes of a trade that the book has forgotten.
+    """
 
     def _events(self, rng: object) -> list[Callable[[], None]]:
         return [
             self.fill("E1", "BUY", "2", "100", provisional=True),
             self._final,
             self.fill("E2", "SELL", "2", "101"),
+            self.fill("B1", "BUY", "1", "100", flex_trade="7", flex_transaction="70"),
+            self._booked_again,
+            self.fill("B2", "SELL", "1", "101"),
             self.later(8 * DAY),
             self.fill("E3", "BUY", "1", "102"),
             self.fill("E2-fee", "SELL", "0", "0", kind="FEE", ref="E2", fee="0.11"),
         ]
+
+    def _booked_again(self) -> None:
+        again = {**self.body("B1", "BUY", "1", "99", fee="0"), "executed_at": self.facts.published[-1]["executed_at"]}
+        self.publish_fill({**again, "flex_trade": "7", "flex_transaction": "71"})
+        self.facts.published[-1] |= {"fill_id": "transaction:71", "kind": "CORRECT", "ref": "B1"}  # what it says
 
     def _final(self) -> None:
         self.publish_fill({**self.facts.published[0], "fee": "0.40", "provisional": False})

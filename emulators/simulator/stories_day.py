@@ -16,7 +16,8 @@ ORDER = {"legs": [{"instrument": {"symbol": "AAA", "kind": "equity", "currency":
 
 class EndOfDay(Told):
     """A session ends and a day, with closes that somebody has loaded; then people look at it all. Factors that could not be
-    worked out because the history was away are worked out the next time: until then the old ones hold.
+    worked out because the history was away are worked out the next time: until then the old ones hold. Meanwhile no round
+    was made: a price that comes finds that out.
     """
 
     kinds = ("heartbeat",)
@@ -26,7 +27,9 @@ class EndOfDay(Told):
             self.type_("factors", "load", FILE, "--calendar", "24/7", file=CLOSES),
             self.fill("T1", "BUY", "2", "100"),
             self.price(101),
+            self.swept(),
             self.later(9 * 3600),  # it is over at midnight
+            self.price(101),
             self.swept("session_close"),
             self.swept("end_of_day"),
             lambda: self.ask("ann", "POST", f"/v1/accounts/{ACCOUNT}/check", ORDER),
