@@ -152,8 +152,8 @@ class Repaired(Told):
 
 
 class LateNews(Told):
-    """A fee is told as an estimate and then finally; a trade is booked a second time, in a row of its own; much later one more
-    fee comes of a trade that the book has forgotten.
+    """A fee is told as an estimate and then finally; a trade is booked a second time, in a row of its own; much later a fee
+    comes of a trade that the book has forgotten.
     """
 
     def _events(self, rng: object) -> list[Callable[[], None]]:
@@ -170,9 +170,16 @@ class LateNews(Told):
         ]
 
     def _booked_again(self) -> None:
-        again = {**self.body("B1", "BUY", "1", "99", fee="0"), "executed_at": self.facts.published[-1]["executed_at"]}
+        again = {
+            **self.body("B1", "BUY", "1", "99", fee="0"),
+            "executed_at": self.facts.published[-1]["executed_at"],
+        }
         self.publish_fill({**again, "flex_trade": "7", "flex_transaction": "71"})
-        self.facts.published[-1] |= {"fill_id": "transaction:71", "kind": "CORRECT", "ref": "B1"}  # what it says
+        self.facts.published[-1] |= {
+            "fill_id": "transaction:71",
+            "kind": "CORRECT",
+            "ref": "B1",
+        }  # what it says
 
     def _final(self) -> None:
         self.publish_fill({**self.facts.published[0], "fee": "0.40", "provisional": False})

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any, Literal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from stopline.rules.exits.plan import Plan
@@ -20,6 +20,7 @@ from stopline.rules.exits.trade_exits import advance, levels_of
 from .exit_paths import START, held, plan, walk
 
 RATIOS = [(2, 1), (4, 1), (5, 2), (1, 2), (1, 8), (1, 10)]  # of which no price needs rounding
+STEP = "0.000000000000001"  # of quantities; in the terms of the beginning it is up to a thousand of these
 SIDES: Any = st.sampled_from([1, -1])
 Found = list[tuple[int, str, str, Decimal | None, Decimal]]
 
@@ -103,6 +104,14 @@ def near(one: Any, other: Any) -> bool:
     st.lists(st.integers(-150, 150), min_size=3, max_size=30),
     st.lists(st.tuples(st.integers(1, 20), st.sampled_from(RATIOS)), min_size=1, max_size=3),
 )
+@example(
+    (
+        -1,
+        plan(stop_loss="2%", confirm=1, scale_out=[{"at": "1R", "close": "33"}, {"at": "2R", "close": "33"}]),
+    ),
+    [0, -50, -150],
+    [(1, (5, 2)), (1, (1, 8)), (2, (1, 8))],
+)
 @settings(max_examples=150, deadline=None)
 def test_a_split_changes_no_decision(
     some: tuple[Literal[1, -1], Plan], moves: list[int], splits: list[tuple[int, tuple[int, int]]]
@@ -113,7 +122,7 @@ def test_a_split_changes_no_decision(
     for move in moves:
         price += Decimal(move) / 100
         prices.append(price)
-    trade = held(side=side, step="0.00000001")
+    trade = held(side=side, step=STEP)
     assert near(decisions(the_plan, trade, prices, splits), decisions(the_plan, trade, prices, []))
 
 
