@@ -53,6 +53,7 @@ def _app() -> App:
             database=f"{chosen.project}/{chosen.database}",
             replayed=bool(chosen.clock_file),
             each=Threads(),
+            looks=Threads(),
         )
     )
 

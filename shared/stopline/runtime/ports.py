@@ -35,4 +35,5 @@ class Ports:
     subscriptions: str = ""  # how the names of our push subscriptions begin; empty: any is taken
     database: str = ""  # its name, to know a restored one by; empty: not known
     each: Each = in_turn  # how a kill goes through many accounts
+    looks: Each = in_turn  # and how a resume does, which no kill may wait for
     replayed: bool = False  # the clock tells a day that is played again, and not Pub/Sub's time

@@ -95,8 +95,9 @@ class TradingParts(Documents):
             self.controls,
             self.marks,
             self.closings,
-            self.open_breaks,
-            self._uncancelled,
+            self.reconciliations,
+            self._listed,
+            self.ports.looks,
         )
         return checks.doubts(scope)
 

@@ -22,5 +22,8 @@ def test_the_kill_switch_waits_for_the_store_for_two_seconds_at_most(monkeypatch
         assert kill.store.timeout_s <= 2 < usual.store.timeout_s
         assert kill.bus.timeout_s <= 3
         assert kill.clock is usual.clock
+        assert (
+            kill.looks is not kill.each
+        )  # no kill waits for the threads in which a resume looks at a thousand accounts
     finally:
         google._app.cache_clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
@@ -138,15 +139,15 @@ def test_a_kill_waits_for_no_look_of_a_resume(
     prices(app, world.clock.now(), SPY=100.0)
     paused = ask(app, "pause", "p", scope)
     prices(app, world.wait(60), SPY=100.0)
-    is_looking, goes_on, get = Event(), Event(), store.get
+    is_looking, goes_on, get_all = Event(), Event(), store.get_all
 
-    def slow(path: Path) -> Document | None:
-        if path.collection == "risk":
+    def slow(paths: Sequence[Path]) -> list[Document | None]:
+        if any(path.collection == "risk" for path in paths):
             is_looking.set()
             assert goes_on.wait(60)
-        return get(path)
+        return get_all(paths)
 
-    monkeypatch.setattr(store, "get", slow)
+    monkeypatch.setattr(store, "get_all", slow)
     with ThreadPoolExecutor(2) as threads:
         try:
             resumed = threads.submit(ask, app, "resume", "r", scope, expected_epoch=paused.epoch, lifts=[])

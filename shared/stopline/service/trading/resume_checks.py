@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
 from math import isfinite
+from typing import NamedTuple
 
 import orjson
 
@@ -12,23 +13,32 @@ from stopline.ledger.book import Book
 from stopline.ledger.position import Position
 from stopline.model.account import Account
 from stopline.model.closing_state import ClosingState
-from stopline.model.control import Control, TradingState, account_scope
-from stopline.model.errors import Unreadable
+from stopline.model.control import GLOBAL, Control, TradingState, account_scope
+from stopline.model.errors import Transient, Unreadable
 from stopline.model.ids import document_id
 from stopline.model.scopes import Scope
-from stopline.ports import Clock, Document, Path, Store
+from stopline.ports import Clock, Document, Each, Path, Store
 from stopline.rules.closing.still_working import Lists, shown
 from stopline.service.accounts.reader import AccountReader, read_account
 from stopline.service.documents.aggregate import Aggregates
 from stopline.service.prices.marks import MarkTable, is_of_old_units, is_usable
+from stopline.service.reconciliation.reconciliations import Reconciliation
 
 log = logging.getLogger("stopline")
 VALUED_WITHIN = timedelta(minutes=3)  # three rounds of the sweep
 
-Breaks = Callable[[str], list[str]]
-"""The open differences between an account's book and its broker, one line each."""
-ListsOf = Callable[[str], Lists]
-"""What the newest lists of an account's brokers name."""
+ListedOf = Callable[[Account, Book, ClosingState | None], Lists]
+"""What `WorkingOrders.listed` says."""
+
+
+class Stored(NamedTuple):
+    """The documents of an account as they were at one moment; each is decoded by who asks for it."""
+
+    control: Document | None
+    closings: Document | None
+    book: Document | None
+    reconciliation: Document | None
+    risk: Document | None
 
 
 class ResumeChecks:
@@ -43,8 +53,9 @@ class ResumeChecks:
         controls: Aggregates[Control],
         marks: MarkTable,
         closings: Aggregates[ClosingState],
-        breaks: Breaks,
-        lists: ListsOf,
+        reconciliations: Aggregates[Reconciliation],
+        listed: ListedOf,
+        each: Each,
     ) -> None:
         self._store = store
         self._accounts = accounts
@@ -53,22 +64,37 @@ class ResumeChecks:
         self._marks = marks
         self._clock = clock
         self._closings = closings
-        self._breaks = breaks
-        self._lists = lists
+        self._reconciliations = reconciliations
+        self._listed_of = listed
+        self._for_each = each
 
     def doubts(self, scope: Scope) -> list[str]:
         """Return what speaks against resuming. For the whole: of every account that is not stopped itself, so that one
         account in trouble does not hold up the rest: stop that one, then resume the whole. What is damaged is in doubt.
+        Many accounts are looked at several at a time, by few calls each. Raises Transient where the store cannot be read.
         """
         now = self._clock.now()
         self._marks.refresh()
         if scope.account:
             return self._about(scope.account, lambda: self._of_one(scope, now))
-        found = []
-        for document in self._accounts.documents():
-            look = partial(self._where_it_trades, document, now)
-            found += self._about(document.path.id, look)
-        return found
+        documents = {document.path.id: document for document in self._accounts.documents()}
+        everywhere = self._controls.read(GLOBAL)
+        found: dict[str, list[str]] = {}
+        failed: list[Transient] = []
+
+        def take(name: str) -> None:
+            if failed:
+                return
+            look = partial(self._where_it_trades, name, documents[name], everywhere, now)
+            try:
+                found[name] = self._about(name, look)
+            except Transient as problem:  # the store does not answer: no other account waits for it
+                failed.append(problem)
+
+        self._for_each(take, list(documents))
+        if failed:
+            raise failed[0]
+        return [text for name in documents for text in found[name]]
 
     @staticmethod
     def _about(name: str, look: Callable[[], list[str]]) -> list[str]:
@@ -80,39 +106,67 @@ class ResumeChecks:
 
     def _of_one(self, scope: Scope, now: datetime) -> list[str]:
         name = scope.account
-        account = self._accounts.get(name)
+        account, stored = self._accounts.get(name), self._stored(name)
         if account is not None:
-            return [*self._still_working(scope, scope), *self._of(account, now)]
-        book = self._books.read(name)
+            control = self._controls.adopt(scope.document, stored.control)
+            return self._of(account, stored, now, control, scope, scope)
+        book = self._books.adopt(name, stored.book)
         if book is None or not book.open_positions():
             return []
         return [f"{name}: it has positions and no settings, nothing is watched: open it again"]
 
-    def _where_it_trades(self, document: Document, now: datetime) -> list[str]:
-        own = self._controls.read(account_scope(document.path.id))
+    def _where_it_trades(
+        self, name: str, document: Document, everywhere: Control | None, now: datetime
+    ) -> list[str]:
+        stored = self._stored(name)
+        own = self._controls.adopt(account_scope(name), stored.control)
         if own is not None and own.state is not TradingState.ACTIVE:
             return []
-        working = self._still_working(Scope("global"), Scope("account", document.path.id))
-        return [*working, *self._of(read_account(document), now)]
+        account = read_account(document)
+        return self._of(account, stored, now, everywhere, Scope("global"), Scope("account", name))
 
-    def _still_working(self, halted: Scope, scope: Scope) -> list[str]:
-        """Return which orders of a scope its halt, or that of the whole, should have cancelled, and a newer list names."""
-        control = self._controls.read(halted.document)
-        standing = control.standing(str(halted)) if control else None
-        if standing is None or standing.state is not TradingState.HALTED or standing.since is None:
-            return []
-        orders = self._lists(scope.account).working(str(scope), standing.since)
-        return [f"{scope.account}: {shown(orders)}"] if orders else []
+    def _stored(self, name: str) -> Stored:
+        paths = (
+            self._controls.path(account_scope(name)),
+            self._closings.path(name),
+            self._books.path(name),
+            self._reconciliations.path(name),
+            Path("risk", document_id(name)),  # not decoded whole: that needs numpy's layer
+        )
+        return Stored(*self._store.get_all(paths))
 
-    def _of(self, account: Account, now: datetime) -> list[str]:
+    def _of(
+        self,
+        account: Account,
+        stored: Stored,
+        now: datetime,
+        control: Control | None,
+        resumed: Scope,
+        scope: Scope,
+    ) -> list[str]:
+        """Return what is in doubt about an account. `control` has what is `resumed`, `scope` is what that covers here."""
         name = account.account
-        found = [f"{name}: {text}" for text in self._breaks(name)]
-        self._closings.read(name)  # where it is damaged the next stop would close nothing
-        book = self._books.read(name)
+        compared = self._reconciliations.adopt(name, stored.reconciliation)
+        breaks = compared.blocked if compared else {}
+        closing = self._closings.adopt(name, stored.closings)  # damaged: the next stop would close nothing
+        book = self._books.adopt(name, stored.book)
+        standing = control.standing(str(resumed)) if control else None
+        found = []
+        if standing and standing.state is TradingState.HALTED and standing.since:
+            lists = self._listed_of(account, book or Book(name), closing)
+            orders = lists.working(str(scope), standing.since)
+            found += [f"{name}: {shown(orders)}"] if orders else []
+        found += [f"{name}: {symbol}: {why}" for symbol, why in breaks.items()]
+        return [*found, *self._of_book(account, book, stored.risk, now)]
+
+    def _of_book(
+        self, account: Account, book: Book | None, risk: Document | None, now: datetime
+    ) -> list[str]:
+        """Return what speaks against the valuation of what is open."""
+        name = account.account
         positions = book.open_positions() if book is not None else []
         if book is None or not positions:
-            return found
-        risk = self._store.get(Path("risk", document_id(name)))  # not decoded whole: that needs numpy's layer
+            return []
         try:
             is_young = risk is not None and now - risk.data["as_of"] <= VALUED_WITHIN
             valued = orjson.loads(risk.data["state"]) if risk is not None and is_young else None
@@ -120,11 +174,10 @@ class ResumeChecks:
             unpriced = {str(symbol) for symbol in valued["unpriced"]} if valued is not None else set()
         except (LookupError, TypeError, ValueError):
             log.exception("a valuation cannot be read", extra={"account": name})
-            return [*found, f"{name}: its valuation cannot be read"]
+            return [f"{name}: its valuation cannot be read"]
         if valued is None:
-            return [*found, f"{name}: it was not valued within {VALUED_WITHIN.seconds} s"]
-        if is_behind:
-            found.append(f"{name}: its book has changed since it was last valued")
+            return [f"{name}: it was not valued within {VALUED_WITHIN.seconds} s"]
+        found = [f"{name}: its book has changed since it was last valued"] if is_behind else []
         unpriced |= {p.instrument.symbol for p in positions if not self._is_priced(p, account, now)}
         if unpriced:
             found.append(f"{name}: no usable price for {', '.join(sorted(unpriced)[:5])}")
