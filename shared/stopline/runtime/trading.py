@@ -143,7 +143,7 @@ class TradingParts(Documents):
         from stopline.service.trading.watch_cancels import CancelWatcher, cancels
 
         documents = cancels(self.store, self.relay, self.clock)
-        return CancelWatcher(documents, self.controls, self.clock, self._uncancelled)
+        return CancelWatcher(documents, self.controls, self.relay, self.clock, self._uncancelled)
 
     def _uncancelled(self, name: str) -> Lists:
         from stopline.ledger.book import Book

@@ -47,6 +47,22 @@ def refused(scope: Scope, report: ExecutionReport, now: datetime) -> Alert:
     )
 
 
+def lost(scope: Scope, epoch: int, now: datetime) -> Alert:
+    """What was noted of the cancels that went again is damaged."""
+    return Alert(
+        alert_id=digest("orders_working", "lost", str(scope), str(epoch), str(now)),
+        account=scope.account,
+        kind="orders_working",
+        object=str(scope),
+        severity=Severity.CRITICAL,
+        summary=f"{whose(str(scope))} is stopped, and which cancels went again cannot be read: orders may still work"[
+            :500
+        ],
+        action="The cancel was sent once more. Look at the broker, and cancel there by hand what still works.",
+        raised_at=now,
+    )
+
+
 def ended(scope: str, account: str, epoch: int, now: datetime) -> Alert:
     """No broker lists an order there any more."""
     return Alert(

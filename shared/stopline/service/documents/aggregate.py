@@ -100,8 +100,13 @@ class Aggregates(Generic[S]):
         codec: Codec[S],
         writer: int = WRITER,
         carried: int = CARRIED,
+        anew: Callable[[str], S] | None = None,
     ) -> None:
+        """`anew`: what a damaged document of a name counts as, with an empty outbox, until its next commit; None: it is
+        Unreadable. One of a newer version always is.
+        """
         self._carried = carried
+        self._anew = anew
         self._writer = writer
         self._store = store
         self._relay = relay
@@ -232,11 +237,11 @@ class Aggregates(Generic[S]):
         cached = self._cache.get(name)
         if cached and cached.version == (document.version if document else None):
             return cached
-        loaded = self._decoded(document)
+        loaded = self._decoded(name, document)
         self._keep(name, loaded)
         return loaded
 
-    def _decoded(self, document: Document | None) -> Loaded[S]:
+    def _decoded(self, name: str, document: Document | None) -> Loaded[S]:
         if document is None:
             return Loaded(None, (), None, None)
         data = document.data
@@ -248,7 +253,12 @@ class Aggregates(Generic[S]):
                 )
             state, outbox = self._codec.decode(data), decode_outbox(data)
         except DAMAGED as problem:
-            raise Unreadable(f"{document.path} cannot be read: {problem!r}"[:500]) from problem
+            if self._anew is None:
+                raise Unreadable(f"{document.path} cannot be read: {problem!r}"[:500]) from problem
+            log.exception(
+                "a document cannot be read: it is begun anew", extra={"document": str(document.path)}
+            )
+            return Loaded(self._anew(name), (), None, document.version)
         return Loaded(state, outbox, data.get("outbox_at"), document.version)
 
     def _keep(self, name: str, loaded: Loaded[S]) -> None:

@@ -1,6 +1,7 @@
 """See to it that what a stop has cancelled is cancelled: where a broker's newer list still names an order of a halted scope,
 where it refuses a cancel, and where people kill again, the cancel goes again, under a new id. After so many without being
-asked for, people are told that no more go.
+asked for, people are told that no more go. Where nobody can read any more what went, one goes, people are told, and it is
+counted anew.
 """
 
 import logging
@@ -12,12 +13,12 @@ import orjson
 from pydantic import Field
 
 from stopline.model.control import Control
-from stopline.model.errors import Transient
+from stopline.model.errors import Transient, Unreadable
 from stopline.model.ids import Id, Name
-from stopline.model.messages import CommandAction, ExecutionReport, ReportStatus, alert_effect
+from stopline.model.messages import CommandAction, Effect, ExecutionReport, ReportStatus, alert_effect
 from stopline.model.scopes import Scope, ScopeText, scope_of
 from stopline.model.text import Text
-from stopline.model.times import UtcText
+from stopline.model.times import UtcText, utc_text
 from stopline.model.wire import Message, canonical, validate
 from stopline.ports import Clock, Data, Store
 from stopline.rules.closing.still_working import Lists
@@ -31,6 +32,7 @@ log = logging.getLogger("stopline")
 MOST = 5  # cancels again, of one epoch, that nobody asked for
 PAUSE = timedelta(seconds=20)  # before the first of them; doubled with each
 SETTLES = timedelta(seconds=10)  # a list that was asked for sooner after a cancel shows nothing of it
+NONE = -1  # an epoch that no account has
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 ListsOf = Callable[[str], Lists]
@@ -41,7 +43,8 @@ class Cancels(Message):
     """The cancels of an account that went out again under an `epoch`. `at`: when the last did, or the first one of all.
     `repeats`: how many that nobody asked for, one more once people know that no more go. `asked`: the requests of people for
     which one went. `out`: the scopes of the last ones by command id. `refused`: why a broker refused one that is out.
-    `told`: the scopes of whose orders people were told.
+    `told`: the scopes of whose orders people were told. `is_lost`: what was stored is damaged, and nobody knows yet; `anew`:
+    since when it is counted after such a loss, so that no id comes twice.
     """
 
     account: Name
@@ -52,6 +55,8 @@ class Cancels(Message):
     out: dict[str, ScopeText] = Field(default_factory=dict)
     refused: Text = ""
     told: tuple[ScopeText, ...] = ()
+    is_lost: bool = False
+    anew: UtcText | None = None
 
     @property
     def next_at(self) -> datetime:
@@ -73,7 +78,11 @@ class CancelsCodec:
 
 def cancels(store: Store, relay: Relay, clock: Clock) -> Aggregates[Cancels]:
     """Return access to all of these documents."""
-    return Aggregates(store, relay, clock, CancelsCodec())
+
+    def lost(account: str) -> Cancels:
+        return Cancels(account=account, epoch=NONE, at=LONG_AGO, is_lost=True)
+
+    return Aggregates(store, relay, clock, CancelsCodec(), anew=lost)
 
 
 class Stops(NamedTuple):
@@ -95,9 +104,15 @@ class CancelWatcher:
     """
 
     def __init__(
-        self, documents: Aggregates[Cancels], controls: Aggregates[Control], clock: Clock, lists: ListsOf
+        self,
+        documents: Aggregates[Cancels],
+        controls: Aggregates[Control],
+        relay: Relay,
+        clock: Clock,
+        lists: ListsOf,
     ) -> None:
         self._documents = documents
+        self._relay = relay
         self._controls = controls
         self._clock = clock
         self._lists = lists
@@ -106,8 +121,15 @@ class CancelWatcher:
         """Cancel again where that is due, by the controls of now; tell whether one went. What cannot be read or
         stored now keeps nothing from being closed: the next look does it.
         """
+        stops = _stops(account, everywhere, own)
         try:
-            return self._look(account, _stops(account, everywhere, own))
+            try:
+                return self._look(account, stops)
+            except (
+                Unreadable
+            ):  # a newer version's: nothing can note what goes, each look says it as the same commands
+                self._relay.publish(_asked_for(stops, self._clock.now()))
+                raise
         except Transient:
             log.exception("cancels: whether orders work on is not known", extra={"account": account})
             return False
@@ -116,13 +138,12 @@ class CancelWatcher:
         now = self._clock.now()
         if not stops.of or (not stops.asked and now < stops.since + PAUSE):
             return False
-        known = _under(
-            self._documents.read(account), account, stops
-        )  # a report may have come to another instance
-        is_asked = bool(set(stops.asked) - set(known.asked))
-        if not is_asked and now < known.next_at:
+        stored = self._documents.read(account)  # a report may have come to another instance
+        known = _under(stored, account, stops)
+        is_wanted = _is_wanted(known, stops)
+        if not is_wanted and now < known.next_at:
             return False
-        lists = self._listed(account, needed=not is_asked) if stops.halted else Lists({})
+        lists = self._listed(account, needed=not is_wanted) if stops.halted else Lists({})
         if _changed(known, stops, lists, now) is None:
             return False
         sent = False
@@ -143,7 +164,7 @@ class CancelWatcher:
         except Transient:
             if needed:
                 raise
-            return Lists({})  # what people ask for goes all the same
+            return Lists({})  # what is wanted goes all the same
 
     def report(self, report: ExecutionReport) -> bool:
         """Take what a broker says about a cancel of a stop; False: the command is none that is out. A refusal is told at
@@ -186,36 +207,58 @@ def _under(state: Cancels | None, account: str, stops: Stops) -> Cancels:
     """Return what is known under the epoch of now: a change of the state has cancelled anew."""
     if state is not None and state.epoch == stops.epoch:
         return state
-    told = state.told if state is not None else ()
-    return Cancels(account=account, epoch=stops.epoch, at=stops.since, told=told)
+    known = Cancels(account=account, epoch=stops.epoch, at=stops.since)
+    if state is None:
+        return known
+    return known.model_copy(update={"told": state.told, "is_lost": state.is_lost, "anew": state.anew})
+
+
+def _is_wanted(state: Cancels, stops: Stops) -> bool:
+    """Tell whether a cancel is to go whatever brokers list: people have asked for it, or may have."""
+    return state.is_lost or bool(set(stops.asked) - set(state.asked))
 
 
 def _changed(state: Cancels, stops: Stops, lists: Lists, now: datetime) -> Change[Cancels] | None:
     """Return what is to be sent and told, None for nothing."""
     working = {scope: lists.working(str(scope), state.at + SETTLES) for scope in stops.halted}
     working = {scope: orders for scope, orders in working.items() if orders}
-    is_asked = bool(set(stops.asked) - set(state.asked))
+    is_wanted = _is_wanted(state, stops)
     is_refused = bool(state.refused) and not _all_listed(state, lists)
     is_due = now >= state.next_at and (bool(working) or is_refused)
-    if not is_asked and (not is_due or state.repeats > MOST):
+    if not is_wanted and (not is_due or state.repeats > MOST):
         over = [str(scope) for scope in stops.halted if str(scope) in state.told and scope not in working]
         return _ended(state, over, lists, now)
-    repeats = 0 if is_asked else state.repeats + 1
+    repeats = 0 if is_wanted else state.repeats + 1
     alerts = [
         cancel_alerts.still_working(scope, state.epoch, orders, repeats, MOST, now)
         for scope, orders in working.items()
-        if not is_asked
+        if not is_wanted
     ]
+    if state.is_lost:
+        alerts = [cancel_alerts.lost(scope, state.epoch, now) for scope, _ in stops.of]
     told = tuple(dict.fromkeys((*state.told, *(str(alert.object) for alert in alerts))))
-    after = state.model_copy(update={"repeats": repeats, "asked": stops.asked, "told": told})
+    anew = now if state.is_lost else state.anew
+    seen = {"repeats": repeats, "asked": stops.asked, "told": told, "is_lost": False, "anew": anew}
+    after = state.model_copy(update=seen)
     effects = [alert_effect(alert) for alert in alerts]
     if repeats <= MOST:
-        again = f"{repeats} {' '.join(stops.asked)}"
+        again = _again(repeats, stops, anew)
         sent = [(scope, cancel_of(scope, action, state.epoch, now, again)) for scope, action in stops.of]
         out = {effect.id: str(scope) for scope, effect in sent}
         after = after.model_copy(update={"at": now, "out": out, "refused": ""})
         effects = [*(effect for _, effect in sent), *effects]
     return Change(after, effects)
+
+
+def _again(repeats: int, stops: Stops, anew: datetime | None) -> str:
+    """Name a cancel that goes again: no other one of its epoch has this name."""
+    return f"{repeats} {' '.join(stops.asked)}" + (f" {utc_text(anew)}" if anew else "")
+
+
+def _asked_for(stops: Stops, now: datetime) -> list[Effect]:
+    """Return the cancels that people have asked for again."""
+    again = _again(0, stops, None)
+    return [cancel_of(*stop, stops.epoch, now, again) for stop in stops.of] if stops.asked else []
 
 
 def _ended(state: Cancels, over: Sequence[str], lists: Lists, now: datetime) -> Change[Cancels] | None:
