@@ -13,6 +13,7 @@ from stopline.model.messages import ExecutionReport, Sweep, SweepKind
 from stopline.model.statement import Statement
 from stopline.model.times import utc_text
 from stopline.model.wire import canonical, validate
+from stopline.ports import Document, Path, Unavailable
 from stopline.rules.alerting.kinds import ENDED_BY
 from stopline.runtime.app import App
 from stopline.runtime.envelope import Envelope
@@ -96,6 +97,63 @@ def test_a_kill_is_not_flat_while_a_newer_list_names_an_order(world: World) -> N
     assert (status(found), found and found.flat) == ("FLAT", {SCOPE: 1})
     assert found is not None
     assert found.confirmed_by == f"paper S-{world.clock.now():%H%M%S}"
+
+
+@pytest.mark.parametrize("collection", ["statements", "fills", "reconciliations"])
+def test_what_cannot_be_read_of_brokers_keeps_nothing_from_being_closed_and_nothing_new_is_called_flat(
+    world: World, collection: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Domain 2.4, F21: open for reductions; flat is said when it is known, and stays said."""
+    app, _ = world.instance()
+    held = [{"symbol": "SPY", "quantity": "10"}, {"symbol": "QQQ", "quantity": "5"}]
+    statement(world, app, 5, [order(), order(order_id="B-8", strategy="swing")], positions=held)
+    world.wait(1)
+    more = {"instrument": equity("QQQ"), "strategy": "swing", "executed_at": world.clock.now()}
+    app.recorder.record([trade(3, 5, 100, **more), trade(4, 1, 100, executed_at=world.clock.now())], "m-3")
+    blind, store = world.instance()
+    is_down, get, query = True, store.get, store.query
+
+    def failing_get(path: Path) -> Document | None:
+        if is_down and path.collection == collection:
+            raise Unavailable("down")
+        return get(path)
+
+    def failing_query(name: str, *args: Any, **more: Any) -> list[Document]:
+        if is_down and name == collection:
+            raise Unavailable("down")
+        return query(name, *args, **more)
+
+    monkeypatch.setattr(store, "get", failing_get)
+    monkeypatch.setattr(store, "query", failing_query)
+    for strategy in (STRATEGY, "swing"):
+        kill(blind, f"k-{strategy}", f"strategy:demo:{strategy}")
+    closes = [o for o in world.bus.bodies("orders") if o["action"] == "close"]
+    assert {(o["strategy"], o["quantity"]) for o in closes} == {(STRATEGY, "11"), ("swing", "5")}
+    world.wait(1)
+    fill = trade(5, -11, 99, executed_at=world.clock.now(), order_id=closes[0]["command_id"])
+    app.recorder.record([fill], "m-5")
+    is_down = False
+    if collection == "fills":  # what the commands have executed must be known: else too much is closed
+        return
+    is_down = True
+    found = blind.halt_closer.advance("demo")
+    assert (status(found), found and found.flat) == ("CLOSING", {})
+    world.wait(1)
+    more = {"instrument": equity("QQQ"), "strategy": "swing", "order_id": closes[1]["command_id"]}
+    app.recorder.record([trade(6, -5, 99, executed_at=world.clock.now(), **more)], "m-6")
+    found = blind.halt_closer.advance("demo")
+    assert (status(found), found and found.flat) == ("CLOSING", {})
+    is_down = False
+    found = blind.halt_closer.advance("demo")
+    assert (status(found), sorted(found.flat if found else ())) == (
+        "FLAT",
+        [f"strategy:demo:{name}" for name in sorted((STRATEGY, "swing"))],
+    )
+    is_down = True
+    assert status(blind.halt_closer.advance("demo")) == "FLAT"
+    flats = {a["alert_id"]: a for a in world.bus.bodies("alerts") if a["kind"] == "flat"}
+    assert len(flats) == 2
+    assert "not_flat" not in {a["kind"] for a in world.bus.bodies("alerts")}
 
 
 def test_a_list_of_before_the_halt_proves_nothing_and_one_without_orders_is_named_as_that(

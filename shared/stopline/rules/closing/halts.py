@@ -26,9 +26,11 @@ def proven(halt: Closing, s: Situation, found: Iterable[Wanted], sent: Iterable[
         for scope, epoch in s.halts.items()
         if not holds(scope, positions) and (scope in halt.flat or is_known(scope_of(scope), s.book))
     }
-    flat = {scope: epoch for scope, epoch in flat.items() if scope not in s.stated.working}
-    is_denied = bool(s.stated.denied or s.stated.working)
-    if held or is_denied or not flat:
+    known = {scope: epoch for scope, epoch in flat.items() if scope not in s.stated.working}
+    if s.stated.is_unread:  # what was said stands, and nothing more is said
+        known = {scope: epoch for scope, epoch in known.items() if halt.flat.get(scope) == epoch}
+    is_denied = bool(s.stated.denied or s.stated.working) or known != flat
+    if held or is_denied or not known:
         status = ClosingStatus.CLOSING if held or is_denied else ClosingStatus.NOTHING_HELD
         update: dict[str, object] = {"status": status, "flat_at": None}
         update |= {"confirmed_at": None, "confirmed_by": ""}
@@ -37,7 +39,7 @@ def proven(halt: Closing, s: Situation, found: Iterable[Wanted], sent: Iterable[
         if halt.confirmed_at is None and confirms(s, halt.flat_at):
             update |= {"confirmed_at": s.stated.agreed_at, "confirmed_by": s.stated.by}
     update["book_revision"] = s.book.revision
-    update["flat"] = {} if s.stated.denied else flat
+    update["flat"] = {} if s.stated.denied else known
     update["orders"] = {key: order_out(out[key], key) for key in held if key in out}
     return halt.model_copy(update=update)
 

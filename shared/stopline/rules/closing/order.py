@@ -30,12 +30,14 @@ class Stated:
     """What the brokers' statements say. `agreed_at`: the moment up to which all of them are complete and agree with the
     book, None where they do not; `by`: which. `denied`: what they show although the book is flat; empty where nothing.
     `working`: the halted scopes in which orders of others worked after the halt, by their newest lists, and which.
+    `is_unread`: what they say cannot be read now.
     """
 
     agreed_at: datetime | None = None
     by: str = ""
     denied: str = ""
     working: Mapping[str, str] = field(default_factory=dict)
+    is_unread: bool = False
 
 
 NOTHING = Stated()

@@ -296,8 +296,10 @@ class Closer:
         try:
             found = self._statements(closing.account)
             lists = self._listed_of(account, book, closing) if account and halted else NO_LISTS
-        except Unreadable as problem:  # it is closed all the same, and not called flat
-            return Stated(denied="" if book.open_positions() else str(problem)[:300])
+        except Transient as problem:  # it is closed all the same, and nothing more is called flat
+            log.exception("closing: what brokers say is not known", extra={"account": closing.account})
+            is_told = isinstance(problem, Unreadable) and not book.open_positions()
+            return Stated(denied=str(problem)[:300] if is_told else "", is_unread=True)
         orders = {scope: lists.working(scope, since) for scope, since in halted.items()}
         working = {scope: shown(some) for scope, some in orders.items() if some}
         if found is None:
