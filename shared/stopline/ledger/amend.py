@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from stopline.ledger.bookings import named, names_row, number_of
+from stopline.ledger.bookings import named, names_row, number_of, same_terms
 from stopline.model.decimals import EXACT, ZERO
 from stopline.model.errors import Rejected
 from stopline.model.fill import ASSUMED, Fill, FillKind
@@ -176,8 +176,11 @@ def _amended(original: Fill, amendments: Iterable[Fill], known: Mapping[str, Fil
     corrections = [a for a in changes if a.kind is FillKind.CORRECT]
     if undone(original.key) or any(undone(correction.key) for correction in corrections):
         return None
-    place = {original.key: (_number(original), -1, original.order)}
-    place |= {c.key: (_number(c), _depth(c, known), c.order) for c in corrections}
+    least = _least(original, corrections)
+    place = {original.key: (_number(original), False, -1, original.order)}
+    place |= {
+        c.key: (_number(c, least), number_of(c) is None, _depth(c, known), c.order) for c in corrections
+    }
     revisions = sorted([*corrections, original], key=lambda one: place[one.key], reverse=True)
     fees: dict[str, list[Fill]] = {revision.key: [] for revision in revisions}
     for fee in changes:
@@ -196,7 +199,7 @@ def _amended(original: Fill, amendments: Iterable[Fill], known: Mapping[str, Fil
         else:
             late.append(fee)
     rows = (a for a in changes if a.kind is FillKind.BUST and number_of(a) is not None and not undone(a.key))
-    if all(_number(bust) <= _number(revisions[0]) for bust in rows):
+    if not any(_takes_back(bust, revisions[0], original) for bust in rows):
         return Effective(current, late)
     if not current.fee and not late:
         return None
@@ -213,10 +216,27 @@ def _each_row_once(original: Fill, amendments: Iterable[Fill]) -> list[Fill]:
     return list(once.values())
 
 
-def _number(fill: Fill) -> int:
-    """Return the number of a fill's row; what has none comes before what has one."""
+def _number(fill: Fill, without: int = -1) -> int:
+    """Return the number of a fill's row; `without` where it has none."""
     number = number_of(fill)
-    return -1 if number is None else number
+    return without if number is None else number
+
+
+def _least(original: Fill, corrections: Iterable[Fill]) -> int:
+    """Return the number of the row that first booked a trade, -1 where it is not known: what corrects the trade came after
+    it, also what TWS told without a number.
+    """
+    told = (number_of(one) for one in (original, *corrections) if same_terms(one, original))
+    return min((number for number in told if number is not None), default=-1)
+
+
+def _takes_back(bust: Fill, last: Fill, original: Fill) -> bool:
+    """Tell whether a row takes back what stands of a trade: what came before it. Of a correction that has no number, told by
+    TWS, that is not known; a row that takes back other terms than its own means what was booked before it.
+    """
+    if last is original or number_of(last) is not None or bust.fill_id.endswith(":original"):
+        return _number(bust) > _number(last)
+    return same_terms(bust, last)
 
 
 def _depth(amendment: Fill, known: Mapping[str, Fill]) -> int:

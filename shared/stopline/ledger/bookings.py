@@ -16,6 +16,7 @@ TRANSACTION = "flex_transaction"  # extra of a fill: the id of its row, a number
 ORIGINAL = (
     "flex_original"  # extra of a bust: the id of the fill that it means, where its statement has that row too
 )
+BROKER = "ibkr"  # whose rows these are: others have ids that look like theirs
 _TRADE_ID, _TRANSACTION_ID = "trade:", "transaction:"
 
 
@@ -30,8 +31,12 @@ def transaction_id(transaction: str) -> str:
 
 
 def number_of(fill: Fill) -> int | None:
-    """Return the number of the row that a fill is of; None where it has none."""
+    """Return the number of the row that a fill is of; None where it has none. Versions of before 22 November 2026 said it in
+    the id alone.
+    """
     text = (fill.model_extra or {}).get(TRANSACTION)
+    if text is None and fill.broker == BROKER and fill.fill_id.startswith(_TRANSACTION_ID):
+        text = fill.fill_id.removeprefix(_TRANSACTION_ID).removesuffix(":fee")
     return int(text) if isinstance(text, str) and text.isascii() and text.isdigit() else None
 
 
@@ -67,6 +72,34 @@ def is_another(booked: Fill, fill: Fill) -> bool:
     return len(numbers) == 2 and None not in numbers
 
 
+def placed(booked: Fill, fill: Fill, others: Iterable[Fill]) -> list[Fill]:
+    """Return what is booked of a row that says the place of a booked fill of its id among the rows of the trade, which TWS
+    and older versions did not say: of a correction, or of a trade that one of `others` takes back, by its trade or row too.
+    Empty: nothing. The row is then a correction to the same, and charges nothing more unless it came after that bust.
+    """
+    if number_of(booked) is not None or number_of(fill) is None or fill.kind not in EXECUTIONS:
+        return []
+    if not same_terms(booked, fill):
+        return []
+    names = {booked.fill_id, *_other_ids(fill)}
+    numbers = {number_of(other) or 0 for other in others if is_row_bust(other) and other.ref in names}
+    if not numbers and booked.kind is not FillKind.CORRECT:
+        return []
+    again = booked_again(fill, str(number_of(fill)))
+    came_after = booked.kind is not FillKind.CORRECT and any(one < (number_of(fill) or 0) for one in numbers)
+    return again if came_after else again[:1]
+
+
+def is_row_bust(fill: Fill) -> bool:
+    """Tell whether a fill is a numbered row that takes a trade back."""
+    return fill.kind is FillKind.BUST and number_of(fill) is not None
+
+
+def same_terms(one: Fill, other: Fill) -> bool:
+    """Tell whether two fills say the same units at the same price."""
+    return (one.side, one.quantity, one.price) == (other.side, other.quantity, other.price)
+
+
 def booked_again(fill: Fill, transaction: str) -> list[Fill]:
     """Return a fill whose id a row before it has, under the id of its own row: as a correction of the trade, and what it
     charged.
@@ -95,4 +128,4 @@ def _other_ids(fill: Fill) -> list[str]:
     extras = fill.model_extra or {}
     trade, number = extras.get(TRADE), number_of(fill)
     ids = [trade_id(trade)] if isinstance(trade, str) else []
-    return ids if number is None else [*ids, transaction_id(str(extras[TRANSACTION]))]
+    return ids if number is None else [*ids, transaction_id(str(extras.get(TRANSACTION, number)))]

@@ -8,7 +8,7 @@ from functools import partial
 
 from stopline.ledger.amend import is_amendment
 from stopline.ledger.book import Book
-from stopline.ledger.bookings import booked_again, is_another, number_of
+from stopline.ledger.bookings import booked_again, is_another, number_of, placed
 from stopline.ledger.lifecycle import SpotOf
 from stopline.ledger.position import Position
 from stopline.ledger.position_table import PositionTable
@@ -44,6 +44,7 @@ from stopline.service.fills.restatements import restated_days, restatement_alert
 from stopline.service.fills.settlements import ends_option, may_have_ended, settled_twice
 from stopline.service.fills.splits import split_twice
 from stopline.service.fills.unnamed_day import on_their_days
+from stopline.service.fills.unplaced_rows import unplaced
 from stopline.service.history.rows import fill_row, table_row
 from stopline.service.history.trade_rows import trade_rows
 
@@ -222,7 +223,7 @@ class _Booking:
         }
         new = self._fills
         if attempt > 0 or any(self._needs_log(fill, book) for fill in new):
-            new = self._without_doubles(self._unbooked(), book)
+            new = self._without_doubles(self._unbooked(book), book)
         before = book
         booked, book, alert = self._fitting(before, new)
         by_key = {fill.key: fill for fill in self._fills}
@@ -276,30 +277,53 @@ class _Booking:
             return [one for one in booked if one.position_key == fill.position_key]
 
         refused = counted_twice(fills, of_order) | split_twice(fills, known) | settled_twice(fills, known)
+        refused |= unplaced(fills, known)
         self.outcomes |= {
             f.key: Outcome(f, Result.REFUSED, refused[f.key]) for f in fills if f.key in refused
         }
         return [fill for fill in fills if fill.key not in refused]
 
-    def _unbooked(self) -> list[Fill]:
+    def _unbooked(self, book: Book) -> list[Fill]:
         """Return the fills that the log does not have; note duplicates and refuse conflicting ones."""
-        new = []
+        new: list[Fill] = []
         documents = self._store.get_all([fill_path(fill.key) for fill in self._fills])
         for fill, document in zip(self._fills, documents, strict=True):
             if document is None:
                 new.append(fill)
             elif number_of(fill) is not None and is_another(read_fill(document), fill):
-                new += self._booked_again(fill)
+                new += self._booked_again(fill, booked_again(fill, str(number_of(fill))))
+            elif rows := self._placed(read_fill(document), fill, book):
+                new += self._booked_again(fill, rows)
+                if self._was_in_sum(read_fill(document), fill):
+                    self._said_by.pop(rows[0].key, None)
+                    self.outcomes[fill.key] = _conflicting(fill)
             elif document.data["hash"] != fill.hash and not is_former(read_fill(document), fill):
                 new += self._made_final(read_fill(document), fill)
             else:
                 self._repeats(fill, document)
         return new
 
-    def _booked_again(self, fill: Fill) -> list[Fill]:
-        """Return what is still to be booked of another booking of a trade, under the id that its row has."""
+    def _placed(self, booked: Fill, fill: Fill, book: Book) -> list[Fill]:
+        """Return what is booked of a row under its own id, since a booked fill of the same id has no place yet."""
+        if number_of(fill) is None or number_of(booked) is not None:
+            return []
+        position = book.positions.get(booked.position_key)
+        others = [*self._fills, *(one for fills in book.held.values() for one in fills)]
+        if position is not None and position.amended:
+            others += self._log.of(booked.account, booked.strategy, booked.instrument.symbol)
+        return placed(booked, fill, others)
+
+    def _was_in_sum(self, booked: Fill, fill: Fill) -> bool:
+        """Tell whether an older version booked what a row charges in one sum with what others of its trade do."""
+        if not fill.fee or booked.kind is not FillKind.CORRECT or fill.kind is FillKind.CORRECT:
+            return False
+        charged = self._log.find(document_id(fill.broker, fill.account, f"{fill.fill_id}:fee"))
+        return charged is None or charged.fee != fill.fee
+
+    def _booked_again(self, fill: Fill, as_row: Sequence[Fill]) -> list[Fill]:
+        """Return what is still to be booked of a row whose id a booked fill has, under the ids of the row."""
         new = []
-        for one in booked_again(fill, str(number_of(fill))):
+        for one in as_row:
             document = self._store.get(fill_path(one.key))
             if document is None:
                 self._said_by[one.key] = fill.key

@@ -1,0 +1,100 @@
+"""Trades that TWS tells and Flex statements book, take back and book again, in every order of arrival.
+
+TWS says no row number, so a correction of it has no place among the rows, and a trade of it no number by which a row may
+take it back, until the Flex row of the same id says so.
+"""
+
+from __future__ import annotations
+
+import json
+from itertools import permutations
+
+import pytest
+
+from stopline.brokers import read
+
+from .test_flex_bookings import ATTRIBUTES, EXEC, back, opened, row, statement, story
+
+
+def tws(revision: int, shares: int, price: float, commission: float) -> bytes:
+    exec_id = f"{EXEC}.{revision:02}"
+    execution = {
+        "execId": exec_id, "time": "20261117 12:04:40 US/Eastern", "acctNumber": "DU1", "side": "BOT", "shares": shares,
+        "price": price, "permId": 77, "liquidation": 0,
+    }  # fmt: skip
+    contract = {"secType": "STK", "symbol": "XYZ", "currency": "USD"}
+    report = {"execId": exec_id, "commission": commission, "currency": "USD"}
+    return json.dumps({"execution": execution, "contract": contract, "commissionReport": report}).encode()
+
+
+TOLD, REVISED = tws(1, 5000, 0.32, 6.0), tws(2, 4000, 0.3, 0.0)
+FIRST, TAKEN, NEXT = story("its next revision")
+_, _, SAME = story("the same ids")
+_, _, OWN = story("a trade that names the first")
+FINAL = statement([back(1004, -4000), row(1005, 3000, "0", tradePrice="0.3", ibExecID=f"{EXEC}.03")])
+ONE = statement
+
+
+def arrive(*messages: bytes) -> tuple[str, str, list[str]]:
+    """Return the units held and the fees, after messages in this order, and of what people were told."""
+    world, told = opened(), []
+    for number, message in enumerate(messages):
+        items = read(message, ATTRIBUTES)
+        told += [item.refused.reason for item in items if item.refused]
+        fills = [item.fill for item in items if item.fill]
+        outcomes = world.instance()[0].recorder.record(fills, f"m-{number}")
+        told += [outcome.refused.reason for outcome in outcomes if outcome.refused]
+    book = world.book()
+    assert book is not None
+    return str(book.net_quantity("XYZ")), str(book.total("USD").fees), sorted({*told})
+
+
+@pytest.mark.parametrize(
+    ("messages", "units"),
+    [
+        ((TOLD, REVISED, ONE([FIRST, TAKEN, NEXT])), "4000"),
+        ((TOLD, REVISED, ONE([FIRST]), ONE([TAKEN, NEXT])), "4000"),
+        ((TOLD, REVISED, ONE([FIRST]), ONE([FIRST, TAKEN]), ONE([FIRST, TAKEN, NEXT])), "4000"),
+        ((TOLD, ONE([FIRST]), ONE([TAKEN, NEXT])), "4000"),
+        ((TOLD, REVISED, ONE([FIRST, TAKEN, SAME])), "4000"),
+        ((TOLD, ONE([FIRST]), ONE([FIRST, TAKEN, SAME])), "4000"),
+        ((TOLD, REVISED, ONE([FIRST, TAKEN, NEXT]), FINAL), "3000"),
+        ((TOLD, ONE([FIRST, TAKEN, OWN])), "4000"),
+        ((TOLD, ONE([FIRST, TAKEN, OWN]), ONE([FIRST])), "4000"),
+        ((TOLD, ONE([FIRST, TAKEN])), "0"),
+        ((TOLD, ONE([FIRST, TAKEN]), ONE([FIRST])), "0"),
+    ],
+)
+def test_what_tws_and_flex_statements_tell_is_what_the_last_row_says_whatever_came_first(
+    messages: tuple[bytes, ...], units: str
+) -> None:
+    for some in permutations(messages):
+        assert arrive(*some) == (units, "6", [])
+
+
+@pytest.mark.parametrize("again", [NEXT, SAME, OWN, None])
+def test_rows_one_by_one_beside_tws_are_right_or_people_are_told_and_the_statement_of_the_month_mends_it(
+    again: str | None,
+) -> None:
+    """TWS told the trade without the number that a row takes it back by."""
+    rows = [FIRST, TAKEN, *([again] if again else [])]
+    units = "4000" if again else "0"
+    for messages in permutations(
+        [TOLD, *(([REVISED]) if again == NEXT else []), *(ONE([one]) for one in rows)]
+    ):
+        held, _, told = arrive(*messages)
+        assert held == units or told
+        assert arrive(*messages, ONE(rows))[:2] == (units, "6")
+
+
+def test_a_correction_of_tws_stands_over_the_row_of_what_it_corrects() -> None:
+    """Also before its own row comes, and beside the row that takes the first booking back."""
+    for some in permutations([TOLD, REVISED, ONE([FIRST])]):
+        assert arrive(*some) == ("4000", "6", [])
+    for some in permutations([TOLD, REVISED, ONE([FIRST, TAKEN])]):
+        assert arrive(*some) == ("4000", "6", [])
+
+
+def test_rows_of_an_account_that_only_flex_statements_tell_wait_for_each_other() -> None:
+    for some in permutations([ONE([FIRST]), ONE([TAKEN]), ONE([OWN])]):
+        assert arrive(*some) == ("4000", "6", [])
