@@ -9,8 +9,13 @@ from threading import Event
 import pytest
 
 from stopline.model.errors import Rejected
+from stopline.model.messages import Sweep, SweepKind
+from stopline.model.statement import Statement
+from stopline.model.times import utc_text
+from stopline.model.wire import validate
 from stopline.ports import Conflict, Delete, Document, Path, Put
 from stopline.rules.trading.resuming import TooEarly
+from stopline.runtime.app import App
 
 from ..make import account, at, equity, fill, trade
 from .resume_calls import ACTIVE, DEMO, HALTED, ask, events, forget_settings, refused
@@ -212,3 +217,43 @@ def test_closings_that_cannot_be_read_keep_an_account_from_being_resumed(world: 
     assert refused(app, "r") == "NOT_READY"
     world.shared.commit([Delete(Path("closings", "demo")) if was is None else Put(was.path, was.data)])
     assert ask(world.instance()[0], "resume", "r-2").state is ACTIVE
+
+
+def stated(world: World, app: App, quantity: int, statement_id: str) -> None:
+    """Take a complete statement of this moment, and the round that it causes."""
+    body = {
+        "statement_id": statement_id,
+        "broker": "paper",
+        "account": "demo",
+        "as_of": utc_text(world.clock.now()),
+    }
+    held = [{"symbol": "SPY", "quantity": str(quantity)}]
+    app.statement_recorder.record(validate(Statement, {**body, "positions": held}))
+    app.sweeper.run(Sweep(kind=SweepKind.RECONCILE, account="demo"), world.clock.now(), statement_id)
+
+
+def test_a_statement_of_a_moment_ago_that_shows_other_quantities_is_a_doubt(world: World) -> None:
+    """Issue 6, I7: fills may be on their way, or it is a break: within the quiet time nobody knows."""
+    app, _ = world.instance()
+    app.recorder.record([trade(1, 10, 100, executed_at=at(-300))], "m-1")
+    ask(app, "pause", "p")
+    prices(app, world.wait(61), SPY=100.0)
+    stated(world, app, 25, "S-1")
+    with pytest.raises(Rejected, match="SPY: we hold 10, the broker 25; fills may be on their way"):
+        ask(app, "resume", "r")
+    world.wait(5)
+    stated(world, app, 10, "S-2")
+    assert ask(app, "resume", "r-2").state is ACTIVE
+
+
+def test_a_fill_that_a_statement_cannot_know_is_no_doubt(world: World) -> None:
+    """No way out is a trap: where statements come once a day, each fill after one would keep the account stopped."""
+    app, _ = world.instance()
+    app.recorder.record([trade(1, 10, 100, executed_at=at(-300))], "m-1")
+    ask(app, "pause", "p")
+    stated(world, app, 10, "S-1")
+    app.recorder.record([trade(2, 5, 100, executed_at=world.wait(1))], "m-2")
+    world.wait(10)
+    app.sweeper.run(Sweep(kind=SweepKind.RECONCILE, account="demo"), world.clock.now(), "later")
+    prices(app, world.wait(61), SPY=100.0)
+    assert ask(app, "resume", "r").state is ACTIVE

@@ -50,7 +50,8 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What comparing one instrument gave. `kind` None: both sides agree. `waits` says why it was not compared.
+    """What comparing one instrument gave. `kind` None: both sides agree. `waits` says why it was not compared, `doubt` what
+    the sides hold where these differ and it will be known within the quiet time whether fills were on their way.
 
     `ours` and `theirs` are signed units over all strategies and brokers, the prices averages of a unit; None is
     UNKNOWN. `brokers` are those whose statements show the instrument. `order`: whose units these are instead, of one
@@ -64,6 +65,7 @@ class Finding:
     our_price: Decimal | None = None
     their_price: Decimal | None = None
     waits: str = ""
+    doubt: str = ""
     brokers: tuple[str, ...] = ()
     order: str = ""
     session: date | None = None  # also of an order where an older version has found it
@@ -163,7 +165,8 @@ def compare(
             waits = _waits(account, symbol, held, statements, now)
             found = _compared(account, symbol, held, told.get(symbol, []), now)
             if waits and not (found.kind is None and waits.agreement_counts):
-                found = replace(found, kind=None, waits=waits.why)
+                is_doubt = waits.ends_soon and found.kind is not BreakKind.COST
+                found = replace(found, kind=None, waits=waits.why, doubt=_sides(found) if is_doubt else "")
             findings.append(replace(found, brokers=_showing(symbol, statements)))
     return findings
 
@@ -181,6 +184,7 @@ def _showing(symbol: str, statements: Mapping[str, Statement]) -> tuple[str, ...
 class _Wait:
     why: str
     agreement_counts: bool = False  # what may not prove a difference may still prove that there is none
+    ends_soon: bool = False  # within the quiet time, whether another statement comes or not
 
 
 def _waits(
@@ -202,7 +206,7 @@ def _waits(
         if last is not None and last + quiet > statement.as_of:
             return _Wait(f"a fill is as new as the statement of broker {broker}", agreement_counts=True)
         if statement.as_of + quiet > now:
-            return _Wait("fills may be on their way", agreement_counts=True)
+            return _Wait("fills may be on their way", agreement_counts=True, ends_soon=True)
     return None
 
 
@@ -396,7 +400,11 @@ def words(finding: Finding) -> str:
             return _of_order(finding)
         case BreakKind.ORDER_START:
             return f"{_of_order(finding)}: the rest was filled before, and lost here or by an order that it replaces"
-    return f"we hold {here}, the broker {there}"
+    return _sides(finding)
+
+
+def _sides(finding: Finding) -> str:
+    return f"we hold {_number(finding.ours)}, the broker {_number(finding.theirs)}"
 
 
 def _of_order(finding: Finding) -> str:

@@ -182,6 +182,7 @@ def _compared(
         revision=old.revision + 1,
         breaks=breaks,
         waits={finding.symbol: finding.waits for finding in findings if finding.waits},
+        doubts={finding.symbol: finding.doubt for finding in findings if finding.doubt},
         reported=reported,
         overdue=tuple(late),
         recheck_at=_recheck_at(breaks, findings, told, quiet, now),
@@ -235,7 +236,7 @@ def _recheck_at(
 
 def _same(before: Reconciliation, after: Reconciliation) -> bool:
     """Tell whether a pass has shown nothing new: then nothing is written."""
-    names = ("breaks", "waits", "reported", "overdue")
+    names = ("breaks", "waits", "doubts", "reported", "overdue")
     same = all(getattr(before, name) == getattr(after, name) for name in names)
     return same and (before.recheck_at is None) == (after.recheck_at is None)
 

@@ -39,7 +39,8 @@ class Reported:
 
 @dataclass(frozen=True, slots=True)
 class Reconciliation:
-    """Where an account stands against its brokers. `waits` says of instruments why they were not compared.
+    """Where an account stands against its brokers. `waits` says of instruments why they were not compared, `doubts` what
+    both sides hold of those that differ now and may agree within the quiet time.
 
     `recheck_at`: when another pass may show more without a new statement; None when it cannot. `checked_session` is
     the last session after which the book was folded again, `ledger` where it was not the fold of its fills.
@@ -50,6 +51,7 @@ class Reconciliation:
     revision: int = 0
     breaks: Mapping[str, Break] = field(default_factory=dict)
     waits: Mapping[str, str] = field(default_factory=dict)
+    doubts: Mapping[str, str] = field(default_factory=dict)
     reported: Mapping[str, Reported] = field(default_factory=dict)
     overdue: tuple[str, ...] = ()
     recheck_at: datetime | None = None
@@ -92,6 +94,7 @@ class ReconciliationCodec:
             "revision": state.revision,
             "breaks": [_break(item) for item in state.breaks.values()],
             "waits": dict(state.waits),
+            "doubts": dict(state.doubts),
             "reported": {broker: _reported(told) for broker, told in state.reported.items()},
             "overdue": list(state.overdue),
             "checked_session": state.checked_session.isoformat() if state.checked_session else None,
@@ -127,6 +130,7 @@ class ReconciliationCodec:
                 for item in (_read_break(told, body["reported"]) for told in body["breaks"])
             },
             waits=body["waits"],
+            doubts=body.get("doubts", {}),
             reported={broker: _read_reported(told) for broker, told in body["reported"].items()},
             overdue=tuple(body["overdue"]),
             recheck_at=recheck.astimezone(UTC) if recheck else None,

@@ -147,7 +147,7 @@ class ResumeChecks:
         """Return what is in doubt about an account. `control` has what is `resumed`, `scope` is what that covers here."""
         name = account.account
         compared = self._reconciliations.adopt(name, stored.reconciliation)
-        breaks = compared.blocked if compared else {}
+        breaks = {**_may_differ(compared), **compared.blocked} if compared else {}
         closing = self._closings.adopt(name, stored.closings)  # damaged: the next stop would close nothing
         book = self._books.adopt(name, stored.book)
         standing = control.standing(str(resumed)) if control else None
@@ -190,3 +190,8 @@ class ResumeChecks:
             return not is_of_old_units(mark, position)
         oldest = now - timedelta(seconds=account.price_max_age_s)
         return position.is_priced_since(oldest)
+
+
+def _may_differ(compared: Reconciliation) -> dict[str, str]:
+    """Return what a statement of a moment ago shows otherwise: fills may be on their way, or it is a break."""
+    return {symbol: f"{sides}; {compared.waits.get(symbol, '')}" for symbol, sides in compared.doubts.items()}
