@@ -214,7 +214,7 @@ class _Refold:
         late = _is_late(before, trades[0], now)
         known = _known(before, group.events, trades[0], self.log) if late else []
         if not known:
-            return self._appended(before, trades, method)
+            return self._appended(before, trades, method, group.events)
         if any(fill.kind in NEEDS_REF for fill in known):  # of a time that the book has forgotten
             return self.all(before, group.home, trades, method, group.events)
         again, was = self._again(before, trades[0], known, trades, method)
@@ -243,14 +243,17 @@ class _Refold:
         again.undated_until = max(undated, default=None)
         return again
 
-    def _appended(self, before: Position | None, group: list[Fill], method: str) -> Position:
+    def _appended(
+        self, before: Position | None, group: list[Fill], method: str, events: list[Fill]
+    ) -> Position:
+        """Fold new fills at the end of a position. `events`: all that is new of it; late fees are booked by the caller."""
         first = group[0]
         contract = before.instrument if before else _contract_of(group)
         position = before.copy() if before else Position(contract, first.strategy, method=method)
         for fill in group:
             self.tally.add(contract.currency, position.apply(fill), 1)
         if (before is None or before.is_flat) and any(fill.kind in ENDINGS and fill.fee for fill in group):
-            known = booked(first, self.log, self.held, {fill.key for fill in group})
+            known = booked(first, self.log, self.held, {fill.key for fill in events})
             self.legs.refold(self.key, effective(known), effective([*known, *group]))
         else:
             self.legs.append(self.key, group)

@@ -153,6 +153,23 @@ def test_a_fee_of_an_ending_that_ends_nothing_is_of_what_was_closed_last() -> No
         assert [trade.fees for trade in again.trades()] == [Decimal("0.75")]
 
 
+@pytest.mark.parametrize("some", list(permutations(range(3))))
+def test_a_fee_that_waited_for_its_fill_counts_once_beside_an_ending_with_a_fee(
+    some: tuple[int, ...],
+) -> None:
+    """R1.2: whatever comes first, each alone or two in one message."""
+    fills = [
+        fill("E-1", "SELL", 2, "30", at(1), option(6000)),
+        fill("F-1", "BUY", 0, "0", at(20), option(6000), kind="FEE", ref="E-1", fee="3"),
+        fill("X-1", "BUY", 2, "0", at(10), option(6000), kind="EXPIRE", ends="held", fee="1"),
+    ]
+    first, second, third = (fills[place] for place in some)
+    for messages in ([[first], [second], [third]], [[first], [second, third]], [[first, second], [third]]):
+        book = amended(messages)
+        [trade] = book.trades()
+        assert (trade.fees, trade.net, book.total("USD").fees) == (4, 5996, 4)
+
+
 def test_the_fee_of_an_ending_is_of_what_was_open_before_it_also_where_more_ended_nothing() -> None:
     """Two settlements, and a payment between them, after which the second comes late; then it is opened again."""
     ended = [
