@@ -3,7 +3,7 @@ fills prove it.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
@@ -41,6 +41,7 @@ from stopline.model.wire import validate
 from stopline.ports import Clock, Where
 from stopline.rules.closing.commands import Step, advance
 from stopline.rules.closing.order import Resting, Situation, Stated
+from stopline.rules.closing.sent import cancelled as cancelled_of
 from stopline.rules.closing.sent import with_report
 from stopline.rules.closing.still_working import NO_LISTS, Lists, shown
 from stopline.rules.exits.plan import closing_of, plan_of
@@ -79,7 +80,7 @@ class Closer:
         log: FillLog,
         clock: Clock,
         cancel: Callable[[str], object],
-        cancel_again: Callable[[str, Control, Control], object],
+        cancel_again: Callable[[str, Control, Control], Collection[str]],
         statements: Callable[[str], Reconciliation | None],
         resting: RestingOf,
         listed: ListedOf,
@@ -179,9 +180,28 @@ class Closer:
 
     def _change(self, account: str, new: Sequence[CloseRequest]) -> Closing | None:
         held = both_to_stop(self._controls, account)
+        known = self._cancelled(account, effective(*held)[1])
+        again: Collection[str] = ()
+        unsent: Transient | None = None
+        try:
+            again = self._cancel_again(account, *held)
+        except Transient as problem:  # it keeps nothing from being closed
+            unsent = problem
+        closing = self._closed(account, new, held, known, again)
+        if unsent is not None:
+            raise unsent
+        return closing
+
+    def _closed(
+        self,
+        account: str,
+        new: Sequence[CloseRequest],
+        held: tuple[Control, Control],
+        known: ClosingState | None,
+        again: Collection[str],
+    ) -> Closing | None:
+        """Send what is missing. `again`: the scopes of which everything was cancelled again a moment ago."""
         _, cancelled = effective(*held)
-        known = self._cancelled(account, cancelled)
-        self._cancel_again(account, *held)
         if not new and not halts_of(*held) and not (known and _is_active(known)):
             return None
         book = self._book(account, known)
@@ -191,6 +211,9 @@ class Closer:
         def decide(state: ClosingState | None, attempt: int) -> Change[ClosingState] | None:
             nonlocal book, held
             before = state or ClosingState(account=account)
+            if again:
+                taken = cancelled_of(before.sent, again, self._clock.now())
+                before = before.model_copy(update={"sent": taken})
             if attempt or book.revision < before.book_revision:
                 # read after the closings it is no older copy than theirs: where it is lower still, it was folded again
                 book = self._book(account, state)

@@ -117,9 +117,10 @@ class CancelWatcher:
         self._clock = clock
         self._lists = lists
 
-    def look(self, account: str, everywhere: Control, own: Control) -> bool:
-        """Cancel again where that is due, by the controls of now; tell whether one went. What cannot be read or
-        stored now keeps nothing from being closed: the next look does it.
+    def look(self, account: str, everywhere: Control, own: Control) -> list[str]:
+        """Cancel again where that is due, by the controls of now; return the scopes of which everything was cancelled again.
+        What cannot be read or stored now the next look does. Raises Transient where people have asked for it, once they have
+        halted again, and it is not known to be out.
         """
         stops = _stops(account, everywhere, own)
         try:
@@ -128,24 +129,38 @@ class CancelWatcher:
             except (
                 Unreadable
             ):  # a newer version's: nothing can note what goes, each look says it as the same commands
+                log.exception("cancels: which went again cannot be read", extra={"account": account})
                 self._relay.publish(_asked_for(stops, self._clock.now()))
-                raise
         except Transient:
+            if self._is_owed(account, stops):
+                raise
             log.exception("cancels: whether orders work on is not known", extra={"account": account})
-            return False
+        return []
 
-    def _look(self, account: str, stops: Stops) -> bool:
+    def _is_owed(self, account: str, stops: Stops) -> bool:
+        """Tell whether a cancel that people asked for is not known to be out."""
+        if not stops.asked:
+            return False
+        try:
+            known = _under(self._documents.read(account), account, stops)
+        except Transient:
+            return True
+        return _is_wanted(known, stops) or not self._documents.is_out(account)
+
+    def _look(self, account: str, stops: Stops) -> list[str]:
         now = self._clock.now()
         if not stops.of or (not stops.asked and now < stops.since + PAUSE):
-            return False
+            return []
         stored = self._documents.read(account)  # a report may have come to another instance
+        if not self._documents.is_out(account):
+            self._documents.change(account, lambda _state, _attempt: None)  # it goes out with this look
         known = _under(stored, account, stops)
         is_wanted = _is_wanted(known, stops)
         if not is_wanted and now < known.next_at:
-            return False
+            return []
         lists = self._listed(account, needed=not is_wanted) if stops.halted else Lists({})
         if _changed(known, stops, lists, now) is None:
-            return False
+            return []
         sent = False
 
         def decide(before: Cancels | None, attempt: int) -> Change[Cancels] | None:
@@ -156,7 +171,7 @@ class CancelWatcher:
             return change
 
         self._documents.change(account, decide)
-        return sent
+        return [str(scope) for scope in stops.halted] if sent else []
 
     def _listed(self, account: str, *, needed: bool) -> Lists:
         try:
