@@ -208,9 +208,10 @@ class App(TradingParts):
 
     @cached_property
     def statement_recorder(self) -> StatementRecorder:
-        from stopline.service.fills.statements import StatementRecorder
+        from stopline.service.fills.statements import StatementRecorder, statements_anew
 
-        return StatementRecorder(self.clock, self.accounts, self.statements)
+        documents = statements_anew(self.store, self.relay, self.clock)
+        return StatementRecorder(self.clock, self.accounts, documents)
 
     @cached_property
     def reconciler(self) -> Reconciler:

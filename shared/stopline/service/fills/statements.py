@@ -1,12 +1,14 @@
 """Broker statements: the newest of each broker is kept, and has the account compared at once."""
 
-from datetime import timedelta
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 
 import orjson
 
 from stopline.model.errors import Rejected
 from stopline.model.ids import digest
 from stopline.model.messages import Effect, Sweep, SweepKind
+from stopline.model.order import WorkingOrder
 from stopline.model.statement import Statement
 from stopline.model.times import utc_text
 from stopline.model.wire import canonical, content_hash, validate
@@ -17,6 +19,7 @@ from stopline.service.documents.outbox import Relay
 
 COLLECTION = "statements"
 MAX_AHEAD = timedelta(seconds=60)
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class StatementCodec:
@@ -40,6 +43,16 @@ class StatementCodec:
 def statements(store: Store, relay: Relay, clock: Clock) -> Aggregates[Statement]:
     """Return access to the newest statements, by `statement_name`."""
     return Aggregates(store, relay, clock, StatementCodec())
+
+
+def statements_anew(store: Store, relay: Relay, clock: Clock) -> Aggregates[Statement]:
+    """Return access for who writes them: a damaged one, Unreadable to all others, counts as one that told nothing."""
+    return Aggregates(store, relay, clock, StatementCodec(), anew=_told_nothing)
+
+
+def _told_nothing(name: str) -> Statement:
+    account, _, broker = name.partition(".")
+    return Statement(statement_id="damaged", broker=broker, account=account, as_of=LONG_AGO, complete=False)
 
 
 def statement_name(account: str, broker: str) -> str:
@@ -77,18 +90,38 @@ class StatementRecorder:
         def decide(before: Statement | None, attempt: int) -> Change[Statement] | None:
             nonlocal is_new
             is_new = before is None or statement.as_of > before.as_of
-            kept = _with_orders(statement, before)
+            kept = _with_orders(statement, before, now)
             return Change(kept, [_compare_effect(statement)]) if is_new else None
 
         self._documents.change(statement_name(statement.account, statement.broker), decide)
         return is_new
 
 
-def _with_orders(statement: Statement, before: Statement | None) -> Statement:
-    """Return a statement that tells no working orders with those that were told last, and when."""
-    if statement.working is not None or before is None or before.working is None:
+def _with_orders(statement: Statement, before: Statement | None, now: datetime) -> Statement:
+    """Return a statement with the working orders that count from it on, and of when: its own, where it lists them all, else
+    those that were told last. None are of later than now: the adapter's clock may be ahead.
+    """
+    told = statement if _lists_all(statement, before) else before
+    orders = told.working if told else None
+    asked_at = told.orders_at if told else None
+    at = None if asked_at is None else min(asked_at, now)
+    if orders == statement.working and at == statement.orders_at:
         return statement
-    return statement.model_copy(update={"working": before.working, "working_as_of": before.orders_at})
+    return statement.model_copy(update={"working": orders, "working_as_of": at})
+
+
+def _lists_all(statement: Statement, before: Statement | None) -> bool:
+    """Tell whether a statement lists every order. One of a read that failed does if it says when it asked for them, or names
+    some, and all of those that were told last: an empty list may be what failed.
+    """
+    if statement.working is None or statement.complete or statement.working_as_of is not None:
+        return statement.working is not None
+    last = before.working if before and before.working else ()
+    return bool(statement.working) and _names(statement.working) >= _names(last)
+
+
+def _names(orders: Iterable[WorkingOrder]) -> set[tuple[str | None, str, str]]:
+    return {(one.order_id, one.instrument.symbol, one.side) for one in orders}
 
 
 def _compare_effect(statement: Statement) -> Effect:

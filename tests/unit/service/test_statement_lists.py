@@ -1,0 +1,152 @@
+"""What counts as a broker's list of orders, and from when on: a read that failed clears nothing, and a clock that is ahead
+makes no list newer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from stopline.brokers import read_statement
+from stopline.model.control import ControlRequest
+from stopline.model.errors import Rejected, Transient
+from stopline.model.messages import Sweep, SweepKind
+from stopline.model.statement import Statement
+from stopline.model.times import utc_text
+from stopline.model.wire import validate
+from stopline.ports import Data
+from stopline.runtime.app import App
+from stopline.service.fills.statements import statement_name
+
+from ..make import account, trade
+from .test_damaged_documents import bare, cut, damage, mistyped, shaped, unsent
+from .test_orders_working import SCOPE, kill, killed_and_filled, order, statement, status, told, world
+from .world import World
+
+__all__ = ["world"]
+FAILED: dict[str, Any] = {"complete": False, "problem": "HTTP 500"}
+HELD = [{"symbol": "SPY", "quantity": "10"}]
+
+
+def names(app: App, broker: str = "paper") -> list[str | None] | None:
+    """Return the orders that are kept as a broker's."""
+    kept = app.statements.read(statement_name("demo", broker))
+    assert kept is not None
+    return None if kept.working is None else [one.order_id for one in kept.working]
+
+
+def resume(app: App, number: int) -> str:
+    """Ask to resume the account; return why not."""
+    facts = {"request_id": f"r-{number}", "confirm": f"RESUME {SCOPE}", "scope": SCOPE, "action": "resume"}
+    facts |= {"actor": "ida", "reason": "t", "expected_epoch": app.trading.standing(SCOPE).epoch}
+    try:
+        app.trading.set(ControlRequest.model_validate(facts))
+    except Rejected as refused:
+        return refused.detail
+    return ""
+
+
+def test_a_read_that_failed_lists_no_orders_and_clears_none(world: World) -> None:
+    """Domain 2.4: an empty list from a failed broker call cleared the halt."""
+    app, _ = world.instance()
+    killed_and_filled(world, app)
+    statement(world, app, 60, [order()])
+    for _ in range(2):
+        assert status(statement(world, app, 60, [], **FAILED)) == "CLOSING"
+    assert [a["resolved"] for a in told(world)] == [False] * len(told(world))
+    assert "1 order still works" in resume(app, 1)
+    statement(world, app, 60)
+    assert status(statement(world, app, 60)) == "FLAT"
+    assert resume(app, 2) == ""
+
+
+def test_an_empty_list_of_a_failed_read_is_no_list(world: World) -> None:
+    """What is not known is not claimed."""
+    app, _ = world.instance()
+    killed_and_filled(world, app)
+    statement(world, app, 60, [], **FAILED)
+    assert names(app) is None
+    found = statement(world, app, 60, None)
+    assert found is not None
+    assert found.confirmed_by.endswith(" (positions only)")
+
+
+def test_a_failed_read_may_name_more_orders_and_one_that_says_when_it_asked_for_them_counts(
+    world: World,
+) -> None:
+    """The orders may have been read where the positions were not."""
+    app, _ = world.instance()
+    statement(world, app, 1, [order()], **FAILED)
+    assert names(app) == ["B-7"]
+    statement(world, app, 1, [order(order_id="B-8"), order()], **FAILED)
+    assert names(app) == ["B-8", "B-7"]
+    statement(world, app, 1, [order(order_id="B-9")], **FAILED)
+    assert names(app) == ["B-8", "B-7"]
+    asked = utc_text(world.clock.now())
+    statement(world, app, 1, [order(order_id="B-9")], **FAILED, working_as_of=asked)
+    assert names(app) == ["B-9"]
+    statement(world, app, 1, [], **FAILED, working_as_of=utc_text(world.clock.now()))
+    assert names(app) == []
+
+
+def test_the_orders_that_a_dialect_could_not_ask_for_clear_none() -> None:
+    """Domain 2.4: the orders of Alpaca came as an empty list beside `complete: false`."""
+    world = World()
+    world.open_account(account(brokers=["alpaca"]))
+    app, _ = world.instance()
+    row = {"id": "g-1", "symbol": "SPY", "asset_class": "us_equity", "side": "buy", "qty": "5"}
+    row |= {"filled_qty": "0", "type": "limit", "limit_price": "80", "status": "new", "order_class": ""}
+    for orders, more in (([row], {}), ([], FAILED)):
+        message = {"as_of": utc_text(world.wait(30)), "positions": [], "orders": orders, **more}
+        found = read_statement(message, {"broker": "alpaca", "account": "demo"})
+        assert app.statement_recorder.record(found)
+    assert names(app, "alpaca") == ["g-1"]
+
+
+@pytest.mark.parametrize("more", [{}, {"ahead": 50.0}], ids=["as_of", "working_as_of"])
+def test_a_list_of_before_the_kill_stays_that_where_the_adapter_s_clock_is_ahead(
+    world: World, more: dict[str, float]
+) -> None:
+    """Domain 6: a clock may be 60 s ahead; a list is never of after it came."""
+    app, _ = world.instance()
+    now = world.clock.now()
+    facts = {"statement_id": "S-1", "broker": "paper", "account": "demo", "positions": HELD}
+    times = {"as_of": utc_text(now + timedelta(seconds=0 if more else 50))}
+    if more:
+        times["working_as_of"] = utc_text(now + timedelta(seconds=more["ahead"]))
+    app.statement_recorder.record(validate(Statement, {**facts, **times, "working": [order()]}))
+    world.wait(1)
+    killed_and_filled(world, app)
+    world.wait(60)
+    assert status(app.closer.advance("demo")) == "FLAT"
+    assert told(world) == []
+    found = statement(world, app, 5, None)
+    assert found is not None
+    assert found.confirmed_by.endswith(" (positions only)")
+
+
+@pytest.mark.parametrize("how", [cut, shaped, mistyped, bare, unsent], ids=lambda how: how.__name__)
+def test_the_next_statement_is_taken_where_the_one_that_is_kept_is_damaged(
+    world: World, how: Callable[..., Data]
+) -> None:
+    """F53: a kill waited for hands that mend the document, whatever brokers said."""
+    app, _ = world.instance()
+    statement(world, app, 5, [], positions=HELD)
+    damage(world, "statements", how)
+    app, _ = world.instance()
+    kill(app)
+    world.wait(1)
+    app.recorder.record([trade(2, -10, 99, executed_at=world.clock.now())], "m-2")
+    assert status(app.closer.advance("demo")) == "CLOSING"
+    assert "not_flat" in {a["kind"] for a in world.bus.bodies("alerts")}
+    world.wait(60)
+    with suppress(Transient):  # the reconciliation says that it cannot be read
+        app.sweeper.run(Sweep(kind=SweepKind.RISK), world.clock.now(), "m-r")
+    assert status(app.closer.halt_of("demo")) == "CLOSING"
+    found = statement(world, app, 60)
+    assert status(found) == "FLAT"
+    assert resume(app, 1) == ""
