@@ -25,7 +25,7 @@ from stopline.cli.main import COMMANDS
 from stopline.model.account import Account
 from stopline.model.control import ControlRequest
 from stopline.model.decimals import decimal_text
-from stopline.model.lease import Lease
+from stopline.model.lease import Lease, LeaseRequest
 from stopline.model.messages import Alert, Command, ExecutionReport, Halt, History, Sweep
 from stopline.model.order import Order
 from stopline.model.prices import parse_price_batch
@@ -227,6 +227,8 @@ def test_the_kill_switch_answers_what_its_page_says() -> None:
         if request.action == "resume":
             desk.sweep()
             desk.run()
+        if request.action == "kill":
+            desk.app.leases.grant(desk.app.accounts.require("demo"), LeaseRequest(adapter="paper"))
         assert call(desk, request) == (200, expected), str(block)
         if request.action == "kill":
             desk.run()
@@ -240,6 +242,8 @@ def open_desk() -> tuple[Embedded, list[Outgoing]]:
     desk = Embedded(moment(fill["executed_at"]))
     facts = {"account": fill["account"], "owner": "ann", "currency": "USD", "capital": "100000"}
     desk.app.account_writer.create(validate(Account, facts), "test")
+    desk.sweep()
+    desk.run()
     commands: list[Outgoing] = []
     desk.bus.subscribe("orders", lambda message, id_, attempt: commands.append(message))
     desk.publish("fills", fill)

@@ -62,7 +62,8 @@ def test_one_word_stops_everything_and_says_what_is_open(switch: Served, stoplin
     said = lines(stopline("kill"))
     assert said[0] == EVERYWHERE
     assert said[1].startswith("stored: yes, request cli-kill-")
-    assert said[2:4] == ["told: yes", "demo: CLOSING, 1 positions open"]
+    unheard = "NOBODY MAY HEAR IT: no adapter of demo, other has a lease now. Do it at the broker by hand."
+    assert said[2:5] == ["told: yes", unheard, "demo: CLOSING, 1 positions open"]
     assert "stopline status ACCOUNT" in said[-1]
     control = switch.world.app.trading.read("global")
     assert (control.flatten, control.actor, control.reason) == (True, "ann", "by hand")
@@ -104,6 +105,15 @@ def test_a_resume_is_typed_and_takes_two_people_for_the_whole(
     monkeypatch.setenv("STOPLINE_TOKEN", "ida-token-0004")
     second = stopline("resume", "--reason", "calm", "--confirm", "RESUME global")
     assert lines(second) == ["global is ACTIVE (was REDUCING), epoch 2"]
+
+
+def test_a_resume_says_what_is_still_stopped(switch: Served, stopline: Stopline) -> None:
+    """I7: ACTIVE alone reads as if all went on."""
+    stopline("kill", "strategy:demo:core")
+    stopline("pause", "demo")
+    switch.world.clock.set(switch.world.clock.now() + timedelta(seconds=61))
+    said = lines(stopline("resume", "demo", "--reason", "calm", "--confirm", "RESUME account:demo"))
+    assert said[1:] == ["  still stopped: strategy:demo:core HALTED"]
 
 
 def test_a_pause_may_end_by_itself(

@@ -141,6 +141,11 @@ def resume(
         )
     else:
         click.echo(_standing(answer))
+        still = answer.get("still_stopped", {})
+        for part, state in (still or {}).items():
+            click.echo(f"  still stopped: {part} {state}")
+        if still is None:
+            click.echo("what else is stopped is unknown: it cannot be read now")
 
 
 @click.command()
@@ -222,6 +227,10 @@ def _tell(ask: Ask, action: str, answer: Mapping[str, Any], id_: str) -> None:
     click.echo(f"stored: yes, request {f'{used}: {id_} was used, or is none' if used else id_}")
     late = "the state is stored, the commands follow with the next sweep"
     click.echo(f"told: {'yes' if answer['delivery'] == 'published' else late}")
+    unheard = answer.get("unheard")
+    if unheard:
+        names = f"{', '.join(unheard[:SHOWN])}{f' and {len(unheard) - SHOWN} more' if len(unheard) > SHOWN else ''}"
+        click.echo(f"NOBODY MAY HEAR IT: no adapter of {names} has a lease now. Do it at the broker by hand.")
     _show_open(ask, answer)
 
 

@@ -5,7 +5,7 @@ Where the state cannot be stored, a kill takes the second path: see service/trad
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
@@ -25,7 +25,7 @@ from stopline.model.control import (
 from stopline.model.decimals import decimal_text
 from stopline.model.errors import Rejected, Transient, Unreadable
 from stopline.model.ids import digest, is_id
-from stopline.model.scopes import Scope, parse_scope, scope_of
+from stopline.model.scopes import Scope, parse_scope, scope_account, scope_of
 from stopline.model.times import utc_text
 from stopline.model.wire import content_hash, validate
 from stopline.runtime.access import Access
@@ -43,6 +43,7 @@ from stopline.runtime.bodies import json_body, leave_unread, only
 from stopline.runtime.problems import Answer, answer, problem, refusal
 from stopline.runtime.refusals import NOBODY, OF_WHOM
 from stopline.service.documents.outbox import Unpublished
+from stopline.service.trading.unheard import unheard
 
 if TYPE_CHECKING:
     from stopline.ledger.book import Book
@@ -126,6 +127,7 @@ def change(app: App, principal: Principal, action: str, body: dict[str, Any]) ->
         log.exception("kill switch: the accounts that are halted cannot be read")
         pending = True
     pending = pending or None in told.values()
+    accounts = [scope_account(standing.scope)] if scope_account(standing.scope) else list(told)
     warning, is_known = _warning(app, standing) if told else ("", True)
     if told and scope_of(standing.scope).is_part:  # what is said is said of the part, and not of its account
         [how] = told.values()
@@ -139,6 +141,7 @@ def change(app: App, principal: Principal, action: str, body: dict[str, Any]) ->
         "closing": {name: status or "PENDING" for name, status in told.items()},
         "counts": _counts(told),
         **({"warning": warning} if warning else {}),
+        **(_still_stopped(app, standing) if action == "resume" else _unheard(app, accounts)),
     }
     asked = action == "resume" and standing.pending is not None
     return answer(202 if pending or asked else 200, facts)
@@ -174,6 +177,30 @@ def _nothing_held(scope: Scope, book: "Book | None") -> str:
     from stopline.rules.closing.halts import nothing_held
 
     return nothing_held(scope, book or Book(scope.account))
+
+
+def _unheard(app: App, accounts: Sequence[str]) -> dict[str, list[str] | None]:
+    """Say which accounts a stop may be heard by nobody in: no adapter has a lease there. None: not known now."""
+    if not accounts:
+        return {}
+    try:
+        return {"unheard": unheard(app.store, accounts, app.clock.now())}
+    except Exception:  # the stop stands, whoever hears it
+        log.exception("kill switch: whether adapters listen cannot be read")
+        return {"unheard": None}
+
+
+def _still_stopped(app: App, standing: Standing) -> dict[str, dict[str, str] | None]:
+    """Say what goes on being stopped by itself where a scope is resumed. None: not known now."""
+    from stopline.service.trading.still_stopped import still_stopped
+
+    if standing.state is not TradingState.ACTIVE:
+        return {}
+    try:
+        return {"still_stopped": still_stopped(app.controls, scope_of(standing.scope))}
+    except Exception:  # the resume stands
+        log.exception("kill switch: what is still stopped cannot be read")
+        return {"still_stopped": None}
 
 
 def _in_force(request: ControlRequest, standing: Standing) -> dict[str, bool]:

@@ -40,7 +40,8 @@ from stopline.service.evaluation.risk_state import RiskState
 from stopline.service.prices.mark_prices import Desk
 from stopline.service.sweep.heartbeat import HEARTBEAT, last_beat
 from stopline.service.sweep.price_needs import price_needs
-from stopline.service.trading.order_spans import LEASES, holder_of
+from stopline.service.trading.order_spans import holder_of
+from stopline.service.trading.unheard import LEASES
 
 WATCHED = Path("heartbeats", "watchdog")
 UNWATCHED = "account_unwatched"

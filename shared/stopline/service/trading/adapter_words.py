@@ -19,7 +19,8 @@ from stopline.model.times import parse_utc, utc_text
 from stopline.ports import Data, Document, Store, Where
 from stopline.rules.trading.breakers import HEALTH_BREAKERS, is_bad
 from stopline.service.documents.aggregate import DAMAGED
-from stopline.service.trading.order_spans import LEASES, holder_of
+from stopline.service.trading.order_spans import holder_of
+from stopline.service.trading.unheard import LEASES
 
 KEPT = timedelta(
     minutes=5

@@ -335,19 +335,17 @@ class TradingStates:
         after, effect, create = linked(moved.control, link)
         alerts = []
         if moved.changed:
-            goes_on = new.state is TradingState.ACTIVE
-            others = self._others(moved.control, request.scope) if goes_on else ()
+            others = self._beside(moved.control, request.scope) if new.state is TradingState.ACTIVE else ()
             alerts = [state_alert(new, moved.control.epoch, now, others)]
         if moved.event == "resume_asked":
             alerts = [asked_alert(new, request, now)]
         return Change(after, [effect, *alerts], [create])
 
-    def _others(self, control: Control, scope: str) -> list[Standing]:
-        """Return the scopes that hold too for what a scope covers: the whole, its account, and parts that cross it."""
-        kind = scope_of(scope).kind
-        crossing = [part for part in control.parts.values() if scope_of(part.scope).kind != kind]
-        above = [] if control.scope == GLOBAL else [self.read(GLOBAL)]
-        return [*above, control, *crossing]
+    def _beside(self, control: Control, scope: str) -> list[Standing]:
+        from stopline.service.trading.still_stopped import beside  # a kill does without
+
+        everywhere = None if control.scope == GLOBAL else self.read(GLOBAL)
+        return beside(scope_of(scope), everywhere, control)
 
     def _tell_unheld(self, request: ControlRequest, moved: Transition | None) -> None:
         """Tell where a person's stop is of a name that stands for nothing that is held. The stop is stored and published

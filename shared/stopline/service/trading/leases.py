@@ -15,8 +15,9 @@ from stopline.service.sweep.epochs import epochs_of
 from stopline.service.sweep.heartbeat import HEARTBEAT, share_of, watched_until, why_unwatched
 from stopline.service.trading.adapter_words import is_bad_word, with_word
 from stopline.service.trading.control_documents import both, chain_end
-from stopline.service.trading.order_spans import LEASES, with_orders
+from stopline.service.trading.order_spans import with_orders
 from stopline.service.trading.set_back import is_of_another
+from stopline.service.trading.unheard import LEASES
 
 WENT_BACK = "the trading state was deleted or put back as it was"
 

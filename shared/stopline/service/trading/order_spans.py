@@ -11,8 +11,8 @@ from stopline.model.times import parse_utc, utc_text
 from stopline.ports import Document, Path, Store, Where
 from stopline.rules.watching.activity import OrderSpan
 from stopline.service.documents.aggregate import DAMAGED
+from stopline.service.trading.unheard import LEASES
 
-LEASES = "leases"
 KEPT = timedelta(seconds=150)  # as long as fills are looked at
 log = logging.getLogger("stopline")
 

@@ -10,7 +10,7 @@ from stopline.model.times import utc_text
 from stopline.ports import Clock, Conflict, Delete, Path, Store, Where
 from stopline.service.audit.journal import Journals, journal_effect
 from stopline.service.history.rows import audit_row
-from stopline.service.trading.order_spans import LEASES
+from stopline.service.trading.unheard import LEASES
 
 
 @dataclass(frozen=True, slots=True)
