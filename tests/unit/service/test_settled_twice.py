@@ -108,3 +108,50 @@ def test_two_commands_that_meet_settle_at_the_price_that_is_booked_first(world: 
     ]
     assert [(one.get("applied"), one.get("quarantined")) for one in counts] == [(1, 0), (0, 1)]
     assert realised(world) == 26 * 200
+
+
+def test_a_bust_of_a_trade_is_booked_beside_a_wrong_bust_of_a_bust_of_a_settlement(world: World) -> None:
+    """Also where they are of two messages that meet in one commit: they are decided like one message."""
+    record(world, fill("E-2", "SELL", 1, 30, at(2), PUT))
+    for one in (ending("S-1", "10"), bust("B-1", "S-1"), ending("S-2", "4")):
+        record(world, one)
+    assert reasons(record(world, bust("B-2", "B-1"), bust("B-3", "E-2"))) == ["SETTLED_TWICE", ""]
+    assert realised(world) == 26 * 200
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_two_settlements_at_one_price_are_corrected_both(world: World, together: bool) -> None:
+    """As after a late fill: each correction says its own price, and for a while they differ."""
+    record(world, ending("S-1", "10"))
+    record(world, fill("E-2", "SELL", 1, 30, at(2), PUT))
+    record(world, ending("S-2", "10"))
+    some = [fill(f"C-{n}", "BUY", n, 12, at(31), PUT, kind="CORRECT", ref=f"S-{n}") for n in (1, 2)]
+    told = record(world, *some) if together else [*record(world, some[0]), *record(world, some[1])]
+    assert reasons(told) == ["", ""]
+    assert realised(world) == 18 * 300
+
+
+def test_a_correction_of_a_settlement_that_was_taken_back_brings_back_no_other_price(world: World) -> None:
+    for one in (ending("S-1", "10"), bust("B-1", "S-1"), ending("S-2", "4")):
+        record(world, one)
+    corrected = fill("C-1", "BUY", 2, 5, at(31), PUT, kind="CORRECT", ref="S-1")
+    assert reasons(record(world, corrected, bust("B-2", "B-1"))) == ["SETTLED_TWICE"] * 2
+    assert realised(world) == 26 * 200
+
+
+def test_another_price_is_refused_also_when_the_book_has_forgotten_what_was_settled(world: World) -> None:
+    """Issue 4: a fill that comes late opens the option again; a day later its closed trade leaves the book."""
+    record(world, ending("S-1", "10"))
+    world.wait(26 * 3600)
+    record(world, fill("E-2", "SELL", 1, 30, at(2), PUT, order_id="O-2"))
+    world.wait(26 * 3600)
+    record(world, fill("Q-1", "BUY", 1, 1, at(52 * 3600)))
+    assert reasons(record(world, ending("S-2", "4"))) == ["SETTLED_TWICE"]
+
+
+def test_a_bust_that_names_another_contract_makes_room_too(world: World) -> None:
+    """It takes back what its `ref` says, and waits in the book, not in the log of the option."""
+    record(world, ending("S-1", "10"))
+    away = fill("B-1", "BUY", 0, 0, at(30), option(5900), kind="BUST", ref="S-1")
+    record(world, away)
+    assert reasons(record(world, ending("S-2", "4"))) == [""]

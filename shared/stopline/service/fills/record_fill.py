@@ -8,6 +8,7 @@ from functools import partial
 
 from stopline.ledger.amend import is_amendment
 from stopline.ledger.book import Book
+from stopline.ledger.book import booked as with_held
 from stopline.ledger.bookings import booked_again, is_another, number_of, placed
 from stopline.ledger.lifecycle import SpotOf
 from stopline.ledger.position import Position
@@ -41,7 +42,7 @@ from stopline.service.fills.former_forms import is_former
 from stopline.service.fills.message_parts import MAX_FILLS, parts
 from stopline.service.fills.provisional import counted_twice, final_fee, is_of_cumulative_order
 from stopline.service.fills.restatements import restated_days, restatement_alert, restatement_rows
-from stopline.service.fills.settlements import ends_option, may_have_ended, settled_twice
+from stopline.service.fills.settlements import ends_option, settled_twice
 from stopline.service.fills.splits import split_twice
 from stopline.service.fills.unnamed_day import on_their_days
 from stopline.service.fills.unplaced_rows import unplaced
@@ -258,7 +259,7 @@ class _Booking:
     def _needs_log(self, fill: Fill, book: Book) -> bool:
         if is_amendment(fill) or is_of_cumulative_order(fill) or fill.kind is FillKind.SPLIT:
             return True
-        if ends_option(fill) and may_have_ended(fill, book, self._given):
+        if ends_option(fill):  # it may have ended before, at another price: the book forgets that after a day
             return True
         if is_watched(fill):  # one that an older version booked is a duplicate, whatever is held now
             return True
@@ -269,7 +270,7 @@ class _Booking:
 
         def known(fill: Fill) -> list[Fill]:
             if fill.position_key not in logs:
-                logs[fill.position_key] = self._log.of(fill.account, fill.strategy, fill.instrument.symbol)
+                logs[fill.position_key] = with_held(fill, self._of_position, book.held, set())
             return logs[fill.position_key]
 
         def of_order(fill: Fill) -> list[Fill]:
@@ -282,6 +283,9 @@ class _Booking:
             f.key: Outcome(f, Result.REFUSED, refused[f.key]) for f in fills if f.key in refused
         }
         return [fill for fill in fills if fill.key not in refused]
+
+    def _of_position(self, _: Position | None, fill: Fill) -> list[Fill]:
+        return self._log.of(fill.account, fill.strategy, fill.instrument.symbol)
 
     def _unbooked(self, book: Book) -> list[Fill]:
         """Return the fills that the log does not have; note duplicates and refuse conflicting ones."""
@@ -310,7 +314,7 @@ class _Booking:
         position = book.positions.get(booked.position_key)
         others = [*self._fills, *(one for fills in book.held.values() for one in fills)]
         if position is not None and position.amended:
-            others += self._log.of(booked.account, booked.strategy, booked.instrument.symbol)
+            others += self._of_position(position, booked)
         return placed(booked, fill, others)
 
     def _was_in_sum(self, booked: Fill, fill: Fill) -> bool:

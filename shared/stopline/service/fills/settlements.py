@@ -3,10 +3,9 @@
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 
-from stopline.ledger.amend import effective
-from stopline.ledger.book import Book
+from stopline.ledger.amend import effective, root_of
 from stopline.model.errors import Rejected
-from stopline.model.fill import ENDINGS, ENDS, HELD, NEEDS_REF, Fill
+from stopline.model.fill import ENDINGS, ENDS, HELD, NEEDS_REF, Fill, FillKind
 from stopline.model.instrument import Kind
 
 
@@ -17,17 +16,6 @@ def ends_option(fill: Fill) -> bool:
         and fill.instrument.kind is Kind.OPTION
         and (fill.model_extra or {}).get(ENDS) == HELD
     )
-
-
-def may_have_ended(fill: Fill, book: Book, beside: Iterable[Fill]) -> bool:
-    """Tell whether the option of such a fill may have ended before, or ends by another one `beside` it. One that is open and
-    of which nothing has ended, has not: the fill log need not be asked.
-    """
-    key = fill.position_key
-    position = book.positions.get(key)
-    if position is None or position.is_flat or any(leg.ended in ENDINGS for leg in book.legs.get(key, ())):
-        return True
-    return sum(one.position_key == key and ends_option(one) for one in beside) > 1
 
 
 def settled_twice(fills: Sequence[Fill], known: Callable[[Fill], Iterable[Fill]]) -> dict[str, Rejected]:
@@ -42,7 +30,8 @@ def settled_twice(fills: Sequence[Fill], known: Callable[[Fill], Iterable[Fill]]
             homes.setdefault(fill.position_key, []).append(fill)
     for some in homes.values():
         stand = list(known(some[0]))
-        changes = [fill for fill in some if fill.kind in NEEDS_REF]
+        changes = _bringing_back(some, stand)
+        stand += (fill for fill in some if fill.kind in NEEDS_REF and fill not in changes)
         for more in (changes, *([fill] for fill in filter(ends_option, some))):
             stood, after = _prices(stand), _prices([*stand, *more])
             if len(after) > max(len(stood), 1):
@@ -50,6 +39,20 @@ def settled_twice(fills: Sequence[Fill], known: Callable[[Fill], Iterable[Fill]]
             else:
                 stand += more
     return refused
+
+
+def _bringing_back(fills: Iterable[Fill], stand: Sequence[Fill]) -> list[Fill]:
+    """Return the changes by which a settlement may stand again that was taken back: no changes of trades, and no correction
+    of a settlement that stands, which says its price itself.
+    """
+    log = {fill.key: fill for fill in (*stand, *fills)}
+    standing = {one.fill.key for one in effective(stand)}
+    roots = [(fill, *root_of(fill, log.get)) for fill in fills if fill.kind in NEEDS_REF]
+    return [
+        fill
+        for fill, key, root in roots
+        if root is not None and ends_option(root) and not (fill.kind is FillKind.CORRECT and key in standing)
+    ]
 
 
 def _prices(fills: Iterable[Fill]) -> set[Decimal]:
