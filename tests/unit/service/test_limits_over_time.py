@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -15,7 +16,7 @@ from stopline.model.ids import document_id
 from stopline.model.messages import Sweep, SweepKind
 from stopline.model.order import Order
 from stopline.model.times import utc_text
-from stopline.ports import Path, Put
+from stopline.ports import Path, Put, Unavailable, Version, Write
 from stopline.rules.limits.registry import LIMITS, Gate, Level, Reading
 from stopline.rules.limits.stops import Stop, stops_after
 from stopline.rules.limits.watch import Watched
@@ -203,7 +204,7 @@ def play(name: str, values: list[Any], ended: list[bool | None], days: list[int]
         looked = None if ended[number] is None else {reading.key} if ended[number] else set()
         today = date(2026, 3, days[number] if days else 2)
         sessions = (session, today)
-        stops, asked = stops_after([reading], watched, stops, looked, sessions, "demo", str(number))
+        stops, asked = stops_after([reading], watched, stops, looked, sessions, "demo", str(number), NOON)
         asks.append(bool(asked))
         session = today
         if level is not Level.UNKNOWN:
@@ -312,3 +313,41 @@ def test_a_limit_of_a_lost_trading_state_stops_again_as_if_nothing_had_been_lost
 
     assert run(lost) == run("")
     assert "REDUCING" in run(lost)
+
+
+@pytest.mark.parametrize("before", ["", *LOSSES[:2]])
+def test_a_stop_on_its_way_lets_no_opening_pass_whatever_the_trading_state_went_through(
+    before: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R2.6, F54: three days after a loss was taken up and resumed, and while no trading state can be written."""
+    budgets = [each for each in LIMITS if LIMITS[each].gate is Gate.BUDGET]
+    limits = {each: {"enabled": False} for each in budgets} | {"max_daily_loss": {"limit": "3"}}
+    world, app = opened(limits=limits)
+    app.trading.set(request("p", action="pause"))
+    sweep(world, app, 5)
+    take_away(world, app, before, None)
+    app, store = world.instance()
+    app.trading._doubts = lambda scope: []
+    sweep(world, app, 5)
+    for actor in ("ann", "bob"):
+        sweep(world, app, 61)
+        if app.trading.standing(DEMO).state is not TradingState.ACTIVE:
+            resume(world, app, actor)
+    sweep(world, app, 3 * 86_400)
+    assert (stands(app)[0], reasons(app)) == ("ACTIVE", [])
+    commit = store.commit
+
+    def down(writes: Sequence[Write]) -> list[Version]:
+        if any(write.path.collection == "controls" for write in writes):
+            raise Unavailable("no trading state can be written")
+        return commit(writes)
+
+    monkeypatch.setattr(store, "commit", down)
+    lose_percent(world, app, "A", "3.1")
+    for _ in range(2):
+        with pytest.raises(Transient):
+            sweep(world, app, 30)
+        assert (stands(app)[0], reasons(world.instance()[0])) == ("ACTIVE", ["max_daily_loss"])
+    app, _ = world.instance()
+    sweep(world, app, 30)
+    assert (stands(app)[0], reasons(app)) == ("REDUCING", ["trading_state", "max_daily_loss"])

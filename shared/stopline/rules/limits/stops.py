@@ -7,7 +7,7 @@ number of a period begins anew with the next one.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 
 from stopline.model.decimals import EXACT, ZERO
@@ -21,12 +21,13 @@ from stopline.rules.trading.reset import FURTHER, Reset
 @dataclass(frozen=True, slots=True)
 class Stop:
     """A stop of a limit that is in breach. `request_id`: what asked for it; empty: not known. `level`: the last value that
-    was read while it held. `ended`: it holds no more.
+    was read while it held. `ended`: it holds no more. `asked_at`: when it was asked for; None: not known.
     """
 
     request_id: str = ""
     level: Decimal | None = None
     ended: bool = False
+    asked_at: datetime | None = None
 
 
 OVER = Stop(ended=True)  # of a period that is over: any breach stops anew
@@ -40,6 +41,7 @@ def stops_after(
     sessions: tuple[date | None, date],
     account: str,
     cause: str,
+    now: datetime,
 ) -> tuple[dict[str, Stop], list[Reading]]:
     """Return the stops of limits in breach after a reading, and the readings that ask for one. `watched`: the levels before;
     `ended`: keys of stops that hold no more, None: nobody has looked; `sessions`: of the reading before and of this one.
@@ -60,7 +62,7 @@ def stops_after(
                 after[reading.key] = known
                 continue
         asked.append(reading)
-        after[reading.key] = Stop(request_of(account, reading, cause), reading.current)
+        after[reading.key] = Stop(request_of(account, reading, cause), reading.current, asked_at=now)
     return after, asked
 
 

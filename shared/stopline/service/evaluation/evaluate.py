@@ -271,10 +271,10 @@ def _decide(
     alerts += reached
     facts = money_facts(numbers, book)
     sessions = (old.session, numbers.session)
-    stops, asked = stops_after(read, old.watched, old.stops, ended(old), sessions, account.account, cause)
+    name, sure = account.account, sure_facts(numbers)
+    stops, asked = stops_after(read, old.watched, old.stops, ended(old), sessions, name, cause, now)
     before_it = in_session(old.breakers, *sessions)
     seen = partial(times, numbers.rates)
-    name, sure = account.account, sure_facts(numbers)
     tripped, moves = advance(
         MONEY_BREAKERS, account.trading, before_it, facts, now, name, cause, lifted(old), seen, sure
     )

@@ -107,6 +107,10 @@ class RiskCodec:
                 key: [s.request_id, None if s.level is None else decimal_text(s.level), s.ended]
                 for key, s in sorted(state.stops.items())
             },
+            # beside them: the versions of before read three parts of each
+            "stops_asked_at": {
+                key: utc_text(s.asked_at) for key, s in sorted(state.stops.items()) if s.asked_at
+            },
             "trends": {
                 key: [[int(p.at.timestamp()), decimal_text(p.current)] for p in trend]
                 for key, trend in sorted(state.trends.items())
@@ -152,10 +156,7 @@ class RiskCodec:
                 )
                 for key, (level, since, number) in body["watched"].items()
             },
-            stops={
-                key: Stop(id_, None if level is None else Decimal(level), ended)
-                for key, (id_, level, ended) in body.get("stops", {}).items()
-            },
+            stops=_stops(body),
             trends={
                 key: tuple(
                     TrendPoint(at=datetime.fromtimestamp(at, UTC), current=Decimal(number))
@@ -231,6 +232,15 @@ def decode_reducing(data: Mapping[str, list[str | None]]) -> dict[str, Reducing]
     """Read what `encode_reducing` wrote; of before there were price times they have none."""
     times = {name: [datetime.fromisoformat(at) if at else None for at in item] for name, item in data.items()}
     return {name: Reducing(since, *rest) for name, (since, *rest) in times.items() if since is not None}
+
+
+def _stops(body: Any) -> dict[str, Stop]:
+    """Return the stops of limits; of before it was kept nobody knows when they were asked for."""
+    times = {key: datetime.fromisoformat(at) for key, at in body.get("stops_asked_at", {}).items()}
+    return {
+        key: Stop(id_, None if level is None else Decimal(level), ended, times.get(key))
+        for key, (id_, level, ended) in body.get("stops", {}).items()
+    }
 
 
 def _blind(body: Any, as_of: datetime) -> dict[str, datetime]:

@@ -22,7 +22,7 @@ def ended_of(control: Control, account: str, stops: Mapping[str, Stop]) -> set[s
         name, _, object_ = key.partition("|")
         part = control.parts.get(f"strategy:{account}:{object_}")
         holds = {*control.holds, *(part.holds if part else ())}
-        if f"limit:{name}" not in holds and was_carried_out(control, stop.request_id):
+        if f"limit:{name}" not in holds and was_carried_out(control, stop.request_id, stop.asked_at):
             found.add(key)
     return found
 
