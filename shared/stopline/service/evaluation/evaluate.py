@@ -7,24 +7,21 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
-from typing import Any
 
 from stopline.ledger.book import Book
 from stopline.ledger.lifecycle import SpotOf
 from stopline.ledger.position import Position
 from stopline.model.account import Account
-from stopline.model.decimals import EXACT, decimal_text
+from stopline.model.decimals import EXACT
 from stopline.model.errors import Transient
-from stopline.model.ids import digest
 from stopline.model.instrument import Instrument
-from stopline.model.messages import HistoryRow, alert_effect
-from stopline.model.times import utc_text
+from stopline.model.messages import alert_effect
 from stopline.risk.border import to_decimal
 from stopline.risk.columns import Columns
 from stopline.risk.factors import Factors
-from stopline.rules.limits.figures import Figures, Market, Rate, Valued, figures
+from stopline.rules.limits.figures import Market, Rate, Valued, figures
 from stopline.rules.limits.net_greeks import AccountGreeks
-from stopline.rules.limits.registry import Reading, readings
+from stopline.rules.limits.registry import readings
 from stopline.rules.limits.stops import stops_after
 from stopline.rules.limits.trend import followed as followed_limits
 from stopline.rules.limits.watch import blind_spots, data_alert, gone_alerts, limit_alerts, watch
@@ -39,10 +36,11 @@ from stopline.service.documents.aggregate import Aggregates, Change
 from stopline.service.evaluation.lost_risk import lost_effects
 from stopline.service.evaluation.price_times import times_of
 from stopline.service.evaluation.risk_state import RiskState
+from stopline.service.evaluation.snapshot import show, snapshot_row
 from stopline.service.evaluation.watch_lifecycle import follow_lifecycle
 from stopline.service.evaluation.watch_trades import follow_trades, index_reading
 from stopline.service.exits.watch_exits import ExitNews, ExitWatcher
-from stopline.service.history.rows import history_effect, table_row
+from stopline.service.history.rows import history_effect
 from stopline.service.prices.market import market_of
 from stopline.service.prices.marks import Mark, is_of_old_units, is_usable
 from stopline.service.trading.breaker_effects import Lifted, breaker_effects
@@ -324,7 +322,7 @@ def _decide(
     effects += breaker_effects(account.account, reductions.moves, cause, now)
     effects += reductions.effects
     if snapshot:
-        effects.append(history_effect(account.account, [_snapshot_row(numbers, state)]))
+        effects.append(history_effect(account.account, [snapshot_row(numbers, state)]))
     if followed.rows:
         effects.append(history_effect(account.account, followed.rows))
     return Change(state, effects)
@@ -335,67 +333,3 @@ def _is_behind(book: Book, prices_at: datetime | None, old: RiskState) -> bool:
     if book.revision != old.book_revision:
         return False
     return prices_at is not None and old.prices_at is not None and prices_at < old.prices_at
-
-
-def show(f: Figures, read: Sequence[Reading]) -> dict[str, Any]:
-    """Return the figures as plain data for people: decimal text, None where UNKNOWN."""
-    return {
-        "session": f.session.isoformat(),
-        "currency": f.account.currency,
-        "equity": _text(f.equity),
-        "realised_day": _text(f.realised_day),
-        "unrealised": _text(f.unrealised),
-        "pnl_day": _text(f.pnl_day),
-        "total": _text(f.total),
-        "day_start": f.day_start.source if f.day_start else None,
-        "drawdown": _text(f.drawdown),
-        "risk_level": f.risk_level,
-        "settings": f.account.version,
-        "strategies": {name: _text(pnl) for name, pnl in f.strategies.items()},
-        "gross_exposure": _text(f.gross_exposure),
-        "exposures": {underlying: _text(amount) for underlying, amount in f.exposures.items()},
-        "greeks": f.greeks.shown() if f.greeks else None,
-        "positions": {
-            v.position.key: {
-                "mark": _text(v.mark),
-                "value": _text(v.value),
-                "unrealised": _text(v.unrealised),
-                **(f.greeks.shown_position(v.position.key) if f.greeks else {}),
-            }
-            for v in f.positions
-        },
-        "limits": [
-            {
-                "limit": r.limit.name,
-                "object": r.object,
-                "current": _text(r.current),
-                "threshold": _text(r.threshold),
-                "unit": r.unit,
-                "level": r.level.value,
-                **({"at_least": True} if r.at_least else {}),
-            }
-            for r in read
-        ],
-    }
-
-
-def _snapshot_row(f: Figures, state: RiskState) -> HistoryRow:
-    row = {
-        "account": f.account.account,
-        "session": f.session,
-        "currency": f.account.currency,
-        "equity": f.equity,
-        "realised_day": f.realised_day,
-        "unrealised": f.unrealised,
-        "pnl_day": f.pnl_day,
-        "gross_exposure": f.gross_exposure,
-        "level": state.level.value,
-        "as_of": f.at,
-        "kind": None,
-    }
-    event_id = digest("snapshot", f.account.account, str(state.revision), utc_text(f.at))
-    return table_row("account_snapshots", event_id, row, state.shown)
-
-
-def _text(value: Decimal | None) -> str | None:
-    return None if value is None else decimal_text(value)

@@ -159,7 +159,7 @@ class TradingStates:
             if request.action == "resume":
                 refused = refusal(before.standing(request.scope), request, now) or doubt
                 if refused is not None:
-                    return self._change(before, _refused(before), request, now)
+                    return self._change(before, Transition(before, "resume_refused", False), request, now)
             moved = self._transition(before, request, scope, now)
             return self._change(before, remember(moved, request, hashed, now), request, now)
 
@@ -395,7 +395,3 @@ class TradingStates:
         return tighten(
             room, self._ends.of_rule(request, scope, now), now, self._ends.lock(request, scope, now)
         )
-
-
-def _refused(before: Control) -> Transition:
-    return Transition(before, "resume_refused", False)

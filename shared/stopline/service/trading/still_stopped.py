@@ -25,7 +25,7 @@ def still_stopped(controls: Aggregates[Control], scope: Scope) -> dict[str, str]
     account or part that was stopped by itself. UNKNOWN: its document is damaged. Raises Transient.
     """
     if scope.account:
-        return _stopped(scope, beside(scope, *both_to_stop(controls, scope.account)))
+        return _stopped(beside(scope, *both_to_stop(controls, scope.account)))
     found: dict[str, str] = {}
     for document in controls.query([Where("is_stopped", "==", True)]):
         name = str(document.data.get("scope"))
@@ -35,13 +35,9 @@ def still_stopped(controls: Aggregates[Control], scope: Scope) -> dict[str, str]
             log.exception("what is still stopped cannot be read", extra={"scope": name})
             found[name] = UNKNOWN
         else:
-            found |= _stopped(scope, [own, *own.parts.values()]) if own else {}
+            found |= _stopped([own, *own.parts.values()]) if own else {}
     return found
 
 
-def _stopped(resumed: Scope, standings: Iterable[Standing]) -> dict[str, str]:
-    return {
-        one.scope: one.state.value
-        for one in standings
-        if one.state is not TradingState.ACTIVE and one.scope != str(resumed)
-    }
+def _stopped(standings: Iterable[Standing]) -> dict[str, str]:
+    return {one.scope: one.state.value for one in standings if one.state is not TradingState.ACTIVE}
