@@ -174,6 +174,15 @@ class Sent(Message):
         return ZERO if self.reported is None else divide(self.reported * leg.quantity, self.units)
 
 
+class Over(Message):
+    """A close command that is over and forgotten but for its names. `until`: an order that a broker lists under them, asked
+    for no later than that, is this one's.
+    """
+
+    until: UtcText
+    order_id: Id | None = None
+
+
 class Tries(Message):
     """Commands for one position that did not close it, and when the next may go."""
 
@@ -194,6 +203,7 @@ class ClosingState(Message):
     sent: dict[str, Sent] = Field(
         default_factory=dict
     )  # by command id: those out, and those over for a short time
+    over: dict[str, Over] = Field(default_factory=dict)  # by command id: the newest of those before
     tries: dict[str, Tries] = Field(default_factory=dict)  # by position, or what a trade has of it
     told: dict[str, UtcText] = Field(default_factory=dict)  # what people were told, so that it is told once
     serial: int = 0  # of commands

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal, localcontext
 
-from stopline.model.closing_state import Asked, ClosingState, Sent, SentLeg, Tries
+from stopline.model.closing_state import Asked, ClosingState, Over, Sent, SentLeg, Tries
 from stopline.model.decimals import EXACT, ZERO
+from stopline.model.ids import short_id
 from stopline.model.messages import ExecutionReport, ReportStatus
 from stopline.model.scopes import Scope, scope_of
 from stopline.model.settings.closing import ClosingSettings
@@ -16,6 +17,8 @@ GRACE = timedelta(seconds=5)  # how long after the end of a command its last fil
 MOST_LEGS = 120  # of commands that are out: with their orders and rows, and those just over, 0.6 of a MiB
 ERROR, ERROR_BYTES = 100, 200  # characters, and bytes, of what a broker said that are kept with a command
 KEPT = timedelta(minutes=15)  # a command that is over stays known, for fills that come later still
+MOST_OVER = 240  # names that are known longer: a broker's list counts until a newer one comes
+LAGS = timedelta(seconds=60)  # how long a broker may list an order of which it has said that it is over
 DEFAULTS = ClosingSettings()
 
 
@@ -80,8 +83,9 @@ def ended(state: ClosingState, now: datetime) -> ClosingState:
         if one.ended_at is None or now < one.ended_at + KEPT:
             sent[id_] = one
     sent = _fitting(sent, now)
-    asked = _with_done(state, [one for id_, one in state.sent.items() if id_ not in sent])
-    return state.model_copy(update={"sent": sent, "tries": tries, "asked": asked})
+    dropped = [one for id_, one in state.sent.items() if id_ not in sent]
+    asked, over = _with_done(state, dropped), _with_names(state, dropped)
+    return state.model_copy(update={"sent": sent, "over": over, "tries": tries, "asked": asked})
 
 
 def legs_out(sent: Iterable[Sent]) -> int:
@@ -102,6 +106,41 @@ def _fitting(sent: Mapping[str, Sent], now: datetime) -> dict[str, Sent]:
             break
         legs -= len(kept.pop(id_).legs)
     return kept
+
+
+def own_names(state: ClosingState, at: datetime) -> set[str]:
+    """Return the names of the orders of our commands that a broker may list, asked at a moment. One that ran out before is
+    no more ours to count; of one that the broker says is over its list may be behind.
+    """
+    known = [
+        names_of(one)
+        for one in state.sent.values()
+        if one.ended_at is None or at <= _listed_until(one, one.ended_at)
+    ]
+    known += [_names(id_, one.order_id) for id_, one in state.over.items() if at <= one.until]
+    return {name for names in known for name in names}
+
+
+def names_of(sent: Sent) -> set[str]:
+    """Return the names under which a broker may list the order of a command: its own, and those it was sent under."""
+    return _names(sent.command_id, sent.order_id)
+
+
+def _names(command_id: str, order_id: str | None) -> set[str]:
+    return {command_id, short_id(command_id), order_id or command_id}
+
+
+def _listed_until(sent: Sent, ended_at: datetime) -> datetime:
+    return ended_at + LAGS if sent.is_filled or sent.is_final else ended_at
+
+
+def _with_names(state: ClosingState, dropped: Iterable[Sent]) -> dict[str, Over]:
+    """Keep the names of commands that are forgotten, the newest of them."""
+    over = dict(state.over)
+    for one in dropped:
+        if one.ended_at is not None:
+            over[one.command_id] = Over(until=_listed_until(one, one.ended_at), order_id=one.order_id)
+    return dict(list(over.items())[-MOST_OVER:])
 
 
 def _with_done(state: ClosingState, dropped: Iterable[Sent]) -> dict[str, Asked]:

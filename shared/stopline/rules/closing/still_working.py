@@ -2,11 +2,10 @@
 none. What a list of before the halt names proves nothing; a broker that lists no orders is UNKNOWN, not without any.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from stopline.model.closing_state import Sent
 from stopline.model.decimals import decimal_text
 from stopline.model.order import WorkingOrder
 from stopline.model.scopes import scope_of
@@ -63,8 +62,3 @@ def shown(orders: Sequence[Listed]) -> str:
     more = f" and {len(orders) - SHOWN} more" if len(orders) > SHOWN else ""
     count = "1 order still works" if len(orders) == 1 else f"{len(orders)} orders still work"
     return f"{count}: {', '.join(map(str, orders[:SHOWN]))}{more}"
-
-
-def ours(sent: Iterable[Sent], at: datetime) -> list[Sent]:
-    """Return the commands of ours whose orders may work at a moment: one that was over by then is no more ours to count."""
-    return [one for one in sent if one.ended_at is None or one.ended_at >= at]

@@ -8,16 +8,18 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from stopline.ledger.book import Book
+from stopline.ledger.leg_name import CLIENT_ID, client_id
 from stopline.ledger.position import Position
 from stopline.model.account import Account
-from stopline.model.closing_state import ClosingState, Sent
+from stopline.model.closing_state import ClosingState
 from stopline.model.decimals import EXACT, ZERO
 from stopline.model.fill import TRADES, Fill
 from stopline.model.ids import position_key, short_id
 from stopline.model.order import Order, WorkingOrder
 from stopline.model.statement import Statement
 from stopline.rules.closing.order import Resting
-from stopline.rules.closing.still_working import Listed, Lists, ours
+from stopline.rules.closing.sent import names_of, own_names
+from stopline.rules.closing.still_working import Listed, Lists
 from stopline.service.documents.aggregate import Aggregates
 from stopline.service.fills.books import FillLog
 from stopline.service.fills.statements import statement_name
@@ -82,8 +84,7 @@ class WorkingOrders:
             at = told_at[broker] = told.orders_at if told else None
             if told is None or at is None or not told.working:
                 continue
-            sent = ours(closing.sent.values() if closing else (), at)
-            own = {name for one in sent for name in names_of(one)}
+            own = own_names(closing, at) if closing else set()
             left = self._left(account.account, told.working, at, book)
             found += [Listed(broker, at, one) for one in left if own.isdisjoint(_names(one))]
         return Lists(told_at, found)
@@ -125,11 +126,11 @@ def less_fills(orders: Sequence[WorkingOrder], fills: Iterable[Fill]) -> list[Wo
     without a name, in turn.
     """
     left = [one.quantity for one in orders]
-    places = {one.order_id: place for place, one in enumerate(orders) if one.order_id is not None}
+    places = {name: place for place, one in enumerate(orders) for name in _with_short(_names(one))}
     unnamed = [place for place, one in enumerate(orders) if one.order_id is None]
     for fill in fills:
         rest = fill.quantity
-        own = places.get(fill.order_id) if fill.order_id else None
+        own = next((places[name] for name in _fill_names(fill) if name in places), None)
         for place in unnamed if own is None else [own]:
             taken = min(rest, left[place])
             left[place], rest = EXACT.subtract(left[place], taken), EXACT.subtract(rest, taken)
@@ -140,13 +141,18 @@ def less_fills(orders: Sequence[WorkingOrder], fills: Iterable[Fill]) -> list[Wo
     ]
 
 
-def names_of(sent: Sent) -> set[str]:
-    """Return the names under which a broker may list the order of a command: its own, and those it was sent under."""
-    return {sent.command_id, short_id(sent.command_id), sent.order_id or sent.command_id}
-
-
 def _names(one: WorkingOrder) -> list[str]:
     return [name for name in (one.order_id, one.client_order_id) if name is not None]
+
+
+def _fill_names(fill: Fill) -> list[str]:
+    names = fill.order_id, client_id((fill.model_extra or {}).get(CLIENT_ID))
+    return _with_short([name for name in names if name is not None])
+
+
+def _with_short(names: Sequence[str]) -> list[str]:
+    """Return names, and with those of commands the short form that some brokers' orders have."""
+    return [*names, *(short_id(name) for name in names if client_id(name))]
 
 
 def commands_out(closing: ClosingState) -> tuple[tuple[WorkingOrder, ...], set[str]]:

@@ -22,6 +22,7 @@ from stopline.model.settings.activity import Detector
 from stopline.model.times import utc_text
 from stopline.ports import Clock, Data, Store, Where
 from stopline.risk.border import to_decimal
+from stopline.rules.closing.sent import names_of as order_names
 from stopline.rules.trading.breakers import ACTIVITY_BREAKER, Tripped, advance
 from stopline.rules.watching.activity import (
     Execution,
@@ -32,7 +33,6 @@ from stopline.rules.watching.activity import (
     usual_after,
 )
 from stopline.service.accounts.reader import AccountReader
-from stopline.service.closing.working_orders import names_of as order_names
 from stopline.service.documents.aggregate import DAMAGED, Aggregates, Change
 from stopline.service.documents.outbox import Relay
 from stopline.service.evaluation.risk_state import RiskState, decode_breakers, encode_breakers
