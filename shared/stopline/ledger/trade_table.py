@@ -197,7 +197,8 @@ class LegChanges:
     def refold(self, key: str, before: Sequence[Effective], after: Sequence[Effective]) -> None:
         """Fold the position's fills again from where it was flat: `before` as they stood, `after` as they stand.
 
-        Closed legs that the book has forgotten come back only where they have changed.
+        Closed legs that the book has forgotten come back only where they have changed, or where the book's legs are others
+        than its fills make: as an older version made them.
         """
         held = self._of(key)
         begins = min((step.fill.order for step in (*before, *after)), default=None)
@@ -206,7 +207,11 @@ class LegChanges:
         known = {leg.start for leg in held}
         stood = {leg.start: leg for leg in was}  # no two legs of a position begin with one fill
         stands = {leg.start: leg for leg in now}
-        again = [leg for leg in now if leg.lots or leg.start in known or leg != stood.get(leg.start)]
+        opened = {leg.start: leg.opened for leg in was}
+        others = any(opened.get(leg.start) != leg.opened for leg in held[len(kept) :])
+        again = [
+            leg for leg in now if others or leg.lots or leg.start in known or leg != stood.get(leg.start)
+        ]
         lost = [leg for leg in was if leg.start not in known and leg != stands.get(leg.start)]
         self.forgotten.setdefault(key, []).extend(lost)
         self._came.setdefault(key, set()).update(leg.start for leg in again if leg.start not in known)

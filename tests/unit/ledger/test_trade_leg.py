@@ -20,6 +20,7 @@ from stopline.ledger.encoding import decode_book, encode_book
 from stopline.ledger.leg_name import marked_id, name_of, naming, tag_of
 from stopline.ledger.position import METHODS
 from stopline.ledger.trade_leg import TradeLeg
+from stopline.ledger.trade_table import LegTable
 from stopline.model.errors import Rejected
 from stopline.model.fill import Fill
 from stopline.model.instrument import Instrument, Kind
@@ -415,6 +416,32 @@ def test_a_fee_in_coins_of_before_its_buy_is_of_the_trade_that_the_buy_opens(met
         assert (leg.fees, leg.realised) == (27, Decimal("2.5")) == (position.fees, position.realised)
         assert [step.realised for step in leg.history] == [Decimal("-2.5"), Decimal("2.5")]
         assert leg.cost == leg.history[-1].cost == Decimal("27.5")
+
+
+def test_a_refold_loses_no_trade_of_a_book_whose_legs_an_older_version_began_elsewhere() -> None:
+    """Before 22 November 2026 coins that a fee took and a short of them were one leg, which began with the fee."""
+    fills = [
+        coin_fee("F", "0.25", 100, 0),
+        coin_fill("E-1", "SELL", "1", 110, 10),
+        coin_fill("E-2", "BUY", "1.25", 105, 20, order_id="O-2"),
+    ]
+    book = amended([fills])
+    [*legs] = book.legs["default:BTCUSD"]
+    older = replace(
+        legs[0],
+        tag="",
+        start=fills[0].order,
+        opened=Decimal("-1.25"),
+        realised=sum((leg.realised for leg in legs), Decimal(0)),
+        fees=sum((leg.fees for leg in legs), Decimal(0)),
+    )
+    book = replace(book, legs=LegTable({"default:BTCUSD": [older]}))
+    more = coin_fill("E-3", "BUY", "1", 90, 30, order_id="O-3")
+    change = coin_fill("C-3", "BUY", "1", 91, 31, kind="CORRECT", ref="E-3")
+    book = amended([[more], [change]], book=book, known=fills)
+    position, again = book.positions["default:BTCUSD"], book.legs["default:BTCUSD"]
+    assert sum(leg.realised - leg.cost for leg in again) == position.realised - position.cost
+    assert sum(leg.fees for leg in again) == position.fees
 
 
 def test_coins_that_are_owed_are_a_trade_until_they_are_bought() -> None:
