@@ -5,6 +5,7 @@ none. What a list of before the halt names proves nothing; a broker that lists n
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 
 from stopline.model.decimals import decimal_text
 from stopline.model.order import WorkingOrder
@@ -15,11 +16,12 @@ SHOWN = 3  # orders that a text names
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """An order of a broker's newest list, which was asked for at `at`."""
+    """An order of a broker's newest list, which was asked for at `at`. `adds`: it may do more than reduce what is held."""
 
     broker: str
     at: datetime
     order: WorkingOrder
+    adds: bool = True
 
     def __str__(self) -> str:
         one = self.order
@@ -62,3 +64,10 @@ def shown(orders: Sequence[Listed]) -> str:
     more = f" and {len(orders) - SHOWN} more" if len(orders) > SHOWN else ""
     count = "1 order still works" if len(orders) == 1 else f"{len(orders)} orders still work"
     return f"{count}: {', '.join(map(str, orders[:SHOWN]))}{more}"
+
+
+def adds(order: WorkingOrder, held: Decimal) -> bool:
+    """Tell whether an order may do more than reduce a position of `held` units, signed. Each by itself: of a stop and a
+    target one cancels the other.
+    """
+    return (order.signed > 0) is (held > 0) or order.quantity > abs(held)

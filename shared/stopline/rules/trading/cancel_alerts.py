@@ -6,34 +6,49 @@ from datetime import datetime
 from stopline.model.ids import digest
 from stopline.model.messages import Alert, ExecutionReport, Severity
 from stopline.model.scopes import Scope
+from stopline.model.times import utc_text
 from stopline.rules.alerting.text_parts import whose
 from stopline.rules.closing.still_working import Listed, shown
 
 
 def still_working(
-    scope: Scope, epoch: int, orders: Sequence[Listed], repeats: int, most: int, now: datetime
+    scope: Scope,
+    epoch: int,
+    orders: Sequence[Listed],
+    count: int,
+    most: int,
+    now: datetime,
+    silent: datetime | None,
 ) -> Alert:
-    """A broker lists orders that were cancelled. `repeats`: how many cancels have gone out again; above `most` none do."""
+    """A broker lists orders that were cancelled. `count`: how many cancels have gone out again for them; above `most` none
+    do. `silent`: when they were listed, if nothing was since the cancel.
+    """
     action = (
-        f"The cancel was sent again ({repeats} of {most}). If they stay, cancel them at the broker by hand."
+        f"The cancel was sent again ({count} of {most}). If they stay, cancel them at the broker by hand."
     )
-    if repeats > most:
-        action = f"Cancel them at the broker by hand NOW: {most + 1} cancels did nothing, no more go before a new kill."
+    if count > most:
+        action = f"Cancel them at the broker by hand NOW: {count} cancels did nothing, no more go before a new kill."
+    listed = f", listed at {utc_text(silent)}, no newer list since" if silent else ""
     return Alert(
-        alert_id=digest("orders_working", str(scope), str(epoch), str(repeats), str(now)),
+        alert_id=digest("orders_working", str(scope), str(epoch), str(count), str(now)),
         account=scope.account,
         kind="orders_working",
         object=str(scope),
         severity=Severity.CRITICAL,
-        summary=f"{whose(str(scope))} is halted, and {shown(orders)}"[:500],
+        summary=f"{whose(str(scope))} is halted, and {shown(orders)}{listed}"[:500],
         action=action,
         raised_at=now,
     )
 
 
-def refused(scope: Scope, report: ExecutionReport, now: datetime) -> Alert:
-    """A broker has refused the cancel of a stop."""
+def refused(scope: Scope, report: ExecutionReport, count: int, most: int, now: datetime) -> Alert:
+    """A broker has refused the cancel of a stop. `count`: how many have gone out again for that; above `most` none do."""
     why = f"{report.broker} has refused to cancel its orders: {report.reason or 'it says not why'}"
+    action = "The cancel is sent again. Look at the broker, and cancel there by hand what still works."
+    if count >= most:
+        action = (
+            f"Cancel at the broker by hand NOW: it refused {count + 1} cancels, no more go before a new kill."
+        )
     return Alert(
         alert_id=digest("orders_working", "refused", report.command_id),
         account=scope.account,
@@ -41,7 +56,7 @@ def refused(scope: Scope, report: ExecutionReport, now: datetime) -> Alert:
         object=str(scope),
         severity=Severity.CRITICAL,
         summary=f"{whose(str(scope))} is stopped, and {why}"[:500],
-        action="The cancel is sent again. Look at the broker, and cancel there by hand what still works.",
+        action=action,
         cause=report.command_id,
         raised_at=now,
     )

@@ -19,7 +19,7 @@ from stopline.model.order import Order, WorkingOrder
 from stopline.model.statement import Statement
 from stopline.rules.closing.order import Resting
 from stopline.rules.closing.sent import names_of, own_names
-from stopline.rules.closing.still_working import Listed, Lists
+from stopline.rules.closing.still_working import Listed, Lists, adds
 from stopline.service.documents.aggregate import Aggregates
 from stopline.service.fills.books import FillLog
 from stopline.service.fills.statements import statement_name
@@ -86,7 +86,8 @@ class WorkingOrders:
                 continue
             own = own_names(closing, at) if closing else set()
             left = self._left(account.account, told.working, at, book)
-            found += [Listed(broker, at, one) for one in left if own.isdisjoint(_names(one))]
+            left = [one for one in left if own.isdisjoint(_names(one))]
+            found += [Listed(broker, at, one, adds(one, _held(book, one))) for one in left]
         return Lists(told_at, found)
 
     def _lists(
@@ -139,6 +140,11 @@ def less_fills(orders: Sequence[WorkingOrder], fills: Iterable[Fill]) -> list[Wo
         for one, quantity in zip(orders, left, strict=True)
         if quantity > 0
     ]
+
+
+def _held(book: Book, one: WorkingOrder) -> Decimal:
+    position = book.positions.get(position_key(one.strategy, one.instrument.symbol))
+    return position.quantity if position else ZERO
 
 
 def _names(one: WorkingOrder) -> list[str]:

@@ -89,8 +89,12 @@ class OrderCanceller:
         return [cancel_of(scope, action, epoch, now) for scope, action in stops_of(account, everywhere, own)]
 
 
-def cancel_of(scope: Scope, action: CommandAction, epoch: int, now: datetime, again: str = "") -> Effect:
-    """Return the cancel of what is stopped in a scope. `again`: which one it is after the first."""
+def cancel_of(
+    scope: Scope, action: CommandAction, epoch: int, now: datetime, again: str = "", *, halted: bool = False
+) -> Effect:
+    """Return the cancel of what is stopped in a scope. `again`: which one it is after the first; `halted`: so is the scope,
+    whatever is cancelled.
+    """
     is_halted, account = action is CommandAction.CANCEL_ALL, scope.account
     ids = ["cancel_only" if is_halted else "cancel_adding", account, str(scope), str(epoch)]
     if is_halted and not scope.is_part:
@@ -102,7 +106,7 @@ def cancel_of(scope: Scope, action: CommandAction, epoch: int, now: datetime, ag
         epoch=epoch,
         strategy=scope.name if scope.kind == "strategy" else None,
         underlying=scope.name if scope.kind == "underlying" else None,
-        reason=f"{scope} is {'halted' if is_halted else 'reduce-only'}"[:500],
+        reason=f"{scope} is {'halted' if is_halted or halted else 'reduce-only'}"[:500],
         issued_at=now,
         expires_at=now + HALT_CANCEL_VALID,
     )

@@ -1,7 +1,7 @@
 """What speaks against going on: positions that cannot be valued now, and numbers that nobody has worked out lately."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from math import isfinite
@@ -17,8 +17,9 @@ from stopline.model.control import GLOBAL, Control, TradingState, account_scope
 from stopline.model.errors import Transient, Unreadable
 from stopline.model.ids import document_id
 from stopline.model.scopes import Scope
+from stopline.model.times import utc_text
 from stopline.ports import Clock, Document, Each, Path, Store
-from stopline.rules.closing.still_working import Lists, shown
+from stopline.rules.closing.still_working import Listed, Lists, shown
 from stopline.service.accounts.reader import AccountReader, read_account
 from stopline.service.documents.aggregate import Aggregates
 from stopline.service.prices.marks import MarkTable, is_of_old_units, is_usable
@@ -155,7 +156,8 @@ class ResumeChecks:
         if standing and standing.state is TradingState.HALTED and standing.since:
             lists = self._listed_of(account, book or Book(name), closing)
             orders = lists.working(str(scope), standing.since)
-            found += [f"{name}: {shown(orders)}"] if orders else []
+            orders = [one for one in orders if standing.flatten or one.adds]
+            found += [f"{name}: {shown(orders)}{_to_do(orders)}"] if orders else []
         found += [f"{name}: {symbol}: {why}" for symbol, why in breaks.items()]
         return [*found, *self._of_book(account, book, stored.risk, now)]
 
@@ -190,6 +192,12 @@ class ResumeChecks:
             return not is_of_old_units(mark, position)
         oldest = now - timedelta(seconds=account.price_max_age_s)
         return position.is_priced_since(oldest)
+
+
+def _to_do(orders: Sequence[Listed]) -> str:
+    """Say by which list they work, and what people must do."""
+    at = utc_text(max(one.at for one in orders))
+    return f", listed at {at}: cancel them at the broker by hand, and have a newer list without them sent"
 
 
 def _may_differ(compared: Reconciliation) -> dict[str, str]:
