@@ -7,9 +7,11 @@ from decimal import Decimal
 from stopline.ledger.amend import effective
 from stopline.ledger.book import Book, booked, fold_steps
 from stopline.ledger.position import Position
+from stopline.ledger.trade_leg import TradeLeg
 from stopline.model.decimals import decimal_text, exactly
 from stopline.model.fill import Fill
 
+_LEG_SUMS = ("quantity", "cost", "realised", "fees", "income")
 _SUMS = ("quantity", "cost", "realised", "fees", "income")
 
 
@@ -32,6 +34,7 @@ def differences(
     for key in sorted(book.positions.keys() | again.positions.keys()):
         folded = since.get(key) or again.positions.get(key)
         faults += _position_faults(key, book.positions.get(key), folded)
+        faults += _trade_faults(key, book.legs.get(key, ()), again.legs.get(key, ()))
     for place in sorted(book.days):
         if book.days[place].money != again.day(*place).money:
             faults.append(f"session {place[0].isoformat()} in {place[1]} has other sums")
@@ -80,6 +83,18 @@ def _position_faults(key: str, kept: Position | None, folded: Position | None) -
     if _paid(kept) != _paid(folded):
         faults.append(f"{key}: its fees in other currencies differ")
     return faults
+
+
+def _trade_faults(key: str, kept: Sequence[TradeLeg], folded: Sequence[TradeLeg]) -> list[str]:
+    """Tell where trades that the book has are not those of all fills. It forgets closed ones after a day."""
+    stands = {leg.start: leg for leg in folded}
+    return [
+        f"{key}: {name} of the trade of {leg.start[0].isoformat()} is {_text(getattr(leg, name))}, its fills make "
+        f"{_text(getattr(stands[leg.start], name))}"
+        for leg in kept
+        for name in _LEG_SUMS
+        if leg.start in stands and getattr(leg, name) != getattr(stands[leg.start], name)
+    ]
 
 
 def _paid(position: Position) -> dict[str, Decimal]:

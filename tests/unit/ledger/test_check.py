@@ -231,6 +231,17 @@ def test_a_spoilt_book_is_told_by_name(text: str) -> None:
     assert text in fault
 
 
+@pytest.mark.parametrize("name", ["fees", "realised", "income"])
+def test_a_trade_with_other_sums_than_its_fills_is_told(name: str) -> None:
+    """R1.8: trades have folds of their own, beside those of positions."""
+    book = booked(FILLS)
+    [leg] = book.legs["default:SPY"]
+    spoilt = replace(book, legs=book.legs.replaced({"default:SPY": [replace(leg, **{name: Decimal(7)})]}))
+    [fault] = differences(spoilt, FILLS, SESSION_OF, NOW)
+    assert f"default:SPY: {name} of the trade of" in fault
+    assert "is 7, its fills make" in fault
+
+
 def test_a_position_without_fills_is_told() -> None:
     book = booked(FILLS)
     assert "default:QQQ has no fill in the log" in differences(book, FILLS[:2], SESSION_OF, NOW)
