@@ -20,6 +20,7 @@ ONE = Decimal(1)
 REMEMBERED = 200  # requests that a document remembers for idempotency
 HALT = "halt/"  # begins the key of a halt of the second path, which no request's id can
 TAKEN_UP = "taken/up"  # the key of when a document was last taken up after a loss; no request's id either
+FORGOTTEN = "forgotten/until"  # the key of when the newest request was made that is forgotten by now
 HALTS_KEPT = timedelta(days=8)  # longer than Pub/Sub keeps what tells of them
 MOST_HALTS = 1000
 PERSON = "person"  # the key of what people hold; limits and breakers hold under their own names
@@ -180,13 +181,11 @@ class Control(Standing):
     @property
     def requests(self) -> list[str]:
         """The remembered requests, oldest first, without halts."""
-        return [key for key in self.seen if not key.startswith(HALT) and key != TAKEN_UP]
+        return [k for k in self._by_age if not k.startswith(HALT) and k not in (TAKEN_UP, FORGOTTEN)]
 
     @property
-    def taken_up_at(self) -> datetime | None:
-        """When it was last taken up after a loss: which requests it had carried out before nobody knows."""
-        taken = self.seen.get(TAKEN_UP)
-        return taken.at if taken else None
+    def _by_age(self) -> list[str]:
+        return sorted(self.seen, key=lambda key: self.seen[key].at)  # a stored one is in the order of its ids
 
     def knows_halt(self, halt: str) -> bool:
         """Tell whether a halt of the second path has been carried out; older versions kept it among the requests."""
@@ -197,10 +196,15 @@ class Control(Standing):
         again, so that no flood of requests makes an adapter ask for ever about one.
         """
         after = self.model_copy(update={"seen": {**self.seen, key: seen}})
-        halts = [k for k in after.seen if k.startswith(HALT)]
+        halts = [k for k in after._by_age if k.startswith(HALT)]
         old = {k for k in halts if seen.at - after.seen[k].at > HALTS_KEPT}
-        forgotten = {*after.requests[:-REMEMBERED], *halts[:-MOST_HALTS], *old}
-        return after.model_copy(update={"seen": {k: s for k, s in after.seen.items() if k not in forgotten}})
+        gone = after.requests[:-REMEMBERED]
+        forgotten = {*gone, *halts[:-MOST_HALTS], *old}
+        kept = {k: s for k, s in after.seen.items() if k not in forgotten}
+        if gone:  # where that was not noted before, any request up to now may have been forgotten
+            until = max(kept.get(FORGOTTEN, seen).at, after.seen[gone[-1]].at)
+            kept[FORGOTTEN] = Seen(hash="", epoch=after.epoch, at=until)
+        return after.model_copy(update={"seen": kept})
 
     def standing(self, scope: str) -> Standing:
         """Return where a scope of this document stands; one that was never set is ACTIVE at epoch 0."""

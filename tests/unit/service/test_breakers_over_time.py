@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
-from stopline.model.control import TAKEN_UP, Control, ControlRequest, Seen, TradingState
+from stopline.model.control import REMEMBERED, TAKEN_UP, Control, ControlRequest, Seen, TradingState
 from stopline.model.messages import Sweep, SweepKind
 from stopline.ports import Delete, Document, Path, Put, Write
 from stopline.runtime.app import App
@@ -312,3 +313,30 @@ def test_what_an_account_that_was_taken_up_asks_for_anew_is_on_its_way() -> None
     assert lifted_of(taken_up(since), tripped) == tripped.keys()
     assert lifted_of(taken_up(since - timedelta(seconds=1)), tripped) == set()
     assert control.requests == taken_up(since).requests == []
+
+
+def test_what_an_account_with_many_requests_asked_for_last_is_on_its_way() -> None:
+    """F40: of what it may have forgotten nobody knows; what is newer it would know."""
+    world, app = holding()
+    read(world, app, BAD)
+    tripped = risk(world).breakers
+    since = tripped[NAME].since
+    empty = app.trading.read(DEMO).model_copy(update={"holds": {}, "seen": {}})
+
+    def after(control: Control, first: datetime, count: int) -> Control:
+        for number in range(count):
+            at = first + timedelta(seconds=number)
+            control = control.remembering(f"r-{at.timestamp()}", Seen(hash="", epoch=1, at=at))
+        return control
+
+    hour = timedelta(hours=1)
+    assert lifted_of(after(empty, since - hour, REMEMBERED - 1), tripped) == set()
+    assert lifted_of(after(empty, since - hour, REMEMBERED), tripped) == tripped.keys(), (
+        "as of before it was noted"
+    )
+    noted = after(empty, since - hour, REMEMBERED + 1)
+    assert lifted_of(noted, tripped) == set()
+    assert lifted_of(noted, {NAME: replace(tripped[NAME], request_id="")}) == {NAME}
+    later = after(noted, since, REMEMBERED)
+    assert lifted_of(later, tripped) == set()
+    assert lifted_of(after(later, since + hour, 1), tripped) == tripped.keys()

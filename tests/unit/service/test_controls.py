@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -285,8 +286,22 @@ def test_the_document_stays_small_however_many_requests_there_were(world: World)
     for number in range(REMEMBERED + 20):
         app.trading.set(request(f"r-{number}", "pause"))
     control = app.trading.read(SCOPE)
-    assert len(control.seen) == REMEMBERED
+    assert len(control.requests) == REMEMBERED
+    assert len(control.seen) == REMEMBERED + 1
     assert f"r-{REMEMBERED + 19}" in control.seen
+
+
+def test_the_oldest_request_is_forgotten_first_whatever_the_ids_are(world: World) -> None:
+    """F40: stored, they stand in the order of their ids; what is forgotten is carried out again."""
+    app, _ = world.instance()
+    for number in range(REMEMBERED):
+        world.wait(1)
+        app.trading.set(request(f"r-{number}", "pause"))
+    for id_ in ("a-1", "a-2", "z-1"):
+        world.wait(1)
+        world.instance()[0].trading.set(request(id_, "pause"))
+    control = world.instance()[0].trading.read(SCOPE)
+    assert control.requests == [*(f"r-{n}" for n in range(3, REMEMBERED)), "a-1", "a-2", "z-1"]
 
 
 def test_a_halt_is_known_as_long_as_it_may_be_told_again(world: World) -> None:
@@ -316,6 +331,11 @@ def test_halts_that_are_remembered_are_bounded_too_and_those_of_before_are_known
     assert len(control.seen) == MOST_HALTS + 1
     assert control.knows_halt("of-before")
     assert not control.knows_halt("0")
+    for number in range(2):
+        at = NOON + timedelta(seconds=number + 1)
+        control = control.remembering(f"{HALT}{number}", Seen(hash="x", epoch=1, at=at))
+        control = control.model_copy(update={"seen": dict(sorted(control.seen.items()))})  # as it is stored
+    assert [control.knows_halt(str(number)) for number in range(2)] == [True, True]
 
 
 RANK = {"ACTIVE": 0, "REDUCING": 1, "HALTED": 2}

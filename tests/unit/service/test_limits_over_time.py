@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
-from stopline.model.control import TradingState
+from stopline.model.control import REMEMBERED, TradingState
 from stopline.model.errors import Transient
 from stopline.model.ids import document_id
 from stopline.model.messages import Sweep, SweepKind
@@ -315,17 +315,23 @@ def test_a_limit_of_a_lost_trading_state_stops_again_as_if_nothing_had_been_lost
     assert "REDUCING" in run(lost)
 
 
-@pytest.mark.parametrize("before", ["", *LOSSES[:2]])
+@pytest.mark.parametrize("before", ["", *LOSSES[:2], "200 requests"])
 def test_a_stop_on_its_way_lets_no_opening_pass_whatever_the_trading_state_went_through(
     before: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """R2.6, F54: three days after a loss was taken up and resumed, and while no trading state can be written."""
+    """R2.6, F54: three days after a loss was taken up and resumed, or after as many requests as are remembered, and while no
+    trading state can be written.
+    """
     budgets = [each for each in LIMITS if LIMITS[each].gate is Gate.BUDGET]
     limits = {each: {"enabled": False} for each in budgets} | {"max_daily_loss": {"limit": "3"}}
     world, app = opened(limits=limits)
     app.trading.set(request("p", action="pause"))
     sweep(world, app, 5)
-    take_away(world, app, before, None)
+    if "requests" in before:
+        for number in range(REMEMBERED):
+            app.trading.set(request(f"p-{number}", "pause"))
+    else:
+        take_away(world, app, before, None)
     app, store = world.instance()
     app.trading._doubts = lambda scope: []
     sweep(world, app, 5)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 
-from stopline.model.control import REMEMBERED, Control, account_scope
+from stopline.model.control import FORGOTTEN, REMEMBERED, TAKEN_UP, Control, account_scope
 from stopline.model.ids import digest
 from stopline.model.messages import Alert, Effect, Figure, Severity, alert_effect
 from stopline.rules.trading.breakers import Move, Tripped
@@ -32,13 +32,15 @@ def lifted_of(control: Control, tripped: Mapping[str, Tripped]) -> set[str]:
 
 
 def was_carried_out(control: Control, request_id: str, asked_at: datetime | None = None) -> bool:
-    """Tell whether a request has been carried out; one that nobody knows has been, long ago, or before the document was lost
-    and taken up. `asked_at` None: not known.
+    """Tell whether a request has been carried out; one that nobody knows has been, before the oldest that is remembered, or
+    before the document was lost and taken up. `asked_at` None: not known.
     """
-    if not request_id or request_id in control.seen or len(control.requests) >= REMEMBERED:
+    if not request_id or request_id in control.seen:
         return True
-    lost = control.taken_up_at
-    return lost is not None and (asked_at is None or asked_at <= lost)
+    if len(control.requests) >= REMEMBERED and FORGOTTEN not in control.seen:
+        return True  # what it has forgotten was not noted yet
+    until = [control.seen[key].at for key in (TAKEN_UP, FORGOTTEN) if key in control.seen]
+    return bool(until) and (asked_at is None or asked_at <= max(until))
 
 
 def breaker_effects(account: str, moves: Sequence[Move], cause: str, now: datetime) -> list[Effect]:
