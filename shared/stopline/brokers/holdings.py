@@ -9,7 +9,6 @@ from stopline.brokers.row import Row, number_text
 from stopline.ledger.leg_name import client_id
 from stopline.model.decimals import ZERO, divide
 from stopline.model.errors import Rejected
-from stopline.model.fill import DEFAULT_STRATEGY
 from stopline.model.ids import digest
 from stopline.model.order import WorkingOrder
 from stopline.model.statement import MAX_HOLDINGS, MAX_WORKING, Statement
@@ -102,7 +101,8 @@ def _order(each: Open, context: Context) -> dict[str, Any]:
     facts = {
         "order_id": each.order_id,
         "client_order_id": client_id(each.own),
-        "strategy": context.word("strategy", DEFAULT_STRATEGY),
+        "strategy": context.strategy,
+        "strategy_told": context.get("strategy") is not None,
         "instrument": each.contract,
         "side": each.side,
         "quantity": number_text(each.left),

@@ -34,12 +34,14 @@ class OrderLeg(Message):
 class WorkingOrder(Message):
     """An order that is at the broker already and may still be filled: `quantity` is what is left of it, `order_id` the
     name that the broker's fills give it, `client_order_id` the one it was sent under where that may be a command's. A stop
-    order that waits for its price is one too.
+    order that waits for its price is one too. `strategy_told`: whoever listed it said whose it is; else it counts as of
+    `strategy`, and nothing that speaks of one strategy alone is said by it.
     """
 
     order_id: Id | None = None
     client_order_id: Id | None = None
     strategy: Name = DEFAULT_STRATEGY
+    strategy_told: Annotated[bool, Field(strict=True)] = True
     instrument: Instrument
     side: Side
     quantity: Positive

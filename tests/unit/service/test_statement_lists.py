@@ -39,10 +39,11 @@ def names(app: App, broker: str = "paper") -> list[str | None] | None:
     return None if kept.working is None else [one.order_id for one in kept.working]
 
 
-def resume(app: App, number: int) -> str:
-    """Ask to resume the account; return why not."""
-    facts = {"request_id": f"r-{number}", "confirm": f"RESUME {SCOPE}", "scope": SCOPE, "action": "resume"}
-    facts |= {"actor": "ida", "reason": "t", "expected_epoch": app.trading.standing(SCOPE).epoch}
+def resume(app: App, number: int, scope: str = SCOPE) -> str:
+    """Ask to resume the account, or a part of it; return why not."""
+    facts: dict[str, Any] = {"request_id": f"r-{number}", "confirm": f"RESUME {scope}", "action": "resume"}
+    facts |= {"scope": scope, "actor": "ida", "reason": "t"}
+    facts |= {"expected_epoch": app.trading.standing(scope).epoch}
     try:
         app.trading.set(ControlRequest.model_validate(facts))
     except Rejected as refused:

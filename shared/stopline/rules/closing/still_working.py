@@ -39,18 +39,27 @@ class Lists:
     orders: Sequence[Listed] = ()
 
     def working(self, scope: str, since: datetime) -> list[Listed]:
-        """Return the orders of a scope that worked after a moment."""
-        covers = scope_of(scope).covers
+        """Return the orders of a scope that worked after a moment. Of a strategy those that are told to be its own."""
+        named = scope_of(scope)
         return [
             one
             for one in self.orders
-            if one.at > since and covers(one.order.strategy, one.order.instrument.underlying)
+            if one.at > since
+            and named.covers(one.order.strategy, one.order.instrument.underlying)
+            and (one.order.strategy_told or named.kind != "strategy")
         ]
 
     def is_told(self, broker: str, since: datetime) -> bool:
         """Tell whether a broker has listed its orders after a moment."""
         at = self.told_at.get(broker)
         return at is not None and at > since
+
+    def tells_of(self, scope: str, broker: str, since: datetime) -> bool:
+        """Tell whether a broker has listed its orders after a moment, and which of them are of a scope."""
+        is_open = scope_of(scope).kind == "strategy" and any(
+            not one.order.strategy_told for one in self.orders if one.broker == broker
+        )
+        return self.is_told(broker, since) and not is_open
 
     def all_told(self, since: datetime) -> bool:
         return all(self.is_told(broker, since) for broker in self.told_at)

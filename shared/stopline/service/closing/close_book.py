@@ -332,8 +332,10 @@ class Closer:
         complete = [one.complete_at for one in told.values() if one and one.complete_at]
         if found.breaks or found.waits or len(complete) < len(told):
             return Stated(denied=denied[:300], working=working)
-        first = min(halted.values(), default=None)
-        silent = {b for b in lists.told_at if first is not None and not lists.is_told(b, first)}
+        halts = halted.items()
+        silent = {
+            b for b in lists.told_at if not all(lists.tells_of(scope, b, since) for scope, since in halts)
+        }
         by = ", ".join(
             f"{broker} {one.statement_id}{' (positions only)' if broker in silent else ''}"
             for broker, one in told.items()

@@ -108,16 +108,21 @@ class WorkingOrders:
         self, account: str, told: Sequence[WorkingOrder], at: datetime, book: Book
     ) -> list[WorkingOrder]:
         """Return what is left of the orders of one list after the fills that were executed since."""
-        groups: dict[tuple[str, str, str], list[WorkingOrder]] = {}
+        groups: dict[tuple[str | None, str, str], list[WorkingOrder]] = {}
         for one in told:
-            groups.setdefault((one.strategy, one.instrument.symbol, one.side), []).append(one)
+            strategy = one.strategy if one.strategy_told else None
+            groups.setdefault((strategy, one.instrument.symbol, one.side), []).append(one)
         result = []
         for (strategy, symbol, side), orders in groups.items():
-            position = book.positions.get(position_key(strategy, symbol))
-            since: Iterable[Fill] = ()
-            if position is not None and position.last is not None and position.last[0] > at:
-                found = self._log.of(account, strategy, symbol, at)
-                since = [f for f in found if f.executed_at > at and f.side.value == side and f.kind in TRADES]
+            whose = {name for name, _ in book.strategies} if strategy is None else {strategy}
+            since: list[Fill] = []
+            for name in sorted(whose):
+                position = book.positions.get(position_key(name, symbol))
+                if position is not None and position.last is not None and position.last[0] > at:
+                    found = self._log.of(account, name, symbol, at)
+                    since += [
+                        f for f in found if f.executed_at > at and f.side.value == side and f.kind in TRADES
+                    ]
             result += less_fills(orders, since)
         return result
 
