@@ -151,3 +151,36 @@ def test_the_next_statement_is_taken_where_the_one_that_is_kept_is_damaged(
     found = statement(world, app, 60)
     assert status(found) == "FLAT"
     assert resume(app, 1) == ""
+
+
+def flats(world: World) -> list[dict[str, Any]]:
+    return list({a["alert_id"]: a for a in world.bus.bodies("alerts") if a["kind"] == "flat"}.values())
+
+
+def test_flat_is_told_once_however_often_orders_come_and_go(world: World) -> None:
+    """Issue 6.4: an alert with each list is read by nobody."""
+    app, _ = world.instance()
+    killed_and_filled(world, app)
+    for number in range(6):
+        found = statement(world, app, 60, [] if number % 2 else [order(order_id=f"B-{number}")])
+        assert status(found) == ("FLAT" if number % 2 else "CLOSING")
+    assert len(flats(world)) == 1
+    kill(app, "k-2", "global")  # another kill is told anew
+    app.closer.advance("demo")
+    statement(world, app, 60)
+    assert len(flats(world)) == 2
+
+
+def test_an_order_that_filled_after_all_is_closed_and_flat_is_told_again(world: World) -> None:
+    """F37: it was not flat meanwhile."""
+    app, _ = world.instance()
+    killed_and_filled(world, app)
+    statement(world, app, 60, [order()])
+    world.wait(1)
+    app.recorder.record([trade(3, 40, 99, executed_at=world.clock.now(), order_id="B-7")], "m-3")
+    assert status(app.closer.advance("demo")) == "CLOSING"
+    world.wait(1)
+    app.recorder.record([trade(4, -40, 99, executed_at=world.clock.now())], "m-4")
+    app.closer.advance("demo")
+    assert status(statement(world, app, 60)) == "FLAT"
+    assert len(flats(world)) == 2

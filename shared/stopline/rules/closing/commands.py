@@ -25,7 +25,7 @@ from stopline.model.messages import Alert, Command, CommandAction
 from stopline.model.scopes import scope_of
 from stopline.rules.closing import alerts
 from stopline.rules.closing.collar import limit_price
-from stopline.rules.closing.halts import confirms, newly_flat, nothing_held, proven
+from stopline.rules.closing.halts import confirms, holds, newly_flat, nothing_held, proven
 from stopline.rules.closing.of_trade import astray, begun, too_much, trade_legs, why_astray
 from stopline.rules.closing.order import Situation, close_order, command_of, end_resumed
 from stopline.rules.closing.sent import MOST_LEGS, alive, cancelled, ended, legs_out
@@ -363,9 +363,13 @@ class _Round:
             for scope in s.halts:
                 found = alerts.denied(self._account, scope, halt, denied, s.now)
                 self._told.once([(f"denied:{halt.epoch}:{denied}:{scope}", found)])
-        self._told.alerts += [
-            alerts.flat(self._account, scope, halt, s.now) for scope in newly_flat(halt, after)
-        ]
+        open_ = [one.position for one in self._found.values()]
+        self._told.forget(
+            *(f"flat:{e}:{scope}" for scope, e in s.halts.items() if denied or holds(scope, open_))
+        )
+        for scope in newly_flat(halt, after):  # not again where only orders at brokers came and went
+            found = alerts.flat(self._account, scope, halt, s.now)
+            self._told.once([(f"flat:{after.flat[scope]}:{scope}", found)])
         for scope, epoch in s.halts.items():
             why = "" if scope in after.flat else nothing_held(scope_of(scope), s.book)
             if why:

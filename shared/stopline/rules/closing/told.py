@@ -33,6 +33,10 @@ class Told:
         """Remember that something was done or told now."""
         self.noted |= dict.fromkeys(keys, self._now)
 
+    def forget(self, *keys: str) -> None:
+        """Take back that something was told: it is told again."""
+        self.noted = {key: at for key, at in self.noted.items() if key not in keys}
+
     def once(self, found: Iterable[tuple[str, Alert]]) -> None:
         """Tell what was not told before, by its key."""
         for key, alert in found:
