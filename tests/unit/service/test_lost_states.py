@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 
 from stopline.model.control import TradingState
@@ -16,7 +18,7 @@ from stopline.service.trading.control_documents import marks
 
 from ..make import account, fill
 from .test_evaluate import prices
-from .test_regrow import SCOPES, asked, lose, stored, sweep
+from .test_regrow import SCOPES, asked, back, lose, stored, sweep, told_of_the_loss
 from .world import World
 
 ACTIVE, REDUCING, HALTED = TradingState.ACTIVE, TradingState.REDUCING, TradingState.HALTED
@@ -154,6 +156,75 @@ def test_what_cannot_be_taken_up_is_found_again(world: World, monkeypatch: pytes
     assert not two_people_hold(world, DEMO)
     sweep(world)
     assert two_people_hold(world, DEMO)
+
+
+def take_up_without_a_heartbeat(world: World, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run a round that notes nothing for the next one: one of another kind, or one that fails."""
+    world.wait(60)
+    app, _ = world.instance()
+    with monkeypatch.context() as patch:
+        if kind == "a round that fails":
+            patch.setattr(app.sweeper._reconciler, "run", lambda *_: {"": "the broker's word is damaged"})
+        with pytest.raises(Transient) if kind == "a round that fails" else nullcontext():
+            kind_ = SweepKind.RISK if kind == "a round that fails" else SweepKind(kind)
+            app.sweeper.run(Sweep(kind=kind_), world.clock.now(), "s")
+
+
+WITHOUT = ["end_of_day", "session_close", "a round that fails"]
+
+
+@pytest.mark.parametrize("kind", WITHOUT)
+@pytest.mark.parametrize("scope", SCOPES)
+def test_what_a_round_took_up_that_noted_nothing_is_not_taken_up_again(
+    world: World, scope: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """I6, R4.1: the next minute stopped again what two people had resumed, and told of a loss that was none."""
+    app, _ = world.instance()
+    app.trading.set(asked(scope))
+    sweep(world)
+    wipe(world, app, scope)
+    take_up_without_a_heartbeat(world, kind, monkeypatch)
+    assert two_people_hold(world, scope)
+    world.wait(61)
+    app, _ = world.instance()
+    app.trading._doubts = lambda scope: ()
+    for actor in ("ann", "bob"):
+        epoch = app.trading.standing(scope).epoch
+        app.trading.set(back(scope, epoch).model_copy(update={"request_id": actor, "actor": actor}))
+    for _ in range(2):
+        sweep(world)
+        assert world.instance()[0].trading.standing(scope).state is ACTIVE
+    assert len(told_of_the_loss(world)) == 1
+    app, _ = world.instance()
+    app.trading.set(asked(scope, "k-2"))
+    sweep(world)
+    wipe(world, app, scope)
+    sweep(world)
+    assert two_people_hold(world, scope)
+
+
+@pytest.mark.parametrize("kind", WITHOUT)
+@pytest.mark.parametrize("is_deleted", [True, False])
+def test_what_is_lost_once_more_before_the_next_heartbeat_is_taken_up(
+    world: World, is_deleted: bool, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """I6: a take-up that no heartbeat knows hides no later loss."""
+    app, _ = world.instance()
+    app.trading.set(asked(DEMO))
+    sweep(world)
+    wipe(world, app, DEMO)
+    take_up_without_a_heartbeat(world, kind, monkeypatch)
+    app, _ = world.instance()
+    taken_up = stored(world, app, DEMO)
+    app.trading.set(asked(DEMO, "k-2"))
+    if is_deleted:
+        wipe(world, app, DEMO)
+        world.instance()[0].trading.set(asked(DEMO, "p", action="pause"))
+    else:
+        lose(world, app, DEMO, taken_up)
+    sweep(world)
+    assert two_people_hold(world, DEMO)
+    assert world.instance()[0].trading.standing(DEMO).state is (REDUCING if is_deleted else HALTED)
 
 
 def test_what_is_lost_during_a_round_is_found_by_the_next_one(

@@ -41,14 +41,15 @@ class LostStates:
 
     def take_up(self, noted: Noted) -> dict[str, str]:
         """Stop what has lost its trading state, before anything in the round can change one: a new document soon has the
-        epoch that the lost one had. Return what could not be, by account. Raises Unavailable.
+        epoch that the lost one had. What an earlier round took up that noted nothing is left alone. Return what could not
+        be, by account. Raises Unavailable.
         """
         epochs, ends = marks(self._store)
         failed: dict[str, str] = {}
         for scope in self._lost(noted, epochs, ends):
             try:
                 if self._set_back:
-                    self._set_back.take_up(scope, max(noted.epochs.get(scope, 0), epochs.get(scope, 0)))
+                    self._set_back.take_up(scope, noted.epochs.get(scope, epochs.get(scope, 0)))
                 noted.ends.pop(scope, None)  # it begins anew where the trail was lost too
             except Exception as problem:
                 log.exception("sweep: a lost trading state cannot be taken up", extra={"scope": scope})

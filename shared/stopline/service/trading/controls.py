@@ -9,6 +9,7 @@ from typing import NamedTuple
 from stopline.model.control import (
     GLOBAL,
     HALT,
+    TAKEN_UP,
     Control,
     ControlRequest,
     Effective,
@@ -295,13 +296,17 @@ class TradingStates:
         return self._documents.change(document, decide) if is_behind else state
 
     def take_up(self, scope: str, seen: int) -> None:
-        """Stop a document whose epoch went back behind one that was seen, out of its audit trail, until two people resume;
-        once. Raises Transient: as long as the epoch is behind, no lease is granted.
+        """Stop a document that was lost since the epoch `seen`, out of its audit trail, until two people resume; once: not
+        one that was taken up since, and has its place in the trail. Raises Transient: as long as it is behind, no lease is
+        granted.
         """
 
         def decide(control: Control | None, attempt: int) -> Change[Control] | None:
             before = control or Control(scope=scope)
-            return self._regrown(before, seen) if before.epoch <= seen else None
+            taken = before.seen.get(TAKEN_UP)
+            is_since = taken is not None and taken.epoch > seen
+            is_done = is_since and not is_next_there(self._store, scope, before.chain_seq)
+            return None if is_done else self._regrown(before, seen)
 
         self._documents.change(scope, decide)
 

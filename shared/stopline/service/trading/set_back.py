@@ -77,7 +77,7 @@ class SetBack:
         self._trading.set(request)
 
     def take_up(self, scope: str, seen: int) -> None:
-        """Stop a scope whose epoch went back behind one that was seen; see TradingStates.take_up."""
+        """Stop a scope that was lost since an epoch that was seen; see TradingStates.take_up."""
         self._trading.take_up(scope, seen)
 
     def hold_where_copied(self, beat: Document | None, database: str) -> None:
