@@ -156,6 +156,7 @@ def test_the_adapter_tells_how_its_broker_does(place: Place, monkeypatch: pytest
     with monkeypatch.context() as patch:
         patch.setattr(clock, "monotonic", lambda: now.append(now[-1] + 2.5) or now[-1])
         place.adapter.every_20_seconds()
+    assert client.size("core", "SPY") == 1, "one slow answer is no slow broker"
     place.adapter.every_20_seconds()
     assert client.size("core", "SPY") == 0
     place.adapter.every_20_seconds()
@@ -165,16 +166,45 @@ def test_the_adapter_tells_how_its_broker_does(place: Place, monkeypatch: pytest
         with pytest.raises(ConnectionError):
             place.adapter.every_20_seconds()
     place.broker.is_lost = False
-    place.adapter.every_20_seconds()
+    for _ in range(2):
+        place.adapter.every_20_seconds()
     slow = (True, 0, 2500)  # what is asked after the lease counts for the next one
     assert told[:2] == [slow, slow]
     assert [(ok, errors) for ok, errors, _ in told[2:]] == [
         (True, 0),
+        (False, 0),
         (False, 1),
-        (False, 3),
-        (False, 5),
+        (False, 2),
+        (True, 3),
         (True, 0),
     ]
+
+
+def test_failed_orders_are_told_though_the_broker_is_there_and_one_that_raises_is_told_too(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R5.3: the question whether it is connected, asked before each word, had set the count back."""
+    place.adapter.every_20_seconds()
+    place.broker.is_down = True
+    for _ in range(5):
+        with pytest.raises(ConnectionError):
+            place.adapter.broker.send("core", SPY, "SELL", Decimal(1))
+    place.adapter.every_20_seconds()
+    assert place.adapter.client.size("core", "SPY") == 0
+    place.broker.is_down = False
+    for _ in range(2):
+        place.adapter.every_20_seconds()
+    assert place.adapter.client.size("core", "SPY") == 1
+    told = place.adapter.client.renew
+    said: list[Mapping[str, Any]] = []
+    monkeypatch.setattr(place.adapter.client, "renew", lambda **how: (said.append(how), told(**how))[1])
+
+    def raises() -> bool:
+        raise ConnectionError("no route")
+
+    monkeypatch.setattr(place.broker, "is_connected", raises)
+    place.adapter.every_20_seconds()
+    assert [how["broker_ok"] for how in said] == [False]
 
 
 def test_working_orders_count_before_the_next_one(place: Place) -> None:

@@ -161,7 +161,8 @@ def test_what_no_lease_can_tell_keeps_no_lease_from_being_had(
     post = client.post
     client.post = lambda path, body: (asked.append(dict(body)), post(path, body))[1]
     assert client.renew(**told)
-    assert asked == [{"adapter": "a", "orders": 1, **heard}]
+    assert client.renew(**told)  # of slow answers two running count
+    assert asked == [{"adapter": "a", "orders": n, **heard} for n in (1, 0)]
     is_bad = heard.get("latency_ms", 0) > 2000 or heard.get("errors", 0) > 4
     assert client.refusal(order()) == ("core in SPY is REDUCING" if is_bad else None)
     assert client.refusal(order(10, 4)) is None

@@ -33,7 +33,9 @@ Facts = Mapping[str, Decimal | None]
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """One word of an adapter. `at`: when, and later than that of any word before it, whatever the instances' clocks say."""
+    """One word of an adapter, as it counts. `at`: when, and later than that of any word before it, whatever the instances'
+    clocks say. `latency_ms`: no more than the word before it told, because one slow answer is no slow broker; None: unknown.
+    """
 
     at: datetime
     is_ok: bool
@@ -64,17 +66,26 @@ class Adapter:
         return new or self.words[-1:] if stands or new else ()
 
 
-def is_bad_word(request: LeaseRequest, settings: TradingSettings) -> bool:
+def is_bad_word(word: Word, settings: TradingSettings) -> bool:
     """Tell whether an adapter says of its broker what a breaker of the account would trip for."""
-    said = worst([[_of(request, NEVER)]])
+    said = worst([[word]])
     return any(is_bad(breaker, settings, said) for breaker in HEALTH_BREAKERS)
+
+
+def word_of(before: Document | None, request: LeaseRequest, now: datetime) -> Word:
+    """Return what a request says, as it counts after the words in its lease's document."""
+    known = _words(before, now) if before else []
+    at = max(now, known[-1].at + timedelta(microseconds=1)) if known else now
+    last = _told_ms(before) if before and known else None
+    slow_ms = None if request.latency_ms is None or last is None else min(request.latency_ms, last)
+    return Word(at, request.broker_ok, request.errors, slow_ms)
 
 
 def with_word(before: Document | None, request: LeaseRequest, now: datetime) -> Data:
     """Return the fields of a lease that hold the word of a request and what counts of those before it."""
     known = _words(before, now) if before else []
-    at = max(now, known[-1].at + timedelta(microseconds=1)) if known else now
-    word = _of(request, at)
+    word = word_of(before, request, now)
+    last = _told_ms(before) if before and known else None
     earlier = [one for one in known if not word.covers(one)]
     if len(earlier) > MOST:
         first, second, *rest = earlier
@@ -84,6 +95,7 @@ def with_word(before: Document | None, request: LeaseRequest, now: datetime) -> 
         "broker_ok": word.is_ok,
         "errors": word.errors,
         "latency_ms": word.latency_ms,
+        "told_ms": last if request.latency_ms is None else request.latency_ms,
         "said_at": word.at,
         "earlier": orjson.dumps(told).decode(),
     }
@@ -124,8 +136,10 @@ def _is_good(until: object, now: datetime) -> bool:
     return isinstance(until, datetime) and until > now
 
 
-def _of(request: LeaseRequest, at: datetime) -> Word:
-    return Word(at, request.broker_ok, request.errors, request.latency_ms)
+def _told_ms(lease: Document) -> int | None:
+    """Return the last latency that an adapter has told."""
+    told = lease.data.get("told_ms", lease.data.get("latency_ms"))
+    return told if type(told) is int else None
 
 
 def _joined(first: Word, second: Word) -> Word:

@@ -8,12 +8,12 @@ from stopline.model.decimals import ZERO
 from stopline.model.errors import Contended, Rejected
 from stopline.model.ids import document_id
 from stopline.model.lease import VALID_S, Lease, LeaseRequest, PartState
-from stopline.ports import AlreadyExists, Clock, Conflict, Create, Data, Path, Store, Update
+from stopline.ports import AlreadyExists, Clock, Conflict, Create, Data, Document, Path, Store, Update
 from stopline.service.documents.aggregate import TRIES, Aggregates
 from stopline.service.sweep.chain_ends import ends_of, is_behind
 from stopline.service.sweep.epochs import epochs_of
 from stopline.service.sweep.heartbeat import HEARTBEAT, share_of, watched_until, why_unwatched
-from stopline.service.trading.adapter_words import is_bad_word, with_word
+from stopline.service.trading.adapter_words import is_bad_word, with_word, word_of
 from stopline.service.trading.control_documents import both, chain_end
 from stopline.service.trading.order_spans import with_orders
 from stopline.service.trading.set_back import is_of_another
@@ -57,7 +57,9 @@ class Leases:
             raise Rejected(
                 "EPOCH_WENT_BACK", f"{WENT_BACK}: the next sweep takes it up out of the audit trail"
             )
-        holding, is_bad = effective_for(everywhere, own, name), is_bad_word(request, account.trading)
+        said = self._store.get(_path(name, request))
+        holding = effective_for(everywhere, own, name)
+        is_bad = is_bad_word(word_of(said, request, now), account.trading)
         least = TradingState.REDUCING if is_bad else TradingState.ACTIVE
         lease = Lease(
             account=name,
@@ -75,14 +77,13 @@ class Leases:
             granted_at=now,
             expires_at=min(now + timedelta(seconds=VALID_S), watched_until(beat, name)),
         )
-        self._keep(lease, request, now)
+        self._keep(lease, request, said, now)
         return lease
 
-    def _keep(self, lease: Lease, request: LeaseRequest, now: datetime) -> None:
+    def _keep(self, lease: Lease, request: LeaseRequest, before: Document | None, now: datetime) -> None:
         """Remember a lease and what its adapter said: by compare-and-set, so that no word is written over by another."""
-        path = Path(LEASES, document_id(lease.account, request.adapter))
+        path = _path(lease.account, request)
         for attempt in range(TRIES):
-            before = self._store.get(path)
             last = before.data.get("epoch") if before else None
             if type(last) is int and last > lease.epoch:
                 raise Rejected(
@@ -95,7 +96,12 @@ class Leases:
                 return
             except (AlreadyExists, Conflict):
                 self._clock.pause(attempt)
+                before = self._store.get(path)
         raise Contended(f"{path}: {TRIES} tries lost to other requests")
+
+
+def _path(account: str, request: LeaseRequest) -> Path:
+    return Path(LEASES, document_id(account, request.adapter))
 
 
 def _fields(lease: Lease, request: LeaseRequest) -> Data:
