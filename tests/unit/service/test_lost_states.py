@@ -110,6 +110,26 @@ def test_what_goes_on_from_where_it_was_is_left_alone(world: World) -> None:
     assert app.trading.standing(DEMO).epoch == 1
 
 
+@pytest.mark.parametrize("kind", [SweepKind.RISK, SweepKind.END_OF_DAY])
+@pytest.mark.parametrize("text", ["{", "[]", "{}"])
+@pytest.mark.parametrize("scope", SCOPES)
+def test_a_damaged_row_of_the_trail_takes_up_nothing_that_is_whole(
+    world: World, scope: str, text: str, kind: SweepKind
+) -> None:
+    """I6, R4.1: two people had to resume, and were told of a loss that was none. The audit of the day tells of the row."""
+    app, _ = world.instance()
+    app.trading.set(asked(scope, "p-1", action="pause"))
+    sweep(world)
+    [end] = [d for d in world.shared.query("audit") if d.data["chain"] == scope]
+    world.shared.commit([Put(end.path, {**end.data, "row": text})])
+    app.trading.set(asked(scope, "p-2", action="pause"))
+    for kind_ in (kind, SweepKind.RISK):
+        world.instance()[0].sweeper.run(Sweep(kind=kind_), world.wait(60), str(world.clock.now()))
+        standing = world.instance()[0].trading.standing(scope)
+        assert (standing.epoch, [hold.people for hold in standing.holds.values()]) == (1, [1])
+    assert told_of_the_loss(world) == []
+
+
 def test_a_heartbeat_of_before_ends_were_noted_finds_no_loss(world: World) -> None:
     """The first round after a deploy."""
     app, _ = world.instance()

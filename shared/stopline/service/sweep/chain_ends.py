@@ -40,7 +40,7 @@ def is_behind(known: str | None, end: str) -> bool:
 
 def not_gone_on(store: Store, known: Ends, now: Ends) -> list[str]:
     """Return the scopes whose trail does not go on from the known end: it is behind, or the row that was its end is gone or
-    another one. Reads the rows of those that have moved. Raises Unavailable.
+    another one; a row that cannot be read says nothing. Reads the rows of those that have moved. Raises Unavailable.
     """
     found = [scope for scope, end in known.items() if is_behind(end, now.get(scope, ""))]
     moved = [
@@ -65,4 +65,4 @@ def _has(row: Document | None, hash_: str) -> bool:
         return row is not None and str(orjson.loads(row.data["row"])["hash"]).startswith(hash_)
     except DAMAGED:
         log.exception("a row of the audit trail cannot be read", extra={"row": str(row.path) if row else ""})
-        return False
+        return True  # it is there: the document went on from it, and the audit tells of the damage
