@@ -1,19 +1,44 @@
-"""How far a halt with flatten is: flat, scope by scope, when the fills say so and no broker's statement denies it, by what
-it holds or by an order that still works.
+"""What a halt with flatten is for, and how far it is: flat, scope by scope, when the fills say so and no broker's statement
+denies it, by what it holds or by an order that still works.
 """
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 
 from stopline.ledger.book import Book
 from stopline.ledger.position import Position
 from stopline.model.closing_state import Sent
-from stopline.model.control import Closing, ClosingStatus
+from stopline.model.control import Closing, ClosingStatus, Control, Standing, TradingState
 from stopline.model.scopes import Scope, scope_of
 from stopline.rules.closing.order import Situation, order_out
 from stopline.rules.closing.targets import Wanted
 
 SHOWN = 10  # names of what is held
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)  # of a halt whose beginning was not noted yet
+
+
+def halts_of(everywhere: Control, own: Control) -> dict[str, int]:
+    """Return which scopes of an account a halt with flatten holds for, by its epoch: the account alone where it is for all
+    of it.
+    """
+    if flattens(everywhere) or flattens(own):
+        return {own.scope: everywhere.epoch + own.epoch}
+    return {scope: part.epoch for scope, part in own.parts.items() if flattens(part)}
+
+
+def halted_since(everywhere: Control, own: Control) -> dict[str, datetime]:
+    """Return since when a halt with flatten holds for these scopes."""
+    found = {}
+    for scope in halts_of(everywhere, own):
+        standings = [everywhere, own] if scope == own.scope else [own.parts[scope]]
+        since = [one.since for one in standings if flattens(one) and one.since]
+        found[scope] = min(since, default=LONG_AGO)
+    return found
+
+
+def flattens(standing: Standing) -> bool:
+    """Tell whether it is halted, and what is open of it is to be closed."""
+    return standing.state is TradingState.HALTED and standing.flatten
 
 
 def proven(halt: Closing, s: Situation, found: Iterable[Wanted], sent: Iterable[Sent]) -> Closing:

@@ -54,12 +54,15 @@ class Lists:
         at = self.told_at.get(broker)
         return at is not None and at > since
 
-    def tells_of(self, scope: str, broker: str, since: datetime) -> bool:
-        """Tell whether a broker has listed its orders after a moment, and which of them are of a scope."""
-        is_open = scope_of(scope).kind == "strategy" and any(
-            not one.order.strategy_told for one in self.orders if one.broker == broker
-        )
-        return self.is_told(broker, since) and not is_open
+    def silent(self, halted: Mapping[str, datetime]) -> set[str]:
+        """Return the brokers that have not listed the orders of all scopes after their halts, or not whose they are."""
+        untold = {one.broker for one in self.orders if not one.order.strategy_told}
+        return {
+            broker
+            for broker in self.told_at
+            for scope, since in halted.items()
+            if not self.is_told(broker, since) or (broker in untold and scope_of(scope).kind == "strategy")
+        }
 
     def all_told(self, since: datetime) -> bool:
         return all(self.is_told(broker, since) for broker in self.told_at)

@@ -5,7 +5,7 @@ fills prove it.
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cache, partial
 
 from stopline.ledger.book import Book
@@ -17,7 +17,6 @@ from stopline.model.control import (
     Closing,
     Control,
     Standing,
-    TradingState,
     account_scope,
     effective,
     effective_for,
@@ -40,6 +39,7 @@ from stopline.model.times import utc_text
 from stopline.model.wire import validate
 from stopline.ports import Clock, Where
 from stopline.rules.closing.commands import Step, advance
+from stopline.rules.closing.halts import halted_since, halts_of
 from stopline.rules.closing.order import Resting, Situation, Stated
 from stopline.rules.closing.sent import cancelled as cancelled_of
 from stopline.rules.closing.sent import with_report
@@ -57,7 +57,6 @@ from stopline.service.trading.control_documents import both_to_stop
 
 log = logging.getLogger("stopline")
 LOOK_EVERY = timedelta(seconds=5)
-LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)  # of a halt whose beginning was not noted yet
 
 RestingOf = Callable[[Position, Account, Book, ClosingState, datetime], Resting | None]
 """What `WorkingOrders.against` says."""
@@ -332,10 +331,7 @@ class Closer:
         complete = [one.complete_at for one in told.values() if one and one.complete_at]
         if found.breaks or found.waits or len(complete) < len(told):
             return Stated(denied=denied[:300], working=working)
-        halts = halted.items()
-        silent = {
-            b for b in lists.told_at if not all(lists.tells_of(scope, b, since) for scope, since in halts)
-        }
+        silent = lists.silent(halted)
         by = ", ".join(
             f"{broker} {one.statement_id}{' (positions only)' if broker in silent else ''}"
             for broker, one in told.items()
@@ -372,32 +368,8 @@ class Closer:
         return Change(state, effects)
 
 
-def halts_of(everywhere: Control, own: Control) -> dict[str, int]:
-    """Return which scopes of an account a halt with flatten holds for, by its epoch: the account alone where it is for all
-    of it.
-    """
-    if flattens(everywhere) or flattens(own):
-        return {own.scope: everywhere.epoch + own.epoch}
-    return {scope: part.epoch for scope, part in own.parts.items() if flattens(part)}
-
-
-def halted_since(everywhere: Control, own: Control) -> dict[str, datetime]:
-    """Return since when a halt with flatten holds for these scopes."""
-    found = {}
-    for scope in halts_of(everywhere, own):
-        standings = [everywhere, own] if scope == own.scope else [own.parts[scope]]
-        since = [one.since for one in standings if flattens(one) and one.since]
-        found[scope] = min(since, default=LONG_AGO)
-    return found
-
-
 def _part(own: Control, account: str, strategy: str | None) -> Standing:
     return own if strategy is None else own.standing(strategy_scope(account, strategy))
-
-
-def flattens(standing: Standing) -> bool:
-    """Tell whether it is halted, and what is open of it is to be closed."""
-    return standing.state is TradingState.HALTED and standing.flatten
 
 
 def _is_active(state: ClosingState) -> bool:

@@ -16,7 +16,8 @@ from stopline.model.scopes import scope_of
 from stopline.model.times import UtcText
 from stopline.model.wire import Message, canonical, validate
 from stopline.ports import Clock, Data, Store, Unavailable, Where
-from stopline.service.closing.close_book import Closer, flattens, halts_of
+from stopline.rules.closing.halts import flattens, halts_of
+from stopline.service.closing.close_book import Closer
 from stopline.service.documents.aggregate import Aggregates, Change
 from stopline.service.documents.outbox import Relay, Unpublished
 from stopline.service.trading.control_documents import both_to_stop
