@@ -14,6 +14,8 @@ class Silent(Stopped):
     and they go on.
     """
 
+    overtaken = False
+
     def _events(self, rng: object) -> list[Callable[[], None]]:
         return [
             self.fill("T1", "BUY", "2", "100"),
@@ -29,7 +31,15 @@ class Silent(Stopped):
             self.resume(OWN, "r1"),
         ]
 
+    def trouble(self, instance: str, kind: str) -> str | None:
+        """Another request of the adapter is first to be noted."""
+        if self.overtaken and kind == "store.commit" and instance.startswith("http"):
+            self.overtaken = False
+            return "conflict"
+        return super().trouble(instance, kind)
+
     def _ask_for_a_lease(self) -> None:
+        self.overtaken = True
         body = {"adapter": ADAPTER, "broker_ok": False}
         self.ask("ann", "POST", f"/v1/accounts/{ACCOUNT}/lease", body)
 
