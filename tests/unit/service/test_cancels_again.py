@@ -132,6 +132,19 @@ def test_a_halt_that_closes_nothing_leaves_a_stop_that_people_place_by_hand(worl
     assert "SELL 11 SPY" in resumes(app, "r-3")
 
 
+def test_a_stop_whose_strategy_nobody_told_reduces_what_is_held_in_all(world: World) -> None:
+    """R5.1: the lists of brokers' own dialects know no strategies; the position is in `core`."""
+    app, _ = world.instance()
+    app.recorder.record([trade(2, -10, 100), trade(3, 10, 100, strategy="core")], "m-2")
+    kill(app, flatten=False)
+    for _ in range(3):
+        statement(world, app, 60, [stop_by_hand(strategy_told=False)], positions=HELD)
+    assert (len(cancels(world)), told(world)) == (1, [])
+    assert "HAND-1" not in resumes(app)
+    statement(world, app, 60, [stop_by_hand()], positions=HELD)
+    assert "HAND-1" in resumes(app, "r-2"), "told to be of another strategy it would open a position there"
+
+
 def test_a_part_that_is_closed_in_an_account_that_is_only_halted_is_cancelled_whole(world: World) -> None:
     """R5.1: each scope by its own halt."""
     app, _ = world.instance()

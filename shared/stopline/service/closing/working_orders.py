@@ -148,7 +148,12 @@ def less_fills(orders: Sequence[WorkingOrder], fills: Iterable[Fill]) -> list[Wo
 
 
 def _held(book: Book, one: WorkingOrder) -> Decimal:
-    position = book.positions.get(position_key(one.strategy, one.instrument.symbol))
+    """Return what an order may reduce: its strategy's position; of one nobody told, all that is held of the contract."""
+    symbol = one.instrument.symbol
+    if not one.strategy_told:
+        held = (p.quantity for p in book.open_positions() if p.instrument.symbol == symbol)
+        return sum(held, ZERO)
+    position = book.positions.get(position_key(one.strategy, symbol))
     return position.quantity if position else ZERO
 
 
