@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 
 import pytest
@@ -10,7 +11,7 @@ from stopline.model.control import TradingState
 from stopline.model.errors import Rejected, Transient
 from stopline.model.lease import LeaseRequest
 from stopline.model.messages import Sweep, SweepKind
-from stopline.ports import Delete, Document, Put, Unavailable
+from stopline.ports import Delete, Document, Path, Put, Unavailable
 from stopline.runtime.app import App
 from stopline.service.sweep.chain_ends import ends_of, not_gone_on
 from stopline.service.sweep.heartbeat import HEARTBEAT
@@ -94,6 +95,46 @@ def test_a_second_stop_that_was_put_back_is_found_though_the_epoch_is_the_same(w
     sweep(world)
     assert two_people_hold(world, DEMO)
     assert world.instance()[0].leases.grant(account(), LeaseRequest(adapter="a")).state is REDUCING
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_a_kill_that_was_put_back_to_what_the_last_heartbeat_noted_is_found(world: World, scope: str) -> None:
+    """I6: epoch and end are those that are known; the trail goes on after them."""
+    app, _ = world.instance()
+    app.trading.set(asked(scope, "p", action="pause"))
+    sweep(world)
+    noted = stored(world, app, scope)
+    app.trading.set(asked(scope))
+    lose(world, app, scope, noted)
+    for _ in range(2):
+        sweep(world)
+        assert world.instance()[0].trading.standing(scope).state is HALTED
+        assert two_people_hold(world, scope)
+    assert len(told_of_the_loss(world)) == 1
+
+
+def test_what_is_stopped_while_the_sweep_looks_is_not_taken_for_a_loss(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """I6: its row is there, and its document was read before."""
+    app, _ = world.instance()
+    app.trading.set(asked(DEMO, "p-1", action="pause"))
+    sweep(world)
+    world.wait(60)
+    app, store = world.instance()
+    get_all, stopped = store.get_all, list[bool]()
+
+    def late(paths: Sequence[Path]) -> list[Document | None]:
+        if not stopped and paths[0].collection == "audit":
+            stopped.append(True)
+            world.instance()[0].trading.set(asked(DEMO, "p-2", action="pause"))
+        return get_all(paths)
+
+    monkeypatch.setattr(store, "get_all", late)
+    app.sweeper.run(Sweep(kind=SweepKind.RISK), world.clock.now(), "s")
+    assert stopped
+    assert not two_people_hold(world, DEMO)
+    assert told_of_the_loss(world) == []
 
 
 def test_what_goes_on_from_where_it_was_is_left_alone(world: World) -> None:

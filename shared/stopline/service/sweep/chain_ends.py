@@ -55,6 +55,19 @@ def not_gone_on(store: Store, known: Ends, now: Ends) -> list[str]:
     return found
 
 
+def put_back(store: Store, now: Ends) -> list[str]:
+    """Return the scopes whose trail goes on after the end that their document knows: it was put back as it was, or has moved
+    on since it was read. Raises Unavailable.
+    """
+    found: list[str] = []
+    placed = [(scope, parts[0]) for scope, end in now.items() if (parts := _parts(end))]
+    for first in range(0, len(placed), AT_ONCE):
+        some = placed[first : first + AT_ONCE]
+        rows = store.get_all([row_path(scope, seq + 1) for scope, seq in some])
+        found += [scope for (scope, _), row in zip(some, rows, strict=True) if row is not None]
+    return found
+
+
 def _parts(end: str | None) -> tuple[int, str] | None:
     number, _, hash_ = end.partition(" ") if isinstance(end, str) else ("", "", "")
     return (int(number), hash_) if number.isdecimal() and int(number) and hash_ else None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from stopline.model.control import GLOBAL
 from stopline.model.scopes import scope_account
 from stopline.ports import Data, Document, Store
-from stopline.service.sweep.chain_ends import ends_of, ends_text, not_gone_on
+from stopline.service.sweep.chain_ends import ends_of, ends_text, not_gone_on, put_back
 from stopline.service.sweep.epochs import epochs_of, epochs_text, went_back
 from stopline.service.trading.control_documents import marks
 from stopline.service.trading.set_back import SetBack
@@ -46,7 +46,7 @@ class LostStates:
         """
         epochs, ends = marks(self._store)
         failed: dict[str, str] = {}
-        for scope in self._lost(noted, epochs, ends):
+        for scope in sorted({*self._lost(noted, epochs, ends), *self._put_back(ends)}):
             try:
                 if self._set_back:
                     self._set_back.take_up(scope, noted.epochs.get(scope, epochs.get(scope, 0)))
@@ -67,3 +67,9 @@ class LostStates:
 
     def _lost(self, noted: Noted, epochs: dict[str, int], ends: dict[str, str]) -> list[str]:
         return sorted({*went_back(noted.epochs, epochs), *not_gone_on(self._store, noted.ends, ends)})
+
+    def _put_back(self, ends: dict[str, str]) -> list[str]:
+        """Return what was put back to where the last round saw it: that noted nothing of what came since."""
+        found = put_back(self._store, ends)
+        now = marks(self._store)[1] if found else {}
+        return [scope for scope in found if now.get(scope) == ends[scope]]
