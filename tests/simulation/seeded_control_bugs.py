@@ -202,24 +202,24 @@ def the_cancel_of_a_kill_expires() -> Iterator[None]:
 @control_bug
 def orders_of_a_halted_strategy_work_on() -> Iterator[None]:
     """Only halts of the whole account cancel."""
-    original = cancel_orders._stops
+    original = cancel_orders.stops_of
 
     def whole(*arguments: Any) -> Any:
         return (stop for stop in original(*arguments) if not stop[0].is_part)
 
-    with patch.object(cancel_orders, "_stops", whole):
+    with patch.object(cancel_orders, "stops_of", whole):
         yield
 
 
 @control_bug
 def orders_that_add_work_on_in_a_pause() -> Iterator[None]:
     """New ones are refused, and those of before fill."""
-    original = cancel_orders._stops
+    original = cancel_orders.stops_of
 
     def halts(*arguments: Any) -> Any:
         return (stop for stop in original(*arguments) if stop[1] is CommandAction.CANCEL_ALL)
 
-    with patch.object(cancel_orders, "_stops", halts):
+    with patch.object(cancel_orders, "stops_of", halts):
         yield
 
 
@@ -233,8 +233,8 @@ def an_older_version_writes_over_a_newer_one() -> Iterator[None]:
         body = {name: value for name, value in orjson.loads(data["state"]).items() if name in known}
         return decode(self, {**data, "state": orjson.dumps(body)})
 
-    def blind(self: Any, document: Any) -> Any:
-        return original(self, document and replace(document, data={**document.data, "writer": 0}))
+    def blind(self: Any, name: str, document: Any) -> Any:
+        return original(self, name, document and replace(document, data={**document.data, "writer": 0}))
 
     original = Aggregates._decoded
     with patch.object(ControlCodec, "decode", lax), patch.object(Aggregates, "_decoded", blind):

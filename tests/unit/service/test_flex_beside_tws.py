@@ -16,11 +16,13 @@ from stopline.brokers import read
 from .test_flex_bookings import ATTRIBUTES, EXEC, back, opened, row, statement, story
 
 
-def tws(revision: int, shares: int, price: float, commission: float) -> bytes:
-    exec_id = f"{EXEC}.{revision:02}"
+def tws(
+    revision: int, shares: int, price: float, commission: float, base: str = EXEC, order: int = 77
+) -> bytes:
+    exec_id = f"{base}.{revision:02}"
     execution = {
         "execId": exec_id, "time": "20261117 12:04:40 US/Eastern", "acctNumber": "DU1", "side": "BOT", "shares": shares,
-        "price": price, "permId": 77, "liquidation": 0,
+        "price": price, "permId": order, "liquidation": 0,
     }  # fmt: skip
     contract = {"secType": "STK", "symbol": "XYZ", "currency": "USD"}
     report = {"execId": exec_id, "commission": commission, "currency": "USD"}
@@ -98,3 +100,55 @@ def test_a_correction_of_tws_stands_over_the_row_of_what_it_corrects() -> None:
 def test_rows_of_an_account_that_only_flex_statements_tell_wait_for_each_other() -> None:
     for some in permutations([ONE([FIRST]), ONE([TAKEN]), ONE([OWN])]):
         assert arrive(*some) == ("4000", "6", [])
+
+
+@pytest.mark.parametrize("commission", [0.0, 5.5])
+@pytest.mark.parametrize("rows", [[FIRST], [FIRST, TAKEN], [FIRST, TAKEN, NEXT]])
+def test_a_row_that_charges_what_tws_did_not_tell_is_told_to_people(
+    commission: float, rows: list[str]
+) -> None:
+    """R1.2: which of both is right nobody knows; the units stand."""
+    messages = (tws(1, 5000, 0.32, commission), ONE(rows))
+    for some in permutations(messages):
+        assert arrive(*some)[2] == ["CONFLICTING_DUPLICATE"]
+
+
+def test_a_cancellation_without_an_order_waits_beside_another_trade_of_tws() -> None:
+    """Many such rows name their trade alone: a fill of other units and another price is none that they may mean."""
+    other = tws(1, 100, 0.5, 1.0, base="00012345.11111111.01", order=99)
+    nameless = back(1002, -5000, ibOrderID="")
+    for some in permutations([other, ONE([FIRST]), ONE([nameless])]):
+        assert arrive(*some) == ("100", "7", [])
+
+
+def test_the_rows_of_a_statement_beside_tws_look_at_the_fills_of_a_position_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Performance: counted; each row read them all, of a position with one correction."""
+    bases = [f"{EXEC[:-5]}{number:02}.01" for number in range(40)]
+    world = opened()
+
+    asked: list[object] = []
+    query = world.shared.query
+
+    def counted(*args: object, **more: object) -> object:
+        asked.append(args)
+        return query(*args, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(world.shared, "query", counted)
+
+    def take(message: bytes, name: str) -> int:
+        asked.clear()
+        fills = [item.fill for item in read(message, ATTRIBUTES) if item.fill]
+        world.instance()[0].recorder.record(fills, name)
+        return len(asked)
+
+    for number, base in enumerate(bases):
+        take(tws(1, 10, 0.32, 1.0, base), f"t-{number}")
+    take(tws(2, 9, 0.32, 1.0, bases[0]), "t-revised")
+    rows = [
+        row(2000 + number, 10, "-1", tradeID=str(7000 + number), ibExecID=f"{base}.01")
+        for number, base in enumerate(bases)
+    ]
+    assert take(ONE(rows), "f") <= 6
+    assert take(ONE(rows), "f") <= 6

@@ -9,7 +9,7 @@ from functools import partial
 from stopline.ledger.amend import is_amendment
 from stopline.ledger.book import Book
 from stopline.ledger.book import booked as with_held
-from stopline.ledger.bookings import booked_again, is_another, number_of, placed
+from stopline.ledger.bookings import booked_again, is_another, is_row_bust, number_of, placed
 from stopline.ledger.lifecycle import SpotOf
 from stopline.ledger.position import Position
 from stopline.ledger.position_table import PositionTable
@@ -203,6 +203,7 @@ class _Booking:
         self._message_ids = {key: request.message_id for request in requests for key in request.fills}
         self.outcomes: dict[str, Outcome] = {}
         self.repeated: set[str] = set()
+        self._placing: dict[str, list[Fill]] = {}  # the rows that take trades back, by position
         self._said_by: dict[str, str] = {}  # of what a fill makes of one that is booked: the key of that fill
         self._recall = Recall()
 
@@ -290,6 +291,7 @@ class _Booking:
     def _unbooked(self, book: Book) -> list[Fill]:
         """Return the fills that the log does not have; note duplicates and refuse conflicting ones."""
         new: list[Fill] = []
+        self._placing = {}
         documents = self._store.get_all([fill_path(fill.key) for fill in self._fills])
         for fill, document in zip(self._fills, documents, strict=True):
             if document is None:
@@ -298,7 +300,9 @@ class _Booking:
                 new += self._booked_again(fill, booked_again(fill, str(number_of(fill))))
             elif rows := self._placed(read_fill(document), fill, book):
                 new += self._booked_again(fill, rows)
-                if self._was_in_sum(read_fill(document), fill):
+                was = read_fill(document)  # the units have their place; whose fee is right nobody knows
+                unlike = was.kind is not FillKind.CORRECT and len(rows) == 1 and was.fee != fill.fee
+                if unlike or self._was_in_sum(was, fill):
                     self._said_by.pop(rows[0].key, None)
                     self.outcomes[fill.key] = _conflicting(fill)
             elif document.data["hash"] != fill.hash and not is_former(read_fill(document), fill):
@@ -311,10 +315,14 @@ class _Booking:
         """Return what is booked of a row under its own id, since a booked fill of the same id has no place yet."""
         if number_of(fill) is None or number_of(booked) is not None:
             return []
-        position = book.positions.get(booked.position_key)
+        home = booked.position_key
+        if home in self._placing:
+            return placed(booked, fill, self._placing[home])
+        position = book.positions.get(home)
         others = [*self._fills, *(one for fills in book.held.values() for one in fills)]
         if position is not None and position.amended:
             others += self._of_position(position, booked)
+        others = self._placing[home] = [one for one in others if is_row_bust(one)]
         return placed(booked, fill, others)
 
     def _was_in_sum(self, booked: Fill, fill: Fill) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 
-from stopline.ledger.bookings import is_row_bust, named, names_row, number_of
+from stopline.ledger.bookings import is_row_bust, named, names_row, number_of, same_terms
 from stopline.model.errors import Rejected
 from stopline.model.fill import EXECUTIONS, Fill
 
@@ -31,6 +31,7 @@ def _may_be_meant(fill: Fill, bust: Fill) -> bool:
     return (
         fill.kind in EXECUTIONS
         and number_of(fill) is None
+        and (bust.fill_id.endswith(":original") or same_terms(fill, bust))
         and (fill.broker, fill.side) == (bust.broker, bust.side)
         and (fill.order_id is None or bust.order_id is None or fill.order_id == bust.order_id)
     )
