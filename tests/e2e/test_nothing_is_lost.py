@@ -21,7 +21,7 @@ from e2e.storm import (
 
 from emulators.stack import Emulators, Stack
 
-ACCOUNTS, FILLS, DUPLICATES = 50, int(os.environ.get("STOPLINE_FILLS", "1200")), 0.3
+ACCOUNTS, FILLS, DUPLICATES = 50, int(os.environ.get("STOPLINE_FILLS", "800")), 0.3
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 from emulators.simulator.focus import FOCUSES
 from emulators.simulator.run import run_many, run_seed
 
-SEEDS = int(os.environ.get("STOPLINE_SEEDS", "4000"))
+SEEDS = int(os.environ.get("STOPLINE_SEEDS", "2500"))
 INTERLEAVINGS = 1000
 
 
