@@ -8,7 +8,8 @@ from stopline.model.fill import Fill
 from stopline.model.messages import Alert
 from stopline.model.times import parse_utc
 from stopline.rules.watching.break_alerts import amendment_alert, break_alert, ledger_alert, overdue_alert
-from stopline.rules.watching.reconcile import Break, BreakKind, Finding, Stage, Step, Turn
+from stopline.rules.watching.breaks import Break, Stage, Step, Turn
+from stopline.rules.watching.finding import BreakKind, Finding
 
 AT = parse_utc("2026-11-20T15:02:11Z")
 SYMBOL = "SPXW261120P06000000"

@@ -15,7 +15,8 @@ from stopline.model.decimals import decimal_text
 from stopline.model.errors import Rejected
 from stopline.model.statement import Statement
 from stopline.ports import Outgoing
-from stopline.rules.watching.reconcile import Finding, compare, words
+from stopline.rules.watching.compare import compare
+from stopline.rules.watching.finding import Finding, words
 from stopline.runtime.app import App
 from stopline.service.reconciliation.reconciliations import describe
 

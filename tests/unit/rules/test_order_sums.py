@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stopline.model.fill import Fill
+from stopline.rules.watching.finding import BreakKind
 from stopline.rules.watching.order_sums import OrderSum, order_sums
-from stopline.rules.watching.reconcile import BreakKind
 
 from ..make import at, fill
 

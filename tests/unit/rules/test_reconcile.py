@@ -18,18 +18,9 @@ from stopline.model.messages import Severity
 from stopline.model.statement import Statement
 from stopline.model.times import utc_text
 from stopline.rules.watching.break_alerts import break_alert
-from stopline.rules.watching.reconcile import (
-    Break,
-    BreakKind,
-    Finding,
-    Stage,
-    Step,
-    Turn,
-    blocked,
-    compare,
-    take_pass,
-    words,
-)
+from stopline.rules.watching.breaks import Break, Stage, Step, Turn, blocked, take_pass
+from stopline.rules.watching.compare import compare
+from stopline.rules.watching.finding import BreakKind, Finding, words
 
 from ..make import NOON, account, at, equity, option, trade
 

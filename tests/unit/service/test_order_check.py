@@ -14,7 +14,8 @@ from stopline.model.fill import Fill
 from stopline.model.messages import Alert, History, SweepKind
 from stopline.model.order import Order
 from stopline.model.wire import validate
-from stopline.rules.watching.reconcile import BreakKind, Stage
+from stopline.rules.watching.breaks import Stage
+from stopline.rules.watching.finding import BreakKind
 from stopline.service.documents.aggregate import Change
 from stopline.service.fills.books import FillLog
 from stopline.service.reconciliation import order_check

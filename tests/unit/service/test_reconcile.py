@@ -20,7 +20,8 @@ from stopline.model.statement import Statement
 from stopline.model.times import utc_text
 from stopline.model.wire import validate
 from stopline.ports import Path, Unavailable, Update, Write
-from stopline.rules.watching.reconcile import BreakKind, Stage
+from stopline.rules.watching.breaks import Stage
+from stopline.rules.watching.finding import BreakKind
 from stopline.runtime.app import App
 from stopline.service.reconciliation.reconciliations import (
     Reconciliation,

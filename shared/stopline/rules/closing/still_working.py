@@ -64,9 +64,6 @@ class Lists:
             if not self.is_told(broker, since) or (broker in untold and scope_of(scope).kind == "strategy")
         }
 
-    def all_told(self, since: datetime) -> bool:
-        return all(self.is_told(broker, since) for broker in self.told_at)
-
 
 NO_LISTS = Lists({})
 

@@ -12,7 +12,7 @@ from stopline.rules.limits.limit import ACCOUNT
 from stopline.rules.orders.decision import Desk, Reason
 from stopline.rules.orders.risk import OrderRisk
 from stopline.rules.orders.steps import off_steps
-from stopline.rules.watching.reconcile import EVERY
+from stopline.rules.watching.breaks import EVERY
 
 TERMS = ("kind", "currency", "multiplier", "underlying", "expiry", "strike", "right", "inverse")
 

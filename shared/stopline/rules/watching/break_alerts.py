@@ -10,7 +10,8 @@ from stopline.model.fill import Fill
 from stopline.model.ids import digest
 from stopline.model.messages import Alert, Severity
 from stopline.model.times import utc_text
-from stopline.rules.watching.reconcile import OF_ORDER, Break, BreakKind, Finding, Step, Turn, words
+from stopline.rules.watching.breaks import Break, Step, Turn
+from stopline.rules.watching.finding import OF_ORDER, BreakKind, Finding, words
 
 HELD_TTL = timedelta(hours=1)  # how long a bust, correction or fee may wait for the fill that it is about
 

@@ -29,7 +29,7 @@ from stopline.ledger.amend import (
 )
 from stopline.model.decimals import EXACT, ZERO, parse_decimal
 from stopline.model.fill import ORDER_FILLED, TRADES, Fill, FillKind, Side
-from stopline.rules.watching.reconcile import BreakKind, Finding
+from stopline.rules.watching.finding import BreakKind, Finding
 
 QUIET = timedelta(minutes=10)
 _TELLS = TRADES | {FillKind.CORRECT, FillKind.BUST}

@@ -5,7 +5,8 @@ from datetime import datetime
 
 from stopline.model.ids import digest
 from stopline.model.messages import Effect, HistoryRow
-from stopline.rules.watching.reconcile import Step, Turn, words
+from stopline.rules.watching.breaks import Step, Turn
+from stopline.rules.watching.finding import words
 from stopline.service.audit.journal import row_effects
 from stopline.service.history.rows import audit_row, table_row
 

@@ -28,6 +28,8 @@ from stopline.rules.watching.break_alerts import (
     is_of_order,
     more_alert,
 )
+from stopline.rules.watching.breaks import Break, Stage, Step, Turn, is_same
+from stopline.rules.watching.finding import BreakKind, Finding
 from stopline.rules.watching.order_sums import (
     QUIET,
     OrderSum,
@@ -35,7 +37,6 @@ from stopline.rules.watching.order_sums import (
     order_sums,
     settled_by_statement,
 )
-from stopline.rules.watching.reconcile import Break, BreakKind, Finding, Stage, Step, Turn, is_same
 from stopline.service.accounts.reader import AccountReader
 from stopline.service.documents.aggregate import Aggregates, Change
 from stopline.service.fills.books import Arrival, FillLog

@@ -27,16 +27,9 @@ from stopline.rules.watching.break_alerts import (
     overdue_alert,
     waiting_amendments,
 )
-from stopline.rules.watching.reconcile import (
-    Break,
-    BreakKind,
-    Finding,
-    Stage,
-    compare,
-    evidence_text,
-    overdue,
-    take_pass,
-)
+from stopline.rules.watching.breaks import Break, Stage, evidence_text, overdue, take_pass
+from stopline.rules.watching.compare import compare
+from stopline.rules.watching.finding import BreakKind, Finding
 from stopline.service.accounts.reader import AccountReader
 from stopline.service.documents.aggregate import Aggregates, Change
 from stopline.service.fills.books import FillLog

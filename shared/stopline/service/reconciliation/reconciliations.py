@@ -12,7 +12,8 @@ from stopline.model.decimals import decimal_text
 from stopline.model.errors import Transient
 from stopline.model.times import utc_text
 from stopline.ports import Clock, Data, Store
-from stopline.rules.watching.reconcile import EVERY, Break, BreakKind, Finding, Stage, blocked
+from stopline.rules.watching.breaks import EVERY, Break, Stage, blocked
+from stopline.rules.watching.finding import BreakKind, Finding
 from stopline.service.documents.aggregate import Aggregates
 from stopline.service.documents.outbox import Relay
 

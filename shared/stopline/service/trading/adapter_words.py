@@ -24,7 +24,7 @@ from stopline.service.trading.unheard import LEASES
 
 KEPT = timedelta(
     minutes=5
-)  # nothing is granted three minutes after the last sweep; what is older says nothing of now
+)  # nothing is granted 3 minutes after the last sweep; what is older says nothing of now
 MOST = 50  # earlier words of one adapter: from there on the two oldest are one
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 log = logging.getLogger("stopline")
