@@ -13,7 +13,7 @@ from simulation.seeded_bugs import bug
 from stopline.client import Client, Term
 from stopline.model.control import GLOBAL, Control, account_scope
 from stopline.model.messages import CommandAction
-from stopline.rules.trading import breakers
+from stopline.rules.trading import breakers, cancel_commands
 from stopline.rules.trading import state as trading_state
 from stopline.rules.trading.second_reading import PriceTimes
 from stopline.service.documents.aggregate import Aggregates, Change
@@ -195,7 +195,7 @@ def a_change_leaves_no_audit_row() -> Iterator[None]:
 def the_cancel_of_a_kill_expires() -> Iterator[None]:
     """The bus was slow, and the orders work on."""
     short = timedelta(seconds=30)
-    with patch.object(cancel_orders, "HALT_CANCEL_VALID", short):
+    with patch.object(cancel_commands, "HALT_CANCEL_VALID", short):
         yield
 
 

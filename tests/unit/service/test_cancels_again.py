@@ -12,8 +12,8 @@ from stopline.model.errors import Rejected
 from stopline.model.messages import ExecutionReport, Sweep, SweepKind
 from stopline.model.times import utc_text
 from stopline.ports import Unavailable, Write
+from stopline.rules.trading.cancels import MOST
 from stopline.runtime.app import App
-from stopline.service.trading.watch_cancels import MOST
 
 from ..make import account, trade
 from .test_orders_working import (

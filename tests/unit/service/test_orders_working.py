@@ -15,10 +15,10 @@ from stopline.model.times import utc_text
 from stopline.model.wire import canonical, validate
 from stopline.ports import Document, Path, Unavailable
 from stopline.rules.alerting.kinds import ENDED_BY
+from stopline.rules.trading.cancels import MOST
 from stopline.runtime.app import App
 from stopline.runtime.envelope import Envelope
 from stopline.runtime.handlers import on_fills
-from stopline.service.trading.watch_cancels import MOST
 
 from ..make import equity, trade
 from .resume_calls import ask

@@ -3,15 +3,14 @@ those that may add some. A commit of its own, before anything is closed: whateve
 cancel back. Stopline knows no order book: the adapter tells which ones these are.
 """
 
-from collections.abc import Iterator, Sequence
-from datetime import datetime
+from collections.abc import Sequence
 
-from stopline.model.control import GLOBAL, Control, TradingState, account_scope
+from stopline.model.control import GLOBAL, Control, account_scope
 from stopline.model.errors import Transient, Unreadable
-from stopline.model.ids import digest
-from stopline.model.messages import HALT_CANCEL_VALID, Command, CommandAction, Effect
-from stopline.model.scopes import Scope, scope_of
+from stopline.model.messages import Effect
 from stopline.ports import Clock
+from stopline.rules.trading.cancel_commands import cancel_of
+from stopline.rules.trading.stops import stops_of
 from stopline.service.documents.aggregate import Aggregates, Change
 from stopline.service.documents.outbox import Relay
 from stopline.service.trading.control_documents import both_to_stop, of_everything
@@ -87,42 +86,3 @@ class OrderCanceller:
     def _cancels(self, account: str, everywhere: Control, own: Control) -> list[Effect]:
         epoch, now = everywhere.epoch + own.epoch, self._clock.now()
         return [cancel_of(scope, action, epoch, now) for scope, action in stops_of(account, everywhere, own)]
-
-
-def cancel_of(
-    scope: Scope, action: CommandAction, epoch: int, now: datetime, again: str = "", *, halted: bool = False
-) -> Effect:
-    """Return the cancel of what is stopped in a scope. `again`: which one it is after the first; `halted`: so is the scope,
-    whatever is cancelled.
-    """
-    is_halted, account = action is CommandAction.CANCEL_ALL, scope.account
-    ids = ["cancel_only" if is_halted else "cancel_adding", account, str(scope), str(epoch)]
-    if is_halted and not scope.is_part:
-        ids = ["cancel", account, str(epoch)]  # as closings that older versions began have sent it
-    command = Command(
-        command_id=digest(*ids, again) if again else digest(*ids),
-        account=account,
-        action=action,
-        epoch=epoch,
-        strategy=scope.name if scope.kind == "strategy" else None,
-        underlying=scope.name if scope.kind == "underlying" else None,
-        reason=f"{scope} is {'halted' if is_halted or halted else 'reduce-only'}"[:500],
-        issued_at=now,
-        expires_at=now + HALT_CANCEL_VALID,
-    )
-    return Effect(command.command_id, "orders", account, command.model_dump(mode="json"))
-
-
-def stops_of(account: str, everywhere: Control, own: Control) -> Iterator[tuple[Scope, CommandAction]]:
-    """Yield what is to be cancelled where."""
-    if TradingState.HALTED in (everywhere.state, own.state):
-        yield Scope("account", account), CommandAction.CANCEL_ALL
-        return
-    is_reducing = TradingState.REDUCING in (everywhere.state, own.state)
-    if is_reducing:
-        yield Scope("account", account), CommandAction.CANCEL_ADDING
-    for part in own.parts.values():
-        if part.state is TradingState.HALTED:
-            yield scope_of(part.scope), CommandAction.CANCEL_ALL
-        elif part.state is TradingState.REDUCING and not is_reducing:
-            yield scope_of(part.scope), CommandAction.CANCEL_ADDING
