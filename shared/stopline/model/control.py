@@ -174,6 +174,8 @@ class Control(Standing):
     parts: dict[str, Standing] = Field(default_factory=dict)  # by scope
     closing: Closing | None = None
     cancelled: int = 0  # the account's epoch for which working orders were last cancelled without closing
+    # which halts have been cancelled under an epoch: since when each scope is halted
+    cancelled_halts: dict[ScopeText, UtcText] = Field(default_factory=dict)
     seen: dict[str, Seen] = Field(default_factory=dict)
     chain_seq: int = 0  # audit rows so far
     chain_hash: str = ""  # of the last one

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from stopline.brokers import decode, parse, read_statement
-from stopline.model.errors import Rejected, Transient
+from stopline.model.errors import Rejected, Transient, Unreadable
 from stopline.model.messages import (
     CONTROL_TYPE,
     REPORT_TYPE,
@@ -107,7 +107,7 @@ def on_fills(app: App, envelope: Envelope) -> Counts:
         value = decode_object(envelope.data)
         if value.get("type") == REPORT_TYPE:
             report = validate(ExecutionReport, value)
-            known = app.closer.report(report) or app.cancel_watcher.report(report)
+            known = _reported(app, report)
             return {"reports": 1, "unknown": 0 if known else 1}
     value = decode(envelope.data, envelope.attributes)
     items = parse(value, envelope.attributes, app.ports.broker_secrets)
@@ -129,6 +129,18 @@ def on_fills(app: App, envelope: Envelope) -> Counts:
     if statement is not None:  # after the fills that came with it
         counts["statements"] = int(app.statement_recorder.record(statement))
     return counts
+
+
+def _reported(app: App, report: ExecutionReport) -> bool:
+    """Take what a broker says about a command of the closings, or a cancel of a stop; False: neither is known."""
+    try:
+        if app.closer.report(report):
+            return True
+    except Unreadable:  # of damaged closings: a cancel that is refused is heard all the same
+        if app.cancel_watcher.report(report):
+            return True
+        raise
+    return app.cancel_watcher.report(report)
 
 
 def on_prices(app: App, envelope: Envelope) -> Counts:

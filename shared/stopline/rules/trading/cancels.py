@@ -1,63 +1,85 @@
 """Which cancels of a stop go out again: what is noted of them, and what is due."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from stopline.model.ids import Id, Name
-from stopline.model.messages import CommandAction, Effect, alert_effect
-from stopline.model.scopes import ScopeText
+from stopline.model.decimals import decimal_text
+from stopline.model.ids import Name
+from stopline.model.messages import CommandAction, Effect, ExecutionReport, ReportStatus, alert_effect
+from stopline.model.scopes import ScopeText, scope_of
 from stopline.model.text import Text
 from stopline.model.times import UtcText, utc_text
 from stopline.model.wire import Message
 from stopline.rules.closing.still_working import Listed, Lists
 from stopline.rules.trading import cancel_alerts
 from stopline.rules.trading.cancel_commands import cancel_of
-from stopline.rules.trading.stops import Stop, Stops
+from stopline.rules.trading.stops import Asked, Stop, Stops
 
 MOST = 5  # cancels again that nobody asked for: of each order, and of what was refused
 PAUSE = timedelta(seconds=20)  # before the first of them; doubled with each
 CALM = timedelta(hours=1)  # after so long without one the pauses begin anew
 SETTLES = timedelta(seconds=10)  # a list that was asked for sooner after a cancel shows nothing of it
 STALE = timedelta(minutes=2)  # but where no newer list has come for so long, it is the last word
-OLD = timedelta(minutes=10)  # of a kill before there were these documents nothing is owed
+OLD = timedelta(minutes=10)  # a kill of before that is owed nothing where no note tells what went for it
+TICK = timedelta(microseconds=1)
 
 
 class Cancels(Message):
-    """The cancels of an account that went out again under an `epoch`. `at`: when the last did, or the first one of all.
-    `repeats`: how many; `pace`: of them those that nobody asked for, in a row. `tries`: how many went for each order that is
-    listed, one more once people know that no more go; `refusals`: for what was refused. `asked`: the requests of people for
-    which one went. `out`: the scopes of the last ones by command id. `refused`: why a broker, `refused_by`, refused one that
-    is out. `told`: the scopes of whose orders people were told. `is_lost`: what was stored is damaged, and nobody knows yet;
-    `anew`: since when it is counted after such a loss, so that no id comes twice.
+    """The cancels of an account that went out again under an `epoch`. `at`: when the last did, by which it is named, or the
+    first one of all. `pace`: how many nobody asked for, in a row. `tries`: how many went for each order that is listed, one
+    more once people know that no more go; `refusals`: for what was refused, by scope. `asked`: what people have asked for
+    and one went. `out`: the scopes of the last ones by command id. `refused`: which broker has refused that, by scope.
+    `told`: the scopes of whose orders people were told. `is_lost`: what was stored is damaged, and nobody knows yet.
     """
 
     account: Name
     epoch: int
     at: UtcText
-    repeats: int = 0
     pace: int = 0
     tries: dict[str, int] = Field(default_factory=dict)
-    refusals: int = 0
-    asked: tuple[Id, ...] = ()
+    refusals: dict[ScopeText, int] = Field(default_factory=dict)
+    asked: tuple[str, ...] = ()
     out: dict[str, ScopeText] = Field(default_factory=dict)
-    refused: Text = ""
-    refused_by: Text = ""
+    refused: dict[ScopeText, Text] = Field(default_factory=dict)
     told: tuple[ScopeText, ...] = ()
     is_lost: bool = False
-    anew: UtcText | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_each_scope(cls, data: Any) -> Any:
+        """Read the note of a version that knew of one refusal and not whose: all that people were told of may be meant."""
+        if not isinstance(data, dict) or "repeats" not in data:
+            return data
+        told = data["told"]
+        refused = dict.fromkeys(told, data["refused_by"]) if data["refused"] else {}
+        kept = {name: value for name, value in data.items() if name in cls.model_fields}
+        return {**kept, "refused": refused, "refusals": dict.fromkeys(told, data["refusals"])}
 
     @property
     def next_at(self) -> datetime:
         return self.at + PAUSE * int(2 ** min(self.pace, MOST))
+
+    def knows(self, asked: Asked) -> bool:
+        """Tell whether a cancel went for what people have asked for; older versions noted it without its scope."""
+        return asked.name in self.asked or asked.request in self.asked
 
     def is_due(self, one: Listed, now: datetime) -> bool:
         """Tell whether an order that is listed speaks for another cancel, or for telling people that no more go."""
         tries = self.tries.get(_name(one), 0)
         is_newer = one.at > self.at + SETTLES
         return tries <= MOST if is_newer else tries == 0 and now >= one.at + STALE
+
+    def is_refused(self, stop: Stop, lists: Lists) -> bool:
+        """Tell whether a refusal speaks for another cancel: until the broker's list tells what works."""
+        scope = str(stop.scope)
+        broker = self.refused.get(scope)
+        if broker is None or self.refusals.get(scope, 0) >= MOST:
+            return False
+        is_told = lists.is_told(broker, self.at + SETTLES)
+        return not is_told or (not stop.is_halted and bool(stop.named(lists)))
 
 
 class Step(NamedTuple):
@@ -68,48 +90,107 @@ class Step(NamedTuple):
 
 
 def under(state: Cancels | None, account: str, stops: Stops, now: datetime) -> Cancels:
-    """Return what is known under the epoch of now: a change of the state has cancelled anew."""
-    if state is not None and state.epoch == stops.epoch:
+    """Return what is known under the epoch of now: a change of the state has cancelled anew. Whoever knows of a later one is
+    not behind: its note stays.
+    """
+    if state is not None and state.epoch >= stops.epoch:
         return state
     known = Cancels(account=account, epoch=stops.epoch, at=stops.since)
     if state is None:
-        old = tuple(request for request, at in stops.asked.items() if now - at > OLD)
+        old = tuple(one.name for one in stops.asked if now - one.at > OLD)
         return known.model_copy(update={"asked": old})
-    kept = {"asked": state.asked, "told": state.told, "is_lost": state.is_lost, "anew": state.anew}
-    return known.model_copy(update=kept)
+    stopped = {str(stop.scope) for stop in stops.of}
+    told = tuple(scope for scope in state.told if scope in stopped)
+    return known.model_copy(update={"asked": state.asked, "told": told, "is_lost": state.is_lost})
 
 
 def is_wanted(state: Cancels, stops: Stops) -> bool:
     """Tell whether a cancel is to go whatever brokers list: people have asked for it, or may have."""
-    return state.is_lost or bool(stops.asked.keys() - set(state.asked))
+    is_asked = state.is_lost or not all(state.knows(one) for one in stops.asked)
+    return is_asked and state.epoch <= stops.epoch
 
 
 def changed(state: Cancels, stops: Stops, lists: Lists, now: datetime) -> Step | None:
     """Return what is to be sent and told, None for nothing."""
+    if state.epoch > stops.epoch:  # the controls were read before: whoever has read them since acts
+        return None
     if is_wanted(state, stops):
-        return _wanted(state, stops, now)
+        return _wanted(state, stops, lists, now)
+    before = state
     working = {stop: orders for stop in stops.of if (orders := stop.working(lists))}
     names = {_name(one) for orders in working.values() for one in orders}
-    tries = {name: count for name, count in state.tries.items() if name in names}
+    state = state.model_copy(update={"tries": {k: n for k, n in state.tries.items() if k in names}})
     if now >= state.next_at:
         due = {stop: [one for one in orders if state.is_due(one, now)] for stop, orders in working.items()}
         due = {stop: orders for stop, orders in due.items() if orders}
-        is_refused = state.refused and state.refusals < MOST
-        is_refused = is_refused and not lists.is_told(state.refused_by, state.at + SETTLES)
-        if due or is_refused:
-            return _unasked(state, stops, working, due, bool(is_refused), tries, now)
-    return _ended(state, stops, working, tries, lists, now)
+        refused = [stop for stop in stops.of if state.is_refused(stop, lists)]
+        if due or refused:
+            return _unasked(state, stops, working, due, refused, now)
+    step = _ended(state, stops, lists, now)
+    return None if step.state == before else step
 
 
-def _wanted(state: Cancels, stops: Stops, now: datetime) -> Step:
+def heard(state: Cancels, stops: Stops, report: ExecutionReport, now: datetime) -> tuple[bool, Step | None]:
+    """Return whether a broker's report is about a cancel of the stops, and what is known and told then. What it says of
+    one that another has followed since is said.
+    """
+    gone = set(state.out.values())
+    first = {
+        cancel_of(stop.scope, action, stops.epoch, now).id: str(stop.scope)
+        for stop in stops.of
+        for action in (stop.action, stop.unasked)
+    }
+    last = {id_: scope for id_, scope in first.items() if scope not in gone} | state.out
+    scope = last.get(report.command_id)
+    is_known = scope is not None or report.command_id in first
+    if scope is None or report.status is not ReportStatus.REJECTED or scope in state.refused:
+        return is_known, None
+    if state.epoch > stops.epoch:
+        return is_known, None
+    alert = cancel_alerts.refused(scope_of(scope), report, state.refusals.get(scope, 0), MOST, now)
+    refused = {**state.refused, scope: report.broker}
+    after = state.model_copy(update={"refused": refused, "told": _and(state.told, [scope])})
+    return is_known, Step(after, [alert_effect(alert)])
+
+
+def asked_for(stops: Stops, now: datetime) -> list[Effect]:
+    """Return the cancels that people have asked for again of late, where nothing can note that they went: under one id."""
+    return [
+        cancel_of(stop.scope, stop.action, stops.epoch, now, one.name)
+        for one in stops.asked
+        if now - one.at <= OLD
+        for stop in stops.of
+        if one.covers(stop)
+    ]
+
+
+def scopes_of(step: Step) -> list[str]:
+    """Return the scopes of which everything is cancelled by it."""
+    whole = CommandAction.CANCEL_ALL.value
+    sent = [one for one in step.effects if one.topic == "orders" and one.body["action"] == whole]
+    return [step.state.out[one.id] for one in sent]
+
+
+def _wanted(state: Cancels, stops: Stops, lists: Lists, now: datetime) -> Step:
     """Return the cancels that people have asked for; or that they may have, where that is lost."""
-    anew = now if state.is_lost else state.anew
-    lost = [cancel_alerts.lost(stop.scope, state.epoch, now) for stop in stops.of if state.is_lost]
-    told = tuple(dict.fromkeys((*state.told, *(str(alert.object) for alert in lost))))
-    update = {"asked": tuple(stops.asked), "told": told, "is_lost": False, "anew": anew}
-    known = state.model_copy(update={**update, "pace": 0, "tries": {}, "refusals": 0})
-    after, sent = _sent(known, stops, [(stop, stop.action) for stop in stops.of], now)
-    return Step(after, [*sent, *map(alert_effect, lost)])
+    new = [one for one in stops.asked if (now - one.at <= OLD if state.is_lost else not state.knows(one))]
+    asked = [stop for stop in stops.of if any(one.covers(stop) for one in new)]
+    again = [(stop, stop.action) for stop in asked]
+    lost = [stop for stop in stops.of if not stop.inside] if state.is_lost else []
+    again += [(stop, stop.unasked) for stop in lost if stop not in asked]
+    alerts = [cancel_alerts.lost(stop.scope, state.epoch, now) for stop in lost]
+    scopes = {str(stop.scope) for stop in asked}
+    gone = {_name(one) for stop in asked for one in lists.working(str(stop.scope), stop.since)}
+    known = {
+        "asked": tuple(one.name for one in stops.asked),
+        "told": _and(state.told, [str(stop.scope) for stop in lost]),
+        "is_lost": False,
+        "pace": 0,
+        "tries": {k: n for k, n in state.tries.items() if k not in gone} if lists.told_at else {},
+        "refusals": {scope: n for scope, n in state.refusals.items() if scope not in scopes},
+    }
+    after, sent = _sent(state.model_copy(update=known), stops, again, now)
+    return Step(after, [*sent, *map(alert_effect, alerts)])
 
 
 def _unasked(
@@ -117,14 +198,13 @@ def _unasked(
     stops: Stops,
     working: Mapping[Stop, Sequence[Listed]],
     due: Mapping[Stop, Sequence[Listed]],
-    is_refused: bool,
-    tries: Mapping[str, int],
+    refused: Sequence[Stop],
     now: datetime,
 ) -> Step:
     """Return the cancels that go again by themselves, and what people are told. `due`: of the orders that work those that
     speak for it.
     """
-    counts = {stop: min(tries.get(_name(one), 0) for one in orders) + 1 for stop, orders in due.items()}
+    counts = {stop: min(state.tries.get(_name(one), 0) for one in due[stop]) + 1 for stop in due}
     alerts = []
     for stop, count in counts.items():
         orders = sorted(working[stop], key=lambda one: one not in due[stop])
@@ -132,11 +212,15 @@ def _unasked(
             max(one.at for one in orders) if all(one.at <= state.at + SETTLES for one in orders) else None
         )
         alerts.append(cancel_alerts.still_working(stop.scope, state.epoch, orders, count, MOST, now, silent))
-    more = {_name(one): tries.get(_name(one), 0) + 1 for orders in due.values() for one in orders}
-    told = tuple(dict.fromkeys((*state.told, *(str(alert.object) for alert in alerts))))
-    known = {"tries": {**tries, **more}, "told": told, "refusals": state.refusals + is_refused}
+    more = {_name(one): state.tries.get(_name(one), 0) + 1 for orders in due.values() for one in orders}
+    refusals = {str(stop.scope): state.refusals.get(str(stop.scope), 0) + 1 for stop in refused}
+    known = {
+        "tries": {**state.tries, **more},
+        "told": _and(state.told, [str(stop.scope) for stop in due]),
+        "refusals": {**state.refusals, **refusals},
+    }
     after, sent = state.model_copy(update=known), list[Effect]()
-    again = [stop for stop in stops.of if is_refused or counts.get(stop, MOST + 1) <= MOST]
+    again = [stop for stop in stops.of if stop in refused or counts.get(stop, MOST + 1) <= MOST]
     if again:
         pace = state.pace if now < state.at + CALM else 0
         after = after.model_copy(update={"pace": pace + 1})
@@ -147,62 +231,44 @@ def _unasked(
 def _sent(
     state: Cancels, stops: Stops, again: Sequence[tuple[Stop, CommandAction]], now: datetime
 ) -> tuple[Cancels, list[Effect]]:
-    repeats = state.repeats + 1
-    name = _again(repeats, stops, state.anew)
+    """Name the cancels by their moment: it is later than all that are noted, and one commit holds it."""
+    at = max(now, state.at + TICK)
     sent = {
-        str(stop.scope): cancel_of(stop.scope, action, stops.epoch, now, name, halted=stop.is_halted)
+        str(stop.scope): cancel_of(stop.scope, action, stops.epoch, now, utc_text(at), halted=stop.is_halted)
         for stop, action in again
     }
-    out = {effect.id: scope for scope, effect in sent.items()}
-    update = {"at": now, "repeats": repeats, "out": out, "refused": "", "refused_by": ""}
-    return state.model_copy(update=update), list(sent.values())
+    before = {id_: scope for id_, scope in state.out.items() if scope not in sent}
+    out = before | {effect.id: scope for scope, effect in sent.items()}
+    refused = {scope: broker for scope, broker in state.refused.items() if scope not in sent}
+    return state.model_copy(update={"at": at, "out": out, "refused": refused}), list(sent.values())
 
 
-def scopes_of(step: Step) -> list[str]:
-    """Return the scopes of which everything is cancelled by it."""
-    whole = CommandAction.CANCEL_ALL.value
-    sent = [one for one in step.effects if one.topic == "orders" and one.body["action"] == whole]
-    return [step.state.out[one.id] for one in sent]
+def _ended(state: Cancels, stops: Stops, lists: Lists, now: datetime) -> Step:
+    """Tell what is over: who lists orders has listed them since, and names none there."""
+    told = [stop for stop in stops.of if str(stop.scope) in state.told]
+    over = [str(stop.scope) for stop in told if not stop.named(lists)] if _is_listed(state, lists) else []
+    alerts = [cancel_alerts.ended(scope, state.account, state.epoch, now) for scope in over]
+    known = {
+        "told": tuple(scope for scope in state.told if scope not in over),
+        "refused": {scope: broker for scope, broker in state.refused.items() if scope not in over},
+    }
+    return Step(state.model_copy(update=known), [alert_effect(alert) for alert in alerts])
 
 
-def _again(repeats: int, stops: Stops, anew: datetime | None) -> str:
-    """Name a cancel that goes again: no other one of its epoch has this name."""
-    return f"{repeats} {' '.join(stops.asked)}" + (f" {utc_text(anew)}" if anew else "")
+def _is_listed(state: Cancels, lists: Lists) -> bool:
+    """Tell whether all brokers that list their orders, and those that refused, have done so since the last cancel."""
+    listing = {broker for broker, at in lists.told_at.items() if at is not None}
+    asked = listing | set(state.refused.values())
+    return bool(asked) and all(lists.is_told(broker, state.at + SETTLES) for broker in asked)
 
 
-def asked_for(stops: Stops, now: datetime) -> list[Effect]:
-    """Return the cancels that people have asked for again."""
-    again = _again(0, stops, None)
-    return [cancel_of(s.scope, s.action, stops.epoch, now, again) for s in stops.of] if stops.asked else []
+def _and(told: Sequence[str], more: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*told, *more)))
 
 
 def _name(one: Listed) -> str:
     """Name an order: one without an id by what it is."""
     order = one.order
-    what = order.order_id or f"{order.strategy} {order.side} {order.instrument.symbol}"
-    return f"{one.broker} {what}"
-
-
-def _ended(
-    state: Cancels,
-    stops: Stops,
-    working: Mapping[Stop, Sequence[Listed]],
-    tries: dict[str, int],
-    lists: Lists,
-    now: datetime,
-) -> Step | None:
-    """Tell what is over: who lists orders has listed them since, and names none there."""
-    over = [str(s.scope) for s in stops.of if s.is_halted and s not in working and str(s.scope) in state.told]
-    if not over or not _is_listed(state, lists):
-        return Step(state.model_copy(update={"tries": tries}), ()) if tries != state.tries else None
-    alerts = [cancel_alerts.ended(scope, state.account, state.epoch, now) for scope in over]
-    told = tuple(scope for scope in state.told if scope not in over)
-    after = state.model_copy(update={"told": told, "tries": tries, "refused": "", "refused_by": ""})
-    return Step(after, [alert_effect(alert) for alert in alerts])
-
-
-def _is_listed(state: Cancels, lists: Lists) -> bool:
-    """Tell whether all brokers that list their orders, and the one that refused, have done so since the last cancel."""
-    listing = {broker for broker, at in lists.told_at.items() if at is not None}
-    asked = listing | {state.refused_by} - {""}
-    return bool(asked) and all(lists.is_told(broker, state.at + SETTLES) for broker in asked)
+    price = "" if order.limit_price is None else f" {decimal_text(order.limit_price)}"
+    what = f"{order.strategy} {order.side} {decimal_text(order.quantity)} {order.instrument.symbol}{price}"
+    return f"{one.broker} {order.order_id or what}"

@@ -134,10 +134,11 @@ class Aggregates(Generic[S]):
         cached = self._cache.get(name)
         return cached.state if cached else self._load(name).state
 
-    def is_out(self, name: str) -> bool:
-        """Tell whether every effect of a document, as it was last read here, is known to be published."""
+    def is_out(self, name: str, topic: str = "") -> bool:
+        """Tell whether every effect of a document, as it was last read here, is known to be published. `topic`: of one."""
         cached = self._cache.get(name)
-        return cached is not None and not self._relay.unpublished(cached.outbox)
+        due = self._relay.unpublished(cached.outbox) if cached else ()
+        return cached is not None and not any(topic in ("", effect.topic) for effect in due)
 
     def query(self, where: Sequence[Where], limit: int = 200) -> list[Document]:
         """Return the documents whose native fields match."""

@@ -10,7 +10,7 @@ from stopline.model.errors import Transient, Unreadable
 from stopline.model.messages import Effect
 from stopline.ports import Clock
 from stopline.rules.trading.cancel_commands import cancel_of
-from stopline.rules.trading.stops import stops_of
+from stopline.rules.trading.stops import all_stops, halts_now
 from stopline.service.documents.aggregate import Aggregates, Change
 from stopline.service.documents.outbox import Relay
 from stopline.service.trading.control_documents import both_to_stop, of_everything
@@ -63,7 +63,8 @@ class OrderCanceller:
             epoch = everywhere.epoch + before.epoch
             effects = self._cancels(account, everywhere, before) if before.cancelled < epoch else []
             sent = len(effects)
-            return Change(before.model_copy(update={"cancelled": epoch}), effects) if effects else None
+            known = {"cancelled": epoch, "cancelled_halts": halts_now(everywhere, before)}
+            return Change(before.model_copy(update=known), effects) if effects else None
 
         owed = self._cancels(account, everywhere, known)
         try:
@@ -84,5 +85,11 @@ class OrderCanceller:
         return both_to_stop(documents, account)
 
     def _cancels(self, account: str, everywhere: Control, own: Control) -> list[Effect]:
-        epoch, now = everywhere.epoch + own.epoch, self._clock.now()
-        return [cancel_of(scope, action, epoch, now) for scope, action in stops_of(account, everywhere, own)]
+        """Return what the epoch of now cancels. A halt that closes nothing and was cancelled before, as adapters have heard,
+        leaves what only reduces under the epoch of something else: people have placed stops by hand since.
+        """
+        stops, now = all_stops(account, everywhere, own), self._clock.now()
+        first = stops.first(now, self._documents.is_out(own.scope, "orders"))
+        return [
+            cancel_of(stop.scope, action, stops.epoch, now, halted=stop.is_halted) for stop, action in first
+        ]

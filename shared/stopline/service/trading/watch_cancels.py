@@ -6,31 +6,29 @@ stops by hand. Where nobody can read any more what went, one goes, people are to
 
 import logging
 from collections.abc import Callable
+from datetime import datetime
 
 import orjson
 
 from stopline.model.control import Control
 from stopline.model.errors import Transient, Unreadable
-from stopline.model.messages import ExecutionReport, ReportStatus, alert_effect
-from stopline.model.scopes import scope_of
+from stopline.model.messages import ExecutionReport
 from stopline.model.wire import canonical, validate
 from stopline.ports import Clock, Data, Store
 from stopline.rules.closing.still_working import Lists
-from stopline.rules.trading import cancel_alerts
-from stopline.rules.trading.cancel_commands import cancel_of
 from stopline.rules.trading.cancels import (
-    MOST,
     PAUSE,
     Cancels,
     Step,
     asked_for,
     changed,
+    heard,
     is_wanted,
     scopes_of,
     under,
 )
 from stopline.rules.trading.stops import LONG_AGO, Stops, all_stops
-from stopline.service.documents.aggregate import Aggregates, Change
+from stopline.service.documents.aggregate import WRITER, Aggregates, Change
 from stopline.service.documents.outbox import Relay
 from stopline.service.trading.control_documents import both_to_stop
 
@@ -55,12 +53,14 @@ class CancelsCodec:
 
 
 def cancels(store: Store, relay: Relay, clock: Clock) -> Aggregates[Cancels]:
-    """Return access to all of these documents."""
+    """Return access to all of these documents. A version that knows no refusals by scope, and the moments that cancels are
+    named by, leaves them alone.
+    """
 
     def lost(account: str) -> Cancels:
         return Cancels(account=account, epoch=NONE, at=LONG_AGO, is_lost=True)
 
-    return Aggregates(store, relay, clock, CancelsCodec(), anew=lost)
+    return Aggregates(store, relay, clock, CancelsCodec(), writer=WRITER + 1, anew=lost)
 
 
 class CancelWatcher:
@@ -87,13 +87,11 @@ class CancelWatcher:
         What cannot be read or stored now the next look does. Raises Transient where people have asked for it, once they have
         halted again, and it is not known to be out.
         """
-        stops = all_stops(account, everywhere, own)
+        stops, now = all_stops(account, everywhere, own), self._clock.now()
+        if not stops.of or (not stops.asked and now < stops.since + PAUSE):
+            return []
         try:
-            try:
-                return self._look(account, stops)
-            except Unreadable:  # a newer version's: nothing can note what goes, so it has one id
-                log.exception("cancels: which went again cannot be read", extra={"account": account})
-                self._relay.publish(asked_for(stops, self._clock.now()))
+            return self._look(account, stops, now)
         except Transient:
             if self._is_owed(account, stops):
                 raise
@@ -110,18 +108,22 @@ class CancelWatcher:
             return True
         return is_wanted(known, stops) or not self._documents.is_out(account)
 
-    def _look(self, account: str, stops: Stops) -> list[str]:
-        now = self._clock.now()
-        if not stops.of or (not stops.asked and now < stops.since + PAUSE):
+    def _look(self, account: str, stops: Stops, now: datetime) -> list[str]:
+        try:
+            stored = self._documents.read(account)  # a report may have come to another instance
+        except Unreadable:  # a newer version's: nothing can note what goes, so that it has one id
+            log.exception("cancels: which went again cannot be read", extra={"account": account})
+            self._relay.publish(asked_for(stops, now))
             return []
-        stored = self._documents.read(account)  # a report may have come to another instance
         if not self._documents.is_out(account):
             self._documents.change(account, lambda _state, _attempt: None)  # it goes out with this look
         known = under(stored, account, stops, now)
         is_asked = is_wanted(known, stops)
         if not is_asked and now < known.next_at:
             return []
-        lists = self._listed(account, needed=not is_asked) if stops.is_halted else Lists({})
+        lists = Lists({})
+        if stops.is_halted or known.told:
+            lists = self._listed(account, needed=stops.is_halted and not is_asked)
         if changed(known, stops, lists, now) is None:
             return []
         step: Step | None = None
@@ -140,7 +142,7 @@ class CancelWatcher:
         except Transient:
             if needed:
                 raise
-            return Lists({})  # what is wanted goes all the same
+            return Lists({})  # what is wanted, or was refused, goes all the same
 
     def report(self, report: ExecutionReport) -> bool:
         """Take what a broker says about a cancel of a stop; False: the command is none that is out. A refusal is told at
@@ -152,17 +154,8 @@ class CancelWatcher:
 
         def decide(before: Cancels | None, attempt: int) -> Change[Cancels] | None:
             nonlocal found
-            state = under(before, account, stops, now)
-            first = {cancel_of(s.scope, s.action, stops.epoch, now).id: str(s.scope) for s in stops.of}
-            found = report.command_id in {**first, **state.out}
-            scope = (state.out or first).get(report.command_id)  # what it says of one before the last is said
-            if scope is None or report.status is not ReportStatus.REJECTED or state.refused:
-                return None
-            alert = cancel_alerts.refused(scope_of(scope), report, state.refusals, MOST, now)
-            told = tuple(dict.fromkeys((*state.told, scope)))
-            reason = report.reason or "refused"
-            after = state.model_copy(update={"refused": reason, "refused_by": report.broker, "told": told})
-            return Change(after, [alert_effect(alert)])
+            found, step = heard(under(before, account, stops, now), stops, report, now)
+            return Change(*step) if step is not None else None
 
         if stops.of:
             self._documents.change(account, decide)
