@@ -17,7 +17,7 @@ from stopline.brokers import DIALECTS
 from stopline.model.control import ControlRequest
 from stopline.model.fill import Fill, FillKind
 from stopline.model.messages import Sweep
-from stopline.service.fills.record_fill import Result
+from stopline.service.fills.outcome import Result
 
 from ..make import account, raw_fill
 from ..service.world import World

@@ -16,7 +16,7 @@ from stopline.ports import Create, Unavailable
 from stopline.runtime.app import App
 from stopline.runtime.ports import Ports
 from stopline.service.documents.batching import Batcher
-from stopline.service.fills.record_fill import Result
+from stopline.service.fills.outcome import Result
 
 NOON = datetime(2026, 11, 20, 17, tzinfo=UTC)
 

@@ -14,7 +14,7 @@ from stopline.model.messages import Severity
 from stopline.ports import Unavailable
 from stopline.service.fills import book_size
 from stopline.service.fills.book_size import KIB, check_size
-from stopline.service.fills.record_fill import Result
+from stopline.service.fills.outcome import Result
 
 from ..make import NOON, at, equity, fill, option
 from .world import World

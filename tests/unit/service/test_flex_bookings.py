@@ -21,7 +21,7 @@ from stopline.ledger.book import Book
 from stopline.ledger.check import differences
 from stopline.model.calendars import calendar
 from stopline.service.fills.books import read_fill
-from stopline.service.fills.record_fill import Result
+from stopline.service.fills.outcome import Result
 
 from ..ledger.test_amend import booked as fold_in
 from ..make import NOON, account, fold, trade

@@ -15,7 +15,7 @@ import pytest
 from stopline.brokers import read
 from stopline.model.fill import Fill
 from stopline.model.wire import validate
-from stopline.service.fills import record_fill
+from stopline.service.fills import doubles
 
 from .test_flex_bookings import ATTRIBUTES, STORIES, TRUTH, Rows, opened, paid, statement
 from .world import World
@@ -139,7 +139,7 @@ def deploy(story: str, statements: Sequence[Sequence[str]]) -> World:
     """Return an account as the older version left it: it asked nobody about what it could not place."""
     world = opened()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(record_fill, "unplaced", lambda *_: {})
+        patch.setattr(doubles, "unplaced", lambda *_: {})
         for number, some in enumerate(statements):
             world.instance()[0].recorder.record([older(story, text) for text in some], f"before-{number}")
     return world

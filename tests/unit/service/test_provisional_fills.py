@@ -15,7 +15,7 @@ from stopline.ledger.book import Book
 from stopline.model.fill import Fill
 from stopline.model.times import utc_text
 from stopline.ports import Create, Delete, Document, Update
-from stopline.service.fills.record_fill import Result
+from stopline.service.fills.outcome import Result
 
 from ..brokers.samples import SAMPLES, changed, fills_of
 from ..make import NOON, account, at

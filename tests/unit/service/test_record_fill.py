@@ -26,7 +26,7 @@ from stopline.service.documents.outbox import Unpublished
 from stopline.service.fills import record_fill
 from stopline.service.fills.bookable import MAX_AGE, MAX_AHEAD
 from stopline.service.fills.books import BookFeed
-from stopline.service.fills.record_fill import Result
+from stopline.service.fills.outcome import Result
 
 from ..make import BEGUN, NOON, account, at, equity, fill, fold, option, raw_fill, trade
 from .world import FaultyStore, World

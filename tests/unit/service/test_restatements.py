@@ -12,7 +12,7 @@ from stopline.ledger.amend import target_key
 from stopline.model.fill import Fill
 from stopline.ports import Path, Put
 from stopline.service.fills.books import fill_create
-from stopline.service.fills.record_fill import Result
+from stopline.service.fills.outcome import Result
 
 from ..make import NOON, at, fill
 from .world import World

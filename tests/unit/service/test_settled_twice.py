@@ -12,7 +12,7 @@ import pytest
 from stopline.model.fill import Fill
 from stopline.runtime.envelope import Envelope
 from stopline.runtime.handlers import CRITICAL_REASONS, handle
-from stopline.service.fills.record_fill import Outcome
+from stopline.service.fills.outcome import Outcome
 
 from ..make import at, fill, option
 from .world import World

@@ -9,7 +9,7 @@ import pytest
 
 from stopline.model.fill import Fill
 from stopline.runtime.handlers import CRITICAL_REASONS
-from stopline.service.fills.record_fill import Outcome
+from stopline.service.fills.outcome import Outcome
 
 from ..make import at, fill
 from .world import World
