@@ -176,10 +176,11 @@ class Sent(Message):
 
 class Over(Message):
     """A close command that is over and forgotten but for its names. `until`: an order that a broker lists under them, asked
-    for no later than that, is this one's.
+    for no later than that, is this one's. `broker`: where it was; None: nobody said.
     """
 
     until: UtcText
+    broker: Name | None = None
     order_id: Id | None = None
 
 

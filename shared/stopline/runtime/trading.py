@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from stopline.service.closing.unclosed import HaltCloser
     from stopline.service.closing.working_orders import WorkingOrders
     from stopline.service.prices.marks import MarkTable
-    from stopline.service.reconciliation.reconciliations import Reconciliation
     from stopline.service.trading.cancel_orders import OrderCanceller
     from stopline.service.trading.carry_halt import HaltCarrier
     from stopline.service.trading.controls import TradingStates
@@ -104,6 +103,7 @@ class TradingParts(Documents):
     @cached_property
     def closer(self) -> Closer:
         from stopline.service.closing.close_book import Closer
+        from stopline.service.closing.stated import StatementCheck
         from stopline.service.fills.books import FillLog
 
         return Closer(
@@ -116,9 +116,8 @@ class TradingParts(Documents):
             self.clock,
             partial(self.canceller.advance, just_read=True),
             self.cancel_watcher.look,
-            self._reconciliation,
             self._resting,
-            self._listed,
+            StatementCheck(self.reconciliations.read, self._listed).of,
         )
 
     @cached_property
@@ -127,16 +126,15 @@ class TradingParts(Documents):
 
         return HaltCloser(self.store, self.relay, self.clock, self.closer, self.controls)
 
-    def _reconciliation(self, account: str) -> Reconciliation | None:
-        return self.reconciliations.read(account)
-
     def _resting(
         self, position: Position, account: Account, book: Book, closing: ClosingState, now: datetime
     ) -> Resting | None:
         return self.working_orders.against(position, account, book, closing, now)  # built when it is needed
 
-    def _listed(self, account: Account, book: Book, closing: ClosingState | None) -> Lists:
-        return self.working_orders.listed(account, book, closing)
+    def _listed(
+        self, name: str, account: Account | None, book: Book, closing: ClosingState | None, since: datetime
+    ) -> Lists:
+        return self.working_orders.listed(name, account, book, closing, since)
 
     @cached_property
     def cancel_watcher(self) -> CancelWatcher:
@@ -147,12 +145,12 @@ class TradingParts(Documents):
 
     def _uncancelled(self, name: str) -> Lists:
         from stopline.ledger.book import Book
-        from stopline.rules.closing.still_working import NO_LISTS
+        from stopline.rules.closing.halts import oldest_halt
+        from stopline.service.trading.control_documents import both_to_stop
 
-        account = self.accounts.get(name)
-        if account is None:
-            return NO_LISTS
-        return self._listed(account, self.books.read(name) or Book(name), self.closings.read(name))
+        since = oldest_halt(*both_to_stop(self.controls, name))
+        book, closing = self.books.read(name) or Book(name), self.closings.read(name)
+        return self._listed(name, self.closer.settings(name), book, closing, since)
 
     @cached_property
     def working_orders(self) -> WorkingOrders:

@@ -137,6 +137,38 @@ def test_a_kill_of_another_epoch_tells_anew(world: World) -> None:
     assert [a["resolved"] for a in told(world)] == [False, False]
 
 
+def test_each_damage_of_one_halt_is_told_once_and_so_is_its_end(world: World) -> None:
+    """R0.4: the second had the id of the first, and was taken for told."""
+    kill(world.instance()[0])
+    for number in (1, 2):
+        repair = damage(world, BOOK)
+        for _ in range(3):
+            world.wait(60)
+            with suppress(Unreadable):
+                world.instance()[0].halt_closer.advance("demo")
+        assert len(told(world)) == 2 * number - 1
+        world.shared.commit([repair])
+        for _ in range(2):
+            world.wait(60)
+            world.instance()[0].halt_closer.advance("demo")
+        assert [a["resolved"] for a in told(world)] == [False, True] * number
+
+
+def test_whatever_watching_the_cancels_raises_what_is_to_be_closed_goes_out_first(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R5.1: open for reductions; and nobody is told that nothing is closed."""
+    app, _ = world.instance()
+
+    def broken(*_: object) -> list[str]:
+        raise ValueError("of no kind that anybody foresaw")
+
+    monkeypatch.setattr(app.cancel_watcher, "look", broken)
+    assert kill(app) == {"demo": None, "other": None}
+    assert orders(world) == ["cancel_all", "close"]
+    assert told(world) == []
+
+
 def test_a_resume_ends_what_people_were_told(world: World) -> None:
     """R5.1: nobody waits for a closing that is not wanted any more."""
     app, _ = world.instance()

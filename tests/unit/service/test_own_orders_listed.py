@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,10 +11,12 @@ from stopline.model.closing_state import ClosingState, Over
 from stopline.model.ids import short_id
 from stopline.model.messages import ExecutionReport
 from stopline.model.times import utc_text
+from stopline.ports import Put
 from stopline.rules.closing.sent import MOST_OVER, ended, own_names
 from stopline.runtime.app import App
+from stopline.service.accounts.reader import account_path
 
-from ..make import NOON, trade
+from ..make import NOON, account, trade
 from .test_orders_working import cancels, kill, order, statement, status, told, world
 from .test_statement_lists import HELD, resume
 from .world import World
@@ -92,9 +95,34 @@ def test_a_close_that_the_broker_ended_is_ours_as_long_as_the_list_that_names_it
     stays_flat(world, app)
 
 
+def test_a_number_of_our_order_at_one_broker_hides_no_order_of_another(world: World) -> None:
+    """Domain 2.4: brokers number their orders each by itself; a foreign order 7 passed for our own."""
+    path = account_path("demo")
+    both = account(brokers=["paper", "other"]).model_dump_json()
+    world.shared.commit([Put(path, {"account": both})])
+    app, _ = world.instance()
+    kill(app)
+    [close] = closes(world)
+    facts = {"command_id": close["command_id"], "account": "demo", "broker": "paper", "status": "filled"}
+    at = utc_text(world.wait(1))
+    report = {**facts, "filled": "10", "order_id": "7", "reported_at": at}
+    app.closer.report(ExecutionReport.model_validate(report))
+    fill(world, app, 2, "7")
+    theirs, ours = order(order_id="7"), order(order_id="7", side="SELL", quantity="10")
+    assert status(statement(world, app, 20, [ours], statement_id="P")) == "FLAT"
+    assert status(statement(world, app, 1, [theirs], broker="other", statement_id="O")) == "CLOSING"
+    world.wait(1200)  # by then the command is forgotten but for its names
+    app.closer.advance("demo")
+    state = app.closer.read("demo")
+    assert (list(state.sent), list(state.over)) == ([], [close["command_id"]])
+    at = state.over[close["command_id"]].until
+    assert ("7" in own_names(state, "paper", at), "7" in own_names(state, "other", at)) == (True, False)
+
+
 def test_of_commands_that_are_forgotten_the_newest_names_are_kept() -> None:
-    """A document has no room for all of them."""
-    many = {f"C-{n}": Over(until=NOON) for n in range(MOST_OVER + 9)}
+    """A document has no room for all of them, and keeps them by id."""
+    moments = {f"C-{n:03}": NOON - timedelta(seconds=n) for n in range(MOST_OVER + 9)}
+    many = {name: Over(until=at) for name, at in moments.items()}
     found = ended(ClosingState(account="demo", over=many), NOON)
-    assert list(found.over) == list(many)[9:]
-    assert own_names(found, NOON) >= {f"C-{MOST_OVER + 8}"}
+    assert sorted(found.over) == list(many)[:-9]
+    assert "C-000" in own_names(found, "paper", NOON)

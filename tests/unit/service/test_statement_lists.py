@@ -18,13 +18,24 @@ from stopline.model.messages import Sweep, SweepKind
 from stopline.model.statement import Statement
 from stopline.model.times import utc_text
 from stopline.model.wire import validate
-from stopline.ports import Data
+from stopline.ports import Data, Delete, Put
 from stopline.runtime.app import App
-from stopline.service.fills.statements import statement_name
+from stopline.service.accounts.reader import account_path
+from stopline.service.fills.statements import StatementCodec, statement_name
 
 from ..make import account, trade
 from .test_damaged_documents import bare, cut, damage, mistyped, shaped, unsent
-from .test_orders_working import SCOPE, kill, killed_and_filled, order, statement, status, told, world
+from .test_orders_working import (
+    SCOPE,
+    cancels,
+    kill,
+    killed_and_filled,
+    order,
+    statement,
+    status,
+    told,
+    world,
+)
 from .world import World
 
 __all__ = ["world"]
@@ -184,3 +195,124 @@ def test_an_order_that_filled_after_all_is_closed_and_flat_is_told_again(world: 
     app.closer.advance("demo")
     assert status(statement(world, app, 60)) == "FLAT"
     assert len(flats(world)) == 2
+
+
+def test_a_list_that_was_asked_for_earlier_takes_no_newer_one_s_place(world: World) -> None:
+    """Domain 2.4: a slow call, told in a newer statement, cleared the halt; and one with orders brought them back."""
+    app, _ = world.instance()
+    began = world.clock.now()
+    killed_and_filled(world, app)
+    statement(world, app, 60, [order()])
+    listed_at = world.clock.now()
+    late = {"working_as_of": utc_text(began - timedelta(seconds=30))}
+    assert status(statement(world, app, 10, [], **late)) == "CLOSING"
+    kept = app.statements.read(statement_name("demo", "paper"))
+    assert kept is not None
+    assert (kept.as_of, kept.orders_at, names(app)) == (world.clock.now(), listed_at, ["B-7"])
+    assert "1 order still works" in resume(app, 1)
+    statement(world, app, 60)
+    assert status(statement(world, app, 60)) == "FLAT"
+    assert status(statement(world, app, 10, [order()], working_as_of=utc_text(listed_at))) == "FLAT"
+    assert names(app) == []
+
+
+def damaged_fills(world: World) -> None:
+    for document in world.shared.query("fills"):
+        world.shared.commit([Put(document.path, {**document.data, "fill": "{"})])
+
+
+def closed(world: World) -> list[str]:
+    return [o["quantity"] for o in world.bus.bodies("orders") if o["action"] == "close"]
+
+
+def test_of_a_list_of_before_the_halt_no_fill_is_read(world: World) -> None:
+    """Domain 2.4, F53: it counts for nothing, and a damaged fill behind it kept a kill from closing."""
+    app, _ = world.instance()
+    statement(world, app, 1, [order()], positions=HELD)
+    world.wait(1)
+    app.recorder.record([trade(3, 1, 100, executed_at=world.clock.now())], "m-3")
+    damaged_fills(world)
+    world.wait(1)
+    kill(world.instance()[0])
+    assert closed(world) == ["11"]
+    assert "not_flat" not in {a["kind"] for a in world.bus.bodies("alerts")}
+
+
+@pytest.mark.parametrize("scope", [SCOPE, "global"])
+def test_orders_stand_as_listed_where_a_fill_since_cannot_be_read(world: World, scope: str) -> None:
+    """F53: what is not known to be executed works, until a newer list says otherwise; and who resumes gets words."""
+    app, _ = world.instance()
+    killed_and_filled(world, app, scope)
+    statement(world, app, 90, [order()])
+    world.wait(1)
+    fills = [trade(3, 40, 99, executed_at=world.clock.now(), order_id="B-7")]
+    app.recorder.record([*fills, trade(4, -40, 99, executed_at=world.clock.now())], "m-3")
+    damaged_fills(world)
+    cold, _ = world.instance()
+    assert "demo: 1 order still works: BUY 40 SPY" in resume(cold, 1, scope)
+
+
+@pytest.mark.parametrize("how", ["damaged", "gone"])
+def test_without_settings_the_brokers_are_those_of_the_statements(world: World, how: str) -> None:
+    """R5.1, I7: flat was said although a newer list named an order, and no cancel went again."""
+    app, _ = world.instance()
+    kill(app)
+    statement(world, app, 60, [order()], positions=HELD)
+    world.wait(1)
+    app.recorder.record([trade(2, -10, 99, executed_at=world.clock.now())], "m-2")
+    path = account_path("demo")
+    world.shared.commit([Put(path, {"account": "{"}) if how == "damaged" else Delete(path)])
+    for went in (3, 4):
+        kept = app.statements.read(statement_name("demo", "paper"))
+        assert kept is not None
+        now = world.wait(120)
+        newest = StatementCodec().encode(kept.model_copy(update={"as_of": now}))
+        world.shared.commit([Put(app.statements.path(statement_name("demo", "paper")), newest)])
+        cold, _ = world.instance()
+        assert status(cold.closer.advance("demo")) == "CLOSING"
+        assert len(cancels(world)) == went
+    assert len(told(world)) == 3
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_fill_that_names_an_order_takes_nothing_off_one_without_a_name(world: World, named: bool) -> None:
+    """Domain 2.4: a fill of our own close ate an order of others, and nobody asked before a resume."""
+    app, _ = world.instance()
+    kill(app)
+    [close] = [o for o in world.bus.bodies("orders") if o["action"] == "close"]
+    unnamed = order(side="SELL", quantity="10", order_id=None)
+    statement(world, app, 60, [unnamed], positions=HELD)
+    world.wait(1)
+    more = {"order_id": close["command_id"]} if named else {}
+    app.recorder.record([trade(2, -10, 99, executed_at=world.clock.now(), **more)], "m-2")
+    assert status(app.closer.advance("demo")) == ("CLOSING" if named else "FLAT")
+    assert ("1 order still works" in resume(app, 1)) is named
+
+
+def test_of_two_brokers_the_list_of_one_counts_where_the_other_s_cannot_be_read() -> None:
+    """Domain 2.4, F53: nothing is called flat, and what the one lists is cancelled again and told."""
+    world = World()
+    world.open_account(account(brokers=["paper", "other"]))
+    app, _ = world.instance()
+    app.recorder.record([trade(1, 10, 100)], "m-1")
+    statement(world, app, 1, [], broker="other", statement_id="O-1")
+    kill(app)
+    damage(world, "statements", cut, "demo.other")
+    with suppress(Transient):
+        statement(world, app, 60, [order(quantity="500")], positions=HELD)
+    cold, _ = world.instance()
+    with suppress(Transient):
+        cold.closer.advance("demo")
+    assert len(cancels(world)) == 2
+    assert "BUY 500 SPY" in told(world)[0]["summary"]
+    why = resume(cold, 1)
+    assert "1 order still works: BUY 500 SPY" in why
+    assert "demo: statements/demo.other cannot be read" in why
+    world.wait(1)
+    app.recorder.record([trade(2, -10, 99, executed_at=world.clock.now())], "m-2")
+    with suppress(Transient):
+        statement(world, app, 60)
+    with suppress(Transient):
+        statement(world, app, 60)
+    assert status(world.instance()[0].closer.advance("demo")) == "CLOSING"
+    assert [a["resolved"] for a in told(world)] == [False], "what the other lists is not known"

@@ -36,6 +36,12 @@ def halted_since(everywhere: Control, own: Control) -> dict[str, datetime]:
     return found
 
 
+def oldest_halt(everywhere: Control, own: Control) -> datetime:
+    """Return since when something of an account is halted, with flatten or without."""
+    halted = (one for one in (everywhere, own, *own.parts.values()) if one.state is TradingState.HALTED)
+    return min((one.since or LONG_AGO for one in halted), default=LONG_AGO)
+
+
 def flattens(standing: Standing) -> bool:
     """Tell whether it is halted, and what is open of it is to be closed."""
     return standing.state is TradingState.HALTED and standing.flatten

@@ -108,16 +108,20 @@ def _fitting(sent: Mapping[str, Sent], now: datetime) -> dict[str, Sent]:
     return kept
 
 
-def own_names(state: ClosingState, at: datetime) -> set[str]:
+def own_names(state: ClosingState, broker: str, at: datetime) -> set[str]:
     """Return the names of the orders of our commands that a broker may list, asked at a moment. One that ran out before is
-    no more ours to count; of one that the broker says is over its list may be behind.
+    no more ours to count; of one that the broker says is over its list may be behind. One at another broker is not here.
     """
     known = [
         names_of(one)
         for one in state.sent.values()
-        if one.ended_at is None or at <= _listed_until(one, one.ended_at)
+        if one.broker in (None, broker) and (one.ended_at is None or at <= _listed_until(one, one.ended_at))
     ]
-    known += [_names(id_, one.order_id) for id_, one in state.over.items() if at <= one.until]
+    known += [
+        _names(id_, one.order_id)
+        for id_, one in state.over.items()
+        if one.broker in (None, broker) and at <= one.until
+    ]
     return {name for names in known for name in names}
 
 
@@ -139,8 +143,9 @@ def _with_names(state: ClosingState, dropped: Iterable[Sent]) -> dict[str, Over]
     over = dict(state.over)
     for one in dropped:
         if one.ended_at is not None:
-            over[one.command_id] = Over(until=_listed_until(one, one.ended_at), order_id=one.order_id)
-    return dict(list(over.items())[-MOST_OVER:])
+            until = _listed_until(one, one.ended_at)
+            over[one.command_id] = Over(until=until, broker=one.broker, order_id=one.order_id)
+    return dict(sorted(over.items(), key=lambda item: item[1].until)[-MOST_OVER:])
 
 
 def _with_done(state: ClosingState, dropped: Iterable[Sent]) -> dict[str, Asked]:

@@ -3,7 +3,7 @@ none. What a list of before the halt names proves nothing; a broker that lists n
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
@@ -32,11 +32,13 @@ class Listed:
 @dataclass(frozen=True, slots=True)
 class Lists:
     """What the newest lists of an account's brokers name, our own close commands left out. `told_at`: when each broker was
-    asked for its list; None: it has told none.
+    asked for its list; None: it has told none. `unread`: why what a broker told cannot be read; nobody knows then what
+    works there, nor since when.
     """
 
     told_at: Mapping[str, datetime | None]
     orders: Sequence[Listed] = ()
+    unread: Mapping[str, str] = field(default_factory=dict)
 
     def working(self, scope: str, since: datetime) -> list[Listed]:
         """Return the orders of a scope that worked after a moment. Of a strategy those that are told to be its own."""

@@ -43,7 +43,6 @@ from stopline.rules.closing.halts import halted_since, halts_of
 from stopline.rules.closing.order import Resting, Situation, Stated
 from stopline.rules.closing.sent import cancelled as cancelled_of
 from stopline.rules.closing.sent import with_report
-from stopline.rules.closing.still_working import NO_LISTS, Lists, shown
 from stopline.rules.exits.plan import closing_of, plan_of
 from stopline.service.accounts.reader import AccountReader
 from stopline.service.audit.journal import row_effects
@@ -52,7 +51,6 @@ from stopline.service.documents.aggregate import Aggregates, Change
 from stopline.service.fills.books import FillLog
 from stopline.service.history.rows import audit_row
 from stopline.service.prices.marks import Mark, MarkTable
-from stopline.service.reconciliation.reconciliations import Reconciliation
 from stopline.service.trading.control_documents import both_to_stop
 
 log = logging.getLogger("stopline")
@@ -60,8 +58,12 @@ LOOK_EVERY = timedelta(seconds=5)
 
 RestingOf = Callable[[Position, Account, Book, ClosingState, datetime], Resting | None]
 """What `WorkingOrders.against` says."""
-ListedOf = Callable[[Account, Book, ClosingState], Lists]
-"""What `WorkingOrders.listed` says."""
+StatedOf = Callable[[Account | None, Book, ClosingState, Mapping[str, datetime]], Stated]
+"""What `StatementCheck.of` says."""
+
+
+class Uncancelled(Transient):
+    """Whether orders are cancelled again is not known. What was to be closed is on its way."""
 
 
 class Closer:
@@ -80,9 +82,8 @@ class Closer:
         clock: Clock,
         cancel: Callable[[str], object],
         cancel_again: Callable[[str, Control, Control], Collection[str]],
-        statements: Callable[[str], Reconciliation | None],
         resting: RestingOf,
-        listed: ListedOf,
+        stated: StatedOf,
     ) -> None:
         self._documents = documents
         self._controls = controls
@@ -93,9 +94,8 @@ class Closer:
         self._clock = clock
         self._cancel = cancel
         self._cancel_again = cancel_again
-        self._statements = statements
         self._resting_of = resting
-        self._listed_of = listed
+        self._stated = stated
         self._looked_at: datetime | None = None
 
     def advance(self, account: str) -> Closing | None:
@@ -103,7 +103,7 @@ class Closer:
         flatten is, None without one.
 
         Raises Unavailable or Unpublished: what was committed goes out with the next call. Raises Unreadable where the book
-        or the closings are damaged: the cancels are out.
+        or the closings are damaged: the cancels are out. Raises Uncancelled where all that is wrong is what watches these.
         """
         return self._change(account, ())
 
@@ -181,14 +181,19 @@ class Closer:
         held = both_to_stop(self._controls, account)
         known = self._cancelled(account, effective(*held)[1])
         again: Collection[str] = ()
-        unsent: Transient | None = None
+        unsent: Exception | None = None
         try:
             again = self._cancel_again(account, *held)
-        except Transient as problem:  # it keeps nothing from being closed
+        except Exception as problem:  # whatever it is, it keeps nothing from being closed
+            log.exception(
+                "closing: whether orders are cancelled again is not known", extra={"account": account}
+            )
             unsent = problem
         closing = self._closed(account, new, held, known, again)
-        if unsent is not None:
+        if isinstance(unsent, Transient):
             raise unsent
+        if unsent is not None:
+            raise Uncancelled(f"whether orders of {account} are cancelled again is not known") from unsent
         return closing
 
     def _closed(
@@ -204,7 +209,7 @@ class Closer:
         if not new and not halts_of(*held) and not (known and _is_active(known)):
             return None
         book = self._book(account, known)
-        settings = self._settings(account)
+        settings = self.settings(account)
         marks = self._fresh(settings)
 
         def decide(state: ClosingState | None, attempt: int) -> Change[ClosingState] | None:
@@ -257,7 +262,7 @@ class Closer:
             self._cancel(account)
         return known
 
-    def _settings(self, account: str) -> Account | None:
+    def settings(self, account: str) -> Account | None:
         """Return the settings; where they cannot be read those of before, else None: the usual ones close a book too."""
         try:
             return self._accounts.get(account)
@@ -308,36 +313,6 @@ class Closer:
             return self._resting_of(position, account, book, state, self._clock.now())
         except Transient:
             return None
-
-    def _stated(
-        self, account: Account | None, book: Book, closing: ClosingState, halted: Mapping[str, datetime]
-    ) -> Stated:
-        """Return what the brokers' statements say: which speak against a flat book, by what they hold or by orders that work
-        after the halts `halted`, and up to when all agree with it.
-        """
-        try:
-            found = self._statements(closing.account)
-            lists = self._listed_of(account, book, closing) if account and halted else NO_LISTS
-        except Transient as problem:  # it is closed all the same, and nothing more is called flat
-            log.exception("closing: what brokers say is not known", extra={"account": closing.account})
-            is_told = isinstance(problem, Unreadable) and not book.open_positions()
-            return Stated(denied=str(problem)[:300] if is_told else "", is_unread=True)
-        orders = {scope: lists.working(scope, since) for scope, since in halted.items()}
-        working = {scope: shown(some) for scope, some in orders.items() if some}
-        if found is None:
-            return Stated(working=working)
-        denied = "" if book.open_positions() else "; ".join(f"{s}: {why}" for s, why in found.blocked.items())
-        told = {b: found.reported.get(b) for b in (account.brokers if account else found.reported)}
-        complete = [one.complete_at for one in told.values() if one and one.complete_at]
-        if found.breaks or found.waits or len(complete) < len(told):
-            return Stated(denied=denied[:300], working=working)
-        silent = lists.silent(halted)
-        by = ", ".join(
-            f"{broker} {one.statement_id}{' (positions only)' if broker in silent else ''}"
-            for broker, one in told.items()
-            if one
-        )
-        return Stated(min(complete, default=None), by[:300], denied, working)
 
     def _fresh(self, account: Account | None) -> Mapping[str, Mark]:
         """Return the prices that are young enough to trade by. Without any a halt closes at the market all the same."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from stopline.ledger.amend import effective
 from stopline.model.closing_state import ClosingState, Sent
+from stopline.model.errors import Unreadable
 from stopline.model.fill import Fill
 from stopline.model.ids import digest, position_key
 from stopline.model.messages import Alert, HistoryRow
@@ -17,7 +18,6 @@ from stopline.model.settings.closing import ClosingSettings
 from stopline.ports import History, Where
 from stopline.rules.closing.alerts import large_slippage
 from stopline.rules.closing.executions import facts, with_fills
-from stopline.service.documents.aggregate import DAMAGED
 from stopline.service.fills.books import FillLog
 from stopline.service.history.rows import table_row
 
@@ -83,7 +83,7 @@ def _together(account: str, spans: Mapping[str, _Span], log: FillLog) -> Mapping
     most = len(spans) * WORTH_A_QUESTION
     try:
         found = log.since(account, min(span.since for span in spans.values()), most + 1)
-    except DAMAGED:
+    except Unreadable:
         return None
     if len(found) > most:
         return None

@@ -13,11 +13,11 @@ from stopline.model.errors import Contended, Unreadable
 from stopline.model.ids import Name, digest
 from stopline.model.messages import Alert, Severity, alert_effect
 from stopline.model.scopes import scope_of
-from stopline.model.times import UtcText
+from stopline.model.times import UtcText, utc_text
 from stopline.model.wire import Message, canonical, validate
 from stopline.ports import Clock, Data, Store, Unavailable, Where
 from stopline.rules.closing.halts import flattens, halts_of
-from stopline.service.closing.close_book import Closer
+from stopline.service.closing.close_book import Closer, Uncancelled
 from stopline.service.documents.aggregate import Aggregates, Change
 from stopline.service.documents.outbox import Relay, Unpublished
 from stopline.service.trading.control_documents import both_to_stop
@@ -73,7 +73,7 @@ class HaltCloser:
         """
         try:
             closing = self._closer.advance(account)
-        except (Contended, Unavailable, Unpublished):
+        except (Contended, Unavailable, Unpublished, Uncancelled):
             raise
         except Exception as problem:
             self._tell(account, problem)
@@ -98,7 +98,7 @@ class HaltCloser:
             self._end(account, None)
             return
         since = max((one.since for one in halted if one.since), default=None)
-        what = _named(account, halts_of(*held))
+        what, now = _named(account, halts_of(*held)), self._clock.now()
 
         alert = Alert(
             alert_id=digest("unclosed", account, str(epoch)),
@@ -109,8 +109,10 @@ class HaltCloser:
             summary=f"Orders of {what} are cancelled, the positions are NOT closed: {problem}"[:500],
             action="Close at the broker by hand what must go. Then repair or restore what cannot be read: the closing "
             "goes on within a minute.",
-            raised_at=self._clock.now(),
+            raised_at=now,
         )
+        # what is damaged a second time in one halt is told a second time
+        newly = alert.model_copy(update={"alert_id": digest("unclosed", account, str(epoch), utc_text(now))})
 
         def decide(state: Unclosed | None, attempt: int) -> Change[Unclosed] | None:
             if (
@@ -119,7 +121,7 @@ class HaltCloser:
                 and (since is None or (state.since and since <= state.since))
             ):
                 return None
-            return Change(Unclosed(account=account, epoch=epoch, since=since), [alert_effect(alert)])
+            return Change(Unclosed(account=account, epoch=epoch, since=since), [alert_effect(newly)])
 
         try:
             self._documents.change(account, decide)
@@ -129,6 +131,7 @@ class HaltCloser:
 
     def _end(self, account: str, closing: Closing | None) -> None:
         """Tell that it is over, where people were told. `closing`: what goes on now; None: no halt asks for any."""
+        now = self._clock.now()
         summary = f"Nothing of account {account} is to be closed for a halt any more"
         if closing is not None:
             why = "what a halt still asks for is being closed"
@@ -138,13 +141,13 @@ class HaltCloser:
             if state is None or not state.epoch:
                 return None
             alert = Alert(
-                alert_id=digest("unclosed_ended", account, str(state.epoch)),
+                alert_id=digest("unclosed_ended", account, str(state.epoch), utc_text(now)),
                 account=account,
                 kind="not_flat",
                 object=account_scope(account),
                 severity=Severity.INFO,
                 summary=summary,
-                raised_at=self._clock.now(),
+                raised_at=now,
                 resolved=True,
             )
             return Change(state.model_copy(update={"epoch": 0}), [alert_effect(alert)])

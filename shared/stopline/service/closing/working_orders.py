@@ -2,6 +2,7 @@
 executed since, and Stopline's own close commands that are out.
 """
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,16 +14,20 @@ from stopline.ledger.position import Position
 from stopline.model.account import Account
 from stopline.model.closing_state import ClosingState
 from stopline.model.decimals import EXACT, ZERO
+from stopline.model.errors import Unreadable
 from stopline.model.fill import TRADES, Fill
 from stopline.model.ids import position_key, short_id
 from stopline.model.order import Order, WorkingOrder
 from stopline.model.statement import Statement
+from stopline.ports import Where
 from stopline.rules.closing.order import Resting
 from stopline.rules.closing.sent import names_of, own_names
 from stopline.rules.closing.still_working import Listed, Lists, adds
 from stopline.service.documents.aggregate import Aggregates
 from stopline.service.fills.books import FillLog
-from stopline.service.fills.statements import statement_name
+from stopline.service.fills.statements import LONG_AGO, statement_name
+
+log = logging.getLogger("stopline")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,22 +78,51 @@ class WorkingOrders:
         told_at = max((at for at, _ in lists), default=None)
         return None if told_at is None else Resting(sum(units, ZERO), told_at)
 
-    def listed(self, account: Account, book: Book, closing: ClosingState | None) -> Lists:
-        """Return what the brokers' newest lists name, however old, of orders that are not our commands. Raises Transient
-        when the store cannot be read.
+    def listed(
+        self,
+        name: str,
+        account: Account | None,
+        book: Book,
+        closing: ClosingState | None,
+        since: datetime,
+    ) -> Lists:
+        """Return what the brokers' newest lists name of orders that are not our commands, where they were asked for after a
+        moment. Without settings the brokers are those of the account's statements. Raises Transient when the store cannot
+        be read.
         """
         told_at: dict[str, datetime | None] = {}
+        unread: dict[str, str] = {}
         found: list[Listed] = []
-        for broker in account.brokers:
-            told = self._statements.read(statement_name(account.account, broker))
-            at = told_at[broker] = told.orders_at if told else None
-            if told is None or at is None or not told.working:
+        for broker in account.brokers if account else self._brokers(name):
+            try:
+                told = self._statements.read(statement_name(name, broker))
+            except Unreadable as problem:
+                log.exception("a statement cannot be read", extra={"account": name})
+                told_at[broker], unread[broker] = LONG_AGO, str(problem)
                 continue
-            own = own_names(closing, at) if closing else set()
-            left = self._left(account.account, told.working, at, book)
+            at = told_at[broker] = told.orders_at if told else None
+            if told is None or at is None or at <= since:
+                continue
+            own = own_names(closing, broker, at) if closing else set()
+            left = self._standing(name, told.working or (), at, book)
             left = [one for one in left if own.isdisjoint(_names(one))]
             found += [Listed(broker, at, one, adds(one, _held(book, one))) for one in left]
-        return Lists(told_at, found)
+        return Lists(told_at, found, unread)
+
+    def _brokers(self, name: str) -> list[str]:
+        """Return the brokers that have stated what an account holds."""
+        stated = self._statements.query([Where("account", "==", name)])
+        return sorted(document.path.id.removeprefix(f"{name}.") for document in stated)
+
+    def _standing(
+        self, name: str, told: Sequence[WorkingOrder], at: datetime, book: Book
+    ) -> Sequence[WorkingOrder]:
+        """Return what may be left of the orders of one list: what is not known to be executed works."""
+        try:
+            return self._left(name, told, at, book, nameless=False)
+        except Unreadable:
+            log.exception("fills since a list of orders cannot be read", extra={"account": name})
+            return told
 
     def _lists(
         self, account: Account, book: Book, now: datetime
@@ -105,9 +139,15 @@ class WorkingOrders:
         return lists, silent
 
     def _left(
-        self, account: str, told: Sequence[WorkingOrder], at: datetime, book: Book
+        self,
+        account: str,
+        told: Sequence[WorkingOrder],
+        at: datetime,
+        book: Book,
+        *,
+        nameless: bool = True,
     ) -> list[WorkingOrder]:
-        """Return what is left of the orders of one list after the fills that were executed since."""
+        """Return what is left of the orders of one list after the fills that were executed since; see `less_fills`."""
         groups: dict[tuple[str | None, str, str], list[WorkingOrder]] = {}
         for one in told:
             strategy = one.strategy if one.strategy_told else None
@@ -123,21 +163,25 @@ class WorkingOrders:
                     since += [
                         f for f in found if f.executed_at > at and f.side.value == side and f.kind in TRADES
                     ]
-            result += less_fills(orders, since)
+            result += less_fills(orders, since, nameless=nameless)
         return result
 
 
-def less_fills(orders: Sequence[WorkingOrder], fills: Iterable[Fill]) -> list[WorkingOrder]:
+def less_fills(
+    orders: Sequence[WorkingOrder], fills: Iterable[Fill], *, nameless: bool = True
+) -> list[WorkingOrder]:
     """Return what is left of orders of one contract and side. A fill counts for the order that it names, else for those
-    without a name, in turn.
+    without a name, in turn; if not `nameless` for none of these where it names an order that is not among them.
     """
     left = [one.quantity for one in orders]
     places = {name: place for place, one in enumerate(orders) for name in _with_short(_names(one))}
     unnamed = [place for place, one in enumerate(orders) if one.order_id is None]
     for fill in fills:
         rest = fill.quantity
-        own = next((places[name] for name in _fill_names(fill) if name in places), None)
-        for place in unnamed if own is None else [own]:
+        names = _fill_names(fill)
+        own = next((places[name] for name in names if name in places), None)
+        others = unnamed if nameless or not names else []
+        for place in others if own is None else [own]:
             taken = min(rest, left[place])
             left[place], rest = EXACT.subtract(left[place], taken), EXACT.subtract(rest, taken)
     return [

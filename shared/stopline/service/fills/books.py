@@ -14,7 +14,7 @@ from stopline.ledger.encoding import decode_book, encode_book
 from stopline.ledger.position import Position
 from stopline.ledger.trade_leg import fold_legs
 from stopline.model.account import Account
-from stopline.model.errors import Transient
+from stopline.model.errors import Transient, Unreadable
 from stopline.model.fill import Fill
 from stopline.model.ids import digest, document_id
 from stopline.model.times import utc_text
@@ -127,8 +127,11 @@ def fill_create(fill: Fill, message_id: str, received_at: datetime) -> Create:
 
 
 def read_fill(document: Document) -> Fill:
-    """Return the fill of a document of the fill log."""
-    return _decoded(document.data["fill"])
+    """Return the fill of a document of the fill log. Raises Unreadable: no message is to blame for it."""
+    try:
+        return _decoded(document.data["fill"])
+    except DAMAGED as problem:
+        raise Unreadable(f"{document.path} cannot be read: {problem!r}"[:500]) from problem
 
 
 @lru_cache(maxsize=8192)

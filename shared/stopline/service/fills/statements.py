@@ -99,15 +99,23 @@ class StatementRecorder:
 
 def _with_orders(statement: Statement, before: Statement | None, now: datetime) -> Statement:
     """Return a statement with the working orders that count from it on, and of when: its own, where it lists them all, else
-    those that were told last. None are of later than now: the adapter's clock may be ahead.
+    those that were told last; and those too where they were asked for later. None are of later than now: the adapter's
+    clock may be ahead.
     """
-    told = statement if _lists_all(statement, before) else before
+    told: Statement | None = statement
+    at = _asked_at(statement, now)
+    known_at = _asked_at(before, now)
+    if not _lists_all(statement, before) or (at is not None and known_at is not None and known_at > at):
+        told, at = before, known_at
     orders = told.working if told else None
-    asked_at = told.orders_at if told else None
-    at = None if asked_at is None else min(asked_at, now)
     if orders == statement.working and at == statement.orders_at:
         return statement
     return statement.model_copy(update={"working": orders, "working_as_of": at})
+
+
+def _asked_at(told: Statement | None, now: datetime) -> datetime | None:
+    at = told.orders_at if told else None
+    return None if at is None else min(at, now)
 
 
 def _lists_all(statement: Statement, before: Statement | None) -> bool:

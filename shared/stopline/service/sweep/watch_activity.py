@@ -13,7 +13,7 @@ from stopline.ledger.leg_name import names_of
 from stopline.model.account import Account
 from stopline.model.closing_state import ClosingState
 from stopline.model.decimals import decimal_text
-from stopline.model.errors import Transient
+from stopline.model.errors import Transient, Unreadable
 from stopline.model.fill import Fill, FillKind
 from stopline.model.ids import digest
 from stopline.model.instrument import Kind
@@ -33,7 +33,7 @@ from stopline.rules.watching.activity import (
     usual_after,
 )
 from stopline.service.accounts.reader import AccountReader
-from stopline.service.documents.aggregate import DAMAGED, Aggregates, Change
+from stopline.service.documents.aggregate import Aggregates, Change
 from stopline.service.documents.outbox import Relay
 from stopline.service.evaluation.risk_state import RiskState, decode_breakers, encode_breakers
 from stopline.service.fills.books import FILLS, read_fill
@@ -218,11 +218,11 @@ class ActivityWatch:
         for document in reversed(newest):
             try:
                 fill = read_fill(document)
-            except DAMAGED as problem:
+            except Unreadable as problem:
                 log.exception("sweep: a fill cannot be read", extra={"document": str(document.path)})
                 account = document.data.get("account")
                 if isinstance(account, str):
-                    failed[account] = f"{document.path} cannot be read: {problem!r}"[:500]
+                    failed[account] = str(problem)
                 continue
             owner = desk.accounts.get(fill.account)
             if owner is None or fill.kind is not FillKind.TRADE:

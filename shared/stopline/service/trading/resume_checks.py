@@ -28,7 +28,7 @@ from stopline.service.reconciliation.reconciliations import Reconciliation
 log = logging.getLogger("stopline")
 VALUED_WITHIN = timedelta(minutes=3)  # three rounds of the sweep
 
-ListedOf = Callable[[Account, Book, ClosingState | None], Lists]
+ListedOf = Callable[[str, Account | None, Book, ClosingState | None, datetime], Lists]
 """What `WorkingOrders.listed` says."""
 
 
@@ -108,13 +108,13 @@ class ResumeChecks:
     def _of_one(self, scope: Scope, now: datetime) -> list[str]:
         name = scope.account
         account, stored = self._accounts.get(name), self._stored(name)
+        control = self._controls.adopt(scope.document, stored.control)
         if account is not None:
-            control = self._controls.adopt(scope.document, stored.control)
             return self._of(account, stored, now, control, scope, scope)
-        book = self._books.adopt(name, stored.book)
-        if book is None or not book.open_positions():
-            return []
-        return [f"{name}: it has positions and no settings, nothing is watched: open it again"]
+        found, book = self._working(name, None, stored, control, scope, scope)
+        if book is not None and book.open_positions():
+            found.append(f"{name}: it has positions and no settings, nothing is watched: open it again")
+        return found
 
     def _where_it_trades(
         self, name: str, document: Document, everywhere: Control | None, now: datetime
@@ -149,17 +149,30 @@ class ResumeChecks:
         name = account.account
         compared = self._reconciliations.adopt(name, stored.reconciliation)
         breaks = {**_may_differ(compared), **compared.blocked} if compared else {}
+        found, book = self._working(name, account, stored, control, resumed, scope)
+        found += [f"{name}: {symbol}: {why}" for symbol, why in breaks.items()]
+        return [*found, *self._of_book(account, book, stored.risk, now)]
+
+    def _working(
+        self,
+        name: str,
+        account: Account | None,
+        stored: Stored,
+        control: Control | None,
+        resumed: Scope,
+        scope: Scope,
+    ) -> tuple[list[str], Book | None]:
+        """Return what is known, or cannot be, of orders that work on although the halt has cancelled them; and the book."""
         closing = self._closings.adopt(name, stored.closings)  # damaged: the next stop would close nothing
         book = self._books.adopt(name, stored.book)
         standing = control.standing(str(resumed)) if control else None
-        found = []
-        if standing and standing.state is TradingState.HALTED and standing.since:
-            lists = self._listed_of(account, book or Book(name), closing)
-            orders = lists.working(str(scope), standing.since)
-            orders = [one for one in orders if standing.flatten or one.adds]
-            found += [f"{name}: {shown(orders)}{_to_do(orders)}"] if orders else []
-        found += [f"{name}: {symbol}: {why}" for symbol, why in breaks.items()]
-        return [*found, *self._of_book(account, book, stored.risk, now)]
+        if not standing or standing.state is not TradingState.HALTED or not standing.since:
+            return [], book
+        lists = self._listed_of(name, account, book or Book(name), closing, standing.since)
+        orders = lists.working(str(scope), standing.since)
+        orders = [one for one in orders if standing.flatten or one.adds]
+        found = [f"{name}: {shown(orders)}{_to_do(orders)}"] if orders else []
+        return [*found, *(f"{name}: {why[:160]}" for why in lists.unread.values())], book
 
     def _of_book(
         self, account: Account, book: Book | None, risk: Document | None, now: datetime
