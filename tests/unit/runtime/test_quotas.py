@@ -55,3 +55,15 @@ def test_a_clock_that_goes_back_gives_nothing_and_locks_nobody_out() -> None:
     assert taken(quotas, 10) == 0
     clock.set(NOON - timedelta(hours=1) + timedelta(seconds=5))
     assert taken(quotas, 50) == 10
+
+
+def test_the_door_of_resumes_is_a_small_one() -> None:
+    """B74: each one, a refused one too, is written where a kill must be written."""
+    clock = ManualClock(NOON)
+    quotas = Quotas(clock)
+    assert taken(quotas, 200, door="resume") == 30
+    with pytest.raises(TooMany, match="at most 1 a second"):
+        quotas.take("ann", "resume")
+    clock.set(NOON + timedelta(seconds=5))
+    assert taken(quotas, 200, door="resume") == 5
+    assert taken(quotas, 200, door="status") == 200

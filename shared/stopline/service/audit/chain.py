@@ -16,7 +16,7 @@ from stopline.model.messages import Effect, HistoryRow
 from stopline.model.scopes import scope_account
 from stopline.model.times import utc_text
 from stopline.model.wire import canonical, validate
-from stopline.ports import Create, Document, Path, Store, Where
+from stopline.ports import Create, Document, Path, Store
 from stopline.service.documents.aggregate import DAMAGED
 from stopline.service.history.rows import audit_row, history_effect
 
@@ -85,27 +85,24 @@ def is_next_there(store: Store, chain: str, seq: int) -> bool:
 
 
 def rows_of(store: Store, chain: str, after: int = 0) -> list[dict[str, Any]]:
-    """Return the rows of a chain in their order. A look for a rare trouble: it reads them all. Of one that cannot be read
-    there is its place alone. `after`: the end that is known; later rows are found also where they do not say their chain.
+    """Return the rows of a chain in their order. A look for a rare trouble: it reads them all, some at a time, by their
+    place: one query for a long chain would never end in time, and a row may not say its chain. Of one that cannot be
+    read there is its place alone. `after`: the end that is known; up to it rows may be missing.
     """
-    placed = {document.path: document for document in store.query(COLLECTION, [Where("chain", "==", chain)])}
+    rows: list[dict[str, Any]] = []
+    first = 1
     while True:
-        paths = [row_path(chain, seq) for seq in range(after + 1, after + 1 + AT_ONCE)]
-        found = store.get_all([path for path in paths if path not in placed])
-        placed |= {document.path: document for document in found if document is not None}
-        if not any(path in placed for path in paths):
-            break
-        after += AT_ONCE
-    rows = [_read(chain, document) for document in placed.values()]
-    return sorted((row for row in rows if row), key=lambda row: int(row["seq"]))
+        places = range(first, first + AT_ONCE)
+        found = store.get_all([row_path(chain, seq) for seq in places])
+        rows += [_read(chain, seq, row) for seq, row in zip(places, found, strict=True) if row is not None]
+        if first > after and not any(found):
+            return rows
+        first += AT_ONCE
 
 
-def _read(chain: str, document: Document) -> dict[str, Any] | None:
-    """Return a row of a chain, or its place alone; None where it is in no place of the chain."""
-    number = document.path.id[-SEQ_DIGITS:]
-    if not number.isdecimal() or document.path != row_path(chain, int(number)):
-        return None
-    place = {"chain": chain, "scope": chain, "seq": int(number)}
+def _read(chain: str, seq: int, document: Document) -> dict[str, Any]:
+    """Return a row of a chain, or its place alone."""
+    place = {"chain": chain, "scope": chain, "seq": seq}
     try:
         row = orjson.loads(document.data["row"])
         scope, hash_, epoch = str(row["scope"]), str(row["hash"]), int(row["epoch"])

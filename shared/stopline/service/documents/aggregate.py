@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import Enum
 from typing import Generic, Protocol, TypeVar
 
 from stopline.model.errors import Contended, Rejected, Unreadable
@@ -29,6 +30,7 @@ from stopline.ports import (
     Document,
     Path,
     Store,
+    Unavailable,
     Update,
     Version,
     Where,
@@ -50,6 +52,14 @@ WRITER = 3
 """The version of what this code keeps in state documents. To be raised with a field that an older version would lose or not
 understand: from the first document written by the newer one on, the older one leaves that document alone.
 """
+
+
+class Due(Enum):
+    """What becomes of much that is due in a document, where the next commit would carry it along."""
+
+    FIRST = "first"  # it is published before, where that can be
+    AFTER = "after"  # it is carried along: the commit waits for nothing
+    OUT = "out"  # without it being out nothing is committed
 
 
 class Codec(Protocol[S]):
@@ -148,17 +158,24 @@ class Aggregates(Generic[S]):
         """Keep a document that somebody else read, and return its state."""
         return self._taken(name, document).state
 
-    def change(self, name: str, decide: Decide[S]) -> S | None:
+    def is_crowded(self, name: str) -> bool:
+        """Tell whether much is due in a document, as it was last read here."""
+        cached = self._cache.get(name)
+        return cached is not None and self._is_crowded(cached)
+
+    def change(self, name: str, decide: Decide[S], due: Due = Due.FIRST) -> S | None:
         """Decide and commit, then publish what the outbox holds. Returns the state that stands.
 
         Raises Contended or Unavailable: not acknowledged, the outcome may be either.
         """
         with self._lock(name):
-            loaded, crowded = self._committed(name, decide)
+            loaded, crowded = self._committed(name, decide, bounded=due is not Due.AFTER)
         rounds = 0
         while crowded:
             rounds += 1
             out = self._relieved(loaded)
+            if not out and due is Due.OUT:
+                raise Unavailable(f"{self.path(name)}: too much of it cannot be published, try again")
             with self._lock(name):  # what cannot go out now the change does not wait for
                 loaded, crowded = self._committed(name, decide, bounded=out and rounds < TRIES)
         self._relay.publish(loaded.outbox)
@@ -179,7 +196,7 @@ class Aggregates(Generic[S]):
         due = self._relay.unpublished(loaded.outbox)
         return bool(due) and len(encode_outbox(due).encode()) > self._carried
 
-    def _committed(self, name: str, decide: Decide[S], bounded: bool = True) -> tuple[Loaded[S], bool]:
+    def _committed(self, name: str, decide: Decide[S], bounded: bool) -> tuple[Loaded[S], bool]:
         """Return what stands after the commit; or, if `bounded`, what stands and True where it would carry too much along:
         then nothing was decided.
         """

@@ -23,7 +23,6 @@ from stopline.model.messages import Effect
 from stopline.model.scopes import Scope, scope_account, scope_of
 from stopline.model.wire import content_hash, validate
 from stopline.ports import Clock, Create, Store, Where
-from stopline.rules.trading.breakers import rule_of
 from stopline.rules.trading.resuming import doubtful, is_second, people_needed, refusal
 from stopline.rules.trading.state import (
     BAD_UNTIL,
@@ -44,18 +43,17 @@ from stopline.rules.trading.state import (
 )
 from stopline.service.accounts.reader import AccountReader
 from stopline.service.audit.chain import Link, is_next_there, linked
-from stopline.service.documents.aggregate import Aggregates, Change, Decide
+from stopline.service.documents.aggregate import Aggregates, Change, Decide, Due
 from stopline.service.documents.outbox import Unpublished
 from stopline.service.trading.control_documents import ControlCodec, both, of_everything
-from stopline.service.trading.state_alerts import asked_alert, state_alert, unheld_alert
+from stopline.service.trading.state_alerts import asked_alert, state_alert
 from stopline.service.trading.stop_ends import StopEnds
+from stopline.service.trading.unheld import Unheld, tell_unheld
 
 log = logging.getLogger("stopline")
 
+LAPSES = 50  # in a commit
 PEOPLE = 2  # who must agree to resume the whole, or what a drawdown stopped
-
-Unheld = Callable[[Scope], str]
-"""Say why a name stands for nothing that an account holds; empty where it does. Raises Transient."""
 
 Doubts = Callable[[Scope], Sequence[str]]
 """What speaks against resuming a scope now: stale prices, position breaks; one line each."""
@@ -133,11 +131,12 @@ class TradingStates:
         """Carry out a request once; the same again changes nothing and answers the same. What stops under an id that was
         used for something else is another request, of an id of its own: see `as_known`.
 
-        The state is committed before anything is published. Raises Rejected for a request that cannot be (a refused
+        The state is committed before anything is published; only what loosens waits where much could not be published, so
+        that a stop always has room in the document. Raises Rejected for a request that cannot be (a refused
         resume is on record), Unpublished when the state stands and its messages are due, Unavailable when the outcome
         is unknown: ask again.
         """
-        scope, wish = check(request), request
+        scope, wish, is_stop = check(request), request, request.action in TARGETS
         doubt = self._looked_at(scope, wish) if wish.action == "resume" else None
         refused: Rejected | None = None
         moved: Transition | None = None
@@ -146,7 +145,7 @@ class TradingStates:
             nonlocal refused, moved, request
             refused = moved = None
             before = control or Control(scope=scope.document)
-            request = as_known(before, wish) if wish.action in TARGETS else wish
+            request = as_known(before, wish) if is_stop else wish
             hashed = content_hash(request.content())
             seen = before.seen.get(request.request_id)
             if seen is not None:
@@ -161,11 +160,13 @@ class TradingStates:
                 refused = refusal(before.standing(request.scope), request, now) or doubt
                 if refused is not None:
                     return self._change(before, Transition(before, "resume_refused", False), request, now)
-            moved = self._transition(before, request, scope, now)
-            return self._change(before, remember(moved, request, hashed, now), request, now)
+            moved = remember(self._transition(before, request, scope, now), request, hashed, now)
+            if is_stop and not moved.changed and self._documents.is_crowded(scope.document):
+                return Change(moved.control)  # the room that is left is for what stops more
+            return self._change(before, moved, request, now)
 
         try:
-            control = self._stored(scope.document, decide)
+            control = self._stored(scope.document, decide, Due.AFTER if is_stop else Due.OUT)
         except Unpublished:  # of a refusal the row is due, which changes nothing about it
             if refused is not None:
                 raise refused from None
@@ -174,7 +175,7 @@ class TradingStates:
             raise refused
         if control is None:
             raise Rejected("NO_CONTROL", f"scope {request.scope} has no state")
-        self._tell_unheld(request, moved)
+        tell_unheld(self._documents, self._clock, self._unheld, request, moved)
         return Done(control.standing(request.scope), request.request_id)
 
     def _looked_at(self, scope: Scope, request: ControlRequest) -> Rejected | None:
@@ -213,8 +214,8 @@ class TradingStates:
             moved = replace(moved, control=remembered(moved.control, HALT + halt, hashed, now))
             return self._change(before, moved, asked, now)
 
-        control = self._stored(scope.document, decide) or Control(scope=scope.document)
-        self._tell_unheld(request, moved)
+        control = self._stored(scope.document, decide, Due.AFTER) or Control(scope=scope.document)
+        tell_unheld(self._documents, self._clock, self._unheld, request, moved)
         return control.standing(request.scope)
 
     def carry_out(self, effect: Effect) -> Standing:
@@ -260,15 +261,18 @@ class TradingStates:
         return [name for name in (scope_account(str(d.data.get("scope"))) for d in found) if name]
 
     def lapse(self, document: str) -> None:
-        """Lift what has come to its end in a control document."""
+        """Lift what has come to its end in a control document, some in a commit."""
+        left = 1
 
         def decide(control: Control | None, attempt: int) -> Change[Control] | None:
+            nonlocal left
             now = self._clock.now()
             due = lapsed(control, now) if control else []
+            left = len(due[LAPSES:])
             if control is None or not due:
                 return None
             after, effects, creates = control, list[Effect](), list[Create]()
-            for scope, key in due:
+            for scope, key in due[:LAPSES]:
                 moved, request = lapse(after, scope, key, now)
                 change = self._change(after, moved, request, now)
                 after = change.state
@@ -276,24 +280,32 @@ class TradingStates:
                 creates += change.creates
             return Change(after, effects, creates)
 
-        self._stored(document, decide)
+        while left:
+            self._stored(document, decide, Due.OUT)
 
-    def _stored(self, document: str, decide: Decide[Control]) -> Control | None:
+    def _stored(self, document: str, decide: Decide[Control], due: Due) -> Control | None:
         """Decide and commit. A document that has lost its place in the audit trail is taken up there first."""
         is_behind = False
 
         def guarded(control: Control | None, attempt: int) -> Change[Control] | None:
             nonlocal is_behind
             before = control or Control(scope=document)
-            is_behind = attempt > 0 and is_next_there(self._store, document, before.chain_seq)
+            is_behind = attempt > 0 and self._is_behind(before)
             return self._regrown(before, before.epoch) if is_behind else decide(control, attempt)
 
         try:
-            state = self._documents.change(document, guarded)
+            state = self._documents.change(document, guarded, due)
         except Unpublished:
             if not is_behind:
                 raise
-        return self._documents.change(document, decide) if is_behind else state
+        return self._documents.change(document, decide, due) if is_behind else state
+
+    def _is_behind(self, known: Control) -> bool:
+        """Tell whether the audit trail goes on after what was read, though nobody has written it since."""
+        if not is_next_there(self._store, known.scope, known.chain_seq):
+            return False
+        stands = self._documents.read(known.scope) or Control(scope=known.scope)
+        return stands.chain_seq == known.chain_seq
 
     def take_up(self, scope: str, seen: int) -> None:
         """Stop a document that was lost since the epoch `seen`, out of its audit trail, until two people resume; once: not
@@ -308,7 +320,7 @@ class TradingStates:
             is_done = is_since and not is_next_there(self._store, scope, before.chain_seq)
             return None if is_done else self._regrown(before, seen)
 
-        self._documents.change(scope, decide)
+        self._documents.change(scope, decide, Due.AFTER)
 
     def _regrown(self, known: Control, seen: int) -> Change[Control]:
         from stopline.service.trading.regrow import regrown
@@ -351,31 +363,6 @@ class TradingStates:
 
         everywhere = None if control.scope == GLOBAL else self.read(GLOBAL)
         return beside(scope_of(scope), everywhere, control)
-
-    def _tell_unheld(self, request: ControlRequest, moved: Transition | None) -> None:
-        """Tell where a person's stop is of a name that stands for nothing that is held. The stop is stored and published
-        before: nothing of it waits for the book. The text is a commit of its own, as long as the stop stands as it was made.
-        Where that cannot be known nothing is claimed.
-        """
-        scope = scope_of(request.scope)
-        is_stop = moved is not None and moved.changed and request.action in TARGETS
-        if moved is None or not is_stop or not scope.is_part or rule_of(request.actor) is not None:
-            return
-        made, epoch = moved.control.standing(request.scope), moved.control.epoch
-
-        def decide(control: Control | None, attempt: int) -> Change[Control] | None:
-            if control is None or control.standing(request.scope) != made:
-                return None
-            return Change(control, [unheld_alert(made, epoch, self._clock.now(), nothing)])
-
-        try:
-            nothing = self._unheld(scope)
-            if nothing:
-                self._documents.change(scope.document, decide)
-        except Transient:
-            log.warning(
-                "whether it holds anything is not told", exc_info=True, extra={"scope": request.scope}
-            )
 
     def _transition(
         self, before: Control, request: ControlRequest, scope: Scope, now: datetime

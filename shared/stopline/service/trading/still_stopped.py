@@ -12,6 +12,7 @@ from stopline.service.trading.control_documents import both_to_stop
 
 log = logging.getLogger("stopline")
 UNKNOWN = "UNKNOWN"
+MOST = 10_000  # accounts
 
 
 def beside(scope: Scope, everywhere: Control | None, own: Control) -> list[Standing]:
@@ -27,7 +28,7 @@ def still_stopped(controls: Aggregates[Control], scope: Scope) -> dict[str, str]
     if scope.account:
         return _stopped(beside(scope, *both_to_stop(controls, scope.account)))
     found: dict[str, str] = {}
-    for document in controls.query([Where("is_stopped", "==", True)]):
+    for document in controls.query([Where("is_stopped", "==", True)], limit=MOST):
         name = str(document.data.get("scope"))
         try:
             own = controls.adopt(name, document)
