@@ -13,11 +13,11 @@ from simulation.seeded_bugs import bug
 from stopline.client import Client, Term
 from stopline.model.control import GLOBAL, Control, account_scope
 from stopline.model.messages import CommandAction
-from stopline.rules.trading import breakers, cancel_commands
+from stopline.rules.trading import breakers, cancel_commands, stops
 from stopline.rules.trading import state as trading_state
 from stopline.rules.trading.second_reading import PriceTimes
 from stopline.service.documents.aggregate import Aggregates, Change
-from stopline.service.trading import cancel_orders, controls, emergency_halt, leases
+from stopline.service.trading import controls, emergency_halt, leases
 from stopline.service.trading.control_documents import ControlCodec
 from stopline.service.trading.controls import TradingStates
 
@@ -202,24 +202,24 @@ def the_cancel_of_a_kill_expires() -> Iterator[None]:
 @control_bug
 def orders_of_a_halted_strategy_work_on() -> Iterator[None]:
     """Only halts of the whole account cancel."""
-    original = cancel_orders.stops_of
+    original = stops.stops_of
 
     def whole(*arguments: Any) -> Any:
         return (stop for stop in original(*arguments) if not stop[0].is_part)
 
-    with patch.object(cancel_orders, "stops_of", whole):
+    with patch.object(stops, "stops_of", whole):
         yield
 
 
 @control_bug
 def orders_that_add_work_on_in_a_pause() -> Iterator[None]:
     """New ones are refused, and those of before fill."""
-    original = cancel_orders.stops_of
+    original = stops.stops_of
 
     def halts(*arguments: Any) -> Any:
         return (stop for stop in original(*arguments) if stop[1] is CommandAction.CANCEL_ALL)
 
-    with patch.object(cancel_orders, "stops_of", halts):
+    with patch.object(stops, "stops_of", halts):
         yield
 
 

@@ -227,6 +227,22 @@ def test_an_instance_whose_controls_are_of_before_changes_nothing(world: World) 
     assert (world.document("cancels", "demo"), len(cancels(world))) == (note, before)
 
 
+def test_an_instance_that_knows_only_the_request_of_before_sends_nothing_for_it(world: World) -> None:
+    """R5.1: it went long ago, and then the newer one would go once more."""
+    app, _ = world.instance()
+    kill(app, flatten=False)
+    world.wait(5)
+    kill(app, "k-2", flatten=False)
+    late, _ = world.instance()
+    old = both_to_stop(late.controls, "demo")
+    world.wait(5)
+    kill(app, "k-3", flatten=False)
+    world.wait(1)
+    late.cancel_watcher.look("demo", *old)
+    app.cancel_watcher.look("demo", *both_to_stop(app.controls, "demo"))
+    assert len(cancels(world)) == 3
+
+
 def test_a_note_that_was_deleted_gives_no_cancel_an_id_of_before(world: World) -> None:
     """I1: three alerts said that the cancel was sent again, and adapters dropped it."""
     app, _ = world.instance()

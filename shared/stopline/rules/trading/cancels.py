@@ -25,6 +25,9 @@ SETTLES = timedelta(seconds=10)  # a list that was asked for sooner after a canc
 STALE = timedelta(minutes=2)  # but where no newer list has come for so long, it is the last word
 OLD = timedelta(minutes=10)  # a kill of before that is owed nothing where no note tells what went for it
 TICK = timedelta(microseconds=1)
+REMEMBERED = (
+    400  # requests: of each part of an account the last one, and those that a slow instance may still read
+)
 
 
 class Cancels(Message):
@@ -182,7 +185,7 @@ def _wanted(state: Cancels, stops: Stops, lists: Lists, now: datetime) -> Step:
     scopes = {str(stop.scope) for stop in asked}
     gone = {_name(one) for stop in asked for one in lists.working(str(stop.scope), stop.since)}
     known = {
-        "asked": tuple(one.name for one in stops.asked),
+        "asked": _and([one.name for one in stops.asked], state.asked)[:REMEMBERED],
         "told": _and(state.told, [str(stop.scope) for stop in lost]),
         "is_lost": False,
         "pace": 0,
