@@ -13,7 +13,7 @@ import pytest
 
 from stopline.brokers import read_statement
 from stopline.model.control import ControlRequest
-from stopline.model.errors import Rejected, Transient
+from stopline.model.errors import Rejected, Transient, Unreadable
 from stopline.model.messages import Sweep, SweepKind
 from stopline.model.statement import Statement
 from stopline.model.times import utc_text
@@ -316,3 +316,22 @@ def test_of_two_brokers_the_list_of_one_counts_where_the_other_s_cannot_be_read(
         statement(world, app, 60)
     assert status(world.instance()[0].closer.advance("demo")) == "CLOSING"
     assert [a["resolved"] for a in told(world)] == [False], "what the other lists is not known"
+
+
+def test_of_an_account_that_is_gone_nobody_resumes_while_an_order_of_the_halt_works(world: World) -> None:
+    """Issue 6.4: without settings nobody asked what brokers list."""
+    app, _ = world.instance()
+    killed_and_filled(world, app)
+    statement(world, app, 90, [order()])
+    world.shared.commit([Delete(account_path("demo"))])
+    assert "demo: 1 order still works: BUY 40 SPY" in resume(world.instance()[0], 1)
+
+
+def test_a_new_fill_waits_where_the_one_that_is_booked_cannot_be_read(world: World) -> None:
+    """I1, F53: it was refused for good, as if it were to blame."""
+    app, _ = world.instance()
+    for document in world.shared.query("fills"):
+        world.shared.commit([Put(document.path, {**document.data, "fill": '{"a":1}'})])
+    late = trade(3, 1, 100, executed_at=world.clock.now() - timedelta(days=1))
+    with pytest.raises(Unreadable):
+        app.recorder.record([late], "m-3")
