@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal, localcontext
 
-from stopline.ledger.amend import Effective, Find, effective, is_amendment, says_no_day
+from stopline.ledger.amend import Effective, Find, effective, is_amendment, says_no_day, target_key
 from stopline.ledger.arrivals import Arrivals, Reader, by_position, check_held
 from stopline.ledger.days import NO_DAY, Day, Tally, recent
 from stopline.ledger.position import FIFO, METHODS, Booked, Position
@@ -22,7 +22,8 @@ FLAT_KEPT = timedelta(days=7)
 
 FillLog = Callable[[Position | None, Fill], Sequence[Fill]]
 """Given the position as it stands (None: not in the book) and a late fill, return all fills of that position
-that were booked since the position was last flat before the late fill; all of them if in doubt.
+that were executed since the position was last flat before the late fill, or more of them; all of them for None. What amends
+one of them is among them unless it was timed before that, or names another position: that the book holds.
 """
 
 
@@ -215,12 +216,24 @@ class _Refold:
         known = _known(before, group.events, trades[0], self.log) if late else []
         if not known:
             return self._appended(before, trades, method, group.events)
-        if any(fill.kind in NEEDS_REF for fill in known):  # of a time that the book has forgotten
+        if self._is_amended(known):
             return self.all(before, group.home, trades, method, group.events)
         again, was = self._again(before, trades[0], known, trades, method)
         if before and _in_cycle(before, trades[0]):
             _carry_over(before, was, again)
         return again
+
+    def _is_amended(self, known: Sequence[Fill]) -> bool:
+        """Tell whether booked fills, from some point on, may not be all that counts from there: one is amended of a time
+        that the book has forgotten, or by what names another position, or has a fee that is timed before it.
+        """
+        places = {fill.key: fill.order for fill in known}
+        return any(
+            fill.kind in NEEDS_REF
+            or fill.key in self.held
+            or (is_amendment(fill) and fill.order < places.get(target_key(fill), fill.order))
+            for fill in known
+        )
 
     def all(
         self,

@@ -4,7 +4,7 @@ A trade that closed a day ago is forgotten. A bust, correction, fee or fill that
 is told of the trade needs the legs of its other positions too, and those are in the fill log only.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -39,41 +39,59 @@ class Recall:
             due += legs
         folded: dict[str, list[TradeLeg]] = {}
         while due:
-            leg = due.pop()
-            for fill in self._near(leg, now):
+            for fill in self._near(due, now):
                 if fill.position_key not in folded:
                     folded[fill.position_key] = fold_legs(effective(booked(fill)), method)
-            for key, found in self._others(leg, changes, account, folded):
-                self.stood.setdefault(key, []).append(found)
-                changes.add(key, found)
-                due.append(found)
+            found = self._others(due, changes, account, folded)
+            for key, leg in found:
+                self.stood.setdefault(key, []).append(leg)
+                changes.add(key, leg)
+            due = [leg for _, leg in found]
 
-    def _near(self, leg: TradeLeg, now: datetime) -> Iterable[Fill]:
-        """Yield fills of the positions that legs of the same trade may be of."""
-        last = now if leg.lots or leg.exit_at is None else leg.exit_at
-        for fill in self.around(leg.strategy, leg.start[0] - CLOSED_KEPT, last + CLOSED_KEPT):
-            if fill.instrument.underlying == leg.instrument.underlying:
-                yield fill
+    def _near(self, legs: Sequence[TradeLeg], now: datetime) -> Iterator[Fill]:
+        """Yield fills of the positions that legs of the same trades may be of; each stretch of time is read once."""
+        scopes = _scopes(legs)
+        for strategy in sorted({leg.strategy for leg in legs}):
+            for first, last in _stretches([leg for leg in legs if leg.strategy == strategy], now):
+                for fill in self.around(strategy, first, last):
+                    if (fill.strategy, fill.instrument.underlying) in scopes:
+                        yield fill
 
     def _others(
-        self, leg: TradeLeg, changes: LegChanges, account: str, folded: Legs
+        self, legs: Sequence[TradeLeg], changes: LegChanges, account: str, folded: Legs
     ) -> list[tuple[str, TradeLeg]]:
-        """Return the forgotten legs of the trade that a leg is of now, or was of, with the keys of their positions."""
-        scope = {(leg.strategy, leg.instrument.underlying)}
-        worlds = (changes.table().of_scopes(scope), _joined(changes.before.of_scopes(scope), self.stood))
-        known = {(key, each.start) for held in worlds for key, legs in held.items() for each in legs}
+        """Return the forgotten legs of the trades that legs are of now, or were of, with the keys of their positions."""
+        scopes, due = _scopes(legs), {id(leg) for leg in legs}
+        worlds = (changes.table().of_scopes(scopes), _joined(changes.before.of_scopes(scopes), self.stood))
+        known = {(key, each.start) for held in worlds for key, some in held.items() for each in some}
         lost = {
             id(each): (key, each)
-            for key, legs in folded.items()
-            for each in legs
+            for key, some in folded.items()
+            for each in some
             if (key, each.start) not in known
         }
         found: dict[int, tuple[str, TradeLeg]] = {}
         for held in worlds:
             for trade in group_legs(account, [*_each(held), *(each for _, each in lost.values())]):
-                if any(each is leg for each in trade.legs):
+                if any(id(each) in due for each in trade.legs):
                     found |= {id(each): lost[id(each)] for each in trade.legs if id(each) in lost}
         return list(found.values())
+
+
+def _scopes(legs: Iterable[TradeLeg]) -> set[tuple[str, str]]:
+    return {(leg.strategy, leg.instrument.underlying) for leg in legs}
+
+
+def _stretches(legs: Iterable[TradeLeg], now: datetime) -> list[tuple[datetime, datetime]]:
+    """Return the times in which legs of the same trades may have been open, without what overlaps."""
+    found: list[tuple[datetime, datetime]] = []
+    for leg in sorted(legs, key=lambda leg: leg.start):
+        over = now if leg.lots or leg.exit_at is None else leg.exit_at
+        first, last = leg.start[0] - CLOSED_KEPT, over + CLOSED_KEPT
+        if found and first <= found[-1][1]:
+            first, last = found[-1][0], max(last, found.pop()[1])
+        found.append((first, last))
+    return found
 
 
 def _joined(one: Legs, other: Legs) -> Legs:

@@ -192,7 +192,9 @@ class LegChanges:
 
     def append(self, key: str, fills: Sequence[Fill]) -> None:
         """Fold fills that come after all others of the position."""
+        held = {leg.start for leg in self._of(key)}
         self.changed[key] = fold_legs(map(Effective, fills), self._method, self._of(key))
+        self._came.setdefault(key, set()).update({leg.start for leg in self.changed[key]} - held)
 
     def refold(self, key: str, before: Sequence[Effective], after: Sequence[Effective]) -> None:
         """Fold the position's fills again from where it was flat: `before` as they stood, `after` as they stand.

@@ -202,6 +202,22 @@ def test_a_row_that_comes_alone_and_behind_one_of_its_id_charges_once() -> None:
             assert (book.net_quantity("XYZ"), book.total("USD").fees) == (3000, 19)
 
 
+@pytest.mark.parametrize("fee", ["-5", "0", "-4"])
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_booking_told_once_more_with_other_content_is_a_conflict_whatever_it_charges(
+    world: World, fee: str, alone: bool
+) -> None:
+    """B12: of its correction and its fee, judged together, one may be what is booked: people are told of the other."""
+    app, _ = world.instance()
+    rows = [row(1001, 5000, "-6"), back(1002, -5000, "6"), row(1003, 4000, "-5", tradePrice="0.3")]
+    again = [*([] if alone else rows[:2]), row(1003, 3000, fee, tradePrice="0.31")]
+    for number, some in enumerate((rows, again)):
+        fills = [item.fill for item in read(statement(some), ATTRIBUTES) if item.fill]
+        outcomes = app.recorder.record(fills, f"m-{number}")
+    assert {outcome.refused.reason for outcome in outcomes if outcome.refused} == {"CONFLICTING_DUPLICATE"}
+    assert totals(world.book() or Book("demo")) == (4000, 5, 0)
+
+
 def test_what_a_row_charges_counts_once_also_where_its_fills_come_in_several_commits() -> None:
     rows = row(1001, 5000, "-6"), row(1003, 4000, "-5")
     alone = [item.fill for item in read(statement(rows[1:]), ATTRIBUTES) if item.fill]

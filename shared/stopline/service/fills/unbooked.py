@@ -58,8 +58,9 @@ class Unbooked:
         return new
 
     def told(self, outcomes: Mapping[str, Outcome]) -> dict[str, Outcome]:
-        """Return, by key, what became of fills by what became of that which they made of booked ones."""
-        return {fill.key: replace(outcomes[key], fill=fill) for key, fill in self._said_by.items()}
+        """Return, by key, what became of fills by what became of that which they made of booked ones: a refusal of any."""
+        made = sorted(self._said_by.items(), key=lambda one: outcomes[one[0]].refused is not None)
+        return {fill.key: replace(outcomes[key], fill=fill) for key, fill in made}
 
     def _placed(self, booked: Fill, fill: Fill) -> list[Fill]:
         """Return what is booked of a row under its own id, since a booked fill of the same id has no place yet."""
@@ -83,18 +84,19 @@ class Unbooked:
         return charged is None or charged.fee != fill.fee
 
     def _booked_again(self, fill: Fill, as_row: Sequence[Fill]) -> list[Fill]:
-        """Return what is still to be booked of a row whose id a booked fill has, under the ids of the row."""
-        new = []
-        for one in as_row:
-            document = self._store.get(fill_path(one.key))
-            if document is None:
-                self._said_by[one.key] = fill
-                self._message_ids[one.key] = self._message_ids[fill.key]
-                new.append(one)
-            elif document.data["hash"] == one.hash:
-                self._repeats(fill, document)
-            else:
-                self.outcomes[fill.key] = conflicting(fill)
+        """Return what is still to be booked of a row whose id a booked fill has, under the ids of the row. Nothing where any
+        of that is booked with other content.
+        """
+        stored = self._store.get_all([fill_path(one.key) for one in as_row])
+        if any(known and known.data["hash"] != one.hash for one, known in zip(as_row, stored, strict=True)):
+            self.outcomes[fill.key] = conflicting(fill)
+            return []
+        new = [one for one, known in zip(as_row, stored, strict=True) if known is None]
+        for one in new:
+            self._said_by[one.key] = fill
+            self._message_ids[one.key] = self._message_ids[fill.key]
+        if stored and not new:
+            self._repeats(fill, stored[0])
         return new
 
     def _made_final(self, booked: Fill, fill: Fill) -> list[Fill]:
