@@ -281,9 +281,9 @@ def an_alert_is_recorded_after_all_its_messages() -> Iterator[None]:
 
 
 def _unsaved(original: Any) -> Any:
-    def save(self: Any, held: Any, record: Any, fields: Any) -> Any:
-        if "settled_at" in fields:
-            return original(self, held, record, fields)
+    def save(self: Any, held: Any, record: Any, fields: Any, *, leased: bool = True) -> Any:
+        if "settled_at" in fields or not leased:
+            return original(self, held, record, fields, leased=leased)
         return replace(held, record=held.record)
 
     return save

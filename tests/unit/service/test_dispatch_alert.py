@@ -277,6 +277,23 @@ def test_a_store_that_fails_at_any_write_costs_no_message_and_repeats_none(commi
     assert len({row["event_id"] for row in desk.rows}) == 1
 
 
+@pytest.mark.parametrize("kind", ["before", "after"])
+def test_a_lease_whose_write_got_no_answer_delays_nobody(kind: str) -> None:
+    """R0.3: the message came again and waited for the lease of nobody, a minute each time, also when it was taken over."""
+    desk = Desk()
+    desk.store.faults = [kind]
+    desk.dispatcher.deliver(notice())
+    assert desk.sent() == {"sms": 1, "email": 1, "discord": 1}
+    desk = Desk()
+    desk.store.faults = ["crash after"]
+    with pytest.raises(Crash):
+        desk.dispatcher.deliver(notice())
+    desk.clock.set(NOW + LEASE)
+    desk.store.faults = [kind]
+    desk.twin().deliver(notice())
+    assert desk.sent() == {"sms": 1, "email": 1, "discord": 1}
+
+
 def test_a_live_lease_blocks_the_twin() -> None:
     """R0.3: two instances with the same message do not tell twice."""
     desk = Desk()

@@ -167,7 +167,7 @@ class AlertDispatcher:
         now = self._clock.now()
         fields = fresh_fields(notice, now)
         try:
-            [version] = self._store.commit([Create(path, fields)])
+            version = self._written(Create(path, fields))
         except AlreadyExists:
             return self._seen(path, alert)
         return _Held(path, AlertRecord.of(notice), version)
@@ -197,16 +197,12 @@ class AlertDispatcher:
         if reopen:
             record = record.reopened()
         fields: Data = {
-            "state": encode_record(record),
             "status": _under_way(record.alert).value,
             "lease_until": now + LEASE,
             "due_at": now + ABANDONED,
         }
-        try:
-            [version] = self._store.commit([Update(document.path, fields, document.version)])
-        except Conflict:
-            raise Transient(f"{document.path} was taken by another instance") from None
-        return _Held(document.path, record, version, reopened=reopen)
+        held = _Held(document.path, record, document.version, reopened=reopen)
+        return self._save(held, record, fields, leased=False)
 
     # --- the messages ---
 
@@ -331,25 +327,33 @@ class AlertDispatcher:
         except (Conflict, Unavailable) as problem:
             _log.info("%s keeps its outbox for now: %s", path, problem)
 
-    def _save(self, held: _Held, record: AlertRecord, fields: Data) -> _Held:
-        """Write the record while the lease holds.
-
-        What was sent must be on record, so a write of unknown outcome is looked up and tried again here:
-        the lease keeps all others from the document.
-        """
+    def _save(self, held: _Held, record: AlertRecord, fields: Data, *, leased: bool = True) -> _Held:
+        """Write the record. Raises Transient where another instance was faster."""
         data: Data = {"state": encode_record(record), **fields}
+        try:
+            version = self._written(Update(held.path, data, held.version), leased=leased)
+        except Conflict:
+            raise Transient(f"{held.path} was taken by another instance") from None
+        return replace(held, record=record, version=version)
+
+    def _written(self, write: Create | Update, *, leased: bool = False) -> Version:
+        """Write a record with its lease, and return its version. `leased`: nobody else may write it.
+
+        What was sent must be on record, and a lease that nobody knows to have delays people by its time: a write of
+        unknown outcome is looked up and tried again here.
+        """
         for attempt in range(_TRIES):
             try:
-                [version] = self._store.commit([Update(held.path, data, held.version)])
-                return replace(held, record=record, version=version)
+                [version] = self._store.commit([write])
+                return version
             except Unavailable:
                 self._clock.pause(attempt)
-            except Conflict:
-                found = self._store.get(held.path)
-                if found is None or any(found.data.get(name) != value for name, value in data.items()):
-                    raise Transient(f"{held.path} was taken by another instance") from None
-                return replace(held, record=record, version=found.version)  # an earlier try was carried out
-        raise Unavailable(f"{held.path}: {_TRIES} writes without an answer")
+            except (AlreadyExists, Conflict):
+                found = self._store.get(write.path) if attempt or leased else None
+                if found is None or any(found.data.get(name) != value for name, value in write.data.items()):
+                    raise
+                return found.version  # an earlier try was carried out
+        raise Unavailable(f"{write.path}: {_TRIES} writes without an answer")
 
 
 def fresh_fields(notice: Notice, now: datetime) -> Data:
