@@ -19,10 +19,20 @@ from stopline.ledger.position import Position
 from stopline.model.errors import Rejected
 from stopline.model.fill import Fill, FillKind
 
-MAX_HELD = (
-    100  # amendments that wait for their fill: more is a broker gone wrong, and would swell the document
-)
+MAX_HELD = 100
+"""Amendments that wait for their fill, which is not booked: more is a broker gone wrong, and would swell the document."""
 Held = dict[str, tuple[Fill, ...]]
+
+
+class TooManyHeld(Rejected):
+    """A book has no room for `amendments`, by key, to wait in for their fills."""
+
+    def __init__(self, amendments: Sequence[str]) -> None:
+        super().__init__(
+            "TOO_MANY_HELD",
+            f"{MAX_HELD} amendments wait for fills that have not come: find those first, then redrive this one",
+        )
+        self.amendments = frozenset(amendments)
 
 
 @dataclass(slots=True)
@@ -75,6 +85,14 @@ class Reader:
             return on_its_fill(fill, self._beside(fill))
         return fill
 
+    def root(self, amendment: Fill) -> tuple[str, Fill | None]:
+        """Return the key of the fill that an amendment is about in the end, and the fill; None where it is not known."""
+        return root_of(self.resolved(amendment), self.known)
+
+    def home(self, fill: Fill) -> Fill:
+        """Return the fill in whose position one counts: itself, or what it is about in the end, where that is known."""
+        return (self.root(fill)[1] if is_amendment(fill) else None) or fill
+
     def undated(self, fill: Fill) -> Iterator[Fill]:
         """Yield the booked amendments that give the number of a fill and not its day."""
         key = any_day_key(fill)
@@ -96,7 +114,8 @@ def by_position(
 ) -> dict[str, Arrivals]:
     """Sort new fills into positions, amendments into those of the fills that they are about.
 
-    `held` is changed: amendments whose fill is not there go in, those whose fill comes go out.
+    `held` is changed: amendments whose fill is not there go in, those whose fill comes go out. Of these the ones stay that
+    name another position than their fill's: they were booked when nobody knew it, and its log does not have them.
     """
     groups: dict[str, Arrivals] = {}
     amendments = [fill for fill in new.values() if is_amendment(fill)]
@@ -112,16 +131,14 @@ def by_position(
                 group.doubtful = True
                 doubtful |= {other.key: other for other in reader.undated(fill)}
     for amendment in sorted(amendments, key=_order):
-        about = reader.resolved(amendment)
-        key, root = root_of(about, reader.known)
-        own = amendment.position_key
-        home = own if root is None else root.position_key
-        if root is None or home != own:  # the position's log will not have it
+        key, root = reader.root(amendment)
+        own, waited = amendment.position_key, amendment.key not in new
+        if root is None or (waited and root.position_key != own):  # its position's log does not have it
             _hold(held, key, amendment)
         if root is not None:
-            groups.setdefault(home, Arrivals(root)).add(about, root)
+            groups.setdefault(root.position_key, Arrivals(root)).add(reader.resolved(amendment), root)
     for amendment in doubtful.values():
-        key, root = root_of(reader.resolved(amendment), reader.known)
+        key, root = reader.root(amendment)
         if root is None:
             _hold(held, key, amendment)
     return groups
@@ -153,11 +170,13 @@ def _order(fill: Fill) -> tuple[datetime, str]:
     return fill.order
 
 
-def check_held(before: Mapping[str, tuple[Fill, ...]], after: Mapping[str, tuple[Fill, ...]]) -> None:
-    """Raise Rejected when more amendments wait for their fills than a book may hold, and not just as many as before."""
-    count = sum(len(fills) for fills in after.values())
-    if count > MAX_HELD and count > sum(len(fills) for fills in before.values()):
-        raise Rejected(
-            "TOO_MANY_HELD",
-            f"{MAX_HELD} amendments wait for fills that have not come: find those first, then redrive this one",
-        )
+def check_held(held: Held, new: Mapping[str, Fill], find: Find) -> None:
+    """Raise TooManyHeld where more amendments wait for their fills than a book may hold: for those of the new ones that are
+    too many. `held`: with them. What is held of a fill that is booked waits for nothing.
+    """
+    came = sorted((fill for some in held.values() for fill in some if fill.key in new), key=_order)
+    if not came or sum(map(len, held.values())) <= MAX_HELD:
+        return
+    waiting = sum(len(some) for key, some in held.items() if find(key) is None)
+    if waiting > MAX_HELD:
+        raise TooManyHeld([fill.key for fill in came[MAX_HELD - waiting :]])

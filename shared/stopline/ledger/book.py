@@ -34,9 +34,10 @@ class Book:
 
     `revision` counts commits; `fills` counts the fills booked, amendments too. `method` says which lots a fill
     closes, for as long as the book lives. `held` are amendments by the key of the fill that they are about: that
-    fill has not come, or is of another position than they say. `legs` are what trades are made of, by position.
-    `since`: when its first fill was booked; None in a book of a version that did not note it. `orders_named`: from when on
-    every fill booked names its order in the log; None when an older version, which does not, was the last to write.
+    fill has not come, or came after them and is of another position than they say. `legs` are what trades are made
+    of, by position. `since`: when its first fill was booked; None in a book of a version that did not note it.
+    `orders_named`: from when on every fill booked names its order in the log; None when an older version, which does
+    not, was the last to write.
     """
 
     account: str
@@ -119,8 +120,8 @@ class Book:
 
         A fill that comes late, a bust or a correction folds its position again out of the fill log, and the days
         and totals change by the difference. `find` looks up booked fills that amendments name; `recall`
-        looks for legs that the book has forgotten. Raises Rejected when a symbol comes back as another contract, or
-        when too many amendments wait for their fills.
+        looks for legs that the book has forgotten. Raises Rejected when a symbol comes back as another contract, and
+        TooManyHeld. What is booked must be in the log of the position where it counts: `Reader.home` says which.
         """
         positions: dict[str, Position] = {}
         ledger = Tally(dict(self.days), dict(self.totals), dict(self.strategies), session_of)
@@ -128,7 +129,7 @@ class Book:
         held = dict(self.held)
         legs = LegChanges(self.legs, self.method)
         groups = by_position(new, held, self.positions, Reader(new, find, log))
-        check_held(self.held, held)
+        check_held(held, new, find)
         with exactly():
             for key, group in groups.items():
                 ledger.strategy = group.home.strategy
@@ -303,7 +304,7 @@ def booked(home: Fill, log: FillLog, held: Mapping[str, tuple[Fill, ...]], new: 
     """Return all booked fills of a position, without new ones, and what amends them."""
     known = [fill for fill in log(None, home) if fill.key not in new]
     keys = {fill.key for fill in known}
-    # What names another position than it is about is not in this position's log.
+    # What came before its fill and names another position is not in this position's log.
     return known + [
         waited
         for key in sorted({*keys, *new})

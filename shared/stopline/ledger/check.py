@@ -5,7 +5,8 @@ from datetime import date, datetime
 from decimal import Decimal
 
 from stopline.ledger.amend import effective
-from stopline.ledger.book import Book, booked, fold_steps
+from stopline.ledger.arrivals import Reader
+from stopline.ledger.book import Book, fold_steps
 from stopline.ledger.position import Position
 from stopline.ledger.trade_leg import TradeLeg
 from stopline.model.decimals import decimal_text, exactly
@@ -53,16 +54,19 @@ def _since_forgotten(book: Book, again: Book, fills: Iterable[Fill]) -> dict[str
         for key, kept in book.positions.items()
         if key in again.positions and kept.fills < again.positions[key].fills
     }
-    for fill in fills:
-        if fill.position_key in own:
-            own[fill.position_key].append(fill)
+    known = {fill.key: fill for fill in fills}
+    reader = Reader(known, known.get, lambda *_: ())
+    for fill in known.values() if own else ():
+        if (key := reader.home(fill).position_key) in own:
+            own[key].append(fill)
     found = {}
     with exactly():
         for key, some in own.items():
-            steps = effective(booked(some[0], lambda _, home: own[home.position_key], again.held, set()))
+            home = reader.home(some[0])
+            steps = effective(some)
             forgotten = again.positions[key].fills - book.positions[key].fills
-            if fold_steps(some[0], steps[:forgotten], book.method)[0].is_flat:
-                found[key], _ = fold_steps(some[0], steps[forgotten:], book.method)
+            if fold_steps(home, steps[:forgotten], book.method)[0].is_flat:
+                found[key], _ = fold_steps(home, steps[forgotten:], book.method)
     return found
 
 

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stopline.ledger.amend import effective
+from stopline.ledger.arrivals import Reader
 from stopline.ledger.book import Book
 from stopline.ledger.encoding import decode_book, encode_book
 from stopline.model.calendars import calendar
@@ -38,23 +39,22 @@ def booked(
     book: Book | None = None,
     known: Iterable[Fill] = (),
 ) -> Book:
-    """Book messages one after another, into a new book or one with `known` fills; the log answers by what the fills
-    themselves say, like the store.
+    """Book messages one after another, into a new book or one with `known` fills; the log answers like the store: with the
+    fills of a position and what was booked about them since.
     """
     book, log = book or Book("demo", method=method), {fill.key: fill for fill in known}
+    homes = {fill.key: fill.position_key for fill in known}
 
     def since(position: Any, late: Fill) -> list[Fill]:
         start = position.cycle[0] if position and position.cycle and late.order >= position.cycle else None
-        of_it = [
-            f
-            for f in log.values()
-            if (f.strategy, f.instrument.symbol) == (late.strategy, late.instrument.symbol)
-        ]
+        of_it = [f for f in log.values() if homes[f.key] == late.position_key]
         return sorted(
             (f for f in of_it if start is None or f.executed_at >= start), key=lambda f: f.executed_at
         )
 
     for message in messages:
+        reader = Reader({f.key: f for f in message}, log.get, since)
+        homes |= {f.key: reader.home(f).position_key for f in message}
         book = book.with_fills(message, SESSION_OF, since, LATER, log.get)
         log |= {f.key: f for f in message}
         if stored:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from stopline.ledger.arrivals import MAX_HELD
 from stopline.ledger.check import differences
 from stopline.model.errors import Rejected
 from stopline.model.fill import Fill
@@ -149,8 +150,8 @@ def swing(id_: str, side: str, price: int, at_: float, **more: Any) -> Fill:
 def test_a_late_fill_leaves_a_fee_that_names_another_strategy_with_its_own(strategy: str) -> None:
     """Fees of a feed that knows no strategy; a fold from where the position was flat is one with what amends it."""
     late, known = swing("E-0", "BUY", 99, -3600), swing("E-1", "BUY", 100, -3480)
-    charge = swing("X-1", "BUY", 0, -3360, kind="FEE", strategy=strategy, ref="E-1", fee="1.5")
-    world = delivered([(at(-3300), [known]), (at(-3240), [charge]), (at(-3180), [late])])
+    paid = swing("X-1", "BUY", 0, -3360, kind="FEE", strategy=strategy, ref="E-1", fee="1.5")
+    world = delivered([(at(-3300), [known]), (at(-3240), [paid]), (at(-3180), [late])])
     state(world)
     book = world.book()
     assert book is not None
@@ -176,10 +177,10 @@ def test_what_a_bust_of_another_strategy_took_back_stays_gone_in_a_position_that
 
 def test_a_trade_keeps_a_fee_that_is_timed_before_its_fill_in_a_position_that_was_forgotten() -> None:
     """The cycle begins after the fee and before its fill: a fold from there has no part of it."""
-    charge = fill("X-1", "SELL", 0, 0, at(-18 * DAY), kind="FEE", ref="E-4", fee="1")
+    paid = fill("X-1", "SELL", 0, 0, at(-18 * DAY), kind="FEE", ref="E-4", fee="1")
     first, second = fill("E-1", "BUY", 1, 91, at(-18 * DAY + 1)), fill("E-2", "BUY", 2, 98, at(-17 * DAY))
     third, sold = fill("E-3", "BUY", 2, 100, at(-9 * DAY)), fill("E-4", "SELL", 2, 93, at(-8 * DAY))
-    fills = [sold, third, charge, first, second]
+    fills = [sold, third, paid, first, second]
     whole = state(delivered([(NOON, fills)]))
     assert state(delivered((NOON, [one]) for one in fills)) == whole
 
@@ -211,3 +212,51 @@ def test_a_spread_whose_long_leg_comes_late_is_one_trade(hours: int, order: tupl
     )
     [row] = state(delivered(messages))["trades"].values()
     assert (row["structure"], row["net"]) == ("call_credit_vertical", "-200")
+
+
+def charge(number: int, **more: Any) -> Fill:
+    more = {"kind": "FEE", "ref": f"E-{number}", "fee": "1", **more}
+    return fill(f"X-{number}", "BUY", 0, 0, at(number + 1 - 3600), **more)
+
+
+def test_fees_of_a_feed_that_knows_no_strategy_fill_no_book_however_many_they_are() -> None:
+    """Issue 4: they are in the log of their fill's position, and wait for nothing."""
+    world = World()
+    world.open_account()
+    app, _ = world.instance()
+    for number in range(MAX_HELD + 10):
+        traded = swing(f"E-{number}", "BUY", 100, number - 3600)
+        both = [charge(number), traded] if number % 2 else [traded, charge(number)]
+        outcomes = app.recorder.record(both[:2] if number % 3 else [traded], f"m-{number}")
+        outcomes += app.recorder.record([charge(number)], f"late-{number}")
+        assert [one.refused for one in outcomes if one.refused] == []
+    book = world.book()
+    assert book is not None
+    assert (book.held, book.total("USD").fees) == ({}, MAX_HELD + 10)
+    assert state(world)["held"].keys() == {"swing:SPY"}
+
+
+def test_an_amendment_for_which_there_is_no_room_takes_no_trade_with_it_and_one_whose_fill_is_there_has_room() -> (
+    None
+):
+    """Domain 3.8: what an older version holds beside its fill does not count, and grouping decides nothing."""
+    world = World()
+    world.open_account()
+    app, _ = world.instance()
+    waiting = [charge(number) for number in range(MAX_HELD)]
+    app.recorder.record(waiting, "m-1")
+    trade, lost = fill("T-1", executed_at=at(-60)), charge(MAX_HELD)
+    outcomes = app.recorder.record([lost, trade], "m-2")
+    assert [one.refused.reason if one.refused else one.result for one in outcomes] == [
+        "TOO_MANY_HELD",
+        "applied",
+    ]
+    app.recorder.record(
+        [swing("E-0", "BUY", 100, -3600)], "m-3"
+    )  # its fee names another strategy: it stays held
+    assert [one.result for one in app.recorder.record([lost], "m-4")] == ["applied"]
+    book = world.book()
+    assert book is not None
+    assert sum(map(len, book.held.values())) == MAX_HELD + 1
+    assert book.total("USD").fees == 1
+    state(world)

@@ -1,6 +1,6 @@
 """Which fills may be booked at all: whatever the book holds, and options in their own coin by what it does."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from stopline.ledger.book import Book
@@ -40,15 +40,17 @@ def is_watched(fill: Fill) -> bool:
     return fill.kind in OPENS and fill.instrument.is_in_its_coin
 
 
-def by_position(fills: Iterable[Fill]) -> Iterator[list[Fill]]:
-    """Yield fills position by position; what hangs on the units held one by one, after all else of its position."""
+def by_position(fills: Iterable[Fill], homes: Mapping[str, str]) -> Iterator[list[Fill]]:
+    """Yield fills position by position, by `homes`: where each counts. What hangs on the units held comes one by one,
+    after all else of its position.
+    """
     groups: dict[str, list[Fill]] = {}
     alone: list[Fill] = []
     for fill in fills:
         if is_watched(fill):
             alone.append(fill)
         else:
-            groups.setdefault(fill.position_key, []).append(fill)
+            groups.setdefault(homes[fill.key], []).append(fill)
     yield from groups.values()
     yield from ([fill] for fill in sorted(alone, key=lambda fill: fill.order))
 

@@ -108,13 +108,18 @@ def fill_path(key: str) -> Path:
     return Path(FILLS, key)
 
 
-def fill_create(fill: Fill, message_id: str, received_at: datetime) -> Create:
-    """Return the write that books a fill once for ever: idempotency record and audit log in one."""
+def fill_create(
+    fill: Fill, message_id: str, received_at: datetime, home: tuple[str, str] | None = None
+) -> Create:
+    """Return the write that books a fill once for ever: idempotency record and audit log in one. `home`: strategy and symbol
+    of the position where it counts, in whose log it is found, where those are not its own.
+    """
+    strategy, symbol = home or (fill.strategy, fill.instrument.symbol)
     data = {
         "account": fill.account,
         "broker": fill.broker,
-        "strategy": fill.strategy,
-        "symbol": fill.instrument.symbol,
+        "strategy": strategy,
+        "symbol": symbol,
         "order_id": fill.order_id,
         "executed_at": fill.executed_at,
         "fill": fill.text,

@@ -1,10 +1,12 @@
 """Book fills: exactly once, in any order of arrival, with their effects in the same commit."""
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import partial
+from functools import cache, partial
 
+from stopline.ledger.arrivals import Reader, TooManyHeld
 from stopline.ledger.book import Book
 from stopline.ledger.lifecycle import SpotOf
 from stopline.ledger.position import Position
@@ -12,7 +14,7 @@ from stopline.ledger.recall import Recall
 from stopline.model.account import Account
 from stopline.model.errors import Rejected, Transient
 from stopline.model.fill import Fill
-from stopline.model.ids import digest, document_id
+from stopline.model.ids import digest, document_id, position_key
 from stopline.model.messages import Alert, alert_effect
 from stopline.ports import SERVER_TIME, Clock, Path, Put, Store
 from stopline.service.accounts.reader import AccountReader
@@ -166,6 +168,9 @@ class _Booking:
         self.outcomes: dict[str, Outcome] = {}
         self.repeated: set[str] = set()
         self._recall = Recall()
+        self._homes: dict[
+            str, tuple[str, str]
+        ] = {}  # strategy and symbol of the position where each fill counts
 
     def takes_next(self) -> bool:
         """Go on to the fills of the next commit, after those that were decided about; False: there are none."""
@@ -192,7 +197,10 @@ class _Booking:
         self.repeated = unbooked.repeated
         if not booked:
             return None
-        creates = [fill_create(fill, self._message_ids[fill.key], self._now) for fill in booked]
+        creates = [
+            fill_create(fill, self._message_ids[fill.key], self._now, self._homes[fill.key])
+            for fill in booked
+        ]
         effects = fill_effects(self._account, before, book, booked, self._spot, self._recall.stood, self._now)
         if alert is not None:
             effects.append(alert_effect(alert))
@@ -212,7 +220,9 @@ class _Booking:
             return booked, book, check_size(before, book.pruned(self._now), cause_of(booked), self._now)
         except Rejected as refused:
             grown = {key for key in book.positions if book.count_lots(key) > before.count_lots(key)}
-            out = {fill.key for fill in booked if fill.position_key in grown} or {fill.key for fill in booked}
+            out = {f.key for f in booked if position_key(*self._homes[f.key]) in grown} or {
+                f.key for f in booked
+            }
             self.outcomes |= refusals(booked, dict.fromkeys(out, refused))
             return self._fitting(before, [fill for fill in booked if fill.key not in out])
 
@@ -220,18 +230,23 @@ class _Booking:
         """Fold the fills position by position, so that one that is refused does not hold up the others."""
         booked: dict[str, Fill] = {}
         revision = next_revision(book, self._now)
+        stored, whole = cache(self._log.find), cache(partial(self._log.of, book.account))
+        reader = Reader({fill.key: fill for fill in fills}, stored, lambda _, fill: whole(*_home(fill)))
+        self._homes = {fill.key: _home(reader.home(fill)) for fill in fills}
 
         def find(key: str) -> Fill | None:
-            return booked.get(key) or self._log.find(key)
+            return booked.get(key) or stored(key)
 
         def log(position: Position | None, late: Fill) -> list[Fill]:
             """Return what the log has, and what goes into it by this very commit."""
-            home = late.position_key
-            here = [f for f in booked.values() if f.position_key == home]
-            return [*self._log.since_flat(position, late), *here]
+            here = [f for f in booked.values() if self._homes[f.key] == _home(late)]
+            known = self._log.since_flat(position, late) if position else whole(*_home(late))
+            return [*known, *here]
 
         self._recall = Recall(partial(self._log.around, self._account.account))
-        for group in by_position(fills):
+        groups = deque(by_position(fills, {key: position_key(*home) for key, home in self._homes.items()}))
+        while groups:
+            group = groups.popleft()
             try:
                 check_coin(group, book)
                 book = book.with_fills(
@@ -242,9 +257,19 @@ class _Booking:
                     find,
                     self._recall,
                 )
+            except TooManyHeld as full:
+                self.outcomes |= refusals(group, dict.fromkeys(full.amendments, full))
+                others = [fill for fill in group if fill.key not in full.amendments]
+                groups.extendleft([others] if others else [])
+                continue
             except Rejected as refused:
                 self.outcomes |= refusals(group, {fill.key: refused for fill in group})
                 continue
             booked.update({fill.key: fill for fill in group})
             self.outcomes |= {fill.key: Outcome(fill, Result.APPLIED) for fill in group}
         return list(booked.values()), book.at_revision(revision) if booked else book
+
+
+def _home(fill: Fill) -> tuple[str, str]:
+    """Return strategy and symbol of a fill's position."""
+    return fill.strategy, fill.instrument.symbol
