@@ -260,3 +260,32 @@ def test_an_amendment_for_which_there_is_no_room_takes_no_trade_with_it_and_one_
     assert sum(map(len, book.held.values())) == MAX_HELD + 1
     assert book.total("USD").fees == 1
     state(world)
+
+
+@pytest.mark.parametrize("message", [True, False], ids=["one message", "two"])
+@pytest.mark.parametrize("first", ["fill", "correction", "correction of a correction"])
+def test_a_correction_in_another_contract_than_its_fill_changes_nothing_and_is_told(
+    first: str, message: bool
+) -> None:
+    """B12: 5,000 of another contract stood under the fill's own. Which is right the broker knows: the first stands."""
+    world = World()
+    world.open_account()
+    app, _ = world.instance()
+    traded = fill("E-1", "BUY", 5, 100, at(-60), equity("XYZ"))
+    fixed = fill("C-1", "BUY", 5, 30, at(-50), equity("ABC"), kind="CORRECT", ref="E-1")
+    fills = {"fill": [traded, fixed], "correction": [fixed, traded]}.get(first, [])
+    if not fills:
+        same = fill("C-0", "BUY", 5, 101, at(-55), equity("XYZ"), kind="CORRECT", ref="E-1")
+        fills = [traded, same, fixed.model_copy(update={"ref": "C-0"})]
+    outcomes = app.recorder.record(fills, "m-1") if message else []
+    for number, one in enumerate([] if message else fills):
+        outcomes += app.recorder.record([one], f"n-{number}")
+    [refused] = [one for one in outcomes if one.refused]
+    assert refused.refused is not None
+    assert refused.refused.reason == "CONTRACT_CHANGED"
+    assert (refused.fill is traded) == (first == "correction" and not message)
+    book = world.book()
+    assert book is not None
+    assert book.net_quantity("ABC") == 0
+    assert book.net_quantity("XYZ") == (0 if refused.fill is traded else 5)
+    state(world)

@@ -1,0 +1,50 @@
+"""Corrections in another contract than the fill that they correct: which of the two is wrong nobody here knows."""
+
+from collections.abc import Mapping, Sequence
+
+from stopline.ledger.amend import any_day_key
+from stopline.ledger.arrivals import Reader
+from stopline.ledger.bookings import other_keys
+from stopline.model.errors import Rejected
+from stopline.model.fill import Fill, FillKind
+
+
+def of_other_contract(
+    fills: Sequence[Fill], reader: Reader, held: Mapping[str, Sequence[Fill]]
+) -> dict[str, Rejected]:
+    """Return, by key, why new fills cannot be booked: a correction, and the fill that it is about in the end, are of two
+    contracts. What came first stands; of one message the fill. `held`: the amendments that wait.
+    """
+    pairs = [
+        (fill, fill, root)
+        for fill in fills
+        if fill.kind is FillKind.CORRECT and (root := reader.root(fill)[1]) is not None
+    ]
+    pairs += [
+        (fill, waited, fill)
+        for fill in fills
+        for key in waiting_keys(fill)
+        for waited in held.get(key, ())
+        if waited.kind is FillKind.CORRECT
+    ]
+    return {new.key: _refusal(new, one, of) for new, one, of in pairs if _priced_in(one) != _priced_in(of)}
+
+
+def waiting_keys(fill: Fill) -> list[str]:
+    """Return the keys under which amendments of a fill wait."""
+    return [key for key in (fill.key, any_day_key(fill), *other_keys(fill)) if key]
+
+
+def _priced_in(fill: Fill) -> tuple[object, ...]:
+    """Return what the units and the price of a fill are of: all else of a contract a broker may tell in two ways."""
+    contract = fill.instrument
+    return contract.symbol, contract.currency, contract.multiplier
+
+
+def _refusal(new: Fill, correction: Fill, of: Fill) -> Rejected:
+    return Rejected(
+        "CONTRACT_CHANGED",
+        f"{new.kind.value} {new.fill_id} of {new.position_key} was not booked: correction {correction.fill_id} is of "
+        f"{correction.instrument.symbol}, the fill that it corrects, {of.fill_id}, of {of.instrument.symbol}. Ask the "
+        "broker which it was; a trade in another contract is booked as a bust and a fill with its own id",
+    )
