@@ -6,19 +6,21 @@ behind most others, then the latest. The fees of a fill that is busted go with i
 correction that it names, and the newest of these with a fee says it: a correction whose fee is 0 knows none. An
 amendment whose fill is not known does nothing until that fill comes.
 
-Of rows that a broker numbers (`bookings.py`) the last one stands, a bust or a booking, and each charges its own fee: what
-all of them charge is paid, also for a trade that is taken back.
+A correction stands at the place of its original. Of rows that a broker numbers (`bookings.py`) the last one stands, a
+bust or a booking, at the time of the first, and each charges its own fee: what all of them charge is paid, also for a trade
+that is taken back.
 """
 
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from stopline.ledger.bookings import named, names_row, number_of, same_terms
 from stopline.model.decimals import EXACT, ZERO
 from stopline.model.errors import Rejected
-from stopline.model.fill import ASSUMED, Fill, FillKind
+from stopline.model.fill import ASSUMED, Fill, FillKind, Place
 from stopline.model.ids import document_id
 
 Find = Callable[[str], Fill | None]
@@ -30,7 +32,7 @@ _DEPTH = 64  # of amendments of amendments; a longer chain, or a ring, ends nowh
 
 @dataclass(slots=True)
 class Effective:
-    """A fill as it stands, at the original's place, and the fees that came later and are not in its own."""
+    """A fill as it stands, at its own place, and the fees that came later and are not in its own."""
 
     fill: Fill
     late_fees: list[Fill] = field(default_factory=list)
@@ -158,7 +160,8 @@ def effective(events: Iterable[Fill]) -> list[Effective]:
     about: dict[str, list[Fill]] = {}
     for amendment in amendments:
         about.setdefault(root_of(amendment, known.get)[0], []).append(amendment)
-    return [stands for o in originals if (stands := _amended(o, about.get(o.key, ()), known)) is not None]
+    standing = [stands for o in originals if (stands := _amended(o, about.get(o.key, ()), known)) is not None]
+    return sorted(standing, key=_place)
 
 
 def _amended(original: Fill, amendments: Iterable[Fill], known: Mapping[str, Fill]) -> Effective | None:
@@ -191,7 +194,8 @@ def _amended(original: Fill, amendments: Iterable[Fill], known: Mapping[str, Fil
     current = original
     if corrections:
         terms = {name: getattr(revisions[0], name) for name in ("side", "quantity", "price")}
-        current = _changed(original, {**terms, "fee": told.fee, "fee_currency": told.fee_currency})
+        paid = {"fee": told.fee, "fee_currency": told.fee_currency}
+        current = _changed(original, {**terms, **paid, "executed_at": _first_booked(original, corrections)})
     late = []
     for fee in sorted(fees[told.key], key=_order):
         if fee.fee_currency == current.fee_currency and current.kind not in _AMOUNTS:
@@ -214,6 +218,14 @@ def _each_row_once(original: Fill, amendments: Iterable[Fill]) -> list[Fill]:
         if number is None or number != number_of(original):
             once.setdefault(amendment.key if number is None else (amendment.kind, number), amendment)
     return list(once.values())
+
+
+def _first_booked(original: Fill, corrections: Iterable[Fill]) -> datetime:
+    """Return when a trade was executed: as the first of its numbered rows says, whichever of them came as the original."""
+    if number_of(original) is None:
+        return original.executed_at
+    rows = [original, *(one for one in corrections if number_of(one) is not None)]
+    return min(rows, key=_number).executed_at
 
 
 def _number(fill: Fill, without: int = -1) -> int:
@@ -248,10 +260,14 @@ def _depth(amendment: Fill, known: Mapping[str, Fill]) -> int:
 
 def _changed(fill: Fill, update: Mapping[str, Any]) -> Fill:
     copy = fill.model_copy(update=update)
-    for name in ("text", "hash", "signed_quantity"):
+    for name in ("text", "hash", "signed_quantity", "order"):
         copy.__dict__.pop(name, None)  # worked out of what was there before
     return copy
 
 
-def _order(fill: Fill) -> tuple[Any, str]:
+def _order(fill: Fill) -> Place:
     return fill.order
+
+
+def _place(stands: Effective) -> Place:
+    return stands.fill.order

@@ -202,6 +202,24 @@ def test_a_row_that_comes_alone_and_behind_one_of_its_id_charges_once() -> None:
             assert (book.net_quantity("XYZ"), book.total("USD").fees) == (3000, 19)
 
 
+def test_a_trade_whose_rows_tell_times_of_their_own_was_made_at_that_of_the_first_whatever_came_first() -> (
+    None
+):
+    """Which lot a sale takes, and what it made, hangs on that time: 1,000 bought at 0.20 at 12:30 of an earlier booking."""
+    bought = row(
+        901, 1000, "0", tradeID="3002", ibExecID="f.2.01.01", dateTime="20261117;123000", tradePrice="0.2"
+    )
+    sold = row(
+        902, -1000, "0", tradeID="3003", ibExecID="f.3.01.01", dateTime="20261117;140000", tradePrice="0.5"
+    )
+    late = {"dateTime": "20261117;130000"}
+    rows = (row(1001, 5000, "-6"), back(1002, -5000, **late), row(1003, 4000, "0", tradePrice="0.3", **late))
+    for some in permutations(rows):
+        for statements in ([(bought, sold), *((one,) for one in some)], [(*some, bought, sold)]):
+            *_, book = booked(statements)
+            assert totals(book) == (4000, 6, 200)
+
+
 @pytest.mark.parametrize("fee", ["-5", "0", "-4"])
 @pytest.mark.parametrize("alone", [True, False])
 def test_a_booking_told_once_more_with_other_content_is_a_conflict_whatever_it_charges(
