@@ -12,6 +12,7 @@ from itertools import permutations
 import pytest
 
 from stopline.brokers import read
+from stopline.service.fills.message_parts import MAX_FILLS
 
 from .test_flex_bookings import ATTRIBUTES, EXEC, back, opened, row, statement, story
 
@@ -119,6 +120,23 @@ def test_a_cancellation_without_an_order_waits_beside_another_trade_of_tws() -> 
     nameless = back(1002, -5000, ibOrderID="")
     for some in permutations([other, ONE([FIRST]), ONE([nameless])]):
         assert arrive(*some) == ("100", "7", [])
+
+
+def test_a_cancellation_finds_its_trade_in_a_statement_of_more_rows_than_one_commit_holds() -> None:
+    """The row says its number, and the cancellation, which names it, is in the next commit."""
+    others = [
+        row(
+            5000 + n,
+            1,
+            "0",
+            tradeID=str(8000 + n),
+            ibExecID=f"g.{n}.1.01",
+            dateTime=f"20261117;1230{n % 60:02}",
+        )
+        for n in range(MAX_FILLS + 10)
+    ]
+    named = back(1002, -5000, dateTime="20261117;140000", origTradeID="", origTransactionID="1001")
+    assert arrive(TOLD, ONE([FIRST, *others, named])) == (str(MAX_FILLS + 10), "6", [])
 
 
 def test_the_rows_of_a_statement_beside_tws_look_at_the_fills_of_a_position_once(

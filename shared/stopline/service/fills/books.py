@@ -151,7 +151,7 @@ def _arrival(document: Document) -> Arrival:
 
 
 class FillLog:
-    """Reads booked fills of one position, oldest first."""
+    """Reads booked fills: of a position or a time oldest first, of accounts, orders and symbols in no order."""
 
     def __init__(self, store: Store) -> None:
         self._store = store

@@ -8,6 +8,7 @@ from functools import cache, partial
 
 from stopline.ledger.arrivals import Reader, TooManyHeld
 from stopline.ledger.book import Book
+from stopline.ledger.bookings import is_row_bust
 from stopline.ledger.lifecycle import SpotOf
 from stopline.ledger.position import Position
 from stopline.ledger.recall import Recall
@@ -87,8 +88,9 @@ class FillRecorder:
                 twins.append((index, fill))
             else:
                 first[fill.key] = (index, fill)
+        busts = [fill for _, fill in first.values() if is_row_bust(fill)]
         for some in parts(fill for _, fill in first.values()):
-            request = _Request(account, message_id, now, {fill.key: fill for fill in some})
+            request = _Request(account, message_id, now, {fill.key: fill for fill in some}, busts)
             self._batcher.run(account.account, request)
             outcomes |= {first[key][0]: outcome for key, outcome in request.outcomes.items()}
             repeated += [first[key] for key in request.fills if key in request.repeated]
@@ -134,12 +136,13 @@ class FillRecorder:
 
 @dataclass(slots=True)
 class _Request:
-    """One message's fills of one account, each key once; and what became of them."""
+    """One message's fills of one account, each key once, or a part of them; and what became of them."""
 
     account: Account
     message_id: str
     now: datetime
     fills: dict[str, Fill]
+    busts: Sequence[Fill]  # the rows of the whole message that take trades back
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     repeated: set[str] = field(default_factory=set)  # keys of fills that another message booked
 
@@ -163,6 +166,7 @@ class _Booking:
         self._now = max(request.now for request in requests)
         self._left = [fill for request in requests for fill in request.fills.values()]
         self._most = len(self._left)  # for one commit
+        self._busts = [fill for request in requests for fill in request.busts]
         self._given = list[Fill]()
         self._message_ids = {key: request.message_id for request in requests for key in request.fills}
         self.outcomes: dict[str, Outcome] = {}
@@ -185,7 +189,7 @@ class _Booking:
             book = replace(book, orders_named=self._now)
         new, refused = on_their_days(self._given, self._log)
         self.outcomes = refusals(self._given, refused)
-        unbooked = Unbooked(self._store, self._log, book, new, self._message_ids)
+        unbooked = Unbooked(self._store, self._log, book, new, self._busts, self._message_ids)
         if attempt > 0 or any(needs_log(fill, book, self._now) for fill in new):
             new = unbooked.new()
             refused = doubles(new, book, self._log, self._now)

@@ -17,16 +17,24 @@ from stopline.service.fills.provisional import final_fee
 
 class Unbooked:
     """Compares the fills of one account that a commit may book with the log. `outcomes`: of those that are not new.
-    `repeated`: keys of what another message booked. `message_ids`, by key, gets those of what a fill makes of a booked one.
+    `repeated`: keys of what another message booked. `busts`: the rows of the messages that take trades back, in whichever
+    commit. `message_ids`, by key, gets those of what a fill makes of a booked one.
     """
 
     def __init__(
-        self, store: Store, log: FillLog, book: Book, fills: Sequence[Fill], message_ids: dict[str, str]
+        self,
+        store: Store,
+        log: FillLog,
+        book: Book,
+        fills: Sequence[Fill],
+        busts: Sequence[Fill],
+        message_ids: dict[str, str],
     ) -> None:
         self._store = store
         self._log = log
         self._book = book
         self._fills = fills
+        self._busts = busts
         self._message_ids = message_ids
         self._placing: dict[str, list[Fill]] = {}  # the rows that take trades back, by position
         self._said_by: dict[
@@ -70,7 +78,7 @@ class Unbooked:
         if home in self._placing:
             return placed(booked, fill, self._placing[home])
         position = self._book.positions.get(home)
-        others = [*self._fills, *(one for fills in self._book.held.values() for one in fills)]
+        others = [*self._busts, *(one for fills in self._book.held.values() for one in fills)]
         if position is not None and position.amended:
             others += log_of(self._log, booked)
         others = self._placing[home] = [one for one in others if is_row_bust(one)]
