@@ -49,12 +49,8 @@ class Arrivals:
     doubtful: bool = False
 
     def add(self, amendment: Fill, root: Fill) -> None:
-        """Add an amendment of one of the position's fills. A fee that is timed before its fill may lie beyond the point
-        where the position is folded again from; one of a row that was read before counts once.
-        """
-        plain = amendment.kind is FillKind.FEE and target_key(amendment) == root.key
-        plain = plain and number_of(amendment) is None
-        if plain and amendment.order > root.order and amendment.fee_currency != root.instrument.base:
+        """Add an amendment of one of the position's fills."""
+        if only_adds(amendment, root):
             self.late_fees.append((amendment, root))
         else:
             self.amended.append(amendment)
@@ -107,6 +103,15 @@ class Reader:
         """Return the fills of a fill's position."""
         new = [other for other in self.new.values() if other.position_key == fill.position_key]
         return [*self.log(None, fill), *new]
+
+
+def only_adds(amendment: Fill, root: Fill) -> bool:
+    """Tell whether an amendment changes nothing but sums: a fee. One that is timed before its fill may lie beyond the point
+    where the position is folded again from; one of a row that was read before counts once.
+    """
+    plain = amendment.kind is FillKind.FEE and target_key(amendment) == root.key
+    plain = plain and number_of(amendment) is None
+    return plain and amendment.order > root.order and amendment.fee_currency != root.instrument.base
 
 
 def by_position(

@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal, localcontext
 
 from stopline.ledger.amend import Effective, Find, effective, is_amendment, says_no_day, target_key
-from stopline.ledger.arrivals import Arrivals, Reader, by_position, check_held
+from stopline.ledger.arrivals import Arrivals, Reader, by_position, check_held, only_adds
 from stopline.ledger.days import NO_DAY, Day, Tally, recent
 from stopline.ledger.position import FIFO, METHODS, Booked, Position
 from stopline.ledger.position_table import PositionTable
@@ -15,7 +15,7 @@ from stopline.ledger.trade import Status, Trade
 from stopline.ledger.trade_table import LegChanges, LegTable, pruned
 from stopline.model.decimals import EXACT, ZERO, exactly
 from stopline.model.errors import Rejected
-from stopline.model.fill import ENDINGS, NEEDS_REF, Fill
+from stopline.model.fill import ENDINGS, NEEDS_REF, Fill, Place
 from stopline.model.instrument import Instrument
 
 FLAT_KEPT = timedelta(days=7)
@@ -159,7 +159,8 @@ class Book:
         _check_contract(before, trades)
         amended = before is not None and before.amended
         at_end = bool(before and before.last and trades and trades[0].order > before.last)
-        again = group.amended or group.doubtful or (amended and (group.late_fees or not at_end))
+        again = bool(group.amended or group.doubtful) or (amended and bool(trades) and not at_end)
+        again = again or (amended and not _is_beyond(before, group))
         again = again or before is not named or _forgotten(before, group, now)
         if again or not (before or trades):
             return refold.all(before, group.home, group.events, self.method)
@@ -253,6 +254,7 @@ class _Refold:
         again.amended = True
         if again.is_flat:  # it is kept for a week after fills that were busted too
             again.last = max((f.order for f in (*known, *group) if not is_amendment(f)), default=again.last)
+        again.amended_until = _amended_until((*known, *group))
         undated = [fill.executed_at for fill in (*known, *group) if says_no_day(fill)]
         again.undated_until = max(undated, default=None)
         return again
@@ -295,7 +297,7 @@ class _Refold:
         lost = [fee for fee, root in group.late_fees if not self.legs.add_late_fee(self.key, fee, root)]
         if lost:
             new = {fill.key for fill in group.events}
-            known = [fill for fill in self.log(None, group.home) if fill.key not in new] + group.trades
+            known = booked(group.home, self.log, self.held, new) + group.trades
             given = [fee for fee, _ in group.late_fees if fee not in lost]
             self.legs.refold(self.key, effective([*known, *given]), effective([*known, *given, *lost]))
 
@@ -339,6 +341,20 @@ def _known(before: Position | None, events: list[Fill], first: Fill, log: FillLo
 def _in_cycle(position: Position, fill: Fill) -> bool:
     """Tell whether a fill comes after the point where a position was last flat."""
     return position.cycle is not None and fill.order >= position.cycle
+
+
+def _amended_until(fills: Iterable[Fill]) -> Place | None:
+    """Return the place of the newest of a position's fills that another one changes otherwise than by a plain fee."""
+    known = {fill.key: fill for fill in fills}
+    reader = Reader(known, known.get, lambda *_: ())
+    amended = ((fill, reader.home(fill)) for fill in known.values() if is_amendment(fill))
+    return max((of.order for fill, of in amended if of is not fill and not only_adds(fill, of)), default=None)
+
+
+def _is_beyond(before: Position | None, group: Arrivals) -> bool:
+    """Tell whether late fees are of fills behind all amended ones: they stand as they are, and their fees only add."""
+    until = before.amended_until if before and not before.undated_until else None
+    return all(until is not None and root.order > until for _, root in group.late_fees)
 
 
 def _forgotten(before: Position | None, group: Arrivals, now: datetime) -> bool:

@@ -81,7 +81,10 @@ class Position:
     last_price: Decimal = ZERO
     income: Decimal = ZERO
     method: str = FIFO
-    amended: bool = False  # a bust or correction was folded: what comes late, each late fee too, folds from the first fill
+    amended: bool = False  # a bust or correction was folded: what comes late folds from the very first fill
+    amended_until: Place | None = (
+        None  # of the newest fill that is amended: a fee of a newer one only adds; None: not known
+    )
     undated_until: datetime | None = None  # what is executed until then one that says no day may be about
     split_at: datetime | None = None  # of its last split: an older price is one of the old units
     priced_at: datetime | None = None  # of its newest execution: how old `last_price` is
@@ -170,6 +173,7 @@ class Position:
             self.income,
             self.method,
             self.amended,
+            self.amended_until,
             self.undated_until,
             self.split_at,
             self.priced_at,

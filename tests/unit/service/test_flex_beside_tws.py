@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 from itertools import permutations
+from typing import Any
 
 import pytest
 
 from stopline.brokers import read
+from stopline.ports import Document
 from stopline.service.fills.message_parts import MAX_FILLS
 
 from .test_flex_bookings import ATTRIBUTES, EXEC, back, opened, row, statement, story
@@ -137,6 +139,38 @@ def test_a_cancellation_finds_its_trade_in_a_statement_of_more_rows_than_one_com
     ]
     named = back(1002, -5000, dateTime="20261117;140000", origTradeID="", origTransactionID="1001")
     assert arrive(TOLD, ONE([FIRST, *others, named])) == (str(MAX_FILLS + 10), "6", [])
+
+
+def test_a_commission_told_apart_reads_no_fills_because_another_trade_was_corrected() -> None:
+    """Performance: counted; each read all the fills of the position, for as long as it was not flat for a week."""
+    world, read_documents = opened(), 0
+    app, store = world.instance()
+    query = store.query
+
+    def counted(*args: Any, **more: Any) -> list[Document]:
+        nonlocal read_documents
+        found = query(*args, **more)
+        read_documents += len(found)
+        return found
+
+    def take(event: str, message: bytes) -> None:
+        told = {**json.loads(message), "event": event}
+        told.pop("commissionReport" if event == "execDetails" else "", None)
+        fills = [item.fill for item in read(json.dumps(told).encode(), ATTRIBUTES) if item.fill]
+        assert not any(one.refused for one in app.recorder.record(fills, f"{event}-{fills[0].fill_id}"))
+
+    for message in (TOLD, REVISED):
+        app.recorder.record([item.fill for item in read(message, ATTRIBUTES) if item.fill], str(message))
+    store.query = counted  # type: ignore[method-assign]
+    for number in range(10, 30):
+        told = tws(1, 10, 0.32, 1.0, base=f"0001.{number:04}.01")
+        message = told.replace(b"12:04:40", b"12:05:%02d" % number)
+        take("execDetails", message)
+        take("commissionReport", message)
+    book = world.book()
+    assert book is not None
+    assert (book.total("USD").fees, book.net_quantity("XYZ")) == (26, 4200)
+    assert read_documents <= 4
 
 
 def test_the_rows_of_a_statement_beside_tws_look_at_the_fills_of_a_position_once(

@@ -17,6 +17,7 @@ import pytest
 
 from stopline.ledger.arrivals import MAX_HELD
 from stopline.ledger.check import differences
+from stopline.ledger.trade_leg import KNOWN_FILLS
 from stopline.model.errors import Rejected
 from stopline.model.fill import Fill
 from stopline.model.instrument import Instrument
@@ -289,3 +290,14 @@ def test_a_correction_in_another_contract_than_its_fill_changes_nothing_and_is_t
     assert book.net_quantity("ABC") == 0
     assert book.net_quantity("XYZ") == (0 if refused.fill is traded else 5)
     state(world)
+
+
+def test_a_late_fee_of_a_trade_of_many_fills_leaves_one_that_names_another_strategy_with_it() -> None:
+    """Which leg its fill is of the log must say; what the book holds of the position counts there too."""
+    fills = [swing(f"E-{number}", "BUY", 100, number - 3600) for number in range(KNOWN_FILLS + 6)]
+    late = charge(KNOWN_FILLS + 2, strategy="swing")
+    world = delivered([(at(-3000), [one]) for one in (charge(0), *fills, charge(1, strategy="swing"), late)])
+    state(world)
+    book = world.book()
+    assert book is not None
+    assert [trade.fees for trade in book.trades()] == [3]
