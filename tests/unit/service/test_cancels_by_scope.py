@@ -126,13 +126,48 @@ def test_another_stop_sends_the_whole_cancel_where_adapters_may_not_have_heard_i
     world.wait(30 if how == "soon" else 600)
     if how == "older":  # a document of a version that did not note it
         state = orjson.loads((world.document("controls", SCOPE) or {})["state"])
-        del state["cancelled_halts"]
+        del state["cancelled_halts"], state["cancelled_since"]
         put(world, "controls", SCOPE, state=canonical(state).decode())
         app, _ = world.instance()
     said(app, "pause", "p-1", A)
     world.bus.down = False
     app.closer.advance("demo")
     assert sent(world) == [("cancel_all", None)] * 2
+
+
+def test_a_halt_that_was_cancelled_a_moment_ago_is_cancelled_whole_however_old_it_is(world: World) -> None:
+    """R5.1: the kill was stored and its function died; the sweep cancelled a minute later, and a limit came just then."""
+    app, _ = world.instance()
+    ask(app, "kill", "k-1", scope=SCOPE, flatten=False)
+    world.wait(65)
+    app, _ = world.instance()
+    app.canceller.advance("demo")
+    world.wait(1)
+    said(app, "pause", "p-1", A)
+    world.wait(62)
+    said(app, "pause", "p-2", B)
+    assert sent(world) == [("cancel_all", None), ("cancel_all", None), ("cancel_adding", None)]
+
+
+@pytest.mark.parametrize("down", [False, True])
+def test_a_kill_said_again_is_heard_whatever_moves_the_epoch_just_after_it(world: World, down: bool) -> None:
+    """R5.1: an adapter that had the new epoch dropped its cancel, and what followed took off only what adds."""
+    app, _ = world.instance()
+    kill(app, "k-1", flatten=False)
+    world.wait(600)
+    world.bus.down = down
+    said(app, "kill", "k-2", SCOPE, flatten=False)
+    with suppress(Transient):
+        app.closer.advance("demo")
+    world.wait(120 if down else 1)
+    said(app, "pause", "p-1", A, actor="limit:daily_loss")
+    world.bus.down = False
+    app.closer.advance("demo")
+    newest = max(one["epoch"] for one in cancels(world))
+    assert {one["action"] for one in cancels(world) if one["epoch"] == newest} == {"cancel_all"}
+    world.wait(601)
+    said(app, "pause", "p-2", B, actor="limit:daily_loss")
+    assert sent(world)[-1] == ("cancel_adding", None)
 
 
 # --- a kill said again ---

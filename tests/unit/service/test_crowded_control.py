@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -77,6 +78,18 @@ def test_a_kill_of_a_part_said_again_and_again_while_nothing_can_be_published_le
     assert app.trading.carry(asked("k-299", "kill", "strategy:demo:core")).request_id == "k-299"
     assert app.controls.is_out(DEMO)
     assert stored_faults(world.shared)[1] == []
+
+
+def test_what_is_stricter_than_what_its_actor_held_is_on_record_all_the_same() -> None:
+    """R5.1: a state that is lost later is taken up from there, with its lock and its people."""
+    world, app = crowded()
+    for request_id, more in (("k-1", {}), ("k-2", {}), ("k-3", {"hold_people": 2})):
+        with pytest.raises(Unpublished):
+            app.trading.set(asked(request_id, "kill", flatten=False, **more))
+    with pytest.raises(Unpublished):
+        app.trading.set(asked("k-4", "kill", flatten=False, actor="limit:daily_loss"))
+    rows = [row for row in rows_of(world.shared, DEMO) if row["event"].startswith("kill")]
+    assert [json.loads(row["detail"])["request_id"] for row in rows] == ["k-1", "k-3", "k-4"]
 
 
 def test_a_stop_is_stored_before_anything_that_is_due_is_published(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -126,3 +126,21 @@ def test_of_commands_that_are_forgotten_the_newest_names_are_kept() -> None:
     found = ended(ClosingState(account="demo", over=many), NOON)
     assert sorted(found.over) == list(many)[:-9]
     assert "C-000" in own_names(found, "paper", NOON)
+
+
+def test_a_close_that_two_brokers_carry_out_is_ours_in_the_lists_of_both(world: World) -> None:
+    """R5.1: an adapter for each of them; the cancel of an order that works on took both closes off, again and again."""
+    brokers = account(brokers=["paper", "other"]).model_dump_json()
+    world.shared.commit([Put(account_path("demo"), {"account": brokers})])
+    app, _ = world.instance()
+    kill(app)
+    [close] = closes(world)
+    world.wait(1)
+    for broker in ("paper", "other"):
+        facts = {"command_id": close["command_id"], "account": "demo", "broker": broker, "status": "accepted"}
+        at = utc_text(world.clock.now())
+        app.closer.report(ExecutionReport.model_validate({**facts, "reported_at": at}))
+    ours = order(order_id=close["command_id"], side="SELL", quantity="5")
+    for broker in ("paper", "other"):
+        statement(world, app, 12, [ours], positions=HELD, broker=broker, statement_id=f"S-{broker}")
+    assert (len(cancels(world)), told(world)) == (1, [])

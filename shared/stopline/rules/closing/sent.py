@@ -110,17 +110,18 @@ def _fitting(sent: Mapping[str, Sent], now: datetime) -> dict[str, Sent]:
 
 def own_names(state: ClosingState, broker: str, at: datetime) -> set[str]:
     """Return the names of the orders of our commands that a broker may list, asked at a moment. One that ran out before is
-    no more ours to count; of one that the broker says is over its list may be behind. One at another broker is not here.
+    no more ours to count; of one that the broker says is over its list may be behind. Each broker of an account may carry
+    out a command; the number of its order is of the one that told it.
     """
     known = [
-        names_of(one)
+        _names(one.command_id, one.order_id if one.broker in (None, broker) else None)
         for one in state.sent.values()
-        if one.broker in (None, broker) and (one.ended_at is None or at <= _listed_until(one, one.ended_at))
+        if one.ended_at is None or at <= _listed_until(one, one.ended_at)
     ]
     known += [
-        _names(id_, one.order_id)
+        _names(id_, one.order_id if one.broker in (None, broker) else None)
         for id_, one in state.over.items()
-        if one.broker in (None, broker) and at <= one.until
+        if at <= one.until
     ]
     return {name for names in known for name in names}
 

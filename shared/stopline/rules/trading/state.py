@@ -144,6 +144,15 @@ def ask_to_resume(before: Control, request: ControlRequest, now: datetime) -> Tr
     return Transition(_put(before, standing.model_copy(update={"pending": pending})), "resume_asked", False)
 
 
+def is_held(before: Control, moved: Transition, request: ControlRequest) -> bool:
+    """Tell whether a stop asks for nothing but what its actor holds already, until later at most."""
+    key, said = holder(request.actor), ("actor", "reason", "request_id", "since", "until", "quiet")
+    old, new = (one.standing(request.scope).holds.get(key) for one in (before, moved.control))
+    if moved.changed or old is None or new is None:
+        return False
+    return old.model_copy(update={name: getattr(new, name) for name in said}) == new
+
+
 def remember(moved: Transition, request: ControlRequest, hashed: str, now: datetime) -> Transition:
     """Return a transition whose control knows the request by the hash of its content."""
     return replace(moved, control=remembered(moved.control, request.request_id, hashed, now))

@@ -2,7 +2,7 @@
 only what reduces risk is let through those that may add some.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -16,12 +16,15 @@ LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 HEARD = timedelta(
     minutes=1
 )  # by then each adapter that listens has heard a cancel: the next epoch fences it off
+LATELY = timedelta(
+    minutes=10
+)  # so long a kill that is said again is to be heard, whatever moves the epoch meanwhile
 
 
 class Stop(NamedTuple):
     """A stopped scope: what cancels there, since when, and whether what is open is closed. `inside`: the account is halted
-    too, and its stop speaks for the orders of this part. `cancelled`: when the last of its halts began, where all of them
-    have been cancelled under an epoch before.
+    too, and its stop speaks for the orders of this part. `cancelled`: when the last of its halts was first cancelled, where
+    all of them were, under an epoch before.
     """
 
     scope: Scope
@@ -87,24 +90,29 @@ class Stops(NamedTuple):
 
     def first(self, now: datetime, is_out: bool) -> list[tuple[Stop, CommandAction]]:
         """Return what goes under a new epoch. `is_out`: what went before is known to be published."""
-        first = [(stop, stop.first(now) if is_out else stop.action) for stop in self.of]
+        first = [
+            (stop, stop.first(now) if is_out and not self._is_asked(stop, now) else stop.action)
+            for stop in self.of
+        ]
         if not first or first[0][0].scope.is_part or not first[0][0].is_halted:
             return first
         everything = CommandAction.CANCEL_ALL
         parts = [one for one in first[1:] if one[1] is everything] if first[0][1] is not everything else []
         return [first[0], *parts]
 
+    def _is_asked(self, stop: Stop, now: datetime) -> bool:
+        return any(one.covers(stop) and now - one.at <= LATELY for one in self.asked)
+
 
 def all_stops(account: str, everywhere: Control, own: Control) -> Stops:
     """Return what is stopped by the controls of the whole and of an account."""
     standings = (everywhere, own, *own.parts.values())
-    known = own.cancelled_halts
     stops = [
-        _stop(scope, action, [own.parts[str(scope)]] if scope.is_part else [everywhere, own], known)
+        _stop(scope, action, [own.parts[str(scope)]] if scope.is_part else [everywhere, own], own)
         for scope, action in stops_of(account, everywhere, own)
     ]
     if stops and stops[0].is_halted and not stops[0].scope.is_part:
-        parts = [_stop(scope_of(p.scope), CommandAction.CANCEL_ALL, [p], known) for p in halts_in(own)]
+        parts = [_stop(scope_of(p.scope), CommandAction.CANCEL_ALL, [p], own) for p in halts_in(own)]
         stops += [part._replace(inside=stops[0].closes or not part.closes) for part in parts]
     return Stops(
         stops,
@@ -129,19 +137,17 @@ def halts_now(everywhere: Control, own: Control) -> dict[str, datetime]:
     return {one.scope: one.since for one in (*halted, *halts_in(own)) if one.since}
 
 
-def _stop(
-    scope: Scope, action: CommandAction, standings: Iterable[Standing], known: Mapping[str, datetime]
-) -> Stop:
+def _stop(scope: Scope, action: CommandAction, standings: Iterable[Standing], own: Control) -> Stop:
     halted = [one for one in standings if one.state is TradingState.HALTED]
     began = [one.since or LONG_AGO for one in halted]
-    is_known = bool(halted) and all(one.since and known.get(one.scope) == one.since for one in halted)
+    is_known = all(one.since and own.cancelled_halts.get(one.scope) == one.since for one in halted)
     return Stop(
         scope=scope,
         action=action,
         since=min(began, default=LONG_AGO),
         closes=any(one.flatten for one in halted),
         inside=False,
-        cancelled=max(began) if is_known else None,
+        cancelled=own.cancelled_since if halted and is_known else None,
     )
 
 

@@ -63,7 +63,9 @@ class OrderCanceller:
             epoch = everywhere.epoch + before.epoch
             effects = self._cancels(account, everywhere, before) if before.cancelled < epoch else []
             sent = len(effects)
-            known = {"cancelled": epoch, "cancelled_halts": halts_now(everywhere, before)}
+            halts, since = halts_now(everywhere, before), before.cancelled_since
+            since = self._clock.now() if halts != before.cancelled_halts else since
+            known = {"cancelled": epoch, "cancelled_halts": halts, "cancelled_since": since}
             return Change(before.model_copy(update=known), effects) if effects else None
 
         owed = self._cancels(account, everywhere, known)

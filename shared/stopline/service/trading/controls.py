@@ -32,6 +32,7 @@ from stopline.rules.trading.state import (
     as_known,
     ask_to_resume,
     check,
+    is_held,
     lapse,
     lapsed,
     release,
@@ -161,7 +162,7 @@ class TradingStates:
                 if refused is not None:
                     return self._change(before, Transition(before, "resume_refused", False), request, now)
             moved = remember(self._transition(before, request, scope, now), request, hashed, now)
-            if is_stop and not moved.changed and self._documents.is_crowded(scope.document):
+            if is_stop and is_held(before, moved, request) and self._documents.is_crowded(scope.document):
                 return Change(moved.control)  # the room that is left is for what stops more
             return self._change(before, moved, request, now)
 
