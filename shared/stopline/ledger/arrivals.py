@@ -1,6 +1,6 @@
 """What is new of each position: its fills, and what amends them, whether that comes with them or has waited for them."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -17,7 +17,7 @@ from stopline.ledger.amend import (
 from stopline.ledger.bookings import names_row, number_of, other_keys
 from stopline.ledger.position import Position
 from stopline.model.errors import Rejected
-from stopline.model.fill import Fill, FillKind
+from stopline.model.fill import NEEDS_REF, Fill, FillKind, Place
 
 MAX_HELD = 100
 """Amendments that wait for their fill, which is not booked: more is a broker gone wrong, and would swell the document."""
@@ -54,6 +54,11 @@ class Arrivals:
             self.late_fees.append((amendment, root))
         else:
             self.amended.append(amendment)
+
+    def is_beyond(self, position: Position | None) -> bool:
+        """Tell whether late fees are of fills behind all amended ones: they stand as they are, and their fees only add."""
+        until = position.amended_until if position and not position.undated_until else None
+        return all(until is not None and root.order > until for _, root in self.late_fees)
 
     @property
     def events(self) -> list[Fill]:
@@ -147,6 +152,27 @@ def by_position(
         if root is None:
             _hold(held, key, amendment)
     return groups
+
+
+def amended_until(fills: Iterable[Fill]) -> Place | None:
+    """Return the place of the newest of a position's fills that another one changes otherwise than by a plain fee."""
+    known = {fill.key: fill for fill in fills}
+    reader = Reader(known, known.get, lambda *_: ())
+    amended = ((fill, reader.home(fill)) for fill in known.values() if is_amendment(fill))
+    return max((of.order for fill, of in amended if of is not fill and not only_adds(fill, of)), default=None)
+
+
+def amended_beyond(known: Sequence[Fill], held: Mapping[str, Sequence[Fill]]) -> bool:
+    """Tell whether booked fills, from some point on, may not be all that counts from there: one is amended of a time that
+    the book has forgotten, or by what is held, or has a fee that is timed before it.
+    """
+    places = {fill.key: fill.order for fill in known}
+    return any(
+        fill.kind in NEEDS_REF
+        or fill.key in held
+        or (is_amendment(fill) and fill.order < places.get(target_key(fill), fill.order))
+        for fill in known
+    )
 
 
 def _of_an_older_version(held: Held) -> list[Fill]:

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal, localcontext
 
-from stopline.ledger.amend import Effective, Find, effective, is_amendment, says_no_day, target_key
-from stopline.ledger.arrivals import Arrivals, Reader, by_position, check_held, only_adds
+from stopline.ledger.amend import Effective, Find, effective, is_amendment, says_no_day
+from stopline.ledger.arrivals import Arrivals, Reader, amended_beyond, amended_until, by_position, check_held
 from stopline.ledger.days import NO_DAY, Day, Tally, recent
 from stopline.ledger.position import FIFO, METHODS, Booked, Position
 from stopline.ledger.position_table import PositionTable
@@ -15,7 +15,7 @@ from stopline.ledger.trade import Status, Trade
 from stopline.ledger.trade_table import LegChanges, LegTable, pruned
 from stopline.model.decimals import EXACT, ZERO, exactly
 from stopline.model.errors import Rejected
-from stopline.model.fill import ENDINGS, NEEDS_REF, Fill, Place
+from stopline.model.fill import ENDINGS, Fill
 from stopline.model.instrument import Instrument
 
 FLAT_KEPT = timedelta(days=7)
@@ -160,7 +160,7 @@ class Book:
         amended = before is not None and before.amended
         at_end = bool(before and before.last and trades and trades[0].order > before.last)
         again = bool(group.amended or group.doubtful) or (amended and bool(trades) and not at_end)
-        again = again or (amended and not _is_beyond(before, group))
+        again = again or (amended and not group.is_beyond(before))
         again = again or before is not named or _forgotten(before, group, now)
         if again or not (before or trades):
             return refold.all(before, group.home, group.events, self.method)
@@ -218,24 +218,12 @@ class _Refold:
         known = _known(before, group.events, trades[0], self.log) if late else []
         if not known:
             return self._appended(before, trades, method, group.events)
-        if self._is_amended(known):
+        if amended_beyond(known, self.held):
             return self.all(before, group.home, trades, method, group.events)
         again, was = self._again(before, trades[0], known, trades, method)
         if before and _in_cycle(before, trades[0]):
             _carry_over(before, was, again)
         return again
-
-    def _is_amended(self, known: Sequence[Fill]) -> bool:
-        """Tell whether booked fills, from some point on, may not be all that counts from there: one is amended of a time
-        that the book has forgotten, or by what names another position, or has a fee that is timed before it.
-        """
-        places = {fill.key: fill.order for fill in known}
-        return any(
-            fill.kind in NEEDS_REF
-            or fill.key in self.held
-            or (is_amendment(fill) and fill.order < places.get(target_key(fill), fill.order))
-            for fill in known
-        )
 
     def all(
         self,
@@ -254,7 +242,7 @@ class _Refold:
         again.amended = True
         if again.is_flat:  # it is kept for a week after fills that were busted too
             again.last = max((f.order for f in (*known, *group) if not is_amendment(f)), default=again.last)
-        again.amended_until = _amended_until((*known, *group))
+        again.amended_until = amended_until((*known, *group))
         undated = [fill.executed_at for fill in (*known, *group) if says_no_day(fill)]
         again.undated_until = max(undated, default=None)
         return again
@@ -341,20 +329,6 @@ def _known(before: Position | None, events: list[Fill], first: Fill, log: FillLo
 def _in_cycle(position: Position, fill: Fill) -> bool:
     """Tell whether a fill comes after the point where a position was last flat."""
     return position.cycle is not None and fill.order >= position.cycle
-
-
-def _amended_until(fills: Iterable[Fill]) -> Place | None:
-    """Return the place of the newest of a position's fills that another one changes otherwise than by a plain fee."""
-    known = {fill.key: fill for fill in fills}
-    reader = Reader(known, known.get, lambda *_: ())
-    amended = ((fill, reader.home(fill)) for fill in known.values() if is_amendment(fill))
-    return max((of.order for fill, of in amended if of is not fill and not only_adds(fill, of)), default=None)
-
-
-def _is_beyond(before: Position | None, group: Arrivals) -> bool:
-    """Tell whether late fees are of fills behind all amended ones: they stand as they are, and their fees only add."""
-    until = before.amended_until if before and not before.undated_until else None
-    return all(until is not None and root.order > until for _, root in group.late_fees)
 
 
 def _forgotten(before: Position | None, group: Arrivals, now: datetime) -> bool:
