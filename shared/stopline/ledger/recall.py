@@ -6,7 +6,7 @@ is told of the trade needs the legs of its other positions too, and those are in
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from stopline.ledger.amend import effective
 from stopline.ledger.trade import CLOSED_KEPT, group_legs
@@ -14,6 +14,7 @@ from stopline.ledger.trade_leg import TradeLeg, fold_legs
 from stopline.ledger.trade_table import LegChanges
 from stopline.model.fill import Fill
 
+DAY = timedelta(days=1)
 Legs = Mapping[str, Sequence[TradeLeg]]
 Booked = Callable[[Fill], Sequence[Fill]]
 """Given a fill, return all booked fills of its position, with what amends them."""
@@ -83,15 +84,21 @@ def _scopes(legs: Iterable[TradeLeg]) -> set[tuple[str, str]]:
 
 
 def _stretches(legs: Iterable[TradeLeg], now: datetime) -> list[tuple[datetime, datetime]]:
-    """Return the times in which legs of the same trades may have been open, without what overlaps."""
+    """Return the times in which legs of the same trades may have been open, without what overlaps: whole days, so that what
+    was read for some serves for others.
+    """
     found: list[tuple[datetime, datetime]] = []
     for leg in sorted(legs, key=lambda leg: leg.start):
         over = now if leg.lots or leg.exit_at is None else leg.exit_at
-        first, last = leg.start[0] - CLOSED_KEPT, over + CLOSED_KEPT
+        first, last = _midnight(leg.start[0] - CLOSED_KEPT), _midnight(over + CLOSED_KEPT) + DAY
         if found and first <= found[-1][1]:
             first, last = found[-1][0], max(last, found.pop()[1])
         found.append((first, last))
     return found
+
+
+def _midnight(at: datetime) -> datetime:
+    return at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def _joined(one: Legs, other: Legs) -> Legs:

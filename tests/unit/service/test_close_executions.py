@@ -43,9 +43,12 @@ def command(number: int, strategy: str, symbols: tuple[str, ...], issued: int) -
 
 
 def stored(fills: list[Fill]) -> FaultyStore:
-    store = FaultyStore(World().shared)
+    """Return a store of fills; what amends one lies in its position's log, whatever strategy it names."""
+    store, of = FaultyStore(World().shared), {one.fill_id: one for one in fills}
     for one in fills:
-        store.store.commit([fill_create(one, "m", one.executed_at)])
+        home = of.get(one.ref or "", one)
+        place = home.strategy, home.instrument.symbol
+        store.store.commit([fill_create(one, "m", one.executed_at, place)])
     return store
 
 
@@ -53,7 +56,8 @@ places = st.tuples(st.sampled_from(STRATEGIES), st.sampled_from(SYMBOLS))
 traded = st.tuples(
     places, st.sampled_from(["BUY", "SELL"]), st.integers(1, 9), st.integers(-90, 90), st.integers(-1, 12)
 )
-amended = st.tuples(st.sampled_from(["CORRECT", "BUST", "SPLIT"]), st.integers(0, 29), st.integers(-90, 90))
+kinds = st.sampled_from(["CORRECT", "BUST", "BUST of no strategy", "SPLIT"])
+amended = st.tuples(kinds, st.integers(0, 29), st.integers(-90, 90))
 
 
 def fills_of(trades: list[Any], amendments: list[Any]) -> list[Fill]:
@@ -64,7 +68,9 @@ def fills_of(trades: list[Any], amendments: list[Any]) -> list[Fill]:
         found.append(fill(f"E-{number}", side, units, 100, at(second), equity(symbol), **more))
     for number, (kind, index, second) in enumerate(amendments):
         of = found[index % len(trades)]
-        more = {"strategy": of.strategy, "kind": kind, "order_id": of.order_id}
+        kind, _, is_other = kind.partition(" ")
+        strategy = "default" if is_other else of.strategy
+        more = {"strategy": strategy, "kind": kind, "order_id": of.order_id}
         more |= {} if kind == "SPLIT" else {"ref": of.fill_id}
         units, price = (3, 1) if kind == "SPLIT" else (2, 99)
         found.append(fill(f"X-{number}", of.side.value, units, price, at(second), of.instrument, **more))
@@ -87,6 +93,13 @@ def test_one_question_for_all_positions_says_what_each_position_s_own_says(
         sent[f"c-{number}"] = command(number, strategy, symbols, issued)
     state = ClosingState(account="demo", sent=sent)
     assert with_executions(state, FillLog(store)) == with_executions(state, FillLog(store), ALL)
+
+
+def test_a_bust_that_names_another_strategy_counts_however_many_positions_are_looked_at() -> None:
+    """I6: a feed of busts that names none. Of five positions what was closed counted as closed for ever."""
+    traded, bust = closing("A", 1), closing("A", 2, kind="BUST", strategy="default", ref="E-A-1")
+    for count in (executions.APART, executions.APART + 1):
+        assert asked([traded, bust], count)[0].sent["c-0"].legs[0].filled == 0
 
 
 def test_a_look_at_many_commands_asks_once_for_their_fills() -> None:

@@ -22,6 +22,7 @@ from stopline.model.errors import Rejected
 from stopline.model.fill import Fill
 from stopline.model.instrument import Instrument
 from stopline.model.wire import validate
+from stopline.ports import Document
 from stopline.service.fills.books import read_fill
 
 from ..ledger.test_book import SESSION_OF
@@ -289,6 +290,29 @@ def test_a_correction_in_another_contract_than_its_fill_changes_nothing_and_is_t
     assert book is not None
     assert book.net_quantity("ABC") == 0
     assert book.net_quantity("XYZ") == (0 if refused.fill is traded else 5)
+    state(world)
+
+
+def test_an_import_of_old_fills_reads_what_lies_around_them_once() -> None:
+    """Each position of a message asked anew for all that the account has done since: 100 fills read 400,000."""
+    busy = [
+        fill(f"B-{n}", "BUY" if n % 2 else "SELL", 1, 100, at(60 * n - 3 * DAY), SHORT) for n in range(300)
+    ]
+    old = [fill(f"E-{n}", "SELL", 1, 2, at(n - 3 * DAY), option(605 + n, "C", root="SPY")) for n in range(40)]
+    world = delivered([(busy[-1].executed_at, busy)])
+    world.clock.set(NOON)
+    app, store = world.instance()
+    read: list[int] = []
+    query = store.query
+
+    def counted(*args: Any, **more: Any) -> list[Document]:
+        found = query(*args, **more)
+        read.append(len(found))
+        return found
+
+    store.query = counted  # type: ignore[method-assign]
+    app.recorder.record(old, "m-2")
+    assert sum(read) <= 2 * len(busy)
     state(world)
 
 

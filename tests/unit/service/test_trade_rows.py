@@ -340,7 +340,7 @@ def test_a_trade_comes_back_beside_what_is_still_held_of_its_underlying() -> Non
 
 
 def test_the_fill_log_is_asked_for_a_day_around_the_trade_and_no_more() -> None:
-    """R8.6: what was executed a day before it began or after it ended is no part of it."""
+    """R8.6: what was executed a day before it began or after it ended is no part of it. Days are read whole."""
     log, whole = forgotten([fill("E-0", executed_at=at(0))])
     asked: list[tuple[str, datetime, datetime]] = []
 
@@ -351,5 +351,5 @@ def test_the_fill_log_is_asked_for_a_day_around_the_trade_and_no_more() -> None:
     later, known = LATER + timedelta(days=3), {one.key: one for one in log.fills}
     late = [amendment(0, "FEE", log.fills[0])]
     whole.pruned(later).with_fills(late, SESSION_OF, log, later, known.get, Recall(around))
-    day = timedelta(days=1)
-    assert set(asked) == {("default", at(0) - day, at(1) + day)}
+    day, midnight = timedelta(days=1), at(0).replace(hour=0, minute=0, second=0)
+    assert set(asked) == {("default", midnight - day, midnight + 2 * day)}

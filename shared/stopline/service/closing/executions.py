@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from stopline.ledger.amend import effective
+from stopline.ledger.arrivals import Reader
 from stopline.model.closing_state import ClosingState, Sent
 from stopline.model.errors import Unreadable
 from stopline.model.fill import Fill
@@ -88,8 +89,10 @@ def _together(account: str, spans: Mapping[str, _Span], log: FillLog) -> Mapping
     if len(found) > most:
         return None
     of: dict[str, list[Fill]] = defaultdict(list)
-    for fill, _ in found:
-        of[fill.position_key].append(fill)
+    known = {fill.key: fill for fill, _ in found}
+    reader = Reader(known, known.get, lambda *_: ())
+    for fill in known.values():
+        of[reader.home(fill).position_key].append(fill)
     return {
         key: [f for f in of[position_key(span.strategy, span.symbol)] if f.executed_at >= span.since]
         for key, span in spans.items()
