@@ -155,11 +155,16 @@ def by_position(
 
 
 def amended_until(fills: Iterable[Fill]) -> Place | None:
-    """Return the place of the newest of a position's fills that another one changes otherwise than by a plain fee."""
+    """Return the place of the newest of a position's fills that another one changes otherwise than by a plain fee; of the
+    oldest one where there is none.
+    """
     known = {fill.key: fill for fill in fills}
     reader = Reader(known, known.get, lambda *_: ())
     amended = ((fill, reader.home(fill)) for fill in known.values() if is_amendment(fill))
-    return max((of.order for fill, of in amended if of is not fill and not only_adds(fill, of)), default=None)
+    oldest = min((fill.order for fill in known.values()), default=None)
+    return max(
+        (of.order for fill, of in amended if of is not fill and not only_adds(fill, of)), default=oldest
+    )
 
 
 def amended_beyond(known: Sequence[Fill], held: Mapping[str, Sequence[Fill]]) -> bool:

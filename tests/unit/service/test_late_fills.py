@@ -325,3 +325,44 @@ def test_a_late_fee_of_a_trade_of_many_fills_leaves_one_that_names_another_strat
     book = world.book()
     assert book is not None
     assert [trade.fees for trade in book.trades()] == [3]
+
+
+def test_a_fee_of_a_week_ago_lets_later_fees_add_without_a_look_at_all_fills() -> None:
+    """Each of them read the whole position since: 200 fees read 40,000 fills."""
+    begin = [fill("O-1", "BUY", 1, 100, at(-20 * DAY)), fill("O-2", "SELL", 1, 100, at(1 - 20 * DAY))]
+    messages = [(at(1 - 20 * DAY), begin), (at(-6 * DAY), [fill("P-1", "BUY", 1, 100, at(-6 * DAY))])]
+    late = fill("L-1", "BUY", 0, 0, at(2 - 20 * DAY), kind="FEE", ref="O-1", fee="1")
+    world = delivered([*messages, (at(-6 * DAY), [late])])
+    read: list[int] = []
+    for number in range(20):
+        world.clock.set(at(number - 3600))
+        app, store = world.instance()
+        app.recorder.record([fill(f"E-{number}", "BUY", 1, 100, at(number - 3600))], f"e-{number}")
+        query = store.query
+        store.query = lambda *a, q=query, **k: read.append(1) or q(*a, **k)  # type: ignore[assignment, func-returns-value, misc]
+        app.recorder.record([charge(number, strategy="default")], f"x-{number}")
+    assert read == []
+    state(world)
+
+
+def test_a_correction_in_another_contract_that_was_taken_back_keeps_its_fill_from_nothing() -> None:
+    """B12: the way out of it, as a bust of a correction takes back what it corrects; and it says what differs."""
+    world = World()
+    world.open_account()
+    app, _ = world.instance()
+    euro = equity("SPY").model_copy(update={"currency": "EUR"})
+    fixed = fill("C-1", "BUY", 5, 30, at(-50), euro, kind="CORRECT", ref="E-1")
+    app.recorder.record([fixed], "m-1")
+    traded = fill("E-1", "BUY", 5, 100, at(-60))
+    [refused] = app.recorder.record([traded], "m-2")
+    assert refused.refused is not None
+    assert "C-1 is of SPY (EUR, 1 a unit), the fill that it corrects, E-1, of SPY (USD" in str(
+        refused.refused
+    )
+    app.recorder.record([fill("B-1", "BUY", 5, 30, at(-40), euro, kind="BUST", ref="C-1")], "m-3")
+    [booked] = app.recorder.record([traded], "m-4")
+    assert booked.refused is None
+    book = world.book()
+    assert book is not None
+    assert (book.net_quantity("SPY"), book.held) == (0, {})
+    state(world)
