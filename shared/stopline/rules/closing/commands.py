@@ -87,6 +87,9 @@ class _Round:
         self._tries: dict[str, Tries] = dict(state.tries)
         self._told = Told(state, situation.now)
         self._serial = state.serial
+        self._at_once = set(
+            situation.again
+        )  # scopes whose halt begins, or was said again: nothing of it waits
         self._commands: list[Command] = []
         self._found: dict[str, Wanted] = {}
         self._wanted: dict[str, Decimal] = {}  # units of each position
@@ -107,6 +110,7 @@ class _Round:
         known = before.flat if before else {}
         self._halt = Closing(epoch=s.epoch, status=ClosingStatus.CLOSING, since=s.now, flat=known)
         self._sent = cancelled(self._sent, s.halts, s.now)
+        self._at_once |= s.halts.keys()
 
     def ask(self, new: Sequence[CloseRequest]) -> None:
         """Take requests, each once for ever."""
@@ -142,7 +146,11 @@ class _Round:
         open_ = [asked for asked in closing if asked.has_turn]
         self._found = wanted(s.book, open_, self._sent.values(), s.halted)
         self._wanted = units_of_positions(self._found.values())
-        self._tries = {key: tries for key, tries in self._tries.items() if key in self._found}
+        self._tries = {
+            key: self._due(tries, self._found[key].position)
+            for key, tries in self._tries.items()
+            if key in self._found
+        }
         for one in in_closing_order(self._found):
             self._resting[one.position.key].append(one)
         waits: dict[str, str] = {}
@@ -244,6 +252,14 @@ class _Round:
     def _is_too_early(self, part: str) -> bool:
         tries = self._tries.get(part)
         return tries is not None and self._s.now < tries.next_at
+
+    def _due(self, tries: Tries, position: Position) -> Tries:
+        """Return the tries for a position that goes at once without their pause: that was of an exit, or of a broker before
+        people have killed again.
+        """
+        if self._s.halted(position) and any(holds(scope, [position]) for scope in self._at_once):
+            return tries.model_copy(update={"next_at": min(tries.next_at, self._s.now)})
+        return tries
 
     def _retry(self, part: str) -> int:
         return self._tries[part].count if part in self._tries else 0

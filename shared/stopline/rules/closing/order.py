@@ -58,7 +58,8 @@ class Situation:
     position must go; `halts`: the scopes that are halted with flatten, by the epoch of their halt: the account alone where
     all of it is. `increments`: the ticks that the account knows. `resting`: the known orders that work against a position;
     None where nothing is known of any. `own`: what exits say of how a strategy or a trade of it is closed, over `settings`.
-    `resumed`: when people last resumed a strategy, with None the account; None: never.
+    `resumed`: when people last resumed a strategy, with None the account; None: never. `again`: the scopes of which all was
+    cancelled again a moment ago.
     """
 
     book: Book
@@ -75,6 +76,7 @@ class Situation:
     resting: Callable[[Position], Resting | None] = lambda _: None
     own: Callable[[str, str | None], OwnClosing] = lambda _strategy, _trade_id: OwnClosing()
     resumed: Callable[[str | None], datetime | None] = lambda _: None
+    again: Collection[str] = ()
 
     def settings_of(self, one: Wanted) -> ClosingSettings:
         """How something that has to go is closed."""

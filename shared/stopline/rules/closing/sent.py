@@ -77,6 +77,10 @@ def ended(state: ClosingState, now: datetime) -> ClosingState:
             for leg in one.legs:
                 if one.is_filled:
                     tries.pop(leg.part, None)
+                elif (
+                    one.cancelled_at is not None and one.status is not ReportStatus.REJECTED
+                ):  # no fault of its own
+                    tries[leg.part] = Tries(count=one.round - 1, next_at=now, error=one.error[:ERROR])
                 else:
                     next_at = one.next_at or one.issued_at + backoff(one.round)
                     tries[leg.part] = Tries(count=one.round, next_at=next_at, error=one.error[:ERROR])

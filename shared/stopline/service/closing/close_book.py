@@ -229,7 +229,7 @@ class Closer:
                 raise Contended(
                     f"another stop of {account} came meanwhile: its cancel goes before its closes"
                 )
-            situation = self._situation(settings, book, marks, *held, before)
+            situation = replace(self._situation(settings, book, marks, *held, before), again=again)
             if settings is not None:
                 resting = partial(self._resting, settings, book, before)
                 situation = replace(situation, resting=resting)
