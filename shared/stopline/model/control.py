@@ -176,7 +176,9 @@ class Control(Standing):
     cancelled: int = 0  # the account's epoch for which working orders were last cancelled without closing
     # which halts have been cancelled under an epoch: since when each scope is halted
     cancelled_halts: dict[ScopeText, UtcText] = Field(default_factory=dict)
-    cancelled_since: UtcText | None = None  # when the newest of them was first cancelled
+    cancelled_at: dict[ScopeText, UtcText] = Field(
+        default_factory=dict
+    )  # when each of them was first cancelled
     seen: dict[str, Seen] = Field(default_factory=dict)
     chain_seq: int = 0  # audit rows so far
     chain_hash: str = ""  # of the last one

@@ -126,7 +126,7 @@ def test_another_stop_sends_the_whole_cancel_where_adapters_may_not_have_heard_i
     world.wait(30 if how == "soon" else 600)
     if how == "older":  # a document of a version that did not note it
         state = orjson.loads((world.document("controls", SCOPE) or {})["state"])
-        del state["cancelled_halts"], state["cancelled_since"]
+        del state["cancelled_halts"], state["cancelled_at"]
         put(world, "controls", SCOPE, state=canonical(state).decode())
         app, _ = world.instance()
     said(app, "pause", "p-1", A)
@@ -147,6 +147,40 @@ def test_a_halt_that_was_cancelled_a_moment_ago_is_cancelled_whole_however_old_i
     world.wait(62)
     said(app, "pause", "p-2", B)
     assert sent(world) == [("cancel_all", None), ("cancel_all", None), ("cancel_adding", None)]
+
+
+def test_a_halt_that_begins_beside_an_old_one_takes_no_stop_off_there_however_soon_the_next_comes(
+    world: World,
+) -> None:
+    """R5.1: two changes within a minute did, silently: the account's halt counted as cancelled just then."""
+    app, _ = world.instance()
+    kill(app, "k-1", flatten=False)
+    world.wait(600)
+    kill(app, "k-2", B, flatten=False)
+    world.wait(30)
+    said(app, "pause", "p-1", A)
+    assert sent(world, 1) == [
+        ("cancel_adding", None),
+        ("cancel_all", "b"),
+        ("cancel_adding", None),
+        ("cancel_all", "b"),
+    ]
+
+
+def test_a_cancel_of_what_adds_that_another_function_published_is_taken_for_no_whole_one(
+    world: World,
+) -> None:
+    """R5.1: it lies in the document until the sweep; a pause of the whole then took the stop off."""
+    app, _ = world.instance()
+    kill(app, flatten=False)
+    world.wait(600)
+    app.sweeper.run(Sweep(kind=SweepKind.RISK), world.wait(60), "m-1")
+    prices, _ = world.instance()
+    said(prices, "pause", "p-1", A, actor="limit:daily_loss")
+    world.wait(15)
+    other, _ = world.instance()
+    other.halts.advance(ask(other, "pause", "p-2", scope="global"))
+    assert sent(world, 1) == [("cancel_adding", None), ("cancel_adding", None)]
 
 
 @pytest.mark.parametrize("down", [False, True])

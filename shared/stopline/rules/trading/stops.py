@@ -23,7 +23,7 @@ LATELY = timedelta(
 
 class Stop(NamedTuple):
     """A stopped scope: what cancels there, since when, and whether what is open is closed. `inside`: the account is halted
-    too, and its stop speaks for the orders of this part. `cancelled`: when the last of its halts was first cancelled, where
+    too, and its stop speaks for the orders of this part. `cancelled`: when the last of its halts to be cancelled was, where
     all of them were, under an epoch before.
     """
 
@@ -140,14 +140,17 @@ def halts_now(everywhere: Control, own: Control) -> dict[str, datetime]:
 def _stop(scope: Scope, action: CommandAction, standings: Iterable[Standing], own: Control) -> Stop:
     halted = [one for one in standings if one.state is TradingState.HALTED]
     began = [one.since or LONG_AGO for one in halted]
-    is_known = all(one.since and own.cancelled_halts.get(one.scope) == one.since for one in halted)
+    is_known = all(
+        one.since and own.cancelled_halts.get(one.scope) == one.since and one.scope in own.cancelled_at
+        for one in halted
+    )
     return Stop(
         scope=scope,
         action=action,
         since=min(began, default=LONG_AGO),
         closes=any(one.flatten for one in halted),
         inside=False,
-        cancelled=own.cancelled_since if halted and is_known else None,
+        cancelled=max((own.cancelled_at[one.scope] for one in halted), default=None) if is_known else None,
     )
 
 

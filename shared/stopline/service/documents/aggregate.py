@@ -144,11 +144,14 @@ class Aggregates(Generic[S]):
         cached = self._cache.get(name)
         return cached.state if cached else self._load(name).state
 
-    def is_out(self, name: str, topic: str = "") -> bool:
-        """Tell whether every effect of a document, as it was last read here, is known to be published. `topic`: of one."""
+    def is_out(self, name: str) -> bool:
+        """Tell whether every effect of a document, as it was last read here, is known to be published."""
+        return self.due(name) == ()
+
+    def due(self, name: str) -> Sequence[Effect] | None:
+        """Return the effects of a document, as it was last read here, that are not known to be published; None: unread."""
         cached = self._cache.get(name)
-        due = self._relay.unpublished(cached.outbox) if cached else ()
-        return cached is not None and not any(topic in ("", effect.topic) for effect in due)
+        return self._relay.unpublished(cached.outbox) if cached else None
 
     def query(self, where: Sequence[Where], limit: int = 200) -> list[Document]:
         """Return the documents whose native fields match."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from stopline.model.control import GLOBAL, Control, account_scope
 from stopline.model.errors import Transient, Unreadable
-from stopline.model.messages import Effect
+from stopline.model.messages import CommandAction, Effect
 from stopline.ports import Clock
 from stopline.rules.trading.cancel_commands import cancel_of
 from stopline.rules.trading.stops import all_stops, halts_now
@@ -63,9 +63,10 @@ class OrderCanceller:
             epoch = everywhere.epoch + before.epoch
             effects = self._cancels(account, everywhere, before) if before.cancelled < epoch else []
             sent = len(effects)
-            halts, since = halts_now(everywhere, before), before.cancelled_since
-            since = self._clock.now() if halts != before.cancelled_halts else since
-            known = {"cancelled": epoch, "cancelled_halts": halts, "cancelled_since": since}
+            halts, now, known_at = halts_now(everywhere, before), self._clock.now(), before.cancelled_at
+            same = {scope for scope, since in halts.items() if before.cancelled_halts.get(scope) == since}
+            at = {scope: known_at.get(scope, now) if scope in same else now for scope in halts}
+            known = {"cancelled": epoch, "cancelled_halts": halts, "cancelled_at": at}
             return Change(before.model_copy(update=known), effects) if effects else None
 
         owed = self._cancels(account, everywhere, known)
@@ -91,7 +92,12 @@ class OrderCanceller:
         leaves what only reduces under the epoch of something else: people have placed stops by hand since.
         """
         stops, now = all_stops(account, everywhere, own), self._clock.now()
-        first = stops.first(now, self._documents.is_out(own.scope, "orders"))
+        due = self._documents.due(
+            own.scope
+        )  # of another instance's too: a `cancel_adding` among it proves nothing
+        whole = CommandAction.CANCEL_ALL.value
+        is_out = due is not None and all(effect.body.get("action") != whole for effect in due)
+        first = stops.first(now, is_out)
         return [
             cancel_of(stop.scope, action, stops.epoch, now, halted=stop.is_halted) for stop, action in first
         ]
