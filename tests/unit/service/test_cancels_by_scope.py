@@ -20,8 +20,10 @@ from stopline.ports import Path, Put, Unavailable
 from stopline.runtime.app import App
 from stopline.runtime.envelope import Envelope
 from stopline.runtime.handlers import on_fills
+from stopline.service.accounts.reader import account_path
 from stopline.service.trading.control_documents import both_to_stop
 
+from ..make import account
 from .resume_calls import ask
 from .test_cancels_again import HELD, request, stop_by_hand
 from .test_orders_working import (
@@ -433,3 +435,27 @@ def test_a_new_order_without_an_id_is_cancelled_and_told_beside_another(world: W
         statement(world, app, 60, [one, other])
     assert len(cancels(world)) - before > 1
     assert "BUY 5000 SPY" in told(world)[known]["summary"]
+
+
+def test_each_broker_that_refuses_is_told_of_and_nothing_is_over_before_each_has_listed(world: World) -> None:
+    """R5.1: two adapters at one moment; the second one's refusal was dropped, and the first one's list ended it all."""
+    brokers = account(brokers=["paper", "other"]).model_dump_json()
+    world.shared.commit([Put(account_path("demo"), {"account": brokers})])
+    app, _ = world.instance()
+    kill(app, flatten=False)
+    [first] = cancels(world)
+    world.wait(1)
+    for broker in ("paper", "other", "other"):
+        assert app.cancel_watcher.report(
+            refusal(world, first["command_id"]).model_copy(update={"broker": broker})
+        )
+    heard = {
+        one["alert_id"]: one["summary"].split(" has refused")[0].split("and ")[-1] for one in told(world)
+    }
+    assert list(heard.values()) == ["paper", "other"]
+    statement(world, app, 31, [], broker="paper", statement_id="S-1")
+    assert [one["severity"] for one in told(world)][-1] == "critical", "the other one has listed nothing"
+    assert len(cancels(world)) == 2
+    statement(world, app, 31, [], broker="paper", statement_id="S-2")
+    statement(world, app, 31, [], broker="other", statement_id="S-3")
+    assert told(world)[-1]["resolved"]

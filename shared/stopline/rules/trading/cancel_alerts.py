@@ -50,7 +50,7 @@ def refused(scope: Scope, report: ExecutionReport, count: int, most: int, now: d
             f"Cancel at the broker by hand NOW: it refused {count + 1} cancels, no more go before a new kill."
         )
     return Alert(
-        alert_id=digest("orders_working", "refused", report.command_id),
+        alert_id=digest("orders_working", "refused", report.command_id, report.broker),
         account=scope.account,
         kind="orders_working",
         object=str(scope),

@@ -34,7 +34,7 @@ class Cancels(Message):
     """The cancels of an account that went out again under an `epoch`. `at`: when the last did, by which it is named, or the
     first one of all. `pace`: how many nobody asked for, in a row. `tries`: how many went for each order that is listed, one
     more once people know that no more go; `refusals`: for what was refused, by scope. `asked`: what people have asked for
-    and one went. `out`: the scopes of the last ones by command id. `refused`: which broker has refused that, by scope.
+    and one went. `out`: the scopes of the last ones by command id. `refused`: which brokers have refused that, by scope.
     `told`: the scopes of whose orders people were told. `is_lost`: what was stored is damaged, and nobody knows yet.
     """
 
@@ -46,7 +46,7 @@ class Cancels(Message):
     refusals: dict[ScopeText, int] = Field(default_factory=dict)
     asked: tuple[str, ...] = ()
     out: dict[str, ScopeText] = Field(default_factory=dict)
-    refused: dict[ScopeText, Text] = Field(default_factory=dict)
+    refused: dict[ScopeText, tuple[Text, ...]] = Field(default_factory=dict)
     told: tuple[ScopeText, ...] = ()
     is_lost: bool = False
 
@@ -57,7 +57,7 @@ class Cancels(Message):
         if not isinstance(data, dict) or "repeats" not in data:
             return data
         told = data["told"]
-        refused = dict.fromkeys(told, data["refused_by"]) if data["refused"] else {}
+        refused = dict.fromkeys(told, (data["refused_by"],)) if data["refused"] else {}
         kept = {name: value for name, value in data.items() if name in cls.model_fields}
         return {**kept, "refused": refused, "refusals": dict.fromkeys(told, data["refusals"])}
 
@@ -78,10 +78,10 @@ class Cancels(Message):
     def is_refused(self, stop: Stop, lists: Lists) -> bool:
         """Tell whether a refusal speaks for another cancel: until the broker's list tells what works."""
         scope = str(stop.scope)
-        broker = self.refused.get(scope)
-        if broker is None or self.refusals.get(scope, 0) >= MOST:
+        brokers = self.refused.get(scope)
+        if not brokers or self.refusals.get(scope, 0) >= MOST:
             return False
-        is_told = lists.is_told(broker, self.at + SETTLES)
+        is_told = all(lists.is_told(broker, self.at + SETTLES) for broker in brokers)
         return not is_told or (not stop.is_halted and bool(stop.named(lists)))
 
 
@@ -146,12 +146,13 @@ def heard(state: Cancels, stops: Stops, report: ExecutionReport, now: datetime) 
     last = {id_: scope for id_, scope in first.items() if scope not in gone} | state.out
     scope = last.get(report.command_id)
     is_known = scope is not None or report.command_id in first
-    if scope is None or report.status is not ReportStatus.REJECTED or scope in state.refused:
+    if scope is None or report.status is not ReportStatus.REJECTED or state.epoch > stops.epoch:
         return is_known, None
-    if state.epoch > stops.epoch:
+    brokers = state.refused.get(scope, ())
+    if report.broker in brokers:
         return is_known, None
     alert = cancel_alerts.refused(scope_of(scope), report, state.refusals.get(scope, 0), MOST, now)
-    refused = {**state.refused, scope: report.broker}
+    refused = {**state.refused, scope: (*brokers, report.broker)}
     after = state.model_copy(update={"refused": refused, "told": _and(state.told, [scope])})
     return is_known, Step(after, [alert_effect(alert)])
 
@@ -242,7 +243,7 @@ def _sent(
     }
     before = {id_: scope for id_, scope in state.out.items() if scope not in sent}
     out = before | {effect.id: scope for scope, effect in sent.items()}
-    refused = {scope: broker for scope, broker in state.refused.items() if scope not in sent}
+    refused = {scope: brokers for scope, brokers in state.refused.items() if scope not in sent}
     return state.model_copy(update={"at": at, "out": out, "refused": refused}), list(sent.values())
 
 
@@ -253,7 +254,7 @@ def _ended(state: Cancels, stops: Stops, lists: Lists, now: datetime) -> Step:
     alerts = [cancel_alerts.ended(scope, state.account, state.epoch, now) for scope in over]
     known = {
         "told": tuple(scope for scope in state.told if scope not in over),
-        "refused": {scope: broker for scope, broker in state.refused.items() if scope not in over},
+        "refused": {scope: brokers for scope, brokers in state.refused.items() if scope not in over},
     }
     return Step(state.model_copy(update=known), [alert_effect(alert) for alert in alerts])
 
@@ -261,7 +262,7 @@ def _ended(state: Cancels, stops: Stops, lists: Lists, now: datetime) -> Step:
 def _is_listed(state: Cancels, lists: Lists) -> bool:
     """Tell whether all brokers that list their orders, and those that refused, have done so since the last cancel."""
     listing = {broker for broker, at in lists.told_at.items() if at is not None}
-    asked = listing | set(state.refused.values())
+    asked = listing.union(*state.refused.values())
     return bool(asked) and all(lists.is_told(broker, state.at + SETTLES) for broker in asked)
 
 
