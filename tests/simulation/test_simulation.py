@@ -7,8 +7,8 @@ import pytest
 from emulators.simulator.focus import FOCUSES
 from emulators.simulator.run import run_many, run_seed
 
-SEEDS = int(os.environ.get("STOPLINE_SEEDS", "2500"))
-INTERLEAVINGS = 1000
+SEEDS = int(os.environ.get("STOPLINE_SEEDS", "1500"))
+INTERLEAVINGS = 600
 
 
 @pytest.mark.timeout(900)  # of a machine that does much else; a minute is usual
