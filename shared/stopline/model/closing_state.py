@@ -3,19 +3,22 @@
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from stopline.model.closing import CloseRequest
 from stopline.model.control import Closing
 from stopline.model.decimals import ZERO, DecimalText, decimal_text, divide
-from stopline.model.ids import Id, Name, digest
+from stopline.model.ids import Id, Name, digest, short_id
 from stopline.model.instrument import Instrument
 from stopline.model.messages import FINAL, ReportStatus
 from stopline.model.text import Text
 from stopline.model.times import UtcText
 from stopline.model.wire import Message
+
+OrderId = tuple[Text, Id]
+"""A broker, and what it calls an order. Of what older versions stored the broker may be empty: nobody said."""
 
 
 class RequestStatus(StrEnum):
@@ -112,7 +115,30 @@ class SentLeg(Message):
         return part_key(self.key, self.trade_id)
 
 
-class Sent(Message):
+class _Named(Message):
+    """An order of ours, and what brokers have called it: each broker of an account may carry out a command, under one number
+    or more.
+    """
+
+    order_ids: tuple[OrderId, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_the_last_broker(cls, data: Any) -> Any:
+        """Read what a version stored that kept one number, of the broker that had told one last."""
+        if not isinstance(data, dict) or "order_id" not in data:
+            return data
+        known = {name: value for name, value in data.items() if name in cls.model_fields}
+        id_, broker = data["order_id"], data.get("broker") or ""
+        return {**known, "order_ids": [(broker, id_)] if id_ else []}
+
+    def names(self, command_id: str, broker: str | None = None) -> set[str]:
+        """Return what brokers may call the order of a command, or one of them: what it was sent under, and the numbers."""
+        numbers = {id_ for where, id_ in self.order_ids if broker is None or where in ("", broker)}
+        return {command_id, short_id(command_id)} | numbers
+
+
+class Sent(_Named):
     """A close command that went out. `status` is the broker's last word (None: none yet), `ended_at` when it was over.
 
     `next_at`: when the next may go where it fails; None: not noted, after the usual time.
@@ -140,14 +166,18 @@ class Sent(Message):
     cancelled_at: UtcText | None = None
     status: ReportStatus | None = None
     error: Text = ""
-    broker: Name | None = None
-    order_id: Id | None = None
+    broker: Name | None = None  # of the last report or fill
     reported: DecimalText | None = None  # units that the broker says it has executed
     reported_at: UtcText | None = None
     ended_at: UtcText | None = None
     logged: int = -1
     logged_as: str = ""
     revision: int = 0
+
+    @property
+    def known_as(self) -> set[str]:
+        """The names under which brokers may list its order, and fills may name it."""
+        return self.names(self.command_id)
 
     @property
     def is_final(self) -> bool:
@@ -174,14 +204,12 @@ class Sent(Message):
         return ZERO if self.reported is None else divide(self.reported * leg.quantity, self.units)
 
 
-class Over(Message):
+class Over(_Named):
     """A close command that is over and forgotten but for its names. `until`: an order that a broker lists under them, asked
-    for no later than that, is this one's. `broker`: where it was; None: nobody said.
+    for no later than that, is this one's.
     """
 
     until: UtcText
-    broker: Name | None = None
-    order_id: Id | None = None
 
 
 class Tries(Message):

@@ -51,7 +51,9 @@ class Shared(Desk):
             ids = {"order_id": f"B-{command.command_id[:9]}"}
             ids["client_order_id"] = command.short_id if "short" in self.echo else command.command_id
         if self.echo == "neither":
-            sent = self.state.sent[command.command_id].model_copy(update={"order_id": ids["order_id"]})
+            sent = self.state.sent[command.command_id].model_copy(
+                update={"order_ids": (("paper", ids["order_id"]),)}
+            )
             self.state = self.state.model_copy(update={"sent": {**self.state.sent, command.command_id: sent}})
         signed = done if command.side == "BUY" else -done
         self.executions += 1

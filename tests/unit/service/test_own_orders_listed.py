@@ -144,3 +144,101 @@ def test_a_close_that_two_brokers_carry_out_is_ours_in_the_lists_of_both(world: 
     for broker in ("paper", "other"):
         statement(world, app, 12, [ours], positions=HELD, broker=broker, statement_id=f"S-{broker}")
     assert (len(cancels(world)), told(world)) == (1, [])
+
+
+def at_two_brokers(world: World) -> App:
+    brokers = account(brokers=["paper", "other"]).model_dump_json()
+    world.shared.commit([Put(account_path("demo"), {"account": brokers})])
+    app, _ = world.instance()
+    kill(app)
+    return app
+
+
+def reported(world: World, app: App, broker: str, **more: Any) -> None:
+    [close] = closes(world)
+    facts = {"command_id": close["command_id"], "account": "demo", "broker": broker, "status": "accepted"}
+    at = utc_text(world.wait(1))
+    app.closer.report(ExecutionReport.model_validate({**facts, "reported_at": at, **more}))
+
+
+def test_of_two_brokers_that_take_no_client_order_id_neither_ones_close_is_foreign(world: World) -> None:
+    """R5.1: the number of the last one to report was kept alone; the other's own close was cancelled, again and again."""
+    app = at_two_brokers(world)
+    for broker, number in (("paper", "p3"), ("other", "o8")):
+        reported(world, app, broker, order_id=number)
+    for broker, number in (("paper", "p3"), ("other", "o8")):
+        ours = order(order_id=number, side="SELL", quantity="5")
+        statement(world, app, 12, [ours], positions=HELD, broker=broker, statement_id=f"S-{broker}")
+    assert (len(cancels(world)), told(world)) == (1, [])
+
+
+def test_a_close_that_one_broker_ended_is_ours_in_the_list_of_the_other(world: World) -> None:
+    """R5.1: what comes after a final report is an older word, but the number in it is the other's own."""
+    app = at_two_brokers(world)
+    reported(world, app, "other", order_id="o8", status="filled", filled="10")
+    reported(world, app, "paper", order_id="p3")
+    ours = order(order_id="p3", side="SELL", quantity="5")
+    statement(world, app, 30, [ours], positions=HELD)
+    assert (len(cancels(world)), told(world)) == (1, [])
+    [sent] = app.closer.read("demo").sent.values()
+    assert (sent.status, sent.broker) == ("filled", "other")
+
+
+def test_a_close_that_a_broker_has_under_several_numbers_is_ours_under_each(world: World) -> None:
+    """Domain 2.4: an order for each leg, or a new number for an order that was changed."""
+    app = at_two_brokers(world)
+    for number in ("p3", "p4"):
+        reported(world, app, "paper", order_id=number)
+    ours = [order(order_id=number, side="SELL", quantity="5") for number in ("p3", "p4")]
+    statement(world, app, 30, ours, positions=HELD)
+    assert (len(cancels(world)), told(world)) == (1, [])
+    foreign = order(order_id="p3", side="SELL", quantity="5")
+    statement(world, app, 12, [foreign], positions=HELD, broker="other", statement_id="O")
+    assert (len(cancels(world)), len(told(world))) == (2, 1)
+
+
+def test_a_broker_that_renames_an_order_for_ever_fills_no_document(world: World) -> None:
+    app = at_two_brokers(world)
+    for number in range(40):
+        reported(world, app, "paper", order_id=f"p{number}")
+    [sent] = app.closer.read("demo").sent.values()
+    assert sent.order_ids == tuple(("paper", f"p{n}") for n in range(24, 40))
+
+
+def test_a_fill_that_names_the_order_of_either_broker_is_of_our_close(world: World) -> None:
+    """R5.1: the fills of the broker that reported first counted for no command, and the other closed what it had closed."""
+    app = at_two_brokers(world)
+    for broker, number in (("paper", "p3"), ("other", "o8")):
+        reported(world, app, broker, order_id=number)
+    for number, name in ((2, "p3"), (3, "o8")):
+        app.recorder.record(
+            [trade(number, -5, 99, executed_at=world.clock.now(), order_id=name)], f"m-{number}"
+        )
+    app.closer.advance("demo")
+    [sent] = app.closer.read("demo").sent.values()
+    assert (sent.is_filled, sent.legs[0].fills) == (True, 2)
+
+
+def test_the_one_number_of_an_order_that_older_versions_kept_is_read(world: World) -> None:
+    """It is of the broker that reported last; of what was over nobody knew at first whose."""
+    app = at_two_brokers(world)
+    stored = app.closer.read("demo").model_dump(mode="json")
+    [(id_, sent)] = stored["sent"].items()
+    assert sent.pop("order_ids") == []
+    until = utc_text(NOON)
+    for broker, known_to in (("paper", {"paper"}), (None, {"paper", "other"}), ("", {"paper", "other"})):
+        told = {} if broker == "" else {"broker": broker}
+        of_before = {
+            **stored,
+            "sent": {id_: {**sent, **told, "order_id": "8" if broker else None}},
+            "over": {
+                "c-1": {"until": until, **told, "order_id": "7"},
+                "c-2": {"until": until, **told, "order_id": None},
+            },
+        }
+        read = ClosingState.model_validate(of_before)
+        assert {b for b in ("paper", "other") if "7" in own_names(read, b, NOON)} == known_to
+        assert {b for b in ("paper", "other") if "8" in own_names(read, b, NOON)} == (
+            {broker} if broker else set()
+        )
+        assert (read.over["c-2"].order_ids, read.sent[id_].broker) == ((), broker or None)

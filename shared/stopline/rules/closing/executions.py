@@ -10,7 +10,6 @@ from stopline.ledger.leg_name import names_of, naming
 from stopline.model.closing_state import Sent, SentLeg
 from stopline.model.decimals import EXACT, EXACT_QUANTIZE, ZERO, decimal_text, divide
 from stopline.model.fill import TRADES, Fill, FillKind
-from stopline.model.ids import short_id
 from stopline.model.messages import ReportStatus
 
 BPS = Decimal(10_000)
@@ -41,8 +40,8 @@ def slippage(leg: SentLeg) -> Slippage | None:
 
 
 def with_fills(sent: Sent, fills: Iterable[Fill]) -> Sent:
-    """Return a command with what its fills say: the ones that name it or the broker's order for it, as they stand."""
-    names = {sent.command_id, short_id(sent.command_id), sent.order_id or sent.command_id}
+    """Return a command with what its fills say: the ones that name it or a broker's order for it, as they stand."""
+    names = sent.known_as
     known = list(fills)
     mine = [f for f in known if f.kind in TRADES and not names.isdisjoint(names_of(f))]
     splits = [f for f in known if f.kind is FillKind.SPLIT]

@@ -4,9 +4,8 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal, localcontext
 
-from stopline.model.closing_state import Asked, ClosingState, Over, Sent, SentLeg, Tries
+from stopline.model.closing_state import Asked, ClosingState, OrderId, Over, Sent, SentLeg, Tries
 from stopline.model.decimals import EXACT, ZERO
-from stopline.model.ids import short_id
 from stopline.model.messages import ExecutionReport, ReportStatus
 from stopline.model.scopes import Scope, scope_of
 from stopline.model.settings.closing import ClosingSettings
@@ -15,6 +14,7 @@ from stopline.rules.closing.turns import next_turns
 
 GRACE = timedelta(seconds=5)  # how long after the end of a command its last fills may take to get here
 MOST_LEGS = 120  # of commands that are out: with their orders and rows, and those just over, 0.6 of a MiB
+MOST_IDS = 16  # numbers of brokers for one command: an order for each leg, or one that was changed
 ERROR, ERROR_BYTES = 100, 200  # characters, and bytes, of what a broker said that are kept with a command
 KEPT = timedelta(minutes=15)  # a command that is over stays known, for fills that come later still
 MOST_OVER = 240  # names that are known longer: a broker's list counts until a newer one comes
@@ -30,7 +30,10 @@ def backoff(count: int, settings: ClosingSettings = DEFAULTS) -> timedelta:
 
 
 def with_report(sent: Sent, report: ExecutionReport) -> Sent:
-    """Return a command with a report. After a final one only another final one with more executed units counts."""
+    """Return a command with a report. After a final one only another final one with more executed units counts, and what
+    its broker calls the order: another broker may have it too.
+    """
+    sent = sent.model_copy(update={"order_ids": _with_id(sent.order_ids, report)})
     more = report.filled is not None and (sent.reported is None or report.filled > sent.reported)
     if sent.is_final and not (report.status in (ReportStatus.FILLED, ReportStatus.CANCELLED) and more):
         return sent
@@ -40,11 +43,15 @@ def with_report(sent: Sent, report: ExecutionReport) -> Sent:
             "status": report.status,
             "error": cut(report.reason[:ERROR], ERROR_BYTES) or sent.error,
             "broker": report.broker,
-            "order_id": report.order_id or sent.order_id,
             "reported": max(filled, sent.reported or ZERO) if filled is not None else sent.reported,
             "reported_at": report.reported_at,
         }
     )
+
+
+def _with_id(known: tuple[OrderId, ...], report: ExecutionReport) -> tuple[OrderId, ...]:
+    new = (report.broker, report.order_id) if report.order_id else None
+    return known if new is None or new in known else (*known, new)[-MOST_IDS:]
 
 
 def alive(sent: Iterable[Sent]) -> tuple[dict[str, Decimal], dict[str, Decimal]]:
@@ -114,29 +121,16 @@ def _fitting(sent: Mapping[str, Sent], now: datetime) -> dict[str, Sent]:
 
 def own_names(state: ClosingState, broker: str, at: datetime) -> set[str]:
     """Return the names of the orders of our commands that a broker may list, asked at a moment. One that ran out before is
-    no more ours to count; of one that the broker says is over its list may be behind. Each broker of an account may carry
-    out a command; the number of its order is of the one that told it.
+    no more ours to count; of one that the broker says is over its list may be behind. What another broker calls it is no
+    name here.
     """
     known = [
-        _names(one.command_id, one.order_id if one.broker in (None, broker) else None)
-        for one in state.sent.values()
+        one.names(id_, broker)
+        for id_, one in state.sent.items()
         if one.ended_at is None or at <= _listed_until(one, one.ended_at)
     ]
-    known += [
-        _names(id_, one.order_id if one.broker in (None, broker) else None)
-        for id_, one in state.over.items()
-        if at <= one.until
-    ]
+    known += [one.names(id_, broker) for id_, one in state.over.items() if at <= one.until]
     return {name for names in known for name in names}
-
-
-def names_of(sent: Sent) -> set[str]:
-    """Return the names under which a broker may list the order of a command: its own, and those it was sent under."""
-    return _names(sent.command_id, sent.order_id)
-
-
-def _names(command_id: str, order_id: str | None) -> set[str]:
-    return {command_id, short_id(command_id), order_id or command_id}
 
 
 def _listed_until(sent: Sent, ended_at: datetime) -> datetime:
@@ -149,7 +143,7 @@ def _with_names(state: ClosingState, dropped: Iterable[Sent]) -> dict[str, Over]
     for one in dropped:
         if one.ended_at is not None:
             until = _listed_until(one, one.ended_at)
-            over[one.command_id] = Over(until=until, broker=one.broker, order_id=one.order_id)
+            over[one.command_id] = Over(until=until, order_ids=one.order_ids)
     return dict(sorted(over.items(), key=lambda item: item[1].until)[-MOST_OVER:])
 
 

@@ -21,7 +21,7 @@ from stopline.model.order import Order, WorkingOrder
 from stopline.model.statement import Statement
 from stopline.ports import Where
 from stopline.rules.closing.order import Resting
-from stopline.rules.closing.sent import names_of, own_names
+from stopline.rules.closing.sent import own_names
 from stopline.rules.closing.still_working import Listed, Lists, adds
 from stopline.service.documents.aggregate import Aggregates
 from stopline.service.fills.books import FillLog
@@ -70,7 +70,7 @@ class WorkingOrders:
         that counts; None without one. Raises Transient when the store cannot be read.
         """
         lists, _ = self._lists(account, book, now)
-        own = {name for sent in closing.sent.values() for name in names_of(sent)}
+        own = {name for sent in closing.sent.values() for name in sent.known_as}
         side = "SELL" if position.quantity > 0 else "BUY"
         where = position.strategy, position.instrument.symbol, side
         left = (one for _, orders in lists for one in orders if own.isdisjoint(_names(one)))
@@ -222,8 +222,8 @@ def commands_out(closing: ClosingState) -> tuple[tuple[WorkingOrder, ...], set[s
     for sent in closing.sent.values():
         if sent.is_final or sent.ended_at is not None:
             continue
-        name = sent.order_id or sent.command_id
-        names |= names_of(sent)
+        name = sent.order_ids[-1][1] if sent.order_ids else sent.command_id
+        names |= sent.known_as
         for leg in sent.legs:
             left: Decimal = max(EXACT.subtract(leg.quantity, leg.filled), ZERO)
             if left:

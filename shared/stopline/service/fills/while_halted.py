@@ -17,7 +17,7 @@ from stopline.model.closing_state import ClosingState, Sent
 from stopline.model.control import Standing, TradingState
 from stopline.model.decimals import decimal_text
 from stopline.model.fill import Fill, FillKind
-from stopline.model.ids import digest, short_id
+from stopline.model.ids import digest
 from stopline.model.messages import Alert, ReportStatus, Severity, alert_effect
 from stopline.model.scopes import GLOBAL, account_scope, strategy_scope, underlying_scope
 from stopline.model.times import utc_text
@@ -130,9 +130,7 @@ class HaltedFills:
                 continue
             alike = _alike(fill, sent)
             unnamed = [
-                one
-                for one in alike
-                if (fill.order_id is None or one.order_id is None) and not _is_refused(one)
+                one for one in alike if (fill.order_id is None or not one.order_ids) and not _is_refused(one)
             ]
             # A doubtful fill may seem to add because of a later one; of a close that is long over nothing becomes known.
             if unnamed and (fill.key in doubted or not _adds(fill, book)):
@@ -182,11 +180,9 @@ def _scopes(fill: Fill) -> tuple[str, ...]:
 
 
 def _is_named(fill: Fill, sent: Iterable[Sent]) -> bool:
-    """Tell whether a fill names a close command, or its broker's order."""
+    """Tell whether a fill names a close command, or a broker's order for it."""
     names = set(names_of(fill))
-    return any(
-        names & {one.command_id, short_id(one.command_id), one.order_id or one.command_id} for one in sent
-    )
+    return any(names & one.known_as for one in sent)
 
 
 def _alike(fill: Fill, sent: Iterable[Sent]) -> list[Sent]:

@@ -22,7 +22,6 @@ from stopline.model.settings.activity import Detector
 from stopline.model.times import utc_text
 from stopline.ports import Clock, Data, Store, Where
 from stopline.risk.border import to_decimal
-from stopline.rules.closing.sent import names_of as order_names
 from stopline.rules.trading.breakers import ACTIVITY_BREAKER, Tripped, advance
 from stopline.rules.watching.activity import (
     Execution,
@@ -205,7 +204,7 @@ class ActivityWatch:
     def _others(self, name: str, ran: Sequence[tuple[Fill, Execution]]) -> list[Execution]:
         """Return those executions of an account that are of none of Stopline's own closes: these are nothing unusual."""
         sent = self._closings(name).sent.values() if ran else ()
-        own = {known for one in sent for known in order_names(one)}
+        own = {known for one in sent for known in one.known_as}
         return [execution for fill, execution in ran if own.isdisjoint(names_of(fill))]
 
     def _executions(
