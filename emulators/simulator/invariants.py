@@ -33,7 +33,11 @@ def on_commit(scenario: Scenario, writes: Sequence[Write]) -> None:
         if isinstance(write, Delete):
             continue
         collection, data = write.path.collection, write.data
-        if collection == "fills":
+        if collection == "fills" and isinstance(write, Update):
+            demand(
+                data.keys() == {"strategy", "symbol"}, "I1 what is booked stays as it is", (write.path, data)
+            )
+        elif collection == "fills":
             facts.logged[data["account"]].add(write.path.id)
         elif collection == "controls" and "epoch" in data:
             last = facts.answers.get(f"epoch {write.path}", 0)

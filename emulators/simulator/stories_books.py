@@ -152,8 +152,8 @@ class Repaired(Told):
 
 
 class LateNews(Told):
-    """A fee is told as an estimate and then finally; a trade is booked a second time, in a row of its own; much later a fee
-    comes of a trade that the book has forgotten.
+    """A fee is told as an estimate and then finally; a trade is booked a second time, in a row of its own; a fee comes
+    before its trade and names another strategy; much later one comes of a trade that the book has forgotten.
     """
 
     def _events(self, rng: object) -> list[Callable[[], None]]:
@@ -164,6 +164,9 @@ class LateNews(Told):
             self.fill("B1", "BUY", "1", "100", flex_trade="7", flex_transaction="70"),
             self._booked_again,
             self.fill("B2", "SELL", "1", "101"),
+            self.fill("C1-fee", "BUY", "0", "0", kind="FEE", ref="C1", fee="0.12", strategy="swing"),
+            self.fill("C1", "BUY", "1", "100"),
+            self.fill("C2", "SELL", "1", "101"),
             self.later(8 * DAY),
             self.fill("E3", "BUY", "1", "102"),
             self.fill("E2-fee", "SELL", "0", "0", kind="FEE", ref="E2", fee="0.11"),

@@ -1,6 +1,6 @@
 """What is new of each position: its fills, and what amends them, whether that comes with them or has waited for them."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -124,8 +124,7 @@ def by_position(
 ) -> dict[str, Arrivals]:
     """Sort new fills into positions, amendments into those of the fills that they are about.
 
-    `held` is changed: amendments whose fill is not there go in, those whose fill comes go out. Of these the ones stay that
-    name another position than their fill's: they were booked when nobody knew it, and its log does not have them.
+    `held` is changed: amendments whose fill is not there go in, those whose fill comes go out.
     """
     groups: dict[str, Arrivals] = {}
     amendments = [fill for fill in new.values() if is_amendment(fill)]
@@ -142,10 +141,9 @@ def by_position(
                 doubtful |= {other.key: other for other in reader.undated(fill)}
     for amendment in sorted(amendments, key=_order):
         key, root = reader.root(amendment)
-        own, waited = amendment.position_key, amendment.key not in new
-        if root is None or (waited and root.position_key != own):  # its position's log does not have it
+        if root is None:
             _hold(held, key, amendment)
-        if root is not None:
+        else:
             groups.setdefault(root.position_key, Arrivals(root)).add(reader.resolved(amendment), root)
     for amendment in doubtful.values():
         key, root = reader.root(amendment)
@@ -208,7 +206,7 @@ def _order(fill: Fill) -> tuple[datetime, str]:
 
 def check_held(held: Held, new: Mapping[str, Fill], find: Find) -> None:
     """Raise TooManyHeld where more amendments wait for their fills than a book may hold: for those of the new ones that are
-    too many. `held`: with them. What is held of a fill that is booked waits for nothing.
+    too many. `held`: with them. What an older version held of a fill that is booked waits for nothing.
     """
     came = sorted((fill for some in held.values() for fill in some if fill.key in new), key=_order)
     if not came or sum(map(len, held.values())) <= MAX_HELD:
@@ -216,3 +214,19 @@ def check_held(held: Held, new: Mapping[str, Fill], find: Find) -> None:
     waiting = sum(len(some) for key, some in held.items() if find(key) is None)
     if waiting > MAX_HELD:
         raise TooManyHeld([fill.key for fill in came[MAX_HELD - waiting :]])
+
+
+def without(held: Mapping[str, Sequence[Fill]], booked: Container[str]) -> Held:
+    """Return what is held without what is about booked fills, by key: the first 100 of it, as one commit has room for."""
+    gone = {fill.key for key in held if key in booked for fill in held[key]}
+    gone = set(sorted(gone)[:MAX_HELD])
+    left = {key: tuple(fill for fill in some if fill.key not in gone) for key, some in held.items()}
+    return {key: some for key, some in left.items() if some}
+
+
+def freed(before: Mapping[str, Sequence[Fill]], held: Mapping[str, Sequence[Fill]]) -> list[Fill]:
+    """Return the amendments that were held before and are not any more."""
+    if not before:
+        return []
+    waits = {fill.key for some in held.values() for fill in some}
+    return [fill for some in before.values() for fill in some if fill.key not in waits]

@@ -23,7 +23,7 @@ FLAT_KEPT = timedelta(days=7)
 FillLog = Callable[[Position | None, Fill], Sequence[Fill]]
 """Given the position as it stands (None: not in the book) and a late fill, return all fills of that position
 that were executed since the position was last flat before the late fill, or more of them; all of them for None. What amends
-one of them is among them unless it was timed before that, or names another position: that the book holds.
+one of them is among them unless it was timed before that.
 """
 
 
@@ -34,10 +34,10 @@ class Book:
 
     `revision` counts commits; `fills` counts the fills booked, amendments too. `method` says which lots a fill
     closes, for as long as the book lives. `held` are amendments by the key of the fill that they are about: that
-    fill has not come, or came after them and is of another position than they say. `legs` are what trades are made
-    of, by position. `since`: when its first fill was booked; None in a book of a version that did not note it.
-    `orders_named`: from when on every fill booked names its order in the log; None when an older version, which does
-    not, was the last to write.
+    fill has not come or, where an older version held them, came after them and is of another position than they say.
+    `legs` are what trades are made of, by position. `since`: when its first fill was booked; None in a book of a version
+    that did not note it. `orders_named`: from when on every fill booked names its order in the log; None when an older
+    version, which does not, was the last to write.
     """
 
     account: str
@@ -121,7 +121,8 @@ class Book:
         A fill that comes late, a bust or a correction folds its position again out of the fill log, and the days
         and totals change by the difference. `find` looks up booked fills that amendments name; `recall`
         looks for legs that the book has forgotten. Raises Rejected when a symbol comes back as another contract, and
-        TooManyHeld. What is booked must be in the log of the position where it counts: `Reader.home` says which.
+        TooManyHeld. What is booked must be in the log of the position where it counts, once that is known: `Reader.home`
+        says which, of new fills and of those that are not `held` any more (`freed`).
         """
         positions: dict[str, Position] = {}
         ledger = Tally(dict(self.days), dict(self.totals), dict(self.strategies), session_of)
@@ -294,7 +295,7 @@ def booked(home: Fill, log: FillLog, held: Mapping[str, tuple[Fill, ...]], new: 
     """Return all booked fills of a position, without new ones, and what amends them."""
     known = [fill for fill in log(None, home) if fill.key not in new]
     keys = {fill.key for fill in known}
-    # What came before its fill and names another position is not in this position's log.
+    # An older version left what names another position, and came before its fill, out of this position's log.
     return known + [
         waited
         for key in sorted({*keys, *new})

@@ -40,23 +40,22 @@ def booked(
     known: Iterable[Fill] = (),
 ) -> Book:
     """Book messages one after another, into a new book or one with `known` fills; the log answers like the store: with the
-    fills of a position and what was booked about them since.
+    fills of a position and what is about them, whichever came first. What waits, waits for a fill that is not there.
     """
     book, log = book or Book("demo", method=method), {fill.key: fill for fill in known}
-    homes = {fill.key: fill.position_key for fill in known}
+    reader = Reader(log, log.get, lambda *_: ())
 
     def since(position: Any, late: Fill) -> list[Fill]:
         start = position.cycle[0] if position and position.cycle and late.order >= position.cycle else None
-        of_it = [f for f in log.values() if homes[f.key] == late.position_key]
+        of_it = [f for f in log.values() if reader.home(f).position_key == late.position_key]
         return sorted(
             (f for f in of_it if start is None or f.executed_at >= start), key=lambda f: f.executed_at
         )
 
     for message in messages:
-        reader = Reader({f.key: f for f in message}, log.get, since)
-        homes |= {f.key: reader.home(f).position_key for f in message}
         book = book.with_fills(message, SESSION_OF, since, LATER, log.get)
         log |= {f.key: f for f in message}
+        assert not any(reader.root(waits)[1] for some in book.held.values() for waits in some)
         if stored:
             book = decode_book(encode_book(book))
     return book

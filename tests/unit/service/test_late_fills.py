@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from stopline.ledger.arrivals import MAX_HELD
+from stopline.ledger.arrivals import MAX_HELD, Reader
 from stopline.ledger.check import differences
 from stopline.ledger.trade_leg import KNOWN_FILLS
 from stopline.model.errors import Rejected
@@ -62,10 +62,16 @@ def delivered(deliveries: Iterable[Delivery]) -> World:
 
 
 def state(world: World) -> dict[str, Any]:
-    """Return what a book says: what is held, the sums, and the last row of each closed trade."""
+    """Return what a book says: what is held, the sums, and the last row of each closed trade. Each fill is in the log of the
+    position where it counts, and no amendment waits for a fill that is there.
+    """
     book = world.book()
     assert book is not None
-    log = [read_fill(document) for document in world.shared.query("fills")]
+    documents = world.shared.query("fills")
+    log = [read_fill(document) for document in documents]
+    reader = Reader(known := {one.key: one for one in log}, known.get, lambda *_: ())
+    assert [document.data["strategy"] for document in documents] == [reader.home(one).strategy for one in log]
+    assert not any(reader.root(waits)[1] for some in book.held.values() for waits in some)
     assert differences(book, log, SESSION_OF, world.clock.now()) == []
     trades: dict[str, dict[str, Any]] = {}
     bodies = world.bus.bodies("history")
@@ -238,10 +244,10 @@ def test_fees_of_a_feed_that_knows_no_strategy_fill_no_book_however_many_they_ar
     assert state(world)["held"].keys() == {"swing:SPY"}
 
 
-def test_an_amendment_for_which_there_is_no_room_takes_no_trade_with_it_and_one_whose_fill_is_there_has_room() -> (
+def test_an_amendment_for_which_there_is_no_room_takes_no_trade_with_it_and_one_whose_fill_comes_makes_room() -> (
     None
 ):
-    """Domain 3.8: what an older version holds beside its fill does not count, and grouping decides nothing."""
+    """Domain 3.8: grouping decides nothing."""
     world = World()
     world.open_account()
     app, _ = world.instance()
@@ -253,13 +259,11 @@ def test_an_amendment_for_which_there_is_no_room_takes_no_trade_with_it_and_one_
         "TOO_MANY_HELD",
         "applied",
     ]
-    app.recorder.record(
-        [swing("E-0", "BUY", 100, -3600)], "m-3"
-    )  # its fee names another strategy: it stays held
+    app.recorder.record([swing("E-0", "BUY", 100, -3600)], "m-3")  # its fee waits no more
     assert [one.result for one in app.recorder.record([lost], "m-4")] == ["applied"]
     book = world.book()
     assert book is not None
-    assert sum(map(len, book.held.values())) == MAX_HELD + 1
+    assert sum(map(len, book.held.values())) == MAX_HELD
     assert book.total("USD").fees == 1
     state(world)
 

@@ -84,11 +84,14 @@ class Loaded(Generic[S]):
 
 @dataclass(frozen=True, slots=True)
 class Change(Generic[S]):
-    """What to commit: the new state, its effects, and documents that must not exist yet."""
+    """What to commit: the new state, its effects, documents that must not exist yet, and changes of others that only the
+    writer of this state makes.
+    """
 
     state: S
     effects: Sequence[Effect] = ()
     creates: Sequence[Create] = field(default=())
+    updates: Sequence[Update] = field(default=())
 
 
 Decide = Callable[[S | None, int], Change[S] | None]
@@ -245,7 +248,7 @@ class Aggregates(Generic[S]):
         path = self.path(name)
         head: Create | Update
         head = Create(path, fields) if loaded.version is None else Update(path, fields, loaded.version)
-        versions = self._store.commit([*change.creates, head])
+        versions = self._store.commit([*change.creates, *change.updates, head])
         fresh = Loaded(change.state, due, since if due else None, versions[-1])
         self._keep(name, fresh)
         return fresh

@@ -1,6 +1,7 @@
 """Books in the store: the document, the fill log beside it, and the fills that changed since a cursor."""
 
 import logging
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -19,7 +20,7 @@ from stopline.model.fill import Fill
 from stopline.model.ids import digest, document_id
 from stopline.model.times import utc_text
 from stopline.model.wire import validate
-from stopline.ports import SERVER_TIME, Clock, Create, Data, Document, Path, Store, Where
+from stopline.ports import SERVER_TIME, Clock, Create, Data, Document, Path, Store, Update, Where
 from stopline.service.documents.aggregate import DAMAGED, Aggregates
 from stopline.service.documents.outbox import Relay
 from stopline.service.fills.book_size import CARRIED
@@ -112,7 +113,8 @@ def fill_create(
     fill: Fill, message_id: str, received_at: datetime, home: tuple[str, str] | None = None
 ) -> Create:
     """Return the write that books a fill once for ever: idempotency record and audit log in one. `home`: strategy and symbol
-    of the position where it counts, in whose log it is found, where those are not its own.
+    of the position where it counts, in whose log it is found, where those are not its own. Only they may change, when the
+    fill of an amendment comes (`FillLog.moved`).
     """
     strategy, symbol = home or (fill.strategy, fill.instrument.symbol)
     data = {
@@ -169,6 +171,24 @@ class FillLog:
         """Return a booked fill by its key, or None."""
         document = self._store.get(fill_path(key))
         return read_fill(document) if document else None
+
+    def moved(self, homes: Mapping[str, tuple[str, str]]) -> list[Update]:
+        """Return the writes that put booked fills, by key, into the logs of other positions: strategy and symbol."""
+        found = self._documents(homes)
+        return [
+            Update(found[key].path, {"strategy": strategy, "symbol": symbol}, found[key].version)
+            for key, (strategy, symbol) in homes.items()
+            if key in found
+        ]
+
+    def booked(self, keys: Iterable[str]) -> Set[str]:
+        """Return which of some keys are of booked fills."""
+        return self._documents(keys).keys()
+
+    def _documents(self, keys: Iterable[str]) -> dict[str, Document]:
+        paths = [fill_path(key) for key in keys]
+        found = self._store.get_all(paths) if paths else []
+        return {document.path.id: document for document in found if document is not None}
 
     def has(self, key: str) -> bool:
         """Tell whether a fill is booked, by its key."""

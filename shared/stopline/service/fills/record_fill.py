@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cache, partial
 
-from stopline.ledger.arrivals import Reader, TooManyHeld
+from stopline.ledger.arrivals import MAX_HELD, Reader, TooManyHeld, freed, without
 from stopline.ledger.book import Book
 from stopline.ledger.bookings import is_row_bust
 from stopline.ledger.lifecycle import SpotOf
@@ -175,6 +175,7 @@ class _Booking:
         self._homes: dict[
             str, tuple[str, str]
         ] = {}  # strategy and symbol of the position where each fill counts
+        self._freed = list[Fill]()  # amendments that the book does not hold any more
 
     def takes_next(self) -> bool:
         """Go on to the fills of the next commit, after those that were decided about; False: there are none."""
@@ -213,7 +214,8 @@ class _Booking:
             self._most = len(self._given) // 2
             self._given = self._given[: self._most]
             return self.decide(before, attempt)
-        return Change(book, effects, creates)
+        moved = {fill.key: home for fill in self._freed if (home := self._homes[fill.key]) != _home(fill)}
+        return Change(book, effects, creates, self._log.moved(moved))
 
     def _fitting(self, before: Book, fills: list[Fill]) -> tuple[list[Fill], Book, Alert | None]:
         """Fold the fills that the book has room for; what opens lots in a full one is refused."""
@@ -236,14 +238,14 @@ class _Booking:
         revision = next_revision(book, self._now)
         stored, whole = cache(self._log.find), cache(partial(self._log.of, book.account))
         reader = Reader({fill.key: fill for fill in fills}, stored, lambda _, fill: whole(*_home(fill)))
-        self._homes = {fill.key: _home(reader.home(fill)) for fill in fills}
+        self._homes, self._freed = {fill.key: _home(reader.home(fill)) for fill in fills}, []
 
         def find(key: str) -> Fill | None:
             return booked.get(key) or stored(key)
 
         def log(position: Position | None, late: Fill) -> list[Fill]:
             """Return what the log has, and what goes into it by this very commit."""
-            here = [f for f in booked.values() if self._homes[f.key] == _home(late)]
+            here = [f for f in (*booked.values(), *self._freed) if self._homes[f.key] == _home(late)]
             known = self._log.since_flat(position, late) if position else whole(*_home(late))
             return [*known, *here]
 
@@ -251,6 +253,7 @@ class _Booking:
         groups = deque(by_position(fills, {key: position_key(*home) for key, home in self._homes.items()}))
         while groups:
             group = groups.popleft()
+            before = book
             try:
                 check_coin(group, book)
                 book = book.with_fills(
@@ -270,8 +273,23 @@ class _Booking:
                 self.outcomes |= refusals(group, {fill.key: refused for fill in group})
                 continue
             booked.update({fill.key: fill for fill in group})
+            self._note_freed(before, book, reader)
             self.outcomes |= {fill.key: Outcome(fill, Result.APPLIED) for fill in group}
-        return list(booked.values()), book.at_revision(revision) if booked else book
+        return list(booked.values()), self._relieved(book, reader).at_revision(revision) if booked else book
+
+    def _relieved(self, before: Book, reader: Reader) -> Book:
+        """Return a book that holds too much without amendments that an older version held beside their fills."""
+        if sum(map(len, before.held.values())) <= MAX_HELD:
+            return before
+        book = replace(before, held=without(before.held, self._log.booked(before.held)))
+        self._note_freed(before, book, reader)
+        return book
+
+    def _note_freed(self, before: Book, book: Book, reader: Reader) -> None:
+        """Note the amendments that the book does not hold any more, and where their fills count."""
+        free = freed(before.held, book.held)
+        self._homes |= {fill.key: _home(reader.home(fill)) for fill in free}
+        self._freed += free
 
 
 def _home(fill: Fill) -> tuple[str, str]:
