@@ -7,7 +7,11 @@ from typing import Any
 
 from werkzeug.test import TestResponse
 
+from stopline.model.messages import CommandAction
+from stopline.model.scopes import scope_of
+from stopline.model.times import utc_text
 from stopline.ports import Put
+from stopline.rules.trading.cancel_commands import cancel_of
 from stopline.runtime.app import App
 
 from .conftest import ANN, Served, raw_fill
@@ -71,4 +75,14 @@ def cold(switch: Served) -> None:
 
 def hold_spy(switch: Served, fill_id: str = "E-1") -> None:
     switch.world.publish("fills", raw_fill(fill_id))
+    switch.world.run()
+
+
+def refuse(switch: Served, scope: str, epoch: int) -> None:
+    """Have a broker say that it did not cancel what a stop of a scope has cancelled."""
+    named, now = scope_of(scope), switch.world.clock.now()
+    id_ = cancel_of(named, CommandAction.CANCEL_ALL, epoch, now).id
+    facts = {"type": "stopline.report.v1", "command_id": id_, "account": named.account, "broker": "other"}
+    said = {"status": "rejected", "reason": "no", "reported_at": utc_text(now)}
+    switch.world.publish("fills", {**facts, **said})
     switch.world.run()

@@ -12,7 +12,7 @@ from stopline.ports import Path, Put, Unavailable
 from stopline.service.trading import still_stopped
 
 from .conftest import IDA, Served, wait
-from .kill_calls import CONFIRM, call
+from .kill_calls import CONFIRM, call, refuse
 
 
 def leased(switch: Served, account: str) -> None:
@@ -110,3 +110,47 @@ def test_a_resume_stands_where_what_else_is_stopped_cannot_be_read(
     monkeypatch.setattr(still_stopped, "both_to_stop", failing)
     answer = call(switch, "/resume", request_id="r-2", expected_epoch=1, confirm=CONFIRM)
     assert (answer.status_code, answer.get_json()["still_stopped"]) == (200, None)
+
+
+BY_HAND = "orders may work there and open positions again, cancel them at the broker by hand"
+
+
+def test_a_resume_says_who_refused_the_cancel(switch: Served) -> None:
+    """R5.1: who lists no orders keeps nobody from resuming; what works there nobody had heard of any more."""
+    call(switch, scope="strategy:demo:core", flatten=False)
+    refuse(switch, "strategy:demo:core", 1)
+    wait(switch, 61)
+    said = f"the last cancel was refused by other: {BY_HAND}"
+    part = resume(switch, "strategy:demo:core")
+    assert (part["state"], part["warning"]) == ("ACTIVE", said)
+    call(switch, request_id="k-2", scope="global", flatten=False)
+    refuse(switch, "account:other", 1)
+    wait(switch, 61)
+    everywhere = said.replace("other", "other (other)")
+    assert resume(switch, "global")["warning"] == everywhere, "the first of two people should know it too"
+    assert resume(switch, "global", token=IDA, request_id="r-9")["warning"] == everywhere
+
+
+def test_a_resume_says_where_nobody_can_read_who_refused_the_cancel(
+    switch: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stands all the same: what is read after it proves nothing against it."""
+    call(switch, flatten=False)
+    wait(switch, 61)
+    get = switch.world.store.get
+
+    def failing(path: Path) -> Any:
+        if path.collection == "cancels":
+            raise Unavailable("no answer")
+        return get(path)
+
+    monkeypatch.setattr(switch.world.store, "get", failing)
+    facts = resume(switch)
+    unknown = f"whether a broker refused the last cancel cannot be read: {BY_HAND}"
+    assert (facts["state"], facts["warning"]) == ("ACTIVE", unknown)
+
+
+def test_a_resume_of_what_no_broker_refused_has_no_warning(switch: Served) -> None:
+    call(switch, flatten=False)
+    wait(switch, 61)
+    assert "warning" not in resume(switch)

@@ -19,6 +19,7 @@ from stopline.cli.main import main
 from stopline.ports import Unavailable
 
 from .conftest import Serve, Served, open_accounts, raw_fill
+from .kill_calls import refuse
 
 Stopline = Callable[..., Result]
 EVERYWHERE = "global is HALTED (was ACTIVE), epoch 1"
@@ -114,6 +115,17 @@ def test_a_resume_says_what_is_still_stopped(switch: Served, stopline: Stopline)
     switch.world.clock.set(switch.world.clock.now() + timedelta(seconds=61))
     said = lines(stopline("resume", "demo", "--reason", "calm", "--confirm", "RESUME account:demo"))
     assert said[1:] == ["  still stopped: strategy:demo:core HALTED"]
+
+
+def test_a_resume_says_loudly_who_refused_the_cancel(switch: Served, stopline: Stopline) -> None:
+    """R5.1: an order may work on there, and nothing keeps it from filling."""
+    stopline("kill", "demo", "--cancel")
+    refuse(switch, "account:demo", 1)
+    switch.world.clock.set(switch.world.clock.now() + timedelta(seconds=61))
+    said = lines(stopline("resume", "demo", "--reason", "calm", "--confirm", "RESUME account:demo"))
+    assert said[1].startswith(
+        "LOOK AT THE BROKER: the last cancel was refused by other: orders may work there"
+    )
 
 
 def test_a_pause_may_end_by_itself(

@@ -146,6 +146,8 @@ def resume(
             click.echo(f"  still stopped: {part} {state}")
         if still is None:
             click.echo("what else is stopped is unknown: it cannot be read now")
+    if answer.get("warning") and not as_json:
+        click.echo(f"LOOK AT THE BROKER: {answer['warning']}")
 
 
 @click.command()

@@ -39,6 +39,10 @@ class Scope(NamedTuple):
     def is_part(self) -> bool:
         return bool(self.name)
 
+    def crosses(self, other: "Scope") -> bool:
+        """Tell whether something of its account may belong to both."""
+        return not self.is_part or self.kind != other.kind or self.name == other.name
+
     def covers(self, strategy: str, underlying: str) -> bool:
         """Tell whether a position of its account belongs to it: one of that strategy or underlying, or any."""
         if self.kind == "strategy":

@@ -61,6 +61,7 @@ INTERNAL = {
     "releases",
 }  # follow from the path, the caller, or a breaker
 SCOPE = "scope (global, account:NAME, strategy:ACCOUNT:NAME, underlying:ACCOUNT:SYMBOL)"
+BY_HAND = "orders may work there and open positions again, cancel them at the broker by hand"
 NOTHING, FLAT = ClosingStatus.NOTHING_HELD.value, ClosingStatus.FLAT.value
 RIGHTS: dict[str, Right] = {"kill": "kill", "pause": "kill", "resume": "resume"}
 
@@ -111,7 +112,7 @@ def change(app: App, principal: Principal, action: str, body: dict[str, Any]) ->
         facts = _with_defaults(facts, app.clock.now())
     request, asked_at = validate(ControlRequest, facts), app.clock.now()
     try:
-        standing, carried_out_as, pending = _carried(app, access, request)
+        standing, carried_out_as, pending, refused = _carried(app, access, request)
     except (Rejected, Forbidden):
         raise
     except Exception:  # of any kind: a kill that is not known to be stored goes out all the same
@@ -129,6 +130,8 @@ def change(app: App, principal: Principal, action: str, body: dict[str, Any]) ->
     pending = pending or None in told.values()
     accounts = [scope_account(standing.scope)] if scope_account(standing.scope) else list(told)
     warning, is_known = _warning(app, standing) if told else ("", True)
+    if refused:  # before the resume: after it nothing of that is known any more
+        warning = "; ".join([*([warning] if warning else []), f"{refused}: {BY_HAND}"])
     if told and scope_of(standing.scope).is_part:  # what is said is said of the part, and not of its account
         [how] = told.values()
         told = {standing.scope: how if is_known or not standing.flatten else NOTHING}
@@ -147,15 +150,16 @@ def change(app: App, principal: Principal, action: str, body: dict[str, Any]) ->
     return answer(202 if pending or asked else 200, facts)
 
 
-def _carried(app: App, access: Access, request: ControlRequest) -> tuple[Standing, str, bool]:
-    """Carry out a request of a caller who may; return where its scope stands, the id that it was carried out under, and
-    whether its messages are due. Raises like `TradingStates.carry`, and Forbidden.
+def _carried(app: App, access: Access, request: ControlRequest) -> tuple[Standing, str, bool, str]:
+    """Carry out a request of a caller who may; return where its scope stands, the id that it was carried out under, whether
+    its messages are due, and of a resume who has refused the last cancel. Raises like `TradingStates.carry`, and Forbidden.
     """
     _check_scope(app, access, RIGHTS[request.action], request.scope)
+    refused = app.cancel_watcher.refused(request.scope) if request.action == "resume" else ""
     try:
-        return *app.trading.carry(request), False
+        return *app.trading.carry(request), False, refused
     except Unpublished:  # the state stands, and the state is the truth: adapters and sweep read it
-        return *app.trading.done(request), True
+        return *app.trading.done(request), True, refused
 
 
 def _warning(app: App, standing: Standing) -> tuple[str, bool]:

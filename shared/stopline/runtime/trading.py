@@ -118,6 +118,7 @@ class TradingParts(Documents):
             self.cancel_watcher.look,
             self._resting,
             StatementCheck(self.reconciliations.read, self._listed).of,
+            self.cancel_watcher.refused,
         )
 
     @cached_property

@@ -22,6 +22,7 @@ from stopline.rules.alerting.texts import email_parts, sms_text
 from stopline.rules.closing import alerts
 from stopline.rules.reduction.alert import reduction_alert
 from stopline.rules.reduction.plan import LegOrder, Measure, ReductionPlan, ReductionStep
+from stopline.rules.trading.cancel_alerts import refused_by
 
 from ..make import NOON, account, at, option, trade
 
@@ -88,9 +89,10 @@ def plan(**more: Any) -> ReductionPlan:
 
 def told() -> Iterator[Alert]:
     """Yield one alert of each builder in `rules/closing/alerts.py`, and of each of its forms."""
-    yield alerts.flat("demo", "account:demo", HALT, LATER)
-    yield alerts.flat("demo", "strategy:demo:condors", HALT, LATER)
-    yield alerts.flat("demo", "underlying:demo:SPX", HALT, LATER)
+    yield alerts.flat("demo", "account:demo", HALT, "", LATER)
+    yield alerts.flat("demo", "strategy:demo:condors", HALT, "", LATER)
+    yield alerts.flat("demo", "underlying:demo:SPX", HALT, "", LATER)
+    yield alerts.flat("demo", "account:demo", HALT, refused_by(["ibkr"], unread=False), LATER)
     why = "nothing is known by the name SPYY in account demo; held are SPY"
     yield alerts.nothing_held("demo", "underlying:demo:SPYY", 3, why, LATER)
     yield alerts.closed(asked(), LATER)

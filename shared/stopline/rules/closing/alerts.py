@@ -24,8 +24,10 @@ Told = tuple[str, Alert]
 """A key under which it is remembered that people were told, and the alert."""
 
 
-def flat(account: str, scope: str, halt: Closing, now: datetime) -> Alert:
-    """The fills have closed what the halt of a scope had to close; nothing is said of the rest of the account."""
+def flat(account: str, scope: str, halt: Closing, refused: str, now: datetime) -> Alert:
+    """The fills have closed what the halt of a scope had to close; nothing is said of the rest of the account. `refused`:
+    who has refused its cancel; empty where nobody is known to have.
+    """
     seconds = int((now - halt.since).total_seconds())
     return Alert(
         alert_id=digest("flat", scope, str(halt.epoch), str(now)),
@@ -33,7 +35,11 @@ def flat(account: str, scope: str, halt: Closing, now: datetime) -> Alert:
         kind="flat",
         object=scope,
         severity=Severity.WARNING,
-        summary=f"{whose(scope)} is flat: the fills prove it, {seconds} s after the halt",
+        summary=f"{whose(scope)} is flat: the fills prove it, {seconds} s after the halt"
+        + (f", but {refused}" if refused else ""),
+        action="Orders may work there and open positions again: cancel them at the broker by hand."
+        if refused
+        else "",
         raised_at=now,
         resolved=True,
     )

@@ -384,7 +384,7 @@ class _Round:
             *(f"flat:{e}:{scope}" for scope, e in s.halts.items() if denied or holds(scope, open_))
         )
         for scope in newly_flat(halt, after):  # not again where only orders at brokers came and went
-            found = alerts.flat(self._account, scope, halt, s.now)
+            found = alerts.flat(self._account, scope, halt, s.refused(scope), s.now)
             self._told.once([(f"flat:{after.flat[scope]}:{scope}", found)])
         for scope, epoch in s.halts.items():
             why = "" if scope in after.flat else nothing_held(scope_of(scope), s.book)

@@ -10,6 +10,8 @@ from stopline.model.times import utc_text
 from stopline.rules.alerting.text_parts import whose
 from stopline.rules.closing.still_working import Listed, shown
 
+SHOWN = 5  # brokers that a text names
+
 
 def still_working(
     scope: Scope,
@@ -59,6 +61,15 @@ def refused(scope: Scope, report: ExecutionReport, count: int, most: int, now: d
         action=action,
         cause=report.command_id,
         raised_at=now,
+    )
+
+
+def refused_by(brokers: Sequence[str], *, unread: bool) -> str:
+    """Say who has refused the last cancel, and where that cannot be read; empty where nobody has."""
+    more = f" and {len(brokers) - SHOWN} more" if len(brokers) > SHOWN else ""
+    found = [f"the last cancel was refused by {', '.join(brokers[:SHOWN])}{more}"] if brokers else []
+    return "; ".join(
+        [*found, *(["whether a broker refused the last cancel cannot be read"] if unread else [])]
     )
 
 

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from stopline.model.decimals import decimal_text
 from stopline.model.ids import Name
 from stopline.model.messages import CommandAction, Effect, ExecutionReport, ReportStatus, alert_effect
-from stopline.model.scopes import ScopeText, scope_of
+from stopline.model.scopes import Scope, ScopeText, scope_of
 from stopline.model.text import Text
 from stopline.model.times import UtcText, utc_text
 from stopline.model.wire import Message
@@ -166,6 +166,14 @@ def asked_for(stops: Stops, now: datetime) -> list[Effect]:
         for stop in stops.of
         if one.covers(stop)
     ]
+
+
+def refused_in(state: Cancels, stops: Stops, scope: Scope) -> list[str]:
+    """Return which brokers have refused the last cancels of what is stopped in a scope."""
+    if state.epoch < stops.epoch:
+        return []
+    stopped = [stop.scope for stop in stops.of if stop.scope.crosses(scope)]
+    return list(dict.fromkeys(broker for one in stopped for broker in state.refused.get(str(one), ())))
 
 
 def scopes_of(step: Step) -> list[str]:

@@ -84,6 +84,7 @@ class Closer:
         cancel_again: Callable[[str, Control, Control], Collection[str]],
         resting: RestingOf,
         stated: StatedOf,
+        refused: Callable[[str], str],
     ) -> None:
         self._documents = documents
         self._controls = controls
@@ -96,6 +97,7 @@ class Closer:
         self._cancel_again = cancel_again
         self._resting_of = resting
         self._stated = stated
+        self._refused = refused
         self._looked_at: datetime | None = None
 
     def advance(self, account: str) -> Closing | None:
@@ -301,6 +303,7 @@ class Closer:
             halts=halts_of(everywhere, own),
             stated=self._stated(account, book, closing, halted_since(everywhere, own)),
             increments=account.increments if account else {},
+            refused=self._refused,
             own=cache(said),
             resumed=lambda strategy: _part(own, name, strategy).last_resume,
         )

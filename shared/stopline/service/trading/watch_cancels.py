@@ -13,17 +13,21 @@ import orjson
 from stopline.model.control import Control
 from stopline.model.errors import Transient, Unreadable
 from stopline.model.messages import ExecutionReport
+from stopline.model.scopes import Scope, scope_of
 from stopline.model.wire import canonical, validate
-from stopline.ports import Clock, Data, Store
+from stopline.ports import Clock, Data, Store, Where
 from stopline.rules.closing.still_working import Lists
+from stopline.rules.trading.cancel_alerts import refused_by
 from stopline.rules.trading.cancels import (
     PAUSE,
+    SETTLES,
     Cancels,
     Step,
     asked_for,
     changed,
     heard,
     is_wanted,
+    refused_in,
     scopes_of,
     under,
 )
@@ -34,19 +38,20 @@ from stopline.service.trading.control_documents import both_to_stop
 
 log = logging.getLogger("stopline")
 NONE = -1  # an epoch that no account has
+MOST = 1_000  # accounts of whose refusals one answer speaks
 
 ListsOf = Callable[[str], Lists]
 """What the newest lists of an account's brokers name."""
 
 
 class CancelsCodec:
-    """They as the fields of their document."""
+    """They as the fields of their document; `is_refused` beside it, so that one query finds who has refused something."""
 
     collection = "cancels"
 
     def encode(self, state: Cancels) -> Data:
         text = canonical(state.model_dump(mode="json")).decode()
-        return {"account": state.account, "state": text}
+        return {"account": state.account, "is_refused": bool(state.refused), "state": text}
 
     def decode(self, data: Data) -> Cancels:
         return validate(Cancels, orjson.loads(data["state"]))
@@ -143,6 +148,40 @@ class CancelWatcher:
             if needed:
                 raise
             return Lists({})  # what is wanted, or was refused, goes all the same
+
+    def refused(self, scope: str) -> str:
+        """Say which brokers have refused the last cancel of a scope, of the whole in which account, and have listed nothing
+        since; empty where none is known to. What cannot be read is said too.
+        """
+        named, brokers, unread = scope_of(scope), list[str](), False
+        try:
+            for account in [named.account] if named.account else self._refusing():
+                try:
+                    found = self._refused_in(account, named)
+                except Unreadable:
+                    log.exception("cancels: who refused them cannot be read", extra={"account": account})
+                    unread = True
+                else:
+                    brokers += found if named.account else [f"{broker} ({account})" for broker in found]
+        except Transient:
+            log.exception("cancels: who refused them cannot be read", extra={"scope": scope})
+            unread = True
+        return refused_by(brokers, unread=unread)
+
+    def _refusing(self) -> list[str]:
+        documents = self._documents.query([Where("is_refused", "==", True)], limit=MOST)
+        return sorted(document.path.id for document in documents)
+
+    def _refused_in(self, account: str, scope: Scope) -> list[str]:
+        """Raises Unreadable where what is noted of the cancels is damaged, or gone; Transient where it cannot be read."""
+        state = self._documents.read(account)
+        if state is None:
+            return []
+        if state.is_lost:
+            raise Unreadable(f"which cancels of {account} went again is not known")
+        found = refused_in(state, all_stops(account, *both_to_stop(self._controls, account)), scope)
+        lists = self._lists(account) if found else Lists({})
+        return [broker for broker in found if not lists.is_told(broker, state.at + SETTLES)]
 
     def report(self, report: ExecutionReport) -> bool:
         """Take what a broker says about a cancel of a stop; False: the command is none that is out. A refusal is told at
