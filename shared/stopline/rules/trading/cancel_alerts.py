@@ -64,6 +64,22 @@ def refused(scope: Scope, report: ExecutionReport, count: int, most: int, now: d
     )
 
 
+def taken_off(scope: Scope, epoch: int, now: datetime) -> Alert:
+    """All orders of a halt that closes nothing are cancelled once more, for the epoch of something else: also the stops that
+    people have placed there since.
+    """
+    return Alert(
+        alert_id=digest("taken_off", str(scope), str(epoch)),
+        account=scope.account,
+        kind="resting_cancelled",
+        object=str(scope),
+        severity=Severity.CRITICAL,
+        summary=f"{whose(str(scope))} is halted, and all its orders are cancelled again: another stop came or went",
+        action="Orders that you placed there by hand are cancelled too: place them again.",
+        raised_at=now,
+    )
+
+
 def refused_by(brokers: Sequence[str], *, unread: bool) -> str:
     """Say who has refused the last cancel, and where that cannot be read; empty where nobody has."""
     more = f" and {len(brokers) - SHOWN} more" if len(brokers) > SHOWN else ""

@@ -48,6 +48,10 @@ class Stop(NamedTuple):
         is_heard = self.cancelled is not None and now - self.cancelled > HEARD
         return self.unasked if is_heard else self.action
 
+    def takes_off(self, action: CommandAction) -> bool:
+        """Tell whether a first cancel takes off what people have placed by hand since an earlier one of the same halt."""
+        return action is CommandAction.CANCEL_ALL and not self.closes and self.cancelled is not None
+
     def named(self, lists: Lists) -> list[Listed]:
         """Return the orders of newer lists that the stop cancels when it goes again."""
         orders = lists.working(str(self.scope), self.since)

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from stopline.model.control import GLOBAL, Control, account_scope
 from stopline.model.errors import Transient, Unreadable
-from stopline.model.messages import CommandAction, Effect
+from stopline.model.messages import CommandAction, Effect, alert_effect
 from stopline.ports import Clock
+from stopline.rules.trading.cancel_alerts import taken_off
 from stopline.rules.trading.cancel_commands import cancel_of
 from stopline.rules.trading.stops import all_stops, halts_now
 from stopline.service.documents.aggregate import Aggregates, Change
@@ -62,7 +63,7 @@ class OrderCanceller:
             before = control or Control(scope=scope)
             epoch = everywhere.epoch + before.epoch
             effects = self._cancels(account, everywhere, before) if before.cancelled < epoch else []
-            sent = len(effects)
+            sent = _cancels_in(effects)
             halts, now, known_at = halts_now(everywhere, before), self._clock.now(), before.cancelled_at
             same = {scope for scope, since in halts.items() if before.cancelled_halts.get(scope) == since}
             at = {scope: known_at.get(scope, now) if scope in same else now for scope in halts}
@@ -75,7 +76,7 @@ class OrderCanceller:
                 self._documents.change(scope, decide)
         except Unreadable:  # nothing can note that they are out: they are said again, as the same commands
             self._relay.publish(owed)
-            sent = len(owed)
+            sent = _cancels_in(owed)
         return sent
 
     def _known(self, account: str, just_read: bool) -> tuple[Control, Control]:
@@ -89,7 +90,8 @@ class OrderCanceller:
 
     def _cancels(self, account: str, everywhere: Control, own: Control) -> list[Effect]:
         """Return what the epoch of now cancels. A halt that closes nothing and was cancelled before, as adapters have heard,
-        leaves what only reduces under the epoch of something else: people have placed stops by hand since.
+        leaves what only reduces under the epoch of something else: people have placed stops by hand since. Where adapters
+        may not have heard it everything goes, and people are told.
         """
         stops, now = all_stops(account, everywhere, own), self._clock.now()
         due = self._documents.due(
@@ -98,6 +100,12 @@ class OrderCanceller:
         whole = CommandAction.CANCEL_ALL.value
         is_out = due is not None and all(effect.body.get("action") != whole for effect in due)
         first = stops.first(now, is_out)
-        return [
+        sent = [
             cancel_of(stop.scope, action, stops.epoch, now, halted=stop.is_halted) for stop, action in first
         ]
+        gone = [taken_off(stop.scope, stops.epoch, now) for stop, action in first if stop.takes_off(action)]
+        return [*sent, *map(alert_effect, gone)]
+
+
+def _cancels_in(effects: Sequence[Effect]) -> int:
+    return sum(effect.topic == "orders" for effect in effects)
