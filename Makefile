@@ -114,7 +114,7 @@ fuzz: setup
 
 ## chaos: 100,000 fills on the emulators while all dies around them (half an hour; Ctrl-C or STOPLINE_CHAOS_S=1500 ends it early and whole)
 chaos: setup
-	STOPLINE_CHAOS=100000 $(BIN)/pytest tests/chaos -s
+	JAVA_TOOL_OPTIONS=-XX:TieredStopAtLevel=4 STOPLINE_CHAOS=100000 $(BIN)/pytest tests/chaos -s
 
 ## mutate: the share of small faults in ledger, limits, outbox and trading state that the tests notice (hours; SAMPLE=300 for less)
 mutate: setup

@@ -17,8 +17,12 @@ from stopline.model.wire import canonical
 
 LATE = "X-Late"  # what the failing functions read: where to sleep, and for how long
 LATE_S, SHORT_S = 3.0, 1.5  # how long a late delivery sleeps, and how long it is waited for
-Due = tuple[float, int, dict[str, Any], str]
-"""When a message may be delivered, its number, the request, and where its next delivery is to be late (empty: nowhere)."""
+SOON = 3  # deliveries after short pauses; each later pause is twice as long, as Pub/Sub's are
+MOST_DOUBLED = 5
+Due = tuple[float, int, dict[str, Any], str, int]
+"""When a message may be delivered, its number, the request, where its next delivery is to be late (empty: nowhere), and how
+many deliveries came before.
+"""
 
 
 class Courier:
@@ -53,7 +57,7 @@ class Courier:
                 "attributes": {},
             }
             self._left += 1
-            heapq.heappush(self._due, (0.0, self._numbers, {"message": message}, late))
+            heapq.heappush(self._due, (0.0, self._numbers, {"message": message}, late, 0))
             self._changed.notify()
 
     @property
@@ -79,8 +83,9 @@ class Courier:
                     if how == "acknowledged":
                         self._left -= 1
                         continue
-                    again = time.monotonic() + self._rng.uniform(0.1, 1.0)
-                    heapq.heappush(self._due, (again, due[1], due[2], ""))
+                    tries = due[4] + 1
+                    pause = self._rng.uniform(0.1, 1.0) * 2.0 ** min(max(tries - SOON, 0), MOST_DOUBLED)
+                    heapq.heappush(self._due, (time.monotonic() + pause, due[1], due[2], "", tries))
                     self._changed.notify()
 
     def _next(self) -> Due | None:
