@@ -185,6 +185,23 @@ def test_a_cancel_of_what_adds_that_another_function_published_is_taken_for_no_w
     assert sent(world, 1) == [("cancel_adding", None), ("cancel_adding", None)]
 
 
+def test_a_whole_cancel_of_one_part_that_another_function_published_is_taken_for_none_of_the_account(
+    world: World,
+) -> None:
+    """R5.1: it lies in the document until the sweep; a pause of the whole then took the account's stop off."""
+    app, _ = world.instance()
+    kill(app, flatten=False)
+    world.wait(600)
+    app.sweeper.run(Sweep(kind=SweepKind.RISK), world.wait(60), "m-1")
+    one, _ = world.instance()
+    said(one, "kill", "k-2", B)
+    world.wait(15)
+    other, _ = world.instance()
+    other.halts.advance(ask(other, "pause", "p-2", scope="global"))
+    assert ("cancel_all", None) not in sent(world, 1)
+    assert ("cancel_all", "b") in sent(world, 3), "its adapters may not have heard that yet"
+
+
 @pytest.mark.parametrize("down", [False, True])
 def test_a_kill_said_again_is_heard_whatever_moves_the_epoch_just_after_it(world: World, down: bool) -> None:
     """R5.1: an adapter that had the new epoch dropped its cancel, and what followed took off only what adds."""

@@ -23,6 +23,34 @@ def closes(world: World) -> list[dict[str, Any]]:
     return list(found.values())
 
 
+def ask_to_close(world: World, app: App) -> None:
+    facts = {
+        "request_id": "x-1",
+        "account": "demo",
+        "strategy": STRATEGY,
+        "symbol": "SPY",
+        "urgency": "urgent",
+    }
+    why = {"reason": "a stop", "rule": "stop", "cause": "c", "requested_at": utc_text(world.clock.now())}
+    app.closer.ask(CloseRequest.model_validate({**facts, **why}))
+
+
+def rounds(app: App) -> set[int]:
+    """The rounds of the closes that are out."""
+    return {one.round for one in app.closer.read("demo").sent.values() if one.ended_at is None}
+
+
+def report(world: World, app: App, close: dict[str, Any], status: str) -> None:
+    at = utc_text(world.clock.now())
+    facts = {"command_id": close["command_id"], "account": "demo", "broker": "paper"}
+    said = {"status": status, "reason": "no", "filled": "0", "reported_at": at}
+    app.closer.report(ExecutionReport.model_validate({**facts, **said}))
+
+
+def stuck(world: World) -> list[str]:
+    return [one["summary"] for one in world.bus.bodies("alerts") if one.get("kind") == "closing_stuck"]
+
+
 def refuse(world: World, app: App, seconds: int) -> None:
     """Look each second for some time, while the broker refuses each close."""
     refused: set[str] = set()
@@ -40,15 +68,7 @@ def refuse(world: World, app: App, seconds: int) -> None:
 def test_the_first_kill_after_an_exit_that_a_broker_refused_is_at_the_broker_at_once(world: World) -> None:
     """R5.1: it waited for the exit's own pause, up to two minutes, or an hour where an exit sets its own."""
     app, _ = world.instance()
-    facts = {
-        "request_id": "x-1",
-        "account": "demo",
-        "strategy": STRATEGY,
-        "symbol": "SPY",
-        "urgency": "urgent",
-    }
-    why = {"reason": "a stop", "rule": "stop", "cause": "c", "requested_at": utc_text(world.clock.now())}
-    app.closer.ask(CloseRequest.model_validate({**facts, **why}))
+    ask_to_close(world, app)
     refuse(world, app, 100)
     before = len(closes(world))
     world.wait(1)
@@ -82,3 +102,48 @@ def test_a_close_that_another_stop_s_cancel_took_along_goes_again_when_that_is_s
             world.wait(1)
             app.closer.advance("demo")
         assert len(closes(world)) == before + 1
+
+
+def test_a_close_that_our_own_cancel_took_along_is_no_failed_try_where_its_broker_says_so_before_we_look(
+    world: World,
+) -> None:
+    """R5.1: each counted, so that a limit order walked to 20 % under the market within half a minute."""
+    app, _ = world.instance()
+    kill(app)
+    for number in range(6):
+        world.wait(6)
+        last = closes(world)[-1]
+        said(app, "pause", f"p-{number}", f"{A}{number}")
+        report(world, app, last, "cancelled")
+        app.closer.advance("demo")
+        assert len(closes(world)) == number + 2, "the next one goes at once"
+    assert max(rounds(app)) <= 2, "one was at the broker for the 5 seconds of a first try"
+    assert stuck(world) == []
+
+
+def test_an_exit_s_close_that_a_cancel_only_kill_took_along_goes_again_at_once(world: World) -> None:
+    """R4.2: it waited for the pause of a failed one, up to two minutes, or an hour where an exit sets its own."""
+    app, _ = world.instance()
+    ask_to_close(world, app)
+    refuse(world, app, 60)
+    world.wait(60)
+    app.closer.advance("demo")
+    before, last = len(closes(world)), closes(world)[-1]
+    kill(app, flatten=False)
+    report(world, app, last, "cancelled")
+    world.wait(1)
+    app.closer.advance("demo")
+    assert len(closes(world)) == before + 1
+
+
+def test_what_nothing_fills_is_told_however_often_people_kill_again(world: World) -> None:
+    """R5.1: no close counted, so that no price was wider, no spread went leg by leg, and nobody was told."""
+    app, _ = world.instance()
+    kill(app)
+    for number in range(30):
+        for _ in range(20):
+            world.wait(1)
+            app.closer.advance("demo")
+        kill(app, f"again-{number}")
+    assert max(rounds(app)) > 2
+    assert stuck(world)

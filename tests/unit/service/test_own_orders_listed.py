@@ -123,7 +123,7 @@ def test_of_commands_that_are_forgotten_the_newest_names_are_kept() -> None:
     """A document has no room for all of them, and keeps them by id."""
     moments = {f"C-{n:03}": NOON - timedelta(seconds=n) for n in range(MOST_OVER + 9)}
     many = {name: Over(until=at) for name, at in moments.items()}
-    found = ended(ClosingState(account="demo", over=many), NOON)
+    found = ended(ClosingState(account="demo", over=many), NOON, 1)
     assert sorted(found.over) == list(many)[:-9]
     assert "C-000" in own_names(found, "paper", NOON)
 

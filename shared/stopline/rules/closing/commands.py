@@ -65,7 +65,7 @@ def advance(state: ClosingState, situation: Situation, new: Sequence[CloseReques
     """
     with localcontext(EXACT):
         known = rescaled(state, situation.book)
-        round_ = _Round(ended(known, situation.now), situation)
+        round_ = _Round(ended(known, situation.now, situation.epoch), situation)
         round_.halt()
         round_.ask(new)
         round_.end_resumed()

@@ -74,8 +74,10 @@ def _left(sent: Sent, leg: SentLeg) -> Decimal:
     return max(most - leg.filled, ZERO)
 
 
-def ended(state: ClosingState, now: datetime) -> ClosingState:
-    """Return the state with the commands that are over now marked so, their tries counted, and old ones dropped."""
+def ended(state: ClosingState, now: datetime, epoch: int) -> ClosingState:
+    """Return the state with the commands that are over now marked so, their tries counted, and old ones dropped, under the
+    account's `epoch` of now.
+    """
     sent: dict[str, Sent] = {}
     tries = dict(state.tries)
     for id_, one in state.sent.items():
@@ -84,19 +86,36 @@ def ended(state: ClosingState, now: datetime) -> ClosingState:
             for leg in one.legs:
                 if one.is_filled:
                     tries.pop(leg.part, None)
-                elif (
-                    one.cancelled_at is not None and one.status is not ReportStatus.REJECTED
-                ):  # no fault of its own
-                    tries[leg.part] = Tries(count=one.round - 1, next_at=now, error=one.error[:ERROR])
                 else:
-                    next_at = one.next_at or one.issued_at + backoff(one.round)
-                    tries[leg.part] = Tries(count=one.round, next_at=next_at, error=one.error[:ERROR])
+                    tries[leg.part] = _tried(one, now, epoch)
         if one.ended_at is None or now < one.ended_at + KEPT:
             sent[id_] = one
     sent = _fitting(sent, now)
     dropped = [one for id_, one in state.sent.items() if id_ not in sent]
     asked, over = _with_done(state, dropped), _with_names(state, dropped)
     return state.model_copy(update={"sent": sent, "over": over, "tries": tries, "asked": asked})
+
+
+def _tried(sent: Sent, now: datetime, epoch: int) -> Tries:
+    """Return the try that a command was which has not executed all. One that our own cancel took along before its time was
+    none; the next one waits for nothing.
+    """
+    due = sent.next_at or sent.issued_at + backoff(sent.round)
+    at = _taken_at(sent, epoch)
+    if at is None:
+        return Tries(count=sent.round, next_at=due, error=sent.error[:ERROR])
+    count = sent.round if at >= due else sent.round - 1
+    return Tries(count=count, next_at=now, error=sent.error[:ERROR])
+
+
+def _taken_at(sent: Sent, epoch: int) -> datetime | None:
+    """Return when our own cancel ended a command, None: it did not. Its broker may say so before we look: then the cancel is
+    of a later epoch than the command.
+    """
+    if sent.status is ReportStatus.REJECTED:
+        return None
+    is_told = sent.status is ReportStatus.CANCELLED and sent.epoch < epoch
+    return sent.cancelled_at or (sent.reported_at if is_told else None)
 
 
 def legs_out(sent: Iterable[Sent]) -> int:

@@ -31,3 +31,16 @@ def cancel_of(
         expires_at=now + HALT_CANCEL_VALID,
     )
     return Effect(command.command_id, "orders", account, command.model_dump(mode="json"))
+
+
+def whole_cancel(effect: Effect) -> Scope | None:
+    """Return the scope of which an effect cancels everything; None where it does not."""
+    body = effect.body
+    if body.get("action") != CommandAction.CANCEL_ALL.value:
+        return None
+    account = body["account"]
+    if strategy := body.get("strategy"):
+        return Scope("strategy", account, strategy)
+    if underlying := body.get("underlying"):
+        return Scope("underlying", account, underlying)
+    return Scope("account", account)

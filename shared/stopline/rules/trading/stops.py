@@ -2,7 +2,7 @@
 only what reduces risk is let through those that may add some.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -92,10 +92,10 @@ class Stops(NamedTuple):
     def is_halted(self) -> bool:
         return any(stop.is_halted for stop in self.of)
 
-    def first(self, now: datetime, is_out: bool) -> list[tuple[Stop, CommandAction]]:
-        """Return what goes under a new epoch. `is_out`: what went before is known to be published."""
+    def first(self, now: datetime, is_out: Callable[[Scope], bool]) -> list[tuple[Stop, CommandAction]]:
+        """Return what goes under a new epoch. `is_out`: the whole cancel of a scope before it is known to be published."""
         first = [
-            (stop, stop.first(now) if is_out and not self._is_asked(stop, now) else stop.action)
+            (stop, stop.first(now) if is_out(stop.scope) and not self._is_asked(stop, now) else stop.action)
             for stop in self.of
         ]
         if not first or first[0][0].scope.is_part or not first[0][0].is_halted:

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 from stopline.model.control import GLOBAL, Control, account_scope
 from stopline.model.errors import Transient, Unreadable
-from stopline.model.messages import CommandAction, Effect, alert_effect
+from stopline.model.messages import Effect, alert_effect
+from stopline.model.scopes import Scope
 from stopline.ports import Clock
 from stopline.rules.trading.cancel_alerts import taken_off
-from stopline.rules.trading.cancel_commands import cancel_of
+from stopline.rules.trading.cancel_commands import cancel_of, whole_cancel
 from stopline.rules.trading.stops import all_stops, halts_now
 from stopline.service.documents.aggregate import Aggregates, Change
 from stopline.service.documents.outbox import Relay
@@ -94,11 +95,12 @@ class OrderCanceller:
         may not have heard it everything goes, and people are told.
         """
         stops, now = all_stops(account, everywhere, own), self._clock.now()
-        due = self._documents.due(
-            own.scope
-        )  # of another instance's too: a `cancel_adding` among it proves nothing
-        whole = CommandAction.CANCEL_ALL.value
-        is_out = due is not None and all(effect.body.get("action") != whole for effect in due)
+        due = self._documents.due(own.scope)  # another instance's too, published or not
+        owed = None if due is None else [one for one in map(whole_cancel, due) if one]
+
+        def is_out(scope: Scope) -> bool:
+            return owed is not None and not any(one == scope or one.kind == "account" for one in owed)
+
         first = stops.first(now, is_out)
         sent = [
             cancel_of(stop.scope, action, stops.epoch, now, halted=stop.is_halted) for stop, action in first
