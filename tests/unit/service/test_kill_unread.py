@@ -154,14 +154,15 @@ def test_each_damage_of_one_halt_is_told_once_and_so_is_its_end(world: World) ->
         assert [a["resolved"] for a in told(world)] == [False, True] * number
 
 
+@pytest.mark.parametrize("kind", [ValueError, Unreadable])
 def test_whatever_watching_the_cancels_raises_what_is_to_be_closed_goes_out_first(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
 ) -> None:
     """R5.1: open for reductions; and nobody is told that nothing is closed."""
     app, _ = world.instance()
 
     def broken(*_: object) -> list[str]:
-        raise ValueError("of no kind that anybody foresaw")
+        raise kind("of no kind that anybody foresaw")
 
     monkeypatch.setattr(app.cancel_watcher, "look", broken)
     assert kill(app) == {"demo": None, "other": None}

@@ -192,8 +192,6 @@ class Closer:
             )
             unsent = problem
         closing = self._closed(account, new, held, known, again)
-        if isinstance(unsent, Transient):
-            raise unsent
         if unsent is not None:
             raise Uncancelled(f"whether orders of {account} are cancelled again is not known") from unsent
         return closing
