@@ -172,7 +172,6 @@ class Control(Standing):
     """
 
     parts: dict[str, Standing] = Field(default_factory=dict)  # by scope
-    closing: Closing | None = None
     cancelled: int = 0  # the account's epoch for which working orders were last cancelled without closing
     # which halts have been cancelled under an epoch: since when each scope is halted
     cancelled_halts: dict[ScopeText, UtcText] = Field(default_factory=dict)
@@ -182,6 +181,13 @@ class Control(Standing):
     seen: dict[str, Seen] = Field(default_factory=dict)
     chain_seq: int = 0  # audit rows so far
     chain_hash: str = ""  # of the last one
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_what_is_kept_no_more(cls, data: Any) -> Any:
+        """Read what older versions stored: closings have documents of their own now, and each halt its `cancelled_at`."""
+        gone = ("closing", "cancelled_since")
+        return {k: v for k, v in data.items() if k not in gone} if isinstance(data, dict) else data
 
     @property
     def requests(self) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from stopline.model.control import Control, ControlRequest
@@ -59,6 +61,21 @@ def test_a_state_stored_before_there_were_holds_is_held_by_a_person() -> None:
     control = validate(Control, {**old, "since": "2026-11-18T17:00:00Z", "seen": {}, "closing": None})
     assert (control.state, control.flatten, control.size) == (HALTED, True, 1)
     assert control.holds["person"].state is HALTED
+
+
+@pytest.mark.parametrize(
+    "gone",
+    [
+        {"cancelled_since": "2026-11-18T17:00:00Z"},
+        {"cancelled_since": None},
+        {"closing": {"epoch": 3, "status": "FLAT", "since": "2026-11-18T17:00:00Z", "flat_at": None}},
+    ],
+)
+def test_a_state_stored_with_what_is_kept_no_more_is_read(gone: dict[str, Any]) -> None:
+    """I1: a control that nobody can read stops everybody."""
+    stored = Control(scope=DEMO, epoch=3).model_dump(mode="json")
+    assert validate(Control, {**stored, **gone}) == Control(scope=DEMO, epoch=3)
+    assert "closing" not in stored
 
 
 def test_a_kill_without_flatten_cancels_once_an_epoch(world: World) -> None:
