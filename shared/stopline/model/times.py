@@ -10,6 +10,7 @@ _RFC3339 = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:Z|[+-][0-9]{2}:[0-9]{2})"
 )
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)  # of what began or was told at a moment that nobody noted
 YEARS = range(1970, 2200)  # others are a sender's mistake, and sums with them overflow
 
 

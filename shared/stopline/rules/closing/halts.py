@@ -3,18 +3,18 @@ denies it, by what it holds or by an order that still works.
 """
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 
 from stopline.ledger.book import Book
 from stopline.ledger.position import Position
 from stopline.model.closing_state import Sent
 from stopline.model.control import Closing, ClosingStatus, Control, Standing, TradingState
 from stopline.model.scopes import Scope, scope_of
+from stopline.model.times import LONG_AGO
 from stopline.rules.closing.order import Situation, order_out
 from stopline.rules.closing.targets import Wanted
 
 SHOWN = 10  # names of what is held
-LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)  # of a halt whose beginning was not noted yet
 
 
 def halts_of(everywhere: Control, own: Control) -> dict[str, int]:

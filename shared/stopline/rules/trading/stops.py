@@ -3,16 +3,16 @@ only what reduces risk is let through those that may add some.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from stopline.model.control import PERSON, Control, Standing, TradingState
 from stopline.model.ids import Id
 from stopline.model.messages import CommandAction
 from stopline.model.scopes import Scope, scope_of
+from stopline.model.times import LONG_AGO
 from stopline.rules.closing.still_working import Listed, Lists
 
-LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 HEARD = timedelta(
     minutes=1
 )  # by then each adapter that listens has heard a cancel: the next epoch fences it off

@@ -19,13 +19,14 @@ from stopline.model.fill import TRADES, Fill
 from stopline.model.ids import position_key, short_id
 from stopline.model.order import Order, WorkingOrder
 from stopline.model.statement import Statement
+from stopline.model.times import LONG_AGO
 from stopline.ports import Where
 from stopline.rules.closing.order import Resting
 from stopline.rules.closing.sent import own_names
 from stopline.rules.closing.still_working import Listed, Lists, adds
 from stopline.service.documents.aggregate import Aggregates
 from stopline.service.fills.books import FillLog
-from stopline.service.fills.statements import LONG_AGO, statement_name
+from stopline.service.fills.statements import statement_name
 
 log = logging.getLogger("stopline")
 

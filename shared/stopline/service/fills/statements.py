@@ -1,7 +1,7 @@
 """Broker statements: the newest of each broker is kept, and has the account compared at once."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import orjson
 
@@ -10,7 +10,7 @@ from stopline.model.ids import digest
 from stopline.model.messages import Effect, Sweep, SweepKind
 from stopline.model.order import WorkingOrder
 from stopline.model.statement import Statement
-from stopline.model.times import utc_text
+from stopline.model.times import LONG_AGO, utc_text
 from stopline.model.wire import canonical, content_hash, validate
 from stopline.ports import Clock, Data, Store
 from stopline.service.accounts.reader import AccountReader
@@ -19,7 +19,6 @@ from stopline.service.documents.outbox import Relay
 
 COLLECTION = "statements"
 MAX_AHEAD = timedelta(seconds=60)
-LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class StatementCodec:

@@ -14,6 +14,7 @@ from stopline.model.control import Control
 from stopline.model.errors import Transient, Unreadable
 from stopline.model.messages import ExecutionReport
 from stopline.model.scopes import Scope, scope_of
+from stopline.model.times import LONG_AGO
 from stopline.model.wire import canonical, validate
 from stopline.ports import Clock, Data, Store, Where
 from stopline.rules.closing.still_working import Lists
@@ -31,7 +32,7 @@ from stopline.rules.trading.cancels import (
     scopes_of,
     under,
 )
-from stopline.rules.trading.stops import LONG_AGO, Stops, all_stops
+from stopline.rules.trading.stops import Stops, all_stops
 from stopline.service.documents.aggregate import WRITER, Aggregates, Change
 from stopline.service.documents.outbox import Relay
 from stopline.service.trading.control_documents import both_to_stop
