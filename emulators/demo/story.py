@@ -5,6 +5,7 @@ what people and dashboards would read, and waits for each step to be done before
 """
 
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -41,18 +42,27 @@ CONDOR_AT, SHARES_AT, SPREAD_AT = 150, 165, 240  # minutes after the opening
 REACTION = 6  # minutes from the breach to the hand on the kill switch
 RELIEF = 8  # and to the acknowledgement of what else is in the messages
 SWEEP_EVERY = 3  # minutes: a desk whose sweep is silent for longer says so
+WHOLE = range(MINUTES + 1)
+# A short day begins just before the first trade and has each minute from the warning to the end of the trader's part, else
+# only those with a sweep; then comes the close.
+SHORT = [*range(147, 270, SWEEP_EVERY), *range(270, 303), *range(384, MINUTES + 1, SWEEP_EVERY)]
 LOSS = "max_daily_loss"
 STORM_ID = "O-STORM-"
 
 
 class Story:
-    """One run of the day. `speed`: seconds of the day in a second; 0: as fast as this machine can."""
+    """One run of the day. `speed`: seconds of the day in a second; 0: as fast as this machine can. `minutes`: those that are
+    played, as numbers since the opening.
+    """
 
-    def __init__(self, backend: Backend, screen: Screen, speed: float) -> None:
+    def __init__(
+        self, backend: Backend, screen: Screen, speed: float, minutes: Sequence[int] = WHOLE
+    ) -> None:
         self._backend = backend
         self._app = backend.app
         self._screen = screen
         self._pace = 60 / speed if speed else 0.0
+        self._minutes = minutes
         legs = [*CONDOR, *SPREAD, *MORE]
         self._market = Market([spxw(right, strike) for right, strike, _ in legs])
         self._broker = PaperBroker(lambda *order: self._app.trading.for_order(*order).state)
@@ -69,7 +79,7 @@ class Story:
     def run(self) -> Conservation:
         """Tell the whole story; raise DemoFailed where a step does not happen."""
         self._begin()
-        for number in range(MINUTES + 1):
+        for number in self._minutes:
             started = time.monotonic()
             self._pass(number)
             self._act(number)
@@ -85,7 +95,7 @@ class Story:
 
     def _begin(self) -> None:
         first = self._market.minute(0)
-        self._move(first)
+        self._move(self._market.minute(self._minutes[0]))
         account = Account(
             account=ACCOUNT,
             owner="trader",

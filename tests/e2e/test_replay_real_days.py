@@ -3,6 +3,9 @@
 The market data is not part of the project: STOPLINE_TEST_DATA names its folder. The second calculation reads the raw
 files, works in fractions, and knows three rules of the data: a bar is known at its end, a quote without both sides or
 with the bid above the ask is no price, and a price stands until the next one.
+
+The risk sweep, two thirds of the time, runs each minute, as in production, on 6 January 2021; else each five, and with
+`STOPLINE_LONG=1` each minute everywhere.
 """
 
 import csv
@@ -24,6 +27,8 @@ from stopline.replay.result import ReplayResult
 
 DATA = Path(os.environ.get("STOPLINE_TEST_DATA") or Path(__file__).parents[3] / "shared" / "data")
 NEW_YORK, KOLKATA = ZoneInfo("America/New_York"), ZoneInfo("Asia/Kolkata")
+IS_LONG = bool(os.environ.get("STOPLINE_LONG"))
+SWEEP_MINUTES = 1 if IS_LONG else 5
 Price = tuple[datetime, str, Fraction]
 
 
@@ -95,12 +100,17 @@ class Expected:
 
     @property
     def states(self) -> list[tuple[datetime, str]]:
-        """Each day's breach lets only reductions through, until the next session begins."""
+        """Each day's breach lets only reductions through, until the first sweep of the next session."""
         changes = []
         for day, at in sorted(self.breached.items()):
             changes.append((at, "REDUCING"))
-            changes += [(self.begins[d], "ACTIVE") for d in sorted(self.begins) if d > day][:1]
+            changes += [(first_sweep(self.begins[d]), "ACTIVE") for d in sorted(self.begins) if d > day][:1]
         return changes
+
+
+def first_sweep(moment: datetime) -> datetime:
+    """Return when the first sweep from a moment on runs."""
+    return moment + timedelta(minutes=-moment.minute % SWEEP_MINUTES)
 
 
 def calculate(
@@ -291,13 +301,14 @@ def test_a_0dte_chain_on_a_half_day_is_valued_to_its_early_close_and_after_it(tm
         capital="25000",
         limits=["max_daily_loss=1.5"],
         price_max_age=20_000,
+        sweep_every=f"{SWEEP_MINUTES}m",
     )
     result = run_replay(options)
     expected = calculate(iter(prices), trades, NEW_YORK, Books(Fraction(100), Fraction(25_000)), "1.5")
     check(result, expected)
     check_alerts(result, expected, NEW_YORK)
     assert result.ended == end
-    if not os.environ.get("STOPLINE_LONG"):
+    if not IS_LONG:
         return
     beside = run_replay(Options(**{**vars(options), "prices": [DATA / shares]}))
     session = next(s for s in beside.accounts[0].sessions if s.session == date(2015, 12, 24))
@@ -324,6 +335,7 @@ def test_four_sessions_of_the_nifty_are_kept_apart_by_the_calendar_of_mumbai(tmp
         capital="1500000",
         limits=["max_daily_loss=0.9"],
         price_max_age=300,
+        sweep_every=f"{SWEEP_MINUTES}m",
     )
     result = run_replay(options)
     expected = calculate(iter(prices), trades, KOLKATA, Books(Fraction(1), Fraction(1_500_000)), "0.9")
@@ -336,10 +348,10 @@ def test_four_sessions_of_the_nifty_are_kept_apart_by_the_calendar_of_mumbai(tmp
 @pytest.mark.timeout(600)
 def test_each_day_of_a_perpetual_has_its_profit(tmp_path: Path) -> None:
     """R1.3 R1.5 R1.7 R2.4 R7.5: bitcoin, long and short, in a market that never closes. `STOPLINE_LONG=1`: a month of it."""
-    utc, is_long = ZoneInfo("UTC"), bool(os.environ.get("STOPLINE_LONG"))
+    utc = ZoneInfo("UTC")
     first, last = (  # in short the night of the fall
         (datetime(2021, 12, 31, tzinfo=UTC), datetime(2022, 2, 2, tzinfo=UTC))
-        if is_long
+        if IS_LONG
         else (datetime(2022, 1, 5, 15, tzinfo=UTC), datetime(2022, 1, 6, 3, tzinfo=UTC))
     )
     name = part_of(tmp_path, "nautilus/btc_perp_1m_20211231_20220201.csv.gz", "timestamp", first, last)
@@ -362,10 +374,11 @@ def test_each_day_of_a_perpetual_has_its_profit(tmp_path: Path) -> None:
         capital="100000",
         limits=["max_daily_loss=3"],
         price_max_age=300,
+        sweep_every=f"{SWEEP_MINUTES}m",
     )
     result = run_replay(options)
     expected = calculate(iter(prices), trades, utc, Books(Fraction(1), Fraction(100_000)), "3")
-    assert len(expected.days) == (last.date() - first.date()).days + (not is_long)
+    assert len(expected.days) == (last.date() - first.date()).days + (not IS_LONG)
     assert expected.breached
     check(result, expected)
     check_alerts(result, expected, utc, alone=False)
