@@ -28,6 +28,7 @@ from stopline.rules.closing.collar import limit_price
 from stopline.rules.closing.halts import confirms, holds, newly_flat, nothing_held, proven
 from stopline.rules.closing.of_trade import astray, begun, too_much, trade_legs, why_astray
 from stopline.rules.closing.order import Situation, close_order, command_of, end_resumed
+from stopline.rules.closing.resting import is_cancelled_first
 from stopline.rules.closing.sent import MOST_LEGS, alive, cancelled, ended, legs_out
 from stopline.rules.closing.splits import rescaled
 from stopline.rules.closing.spreads import spreads
@@ -206,43 +207,17 @@ class _Round:
         return self._legs_out + len(group) <= MOST_LEGS
 
     def _cancel_resting(self, key: str) -> None:
-        """Before the first close of a whole position for a request, cancel what works there: a resting stop that fills
-        as well would turn the position round. A halt of the whole account has cancelled everything. Before a part of one
-        goes, cancel it where what is known to rest there is more than what will be left, and say so. Commands of ours that
+        """Before a position goes for a request cancel what rests against it, where that has to be. Commands of ours that
         work there end with it, and are sent again: so only when more is to go now.
         """
         some = self._resting.pop(key, [])
-        requests = dict.fromkeys(id_ for one in some for id_ in one.requests)
-        if not requests:
-            return
-        position, units = some[0].position, sum(one.units for one in some)
-        marks = [f"cancel:{key}:{id_}" for id_ in requests]
-        left = abs(position.quantity) - units
-        if left <= 0:
-            told = [mark in self._told.noted for mark in marks]
-            if all(told) or (self._alive(key) and any(told)):
-                return
-            self._told.note(*marks)
-        elif not self._is_in_the_way(position, left):
+        if not is_cancelled_first(some, self._s, self._told, is_out=bool(self._alive(key))):
             return
         self._serial += 1
         ids = "cancel", self._account, str(self._s.epoch), key, str(self._serial)
         command = self._command(digest(*ids), CommandAction.CANCEL_ALL, some[0].reason)
-        where = {"strategy": position.strategy, "instrument": position.instrument}
+        where = {"strategy": some[0].position.strategy, "instrument": some[0].position.instrument}
         self._commands.append(command.model_copy(update=where))
-
-    def _is_in_the_way(self, position: Position, left: Decimal) -> bool:
-        """Tell whether orders at the broker must be cancelled before parts of a position go, and tell people."""
-        mark = f"resting:{position.key}"
-        resting = self._s.resting(position)
-        if resting is None or resting.units <= left:
-            return False
-        cancelled_at = self._told.noted.get(mark)
-        if cancelled_at is not None and cancelled_at >= resting.told_at:
-            return False
-        self._told.note(mark)
-        self._told.alerts.append(alerts.resting(self._account, position, resting.units, left, self._s.now))
-        return True
 
     # --- when and how ---
 
