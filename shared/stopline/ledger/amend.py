@@ -27,7 +27,7 @@ Find = Callable[[str], Fill | None]
 """Given a fill key, return the booked fill, or None."""
 
 _OF_A_DAY = re.compile(r"(.+?):([0-9]{8}):(.+)")
-_DEPTH = 64  # of amendments of amendments; a longer chain, or a ring, ends nowhere
+DEPTH = 64  # of amendments of amendments; a longer chain, or a ring, ends nowhere
 
 
 @dataclass(slots=True)
@@ -57,7 +57,7 @@ def target_key(amendment: Fill) -> str:
 def root_of(amendment: Fill, find: Find) -> tuple[str, Fill | None]:
     """Follow an amendment to the fill that it is about in the end; its key, and None where it is not known."""
     key = target_key(amendment)
-    for _ in range(_DEPTH):
+    for _ in range(DEPTH):
         found = find(key)
         if found is None or not is_amendment(found):
             return key, found
@@ -174,7 +174,7 @@ def _amended(original: Fill, amendments: Iterable[Fill], known: Mapping[str, Fil
             busts.setdefault(target_key(amendment), []).append(amendment)
 
     def undone(key: str, depth: int = 0) -> bool:
-        return depth < _DEPTH and any(not undone(bust.key, depth + 1) for bust in busts.get(key, ()))
+        return depth < DEPTH and any(not undone(bust.key, depth + 1) for bust in busts.get(key, ()))
 
     corrections = [a for a in changes if a.kind is FillKind.CORRECT]
     if undone(original.key) or any(undone(correction.key) for correction in corrections):
@@ -253,7 +253,7 @@ def _takes_back(bust: Fill, last: Fill, original: Fill) -> bool:
 
 def _depth(amendment: Fill, known: Mapping[str, Fill]) -> int:
     depth, at = 0, known.get(target_key(amendment))
-    while at is not None and is_amendment(at) and depth < _DEPTH:
+    while at is not None and is_amendment(at) and depth < DEPTH:
         depth, at = depth + 1, known.get(target_key(at))
     return depth
 

@@ -22,13 +22,15 @@ Booked = Callable[[Fill], Sequence[Fill]]
 
 @dataclass(slots=True)
 class Recall:
-    """`around`: given a strategy and two moments, the booked fills of all its positions executed between them.
+    """`around`: given a strategy and two moments, the booked fills of all its positions executed between them. It is asked
+    once about each day, whatever comes.
 
     `stood`: the forgotten legs that a fold brought back, as they stood before it, by position.
     """
 
     around: Callable[[str, datetime, datetime], Iterable[Fill]] = lambda *_: ()
     stood: dict[str, list[TradeLeg]] = field(default_factory=dict)
+    _days: dict[tuple[str, datetime], list[Fill]] = field(default_factory=dict)
 
     def bring_back(
         self, changes: LegChanges, account: str, method: str, booked: Booked, now: datetime
@@ -50,13 +52,26 @@ class Recall:
             due = [leg for _, leg in found]
 
     def _near(self, legs: Sequence[TradeLeg], now: datetime) -> Iterator[Fill]:
-        """Yield fills of the positions that legs of the same trades may be of; each stretch of time is read once."""
+        """Yield fills of the positions that legs of the same trades may be of."""
         scopes = _scopes(legs)
         for strategy in sorted({leg.strategy for leg in legs}):
             for first, last in _stretches([leg for leg in legs if leg.strategy == strategy], now):
-                for fill in self.around(strategy, first, last):
+                for fill in self._read(strategy, first, last):
                     if (fill.strategy, fill.instrument.underlying) in scopes:
                         yield fill
+
+    def _read(self, strategy: str, first: datetime, last: datetime) -> Iterator[Fill]:
+        """Yield a strategy's fills between two moments."""
+        begin = _midnight(first)
+        days = [begin + number * DAY for number in range((last - begin) // DAY + 1)]
+        missing = {day for day in days if (strategy, day) not in self._days}
+        if missing:
+            self._days |= {(strategy, day): [] for day in missing}
+            for fill in self.around(strategy, min(missing), max(missing) + DAY):
+                if (day := _midnight(fill.executed_at)) in missing:
+                    self._days[strategy, day].append(fill)
+        for day in days:
+            yield from (fill for fill in self._days[strategy, day] if first <= fill.executed_at <= last)
 
     def _others(
         self, legs: Sequence[TradeLeg], changes: LegChanges, account: str, folded: Legs
@@ -84,13 +99,11 @@ def _scopes(legs: Iterable[TradeLeg]) -> set[tuple[str, str]]:
 
 
 def _stretches(legs: Iterable[TradeLeg], now: datetime) -> list[tuple[datetime, datetime]]:
-    """Return the times in which legs of the same trades may have been open, without what overlaps: whole days, so that what
-    was read for some serves for others.
-    """
+    """Return the times in which legs of the same trades may have been open, without what overlaps."""
     found: list[tuple[datetime, datetime]] = []
     for leg in sorted(legs, key=lambda leg: leg.start):
         over = now if leg.lots or leg.exit_at is None else leg.exit_at
-        first, last = _midnight(leg.start[0] - CLOSED_KEPT), _midnight(over + CLOSED_KEPT) + DAY
+        first, last = leg.start[0] - CLOSED_KEPT, over + CLOSED_KEPT
         if found and first <= found[-1][1]:
             first, last = found[-1][0], max(last, found.pop()[1])
         found.append((first, last))

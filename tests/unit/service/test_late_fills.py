@@ -268,35 +268,6 @@ def test_an_amendment_for_which_there_is_no_room_takes_no_trade_with_it_and_one_
     state(world)
 
 
-@pytest.mark.parametrize("message", [True, False], ids=["one message", "two"])
-@pytest.mark.parametrize("first", ["fill", "correction", "correction of a correction"])
-def test_a_correction_in_another_contract_than_its_fill_changes_nothing_and_is_told(
-    first: str, message: bool
-) -> None:
-    """B12: 5,000 of another contract stood under the fill's own. Which is right the broker knows: the first stands."""
-    world = World()
-    world.open_account()
-    app, _ = world.instance()
-    traded = fill("E-1", "BUY", 5, 100, at(-60), equity("XYZ"))
-    fixed = fill("C-1", "BUY", 5, 30, at(-50), equity("ABC"), kind="CORRECT", ref="E-1")
-    fills = {"fill": [traded, fixed], "correction": [fixed, traded]}.get(first, [])
-    if not fills:
-        same = fill("C-0", "BUY", 5, 101, at(-55), equity("XYZ"), kind="CORRECT", ref="E-1")
-        fills = [traded, same, fixed.model_copy(update={"ref": "C-0"})]
-    outcomes = app.recorder.record(fills, "m-1") if message else []
-    for number, one in enumerate([] if message else fills):
-        outcomes += app.recorder.record([one], f"n-{number}")
-    [refused] = [one for one in outcomes if one.refused]
-    assert refused.refused is not None
-    assert refused.refused.reason == "CONTRACT_CHANGED"
-    assert (refused.fill is traded) == (first == "correction" and not message)
-    book = world.book()
-    assert book is not None
-    assert book.net_quantity("ABC") == 0
-    assert book.net_quantity("XYZ") == (0 if refused.fill is traded else 5)
-    state(world)
-
-
 def test_an_import_of_old_fills_reads_what_lies_around_them_once() -> None:
     """Each position of a message asked anew for all that the account has done since: 100 fills read 400,000."""
     busy = [
@@ -317,6 +288,28 @@ def test_an_import_of_old_fills_reads_what_lies_around_them_once() -> None:
     store.query = counted  # type: ignore[method-assign]
     app.recorder.record(old, "m-2")
     assert sum(read) <= 2 * len(busy)
+    state(world)
+
+
+@pytest.mark.parametrize("order", [1, -1], ids=["oldest first", "newest first"])
+def test_an_import_of_old_fills_of_many_days_reads_each_day_once(order: int) -> None:
+    """28 of them, one a day, read 17,800 documents beside an account of 20 positions a day, and now 2,080."""
+    days = range(30, 2, -1)
+    busy = [
+        fill(f"B-{n}-{k}", "BUY", 1, 2, at(60 * n - k * DAY), option(600 + n, "P", root="SPY"))
+        for k in days
+        for n in range(9)
+    ]
+    messages = [busy[start : start + 9] for start in range(0, len(busy), 9)]
+    world = delivered([(some[-1].executed_at, some) for some in messages])
+    world.clock.set(NOON)
+    app, store = world.instance()
+    read: list[int] = []
+    query = store.query
+    store.query = lambda *a, **k: (found := query(*a, **k), read.append(len(found)))[0]  # type: ignore[assignment, func-returns-value, method-assign]
+    old = [fill(f"E-{k}", "SELL", 1, 2, at(-60 - k * DAY), option(500 + k, "C", root="SPY")) for k in days]
+    app.recorder.record(old[::order], "m-2")
+    assert sum(read) <= 3 * len(busy)  # around, and position by position
     state(world)
 
 
@@ -346,27 +339,4 @@ def test_a_fee_of_a_week_ago_lets_later_fees_add_without_a_look_at_all_fills() -
         store.query = lambda *a, q=query, **k: read.append(1) or q(*a, **k)  # type: ignore[assignment, func-returns-value, misc]
         app.recorder.record([charge(number, strategy="default")], f"x-{number}")
     assert read == []
-    state(world)
-
-
-def test_a_correction_in_another_contract_that_was_taken_back_keeps_its_fill_from_nothing() -> None:
-    """B12: the way out of it, as a bust of a correction takes back what it corrects; and it says what differs."""
-    world = World()
-    world.open_account()
-    app, _ = world.instance()
-    euro = equity("SPY").model_copy(update={"currency": "EUR"})
-    fixed = fill("C-1", "BUY", 5, 30, at(-50), euro, kind="CORRECT", ref="E-1")
-    app.recorder.record([fixed], "m-1")
-    traded = fill("E-1", "BUY", 5, 100, at(-60))
-    [refused] = app.recorder.record([traded], "m-2")
-    assert refused.refused is not None
-    assert "C-1 is of SPY (EUR, 1 a unit), the fill that it corrects, E-1, of SPY (USD" in str(
-        refused.refused
-    )
-    app.recorder.record([fill("B-1", "BUY", 5, 30, at(-40), euro, kind="BUST", ref="C-1")], "m-3")
-    [booked] = app.recorder.record([traded], "m-4")
-    assert booked.refused is None
-    book = world.book()
-    assert book is not None
-    assert (book.net_quantity("SPY"), book.held) == (0, {})
     state(world)

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from stopline.ledger.amend import any_day_key, target_key
+from stopline.ledger.amend import DEPTH, any_day_key, target_key
 from stopline.ledger.arrivals import Reader
-from stopline.ledger.bookings import other_keys
+from stopline.ledger.bookings import number_of, other_keys
 from stopline.model.errors import Rejected
 from stopline.model.fill import Fill, FillKind
 
@@ -22,21 +22,37 @@ def of_other_contract(
         if fill.kind is FillKind.CORRECT and (root := reader.root(fill)[1]) is not None
     ]
     pairs += [
-        (fill, waited, fill)
+        (fill, back, root)
         for fill in fills
-        for key in waiting_keys(fill)
-        for waited in held.get(key, ())
-        if waited.kind is FillKind.CORRECT and not _is_taken_back(waited, held)
+        if (back := _brought_back(fill, reader)) is not None and (root := reader.root(back)[1]) is not None
     ]
+    for fill in fills:
+        waiting = [one for key in waiting_keys(fill) for one in held.get(key, ())]
+        if not _is_taken_back(fill, waiting):
+            pairs += [(fill, one, fill) for one in waiting if one.kind is FillKind.CORRECT]
     return {new.key: _refusal(new, one, of) for new, one, of in pairs if _priced_in(one) != _priced_in(of)}
 
 
-def _is_taken_back(waited: Fill, held: Mapping[str, Sequence[Fill]]) -> bool:
-    """Tell whether a bust waits too, of a correction that waits or of what it corrects."""
-    meant = {waited.key, target_key(waited)}
-    return any(
-        one.kind is FillKind.BUST and target_key(one) in meant for some in held.values() for one in some
-    )
+def _is_taken_back(fill: Fill, waiting: Sequence[Fill]) -> bool:
+    """Tell whether a bust of a fill, or of a correction of it, waits with that, and none of that bust."""
+    busts = [one for one in waiting if one.kind is FillKind.BUST and number_of(one) is None]
+
+    def undone(key: str, depth: int = 0) -> bool:
+        return depth < DEPTH and any(
+            target_key(bust) == key and not undone(bust.key, depth + 1) for bust in busts
+        )
+
+    return undone(fill.key) or any(undone(one.key) for one in waiting if one.kind is FillKind.CORRECT)
+
+
+def _brought_back(fill: Fill, reader: Reader) -> Fill | None:
+    """Return the correction whose bust a fill takes back, if that is what it does."""
+    at: Fill | None = reader.resolved(fill)
+    busts = 0
+    while at is not None and at.kind is FillKind.BUST and busts < DEPTH:
+        at, busts = reader.known(target_key(at)), busts + 1
+    is_back = at is not None and at.kind is FillKind.CORRECT and busts > 0 and busts % 2 == 0
+    return at if is_back else None
 
 
 def waiting_keys(fill: Fill) -> list[str]:

@@ -249,7 +249,7 @@ class _Booking:
             known = self._log.since_flat(position, late) if position else whole(*_home(late))
             return [*known, *here]
 
-        self._recall = Recall(cache(partial(self._log.around, self._account.account)))
+        self._recall = Recall(partial(self._log.around, self._account.account))
         groups = deque(by_position(fills, {key: position_key(*home) for key, home in self._homes.items()}))
         while groups:
             group = groups.popleft()
