@@ -124,7 +124,7 @@ def test_a_resume_says_loudly_who_refused_the_cancel(switch: Served, stopline: S
     switch.world.clock.set(switch.world.clock.now() + timedelta(seconds=61))
     said = lines(stopline("resume", "demo", "--reason", "calm", "--confirm", "RESUME account:demo"))
     assert said[1].startswith(
-        "LOOK AT THE BROKER: the last cancel was refused by other: orders may work there"
+        "LOOK AT THE BROKER: a cancel was refused by other: orders may work there"
     )
 
 

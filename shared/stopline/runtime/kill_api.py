@@ -152,7 +152,7 @@ def change(app: App, principal: Principal, action: str, body: dict[str, Any]) ->
 
 def _carried(app: App, access: Access, request: ControlRequest) -> tuple[Standing, str, bool, str]:
     """Carry out a request of a caller who may; return where its scope stands, the id that it was carried out under, whether
-    its messages are due, and of a resume who has refused the last cancel. Raises like `TradingStates.carry`, and Forbidden.
+    its messages are due, and of a resume who has refused a cancel. Raises like `TradingStates.carry`, and Forbidden.
     """
     _check_scope(app, access, RIGHTS[request.action], request.scope)
     refused = app.cancel_watcher.refused(request.scope) if request.action == "resume" else ""

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from stopline.model.control import TradingState
+from stopline.model.messages import ReportStatus
 from stopline.ports import Put, Unavailable
 from stopline.runtime.app import App
 from stopline.service.accounts.reader import account_path
@@ -17,8 +19,8 @@ from .test_orders_working import SCOPE, cancels, kill, statement, status, world
 from .world import World
 
 __all__ = ["world"]
-SAID = "the last cancel was refused by other"
-UNKNOWN = "whether a broker refused the last cancel cannot be read"
+SAID = "a cancel was refused by other"
+UNKNOWN = "whether a broker refused a cancel cannot be read"
 
 
 @pytest.fixture
@@ -45,6 +47,11 @@ def flat(world: World) -> list[dict[str, Any]]:
     return [one for one in world.bus.bodies("alerts") if one["kind"] == "flat"]
 
 
+def ends(world: World) -> list[dict[str, Any]]:
+    ended = [one for one in world.bus.bodies("alerts") if one["kind"] == "orders_working"]
+    return [one for one in ended if one["severity"] == "info"]
+
+
 def test_flat_says_who_refused_the_cancel(world: World, app: App) -> None:
     """R5.1: "flat" and "(positions only)" were all that people heard, while an order worked there."""
     kill(app)
@@ -58,16 +65,24 @@ def test_flat_says_who_refused_the_cancel(world: World, app: App) -> None:
     assert status(app.closer.halt_of("demo")) == "FLAT"
 
 
-def test_flat_says_nothing_of_a_refusal_that_another_cancel_or_a_list_has_ended(
+def test_a_refusal_stands_until_its_broker_takes_a_later_cancel_or_lists_its_orders(
     world: World, app: App
 ) -> None:
+    """Domain 2.4: the later one went, and nobody heard it: a refusal is mostly a lost connection."""
     kill(app)
     refused(world, app, "other")
+    taken = refusal(world, cancels(world)[0]["command_id"]).model_copy(
+        update={"broker": "other", "status": ReportStatus.ACCEPTED}
+    )
+    app.cancel_watcher.report(taken)  # of the one that it has refused since
     world.wait(25)
     app.closer.advance("demo")
-    assert (len(cancels(world)), app.cancel_watcher.refused(SCOPE)) == (2, "")
+    assert (len(cancels(world)), app.cancel_watcher.refused(SCOPE)) == (2, SAID)
+    again = taken.model_copy(update={"command_id": cancels(world)[-1]["command_id"]})
+    assert app.cancel_watcher.report(again)
+    assert app.cancel_watcher.refused(SCOPE) == ""
     refused(world, app, "paper")
-    assert app.cancel_watcher.refused(SCOPE) == "the last cancel was refused by paper"
+    assert app.cancel_watcher.refused(SCOPE) == "a cancel was refused by paper"
     statement(world, app, 15, [], positions=[{"symbol": "SPY", "quantity": "10"}])
     filled(world, app)
     assert [one["summary"].endswith("after the halt") for one in flat(world)] == [True]
@@ -82,7 +97,34 @@ def test_what_was_refused_elsewhere_or_under_an_earlier_stop_is_not_said(world: 
     kill(app, "k-2", scope=MINE)
     filled(world, app)
     assert [one["summary"].endswith("after the halt") for one in flat(world)] == [True]
-    assert app.cancel_watcher.refused(A) == "", "its cancel went anew"
+    assert app.cancel_watcher.refused(A) == SAID, "its cancel went anew, and nobody knows that it was heard"
+
+
+def test_what_was_refused_before_people_resumed_is_not_said_of_a_later_kill(world: World, app: App) -> None:
+    kill(app)
+    refused(world, app, "other")
+    filled(world, app)
+    world.wait(120)
+    assert ask(app, "resume", "r-1", SCOPE).state is TradingState.ACTIVE
+    world.wait(120)
+    kill(app, "k-2")
+    assert app.cancel_watcher.refused(SCOPE) == ""
+
+
+def test_nothing_is_over_before_who_refused_has_listed_its_orders_whatever_went_and_was_stopped_since(
+    world: World, app: App
+) -> None:
+    """R5.1: the list of the other broker ended it all, and its critical alert, while an order worked."""
+    kill(app)
+    refused(world, app, "other")
+    world.wait(25)
+    app.closer.advance("demo")
+    kill(app, "k-2", scope=A)
+    for _ in range(4):
+        statement(world, app, 60, [])
+    assert ends(world) == []
+    statement(world, app, 60, [], broker="other", statement_id="O-1")
+    assert len(ends(world)) == 1
 
 
 def test_of_the_whole_each_account_is_named(world: World, app: App) -> None:

@@ -57,7 +57,7 @@ class Situation:
     `quoted_at`; `trading` tells whether the account's market is open, `halted` whether the trading state says that a
     position must go; `halts`: the scopes that are halted with flatten, by the epoch of their halt: the account alone where
     all of it is. `increments`: the ticks that the account knows. `resting`: the known orders that work against a position;
-    None where nothing is known of any. `refused`: who has refused the last cancel of a scope, in words. `own`: what exits
+    None where nothing is known of any. `refused`: who has refused a cancel of a scope, in words. `own`: what exits
     say of how a strategy or a trade of it is closed, over `settings`. `resumed`: when people last resumed a strategy, with
     None the account; None: never. `again`: the scopes of which all was cancelled again a moment ago.
     """

@@ -81,12 +81,10 @@ def taken_off(scope: Scope, epoch: int, now: datetime) -> Alert:
 
 
 def refused_by(brokers: Sequence[str], *, unread: bool) -> str:
-    """Say who has refused the last cancel, and where that cannot be read; empty where nobody has."""
+    """Say who has refused a cancel, and where that cannot be read; empty where nobody has."""
     more = f" and {len(brokers) - SHOWN} more" if len(brokers) > SHOWN else ""
-    found = [f"the last cancel was refused by {', '.join(brokers[:SHOWN])}{more}"] if brokers else []
-    return "; ".join(
-        [*found, *(["whether a broker refused the last cancel cannot be read"] if unread else [])]
-    )
+    found = [f"a cancel was refused by {', '.join(brokers[:SHOWN])}{more}"] if brokers else []
+    return "; ".join([*found, *(["whether a broker refused a cancel cannot be read"] if unread else [])])
 
 
 def lost(scope: Scope, epoch: int, now: datetime) -> Alert:

@@ -24,6 +24,7 @@ CALM = timedelta(hours=1)  # after so long without one the pauses begin anew
 SETTLES = timedelta(seconds=10)  # a list that was asked for sooner after a cancel shows nothing of it
 STALE = timedelta(minutes=2)  # but where no newer list has come for so long, it is the last word
 OLD = timedelta(minutes=10)  # a kill of before that is owed nothing where no note tells what went for it
+TAKEN = {ReportStatus.ACCEPTED, ReportStatus.CANCELLED, ReportStatus.FILLED}  # how a cancel is said to be
 TICK = timedelta(microseconds=1)
 REMEMBERED = (
     400  # requests: of each part of an account the last one, and those that a slow instance may still read
@@ -35,6 +36,7 @@ class Cancels(Message):
     first one of all. `pace`: how many nobody asked for, in a row. `tries`: how many went for each order that is listed, one
     more once people know that no more go; `refusals`: for what was refused, by scope. `asked`: what people have asked for
     and one went. `out`: the scopes of the last ones by command id. `refused`: which brokers have refused that, by scope.
+    `doubted`: which have refused that or one before, and have neither listed their orders since nor taken a later one.
     `told`: the scopes of whose orders people were told. `is_lost`: what was stored is damaged, and nobody knows yet.
     """
 
@@ -47,19 +49,28 @@ class Cancels(Message):
     asked: tuple[str, ...] = ()
     out: dict[str, ScopeText] = Field(default_factory=dict)
     refused: dict[ScopeText, tuple[Text, ...]] = Field(default_factory=dict)
+    doubted: dict[ScopeText, tuple[Text, ...]] = Field(default_factory=dict)
     told: tuple[ScopeText, ...] = ()
     is_lost: bool = False
 
     @model_validator(mode="before")
     @classmethod
     def _of_each_scope(cls, data: Any) -> Any:
-        """Read the note of a version that knew of one refusal and not whose: all that people were told of may be meant."""
-        if not isinstance(data, dict) or "repeats" not in data:
+        """Read the note of a version that knew of one refusal and not whose: all that people were told of may be meant. And
+        of one that knew one broker of each scope.
+        """
+        if not isinstance(data, dict):
             return data
+        if "repeats" not in data and "doubted" in data:
+            return data
+        if "repeats" not in data:
+            refused = {k: (v,) if isinstance(v, str) else v for k, v in data.get("refused", {}).items()}
+            return {**data, "refused": refused, "doubted": refused}
         told = data["told"]
         refused = dict.fromkeys(told, (data["refused_by"],)) if data["refused"] else {}
         kept = {name: value for name, value in data.items() if name in cls.model_fields}
-        return {**kept, "refused": refused, "refusals": dict.fromkeys(told, data["refusals"])}
+        refusals = dict.fromkeys(told, data["refusals"])
+        return {**kept, "refused": refused, "doubted": refused, "refusals": refusals}
 
     @property
     def next_at(self) -> datetime:
@@ -102,9 +113,11 @@ def under(state: Cancels | None, account: str, stops: Stops, now: datetime) -> C
     if state is None:
         old = tuple(one.name for one in stops.asked if now - one.at > OLD)
         return known.model_copy(update={"asked": old})
-    stopped = {str(stop.scope) for stop in stops.of}
+    stopped = {str(stop.scope): stop for stop in stops.of}
     told = tuple(scope for scope in state.told if scope in stopped)
-    return known.model_copy(update={"asked": state.asked, "told": told, "is_lost": state.is_lost})
+    doubted = {k: v for k, v in state.doubted.items() if k in stopped and stopped[k].since <= state.at}
+    kept = {"asked": state.asked, "told": told, "doubted": doubted, "is_lost": state.is_lost}
+    return known.model_copy(update=kept)
 
 
 def is_wanted(state: Cancels, stops: Stops) -> bool:
@@ -146,15 +159,29 @@ def heard(state: Cancels, stops: Stops, report: ExecutionReport, now: datetime) 
     last = {id_: scope for id_, scope in first.items() if scope not in gone} | state.out
     scope = last.get(report.command_id)
     is_known = scope is not None or report.command_id in first
-    if scope is None or report.status is not ReportStatus.REJECTED or state.epoch > stops.epoch:
+    if scope is None or state.epoch > stops.epoch:
         return is_known, None
+    if report.status is not ReportStatus.REJECTED:
+        return is_known, _taken(state, scope, report)
     brokers = state.refused.get(scope, ())
     if report.broker in brokers:
         return is_known, None
     alert = cancel_alerts.refused(scope_of(scope), report, state.refusals.get(scope, 0), MOST, now)
-    refused = {**state.refused, scope: (*brokers, report.broker)}
-    after = state.model_copy(update={"refused": refused, "told": _and(state.told, [scope])})
-    return is_known, Step(after, [alert_effect(alert)])
+    known = {
+        "refused": {**state.refused, scope: (*brokers, report.broker)},
+        "doubted": {**state.doubted, scope: _and(state.doubted.get(scope, ()), [report.broker])},
+        "told": _and(state.told, [scope]),
+    }
+    return is_known, Step(state.model_copy(update=known), [alert_effect(alert)])
+
+
+def _taken(state: Cancels, scope: str, report: ExecutionReport) -> Step | None:
+    """Return what is known once a broker that had refused a cancel has taken a later one."""
+    doubted, refused = state.doubted.get(scope, ()), state.refused.get(scope, ())
+    if report.status not in TAKEN or report.broker not in doubted or report.broker in refused:
+        return None
+    left = tuple(broker for broker in doubted if broker != report.broker)
+    return Step(state.model_copy(update={"doubted": {**state.doubted, scope: left}}), [])
 
 
 def asked_for(stops: Stops, now: datetime) -> list[Effect]:
@@ -169,11 +196,9 @@ def asked_for(stops: Stops, now: datetime) -> list[Effect]:
 
 
 def refused_in(state: Cancels, stops: Stops, scope: Scope) -> list[str]:
-    """Return which brokers have refused the last cancels of what is stopped in a scope."""
-    if state.epoch < stops.epoch:
-        return []
-    stopped = [stop.scope for stop in stops.of if stop.scope.crosses(scope)]
-    return list(dict.fromkeys(broker for one in stopped for broker in state.refused.get(str(one), ())))
+    """Return which brokers have refused cancels of what is stopped in a scope, and have shown nothing better since."""
+    stopped = [stop.scope for stop in stops.of if stop.scope.crosses(scope) and stop.since <= state.at]
+    return list(dict.fromkeys(broker for one in stopped for broker in state.doubted.get(str(one), ())))
 
 
 def scopes_of(step: Step) -> list[str]:
@@ -258,19 +283,22 @@ def _sent(
 def _ended(state: Cancels, stops: Stops, lists: Lists, now: datetime) -> Step:
     """Tell what is over: who lists orders has listed them since, and names none there."""
     told = [stop for stop in stops.of if str(stop.scope) in state.told]
-    over = [str(stop.scope) for stop in told if not stop.named(lists)] if _is_listed(state, lists) else []
+    over = [
+        str(one.scope) for one in told if not one.named(lists) and _is_listed(state, str(one.scope), lists)
+    ]
     alerts = [cancel_alerts.ended(scope, state.account, state.epoch, now) for scope in over]
     known = {
         "told": tuple(scope for scope in state.told if scope not in over),
         "refused": {scope: brokers for scope, brokers in state.refused.items() if scope not in over},
+        "doubted": {scope: brokers for scope, brokers in state.doubted.items() if scope not in over},
     }
     return Step(state.model_copy(update=known), [alert_effect(alert) for alert in alerts])
 
 
-def _is_listed(state: Cancels, lists: Lists) -> bool:
+def _is_listed(state: Cancels, scope: str, lists: Lists) -> bool:
     """Tell whether all brokers that list their orders, and those that refused, have done so since the last cancel."""
     listing = {broker for broker, at in lists.told_at.items() if at is not None}
-    asked = listing.union(*state.refused.values())
+    asked = listing.union(state.doubted.get(scope, ()))
     return bool(asked) and all(lists.is_told(broker, state.at + SETTLES) for broker in asked)
 
 

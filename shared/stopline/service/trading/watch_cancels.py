@@ -52,21 +52,21 @@ class CancelsCodec:
 
     def encode(self, state: Cancels) -> Data:
         text = canonical(state.model_dump(mode="json")).decode()
-        return {"account": state.account, "is_refused": bool(state.refused), "state": text}
+        return {"account": state.account, "is_refused": any(state.doubted.values()), "state": text}
 
     def decode(self, data: Data) -> Cancels:
         return validate(Cancels, orjson.loads(data["state"]))
 
 
 def cancels(store: Store, relay: Relay, clock: Clock) -> Aggregates[Cancels]:
-    """Return access to all of these documents. A version that knows no refusals by scope, and the moments that cancels are
-    named by, leaves them alone.
+    """Return access to all of these documents. A version that knows no refusals by scope and broker, and no moments
+    that cancels are named by, leaves them alone.
     """
 
     def lost(account: str) -> Cancels:
         return Cancels(account=account, epoch=NONE, at=LONG_AGO, is_lost=True)
 
-    return Aggregates(store, relay, clock, CancelsCodec(), writer=WRITER + 1, anew=lost)
+    return Aggregates(store, relay, clock, CancelsCodec(), writer=WRITER + 2, anew=lost)
 
 
 class CancelWatcher:
@@ -151,8 +151,8 @@ class CancelWatcher:
             return Lists({})  # what is wanted, or was refused, goes all the same
 
     def refused(self, scope: str) -> str:
-        """Say which brokers have refused the last cancel of a scope, of the whole in which account, and have listed nothing
-        since; empty where none is known to. What cannot be read is said too.
+        """Say which brokers have refused a cancel of a scope, of the whole in which account, and have listed nothing and
+        taken none since; empty where none is known to. What cannot be read is said too.
         """
         named, brokers, unread = scope_of(scope), list[str](), False
         try:
