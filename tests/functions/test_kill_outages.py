@@ -9,7 +9,7 @@ import pytest
 
 from stopline.ports import Put, Unavailable
 
-from .conftest import BOB, EVE, Served, wait
+from .conftest import BOB, EVE, Served, raw_fill, wait
 from .kill_calls import CONFIRM, call, status
 
 
@@ -81,6 +81,19 @@ def test_a_kill_with_the_store_down_takes_the_second_path(switch: Served, scope:
     assert (after["state"], after["epoch"], after["actor"]) == ("HALTED", 1, "ann")
     assert call(switch, scope=scope).status_code == 200  # the same wish, by the first path: nothing new
     assert status(switch, scope).get_json()["epoch"] == 1
+
+
+def test_what_the_second_path_stored_is_cancelled_and_closed_at_once(switch: Served) -> None:
+    """R5.1: it waited for the next round of the sweep, up to a minute with everything up."""
+    switch.world.publish("fills", raw_fill())
+    switch.world.run()
+    orders: list[Any] = []
+    switch.world.bus.subscribe("orders", lambda message, id_, attempt: orders.append(json.loads(message.data)))
+    switch.outage()
+    assert call(switch).status_code == 202
+    switch.store.fault = None
+    switch.world.run()
+    assert [one["action"] for one in orders if one["type"] == "stopline.command.v1"] == ["cancel_all", "close"]
 
 
 @pytest.mark.parametrize("damage", [{"state": "{"}, {"state": None}, {"outbox": "["}, {"outbox": "[1]"}])

@@ -162,13 +162,14 @@ def on_prices(app: App, envelope: Envelope) -> Counts:
 
 
 def on_sweep(app: App, envelope: Envelope) -> Counts:
-    """Run one sweep, for the minute in which it was published; or store a kill that could not be stored at once."""
+    """Run one sweep, for the minute in which it was published; or store a kill that could not be stored at once, and carry it
+    through."""
     value = decode_object(envelope.data)
     if value.get("type") == CONTROL_TYPE:
         from stopline.service.trading.emergency_halt import persist_halt
 
         message, at = validate(ControlMessage, value), envelope.published_at or app.clock.now()
-        persist_halt(app.trading, message, envelope.attributes, at)
+        app.halts.advance(persist_halt(app.trading, message, envelope.attributes, at))
         return {"controls": 1}
     sweep = validate(Sweep, value)
     published: datetime = envelope.published_at or app.clock.now()
