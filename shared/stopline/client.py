@@ -79,6 +79,7 @@ class Client:
 
     def __post_init__(self) -> None:
         self._term: Term | None = None
+        self._behind = timedelta(0)  # this clock, by the last lease; a slow answer makes old commands older
         self._sent = 0  # orders that were let through since an answer
         self._asked = self._had = 0  # which of our questions was the last, and which one brought the lease
         self._seen: OrderedDict[str, None] = OrderedDict()
@@ -126,6 +127,7 @@ class Client:
                 self.fault = f"the lease is of epoch {lease.epoch} of {lease.account}, {self.epoch} holds"
                 return False  # overtaken by a command, or a later answer: by our count, `granted_at` is of another clock
             self.epoch, self.lease, self._had = lease.epoch, lease, number
+            self._behind = lease.granted_at - asked_at
             span = min(lease.expires_at - lease.granted_at, timedelta(seconds=60))
             self._term = Term(asked_at, asked_at + span, ticks + span.total_seconds())
             self.halts = {id_: halt for id_, halt in self.halts.items() if id_ not in lease.stored}
@@ -146,12 +148,10 @@ class Client:
             if lease is None or not self.is_leased() or self._halted(strategy, underlying):
                 return ZERO
         parts = {p.scope: p for p in lease.parts}
-        mine = [parts.get(s) for s in _parts(self.account, strategy, underlying)]
-        if lease.state is not TradingState.ACTIVE or any(
-            p and p.state is not TradingState.ACTIVE for p in mine
-        ):
+        mine = [p for s in _parts(self.account, strategy, underlying) if (p := parts.get(s))]
+        if any(state is not TradingState.ACTIVE for state in (lease.state, *(p.state for p in mine))):
             return ZERO
-        return min([lease.size, *(p.size for p in mine if p)])
+        return min([lease.size, *(p.size for p in mine)])
 
     # --- before an order ---
 
@@ -211,7 +211,7 @@ class Client:
             if command.epoch > self.epoch:  # the state has changed and this lease does not know how: it ends
                 self.epoch, self._term = command.epoch, None
                 self.fault = f"epoch {command.epoch} holds: the lease must be renewed"
-            if self.clock.now() >= command.expires_at:
+            if self.clock.now() + self._behind >= command.expires_at:
                 return Taken(dropped="it has expired")
             self._seen[command.command_id] = None
             while len(self._seen) > REMEMBERED:
@@ -240,8 +240,8 @@ class Client:
         """Publish what was executed. Raises Unavailable: publish it again, under the same id it counts once."""
         if self.bus is None:
             raise RuntimeError("this client has no bus to publish on")
-        attributes = {"account": fill.account}
-        self.bus.publish([Outgoing("fills", canonical(fill.model_dump(mode="json")), attributes)])
+        data = canonical(fill.model_dump(mode="json"))
+        self.bus.publish([Outgoing("fills", data, {"account": fill.account})])
 
     # --- inside ---
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stopline.adapters.clock import ManualClock
 from stopline.client import Client, OtherAccount
 from stopline.model.messages import Command
 from stopline.model.wire import canonical, validate
@@ -30,6 +32,20 @@ def test_a_command_is_taken_once_in_time_and_not_of_an_epoch_that_is_over(swept:
     assert client.epoch == 1
     assert client.take(command(command_id="c-5", epoch=2)).dropped == "it has expired"
     assert client.epoch == 2, "late as it is, it tells that the state has changed"
+
+
+@pytest.mark.parametrize("wrong_s", [180, -180, 0])
+def test_a_command_is_in_time_by_stopline_s_clock_however_wrong_the_adapter_s_is(
+    swept: Served, wrong_s: int
+) -> None:
+    """R5.1: half a minute ahead every close had expired before it came, and what the lease said was all well."""
+    client = client_of(swept)
+    right = client.clock
+    client.clock = ManualClock(right.now() + timedelta(seconds=wrong_s))
+    client.renew()
+    assert client.take(command()).command is not None
+    client.clock = ManualClock(right.now() + timedelta(seconds=wrong_s + 30))
+    assert client.take(command(command_id="c-2")).dropped == "it has expired"
 
 
 def test_what_is_for_another_account_is_not_taken_and_not_done(swept: Served) -> None:

@@ -123,9 +123,7 @@ def test_a_resume_says_loudly_who_refused_the_cancel(switch: Served, stopline: S
     refuse(switch, "account:demo", 1)
     switch.world.clock.set(switch.world.clock.now() + timedelta(seconds=61))
     said = lines(stopline("resume", "demo", "--reason", "calm", "--confirm", "RESUME account:demo"))
-    assert said[1].startswith(
-        "LOOK AT THE BROKER: a cancel was refused by other: orders may work there"
-    )
+    assert said[1].startswith("LOOK AT THE BROKER: a cancel was refused by other: orders may work there")
 
 
 def test_a_pause_may_end_by_itself(

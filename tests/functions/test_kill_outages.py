@@ -88,12 +88,17 @@ def test_what_the_second_path_stored_is_cancelled_and_closed_at_once(switch: Ser
     switch.world.publish("fills", raw_fill())
     switch.world.run()
     orders: list[Any] = []
-    switch.world.bus.subscribe("orders", lambda message, id_, attempt: orders.append(json.loads(message.data)))
+    switch.world.bus.subscribe(
+        "orders", lambda message, id_, attempt: orders.append(json.loads(message.data))
+    )
     switch.outage()
     assert call(switch).status_code == 202
     switch.store.fault = None
     switch.world.run()
-    assert [one["action"] for one in orders if one["type"] == "stopline.command.v1"] == ["cancel_all", "close"]
+    assert [one["action"] for one in orders if one["type"] == "stopline.command.v1"] == [
+        "cancel_all",
+        "close",
+    ]
 
 
 @pytest.mark.parametrize("damage", [{"state": "{"}, {"state": None}, {"outbox": "["}, {"outbox": "[1]"}])

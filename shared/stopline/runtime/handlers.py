@@ -162,8 +162,9 @@ def on_prices(app: App, envelope: Envelope) -> Counts:
 
 
 def on_sweep(app: App, envelope: Envelope) -> Counts:
-    """Run one sweep, for the minute in which it was published; or store a kill that could not be stored at once, and carry it
-    through."""
+    """Run one sweep, for the minute in which it was published; or store a kill that could not be stored at once, and carry
+    it through.
+    """
     value = decode_object(envelope.data)
     if value.get("type") == CONTROL_TYPE:
         from stopline.service.trading.emergency_halt import persist_halt
