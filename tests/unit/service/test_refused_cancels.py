@@ -158,3 +158,21 @@ def test_flat_says_where_nobody_can_read_who_refused(world: World, app: App, how
         store.store.get = failing  # type: ignore[method-assign]
     filled(world, app)
     assert [one["summary"].partition(", but ")[2] for one in flat(world)] == [UNKNOWN]
+
+
+def test_a_kill_that_finds_all_flat_asks_nobody_who_has_refused_what_it_cancels_just_then(
+    world: World, app: App
+) -> None:
+    """R5.1: a kill of the whole has six seconds, and most accounts hold nothing."""
+    world.wait(1)
+    app.recorder.record([trade(2, -10, 99, executed_at=world.clock.now())], "m-2")
+    app, store = world.instance()
+    get, read = store.store.get, list[str]()
+
+    def noting(path: Any) -> Any:
+        read.append(path.collection)
+        return get(path)
+
+    store.store.get = noting  # type: ignore[method-assign]
+    assert kill(app) == {"demo": "FLAT"}
+    assert ("cancels" in read, len(flat(world))) == (False, 1)
