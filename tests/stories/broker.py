@@ -52,8 +52,8 @@ class Resting:
 @dataclass
 class Broker:
     """Executes closes after `fills_after` seconds (None: never) at 100, other orders when `fill` is called. `lists`: its
-    statements name what works. `takes_names`: an order may have a client order id. `said`: reports, fills and statements
-    that nobody has handed on yet.
+    statements name what works. `takes_names`: an order may have a client order id. `reports`: its adapter says what becomes
+    of commands. `said`: reports, fills and statements that nobody has handed on yet.
     """
 
     name: str
@@ -61,6 +61,7 @@ class Broker:
     fills_after: int | None = 1
     lists: bool = True
     takes_names: bool = True
+    reports: bool = True
     refuses_closes: bool = False
     refuses_cancels: bool = False
     held: dict[Key, Decimal] = field(default_factory=dict)
@@ -155,7 +156,7 @@ class Broker:
 
     def report(self, command_id: str | None, status: str, **more: str) -> None:
         """Say what becomes of a command; of an order of somebody else nobody asks."""
-        if command_id:
+        if command_id and self.reports:
             facts = {"type": REPORT_TYPE, "command_id": command_id, "account": "demo", "broker": self.name}
             self.said.append({**facts, "status": status, "reported_at": utc_text(self.clock.now()), **more})
 

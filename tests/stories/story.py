@@ -47,25 +47,24 @@ PEOPLE = {
 class Subscription:
     """What a function gets of a topic: at once, and again where it failed."""
 
-    app: App
     topic: str
     bus: RecordingBus
     _read: int = 0
     _again: list[tuple[datetime, int]] = field(default_factory=list)
 
-    def pull(self, now: datetime) -> None:
+    def pull(self, app: App, now: datetime) -> None:
         """Deliver what is due, and what that brings."""
         while self._again and self._again[0][0] <= now:
-            self._deliver(heapq.heappop(self._again)[1], now)
+            self._deliver(app, heapq.heappop(self._again)[1], now)
         while self._read < len(self.bus.messages):
             self._read += 1
             if self.bus.messages[self._read - 1].topic == self.topic:
-                self._deliver(self._read - 1, now)
+                self._deliver(app, self._read - 1, now)
 
-    def _deliver(self, number: int, now: datetime) -> None:
+    def _deliver(self, app: App, number: int, now: datetime) -> None:
         message = self.bus.messages[number]
         try:
-            handle(self.app, self.topic, Envelope(message.data, f"m-{number}", message.attributes, now))
+            handle(app, self.topic, Envelope(message.data, f"m-{number}", message.attributes, now))
         except Transient:
             heapq.heappush(self._again, (now + timedelta(seconds=RETRY_S), number))
 
@@ -95,14 +94,8 @@ class Story:
         self.bus = self.world.bus
         names = brokers or ("paper",)
         self.world.open_account(account(brokers=list(names)))
-        made = [self.world.instance() for _ in range(5)]
-        self.stores = [store for _, store in made]
-        self.kill_switch, self.sweep, self.fills, self.api, self.prices = (app for app, _ in made)
-        self._subscriptions = [
-            Subscription(self.fills, "fills", self.bus),
-            Subscription(self.prices, "prices", self.bus),
-            Subscription(self.sweep, "sweeps", self.bus),
-        ]
+        self._subscriptions = [Subscription(topic, self.bus) for topic in ("fills", "prices", "sweeps")]
+        self.restart()
         self.now = 0
         self._alerts: dict[str, tuple[int, dict[str, Any]]] = {}
         self._heard = 0
@@ -184,8 +177,9 @@ class Story:
         return True
 
     def _receive(self) -> None:
+        apps = {"fills": self.fills, "prices": self.prices, "sweeps": self.sweep}
         for subscription in self._subscriptions:
-            subscription.pull(self.world.clock.now())
+            subscription.pull(apps[subscription.topic], self.world.clock.now())
         for message in self.bus.messages[self._heard :]:
             if message.topic == "alerts":
                 alert = json.loads(message.data)
@@ -237,6 +231,12 @@ class Story:
         self.prices.closer.ask(CloseRequest.model_validate(asked))
 
     # --- what fails ---
+
+    def restart(self) -> None:
+        """Have every function begin as a new instance: it knows what is stored."""
+        made = [self.world.instance() for _ in range(5)]
+        self.stores = [store for _, store in made]
+        self.kill_switch, self.sweep, self.fills, self.api, self.prices = (app for app, _ in made)
 
     def set_store(self, *, is_down: bool) -> None:
         for store in self.stores:
