@@ -160,6 +160,17 @@ def test_flat_says_where_nobody_can_read_who_refused(world: World, app: App, how
     assert [one["summary"].partition(", but ")[2] for one in flat(world)] == [UNKNOWN]
 
 
+def test_flat_that_another_stop_proves_anew_says_who_refused_before(world: World, app: App) -> None:
+    """Its epoch begins the halt anew, and what was refused under the one before is doubted still."""
+    kill(app)
+    refused(world, app, "other")
+    world.wait(60)
+    app.recorder.record([trade(2, -10, 99, executed_at=world.clock.now())], "m-2")
+    ask(app, "pause", "p-1", scope=A)
+    app.closer.advance("demo")
+    assert [SAID in one["summary"] for one in flat(world)] == [True]
+
+
 def test_a_kill_that_finds_all_flat_asks_nobody_who_has_refused_what_it_cancels_just_then(
     world: World, app: App
 ) -> None:

@@ -82,7 +82,7 @@ class _Round:
         self._s = situation
         self._state = state
         self._account = state.account
-        self._halt, self._begins = state.halt, False
+        self._halt = state.halt
         self._asked = dict(state.asked)
         self._sent = dict(state.sent)
         self._tries: dict[str, Tries] = dict(state.tries)
@@ -110,7 +110,6 @@ class _Round:
             return
         known = before.flat if before else {}
         self._halt = Closing(epoch=s.epoch, status=ClosingStatus.CLOSING, since=s.now, flat=known)
-        self._begins = True
         self._sent = cancelled(self._sent, s.halts, s.now)
         self._at_once |= s.halts.keys()
 
@@ -360,8 +359,7 @@ class _Round:
             *(f"flat:{e}:{scope}" for scope, e in s.halts.items() if denied or holds(scope, open_))
         )
         for scope in newly_flat(halt, after):  # not again where only orders at brokers came and went
-            refused = "" if self._begins else s.refused(scope)  # nobody has answered a cancel of just now
-            found = alerts.flat(self._account, scope, halt, refused, s.now)
+            found = alerts.flat(self._account, scope, halt, s.refused(scope), s.now)
             self._told.once([(f"flat:{after.flat[scope]}:{scope}", found)])
         for scope, epoch in s.halts.items():
             why = "" if scope in after.flat else nothing_held(scope_of(scope), s.book)

@@ -55,6 +55,7 @@ from stopline.service.trading.control_documents import both_to_stop
 
 log = logging.getLogger("stopline")
 LOOK_EVERY = timedelta(seconds=5)
+JUST_NOW = timedelta(seconds=10)
 
 RestingOf = Callable[[Position, Account, Book, ClosingState, datetime], Resting | None]
 """What `WorkingOrders.against` says."""
@@ -281,6 +282,11 @@ class Closer:
     ) -> Situation:
         now = self._clock.now()
         name = own.scope.removeprefix("account:")
+        begins = closing.halt is None or closing.halt.epoch != everywhere.epoch + own.epoch
+        since = halted_since(everywhere, own)
+
+        def refused(scope: str) -> str:  # of a kill of just now nobody has answered the cancel
+            return "" if begins and now - since[scope] < JUST_NOW else self._refused(scope)
 
         def halted(position: Position) -> bool:
             underlying = position.instrument.underlying
@@ -299,9 +305,9 @@ class Closer:
             trading=account is None or account.sessions.is_open(now),
             halted=halted,
             halts=halts_of(everywhere, own),
-            stated=self._stated(account, book, closing, halted_since(everywhere, own)),
+            stated=self._stated(account, book, closing, since),
             increments=account.increments if account else {},
-            refused=self._refused,
+            refused=refused,
             own=cache(said),
             resumed=lambda strategy: _part(own, name, strategy).last_resume,
         )
