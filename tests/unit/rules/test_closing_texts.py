@@ -89,10 +89,10 @@ def plan(**more: Any) -> ReductionPlan:
 
 def told() -> Iterator[Alert]:
     """Yield one alert of each builder in `rules/closing/alerts.py`, and of each of its forms."""
-    yield alerts.flat("demo", "account:demo", HALT, "", LATER)
-    yield alerts.flat("demo", "strategy:demo:condors", HALT, "", LATER)
-    yield alerts.flat("demo", "underlying:demo:SPX", HALT, "", LATER)
-    yield alerts.flat("demo", "account:demo", HALT, refused_by(["ibkr"], unread=False), LATER)
+    yield alerts.flat("demo", "account:demo", HALT, HALT.since, "", LATER)
+    yield alerts.flat("demo", "strategy:demo:condors", HALT, HALT.since, "", LATER)
+    yield alerts.flat("demo", "underlying:demo:SPX", HALT, HALT.since, "", LATER)
+    yield alerts.flat("demo", "account:demo", HALT, HALT.since, refused_by(["ibkr"], unread=False), LATER)
     why = "nothing is known by the name SPYY in account demo; held are SPY"
     yield alerts.nothing_held("demo", "underlying:demo:SPYY", 3, why, LATER)
     yield alerts.closed(asked(), LATER)

@@ -141,6 +141,25 @@ def flats(world: World) -> list[tuple[str, str]]:
     return [(a["object"], a["summary"].partition(":")[0]) for a in found.values()]
 
 
+def test_who_is_flat_hears_it_once_a_kill_and_how_long_it_took_whatever_else_is_stopped(world: World) -> None:
+    """R6.2: each limit that stopped another strategy told it again, "0 s after the halt": it moves the epoch."""
+    app, _ = world.instance()
+    act(app, "kill", "r-1")
+    advance(app)
+    world.wait(4)
+    act(app, "pause", "r-2", "strategy:demo:other")
+    advance(app)
+    world.wait(3)
+    flatten(world)
+    advance(app)
+    for number in range(3):
+        world.wait(60)
+        act(app, "pause", f"r-{number + 3}", f"strategy:demo:other-{number}")
+        assert advance(app).status is ClosingStatus.FLAT
+    told = {a["alert_id"]: a["summary"] for a in world.bus.bodies("alerts") if a["kind"] == "flat"}
+    assert list(told.values()) == ["Account demo is flat: the fills prove it, 8 s after the halt"]
+
+
 def test_a_strategy_or_underlying_that_was_killed_is_flat_by_itself(world: World) -> None:
     """R5.1, R6.3: the account is not, and nobody says so; each is told once, whatever else changes the epoch."""
     app, _ = world.instance()

@@ -24,11 +24,11 @@ Told = tuple[str, Alert]
 """A key under which it is remembered that people were told, and the alert."""
 
 
-def flat(account: str, scope: str, halt: Closing, refused: str, now: datetime) -> Alert:
-    """The fills have closed what the halt of a scope had to close; nothing is said of the rest of the account. `refused`:
-    who has refused its cancel; empty where nobody is known to have.
+def flat(account: str, scope: str, halt: Closing, since: datetime, refused: str, now: datetime) -> Alert:
+    """The fills have closed what the halt of a scope had to close; nothing is said of the rest of the account. `since`:
+    when that began; `refused`: who has refused its cancel; empty where nobody is known to have.
     """
-    seconds = int((now - halt.since).total_seconds())
+    seconds = int((now - since).total_seconds())
     return Alert(
         alert_id=digest("flat", scope, str(halt.epoch), str(now)),
         account=account,

@@ -108,7 +108,12 @@ class _Round:
         before = self._halt
         if not s.halts or (before is not None and before.epoch == s.epoch):
             return
-        known = before.flat if before else {}
+        # the epoch that something else has moved makes no new halt: of what was flat people were told
+        known = {
+            scope: s.halts[scope] if s.since.get(scope, s.now) <= before.since else epoch
+            for scope, epoch in (before.flat if before else {}).items()
+            if before and scope in s.halts
+        }
         self._halt = Closing(epoch=s.epoch, status=ClosingStatus.CLOSING, since=s.now, flat=known)
         self._sent = cancelled(self._sent, s.halts, s.now)
         self._at_once |= s.halts.keys()
@@ -359,7 +364,8 @@ class _Round:
             *(f"flat:{e}:{scope}" for scope, e in s.halts.items() if denied or holds(scope, open_))
         )
         for scope in newly_flat(halt, after):  # not again where only orders at brokers came and went
-            found = alerts.flat(self._account, scope, halt, s.refused(scope), s.now)
+            began = s.since.get(scope, halt.since)
+            found = alerts.flat(self._account, scope, halt, began, s.refused(scope), s.now)
             self._told.once([(f"flat:{after.flat[scope]}:{scope}", found)])
         for scope, epoch in s.halts.items():
             why = "" if scope in after.flat else nothing_held(scope_of(scope), s.book)

@@ -28,11 +28,19 @@ def halts_of(everywhere: Control, own: Control) -> dict[str, int]:
 
 def halted_since(everywhere: Control, own: Control) -> dict[str, datetime]:
     """Return since when a halt with flatten holds for these scopes."""
+    return {scope: min(began) for scope, began in _began(everywhere, own).items()}
+
+
+def newest_halts(everywhere: Control, own: Control) -> dict[str, datetime]:
+    """Return when the last halt with flatten of each of these scopes began."""
+    return {scope: max(began) for scope, began in _began(everywhere, own).items()}
+
+
+def _began(everywhere: Control, own: Control) -> dict[str, list[datetime]]:
     found = {}
     for scope in halts_of(everywhere, own):
         standings = [everywhere, own] if scope == own.scope else [own.parts[scope]]
-        since = [one.since for one in standings if flattens(one) and one.since]
-        found[scope] = min(since, default=LONG_AGO)
+        found[scope] = [one.since or LONG_AGO for one in standings if flattens(one)]
     return found
 
 

@@ -59,7 +59,8 @@ class Situation:
     all of it is. `increments`: the ticks that the account knows. `resting`: the known orders that work against a position;
     None where nothing is known of any. `refused`: who has refused a cancel of a scope, in words. `own`: what exits
     say of how a strategy or a trade of it is closed, over `settings`. `resumed`: when people last resumed a strategy, with
-    None the account; None: never. `again`: the scopes of which all was cancelled again a moment ago.
+    None the account; None: never. `again`: the scopes of which all was cancelled again a moment ago. `since`: when the
+    newest halt with flatten of each of `halts` began.
     """
 
     book: Book
@@ -78,6 +79,7 @@ class Situation:
     own: Callable[[str, str | None], OwnClosing] = lambda _strategy, _trade_id: OwnClosing()
     resumed: Callable[[str | None], datetime | None] = lambda _: None
     again: Collection[str] = ()
+    since: Mapping[str, datetime] = field(default_factory=dict)
 
     def settings_of(self, one: Wanted) -> ClosingSettings:
         """How something that has to go is closed."""

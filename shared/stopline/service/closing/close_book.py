@@ -39,7 +39,7 @@ from stopline.model.times import utc_text
 from stopline.model.wire import validate
 from stopline.ports import Clock, Where
 from stopline.rules.closing.commands import Step, advance
-from stopline.rules.closing.halts import halted_since, halts_of
+from stopline.rules.closing.halts import halted_since, halts_of, newest_halts
 from stopline.rules.closing.order import Resting, Situation, Stated
 from stopline.rules.closing.sent import cancelled as cancelled_of
 from stopline.rules.closing.sent import with_report
@@ -305,6 +305,7 @@ class Closer:
             trading=account is None or account.sessions.is_open(now),
             halted=halted,
             halts=halts_of(everywhere, own),
+            since=newest_halts(everywhere, own),
             stated=self._stated(account, book, closing, since),
             increments=account.increments if account else {},
             refused=refused,
