@@ -176,7 +176,7 @@ def _past() -> Notice:
 
 def _flat() -> Alert:
     halt = Closing(epoch=3, status=ClosingStatus.CLOSING, since=AT - timedelta(seconds=7))
-    return flat("demo", "strategy:demo:condors", halt, "", AT)
+    return flat("demo", "strategy:demo:condors", halt, halt.since, "", AT)
 
 
 _FIRST, _DIGEST, _TAKEN = _told()

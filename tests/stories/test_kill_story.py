@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from .story import DEMO, A, Story
+from .story import DEMO, A, B, Story
 
 
 @pytest.fixture
@@ -242,3 +242,33 @@ def test_messages_that_come_twice_and_in_another_order_close_nothing_twice() -> 
     story.redeliver(random.Random(3))
     story.run(30)
     assert (len(story.closed()), len(story.closed("other")), story.left) == (2, 1, {})
+
+
+def test_who_is_flat_is_told_so_once_however_many_limits_stop_other_parts() -> None:
+    """R6.2."""
+    story = Story()
+    story.hold(10)
+    story.run(3)
+    story.kill()
+    for scope in (A, B):
+        story.run(70)
+        story.limit(scope)
+    story.run(70)
+    assert [at for at, _ in story.told("flat")] == [5]
+
+
+def test_a_close_that_a_limit_s_cancel_took_along_goes_again_in_seconds_where_an_adapter_reports_nothing() -> (
+    None
+):
+    """R5.1: as that of docs/client.md; nothing was at the broker for 26 s."""
+    story = Story()
+    broker = story.brokers["paper"]
+    broker.fills_after = 12
+    broker.reports = False
+    story.hold(10)
+    story.run(3)
+    story.kill()
+    story.run(6)
+    story.limit(A)
+    story.run(30)
+    assert (story.closes(), story.closed()) == ([4, 16], [28])

@@ -206,3 +206,29 @@ def test_a_broker_that_lists_nothing_and_refuses_every_cancel_is_named_where_peo
     answer = story.resume()
     assert (answer["state"], "refused by paper" in answer["warning"]) == ("ACTIVE", True)
     assert story.left == {"paper": ({}, [40])}
+
+
+@pytest.mark.parametrize("seconds", [5, 25])
+def test_a_kill_of_the_second_path_is_closed_a_second_after_it_is_stored(seconds: int) -> None:
+    """F41: it waited for the next round of the sweep."""
+    story = Story()
+    story.hold(10)
+    story.run(3)
+    story.set_store(is_down=True)
+    story.kill()
+    story.run(seconds)
+    story.set_store(is_down=False)
+    story.run(12)
+    [(stored, _)] = story.told("trading_state", "critical")
+    assert (story.closes(), story.left) == ([stored + 1], {})
+
+
+@pytest.mark.parametrize("seconds", [40, 180])
+def test_an_adapter_whose_clock_is_ahead_closes_as_fast_as_any(seconds: int) -> None:
+    """F35: every close had expired before it came."""
+    story = Story(wrong_clocks={"paper": seconds})
+    story.hold(10)
+    story.run(45)
+    story.kill()
+    story.run(60)
+    assert (story.closed(), story.left) == ([47], {})

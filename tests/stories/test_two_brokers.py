@@ -139,3 +139,23 @@ def test_our_own_closes_are_cancelled_by_nobody_where_brokers_know_only_their_ow
     for name in brokers:
         assert (story.commands("cancel_all", name), story.closed(name)) == ([66], [94])
     assert [at for at, _ in story.told("flat")] == [94]
+
+
+@pytest.mark.parametrize("close", [True, False])
+def test_a_broker_that_refused_and_is_gone_is_not_told_to_be_over_by_the_other_one_s_list(
+    close: bool,
+) -> None:
+    """R5.1: a refusal is mostly a lost connection, so the cancel that went again is not heard either."""
+    story = Story("paper", "other")
+    other, adapter = story.brokers["other"], story.adapters["other"]
+    other.lists, other.refuses_cancels, adapter.tidies = False, True, False
+    story.hold(5)
+    other.place(40)
+    story.run(3)
+    story.kill(close=close)
+    story.run(2)
+    adapter.is_on = False
+    story.run(300)
+    assert story.left["other"] == ({}, [40])
+    assert story.told("orders_working", "info") == []
+    assert "other" in story.resume()["warning"]

@@ -71,6 +71,10 @@ class HaltCarrier:
         owing = self._canceller.owing(names)
         told |= dict.fromkeys(names, standing.state.value)
         late = self._each(owing, self._cancel, standing, ends, told)
+        if not standing.flatten:
+            # they may have taken our own closes along, of another halt or of an exit; where it fails the sweep goes on
+            sent = [name for name in owing if told[name] == CANCELLING]
+            self._each(sent, self._close_again, standing, ends, dict(told))
         if standing.said_again and not standing.flatten:
             known = [name for name in names if name not in owing]
             self._each(known, self._cancel_again, standing, ends, told)  # where it fails the sweep goes on
@@ -106,6 +110,10 @@ class HaltCarrier:
     def _cancel(self, account: str, standing: Standing) -> str:
         sent = self._canceller.advance(account, just_read=True)
         return CANCELLING if sent else standing.state.value
+
+    def _close_again(self, account: str, standing: Standing) -> str:
+        self._closer.advance(account)
+        return CANCELLING
 
     def _cancel_again(self, account: str, standing: Standing) -> str:
         self._closer.advance(account)

@@ -125,7 +125,7 @@ class CancelWatcher:
             self._documents.change(account, lambda _state, _attempt: None)  # it goes out with this look
         known = under(stored, account, stops, now)
         is_asked = is_wanted(known, stops)
-        if not is_asked and now < known.next_at:
+        if not is_asked and not known.told and now < known.next_at:
             return []
         lists = Lists({})
         if stops.is_halted or known.told:
