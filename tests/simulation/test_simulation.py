@@ -7,7 +7,7 @@ import pytest
 from emulators.simulator.focus import FOCUSES
 from emulators.simulator.run import run_many, run_seed
 
-SEEDS = int(os.environ.get("STOPLINE_SEEDS", "1500"))
+SEEDS = int(os.environ.get("STOPLINE_SEEDS", "6000"))
 INTERLEAVINGS = 600
 
 
