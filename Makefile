@@ -26,7 +26,7 @@ python:
 .venv/uv: requirements/dev.txt | python
 	@echo "Installing the development environment into .venv"
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python $(PIP) -r <(sed -n '/^uv==/,/^[^ ]/{/^uv==/p;/^ /p}' requirements/dev.txt)
+	@$(BIN)/python $(PIP) -r <(sed -n '/^uv==/,/^[^ ]/{/^uv==/p;/^ /p;}' requirements/dev.txt)
 	@touch $@
 
 # Bytecode is written here because many machines switch it off, and imports without it take 2 to 3 times as long. What
