@@ -200,6 +200,7 @@ def test_a_far_call_beside_a_covered_one_takes_no_cover_away() -> None:
 
 
 @settings(max_examples=40)
+@example(-200, {(90, "P"): 2, (95, "P"): -3, (105, "P"): -1}, (105, "P"), 1, 0)
 @given(
     st.sampled_from([-200, -100, 0, 50, 100]),
     st.dictionaries(

@@ -200,10 +200,22 @@ def _covers(settlements: Sequence[Sequence[Leg]], units: Decimal) -> list[list[L
             ours = [leg for leg in legs if leg.right == right and (alone or leg.quantity < 0)]
             taken = min(left, -sum((leg.quantity * leg.multiplier for leg in (*ours, *cover)), ZERO))
             if taken > 0:
-                strikes = [leg.strike for leg in ours if leg.quantity < 0]
-                worst = min(strikes) if right == "C" else max(strikes)
-                cover.append(Leg(right, worst, taken, Decimal(1)))
+                cover += _at_strikes(ours, cover, taken)
                 left -= taken
+    return found
+
+
+def _at_strikes(ours: Sequence[Leg], cover: Sequence[Leg], units: Decimal) -> list[Leg]:
+    """Return units as options at the strikes of short ones that are not covered yet, at the one that costs most first."""
+    short: dict[Decimal, Decimal] = {}
+    for leg in (*(leg for leg in ours if leg.quantity < 0), *cover):
+        short[leg.strike] = short.get(leg.strike, ZERO) - leg.quantity * leg.multiplier
+    right, found = ours[0].right, list[Leg]()
+    for strike in sorted(short, reverse=right == "P"):
+        taken = min(units, short[strike])
+        if taken > 0:
+            found.append(Leg(right, strike, taken, Decimal(1)))
+            units -= taken
     return found
 
 
