@@ -8,13 +8,13 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from stopline.adapters import bearer
 from stopline.adapters.halt_file import HaltFile
+from stopline.adapters.term import Term, term_of
 from stopline.model.control import TradingState
 from stopline.model.decimals import ZERO
 from stopline.model.errors import Rejected
@@ -49,14 +49,6 @@ class OtherAccount(Exception):
     """A message is for another account: do not acknowledge it, its own adapter must get it."""
 
 
-class Term(NamedTuple):
-    """How long a lease holds: by the clock, and by ticks, which nobody sets back."""
-
-    asked_at: datetime
-    until: datetime
-    last_tick: float
-
-
 @dataclass
 class Client:
     """One adapter's view of one account. Safe to call from several threads.
@@ -79,7 +71,7 @@ class Client:
 
     def __post_init__(self) -> None:
         self._term: Term | None = None
-        self._behind = timedelta(0)  # this clock, by the last lease; a slow answer makes old commands older
+        self._told: Term | None = None  # of the last lease, whether it holds or not
         self._sent = 0  # orders that were let through since an answer
         self._asked = self._had = 0  # which of our questions was the last, and which one brought the lease
         self._seen: OrderedDict[str, None] = OrderedDict()
@@ -127,9 +119,7 @@ class Client:
                 self.fault = f"the lease is of epoch {lease.epoch} of {lease.account}, {self.epoch} holds"
                 return False  # overtaken by a command, or a later answer: by our count, `granted_at` is of another clock
             self.epoch, self.lease, self._had = lease.epoch, lease, number
-            self._behind = lease.granted_at - asked_at
-            span = min(lease.expires_at - lease.granted_at, timedelta(seconds=60))
-            self._term = Term(asked_at, asked_at + span, ticks + span.total_seconds())
+            self._term = self._told = term_of(lease, asked_at, ticks, self.clock.now())
             self.halts = {id_: halt for id_, halt in self.halts.items() if id_ not in lease.stored}
             self._file.write(self.halts)
         return True
@@ -139,7 +129,7 @@ class Client:
         term = self._term
         if term is None or self._file.fault:
             return False
-        return term.asked_at <= self.clock.now() < term.until and self.clock.ticks() < term.last_tick
+        return term.holds(self.clock)
 
     def size(self, strategy: str, underlying: str) -> Decimal:
         """Return the share of the usual size that may be opened: 0 where nothing may."""
@@ -211,7 +201,7 @@ class Client:
             if command.epoch > self.epoch:  # the state has changed and this lease does not know how: it ends
                 self.epoch, self._term = command.epoch, None
                 self.fault = f"epoch {command.epoch} holds: the lease must be renewed"
-            if self.clock.now() + self._behind >= command.expires_at:
+            if (self._told.now(self.clock) if self._told else self.clock.now()) >= command.expires_at:
                 return Taken(dropped="it has expired")
             self._seen[command.command_id] = None
             while len(self._seen) > REMEMBERED:

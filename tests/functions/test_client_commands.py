@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -17,7 +19,7 @@ from stopline.model.wire import canonical, validate
 from stopline.model.working import Working
 
 from .client_calls import SPY, act, client_of, command, halt_message, kill_request, order
-from .conftest import Served, wait
+from .conftest import NOON, Served, wait
 
 
 def test_a_command_is_taken_once_in_time_and_not_of_an_epoch_that_is_over(swept: Served) -> None:
@@ -46,6 +48,38 @@ def test_a_command_is_in_time_by_stopline_s_clock_however_wrong_the_adapter_s_is
     assert client.take(command()).command is not None
     client.clock = ManualClock(right.now() + timedelta(seconds=wrong_s + 30))
     assert client.take(command(command_id="c-2")).dropped == "it has expired"
+
+
+@pytest.mark.parametrize("wrong_s", [-40, 40])
+def test_a_clock_that_was_set_right_since_the_lease_is_taken_as_it_is(swept: Served, wrong_s: int) -> None:
+    """R5.1: by what was wrong at the last lease every close came out as expired, for as long as no lease was granted."""
+    client = client_of(swept)
+    right = client.clock
+    ticks = right.ticks()
+    for seconds in (wrong_s, 0):
+        client.clock = ManualClock(right.now() + timedelta(seconds=seconds))
+        client.clock.ticks = lambda: ticks  # type: ignore[method-assign]
+        if seconds:
+            client.renew()
+    assert client.take(command()).command is not None
+    client.clock.set(right.now() + timedelta(seconds=30))
+    assert client.take(command(command_id="c-2")).dropped == "it has expired"
+
+
+def test_a_slow_answer_makes_no_clock_wrong(swept: Served) -> None:
+    """R5.1: of five seconds it would drop every close that is good for five."""
+    client = client_of(swept)
+    post, clock = client.post, ManualClock(client.clock.now() - timedelta(seconds=4))
+    client.clock = clock
+
+    def slow(path: str, body: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
+        answer = post(path, body)
+        clock.set(clock.now() + timedelta(seconds=5))
+        return answer
+
+    client.post = slow
+    client.renew()
+    assert client.take(command(expires_at=NOON + timedelta(seconds=2))).command is not None
 
 
 def test_what_is_for_another_account_is_not_taken_and_not_done(swept: Served) -> None:
