@@ -272,3 +272,18 @@ def test_a_close_that_a_limit_s_cancel_took_along_goes_again_in_seconds_where_an
     story.limit(A)
     story.run(30)
     assert (story.closes(), story.closed()) == ([4, 16], [28])
+
+
+def test_who_is_flat_is_told_so_once_where_the_epoch_moved_and_an_order_came_and_went() -> None:
+    """R6.2."""
+    story = Story()
+    story.hold(10)
+    story.run(3)
+    story.kill()
+    story.run(17)
+    story.kill(A, close=False)
+    story.run(68)
+    story.brokers["paper"].place(4)
+    story.run(110)
+    assert [at for at, _ in story.told("flat")] == [5]
+    assert story.is_flat

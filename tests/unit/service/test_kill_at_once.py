@@ -6,13 +6,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from stopline.model.closing import CloseRequest
 from stopline.model.messages import ExecutionReport
 from stopline.model.times import utc_text
 from stopline.runtime.app import App
 
 from .test_cancels_by_scope import A, said
-from .test_orders_working import STRATEGY, kill, world
+from .test_orders_working import SCOPE, STRATEGY, kill, world
 from .world import World
 
 __all__ = ["world"]
@@ -119,6 +121,22 @@ def test_a_close_that_our_own_cancel_took_along_is_no_failed_try_where_its_broke
         assert len(closes(world)) == number + 2, "the next one goes at once"
     assert max(rounds(app)) <= 2, "one was at the broker for the 5 seconds of a first try"
     assert stuck(world) == []
+
+
+@pytest.mark.parametrize("scope", [SCOPE, "global", f"strategy:demo:{STRATEGY}"])
+def test_an_exit_s_close_that_a_cancel_only_kill_took_along_goes_again_where_nobody_reports_it(
+    world: World, scope: str
+) -> None:
+    """R4.2: the adapter of docs/client.md reports nothing; it went again when the command had run out, 34 s later."""
+    app, _ = world.instance()
+    ask_to_close(world, app)
+    assert len(closes(world)) == 1
+    world.wait(2)
+    kill(app, flatten=False, scope=scope)
+    for _ in range(7):
+        world.wait(1)
+        app.closer.advance("demo")
+    assert len(closes(world)) == 2
 
 
 def test_an_exit_s_close_that_a_cancel_only_kill_took_along_goes_again_at_once(world: World) -> None:

@@ -114,6 +114,8 @@ class _Round:
             for scope, epoch in (before.flat if before else {}).items()
             if before and scope in s.halts
         }
+        for scope in (scope for scope, epoch in known.items() if epoch == s.halts[scope]):
+            self._told.note(f"flat:{s.halts[scope]}:{scope}")
         self._halt = Closing(epoch=s.epoch, status=ClosingStatus.CLOSING, since=s.now, flat=known)
         self._sent = cancelled(self._sent, s.halts, s.now)
         self._at_once |= s.halts.keys()

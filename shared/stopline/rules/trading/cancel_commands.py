@@ -2,6 +2,7 @@
 these are.
 """
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from stopline.model.ids import digest
@@ -31,6 +32,11 @@ def cancel_of(
         expires_at=now + HALT_CANCEL_VALID,
     )
     return Effect(command.command_id, "orders", account, command.model_dump(mode="json"))
+
+
+def wholly_cancelled(effects: Iterable[Effect]) -> list[str]:
+    """Return the scopes of which effects cancel everything."""
+    return [str(scope) for scope in map(whole_cancel, effects) if scope]
 
 
 def whole_cancel(effect: Effect) -> Scope | None:

@@ -44,6 +44,7 @@ from stopline.rules.closing.order import Resting, Situation, Stated
 from stopline.rules.closing.sent import cancelled as cancelled_of
 from stopline.rules.closing.sent import with_report
 from stopline.rules.exits.plan import closing_of, plan_of
+from stopline.rules.trading.cancel_commands import wholly_cancelled
 from stopline.service.accounts.reader import AccountReader
 from stopline.service.audit.journal import row_effects
 from stopline.service.closing.executions import log_executions, with_executions
@@ -81,7 +82,7 @@ class Closer:
         marks: MarkTable,
         log: FillLog,
         clock: Clock,
-        cancel: Callable[[str], object],
+        cancel: Callable[[str], Sequence[Effect]],
         cancel_again: Callable[[str, Control, Control], Collection[str]],
         resting: RestingOf,
         stated: StatedOf,
@@ -101,14 +102,14 @@ class Closer:
         self._refused = refused
         self._looked_at: datetime | None = None
 
-    def advance(self, account: str) -> Closing | None:
+    def advance(self, account: str, cancelled: Collection[str] = ()) -> Closing | None:
         """Send the cancels of an account's stops, then what is missing of all its closings; return how far its halt with
-        flatten is, None without one.
+        flatten is, None without one. `cancelled`: the scopes of which the caller has cancelled everything a moment ago.
 
         Raises Unavailable or Unpublished: what was committed goes out with the next call. Raises Unreadable where the book
         or the closings are damaged: the cancels are out. Raises Uncancelled where all that is wrong is what watches these.
         """
-        return self._change(account, ())
+        return self._change(account, (), cancelled)
 
     def ask(self, *requests: CloseRequest) -> None:
         """Begin to close what requests of one account name. The same one again changes nothing. Raises as `advance` does."""
@@ -180,9 +181,11 @@ class Closer:
 
     # --- one change ---
 
-    def _change(self, account: str, new: Sequence[CloseRequest]) -> Closing | None:
+    def _change(
+        self, account: str, new: Sequence[CloseRequest], cancelled: Collection[str] = ()
+    ) -> Closing | None:
         held = both_to_stop(self._controls, account)
-        known = self._cancelled(account, effective(*held)[1])
+        known, whole = self._cancelled(account, effective(*held)[1])
         again: Collection[str] = ()
         unsent: Exception | None = None
         try:
@@ -192,7 +195,7 @@ class Closer:
                 "closing: whether orders are cancelled again is not known", extra={"account": account}
             )
             unsent = problem
-        closing = self._closed(account, new, held, known, again)
+        closing = self._closed(account, new, held, known, {*cancelled, *whole, *again})
         if unsent is not None:
             raise Uncancelled(f"whether orders of {account} are cancelled again is not known") from unsent
         return closing
@@ -205,7 +208,7 @@ class Closer:
         known: ClosingState | None,
         again: Collection[str],
     ) -> Closing | None:
-        """Send what is missing. `again`: the scopes of which everything was cancelled again a moment ago."""
+        """Send what is missing. `again`: the scopes of which everything was cancelled a moment ago."""
         _, cancelled = effective(*held)
         if not new and not halts_of(*held) and not (known and _is_active(known)):
             return None
@@ -250,18 +253,18 @@ class Closer:
                 raise Unreadable(f"books/{account} is gone, and fills were booked in it")
         return book or Book(account)
 
-    def _cancelled(self, account: str, epoch: int) -> ClosingState | None:
+    def _cancelled(self, account: str, epoch: int) -> tuple[ClosingState | None, Collection[str]]:
         """Return the closings as stored, once the cancels of the account's stops are out: they wait for nothing else, and a
-        closing that has begun shows that they are.
+        closing that has begun shows that they are. And the scopes of which everything was cancelled just now.
         """
         try:
             known = self._documents.read(account)
         except Unreadable:
             self._cancel(account)
             raise
-        if known is None or known.halt is None or known.halt.epoch != epoch:
-            self._cancel(account)
-        return known
+        if known is not None and known.halt is not None and known.halt.epoch == epoch:
+            return known, ()
+        return known, wholly_cancelled(self._cancel(account))
 
     def settings(self, account: str) -> Account | None:
         """Return the settings; where they cannot be read those of before, else None: the usual ones close a book too."""

@@ -67,12 +67,14 @@ class HaltCloser:
         self._told: Collection[str] = ()
         self._looked_at: datetime | None = None
 
-    def advance(self, account: str, *, resumed: bool = False) -> Closing | None:
+    def advance(
+        self, account: str, *, resumed: bool = False, cancelled: Collection[str] = ()
+    ) -> Closing | None:
         """Advance as the Closer does, and raise what it raises. What is not only of the moment is told before that.
         `resumed`: people have lifted a halt.
         """
         try:
-            closing = self._closer.advance(account)
+            closing = self._closer.advance(account, cancelled)
         except (Contended, Unavailable, Unpublished, Uncancelled):
             raise
         except Exception as problem:

@@ -51,20 +51,20 @@ class OrderCanceller:
             return False
         return self._documents.is_out(own.scope)
 
-    def advance(self, account: str, *, just_read: bool = False) -> int:
-        """Send the cancels that an account's stops are still owed; return how many. Raises Unavailable or Unpublished:
+    def advance(self, account: str, *, just_read: bool = False) -> Sequence[Effect]:
+        """Send the cancels that an account's stops are still owed; return them. Raises Unavailable or Unpublished:
         what was committed goes out with the next call. `just_read`: the caller has read both controls a moment ago.
         """
         scope = account_scope(account)
         everywhere, known = self._known(account, just_read)
-        sent = 0
+        sent: Sequence[Effect] = ()
 
         def decide(control: Control | None, attempt: int) -> Change[Control] | None:
             nonlocal sent
             before = control or Control(scope=scope)
             epoch = everywhere.epoch + before.epoch
             effects = self._cancels(account, everywhere, before) if before.cancelled < epoch else []
-            sent = _cancels_in(effects)
+            sent = _cancels(effects)
             halts, now, known_at = halts_now(everywhere, before), self._clock.now(), before.cancelled_at
             same = {scope for scope, since in halts.items() if before.cancelled_halts.get(scope) == since}
             at = {scope: known_at.get(scope, now) if scope in same else now for scope in halts}
@@ -77,7 +77,7 @@ class OrderCanceller:
                 self._documents.change(scope, decide)
         except Unreadable:  # nothing can note that they are out: they are said again, as the same commands
             self._relay.publish(owed)
-            sent = _cancels_in(owed)
+            sent = _cancels(owed)
         return sent
 
     def _known(self, account: str, just_read: bool) -> tuple[Control, Control]:
@@ -109,5 +109,5 @@ class OrderCanceller:
         return [*sent, *map(alert_effect, gone)]
 
 
-def _cancels_in(effects: Sequence[Effect]) -> int:
-    return sum(effect.topic == "orders" for effect in effects)
+def _cancels(effects: Sequence[Effect]) -> Sequence[Effect]:
+    return [effect for effect in effects if effect.topic == "orders"]

@@ -1,14 +1,16 @@
 """Start the cancels and closings of a stop where it was said. What is not started in time the sweep starts, at once."""
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 
 from stopline.model.control import Standing, TradingState
 from stopline.model.errors import Transient
 from stopline.model.messages import Sweep, SweepKind
 from stopline.model.scopes import scope_account, scope_of
 from stopline.ports import Bus, Clock, Each, in_turn
+from stopline.rules.trading.cancel_commands import wholly_cancelled
 from stopline.rules.trading.closing_told import told_now
 from stopline.service.accounts.reader import AccountReader
 from stopline.service.closing.unclosed import HaltCloser
@@ -70,11 +72,11 @@ class HaltCarrier:
         """
         owing = self._canceller.owing(names)
         told |= dict.fromkeys(names, standing.state.value)
-        late = self._each(owing, self._cancel, standing, ends, told)
+        whole: dict[str, list[str]] = {}
+        late = self._each(owing, partial(self._cancel, whole), standing, ends, told)
         if not standing.flatten:
             # they may have taken our own closes along, of another halt or of an exit; where it fails the sweep goes on
-            sent = [name for name in owing if told[name] == CANCELLING]
-            self._each(sent, self._close_again, standing, ends, dict(told))
+            self._each(list(whole), partial(self._close_again, whole), standing, ends, dict(told))
         if standing.said_again and not standing.flatten:
             known = [name for name in names if name not in owing]
             self._each(known, self._cancel_again, standing, ends, told)  # where it fails the sweep goes on
@@ -107,12 +109,14 @@ class HaltCarrier:
         self._for_each(take, names)
         return [name for name in names if name in late]
 
-    def _cancel(self, account: str, standing: Standing) -> str:
+    def _cancel(self, whole: dict[str, list[str]], account: str, standing: Standing) -> str:
         sent = self._canceller.advance(account, just_read=True)
+        if scopes := wholly_cancelled(sent):
+            whole[account] = scopes
         return CANCELLING if sent else standing.state.value
 
-    def _close_again(self, account: str, standing: Standing) -> str:
-        self._closer.advance(account)
+    def _close_again(self, whole: Mapping[str, Collection[str]], account: str, standing: Standing) -> str:
+        self._closer.advance(account, cancelled=whole[account])
         return CANCELLING
 
     def _cancel_again(self, account: str, standing: Standing) -> str:
