@@ -25,7 +25,7 @@ from stopline.model.messages import Alert, Command, CommandAction
 from stopline.model.scopes import scope_of
 from stopline.rules.closing import alerts
 from stopline.rules.closing.collar import limit_price
-from stopline.rules.closing.halts import confirms, holds, newly_flat, nothing_held, proven
+from stopline.rules.closing.halts import carried, confirms, holds, newly_flat, nothing_held, proven
 from stopline.rules.closing.of_trade import astray, begun, too_much, trade_legs, why_astray
 from stopline.rules.closing.order import Situation, close_order, command_of, end_resumed
 from stopline.rules.closing.resting import is_cancelled_first
@@ -108,14 +108,8 @@ class _Round:
         before = self._halt
         if not s.halts or (before is not None and before.epoch == s.epoch):
             return
-        # the epoch that something else has moved makes no new halt: of what was flat people were told
-        known = {
-            scope: s.halts[scope] if s.since.get(scope, s.now) <= before.since else epoch
-            for scope, epoch in (before.flat if before else {}).items()
-            if before and scope in s.halts
-        }
-        for scope in (scope for scope, epoch in known.items() if epoch == s.halts[scope]):
-            self._told.note(f"flat:{s.halts[scope]}:{scope}")
+        known = carried(before, s)
+        self._told.note(*(f"flat:{epoch}:{scope}" for scope, epoch in known.items()))
         self._halt = Closing(epoch=s.epoch, status=ClosingStatus.CLOSING, since=s.now, flat=known)
         self._sent = cancelled(self._sent, s.halts, s.now)
         self._at_once |= s.halts.keys()

@@ -83,6 +83,18 @@ def proven(halt: Closing, s: Situation, found: Iterable[Wanted], sent: Iterable[
     return halt.model_copy(update=update)
 
 
+def carried(before: Closing | None, s: Situation) -> dict[str, int]:
+    """Return the scopes that were flat before the epoch moved, under the epoch of now where no halt of theirs is newer: what
+    something else has moved makes no new halt, and people were told.
+    """
+    flat = before.flat if before else {}
+    return {
+        scope: s.halts[scope] if before and s.since.get(scope, s.now) <= before.since else epoch
+        for scope, epoch in flat.items()
+        if scope in s.halts
+    }
+
+
 def newly_flat(before: Closing, after: Closing) -> list[str]:
     """Return the scopes that are flat and were not, or not after this kill."""
     # as stored before scopes had their own: all of them are known to be flat
