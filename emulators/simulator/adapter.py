@@ -67,6 +67,7 @@ class SimAdapter:
         self.heard = 0
         self.asked_at = self._world.now
         self.halted: dict[str, str] = {}  # id of a halt -> its scope
+        self.is_behind = False  # a whole cancel came when its epoch was over
         self._started = object()
 
     def renew(self, instance: Instance, delivery: Delivery) -> None:
@@ -85,6 +86,8 @@ class SimAdapter:
         if value["type"] == COMMAND_TYPE and value["account"] == self.account:
             before, self.heard = self.heard, max(self.heard, value["epoch"])
         taken = self.client.take(data)
+        if taken.dropped.startswith("epoch") and value["action"] == CommandAction.CANCEL_ALL:
+            self.is_behind = True
         if taken.halt is not None:
             self.halted[taken.halt.halt_id] = taken.halt.scope
             self._cancel(taken.halt)
@@ -95,7 +98,7 @@ class SimAdapter:
             case CommandAction.CANCEL_ALL:
                 self._cancel(taken.command)
             case CommandAction.CANCEL_ADDING:
-                self._cancel(taken.command, self._adding())
+                self._cancel(taken.command, self.adding())
             case CommandAction.CLOSE:
                 self._close(taken.command)
 
@@ -138,7 +141,7 @@ class SimAdapter:
         """Tell whether a command works on a position: who waits for it trades nothing there."""
         return any(t.key == (strategy, symbol) and not t.adds for t in self.venue.working.values())
 
-    def _adding(self) -> set[str]:
+    def adding(self) -> set[str]:
         """Return the working orders that may add risk, as docs/client.md finds them."""
         found: set[str] = set()
         for key in {ticket.key for ticket in self.venue.working.values()}:

@@ -1,5 +1,6 @@
 """A breaker with a value of its own, read as the sweep and the prices read theirs: what must be true of it."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -130,6 +131,10 @@ class GaugeTruth:
         confirmed = self.is_confirmed and request_id in self.pauses
         demand(not confirmed, "I6 only people lift what is confirmed", (NAME, request_id))
 
-    def on_lifted(self) -> None:
-        """People have lifted it: it begins anew."""
+    def on_lifted(self, stored: Collection[str]) -> None:
+        """People have lifted it: it begins anew. `stored`: the requests that had been carried out: a stop that was on its
+        way is none that they have lifted.
+        """
+        if self.pauses and self.pauses.isdisjoint(stored):
+            return
         self.since, self.is_confirmed, self.pauses = None, False, set()

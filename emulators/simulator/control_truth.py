@@ -1,6 +1,6 @@
 """What the trading state of an account truly was at each epoch, from the commits themselves, and what follows from it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -77,7 +77,7 @@ class ControlTruth:
         before, after = _standings(old), _standings(new)
         demand(new["epoch"] >= old["epoch"], "I6 an epoch only grows", (old["epoch"], new["epoch"]))
         for scope, standing in after.items():
-            self._holds(scope, before.get(scope, {}), standing, rows, now)
+            self._holds(scope, before.get(scope, {}), standing, rows, now, old["seen"])
             self._sizes(scope, before.get(scope, {}), standing, rows, now)
         self.documents[name] = new
         self._remember(now)
@@ -101,6 +101,7 @@ class ControlTruth:
         new: dict[str, Any],
         rows: list[dict[str, Any]],
         now: datetime,
+        stored: Collection[str],
     ) -> None:
         """I6: what holds a scope is lifted by who may, and not before its time."""
         gone = {key: hold for key, hold in old.get("holds", {}).items() if key not in new["holds"]}
@@ -133,7 +134,7 @@ class ControlTruth:
                 held = late - _time(hold["since"])
                 demand(held >= A_MINUTE, "I6 a minimum hold runs", (scope, hold["since"], str(now)))
         if HOLD in gone and "release" not in loosened:
-            self.gauge.on_lifted()
+            self.gauge.on_lifted(stored)
         if "resume" in loosened and (
             scope == GLOBAL or any(h["people"] > 1 and not h["until"] for h in gone.values())
         ):

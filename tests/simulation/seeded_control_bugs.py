@@ -10,7 +10,8 @@ from unittest.mock import patch
 import orjson
 from simulation.seeded_bugs import bug
 
-from stopline.client import Client, Term
+from stopline.adapters.term import Term
+from stopline.client import Client
 from stopline.model.control import GLOBAL, Control, account_scope
 from stopline.model.messages import CommandAction
 from stopline.rules.trading import breakers, cancel_commands, stops
@@ -53,8 +54,7 @@ def an_adapter_takes_commands_of_any_epoch() -> Iterator[None]:
 
 
 def _term(clock: Any, seconds: int) -> Term:
-    now = clock.now()
-    return Term(now, now + timedelta(seconds=seconds), clock.ticks() + seconds)
+    return Term(clock.now(), clock.ticks(), timedelta(seconds=seconds), timedelta(0))
 
 
 @control_bug
