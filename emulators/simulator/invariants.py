@@ -321,6 +321,10 @@ def naive_fold(fills: list[dict[str, Any]]) -> dict[tuple[str, str], tuple[Fract
         realised = fees = 0
         for fill in group:
             left = _millionths(fill["quantity"]) * (1 if fill["side"] == "BUY" else -1)
+            if (
+                fill.get("ends") == "held"
+            ):  # whatever that is: of two settlements the first leaves the other nothing
+                left = -sum(lot[0] for lot in lots)
             price = _millionths(fill["price"])
             fees += fill["fee"]
             while left and lots and lots[0][0] * left < 0:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from stopline.ledger.bookings import named, names_row, number_of, same_terms
+from stopline.ledger.bookings import named, names_row, number_of, priced_in, same_terms
 from stopline.model.decimals import EXACT, ZERO
 from stopline.model.errors import Rejected
 from stopline.model.fill import ASSUMED, Fill, FillKind, Place
@@ -179,6 +179,8 @@ def _amended(original: Fill, amendments: Iterable[Fill], known: Mapping[str, Fil
     corrections = [a for a in changes if a.kind is FillKind.CORRECT]
     if undone(original.key) or any(undone(correction.key) for correction in corrections):
         return None
+    # one in another contract says nothing of this one's units and price, however it came to stand
+    corrections = [one for one in corrections if priced_in(one) == priced_in(original)]
     least = _least(original, corrections)
     place = {original.key: (_number(original), False, -1, original.order)}
     place |= {

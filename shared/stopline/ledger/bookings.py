@@ -100,6 +100,12 @@ def same_terms(one: Fill, other: Fill) -> bool:
     return (one.side, one.quantity, one.price) == (other.side, other.quantity, other.price)
 
 
+def priced_in(fill: Fill) -> tuple[object, ...]:
+    """Return what the units and the price of a fill are of: all else of a contract a broker may tell in two ways."""
+    contract = fill.instrument
+    return contract.symbol, contract.currency, contract.multiplier
+
+
 def booked_again(fill: Fill, transaction: str) -> list[Fill]:
     """Return a fill whose id a row before it has, under the id of its own row: as a correction of the trade, and what it
     charged.

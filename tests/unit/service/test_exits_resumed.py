@@ -53,7 +53,7 @@ def test_after_a_resume_what_is_bought_anew_is_not_sold(again: bool) -> None:
     world = stopped()
     before, (app, _) = world.clock.now() - timedelta(seconds=1), world.instance()
     if again:
-        app.closer.advance = lambda account: None  # type: ignore[method-assign]
+        app.closer.advance = lambda account, cancelled=(): None  # type: ignore[method-assign]
     control(app, "resume")
     if again:
         control(app, "pause", actor="limit:max_orders", request_id="L-1")

@@ -63,6 +63,29 @@ def test_no_bust_of_a_bust_brings_a_correction_in_another_contract_back(order: t
     assert state(world)["held"] in ({}, {"default:SPY": (5, 500)})
 
 
+@pytest.mark.parametrize("busted", ["E-1", "C-0"])
+def test_a_correction_in_another_contract_sets_no_price_whatever_bust_was_taken_back(busted: str) -> None:
+    """B12: of some orders of arrival the seven at 30 euros stood as seven at 30 dollars."""
+    euro = equity("SPY").model_copy(update={"currency": "EUR"})
+    fills = [
+        fill("E-1", "BUY", 5, 100, at(-60)),
+        fill("C-0", "BUY", 6, 99, at(-55), kind="CORRECT", ref="E-1"),
+        fill("C-1", "BUY", 7, 30, at(-50), euro, kind="CORRECT", ref="E-1"),
+        fill("B-1", "BUY", 0, 0, at(-40), kind="BUST", ref=busted),
+        fill("B-2", "BUY", 0, 0, at(-30), kind="BUST", ref="B-1"),
+    ]
+    for order in permutations([one for one in fills if one.fill_id != "C-0" or busted == "C-0"]):
+        world = World()
+        world.open_account()
+        app, _ = world.instance()
+        for one in order:
+            app.recorder.record([one], f"m-{one.fill_id}")
+        book = world.book()
+        held = (book and book.positions.get("default:SPY")) or None
+        prices = (0, 100, 99) if held is None or not held.quantity else (100, 99)
+        assert (held.average_price if held and held.quantity else 0) in prices, [one.fill_id for one in order]
+
+
 def test_a_correction_in_another_contract_that_was_taken_back_keeps_its_fill_from_nothing() -> None:
     """B12: the way out of it, as a bust of a correction takes back what it corrects; and it says what differs."""
     world = World()

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from stopline.ledger.amend import DEPTH, any_day_key, target_key
 from stopline.ledger.arrivals import Reader
-from stopline.ledger.bookings import number_of, other_keys
+from stopline.ledger.bookings import number_of, other_keys, priced_in
 from stopline.model.errors import Rejected
 from stopline.model.fill import Fill, FillKind
 
@@ -30,7 +30,7 @@ def of_other_contract(
         waiting = [one for key in waiting_keys(fill) for one in held.get(key, ())]
         if not _is_taken_back(fill, waiting):
             pairs += [(fill, one, fill) for one in waiting if one.kind is FillKind.CORRECT]
-    return {new.key: _refusal(new, one, of) for new, one, of in pairs if _priced_in(one) != _priced_in(of)}
+    return {new.key: _refusal(new, one, of) for new, one, of in pairs if priced_in(one) != priced_in(of)}
 
 
 def _is_taken_back(fill: Fill, waiting: Sequence[Fill]) -> bool:
@@ -60,12 +60,6 @@ def waiting_keys(fill: Fill) -> list[str]:
     return [key for key in (fill.key, any_day_key(fill), *other_keys(fill)) if key]
 
 
-def _priced_in(fill: Fill) -> tuple[object, ...]:
-    """Return what the units and the price of a fill are of: all else of a contract a broker may tell in two ways."""
-    contract = fill.instrument
-    return contract.symbol, contract.currency, contract.multiplier
-
-
 def _refusal(new: Fill, correction: Fill, of: Fill) -> Rejected:
     return Rejected(
         "CONTRACT_CHANGED",
@@ -76,5 +70,5 @@ def _refusal(new: Fill, correction: Fill, of: Fill) -> Rejected:
 
 
 def _shown(fill: Fill) -> str:
-    symbol, currency, multiplier = _priced_in(fill)
+    symbol, currency, multiplier = priced_in(fill)
     return f"{symbol} ({currency}, {multiplier} a unit)"
