@@ -98,6 +98,7 @@ class GaugeTruth:
     seen_at: datetime | None = None  # its price
     is_confirmed: bool = False
     pauses: set[str] = field(default_factory=set)  # asked for since then
+    unconfirmed: set[str] = field(default_factory=set)  # kills that no second reading speaks for
     known: set[str] = field(default_factory=set)  # effects that were seen, halts and kills
 
     def on_commit(self, data: dict[str, Any]) -> None:
@@ -115,9 +116,8 @@ class GaugeTruth:
             self.is_confirmed = is_newer and at - self.since >= CONFIRM_AFTER
         elif self.since is not None and value <= LIMIT * Decimal("0.95"):
             self.since, self.pauses = None, set()
-        demand(
-            not kills or self.is_confirmed, "I6 one price closes nothing: a second reading must agree", kills
-        )
+        if not self.is_confirmed:
+            self.unconfirmed |= kills
 
     def _new(self, outbox: list[Any], action: str) -> set[str]:
         """Return which effects of this kind were not there before."""
@@ -125,6 +125,11 @@ class GaugeTruth:
         new = asked - self.known
         self.known |= asked
         return new
+
+    def on_killed(self, request_id: str) -> None:
+        """It closes what is open."""
+        is_sure = request_id not in self.unconfirmed
+        demand(is_sure, "I6 one price closes nothing: a second reading must agree", request_id)
 
     def on_release(self, request_id: str) -> None:
         """Nothing takes a stop back that a second reading has confirmed."""

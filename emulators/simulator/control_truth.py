@@ -104,6 +104,9 @@ class ControlTruth:
         stored: Collection[str],
     ) -> None:
         """I6: what holds a scope is lifted by who may, and not before its time."""
+        hold, before = new["holds"].get(HOLD), old.get("holds", {}).get(HOLD)
+        if hold and hold["flatten"] and not (before and before["flatten"]):
+            self.gauge.on_killed(hold["request_id"])
         gone = {key: hold for key, hold in old.get("holds", {}).items() if key not in new["holds"]}
         if not gone:
             return

@@ -137,6 +137,34 @@ def test_the_second_path_carries_out_under_the_id_that_the_first_would(
     assert len(rows) == 2
 
 
+@pytest.mark.parametrize("lifted", [True, False])
+def test_a_kill_that_confirms_a_pause_is_void_once_people_have_lifted_that(
+    world: World, lifted: bool
+) -> None:
+    """R5.3: a second reading that was under way while people resumed closed everything just after it."""
+    app, _ = world.instance()
+    breaker: dict[str, Any] = {"actor": "breaker:emergency_drawdown"}
+    app.trading.set(request("b-1", "pause", **breaker))
+    world.wait(61)
+    for who in ("ann", "bob") if lifted else ():
+        app.trading.set(request(f"r-{who}", "resume", actor=who, expected_epoch=1, lifts=("b-1",)))
+    after = app.trading.set(request("b-2", **breaker, confirms="b-1"))
+    assert (after.state, after.flatten) == (
+        (TradingState.ACTIVE, False) if lifted else (TradingState.HALTED, True)
+    )
+    assert app.trading.set(request("b-2", **breaker, confirms="b-1")) == after, "told again it is the same"
+    rows = [row["row"] for body in world.bus.bodies("history") for row in body["rows"]]
+    assert ("kill_void" in [row["event"] for row in rows]) == lifted
+
+
+def test_a_kill_that_confirms_a_pause_that_is_still_on_its_way_holds(world: World) -> None:
+    """R5.3: it came first, and the pause after it loosens nothing."""
+    app, _ = world.instance()
+    breaker: dict[str, Any] = {"actor": "breaker:emergency_drawdown"}
+    assert app.trading.set(request("b-2", **breaker, confirms="b-1")).flatten
+    assert app.trading.set(request("b-1", "pause", **breaker)).state is TradingState.HALTED
+
+
 def test_a_pause_never_loosens_a_halt(world: World) -> None:
     """I6."""
     app, _ = world.instance()

@@ -124,7 +124,7 @@ class Tripped:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """What a breaker wants done: `pause`, `kill` (flatten) or `release` (of its own pause, `releases`)."""
+    """What a breaker wants done: `pause`, `kill` (flatten; it `confirms` its pause) or `release` (it `releases` that)."""
 
     breaker: Breaker
     action: str
@@ -132,6 +132,7 @@ class Move:
     threshold: Decimal
     request_id: str = ""
     releases: str = ""
+    confirms: str = ""
     at_least: bool = False
 
     @property
@@ -182,7 +183,8 @@ def advance(
             after[breaker.name] = standing
         if action:
             releases = known.request_id if known is not None and action == "release" else ""
-            moves.append(Move(breaker, action, value, threshold, id_, releases, is_bound))
+            confirms = known.request_id if known is not None and action == "kill" else ""
+            moves.append(Move(breaker, action, value, threshold, id_, releases, confirms, is_bound))
     return after, moves
 
 

@@ -56,6 +56,7 @@ def breaker_effects(account: str, moves: Sequence[Move], cause: str, now: dateti
             "actor": f"breaker:{name}",
             "reason": move.reason,
             **({"releases": move.releases} if move.releases else {}),
+            **({"confirms": move.confirms} if move.confirms else {}),
         }
         effects.append(Effect(move.request_id, CONTROLS_TOPIC, account, body))
         alert = Alert(
