@@ -113,7 +113,7 @@ class ControlScenario:
         world.add("orders", self.adapter.take, lambda _: None, 1)
         world.add("renew", self._renew, lambda _: None, 2)
         world.add("trade", self._trade, lambda _: None, 1)
-        self.is_gauged, self._reduces = False, rng.random() < 0.5
+        self.is_gauged, self.reduces = False, rng.random() < 0.5
         world.add("gauge", self._gauge, self._app, 1)
         self.letters = SimLetters(world) if world.faults.gives_up else None
         if self.letters:
@@ -322,7 +322,7 @@ class ControlScenario:
         self.answers[id_] = said
 
     def _gauge(self, instance: Instance, delivery: Delivery) -> None:
-        read_gauge(instance, delivery, ACCOUNT, self._reduces)
+        read_gauge(instance, delivery, ACCOUNT, self.reduces)
 
     def _sweep(self, instance: Instance, delivery: Delivery) -> None:
         receive(instance.app, "sweeps", delivery, self._is_pushed)

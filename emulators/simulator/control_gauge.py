@@ -97,9 +97,12 @@ class GaugeTruth:
     since: datetime | None = None  # of the first bad reading, while none was clear
     seen_at: datetime | None = None  # its price
     is_confirmed: bool = False
+    is_softened: bool = False  # its kill was carried out as a pause: the next look at it begins anew
     pauses: set[str] = field(default_factory=set)  # asked for since then
+    kills: set[str] = field(default_factory=set)
     unconfirmed: set[str] = field(default_factory=set)  # kills that no second reading speaks for
-    known: set[str] = field(default_factory=set)  # effects that were seen, halts and kills
+    overtaken: set[str] = field(default_factory=set)  # kills whose pause people have lifted
+    known: set[str] = field(default_factory=set)  # effects that were seen, pauses and kills
 
     def on_commit(self, data: dict[str, Any]) -> None:
         """Take in one reading, as committed."""
@@ -107,15 +110,23 @@ class GaugeTruth:
         new = self._new(outbox, "pause")
         kills = self._new(outbox, "kill")
         value, at, seen_at = Decimal(data["value"]), data["read_at"], data["seen_at"]
+        found = orjson.loads(data["state"])["breakers"].get(NAME)
         if new and not self.is_confirmed:
-            self.since, self.seen_at, self.pauses = at, seen_at, new
+            self.since, self.seen_at, self.pauses, self.is_softened = at, seen_at, new, False
+        elif self.is_softened:
+            if found is None or not found[1]:
+                is_bad = value > LIMIT
+                self.since, self.seen_at = (at if found else None), (seen_at if is_bad else None)
+                self.is_softened = False
         elif self.is_confirmed:
             self.pauses |= new
         elif self.since is not None and value > LIMIT:
             is_newer = self.seen_at is not None and seen_at > self.seen_at
             self.is_confirmed = is_newer and at - self.since >= CONFIRM_AFTER
+            self.seen_at = self.seen_at or seen_at
         elif self.since is not None and value <= LIMIT * Decimal("0.95"):
             self.since, self.pauses = None, set()
+        self.kills |= kills
         if not self.is_confirmed:
             self.unconfirmed |= kills
 
@@ -128,8 +139,18 @@ class GaugeTruth:
 
     def on_killed(self, request_id: str) -> None:
         """It closes what is open."""
-        is_sure = request_id not in self.unconfirmed
+        is_sure = request_id not in self.unconfirmed | self.overtaken
         demand(is_sure, "I6 one price closes nothing: a second reading must agree", request_id)
+
+    def on_paused(self, request_id: str) -> None:
+        """It stops what adds risk: by a pause, or by a kill that people have overtaken, which begins anew."""
+        if request_id not in self.kills:
+            return
+        is_late = request_id in self.unconfirmed | self.overtaken
+        demand(is_late, "I6 what two readings say closes, unless people have resumed", request_id)
+        if not self.is_confirmed:
+            self.since, self.is_softened = None, True
+            self.pauses.add(request_id)
 
     def on_release(self, request_id: str) -> None:
         """Nothing takes a stop back that a second reading has confirmed."""
@@ -142,4 +163,5 @@ class GaugeTruth:
         """
         if self.pauses and self.pauses.isdisjoint(stored):
             return
-        self.since, self.is_confirmed, self.pauses = None, False, set()
+        self.overtaken |= self.kills
+        self.since, self.is_confirmed, self.is_softened, self.pauses = None, False, False, set()

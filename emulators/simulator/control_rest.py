@@ -35,6 +35,8 @@ def at_rest(scenario: "ControlScenario") -> None:
     if scenario.is_gauged:
         held = truth.documents.get(scenario.truth.own, {"holds": {}})["holds"]
         demand(HOLD in held, "I6 what is worse than before stops trading, resumed or not", sorted(held))
+        closes = held[HOLD]["flatten"] or scenario.reduces
+        demand(closes, "I6 what two readings say closes", held[HOLD])
     demand(not adapter.venue.turned, "I6 no command turns a position round", adapter.venue.turned)
     if adapter.venue.deaf:
         return

@@ -107,6 +107,8 @@ class ControlTruth:
         hold, before = new["holds"].get(HOLD), old.get("holds", {}).get(HOLD)
         if hold and hold["flatten"] and not (before and before["flatten"]):
             self.gauge.on_killed(hold["request_id"])
+        elif hold and not hold["flatten"] and not (before and before["request_id"] == hold["request_id"]):
+            self.gauge.on_paused(hold["request_id"])
         gone = {key: hold for key, hold in old.get("holds", {}).items() if key not in new["holds"]}
         if not gone:
             return

@@ -229,11 +229,11 @@ class ControlRequest(Message):
     (see rules/trading/state.py), and what loosens is refused.
 
     `release` lifts what the same actor holds, and nothing else; it is for limits and breakers. `releases`: the request
-    whose hold it takes back, and no later one's (None: any). `confirms`: the request whose hold a kill of the same actor
-    makes stricter: where people have lifted that meanwhile, nothing is done. `until` is for a pause: it ends then by itself.
-    `lock`: nobody resumes before the account's next session. `confirm`: a resume must say `RESUME <scope>`. `lifts`:
-    requests whose holds the resume has seen, besides those of its epoch's beginning. `hold_people` and `reopen`: see Hold.
-    `person`: who the actor is, where one person comes by several names.
+    whose hold it takes back, and no later one's (None: any); with a breaker's kill, the one whose pause that confirms (see
+    `as_meant`). `until` is for a pause: it ends then by itself. `lock`: nobody resumes before the account's next session.
+    `confirm`: a resume must say `RESUME <scope>`. `lifts`: requests whose holds the resume has seen, besides those of its
+    epoch's beginning. `hold_people` and `reopen`: see Hold. `person`: who the actor is, where one person comes by several
+    names.
     """
 
     request_id: Id
@@ -249,7 +249,6 @@ class ControlRequest(Message):
     hold_people: int = Field(default=1, ge=1, le=2)
     reopen: DecimalText = ONE
     releases: Id | None = None
-    confirms: Id | None = None
     lifts: tuple[Id, ...] = Field(default=(), max_length=200)
     person: Id | None = None
 

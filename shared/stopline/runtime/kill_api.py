@@ -59,7 +59,6 @@ INTERNAL = {
     "hold_people",
     "reopen",
     "releases",
-    "confirms",
 }  # follow from the path, the caller, or a breaker
 SCOPE = "scope (global, account:NAME, strategy:ACCOUNT:NAME, underlying:ACCOUNT:SYMBOL)"
 BY_HAND = "orders may work there and open positions again, cancel them at the broker by hand"

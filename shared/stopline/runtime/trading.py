@@ -71,11 +71,11 @@ class TradingParts(Documents):
         state = self.reconciliations.read(account)
         return [f"{symbol}: {why}" for symbol, why in state.blocked.items()] if state else []
 
-    def lifted(self, account: str, tripped: Mapping[str, Tripped]) -> Collection[str]:
-        """Return which stops of breakers were carried out and hold no more."""
+    def lifted(self, account: str, tripped: Mapping[str, Tripped]) -> Mapping[str, str]:
+        """Return which stops of breakers were carried out and hold no more: see `lifted_of`."""
         from stopline.service.trading.breaker_effects import lifted_of
 
-        return lifted_of(self.trading.read(account_scope(account)), tripped) if tripped else ()
+        return lifted_of(self.trading.read(account_scope(account)), tripped) if tripped else {}
 
     def ended(self, account: str, stops: Mapping[str, Stop]) -> Collection[str]:
         """Return which stops of limits were carried out and hold no more."""

@@ -56,7 +56,7 @@ def play(
     for number, value in enumerate(values):
         fact = None if value is None else Decimal(value)
         seen = lifted[number] if lifted else None
-        names = None if seen is None else [breaker.name] if seen else []
+        names = None if seen is None else {breaker.name: ""} if seen else {}
         facts, now = {breaker.fact: fact}, at(number * step)
         seen_at = partial(PriceTimes, {"SPY": now})
         state, moves = advance([breaker], chosen, state, facts, now, "demo", str(number), names, seen_at)

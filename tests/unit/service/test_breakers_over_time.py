@@ -10,8 +10,16 @@ from typing import Any
 import orjson
 import pytest
 
-from stopline.model.control import REMEMBERED, TAKEN_UP, Control, ControlRequest, Seen, TradingState
-from stopline.model.messages import Sweep, SweepKind
+from stopline.model.control import (
+    REMEMBERED,
+    TAKEN_UP,
+    Control,
+    ControlRequest,
+    Seen,
+    Standing,
+    TradingState,
+)
+from stopline.model.messages import Effect, Sweep, SweepKind
 from stopline.ports import Delete, Document, Path, Put, Write
 from stopline.runtime.app import App
 from stopline.service.trading.breaker_effects import lifted_of
@@ -112,6 +120,57 @@ def test_a_reading_after_people_have_resumed_is_a_first_one() -> None:
     assert read(world, app, BAD) == "HALTED"
 
 
+def resumed_in_between(world: World, app: App, instead: bool = False) -> None:
+    """Let people resume after the second reading, a moment before what it wants is carried out; maybe they pause then."""
+    people, _ = world.instance()
+    people.trading._people, people.trading._doubts = 1, lambda scope: []
+    carry_out = app.trading.carry_out
+
+    def late(effect: Effect) -> Standing:
+        if effect.body["action"] == "kill" and app.trading.standing(DEMO).state is TradingState.REDUCING:
+            resume(world, people)
+            if instead:
+                facts = {
+                    "request_id": "p-1",
+                    "scope": DEMO,
+                    "action": "pause",
+                    "actor": "ann",
+                    "reason": "tea",
+                }
+                people.trading.set(ControlRequest.model_validate(facts))
+        return carry_out(effect)
+
+    app.trading.carry_out = late  # type: ignore[method-assign]
+    world.wait(61)
+    assert read(world, app, BAD) == "REDUCING"
+    app.trading.carry_out = carry_out  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("instead", [False, True])
+def test_a_second_reading_that_people_overtake_closes_nothing_and_is_a_first_one(instead: bool) -> None:
+    """R5.3: it had read the state of before; the next two closed nothing for as long as the value did not get worse."""
+    world, app = holding(price_max_age_s=600)
+    assert [read(world, app, price) for price in (100.0, BAD)] == ["", "REDUCING"]
+    resumed_in_between(world, app, instead)
+    assert not [o for o in world.bus.bodies("orders") if o["action"] == "close"]
+    told = [a["summary"] for a in world.bus.bodies("alerts") if a["kind"] == "trading_state"]
+    assert "nothing was closed, people had just resumed: loss of the day is 16" in told[-1]
+    assert read(world, app, BAD, sweep=True) == "REDUCING"
+    assert not [o for o in world.bus.bodies("orders") if o["action"] == "close"]
+    assert read(world, app, BAD) == "HALTED"
+    assert [o for o in world.bus.bodies("orders") if o["action"] == "close"]
+
+
+def test_a_second_reading_that_people_overtake_is_taken_back_by_a_good_one() -> None:
+    """R5.3: as any first reading is."""
+    world, app = holding(price_max_age_s=600)
+    assert [read(world, app, price) for price in (100.0, BAD)] == ["", "REDUCING"]
+    resumed_in_between(world, app)
+    assert read(world, app, CLEAR, sweep=True) == ""
+    assert app.trading.standing(DEMO).state is TradingState.ACTIVE
+    assert NAME not in risk(world).breakers
+
+
 def test_a_fat_quote_of_one_leg_is_not_confirmed_by_the_price_of_another() -> None:
     """R5.3: an option has no collar; the index and the long leg move on, the short leg's quote stays."""
     world = World()
@@ -189,9 +248,9 @@ def test_a_stop_that_is_on_its_way_is_not_one_that_people_have_lifted() -> None:
     read(world, app, BAD)
     tripped = risk(world).breakers
     control = app.trading.read(DEMO)
-    assert lifted_of(control, tripped) == set()
-    assert lifted_of(control.model_copy(update={"holds": {}}), tripped) == tripped.keys()
-    assert lifted_of(control.model_copy(update={"holds": {}, "seen": {}}), tripped) == set()
+    assert lifted_of(control, tripped) == {}
+    assert lifted_of(control.model_copy(update={"holds": {}}), tripped) == dict.fromkeys(tripped, "")
+    assert lifted_of(control.model_copy(update={"holds": {}, "seen": {}}), tripped) == {}
 
 
 def test_a_loss_that_no_missing_price_can_make_good_stops_trading_and_closes() -> None:
@@ -310,8 +369,8 @@ def test_what_an_account_that_was_taken_up_asks_for_anew_is_on_its_way() -> None
     def taken_up(at: datetime) -> Control:
         return control.remembering(TAKEN_UP, Seen(hash="", epoch=1, at=at))
 
-    assert lifted_of(taken_up(since), tripped) == tripped.keys()
-    assert lifted_of(taken_up(since - timedelta(seconds=1)), tripped) == set()
+    assert lifted_of(taken_up(since), tripped) == dict.fromkeys(tripped, "")
+    assert lifted_of(taken_up(since - timedelta(seconds=1)), tripped) == {}
     assert control.requests == taken_up(since).requests == []
 
 
@@ -330,13 +389,13 @@ def test_what_an_account_with_many_requests_asked_for_last_is_on_its_way() -> No
         return control
 
     hour = timedelta(hours=1)
-    assert lifted_of(after(empty, since - hour, REMEMBERED - 1), tripped) == set()
-    assert lifted_of(after(empty, since - hour, REMEMBERED), tripped) == tripped.keys(), (
+    assert lifted_of(after(empty, since - hour, REMEMBERED - 1), tripped) == {}
+    assert lifted_of(after(empty, since - hour, REMEMBERED), tripped) == dict.fromkeys(tripped, ""), (
         "as of before it was noted"
     )
     noted = after(empty, since - hour, REMEMBERED + 1)
-    assert lifted_of(noted, tripped) == set()
-    assert lifted_of(noted, {NAME: replace(tripped[NAME], request_id="")}) == {NAME}
+    assert lifted_of(noted, tripped) == {}
+    assert lifted_of(noted, {NAME: replace(tripped[NAME], request_id="")}) == {NAME: ""}
     later = after(noted, since, REMEMBERED)
-    assert lifted_of(later, tripped) == set()
-    assert lifted_of(after(later, since + hour, 1), tripped) == tripped.keys()
+    assert lifted_of(later, tripped) == {}
+    assert lifted_of(after(later, since + hour, 1), tripped) == dict.fromkeys(tripped, "")

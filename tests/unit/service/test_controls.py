@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -138,9 +139,7 @@ def test_the_second_path_carries_out_under_the_id_that_the_first_would(
 
 
 @pytest.mark.parametrize("lifted", [True, False])
-def test_a_kill_that_confirms_a_pause_is_void_once_people_have_lifted_that(
-    world: World, lifted: bool
-) -> None:
+def test_a_kill_whose_pause_people_have_lifted_is_a_pause(world: World, lifted: bool) -> None:
     """R5.3: a second reading that was under way while people resumed closed everything just after it."""
     app, _ = world.instance()
     breaker: dict[str, Any] = {"actor": "breaker:emergency_drawdown"}
@@ -148,20 +147,37 @@ def test_a_kill_that_confirms_a_pause_is_void_once_people_have_lifted_that(
     world.wait(61)
     for who in ("ann", "bob") if lifted else ():
         app.trading.set(request(f"r-{who}", "resume", actor=who, expected_epoch=1, lifts=("b-1",)))
-    after = app.trading.set(request("b-2", **breaker, confirms="b-1"))
+    after = app.trading.set(request("b-2", **breaker, releases="b-1"))
     assert (after.state, after.flatten) == (
-        (TradingState.ACTIVE, False) if lifted else (TradingState.HALTED, True)
+        (TradingState.REDUCING, False) if lifted else (TradingState.HALTED, True)
     )
-    assert app.trading.set(request("b-2", **breaker, confirms="b-1")) == after, "told again it is the same"
+    assert app.trading.set(request("b-2", **breaker, releases="b-1")) == after, "told again it is the same"
     rows = [row["row"] for body in world.bus.bodies("history") for row in body["rows"]]
-    assert ("kill_void" in [row["event"] for row in rows]) == lifted
+    row = next(row for row in rows if orjson.loads(row["detail"])["request_id"] == "b-2")
+    assert (row["event"], orjson.loads(row["detail"])["action"]) == (
+        ("pause",) * 2 if lifted else ("kill",) * 2
+    )
+
+
+def test_a_kill_of_an_old_pause_closes_nothing_under_a_new_one(world: World) -> None:
+    """R5.3: what comes late is of the reading that people have seen."""
+    app, _ = world.instance()
+    breaker: dict[str, Any] = {"actor": "breaker:emergency_drawdown"}
+    app.trading.set(request("b-1", "pause", **breaker))
+    world.wait(61)
+    for who in ("ann", "bob"):
+        app.trading.set(request(f"r-{who}", "resume", actor=who, expected_epoch=1, lifts=("b-1",)))
+    world.wait(1)
+    app.trading.set(request("b-3", "pause", **breaker))
+    assert app.trading.set(request("b-2", **breaker, releases="b-1")).state is TradingState.REDUCING
+    assert app.trading.set(request("b-4", **breaker, releases="b-3")).flatten, "its own second reading closes"
 
 
 def test_a_kill_that_confirms_a_pause_that_is_still_on_its_way_holds(world: World) -> None:
     """R5.3: it came first, and the pause after it loosens nothing."""
     app, _ = world.instance()
     breaker: dict[str, Any] = {"actor": "breaker:emergency_drawdown"}
-    assert app.trading.set(request("b-2", **breaker, confirms="b-1")).flatten
+    assert app.trading.set(request("b-2", **breaker, releases="b-1")).flatten
     assert app.trading.set(request("b-1", "pause", **breaker)).state is TradingState.HALTED
 
 

@@ -25,7 +25,7 @@ from stopline.ports import Create, Delete, Path, Put, Unavailable
 from stopline.runtime.app import App
 from stopline.runtime.embedded import Embedded
 from stopline.service.audit.chain import exported_faults, stored_faults
-from stopline.service.trading.regrow import stops_of
+from stopline.service.trading.regrow import again, stops_of
 
 from ..make import NOON, account, raw_fill
 
@@ -317,6 +317,21 @@ def test_what_stands_after_a_row_of_events(events: list[str], left: list[str]) -
         row = {"chain": "global", "scope": "global", "actor": "ann", "seq": seq, "event": event}
         rows.append({**row, "detail": json.dumps(detail)})
     assert [request.action for request in stops_of(rows[::-1])] == left
+
+
+def test_a_breakers_kill_is_taken_up_as_the_kill_that_it_was() -> None:
+    """F54, R5.3: whoever resumed after the restore had not seen it, so that it names no pause that they lifted."""
+    killed = ControlRequest(
+        request_id="b-2",
+        scope="account:demo",
+        action="kill",
+        actor="breaker:emergency_drawdown",
+        reason="30 %",
+        releases="b-1",
+    )
+    row = {"chain": "account:demo", "seq": 2, "scope": killed.scope, "actor": killed.actor, "event": "kill"}
+    [taken_up] = again([{**row, "detail": killed.model_dump_json()}], NOON)
+    assert (taken_up.action, taken_up.releases) == ("kill", None)
 
 
 def test_an_import_over_the_same_database_forgets_no_stop() -> None:

@@ -9,7 +9,7 @@ bad after a good one; where it was not bad then, at the threshold. UNKNOWN neith
 missing have breakers of their own. But where what is sure is beyond the threshold already, that is the reading.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -124,7 +124,7 @@ class Tripped:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """What a breaker wants done: `pause`, `kill` (flatten; it `confirms` its pause) or `release` (it `releases` that)."""
+    """What a breaker wants done: `pause`, `kill` (flatten) or `release`. The last two name its pause (`releases`)."""
 
     breaker: Breaker
     action: str
@@ -132,7 +132,6 @@ class Move:
     threshold: Decimal
     request_id: str = ""
     releases: str = ""
-    confirms: str = ""
     at_least: bool = False
 
     @property
@@ -153,14 +152,15 @@ def advance(
     now: datetime,
     account: str = "",
     cause: str = "",
-    lifted: Collection[str] | None = None,
+    lifted: Mapping[str, str] | None = None,
     prices: Callable[[], PriceTimes] = lambda: NO_PRICES,
     sure: Mapping[str, Decimal | None] = NOTHING_SURE,
 ) -> tuple[dict[str, Tripped], list[Move]]:
     """Return which breakers are not clear after a reading, and what they want done. A fact of None, or none at all, is
-    UNKNOWN: the breaker stays as it is. `cause` gives a move its id: the same cause, the same one. `lifted`: names of those
-    whose stop people have lifted; None: nobody has looked. `prices` of the reading: asked for where a breaker closes.
-    `sure`: what is UNKNOWN is no less than this, which trips a breaker and clears none.
+    UNKNOWN: the breaker stays as it is. `cause` gives a move its id: the same cause, the same one. `lifted`: those whose
+    stop people have lifted, each with the pause that came in place of its kill, if any; None: nobody has looked. `prices`
+    of the reading: asked for where a breaker closes. `sure`: what is UNKNOWN is no less than this, which trips a breaker and
+    clears none.
     """
     after: dict[str, Tripped] = {}
     moves: list[Move] = []
@@ -174,7 +174,7 @@ def advance(
                 after[breaker.name] = known
             continue
         if known is not None and lifted is not None:
-            known = _looked_at(known, breaker.name in lifted, value)
+            known = _looked_at(known, lifted.get(breaker.name), value, now)
         standing, action = _read(breaker, known, value, threshold, now, prices)
         id_ = digest("breaker", account, breaker.name, action, cause)
         if action == "pause" and standing is not None:
@@ -182,9 +182,8 @@ def advance(
         if standing is not None:
             after[breaker.name] = standing
         if action:
-            releases = known.request_id if known is not None and action == "release" else ""
-            confirms = known.request_id if known is not None and action == "kill" else ""
-            moves.append(Move(breaker, action, value, threshold, id_, releases, confirms, is_bound))
+            releases = known.request_id if known is not None and action != "pause" else ""
+            moves.append(Move(breaker, action, value, threshold, id_, releases, is_bound))
     return after, moves
 
 
@@ -193,13 +192,16 @@ def awaits_second(before: Mapping[str, Tripped]) -> bool:
     return any(not known.confirmed for known in before.values())
 
 
-def _looked_at(known: Tripped, lifted: bool, value: Decimal) -> Tripped | None:
+def _looked_at(known: Tripped, lifted: str | None, value: Decimal, now: datetime) -> Tripped | None:
     """Return a breaker after a look at its stop: while that holds, the value is noted from which it may get worse. What
-    people lifted before a second reading begins anew with the next one.
+    people lifted before a second reading, or before that was carried out, begins anew with the next one. `lifted`: None: it
+    holds; else the pause in place of its kill, or empty.
     """
     if not known.confirmed:
-        return None if lifted else known
-    if not lifted:
+        return known if lifted is None else None
+    if lifted:
+        return Tripped(now, confirmed=False, request_id=lifted, level=value)
+    if lifted is None:
         return replace(known, level=value, lifted=False)
     return replace(known, level=value if known.level is None else known.level, lifted=True)
 
@@ -218,12 +220,12 @@ def _read(
         if known is None or (known.lifted and value > _trips_again_above(known, threshold)):
             first = Tripped(now, confirmed=not breaker.flatten, level=value, prices_at=seen.newest)
             return first, "pause"
-        known = replace(known, good=0)
+        known = replace(known, good=0, prices_at=known.prices_at or seen.newest)
         if known.confirmed or now - known.since < CONFIRM_AFTER:
             return known, ""
         if not breaker.of_prices or seen.are_newer(known.prices_at):
             return replace(known, confirmed=True, level=value), "kill"
-        return replace(known, prices_at=known.prices_at or seen.newest), ""
+        return known, ""
     if known is None:
         return None, ""
     if value > threshold * CLEAR_AT and threshold > ZERO:

@@ -77,6 +77,18 @@ def as_known(control: Control, request: ControlRequest) -> ControlRequest:
     return request
 
 
+def as_meant(before: Control, request: ControlRequest) -> ControlRequest:
+    """Return a request as it is carried out. A breaker's kill whose pause people have lifted was read before they had: it is
+    what the next reading would be, a first one, and pauses again.
+    """
+    paused = before.seen.get(request.releases or "")
+    resumed_at = before.standing(request.scope).resumed_at
+    if request.action != "kill" or paused is None or resumed_at is None or resumed_at <= paused.at:
+        return request
+    reason = f"nothing was closed, people had just resumed: {request.reason}"[:500]
+    return request.model_copy(update={"action": "pause", "flatten": False, "reason": reason})
+
+
 def tighten(
     before: Control, request: ControlRequest, now: datetime, locked_until: datetime | None
 ) -> Transition:
@@ -85,8 +97,6 @@ def tighten(
     """
     standing = before.standing(request.scope)
     key = holder(request.actor)
-    if request.confirms in before.seen and key not in standing.holds:
-        return Transition(before, "kill_void", False)  # read before people lifted what it confirms
     hold = Hold(
         state=TARGETS[request.action],
         flatten=request.action == "kill" and request.flatten,
@@ -156,8 +166,11 @@ def is_held(before: Control, moved: Transition, request: ControlRequest) -> bool
 
 
 def remember(moved: Transition, request: ControlRequest, hashed: str, now: datetime) -> Transition:
-    """Return a transition whose control knows the request by the hash of its content."""
-    return replace(moved, control=remembered(moved.control, request.request_id, hashed, now))
+    """Return a transition whose control knows the request by the hash of its content: as one of after the last resume,
+    whatever the clock of who resumed says.
+    """
+    at = max(now, moved.control.standing(request.scope).resumed_at or now)
+    return replace(moved, control=remembered(moved.control, request.request_id, hashed, at))
 
 
 def remembered(control: Control, id_: str, hashed: str, now: datetime) -> Control:

@@ -174,7 +174,7 @@ class Evaluator:
                 account, book, positions, marks, rate, greeks, old.exits, now, cause, force
             )
 
-        def lifted(old: RiskState) -> Collection[str] | None:
+        def lifted(old: RiskState) -> Mapping[str, str] | None:
             if force:
                 return self._lifted(account.account, old.breakers)
             if not awaits_second(old.breakers):
@@ -244,7 +244,7 @@ def _decide(
     index: Index | None,
     spot: SpotOf,
     watch_exits: Callable[[RiskState, str], ExitNews],
-    lifted: Callable[[RiskState], Collection[str] | None],
+    lifted: Callable[[RiskState], Mapping[str, str] | None],
     ended: Callable[[RiskState], Collection[str] | None],
     times: Callable[[Iterable[str]], PriceTimes],
 ) -> Change[RiskState] | None:

@@ -1,34 +1,56 @@
 """What breakers want done, as effects: a change of the trading state, and who is told. And what became of their stops."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
-from stopline.model.control import FORGOTTEN, REMEMBERED, TAKEN_UP, Control, account_scope
+from stopline.model.control import (
+    FORGOTTEN,
+    REMEMBERED,
+    TAKEN_UP,
+    Control,
+    Hold,
+    TradingState,
+    account_scope,
+)
 from stopline.model.ids import digest
 from stopline.model.messages import Alert, Effect, Figure, Severity, alert_effect
-from stopline.rules.trading.breakers import Move, Tripped
+from stopline.rules.trading.breakers import BREAKERS, Move, Tripped
 from stopline.rules.trading.reset import Reset
 from stopline.service.documents.outbox import CONTROLS_TOPIC
 
-Lifted = Callable[[str, Mapping[str, Tripped]], Collection[str]]
-"""Return which of an account's breakers, as they were tripped, have had their stop lifted by people."""
+Lifted = Callable[[str, Mapping[str, Tripped]], Mapping[str, str]]
+"""Return which of an account's breakers, as they were tripped, have had their stop lifted by people: see `lifted_of`."""
 
 DONE = {
     "pause": "Trading is reduce-only.",
-    "kill": "A second reading agrees: orders are being cancelled, positions closed; flat is told when fills prove it.",
+    "kill": "A second reading agrees: orders are being cancelled, positions closed, unless people resumed a moment ago;"
+    " flat is told when fills prove it.",
     "release": "Its pause is lifted. A halt of its own stays until people lift it.",
 }
 
 
-def lifted_of(control: Control, tripped: Mapping[str, Tripped]) -> set[str]:
-    """Return the breakers whose stop was carried out and holds no more. One that is on its way is not lifted: the requests
-    that the document remembers say so, as far back as they go.
+def lifted_of(control: Control, tripped: Mapping[str, Tripped]) -> dict[str, str]:
+    """Return the breakers whose stop was carried out and holds no more, each with the request of the pause that came in
+    place of its kill (see `as_meant`), else empty. One that is on its way is not lifted: the requests that the document
+    remembers say so, as far back as they go.
     """
-    found = set()
+    found = {}
     for name, one in tripped.items():
-        if f"breaker:{name}" not in control.holds and was_carried_out(control, one.request_id, one.since):
-            found.add(name)
+        hold = control.holds.get(f"breaker:{name}")
+        if hold is None:
+            if was_carried_out(control, one.request_id, one.since):
+                found[name] = ""
+        elif name in BREAKERS and BREAKERS[name].flatten and _is_softened(hold, one):
+            found[name] = hold.request_id
     return found
+
+
+def _is_softened(hold: Hold, tripped: Tripped) -> bool:
+    """Tell whether a hold is the kill of a breaker that was carried out as a pause: it is of another request than the pause
+    that the breaker knows.
+    """
+    is_other = tripped.request_id not in ("", hold.request_id)
+    return tripped.confirmed and is_other and hold.state is TradingState.REDUCING
 
 
 def was_carried_out(control: Control, request_id: str, asked_at: datetime | None = None) -> bool:
@@ -56,7 +78,6 @@ def breaker_effects(account: str, moves: Sequence[Move], cause: str, now: dateti
             "actor": f"breaker:{name}",
             "reason": move.reason,
             **({"releases": move.releases} if move.releases else {}),
-            **({"confirms": move.confirms} if move.confirms else {}),
         }
         effects.append(Effect(move.request_id, CONTROLS_TOPIC, account, body))
         alert = Alert(

@@ -30,6 +30,7 @@ from stopline.rules.trading.state import (
     TARGETS,
     Transition,
     as_known,
+    as_meant,
     ask_to_resume,
     check,
     is_held,
@@ -47,7 +48,7 @@ from stopline.service.audit.chain import Link, is_next_there, linked
 from stopline.service.documents.aggregate import Aggregates, Change, Decide, Due
 from stopline.service.documents.outbox import Unpublished
 from stopline.service.trading.control_documents import ControlCodec, both, of_everything
-from stopline.service.trading.state_alerts import asked_alert, state_alert
+from stopline.service.trading.state_alerts import asked_alert, state_alert, unclosed_alert
 from stopline.service.trading.stop_ends import StopEnds
 from stopline.service.trading.unheld import Unheld, tell_unheld
 
@@ -161,6 +162,7 @@ class TradingStates:
                 refused = refusal(before.standing(request.scope), request, now) or doubt
                 if refused is not None:
                     return self._change(before, Transition(before, "resume_refused", False), request, now)
+            request = as_meant(before, request)
             moved = remember(self._transition(before, request, scope, now), request, hashed, now)
             if is_stop and is_held(before, moved, request) and self._documents.is_crowded(scope.document):
                 return Change(moved.control)  # the room that is left is for what stops more
@@ -355,6 +357,8 @@ class TradingStates:
         if moved.changed:
             others = self._beside(moved.control, request.scope) if new.state is TradingState.ACTIVE else ()
             alerts = [state_alert(new, moved.control.epoch, now, others)]
+        elif request.action == "pause" and request.releases:
+            alerts = [unclosed_alert(new, request, now)]
         if moved.event == "resume_asked":
             alerts = [asked_alert(new, request, now)]
         return Change(after, [effect, *alerts], [create])

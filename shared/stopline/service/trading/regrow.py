@@ -122,7 +122,8 @@ def again(rows: Sequence[Row], now: datetime) -> list[ControlRequest]:
             if not one.lock:
                 continue
             until = None  # its lock may last longer
-        renamed = {"request_id": digest("again", one.request_id), "until": until}
+        # it was carried out as it stands: whatever people have resumed since then, they had not seen it
+        renamed = {"request_id": digest("again", one.request_id), "until": until, "releases": None}
         key = (one.scope, one.actor, one.action, one.flatten, one.lock, one.hold_people, one.reopen)
         each[key] = one.model_copy(update=renamed)
     return sorted(each.values(), key=lambda r: (scope_of(r.scope).is_part, r.action != "kill", not r.flatten))

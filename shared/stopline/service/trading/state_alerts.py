@@ -140,6 +140,23 @@ def lost_alert(after: Control, epoch: int, row: int | None, left: Sequence[str],
     )
 
 
+def unclosed_alert(standing: Standing, request: ControlRequest, now: datetime) -> Effect:
+    """Return what is told of a breaker's kill that was carried out as a pause, where trading was reduce-only anyway: people
+    were told that everything is being closed.
+    """
+    return _told(
+        digest("unclosed", standing.scope, request.request_id),
+        standing,
+        now,
+        kind="trading_state",
+        severity=Severity.CRITICAL,
+        summary=f"{_whose(standing.scope)} stays reduce-only by {request.actor}: {request.reason}"[:500],
+        action="Only what reduces risk is let through. Another bad reading closes everything.",
+        cause=request.request_id,
+        resolved=False,
+    )
+
+
 def asked_alert(standing: Standing, request: ControlRequest, now: datetime) -> Effect:
     """Return what is told of the first of two people who want to resume."""
     return _told(
