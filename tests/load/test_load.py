@@ -3,7 +3,7 @@
 `make load` runs ten minutes with 1,000 accounts (`STOPLINE_LOAD_S`, `STOPLINE_LOAD_ACCOUNTS`), `make test` a few
 seconds with 20. Requests go straight to the functions, because the Pub/Sub emulator pushes two at a time. What must
 hold: every answer acknowledges, no process of a function grows after the warm-up (those of the emulators are shown beside
-them), the last price batches are answered as fast as earlier ones, books, audit chains and outboxes are right.
+them), the last answers came as fast as earlier ones, books, audit chains and outboxes are right.
 """
 
 from __future__ import annotations
@@ -123,7 +123,8 @@ def test_nothing_grows_and_nothing_lags(loaded: Stack, monkeypatch: pytest.Monke
     check_rest(app, booked)
     check_memory(functions)
     if LONG:
-        check_lag(prices)
+        for name, lane in {"fills": writers[0], "price batches": prices, "sweeps": sweeps}.items():
+            check_lag(name, lane)
 
 
 def check_rest(app: App, booked: list[Raw]) -> None:
@@ -148,12 +149,12 @@ def check_memory(watch: Watch) -> None:
         assert max(grown.values()) <= GROWTH, f"grown, by name and process: {grown}"
 
 
-def check_lag(prices: Lane) -> None:
-    """The last price batches were answered as fast as those before them."""
-    third = len(prices.took) // 3
-    assert third, f"{len(prices.took)} price batches were answered"
-    middle, last = statistics.median(prices.took[third : 2 * third]), statistics.median(prices.took[-third:])
-    assert last <= 2 * middle + 0.5, f"price batches took {middle:.2f} s, and {last:.2f} s at the end"
+def check_lag(name: str, lane: Lane) -> None:
+    """The last messages were answered as fast as those before them."""
+    third = len(lane.took) // 3
+    assert third, f"{len(lane.took)} {name} were answered"
+    middle, last = statistics.median(lane.took[third : 2 * third]), statistics.median(lane.took[-third:])
+    assert last <= 2 * middle + 0.5, f"{name} took {middle:.2f} s, and {last:.2f} s at the end"
 
 
 def go_on(lanes: list[Lane]) -> None:
