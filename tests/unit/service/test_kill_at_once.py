@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from stopline.model.closing import CloseRequest
+from stopline.model.ids import document_id
 from stopline.model.messages import ExecutionReport
 from stopline.model.times import utc_text
+from stopline.ports import Path, Put
 from stopline.runtime.app import App
 
 from .test_cancels_by_scope import A, said
@@ -165,3 +167,96 @@ def test_what_nothing_fills_is_told_however_often_people_kill_again(world: World
         kill(app, f"again-{number}")
     assert max(rounds(app)) > 2
     assert stuck(world)
+
+
+@pytest.mark.parametrize("damage", [{"state": "{broken"}, {"writer": 99}])
+def test_a_cancel_that_nothing_can_note_ends_no_close_that_went_after_it(
+    world: World, damage: dict[str, Any]
+) -> None:
+    """R4.2: said again at each look, it counted each time: up to five closes of 10 units were out at once."""
+    app, _ = world.instance()
+    kill(app, flatten=False)
+    path = Path("controls", document_id(SCOPE))
+    found = world.shared.get(path)
+    assert found is not None
+    world.shared.commit([Put(path, {**found.data, **damage})])
+    app, _ = world.instance()
+    world.wait(2)
+    ask_to_close(world, app)
+    for _ in range(25):
+        world.wait(1)
+        app.closer.advance("demo")
+    assert len(closes(world)) == 1, "it may still execute"
+
+
+def test_a_cancel_that_is_noted_late_ends_no_close_that_another_instance_sent_after_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R4.2: 20 units were out against 10 that are held."""
+    app, _ = world.instance()
+    other, _ = world.instance()
+    ask_to_close(world, app)
+    world.wait(2)
+    advance = app.halt_closer.advance
+
+    def late(account: str, **more: Any) -> Any:
+        if more.get("cancelled"):
+            world.wait(1)
+            report(world, other, closes(world)[-1], "cancelled")
+            world.wait(1)
+            other.halt_closer.advance("demo")
+            world.wait(1)
+        return advance(account, **more)
+
+    monkeypatch.setattr(app.halt_closer, "advance", late)
+    kill(app, flatten=False)
+    for _ in range(12):
+        world.wait(1)
+        other.closer.advance("demo")
+    assert len(closes(world)) == 2
+
+
+def test_a_close_that_is_stored_while_a_repeated_cancel_is_noted_is_not_ended_by_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R4.2: what people cancel again has the epoch of before; only when a close went tells which it took along."""
+    app, _ = world.instance()
+    other, _ = world.instance()
+    kill(app, flatten=False)
+    world.wait(2)
+    ask_to_close(world, app)
+    look = app.closer._cancel_again
+
+    def then_another(account: str, *held: Any) -> Any:
+        found = look(account, *held)
+        if found and len(closes(world)) == 1:
+            report(world, other, closes(world)[-1], "cancelled")
+            world.wait(6)
+            other.closer.advance("demo")
+            world.wait(1)
+            other.closer.advance("demo")
+        return found
+
+    monkeypatch.setattr(app.closer, "_cancel_again", then_another)
+    kill(app, "again", flatten=False)
+    assert len(closes(world)) == 2
+    for _ in range(12):
+        world.wait(1)
+        other.closer.advance("demo")
+    assert len(closes(world)) == 2
+
+
+def test_a_close_that_the_repeated_cancel_of_another_stop_s_flatten_took_along_goes_again_soon(
+    world: World,
+) -> None:
+    """R4.2: nothing marked it, so that it went again when it had run out, 25 s after the kill."""
+    app, _ = world.instance()
+    kill(app, "k-1", flatten=False, scope=f"strategy:demo:{STRATEGY}")
+    world.wait(5)
+    ask_to_close(world, app)
+    world.wait(10)
+    kill(app, "k-2", scope="strategy:demo:other")
+    for _ in range(7):
+        world.wait(1)
+        app.closer.advance("demo")
+    assert len(closes(world)) == 2

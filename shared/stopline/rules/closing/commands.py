@@ -111,7 +111,7 @@ class _Round:
         known = carried(before, s)
         self._told.note(*(f"flat:{epoch}:{scope}" for scope, epoch in known.items()))
         self._halt = Closing(epoch=s.epoch, status=ClosingStatus.CLOSING, since=s.now, flat=known)
-        self._sent = cancelled(self._sent, s.halts, s.now)
+        self._sent = cancelled(self._sent, dict.fromkeys(s.halts, s.epoch), s.now)
         self._at_once |= s.halts.keys()
 
     def ask(self, new: Sequence[CloseRequest]) -> None:

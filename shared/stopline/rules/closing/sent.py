@@ -193,12 +193,24 @@ def alive_until(sent: Sent) -> datetime:
     return min(sent.expires_at, sent.cancelled_at or sent.expires_at) + GRACE
 
 
-def cancelled(sent: Mapping[str, Sent], scopes: Iterable[str], now: datetime) -> dict[str, Sent]:
-    """Return commands with those marked that the cancels of halted scopes are for: a halt of a part ends what is out for
-    that part, and for nothing beside it.
+def cancelled(sent: Mapping[str, Sent], scopes: Mapping[str, int], now: datetime) -> dict[str, Sent]:
+    """Return commands with those marked that the cancels of scopes are for, each of its account's epoch: what went under an
+    earlier one. A halt of a part ends what is out for that part, and for nothing beside it.
     """
-    halted = [scope_of(scope) for scope in scopes]
-    return {id_: _cancelled(one, now) if _is_within(one, halted) else one for id_, one in sent.items()}
+    found = {}
+    for id_, one in sent.items():
+        before = [scope_of(scope) for scope, epoch in scopes.items() if one.epoch < epoch]
+        found[id_] = _cancelled(one, now) if _is_within(one, before) else one
+    return found
+
+
+def cancelled_again(sent: Mapping[str, Sent], scopes: Iterable[str], at: datetime) -> dict[str, Sent]:
+    """Return commands with those marked that were out when scopes were cancelled again, under the epoch of before."""
+    again = [scope_of(scope) for scope in scopes]
+    return {
+        id_: _cancelled(one, at) if one.issued_at <= at and _is_within(one, again) else one
+        for id_, one in sent.items()
+    }
 
 
 def _is_within(sent: Sent, halted: Iterable[Scope]) -> bool:

@@ -34,9 +34,10 @@ def cancel_of(
     return Effect(command.command_id, "orders", account, command.model_dump(mode="json"))
 
 
-def wholly_cancelled(effects: Iterable[Effect]) -> list[str]:
-    """Return the scopes of which effects cancel everything."""
-    return [str(scope) for scope in map(whole_cancel, effects) if scope]
+def wholly_cancelled(effects: Iterable[Effect]) -> dict[str, int]:
+    """Return the scopes of which effects cancel everything, and the account's epoch of each cancel."""
+    found = ((whole_cancel(effect), effect.body["epoch"]) for effect in effects)
+    return {str(scope): epoch for scope, epoch in found if scope}
 
 
 def whole_cancel(effect: Effect) -> Scope | None:

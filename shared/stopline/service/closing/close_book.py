@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cache, partial
+from types import MappingProxyType
 
 from stopline.ledger.book import Book
 from stopline.ledger.position import Position
@@ -42,7 +43,7 @@ from stopline.rules.closing.commands import Step, advance
 from stopline.rules.closing.halts import halted_since, halts_of, newest_halts
 from stopline.rules.closing.order import Resting, Situation, Stated
 from stopline.rules.closing.sent import cancelled as cancelled_of
-from stopline.rules.closing.sent import with_report
+from stopline.rules.closing.sent import cancelled_again, with_report
 from stopline.rules.exits.plan import closing_of, plan_of
 from stopline.rules.trading.cancel_commands import wholly_cancelled
 from stopline.service.accounts.reader import AccountReader
@@ -57,6 +58,7 @@ from stopline.service.trading.control_documents import both_to_stop
 log = logging.getLogger("stopline")
 LOOK_EVERY = timedelta(seconds=5)
 JUST_NOW = timedelta(seconds=10)
+NOTHING: Mapping[str, int] = MappingProxyType({})
 
 RestingOf = Callable[[Position, Account, Book, ClosingState, datetime], Resting | None]
 """What `WorkingOrders.against` says."""
@@ -102,9 +104,10 @@ class Closer:
         self._refused = refused
         self._looked_at: datetime | None = None
 
-    def advance(self, account: str, cancelled: Collection[str] = ()) -> Closing | None:
+    def advance(self, account: str, cancelled: Mapping[str, int] = NOTHING) -> Closing | None:
         """Send the cancels of an account's stops, then what is missing of all its closings; return how far its halt with
-        flatten is, None without one. `cancelled`: the scopes of which the caller has cancelled everything a moment ago.
+        flatten is, None without one. `cancelled`: the scopes of which the caller has cancelled everything a moment ago,
+        and the epoch of that: it ends closes of before, none that another instance has sent since.
 
         Raises Unavailable or Unpublished: what was committed goes out with the next call. Raises Unreadable where the book
         or the closings are damaged: the cancels are out. Raises Uncancelled where all that is wrong is what watches these.
@@ -182,12 +185,13 @@ class Closer:
     # --- one change ---
 
     def _change(
-        self, account: str, new: Sequence[CloseRequest], cancelled: Collection[str] = ()
+        self, account: str, new: Sequence[CloseRequest], cancelled: Mapping[str, int] = NOTHING
     ) -> Closing | None:
         held = both_to_stop(self._controls, account)
         known, whole = self._cancelled(account, effective(*held)[1])
         again: Collection[str] = ()
         unsent: Exception | None = None
+        at = self._clock.now()  # what another instance sends from now on, `again` is not for
         try:
             again = self._cancel_again(account, *held)
         except Exception as problem:  # whatever it is, it keeps nothing from being closed
@@ -195,7 +199,11 @@ class Closer:
                 "closing: whether orders are cancelled again is not known", extra={"account": account}
             )
             unsent = problem
-        closing = self._closed(account, new, held, known, {*cancelled, *whole, *again})
+
+        def marked(sent: Mapping[str, Sent]) -> dict[str, Sent]:
+            return cancelled_again(cancelled_of(sent, {**cancelled, **whole}, at), again, at)
+
+        closing = self._closed(account, new, held, known, {*cancelled, *whole, *again}, marked)
         if unsent is not None:
             raise Uncancelled(f"whether orders of {account} are cancelled again is not known") from unsent
         return closing
@@ -207,8 +215,11 @@ class Closer:
         held: tuple[Control, Control],
         known: ClosingState | None,
         again: Collection[str],
+        marked: Callable[[Mapping[str, Sent]], dict[str, Sent]],
     ) -> Closing | None:
-        """Send what is missing. `again`: the scopes of which everything was cancelled a moment ago."""
+        """Send what is missing. `again`: the scopes of which everything was cancelled a moment ago; `marked`: commands as
+        that has left them, however often the state is read.
+        """
         _, cancelled = effective(*held)
         if not new and not halts_of(*held) and not (known and _is_active(known)):
             return None
@@ -220,8 +231,7 @@ class Closer:
             nonlocal book, held
             before = state or ClosingState(account=account)
             if again:
-                taken = cancelled_of(before.sent, again, self._clock.now())
-                before = before.model_copy(update={"sent": taken})
+                before = before.model_copy(update={"sent": marked(before.sent)})
             if attempt or book.revision < before.book_revision:
                 # read after the closings it is no older copy than theirs: where it is lower still, it was folded again
                 book = self._book(account, state)
@@ -253,9 +263,10 @@ class Closer:
                 raise Unreadable(f"books/{account} is gone, and fills were booked in it")
         return book or Book(account)
 
-    def _cancelled(self, account: str, epoch: int) -> tuple[ClosingState | None, Collection[str]]:
+    def _cancelled(self, account: str, epoch: int) -> tuple[ClosingState | None, Mapping[str, int]]:
         """Return the closings as stored, once the cancels of the account's stops are out: they wait for nothing else, and a
-        closing that has begun shows that they are. And the scopes of which everything was cancelled just now.
+        closing that has begun shows that they are. And the scopes of which everything was cancelled just now, with the
+        epoch of that.
         """
         try:
             known = self._documents.read(account)
@@ -263,7 +274,7 @@ class Closer:
             self._cancel(account)
             raise
         if known is not None and known.halt is not None and known.halt.epoch == epoch:
-            return known, ()
+            return known, NOTHING
         return known, wholly_cancelled(self._cancel(account))
 
     def settings(self, account: str) -> Account | None:

@@ -3,8 +3,9 @@ when that is over. Its working orders are cancelled all the same.
 """
 
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
+from types import MappingProxyType
 
 import orjson
 
@@ -68,7 +69,7 @@ class HaltCloser:
         self._looked_at: datetime | None = None
 
     def advance(
-        self, account: str, *, resumed: bool = False, cancelled: Collection[str] = ()
+        self, account: str, *, resumed: bool = False, cancelled: Mapping[str, int] = MappingProxyType({})
     ) -> Closing | None:
         """Advance as the Closer does, and raise what it raises. What is not only of the moment is told before that.
         `resumed`: people have lifted a halt.

@@ -72,7 +72,7 @@ class HaltCarrier:
         """
         owing = self._canceller.owing(names)
         told |= dict.fromkeys(names, standing.state.value)
-        whole: dict[str, list[str]] = {}
+        whole: dict[str, dict[str, int]] = {}
         late = self._each(owing, partial(self._cancel, whole), standing, ends, told)
         if not standing.flatten:
             # they may have taken our own closes along, of another halt or of an exit; where it fails the sweep goes on
@@ -82,10 +82,11 @@ class HaltCarrier:
             self._each(known, self._cancel_again, standing, ends, told)  # where it fails the sweep goes on
         if standing.flatten:
             begun = {name for name in names if self._begun.get(name) == _stop(standing)}
+            close = partial(self._close, whole)
             first = [name for name in names if told[name] and name not in begun]
-            late += self._each(first, self._close, standing, ends, told)
+            late += self._each(first, close, standing, ends, told)
             again = [name for name in names if told[name] and name in begun]
-            self._each(again, self._close, standing, ends, told)  # the sweep goes on with them as it is
+            self._each(again, close, standing, ends, told)  # the sweep goes on with them as it is
         return late
 
     def _each(
@@ -109,13 +110,13 @@ class HaltCarrier:
         self._for_each(take, names)
         return [name for name in names if name in late]
 
-    def _cancel(self, whole: dict[str, list[str]], account: str, standing: Standing) -> str:
+    def _cancel(self, whole: dict[str, dict[str, int]], account: str, standing: Standing) -> str:
         sent = self._canceller.advance(account, just_read=True)
         if scopes := wholly_cancelled(sent):
             whole[account] = scopes
         return CANCELLING if sent else standing.state.value
 
-    def _close_again(self, whole: Mapping[str, Collection[str]], account: str, standing: Standing) -> str:
+    def _close_again(self, whole: Mapping[str, Mapping[str, int]], account: str, standing: Standing) -> str:
         self._closer.advance(account, cancelled=whole[account])
         return CANCELLING
 
@@ -123,8 +124,8 @@ class HaltCarrier:
         self._closer.advance(account)
         return CANCELLING
 
-    def _close(self, account: str, standing: Standing) -> str | None:
-        closing = self._closer.advance(account)
+    def _close(self, whole: Mapping[str, Mapping[str, int]], account: str, standing: Standing) -> str | None:
+        closing = self._closer.advance(account, cancelled=whole.get(account, {}))
         self._begun[account] = _stop(standing)
         return told_now(scope_of(standing.scope), closing) if closing else None
 
