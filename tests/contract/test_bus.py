@@ -117,7 +117,7 @@ def test_a_topic_that_is_not_there_is_unavailable_and_blocks_no_other(world: Bus
 
 
 def test_a_failure_pauses_no_key(world: BusWorld) -> None:
-    """The batching client would refuse the key from now on."""
+    """F18: the batching client would refuse the key from now on."""
     if not differs("unknown topic", world.name):
         with pytest.raises(Unavailable):
             world.bus.publish([Outgoing("missing", b"1", key="demo")])

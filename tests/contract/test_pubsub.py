@@ -84,6 +84,7 @@ def test_a_topic_that_fails_holds_up_no_other_and_is_named() -> None:
 
 
 def test_a_key_that_fails_holds_up_no_other_key_and_no_later_call() -> None:
+    """F18."""
     publisher = Publisher(("orders", "a"))
     messages = [Outgoing("orders", b"1", key="a"), Outgoing("orders", b"2", key="b")]
     with pytest.raises(Unavailable):

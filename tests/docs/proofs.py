@@ -77,6 +77,8 @@ PROOFS: dict[str, list[str]] = {
         "unit/service/test_aggregate.py::test_a_failed_publish_leaves_the_state_committed",
     ],
     "F18": [
+        "contract/test_bus.py::test_a_failure_pauses_no_key",
+        "contract/test_pubsub.py::test_a_key_that_fails_holds_up_no_other_key_and_no_later_call",
         "unit/service/test_outbox.py::test_only_commands_are_ordered_and_each_message_says_what_it_is",
     ],
     "F19": [
@@ -160,6 +162,8 @@ PROOFS: dict[str, list[str]] = {
     "F36": [
         "unit/model/test_calendars.py::test_a_later_moment_never_counts_for_an_earlier_session",
         "unit/model/test_calendars.py::test_a_moment_counts_for_the_session_of_its_local_day",
+        "unit/rules/test_figures.py::test_the_day_rolls_at_midnight_of_the_account_s_calendar",
+        "unit/rules/test_figures.py::test_the_start_of_yesterday_does_not_hold_today",
     ],
     "F37": [
         "unit/rules/test_closing.py::test_a_fill_that_comes_after_flat_is_closed_too",
@@ -229,6 +233,7 @@ PROOFS: dict[str, list[str]] = {
     ],
     "F51": [
         "infra/test_topology.py::test_nothing_that_decides_is_deleted_by_time",
+        "simulation/test_simulation.py::test_no_schedule_breaks_an_invariant",
     ],
     "F52": [
         "unit/service/test_history_outage.py::test_a_day_without_bigquery_loses_no_row",
@@ -290,6 +295,7 @@ PROOFS: dict[str, list[str]] = {
     "B04": [
         "functions/test_kill_bad_requests.py::test_a_bad_request_is_refused_with_its_reason",
         "unit/runtime/test_envelope.py::test_a_body_that_is_neither_is_refused",
+        "unit/runtime/test_envelope.py::test_the_body_says_what_a_push_is_and_its_content_type_may_not_say_otherwise",
         "unit/runtime/test_envelope.py::test_a_message_without_an_id_gets_one_from_its_content",
     ],
     "B05": [
@@ -510,6 +516,7 @@ PROOFS: dict[str, list[str]] = {
         "unit/model/test_fill.py::test_a_fee_taken_out_of_the_units_is_not_more_than_they_are",
     ],
     "B55": [
+        "unit/model/test_prices.py::test_a_batch_of_no_items_or_of_too_many_is_refused_whole",
         "unit/model/test_prices.py::test_a_batch_of_5000_items_is_taken",
         "unit/model/test_prices.py::test_of_a_symbol_that_stands_twice_the_later_item_wins",
     ],
@@ -569,6 +576,8 @@ PROOFS: dict[str, list[str]] = {
     ],
     "B69": [
         "functions/test_kill_bad_requests.py::test_html_in_a_reason_is_text",
+        "unit/rules/test_texts.py::test_the_html_loads_nothing_and_runs_nothing",
+        "unit/service/test_risk_report.py::test_hostile_text_is_text_on_the_page",
         "unit/model/test_account.py::test_any_other_line_of_500_characters_is_kept_as_it_is",
     ],
     "B70": [
@@ -584,6 +593,9 @@ PROOFS: dict[str, list[str]] = {
         "unit/model/test_account.py::test_an_e_mail_address_that_could_carry_more_than_one_is_refused",
     ],
     "B73": [
+        "unit/rules/test_limits.py::test_a_limit_out_of_range_is_a_fault_of_the_settings",
+        "unit/rules/test_loosening.py::test_many_small_steps_are_one_large_one",
+        "unit/rules/test_loosening.py::test_what_lets_much_more_through_takes_two",
         "functions/test_order_api.py::test_a_desk_of_one_person_may_say_so",
         "functions/test_order_api.py::test_a_limit_is_switched_off_by_two_people",
     ],
@@ -592,6 +604,7 @@ PROOFS: dict[str, list[str]] = {
         "functions/test_kill_bad_requests.py::test_a_flood_of_questions_leaves_the_kill_its_reserve",
     ],
     "B75": [
+        "e2e/test_whole_pipeline.py::test_no_secret_is_in_any_line_that_any_function_logged",
         "unit/runtime/test_logs.py::test_a_secret_is_taken_out_wherever_it_stands_in_a_record",
         "functions/test_api.py::test_an_unknown_error_shows_no_trace",
         "functions/test_kill_outages.py::test_an_unknown_error_shows_no_trace",

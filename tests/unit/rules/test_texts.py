@@ -184,7 +184,7 @@ class _Tags(HTMLParser):
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_html_loads_nothing_and_runs_nothing(case: str) -> None:
-    """R6.1: free text is escaped, and no picture tells a stranger that the mail was read."""
+    """R6.1, B69: free text is escaped, and no picture tells a stranger that the mail was read."""
     tags = _Tags()
     html = email_parts(*SAMPLES[case])[2]
     tags.feed(html)

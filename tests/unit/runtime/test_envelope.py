@@ -81,6 +81,15 @@ def test_a_body_that_is_neither_is_refused() -> None:
         parse_envelope(b'{"type": "stopline.fill.v1"}', {"Content-Type": "application/json"})
 
 
+@pytest.mark.parametrize("says", ["text/plain", "application/x-www-form-urlencoded", "application/jsonx", ""])
+def test_the_body_says_what_a_push_is_and_its_content_type_may_not_say_otherwise(says: str) -> None:
+    """B04: a wrong content type costs no message that is one; only that of a CloudEvent asks for another form."""
+    assert parse_envelope(push(), {"Content-Type": says}) == parse_envelope(push(), {})
+    with pytest.raises(Rejected) as refused:
+        parse_envelope(push(), {"Content-Type": "application/cloudevents+json"})
+    assert refused.value.reason == "BAD_ENVELOPE"
+
+
 @pytest.mark.parametrize("data", ["%%%", "e3%0=", "e30", "e30=e30=", "e30=\n", "-_-_", "é", "=", " e30="])
 def test_data_that_is_not_base64_is_refused_as_such(data: str) -> None:
     """B03: nothing is guessed out of half a message."""

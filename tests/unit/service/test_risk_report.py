@@ -435,6 +435,7 @@ def test_the_page_fits_a_phone_and_follows_the_dark(desk: Embedded, tmp_path: Pa
 
 
 def test_hostile_text_is_text_on_the_page(desk: Embedded) -> None:
+    """B69."""
     found = report(desk)
     evil = '<img src=x onerror="alert(1)">'
     found["alerts"][0]["summary"] = found["recommendations"][0]["action"] = evil
