@@ -109,7 +109,10 @@ BAD: dict[str, Any] = {
     "B01": b"[]",
     "B01 empty": b"",
     "B02": b"{oops",
-    "B03 a push": {"message": {"data": "e30=", "messageId": "m-1"}, "subscription": "projects/p/subscriptions/s"},
+    "B03 a push": {
+        "message": {"data": "e30=", "messageId": "m-1"},
+        "subscription": "projects/p/subscriptions/s",
+    },
     "B04 an event without its headers": {"specversion": "1.0", "type": "x", "source": "y", "data": request()},
     "B05": b'{"a":' * 500 + b"1" + b"}" * 500,
     "B06": b'{"request_id": "r-1", "request_id": "r-2"}',

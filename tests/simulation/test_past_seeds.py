@@ -1,7 +1,7 @@
 """Seeds that have once broken an invariant are played again, for good: a second in all.
 
-A seed is the same schedule for as long as the simulator draws as it did; where that changes, what it once found is found by the
-tests that came with the mend, and the seed is one more schedule.
+A seed is the same schedule for as long as the simulator draws as it did. Where that changes it is one more schedule, and the
+tests that came with the mend are left.
 """
 
 import pytest
