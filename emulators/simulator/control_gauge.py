@@ -16,6 +16,7 @@ from stopline.model.wire import decode_object
 from stopline.ports import Data
 from stopline.rules.trading.breakers import BREAKERS, advance, awaits_second
 from stopline.rules.trading.second_reading import CONFIRM_AFTER, PriceTimes
+from stopline.rules.trading.state import overtaken
 from stopline.runtime.app import App
 from stopline.service.documents.aggregate import Aggregates, Change
 from stopline.service.sweep.watch_health import Health, HealthCodec
@@ -102,6 +103,7 @@ class GaugeTruth:
     kills: set[str] = field(default_factory=set)
     unconfirmed: set[str] = field(default_factory=set)  # kills that no second reading speaks for
     overtaken: set[str] = field(default_factory=set)  # kills whose pause people have lifted
+    instead: dict[str, str] = field(default_factory=dict)  # the kill that another pause may come in place of
     known: set[str] = field(default_factory=set)  # effects that were seen, pauses and kills
 
     def on_commit(self, data: dict[str, Any]) -> None:
@@ -127,6 +129,7 @@ class GaugeTruth:
         elif self.since is not None and value <= LIMIT * Decimal("0.95"):
             self.since, self.pauses = None, set()
         self.kills |= kills
+        self.instead |= {overtaken(body["releases"]): id_ for id_, _, _, body in outbox if id_ in kills}
         if not self.is_confirmed:
             self.unconfirmed |= kills
 
@@ -144,9 +147,9 @@ class GaugeTruth:
 
     def on_paused(self, request_id: str) -> None:
         """It stops what adds risk: by a pause, or by a kill that people have overtaken, which begins anew."""
-        if request_id not in self.kills:
+        if request_id not in self.instead:
             return
-        is_late = request_id in self.unconfirmed | self.overtaken
+        is_late = self.instead[request_id] in self.unconfirmed | self.overtaken
         demand(is_late, "I6 what two readings say closes, unless people have resumed", request_id)
         if not self.is_confirmed:
             self.since, self.is_softened = None, True

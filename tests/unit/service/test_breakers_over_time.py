@@ -161,6 +161,17 @@ def test_a_second_reading_that_people_overtake_closes_nothing_and_is_a_first_one
     assert [o for o in world.bus.bodies("orders") if o["action"] == "close"]
 
 
+def test_a_second_reading_that_people_overtake_twice_is_ready_again() -> None:
+    """R5.3: they resume once more before anybody has looked; what they lift is not what two readings have said."""
+    world, app = holding(price_max_age_s=600)
+    assert [read(world, app, price) for price in (100.0, BAD)] == ["", "REDUCING"]
+    resumed_in_between(world, app)
+    world.wait(61)
+    resume(world, app)
+    assert read(world, app, BAD, sweep=True) == ""
+    assert [read(world, app, BAD) for _ in range(2)] == ["REDUCING", "HALTED"]
+
+
 def test_a_second_reading_that_people_overtake_is_taken_back_by_a_good_one() -> None:
     """R5.3: as any first reading is."""
     world, app = holding(price_max_age_s=600)

@@ -79,14 +79,24 @@ def as_known(control: Control, request: ControlRequest) -> ControlRequest:
 
 def as_meant(before: Control, request: ControlRequest) -> ControlRequest:
     """Return a request as it is carried out. A breaker's kill whose pause people have lifted was read before they had: it is
-    what the next reading would be, a first one, and pauses again.
+    what the next reading would be, a first one, and pauses again, under an id by which the breaker knows it.
     """
     paused = before.seen.get(request.releases or "")
     resumed_at = before.standing(request.scope).resumed_at
     if request.action != "kill" or paused is None or resumed_at is None or resumed_at <= paused.at:
         return request
-    reason = f"nothing was closed, people had just resumed: {request.reason}"[:500]
-    return request.model_copy(update={"action": "pause", "flatten": False, "reason": reason})
+    instead = {
+        "request_id": overtaken(request.releases or ""),
+        "action": "pause",
+        "flatten": False,
+        "reason": f"nothing was closed, people had just resumed: {request.reason}"[:500],
+    }
+    return request.model_copy(update=instead)
+
+
+def overtaken(pause: str) -> str:
+    """Return the id of the pause that comes in place of the kill that confirms a pause."""
+    return digest("overtaken", pause)
 
 
 def tighten(

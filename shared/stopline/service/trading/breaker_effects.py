@@ -3,19 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
-from stopline.model.control import (
-    FORGOTTEN,
-    REMEMBERED,
-    TAKEN_UP,
-    Control,
-    Hold,
-    TradingState,
-    account_scope,
-)
+from stopline.model.control import FORGOTTEN, REMEMBERED, TAKEN_UP, Control, account_scope
 from stopline.model.ids import digest
 from stopline.model.messages import Alert, Effect, Figure, Severity, alert_effect
-from stopline.rules.trading.breakers import BREAKERS, Move, Tripped
+from stopline.rules.trading.breakers import Move, Tripped
 from stopline.rules.trading.reset import Reset
+from stopline.rules.trading.state import overtaken
 from stopline.service.documents.outbox import CONTROLS_TOPIC
 
 Lifted = Callable[[str, Mapping[str, Tripped]], Mapping[str, str]]
@@ -36,21 +29,12 @@ def lifted_of(control: Control, tripped: Mapping[str, Tripped]) -> dict[str, str
     """
     found = {}
     for name, one in tripped.items():
-        hold = control.holds.get(f"breaker:{name}")
-        if hold is None:
-            if was_carried_out(control, one.request_id, one.since):
-                found[name] = ""
-        elif name in BREAKERS and BREAKERS[name].flatten and _is_softened(hold, one):
-            found[name] = hold.request_id
+        hold, instead = control.holds.get(f"breaker:{name}"), overtaken(one.request_id)
+        if one.confirmed and instead in control.seen and not (hold and hold.flatten):
+            found[name] = instead
+        elif hold is None and was_carried_out(control, one.request_id, one.since):
+            found[name] = ""
     return found
-
-
-def _is_softened(hold: Hold, tripped: Tripped) -> bool:
-    """Tell whether a hold is the kill of a breaker that was carried out as a pause: it is of another request than the pause
-    that the breaker knows.
-    """
-    is_other = tripped.request_id not in ("", hold.request_id)
-    return tripped.confirmed and is_other and hold.state is TradingState.REDUCING
 
 
 def was_carried_out(control: Control, request_id: str, asked_at: datetime | None = None) -> bool:

@@ -162,8 +162,10 @@ class TradingStates:
                 refused = refusal(before.standing(request.scope), request, now) or doubt
                 if refused is not None:
                     return self._change(before, Transition(before, "resume_refused", False), request, now)
-            request = as_meant(before, request)
+            asked, request = request, as_meant(before, request)
             moved = remember(self._transition(before, request, scope, now), request, hashed, now)
+            if request is not asked:
+                moved = remember(moved, asked, hashed, now)
             if is_stop and is_held(before, moved, request) and self._documents.is_crowded(scope.document):
                 return Change(moved.control)  # the room that is left is for what stops more
             return self._change(before, moved, request, now)
