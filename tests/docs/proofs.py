@@ -248,6 +248,7 @@ PROOFS: dict[str, list[str]] = {
         "unit/service/test_history_verify.py::test_two_rows_of_one_id_with_other_content_are_told_once",
     ],
     "F54": [
+        "unit/ledger/test_rebuild.py::test_a_book_that_is_rebuilt_from_its_log_is_the_live_one_byte_by_byte",
         "unit/service/test_set_back.py::test_fills_come_again_and_the_book_is_what_it_was",
         "unit/service/test_set_back.py::test_what_was_stopped_and_not_resumed_is_stopped_again_by_whom_it_was",
         "unit/service/test_set_back.py::test_a_copy_gives_no_lease_and_its_first_sweep_stops_everything_for_two_people",
@@ -262,6 +263,7 @@ PROOFS: dict[str, list[str]] = {
         "unit/ledger/test_amend.py::test_any_order_of_arrival_gives_what_stands_in_the_end",
     ],
     "F57": [
+        "unit/model/test_chain.py::test_each_of_ten_thousand_rows_is_found_changed_removed_or_moved",
         "unit/model/test_chain.py::test_one_of_ten_thousand_rows_is_found_and_named",
         "unit/cli/test_audit.py::test_a_journal_that_was_removed_as_a_whole_is_found_by_the_export",
         "unit/cli/test_audit.py::test_a_row_that_was_altered_in_the_store_is_found",
@@ -437,6 +439,7 @@ PROOFS: dict[str, list[str]] = {
         "functions/test_push.py::test_a_fill_that_cannot_be_booked_is_quarantined_with_its_reason",
     ],
     "B36": [
+        "functions/test_conflicts.py::test_every_conflicting_duplicate_is_quarantined_and_told_and_changes_nothing",
         "unit/service/test_record_fill.py::test_the_same_id_with_other_content_is_refused_and_the_first_stands",
         "functions/test_push.py::test_a_conflicting_duplicate_is_quarantined_and_people_are_woken",
         "unit/cli/test_odd_input.py::test_one_id_with_two_contents_is_told_by_its_line",

@@ -120,3 +120,34 @@ def test_one_of_ten_thousand_rows_is_found_and_named(
     assert all(
         any(f"row {place} " in fault or f"row is {place} " in fault for place in places) for fault in found
     )
+
+
+def harmed(row: dict[str, Any], column: str) -> dict[str, Any]:
+    """Return a row with one bit of one column turned round."""
+    value = row[column]
+    other = value ^ 1 if isinstance(value, int) else value[:-1] + chr(ord(value[-1]) ^ 1)
+    return {**row, column: other}
+
+
+def test_each_of_ten_thousand_rows_is_found_changed_removed_or_moved(
+    long: tuple[list[dict[str, Any]], Head],
+) -> None:
+    """F57, I8: every one of them, one bit, each column in its turn, by the rows around it: as a sweep follows the trail,
+    from where it was found whole.
+    """
+    rows, columns = long[0], [*COLUMNS, "hash"]
+    seen = 0
+    for at, row in enumerate(rows):
+        first = max(0, at - 1)
+        after = Head(first, rows[first - 1]["hash"]) if first else Head()
+        around = rows[first : at + 2]
+        head = Head(first + len(around), around[-1]["hash"])
+        assert faults("global", around, head, after) == []
+        others = [one for one in around if one is not row]
+        moved = [{**others[-1], "seq": row["seq"]}, {**row, "seq": others[-1]["seq"]}]
+        for one in moved:
+            one["hash"] = entry_hash(one)
+        for wrong in ([harmed(row, columns[at % len(columns)]), *others], others, [*others[:-1], *moved]):
+            assert faults("global", wrong, head, after), f"row {at + 1}"
+            seen += 1
+    assert seen == 30_000

@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
+import os
+import time
 from typing import Any
 
 import pytest
 
 from stopline.model.closing import CloseRequest
 from stopline.model.control import ClosingStatus, ControlRequest
+from stopline.model.instrument import Instrument
 from stopline.model.times import utc_text
 from stopline.rules.closing import commands as closing_commands
 from stopline.rules.closing import sent as closing_sent
 from stopline.rules.closing.sent import MOST_LEGS
 from stopline.runtime.app import App
 
-from ..make import NOON, equity, fill
+from ..make import NOON, equity, fill, option
 from .world import World
 
+OPTIONS = int(os.environ.get("STOPLINE_OPTIONS", "150"))
 KILL = {"request_id": "k", "scope": "account:demo", "action": "kill", "actor": "ann", "reason": "enough"}
 
 
 def held(count: int) -> World:
+    return holding([equity(f"S{n:04d}") for n in range(count)])
+
+
+def holding(contracts: list[Instrument]) -> World:
     world = World()
     world.open_account()
     app, _ = world.instance()
     sides = ("BUY", "SELL")
-    fills = [fill(f"E-{n}", sides[n % 2], 1, 100, NOON, equity(f"S{n:04d}")) for n in range(count)]
+    fills = [fill(f"E-{n}", sides[n % 2], 1, 100, NOON, of) for n, of in enumerate(contracts)]
     app.recorder.record(fills, "m-1")
     world.bus.messages.clear()
     return world
@@ -46,7 +54,7 @@ def execute(world: World, ids: set[str]) -> None:
     fills = []
     for id_ in sorted(ids):
         order = closes(world)[id_]
-        contract = equity(order["instrument"]["symbol"])
+        contract = Instrument.model_validate(order["instrument"])
         fills.append(fill(f"C-{id_}", order["side"], 1, 99, world.clock.now(), contract, order_id=id_))
     app.recorder.record(fills, f"m-{world.clock.now()}")
 
@@ -125,3 +133,28 @@ def test_the_closings_of_a_large_book_fit_their_document() -> None:
     assert len(closes(world)) == 2 * MOST_LEGS
     data = world.document("closings", "demo") or {}
     assert len(data["state"]) + len(data["outbox"]) < 700 * 1024
+
+
+@pytest.mark.timeout(900)
+def test_a_kill_of_options_of_one_underlying_ends_flat() -> None:
+    """R5.1, F50: STOPLINE_OPTIONS=1100 is a book shortly before its most (768 KiB)."""
+    world = holding([option(1000 + 5 * n, "CP"[n % 2]) for n in range(OPTIONS)])
+    size = len((world.document("books", "demo") or {})["state"])
+    begun = time.perf_counter()
+    kill(world.instance()[0])
+    took = time.perf_counter() - begun
+    known: set[str] = set()
+    rounds = 0
+    for _ in range(2 + OPTIONS // 20):
+        new = closes(world).keys() - known
+        known |= new
+        rounds += bool(new)
+        execute(world, new)
+        closing = world.instance()[0].closer.advance("demo")
+        assert closing is not None
+        if closing.status is ClosingStatus.FLAT:
+            break
+    assert closing.status is ClosingStatus.FLAT
+    assert world.instance()[0].books.read("demo").open_positions() == []  # type: ignore[union-attr]
+    assert len(known) == OPTIONS
+    print(f"{OPTIONS} options, book of {size // 1024} KiB, kill {took:.2f} s, {rounds} rounds")
