@@ -172,6 +172,17 @@ def test_a_second_reading_that_people_overtake_twice_is_ready_again() -> None:
     assert [read(world, app, BAD) for _ in range(2)] == ["REDUCING", "HALTED"]
 
 
+def test_a_second_reading_that_people_overtake_is_known_after_many_requests() -> None:
+    """R5.3: the document forgets requests, and the hold is what is left of it."""
+    world, app = holding(price_max_age_s=600)
+    assert [read(world, app, price) for price in (100.0, BAD)] == ["", "REDUCING"]
+    resumed_in_between(world, app)
+    control = app.trading.read(DEMO)
+    instead = control.holds[HOLD].request_id
+    assert lifted_of(control, risk(world).breakers)[NAME] == instead
+    assert lifted_of(control.model_copy(update={"seen": {}}), risk(world).breakers)[NAME] == instead
+
+
 def test_a_second_reading_that_people_overtake_is_taken_back_by_a_good_one() -> None:
     """R5.3: as any first reading is."""
     world, app = holding(price_max_age_s=600)

@@ -173,6 +173,20 @@ def test_a_kill_of_an_old_pause_closes_nothing_under_a_new_one(world: World) -> 
     assert app.trading.set(request("b-4", **breaker, releases="b-3")).flatten, "its own second reading closes"
 
 
+def test_an_overtaken_kill_says_nothing_of_an_account_that_is_halted_meanwhile(world: World) -> None:
+    """R3.3: "stays reduce-only, nothing was closed" came while everything was being closed."""
+    app, _ = world.instance()
+    breaker: dict[str, Any] = {"actor": "breaker:emergency_drawdown"}
+    app.trading.set(request("b-1", "pause", **breaker))
+    world.wait(61)
+    for who in ("ann", "bob"):
+        app.trading.set(request(f"r-{who}", "resume", actor=who, expected_epoch=1, lifts=("b-1",)))
+    app.trading.set(request("k-1", "kill"))
+    world.bus.messages.clear()
+    assert app.trading.set(request("b-2", **breaker, releases="b-1")).state is TradingState.HALTED
+    assert not [a for a in world.bus.bodies("alerts") if "nothing was closed" in a["summary"]]
+
+
 def test_a_kill_that_confirms_a_pause_that_is_still_on_its_way_holds(world: World) -> None:
     """R5.3: it came first, and the pause after it loosens nothing."""
     app, _ = world.instance()

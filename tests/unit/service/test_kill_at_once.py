@@ -4,15 +4,18 @@ cancels made.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
+import orjson
 import pytest
 
 from stopline.model.closing import CloseRequest
 from stopline.model.ids import document_id
 from stopline.model.messages import ExecutionReport
 from stopline.model.times import utc_text
-from stopline.ports import Path, Put
+from stopline.ports import Clock, Outgoing, Path, Put
 from stopline.runtime.app import App
 
 from .test_cancels_by_scope import A, said
@@ -25,6 +28,16 @@ __all__ = ["world"]
 def closes(world: World) -> list[dict[str, Any]]:
     found = {one["command_id"]: one for one in world.bus.bodies("orders") if one["action"] == "close"}
     return list(found.values())
+
+
+class Behind:
+    """A clock that is 20 s behind another."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def now(self) -> datetime:
+        return self._clock.now() - timedelta(seconds=20)
 
 
 def ask_to_close(world: World, app: App) -> None:
@@ -243,6 +256,60 @@ def test_a_close_that_is_stored_while_a_repeated_cancel_is_noted_is_not_ended_by
     for _ in range(12):
         world.wait(1)
         other.closer.advance("demo")
+    assert len(closes(world)) == 2
+
+
+def test_the_grace_of_a_repeated_cancel_begins_when_it_is_out(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R4.2: the bus took it after 6 s, and 10 units more went in that very moment: what was filled till then nobody knew."""
+    app, _ = world.instance()
+    kill(app)
+    world.wait(10)
+    publish = world.bus.publish
+
+    def slowly(messages: Sequence[Outgoing]) -> list[str]:
+        if any(m.topic == "orders" and orjson.loads(m.data)["action"] == "cancel_all" for m in messages):
+            world.wait(6)
+        return publish(messages)
+
+    monkeypatch.setattr(world.bus, "publish", slowly)
+    kill(app, "again")
+    monkeypatch.undo()
+    assert len(closes(world)) == 1
+    for seconds in range(1, 6):
+        world.wait(1)
+        app.closer.advance("demo")
+        assert len(closes(world)) == (1 if seconds < 5 else 2)
+
+
+def test_a_close_of_an_instance_whose_clock_is_behind_is_not_ended_by_a_cancel_of_before(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R4.2: 20 s behind; its close seemed to have gone before the cancel."""
+    app, _ = world.instance()
+    other, _ = world.instance()
+    monkeypatch.setattr(other.closer, "_clock", Behind(world.clock))
+    kill(app, flatten=False)
+    world.wait(2)
+    ask_to_close(world, other)
+    world.wait(4)
+    look = app.closer._cancel_again
+
+    def then_another(account: str, *held: Any) -> Any:
+        found = look(account, *held)
+        if found and len(closes(world)) == 1:
+            report(world, other, closes(world)[-1], "cancelled")
+            world.wait(1)
+            other.closer.advance("demo")
+        return found
+
+    monkeypatch.setattr(app.closer, "_cancel_again", then_another)
+    kill(app, "again", flatten=False)
+    assert len(closes(world)) == 2
+    for _ in range(9):
+        world.wait(1)
+        app.closer.advance("demo")
     assert len(closes(world)) == 2
 
 

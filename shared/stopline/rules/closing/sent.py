@@ -1,6 +1,7 @@
 """Commands that are out: which are over, what is still alive of a position, and when the next may go."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal, localcontext
 
@@ -204,13 +205,28 @@ def cancelled(sent: Mapping[str, Sent], scopes: Mapping[str, int], now: datetime
     return found
 
 
-def cancelled_again(sent: Mapping[str, Sent], scopes: Iterable[str], at: datetime) -> dict[str, Sent]:
-    """Return commands with those marked that were out when scopes were cancelled again, under the epoch of before."""
-    again = [scope_of(scope) for scope in scopes]
-    return {
-        id_: _cancelled(one, at) if one.issued_at <= at and _is_within(one, again) else one
-        for id_, one in sent.items()
-    }
+@dataclass(frozen=True, slots=True)
+class JustCancelled:
+    """What was cancelled a moment ago, at `at`, when the last of it was out. `first`: scopes, each with the epoch of
+    its cancel. `again`: scopes that were cancelled again under the epoch of before, when commands of the names `out` were.
+    """
+
+    at: datetime
+    first: Mapping[str, int]
+    again: Collection[str]
+    out: Collection[str]
+
+    @property
+    def scopes(self) -> set[str]:
+        return {*self.first, *self.again}
+
+    def marked(self, sent: Mapping[str, Sent]) -> dict[str, Sent]:
+        """Return commands with those marked that this has taken along: none that went after it."""
+        again = [scope_of(scope) for scope in self.again]
+        return {
+            id_: _cancelled(one, self.at) if id_ in self.out and _is_within(one, again) else one
+            for id_, one in cancelled(sent, self.first, self.at).items()
+        }
 
 
 def _is_within(sent: Sent, halted: Iterable[Scope]) -> bool:

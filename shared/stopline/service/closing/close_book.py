@@ -42,8 +42,7 @@ from stopline.ports import Clock, Where
 from stopline.rules.closing.commands import Step, advance
 from stopline.rules.closing.halts import halted_since, halts_of, newest_halts
 from stopline.rules.closing.order import Resting, Situation, Stated
-from stopline.rules.closing.sent import cancelled as cancelled_of
-from stopline.rules.closing.sent import cancelled_again, with_report
+from stopline.rules.closing.sent import JustCancelled, with_report
 from stopline.rules.exits.plan import closing_of, plan_of
 from stopline.rules.trading.cancel_commands import wholly_cancelled
 from stopline.service.accounts.reader import AccountReader
@@ -191,7 +190,6 @@ class Closer:
         known, whole = self._cancelled(account, effective(*held)[1])
         again: Collection[str] = ()
         unsent: Exception | None = None
-        at = self._clock.now()  # what another instance sends from now on, `again` is not for
         try:
             again = self._cancel_again(account, *held)
         except Exception as problem:  # whatever it is, it keeps nothing from being closed
@@ -200,10 +198,11 @@ class Closer:
             )
             unsent = problem
 
-        def marked(sent: Mapping[str, Sent]) -> dict[str, Sent]:
-            return cancelled_again(cancelled_of(sent, {**cancelled, **whole}, at), again, at)
-
-        closing = self._closed(account, new, held, known, {*cancelled, *whole, *again}, marked)
+        # what another instance has sent since `known` was read, `again` may not have been for
+        taken = JustCancelled(
+            self._clock.now(), {**cancelled, **whole}, again, known.sent.keys() if known else ()
+        )
+        closing = self._closed(account, new, held, known, taken)
         if unsent is not None:
             raise Uncancelled(f"whether orders of {account} are cancelled again is not known") from unsent
         return closing
@@ -214,12 +213,9 @@ class Closer:
         new: Sequence[CloseRequest],
         held: tuple[Control, Control],
         known: ClosingState | None,
-        again: Collection[str],
-        marked: Callable[[Mapping[str, Sent]], dict[str, Sent]],
+        taken: JustCancelled,
     ) -> Closing | None:
-        """Send what is missing. `again`: the scopes of which everything was cancelled a moment ago; `marked`: commands as
-        that has left them, however often the state is read.
-        """
+        """Send what is missing, after the cancels of a moment ago."""
         _, cancelled = effective(*held)
         if not new and not halts_of(*held) and not (known and _is_active(known)):
             return None
@@ -230,8 +226,8 @@ class Closer:
         def decide(state: ClosingState | None, attempt: int) -> Change[ClosingState] | None:
             nonlocal book, held
             before = state or ClosingState(account=account)
-            if again:
-                before = before.model_copy(update={"sent": marked(before.sent)})
+            if taken.scopes:
+                before = before.model_copy(update={"sent": taken.marked(before.sent)})
             if attempt or book.revision < before.book_revision:
                 # read after the closings it is no older copy than theirs: where it is lower still, it was folded again
                 book = self._book(account, state)
@@ -243,7 +239,7 @@ class Closer:
                 raise Contended(
                     f"another stop of {account} came meanwhile: its cancel goes before its closes"
                 )
-            situation = replace(self._situation(settings, book, marks, *held, before), again=again)
+            situation = replace(self._situation(settings, book, marks, *held, before), again=taken.scopes)
             if settings is not None:
                 resting = partial(self._resting, settings, book, before)
                 situation = replace(situation, resting=resting)

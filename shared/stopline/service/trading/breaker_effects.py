@@ -30,7 +30,8 @@ def lifted_of(control: Control, tripped: Mapping[str, Tripped]) -> dict[str, str
     found = {}
     for name, one in tripped.items():
         hold, instead = control.holds.get(f"breaker:{name}"), overtaken(one.request_id)
-        if one.confirmed and instead in control.seen and not (hold and hold.flatten):
+        paused = instead in control.seen or (hold is not None and hold.request_id == instead)
+        if one.confirmed and paused and not (hold and hold.flatten):
             found[name] = instead
         elif hold is None and was_carried_out(control, one.request_id, one.since):
             found[name] = ""

@@ -359,7 +359,7 @@ class TradingStates:
         if moved.changed:
             others = self._beside(moved.control, request.scope) if new.state is TradingState.ACTIVE else ()
             alerts = [state_alert(new, moved.control.epoch, now, others)]
-        elif request.action == "pause" and request.releases:
+        elif request.action == "pause" and request.releases and new.state is TradingState.REDUCING:
             alerts = [unclosed_alert(new, request, now)]
         if moved.event == "resume_asked":
             alerts = [asked_alert(new, request, now)]

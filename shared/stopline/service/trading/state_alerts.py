@@ -151,7 +151,7 @@ def unclosed_alert(standing: Standing, request: ControlRequest, now: datetime) -
         kind="trading_state",
         severity=Severity.CRITICAL,
         summary=f"{_whose(standing.scope)} stays reduce-only by {request.actor}: {request.reason}"[:500],
-        action="Only what reduces risk is let through. Another bad reading closes everything.",
+        action="Only what reduces risk is let through. From the next sweep on, two bad readings close everything.",
         cause=request.request_id,
         resolved=False,
     )
