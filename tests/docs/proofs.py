@@ -83,6 +83,7 @@ PROOFS: dict[str, list[str]] = {
     ],
     "F19": [
         "contract/test_pubsub.py::test_an_outage_is_unavailable_in_time",
+        "infra/test_publishing.py::test_no_product_code_publishes_but_through_the_adapter_that_waits",
     ],
     "F20": [
         "contract/test_outcomes.py::test_each_cell_of_the_table_is_so",
@@ -117,6 +118,7 @@ PROOFS: dict[str, list[str]] = {
     "F26": [
         "infra/test_topology.py::test_every_topic_has_a_reader_and_a_dead_letter_of_its_own",
         "infra/test_topology.py::test_dead_letters_outlive_what_they_were_sent_from_and_never_expire",
+        "infra/test_topology.py::test_the_dead_letter_of_every_topic_is_created_and_kept_by_a_subscription",
     ],
     "F27": [
         "e2e/test_dead_letters.py::test_a_dead_letter_is_listed_shown_redriven_and_dropped",

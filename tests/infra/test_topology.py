@@ -52,6 +52,34 @@ def test_every_topic_has_a_reader_and_a_dead_letter_of_its_own(name: str) -> Non
     assert dead.telling(name) not in TOPOLOGY.subscriptions
 
 
+class _Told:
+    """Stands in for the emulator: writes down what it is asked to create."""
+
+    def __init__(self) -> None:
+        self.put: dict[str, dict[str, Any]] = {}
+
+    def call(self, method: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        assert (method, path in self.put) == ("PUT", False)
+        self.put[path] = body
+        return {}
+
+
+@pytest.mark.parametrize("name", TOPICS)
+def test_the_dead_letter_of_every_topic_is_created_and_kept_by_a_subscription(name: str) -> None:
+    """F26: a dead-letter topic that nobody is subscribed to loses what it takes."""
+    told = _Told()
+    bootstrap.pubsub(told, "p", TOPOLOGY, {})  # type: ignore[arg-type]
+    assert f"/v1/projects/p/topics/{name}-dead" in told.put
+    kept = told.put[f"/v1/projects/p/subscriptions/{name}-dead-pull"]
+    assert kept["topic"] == f"projects/p/topics/{name}-dead"
+    assert kept["expirationPolicy"] == {}
+    assert "pushConfig" not in kept
+    for entry in SUBSCRIPTIONS:
+        if TOPOLOGY.subscriptions[entry].topic == name:
+            policy = told.put[f"/v1/projects/p/subscriptions/{entry}"]["deadLetterPolicy"]
+            assert policy["deadLetterTopic"] == f"projects/p/topics/{name}-dead"
+
+
 @pytest.mark.parametrize("name", SUBSCRIPTIONS)
 def test_a_subscription_is_within_the_limits_of_pubsub(name: str) -> None:
     """F28, F29: a subscription that nobody used for 31 days is deleted unless it never expires: R0.3."""
