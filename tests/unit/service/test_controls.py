@@ -23,6 +23,7 @@ from stopline.model.control import (
 from stopline.model.errors import Rejected
 from stopline.ports import Unavailable
 from stopline.rules.trading.resuming import TooEarly
+from stopline.runtime.app import App
 from stopline.service.documents.outbox import Unpublished
 
 from ..make import NOON
@@ -138,6 +139,16 @@ def test_the_second_path_carries_out_under_the_id_that_the_first_would(
     assert len(rows) == 2
 
 
+def lifted_breaker(world: World, app: App) -> dict[str, Any]:
+    """Let a breaker pause as b-1, and two people lift that; return who the breaker is."""
+    breaker: dict[str, Any] = {"actor": "breaker:emergency_drawdown"}
+    app.trading.set(request("b-1", "pause", **breaker))
+    world.wait(61)
+    for who in ("ann", "bob"):
+        app.trading.set(request(f"r-{who}", "resume", actor=who, expected_epoch=1, lifts=("b-1",)))
+    return breaker
+
+
 @pytest.mark.parametrize("lifted", [True, False])
 def test_a_kill_whose_pause_people_have_lifted_is_a_pause(world: World, lifted: bool) -> None:
     """R5.3: a second reading that was under way while people resumed closed everything just after it."""
@@ -162,11 +173,7 @@ def test_a_kill_whose_pause_people_have_lifted_is_a_pause(world: World, lifted: 
 def test_a_kill_of_an_old_pause_closes_nothing_under_a_new_one(world: World) -> None:
     """R5.3: what comes late is of the reading that people have seen."""
     app, _ = world.instance()
-    breaker: dict[str, Any] = {"actor": "breaker:emergency_drawdown"}
-    app.trading.set(request("b-1", "pause", **breaker))
-    world.wait(61)
-    for who in ("ann", "bob"):
-        app.trading.set(request(f"r-{who}", "resume", actor=who, expected_epoch=1, lifts=("b-1",)))
+    breaker = lifted_breaker(world, app)
     world.wait(1)
     app.trading.set(request("b-3", "pause", **breaker))
     assert app.trading.set(request("b-2", **breaker, releases="b-1")).state is TradingState.REDUCING
@@ -176,11 +183,7 @@ def test_a_kill_of_an_old_pause_closes_nothing_under_a_new_one(world: World) -> 
 def test_an_overtaken_kill_says_nothing_of_an_account_that_is_halted_meanwhile(world: World) -> None:
     """R3.3: "stays reduce-only, nothing was closed" came while everything was being closed."""
     app, _ = world.instance()
-    breaker: dict[str, Any] = {"actor": "breaker:emergency_drawdown"}
-    app.trading.set(request("b-1", "pause", **breaker))
-    world.wait(61)
-    for who in ("ann", "bob"):
-        app.trading.set(request(f"r-{who}", "resume", actor=who, expected_epoch=1, lifts=("b-1",)))
+    breaker = lifted_breaker(world, app)
     app.trading.set(request("k-1", "kill"))
     world.bus.messages.clear()
     assert app.trading.set(request("b-2", **breaker, releases="b-1")).state is TradingState.HALTED

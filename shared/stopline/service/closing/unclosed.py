@@ -5,7 +5,6 @@ when that is over. Its working orders are cancelled all the same.
 import logging
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
-from types import MappingProxyType
 
 import orjson
 
@@ -18,7 +17,7 @@ from stopline.model.times import UtcText, utc_text
 from stopline.model.wire import Message, canonical, validate
 from stopline.ports import Clock, Data, Store, Unavailable, Where
 from stopline.rules.closing.halts import flattens, halts_of
-from stopline.service.closing.close_book import Closer, Uncancelled
+from stopline.service.closing.close_book import NOTHING, Closer, Uncancelled
 from stopline.service.documents.aggregate import Aggregates, Change
 from stopline.service.documents.outbox import Relay, Unpublished
 from stopline.service.trading.control_documents import both_to_stop
@@ -69,7 +68,7 @@ class HaltCloser:
         self._looked_at: datetime | None = None
 
     def advance(
-        self, account: str, *, resumed: bool = False, cancelled: Mapping[str, int] = MappingProxyType({})
+        self, account: str, *, resumed: bool = False, cancelled: Mapping[str, int] = NOTHING
     ) -> Closing | None:
         """Advance as the Closer does, and raise what it raises. What is not only of the moment is told before that.
         `resumed`: people have lifted a halt.
