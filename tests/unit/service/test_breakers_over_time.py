@@ -20,7 +20,7 @@ from stopline.model.control import (
     TradingState,
 )
 from stopline.model.messages import Effect, Sweep, SweepKind
-from stopline.ports import Delete, Document, Path, Put, Write
+from stopline.ports import Delete, Document, Path, Put, Unavailable, Write
 from stopline.runtime.app import App
 from stopline.service.trading.breaker_effects import lifted_of
 
@@ -273,6 +273,30 @@ def test_a_stop_that_is_on_its_way_is_not_one_that_people_have_lifted() -> None:
     assert lifted_of(control, tripped) == {}
     assert lifted_of(control.model_copy(update={"holds": {}}), tripped) == dict.fromkeys(tripped, "")
     assert lifted_of(control.model_copy(update={"holds": {}, "seen": {}}), tripped) == {}
+
+
+def test_a_pause_that_comes_late_takes_no_later_one_along() -> None:
+    """R5.3, F40: its release lifted the later one, which two readings had agreed on."""
+    world, app = holding(**REDUCES)
+    carry_out, down = app.trading.carry_out, {"pause", "release"}
+
+    def sometimes(effect: Effect) -> Standing:
+        if effect.body["action"] in down:
+            down.add(effect.id)
+        if effect.id in down:
+            raise Unavailable("the store is slow")
+        return carry_out(effect)
+
+    app.trading.carry_out = sometimes  # type: ignore[method-assign]
+    for price in (BAD, CLEAR):
+        with pytest.raises(Unavailable):
+            read(world, app, price)
+    down -= {"pause", "release"}
+    with pytest.raises(Unavailable):
+        read(world, app, BAD)
+    app.trading.carry_out = carry_out  # type: ignore[method-assign]
+    assert [read(world, app, BAD) for _ in range(3)] == ["REDUCING"] * 3
+    assert risk(world).breakers[NAME].confirmed
 
 
 def test_a_loss_that_no_missing_price_can_make_good_stops_trading_and_closes() -> None:

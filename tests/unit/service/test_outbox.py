@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 
 import pytest
 from hypothesis import given
@@ -77,6 +78,56 @@ def test_a_local_effect_that_fails_stays_due_and_the_published_ones_do_not() -> 
     with pytest.raises(Transient):
         relay.publish([effect("b", "controls"), effect("a")])
     assert [e.id for e in relay.unpublished([effect("a"), effect("b")])] == ["b"]
+
+
+def change(id_: str, action: str, actor: str = "breaker:loss", scope: str = "account:demo") -> Effect:
+    return Effect(id_, "controls", "demo", {"action": action, "actor": actor, "scope": scope})
+
+
+def carried_out(relay: Relay, wanted: list[Effect], trouble: dict[str, Transient]) -> list[str]:
+    """Carry out what is wanted where `trouble` keeps some of it from being done; return what was done, in its order."""
+    done: list[str] = []
+
+    def use_case(effect: Effect) -> None:
+        if effect.id in trouble:
+            raise trouble[effect.id]
+        done.append(effect.id)
+
+    relay.carry_out("controls", use_case)
+    relay.carry_out("closings", use_case)
+    with pytest.raises(Transient) if trouble else nullcontext():
+        relay.publish(wanted)
+    return done
+
+
+WANTED = [change("p-1", "pause"), change("r-1", "release"), change("p-2", "pause")]
+
+
+def test_what_an_actor_wants_of_a_scope_is_carried_out_in_its_order() -> None:
+    """I6, F40: a pause that came after its own release would stay, or its release lift what came in between."""
+    relay = Relay(RecordingBus())
+    others = [
+        change("of another", "pause", actor="breaker:latency"),
+        change("of a part", "pause", scope="strategy:demo:condor"),
+    ]
+    wanted = [*WANTED, *others]
+    assert carried_out(relay, wanted, {"p-1": Transient("later")}) == ["of another", "of a part"]
+    assert carried_out(relay, wanted, {"r-1": Transient("later")}) == ["p-1"]
+    assert carried_out(relay, wanted, {}) == ["r-1", "p-2"]
+    assert relay.unpublished(wanted) == ()
+
+
+def test_no_kill_and_no_close_waits_for_what_came_before_it() -> None:
+    """R4.1, F40."""
+    kill, closes = change("k-1", "kill"), [effect("c-1", "closings"), effect("c-2", "closings")]
+    down = {"p-1": Transient("later"), "c-1": Transient("later")}
+    assert carried_out(Relay(RecordingBus()), [WANTED[0], *closes, kill], down) == ["c-2", "k-1"]
+
+
+def test_a_pause_waits_for_nothing_that_stands_though_its_messages_are_due() -> None:
+    """R2.4, F40: while Pub/Sub is down, what people have lifted is stopped again."""
+    down = {"p-1": Unpublished("1 effects are due")}
+    assert carried_out(Relay(RecordingBus()), WANTED, down) == ["r-1", "p-2"]
 
 
 @pytest.mark.parametrize(
