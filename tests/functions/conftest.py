@@ -187,3 +187,6 @@ def raw_fill(fill_id: str = "E-1", **more: Any) -> dict[str, Any]:
         "executed_at": "2026-11-18T16:59:00Z",
         **more,
     }
+
+
+from .deployed import deployed as deployed  # noqa: E402 - a fixture, of what stands above

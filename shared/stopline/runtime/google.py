@@ -2,6 +2,7 @@
 
 import os
 import threading
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -37,7 +38,6 @@ def _app() -> App:
     from stopline.adapters.threads import Threads
 
     chosen = settings()
-    logs.configure(chosen.log_level)
     return App(
         Ports(
             store=FirestoreStore(project=chosen.project, database=chosen.database),
@@ -116,9 +116,13 @@ def _alerts_app() -> "Rotating[App]":
     from stopline.runtime.rotation import Rotating, Secrets
 
     base = app()
-    return Rotating(
-        Secrets(os.environ), lambda now: App(replace(base.ports, channels=channels(read_settings(now))))
-    )
+
+    def build(environment: Mapping[str, str]) -> App:
+        chosen = read_settings(environment)
+        logs.hide(chosen.secrets())
+        return App(replace(base.ports, channels=channels(chosen)))
+
+    return Rotating(Secrets(os.environ), build)
 
 
 @cache

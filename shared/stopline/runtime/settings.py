@@ -12,6 +12,7 @@ from stopline.model.errors import Rejected
 from stopline.model.settings.operator import OperatorAlerts
 from stopline.model.settings.recipients import Recipients
 from stopline.model.wire import Message, decode_object, validate
+from stopline.runtime import logs
 from stopline.runtime.auth import Principal
 
 _HTTPS = re.compile(
@@ -19,6 +20,8 @@ _HTTPS = re.compile(
 )
 M = TypeVar("M", bound=Message)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_SEPARATORS = re.compile(r"[/@:?&=]+")
+_TOKEN = 16  # characters from which a part of an address is no word
 NO_ACCOUNTS = (
     '%s: %s names no "accounts", and may do nothing by this setting: ["*"] is all of them and the whole, [] says that '
     "only grants count"
@@ -61,6 +64,22 @@ class Settings:
     ack_secret: str = field(default="", repr=False)  # signs those links
     heartbeat_url: str = field(default="", repr=False)  # pinged by each sweep: whoever watches it misses us
     kite_secret: str = field(default="", repr=False)  # what Zerodha signs postbacks with
+
+    def secrets(self) -> frozenset[str]:
+        """Return what no line of a log may show: the secrets themselves, and of secret addresses also their long parts."""
+        people = (self.operator, *(person.recipients for person in self.operator_alerts.people))
+        addresses = [self.heartbeat_url, *(url for one in people for url in (*one.discord, *one.apprise))]
+        parts = [part for address in addresses for part in _parts(address)]
+        keys = (self.dev_key, self.ack_secret, self.kite_secret, self.twilio_token, self.telegram_token)
+        hashes = (key for key in self.principals if "@" not in key)
+        return frozenset({*keys, self.smtp_password, *hashes, *addresses, *parts} - {""})
+
+
+def _parts(address: str) -> list[str]:
+    """Return what may be a token in an address; an https one has none in its host."""
+    scheme, _, rest = address.partition("://")
+    path = rest.partition("/")[2] if scheme == "https" else rest
+    return [part for part in _SEPARATORS.split(path) if len(part) >= _TOKEN]
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
@@ -109,8 +128,11 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
 
 @cache
 def settings() -> Settings:
-    """Return this process's settings."""
-    return read_settings(os.environ)
+    """Return this process's settings. Whoever asks has its logs set up by them; while they are refused, as by default."""
+    logs.configure()
+    chosen = read_settings(os.environ)
+    logs.configure(chosen.log_level, secrets=chosen.secrets())
+    return chosen
 
 
 def _port(name: str, text: str) -> int:
