@@ -70,6 +70,7 @@ PROOFS: dict[str, list[str]] = {
         "simulation/test_every_step.py::test_the_end_state_is_right_whatever_step_breaks",
     ],
     "F16": [
+        "unit/service/test_price_batch_killed.py::test_a_kill_at_each_commit_of_500_prices_leaves_what_an_undisturbed_run_gives",
         "simulation/test_every_step.py::test_the_end_state_is_right_whatever_step_breaks",
     ],
     "F17": [
@@ -110,6 +111,7 @@ PROOFS: dict[str, list[str]] = {
         "unit/rules/test_alert_escalation.py::test_the_operator_is_called_behind_the_last_person",
     ],
     "F25": [
+        "simulation/test_poison.py::test_a_poison_among_a_hundred_holds_up_nothing_and_ends_as_a_dead_letter",
         "e2e/test_dead_letters.py::test_a_dead_letter_is_listed_shown_redriven_and_dropped",
         "functions/test_push.py::test_an_unknown_error_is_not_acknowledged_and_shows_nothing",
         "functions/test_deliveries.py::test_the_prefix_of_a_deployment_is_no_topic",
