@@ -15,8 +15,9 @@ from stopline.model.closing import CloseRequest
 from stopline.model.ids import document_id
 from stopline.model.messages import ExecutionReport
 from stopline.model.times import utc_text
-from stopline.ports import Clock, Outgoing, Path, Put
+from stopline.ports import Clock, Outgoing, Path, Put, Unavailable
 from stopline.runtime.app import App
+from stopline.service.documents.outbox import Unpublished
 
 from .test_cancels_by_scope import A, said
 from .test_orders_working import SCOPE, STRATEGY, kill, world
@@ -327,3 +328,54 @@ def test_a_close_that_the_repeated_cancel_of_another_stop_s_flatten_took_along_g
         world.wait(1)
         app.closer.advance("demo")
     assert len(closes(world)) == 2
+
+
+def without_closes(world: World, monkeypatch: pytest.MonkeyPatch, problem: Exception) -> None:
+    """Have the bus take no close."""
+    publish = world.bus.publish
+
+    def only_others(messages: Sequence[Outgoing]) -> list[str]:
+        if any(m.topic == "orders" and orjson.loads(m.data)["action"] == "close" for m in messages):
+            raise problem
+        return publish(messages)
+
+    monkeypatch.setattr(world.bus, "publish", only_others)
+
+
+def test_a_close_that_was_left_unpublished_goes_before_the_repeated_cancel_that_takes_it_along(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R4.2, F9: it went after the cancel, and alive beside the one in its place: twice what is held was out."""
+    app, _ = world.instance()
+    other, _ = world.instance()
+    kill(app, flatten=False)
+    world.wait(2)
+    without_closes(world, monkeypatch, RuntimeError("the instance is gone"))
+    with pytest.raises(RuntimeError):
+        ask_to_close(world, other)
+    monkeypatch.undo()
+    world.wait(1)
+    kill(app, "again", flatten=False)
+    sent = [one["action"] for one in world.bus.bodies("orders")]
+    assert sent[-2:] == ["close", "cancel_all"]
+
+
+def test_a_close_that_cannot_be_published_is_not_ended_by_a_cancel_that_can(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R4.2, F10: whether it goes out after that nobody knows."""
+    app, _ = world.instance()
+    kill(app, flatten=False)
+    world.wait(2)
+    without_closes(world, monkeypatch, Unavailable("no answer"))
+    with pytest.raises(Unpublished):
+        ask_to_close(world, app)
+    world.wait(1)
+    kill(app, "again", flatten=False)
+    [sent] = app.closer.read("demo").sent.values()
+    assert sent.cancelled_at is None
+    monkeypatch.undo()
+    for _ in range(12):
+        world.wait(1)
+        app.closer.advance("demo")
+    assert len(closes(world)) == 1

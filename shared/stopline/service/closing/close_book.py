@@ -18,18 +18,15 @@ from stopline.model.control import (
     Closing,
     Control,
     Standing,
-    account_scope,
     effective,
     effective_for,
 )
 from stopline.model.errors import Contended, Transient, Unreadable
 from stopline.model.ids import digest
 from stopline.model.messages import (
-    Alert,
     Command,
     Effect,
     ExecutionReport,
-    HistoryRow,
     Sweep,
     SweepKind,
     alert_effect,
@@ -48,9 +45,9 @@ from stopline.rules.trading.cancel_commands import wholly_cancelled
 from stopline.service.accounts.reader import AccountReader
 from stopline.service.audit.journal import row_effects
 from stopline.service.closing.executions import log_executions, with_executions
+from stopline.service.closing.proofs import proofs_of
 from stopline.service.documents.aggregate import Aggregates, Change
 from stopline.service.fills.books import FillLog
-from stopline.service.history.rows import audit_row
 from stopline.service.prices.marks import Mark, MarkTable
 from stopline.service.trading.control_documents import both_to_stop
 
@@ -188,6 +185,7 @@ class Closer:
     ) -> Closing | None:
         held = both_to_stop(self._controls, account)
         known, whole = self._cancelled(account, effective(*held)[1])
+        out = self._out(account, known)
         again: Collection[str] = ()
         unsent: Exception | None = None
         try:
@@ -199,9 +197,7 @@ class Closer:
             unsent = problem
 
         # what another instance has sent since `known` was read, `again` may not have been for
-        taken = JustCancelled(
-            self._clock.now(), {**cancelled, **whole}, again, known.sent.keys() if known else ()
-        )
+        taken = JustCancelled(self._clock.now(), {**cancelled, **whole}, again, out)
         closing = self._closed(account, new, held, known, taken)
         if unsent is not None:
             raise Uncancelled(f"whether orders of {account} are cancelled again is not known") from unsent
@@ -272,6 +268,17 @@ class Closer:
         if known is not None and known.halt is not None and known.halt.epoch == epoch:
             return known, NOTHING
         return known, wholly_cancelled(self._cancel(account))
+
+    def _out(self, account: str, known: ClosingState | None) -> Collection[str]:
+        """Return the names of the commands that are out. One that was committed and not published goes now: a cancel takes
+        along only what was before it.
+        """
+        try:
+            self._documents.send(account)
+        except Exception:  # whatever it is, it keeps nothing from being cancelled
+            log.exception("closing: what is due cannot be published", extra={"account": account})
+        due = self._documents.due(account) or ()
+        return known.sent.keys() - {effect.id for effect in due} if known else ()
 
     def settings(self, account: str) -> Account | None:
         """Return the settings; where they cannot be read those of before, else None: the usual ones close a book too."""
@@ -355,8 +362,7 @@ class Closer:
         effects = [_command_effect(command) for command in step.commands]
         alerts = [*step.alerts, *slipped]
         effects += [alert_effect(alert) for alert in alerts]
-        rows += [_proof(state, alert, now) for alert in alerts if alert.kind in ("flat", "closed")]
-        rows += _confirmations(stored, state, now)
+        rows += proofs_of(stored, state, alerts, now)
         effects += row_effects(state.account, rows)
         return Change(state, effects)
 
@@ -372,32 +378,3 @@ def _is_active(state: ClosingState) -> bool:
 
 def _command_effect(command: Command) -> Effect:
     return Effect(command.command_id, "orders", command.account, command.model_dump(mode="json"))
-
-
-def _proof(state: ClosingState, alert: Alert, now: datetime) -> HistoryRow:
-    epoch = state.halt.epoch if state.halt else 0
-    scope = alert.object if alert.kind == "flat" else account_scope(state.account)
-    return audit_row(alert.alert_id, scope, alert.kind, "stopline", "the fills prove it", now, epoch)
-
-
-def _confirmations(before: ClosingState | None, after: ClosingState, now: datetime) -> list[HistoryRow]:
-    """Return the audit rows of what brokers' statements have newly confirmed."""
-    rows = []
-    known_halt = before.halt.confirmed_at if before and before.halt else None
-    if after.halt and after.halt.confirmed_at and after.halt.confirmed_at != known_halt:
-        ids = "halt_confirmed", after.account, str(after.halt.epoch), utc_text(after.halt.confirmed_at)
-        rows.append(_confirmed(after, digest(*ids), after.halt.confirmed_by, now))
-    for id_, asked in after.asked.items():
-        known = before.asked.get(id_) if before else None
-        if asked.confirmed_at and not (known and known.confirmed_at):
-            ids = "close_confirmed", after.account, id_, utc_text(asked.confirmed_at)
-            rows.append(_confirmed(after, digest(*ids), f"{id_}: {asked.confirmed_by}", now))
-    return rows
-
-
-def _confirmed(state: ClosingState, event_id: str, by: str, now: datetime) -> HistoryRow:
-    epoch = state.halt.epoch if state.halt else 0
-    scope = account_scope(state.account)
-    return audit_row(
-        event_id, scope, "close_confirmed", "stopline", f"the statements agree: {by}", now, epoch
-    )

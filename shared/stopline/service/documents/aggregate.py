@@ -156,6 +156,12 @@ class Aggregates(Generic[S]):
         cached = self._cache.get(name)
         return self._relay.unpublished(cached.outbox) if cached else None
 
+    def send(self, name: str) -> None:
+        """Publish what is due in a document, as it was last read here. Raises Unpublished."""
+        cached = self._cache.get(name)
+        if cached:
+            self._relay.publish(cached.outbox)
+
     def query(self, where: Sequence[Where], limit: int = 200) -> list[Document]:
         """Return the documents whose native fields match."""
         return self._store.query(self._codec.collection, where, limit=limit)
