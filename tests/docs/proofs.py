@@ -280,6 +280,9 @@ PROOFS: dict[str, list[str]] = {
         "unit/service/test_run_sweep.py::test_an_outbox_is_emptied_only_at_the_version_that_was_read",
     ],
     "F60": [
+        "functions/test_secrets_gone.py::test_a_kill_goes_its_whole_way_where_no_secret_was_ever_to_be_read",
+        "functions/test_secrets_gone.py::test_a_secret_that_goes_away_is_used_for_five_minutes_more_and_no_kill_waits_for_it",
+        "functions/test_secrets_gone.py::test_a_version_that_was_revoked_before_the_new_one_is_read_costs_no_kill_and_no_word",
         "unit/runtime/test_rotation.py::test_a_new_version_is_used_within_five_minutes_and_nothing_is_built_before",
         "unit/runtime/test_rotation.py::test_a_file_that_cannot_be_read_keeps_the_last_value_for_five_minutes_and_then_the_channel_is_off",
     ],
