@@ -4,10 +4,12 @@
 
 Exit 0: every package of every function was looked up and none has a known vulnerability. Exit 1: some have. Exit 2:
 some could not be looked up, so nobody can say. A scanner that could not ask and reports no findings is the danger.
+With --sbom 1: a bill is not that of its lock, or tells of this machine; it is not kept.
 """
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +17,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
+INDEX = "https://pypi.org/"
+_PIN = re.compile(r"^([a-z0-9-]+)==(\S+)", re.MULTILINE)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -85,8 +89,9 @@ def _split(report: dict[str, Any]) -> tuple[list[dict[str, Any]], list[dict[str,
 
 
 def write_boms(locks: list[Path], folder: Path) -> int:
-    """Write one CycloneDX file a function."""
+    """Write one CycloneDX file a function; return 1 where one is not what it should be, and was not kept."""
     folder.mkdir(parents=True, exist_ok=True)
+    code = 0
     for lock in locks:
         target = folder / f"{lock.parent.name}.cdx.json"
         subprocess.run(
@@ -102,9 +107,30 @@ def write_boms(locks: list[Path], folder: Path) -> int:
             ],
             check=True,
         )
-        count = len(json.loads(target.read_text(encoding="utf-8"))["components"])
-        print(f"{target}: {count} components")
-    return 0
+        bom = json.loads(target.read_text(encoding="utf-8"))
+        print(f"{target}: {len(bom.get('components', []))} components")
+        for fault in faults(bom, lock.read_text(encoding="utf-8")):
+            print(f"  WRONG: {fault}")
+            target.unlink(missing_ok=True)
+            code = 1
+    return code
+
+
+def faults(bom: dict[str, Any], lock: str) -> list[str]:
+    """Say what is wrong with a bill of materials: what it lacks of its lock or has beside it, and what it tells of where it
+    was written: folders, and package indexes of one's own.
+    """
+    locked = {f"{name} {version}" for name, version in _PIN.findall(lock)}
+    components = bom.get("components", [])
+    named = {f"{c['name'].lower().replace('_', '-')} {c.get('version', '')}" for c in components}
+    found = [] if locked else ["the lock pins nothing"]
+    found += [f"{pin} is missing" for pin in sorted(locked - named)]
+    found += [f"{pin} is not in the lock" for pin in sorted(named - locked)]
+    urls = {ref["url"] for c in components for ref in c.get("externalReferences", [])}
+    found += [f"{url} is not at {INDEX}" for url in sorted(urls) if not url.startswith(INDEX)]
+    text = json.dumps(bom)
+    here = (str(place) for place in (ROOT, Path.home()) if len(place.parts) > 1)
+    return found + [f"it names {place}" for place in here if f"{place}/" in text or f'{place}"' in text]
 
 
 if __name__ == "__main__":
