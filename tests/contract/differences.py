@@ -131,6 +131,62 @@ KNOWN: dict[str, Difference] = {
         reason="best effort in production, missing elsewhere",
         proof="the _latest views keep one row an event",
     ),
+    "subscription filters": Difference(
+        memory="has none: every subscriber gets every message",
+        emulator="takes the filter and ignores it",
+        production="delivers only what matches",
+        reason="neither evaluates them",
+        proof="none of what Pub/Sub does with one; test_the_filter_of_an_adapter_is_what_pubsub_is_asked_for",
+    ),
+    "retry policy": Difference(
+        memory="at once, at the end of the queue",
+        emulator="about once a second: the policy is left out, because with one nothing reaches the dead letters",
+        production="waits from retry_min_seconds to retry_max_seconds of the topology",
+        reason="memory has no clock; the emulator's pace is its own",
+        proof="none of the waiting itself; test_a_subscription_is_within_the_limits_of_pubsub",
+    ),
+    "attempts": Difference(
+        memory="5, then its list of dead letters",
+        emulator="5 (ATTEMPTS of the bootstrap), then the dead-letter topic",
+        production="as the topology says, counted approximately",
+        reason="production outlasts an outage of hours, a test must not",
+        proof="test_what_a_function_refuses_ends_in_the_dead_letter, with 5",
+    ),
+    "retention": Difference(
+        memory="keeps what is not delivered, drops what is",
+        emulator="7 days at most, so the bootstrap cuts the topology's number",
+        production="as the topology says, up to 31 days",
+        reason="the emulator refuses more",
+        proof="test_dead_letters_outlive_what_they_were_sent_from_and_never_expire reads the topology",
+    ),
+    "seek": Difference(
+        memory="has none",
+        emulator="seeks to a time",
+        production="as the emulator, within the retention",
+        reason="memory keeps nothing that was delivered",
+        proof="test_a_restored_database_is_filled_up_by_a_rewind, against the emulator",
+    ),
+    "delivery attempt": Difference(
+        memory="counts the attempts of each delivery",
+        emulator="pushes no deliveryAttempt, with dead letters or without",
+        production="pushes it where the subscription has a dead-letter topic",
+        reason="the emulator's push body has none",
+        proof="nothing is decided by it; test_envelope reads it, and a body without it is attempt 1",
+    ),
+    "push identity": Difference(
+        memory="calls the handler",
+        emulator="takes an oidcToken and sends no Authorization header",
+        production="sends a Google ID token, which Cloud Run checks before the function is called",
+        reason="the emulator signs nothing",
+        proof="none of that check, which is not ours; tokens of people are checked in tests/functions",
+    ),
+    "time to live": Difference(
+        memory="keeps every document",
+        emulator="keeps every document",
+        production="deletes what has expired, within a day or so",
+        reason="neither has a policy",
+        proof="no reader waits for a deletion; test_nothing_that_decides_is_deleted_by_time",
+    ),
 }
 
 
