@@ -130,3 +130,42 @@ def test_an_outage_is_unavailable_in_time(lost: PubSubBus) -> None:
     with pytest.raises(Unavailable, match="1 of 1"):
         lost.publish([Outgoing("alerts", b"x")])
     assert time.monotonic() - begun < 2.5
+
+
+class Refusing:
+    """Stands in for the API client where a service refuses each try, or hangs for as long as a try may take."""
+
+    def __init__(self, problem: exceptions.GoogleAPICallError) -> None:
+        self.problem = problem
+        self.tries = 0
+
+    def publish(self, *, topic: str, messages: Sequence[Any], retry: Any, timeout: float) -> Any:
+        def once() -> None:
+            self.tries += 1
+            if isinstance(self.problem, exceptions.DeadlineExceeded):
+                time.sleep(timeout)
+            raise self.problem
+
+        return retry(once)()
+
+
+@pytest.mark.parametrize(
+    ("problem", "is_tried_again"),
+    [
+        (exceptions.NotFound("gone"), False),
+        (exceptions.PermissionDenied("not yours"), False),
+        (exceptions.ResourceExhausted("over the quota"), True),
+        (exceptions.DeadlineExceeded("hung"), False),
+    ],
+    ids=str,
+)
+def test_a_topic_that_is_gone_forbidden_over_its_quota_or_hangs_is_unavailable_in_time(
+    problem: exceptions.GoogleAPICallError, is_tried_again: bool
+) -> None:
+    """F17: only what may be over in a moment is tried again, and none of it takes longer than a call may."""
+    client, begun = Refusing(problem), time.monotonic()
+    refused = PubSubBus("p", client=lambda: client, timeout_s=0.4)  # type: ignore[arg-type,return-value]
+    with pytest.raises(Unavailable, match=f"1 of 1 .*{problem.message}"):
+        refused.publish([Outgoing("alerts", b"x")])
+    assert time.monotonic() - begun < 2
+    assert (client.tries > 1) is is_tried_again

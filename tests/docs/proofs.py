@@ -74,6 +74,8 @@ PROOFS: dict[str, list[str]] = {
         "simulation/test_every_step.py::test_the_end_state_is_right_whatever_step_breaks",
     ],
     "F17": [
+        "unit/service/test_failed_publish.py::test_an_outbox_that_waits_is_told_outside_after_a_minute_and_to_people_after_four",
+        "contract/test_pubsub.py::test_a_topic_that_is_gone_forbidden_over_its_quota_or_hangs_is_unavailable_in_time",
         "functions/test_push.py::test_a_failed_publish_is_not_acknowledged",
         "unit/service/test_aggregate.py::test_a_failed_publish_leaves_the_state_committed",
     ],
