@@ -275,6 +275,8 @@ PROOFS: dict[str, list[str]] = {
         "unit/cli/test_audit.py::test_a_row_that_was_altered_in_the_store_is_found",
     ],
     "F58": [
+        "functions/test_bodies.py::test_the_largest_price_batches_take_little_memory_and_leave_nothing_behind",
+        "unit/service/test_marks.py::test_a_feed_of_more_symbols_than_fit_loses_the_oldest_prices_and_takes_every_batch",
         "unit/brokers/test_native.py::test_as_many_fills_are_taken_as_of_any_broker",
         "functions/test_push.py::test_a_body_that_is_too_large_is_refused_before_it_is_parsed",
     ],

@@ -113,3 +113,31 @@ def test_a_compressed_push_is_quarantined(serve: Serve, name: str, allocated: Ca
     assert answer.status_code == 204
     assert len(served.quarantined()) == 1
     assert allocated() < 5_000_000
+
+
+def priced(count: int) -> bytes:
+    """Return a batch of so many prices; a million bytes take some 70,000."""
+    symbols = ",".join(f'"S{number:05}"' for number in range(count))
+    body = f'"symbols":[{symbols}],"last":[{",".join(["9.5"] * count)}]'
+    return f'{{"type":"stopline.prices.v1","as_of":"2026-11-18T17:00:00Z",{body}}}'.encode()
+
+
+@pytest.mark.parametrize(("count", "refused"), [(100_000, "TOO_LARGE"), (70_000, "BAD_MESSAGE"), (5_000, None)])
+def test_the_largest_price_batches_take_little_memory_and_leave_nothing_behind(
+    serve: Serve, count: int, refused: str | None
+) -> None:
+    """F58, B55: the cap is told before a price is looked at. An instance has 1 GB for four requests."""
+    served, message = serve("prices"), priced(count)
+    assert served.push(priced(1)).status_code == 204  # what is loaded once is not counted
+    tracemalloc.start()
+    try:
+        assert served.push(message, message_id="m-2").status_code == 204
+        kept, most = tracemalloc.get_traced_memory()
+        assert served.push(message, message_id="m-3").status_code == 204  # once more
+        grown = tracemalloc.get_traced_memory()[0] - kept
+    finally:
+        tracemalloc.stop()
+    assert [kept["reason"] for kept in served.quarantined()] == [refused] * 2 * bool(refused)
+    print(f"{count} prices, {len(message)} bytes: {most} at most, {grown} more after the next")
+    assert most < 25_000_000
+    assert grown < 3_000_000

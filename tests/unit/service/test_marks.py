@@ -112,6 +112,29 @@ def test_a_price_that_nobody_has_renewed_for_days_is_dropped() -> None:
     assert set(prices.marks) == {"SPY"}
 
 
+def test_a_feed_of_more_symbols_than_fit_loses_the_oldest_prices_and_takes_every_batch() -> None:
+    """F50, F58: a whole option chain in turns, then all of it jumps: no batch may fill the document for days."""
+    world = World()
+    table = world.instance()[0].marks
+    names = [f"X{number:031}" for number in range(10_000)]  # as long as a symbol may be
+
+    def stored() -> Prices:
+        return PricesCodec().decode(world.document("marks", "feed") or {})
+
+    for turn in range(3):
+        some = names[:5_000] if turn == 0 else names[5_000:]
+        price = 1234.56789012 if turn < 2 else 98765.4321098
+        quotes = dict.fromkeys(some, Quote(price, price, price, 0.123456789))
+        table.merge(PriceBatch("feed", at(turn - 9), quotes, ()))
+        if turn < 2:
+            assert quotes.items() <= {symbol: mark.quote for symbol, mark in stored().marks.items()}.items()
+    assert len(stored().marks) + len(stored().suspects) < 10_000, "the oldest are gone"
+    assert set(names[5_000:]) <= stored().marks.keys()
+    assert len(stored().suspects) > 1_500
+    table.merge(batch(0, ("SPY", 100)))
+    assert stored().marks["SPY"].quote.last == 100
+
+
 @pytest.mark.parametrize("first", [0.0, -1.0, math.nan], ids=str)
 def test_two_bad_ticks_that_do_not_agree_confirm_nothing(first: float) -> None:
     """F34: 100, then nothing, then 100,000: the last good price holds."""

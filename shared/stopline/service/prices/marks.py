@@ -22,6 +22,9 @@ COLLECTION = "marks"
 COLLAR = 3.0  # a price this many times off its last one needs a second reading; options may jump
 MAX_AHEAD = timedelta(seconds=60)
 KEPT = timedelta(days=5)  # a price nobody has renewed for so long is dropped
+ALL_FIT = 6_000  # prices and suspects of one source: so many fit, however long they are written
+ROOM = 1_000_000  # bytes for both; a document takes a little more
+SUSPECTS_ROOM = 300_000  # of them, at most
 log = logging.getLogger("stopline")
 
 
@@ -82,9 +85,9 @@ def is_of_old_units(mark: Mark, position: Position) -> bool:
 def merged(prices: Prices, batch: PriceBatch) -> tuple[Prices, list[tuple[str, str]]]:
     """Return prices with a batch merged in, and (symbol, reason) of every price that was held back.
 
-    Older prices than those held are ignored. A price far off its last one becomes a suspect; when the next
-    reading agrees with the suspect it holds, otherwise the suspect is dropped (one bad tick must not trip a
-    limit).
+    Older prices than those held are ignored; of more than a document holds the oldest are dropped. A price far off its
+    last one becomes a suspect; when the next reading agrees with the suspect it holds, otherwise the suspect is dropped
+    (one bad tick must not trip a limit).
     """
     marks, suspects = dict(prices.marks), dict(prices.suspects)
     held_back: list[tuple[str, str]] = []
@@ -108,7 +111,23 @@ def merged(prices: Prices, batch: PriceBatch) -> tuple[Prices, list[tuple[str, s
     horizon = batch.as_of - KEPT
     kept = {symbol: mark for symbol, mark in marks.items() if mark.as_of >= horizon}
     waiting = {symbol: mark for symbol, mark in suspects.items() if mark.as_of >= horizon}
+    if len(kept) + len(waiting) > ALL_FIT:
+        waiting = _newest(waiting, SUSPECTS_ROOM)
+        kept = _newest(kept, ROOM - len(orjson.dumps(_encode(waiting))))
     return Prices(batch.source, kept, waiting), held_back
+
+
+def _newest(marks: Mapping[str, Mark], room: int) -> dict[str, Mark]:
+    """Return the newest marks that can be written in so many bytes."""
+    if len(orjson.dumps(_encode(marks))) <= room:
+        return dict(marks)
+    found: dict[str, Mark] = {}
+    for symbol, mark in sorted(marks.items(), key=lambda item: item[1].as_of, reverse=True):
+        room -= len(orjson.dumps(_encode({symbol: mark})))
+        if room < 0:
+            break
+        found[symbol] = mark
+    return found
 
 
 def _is_far(symbol: str, known: Quote, quote: Quote) -> bool:
