@@ -122,7 +122,9 @@ def priced(count: int) -> bytes:
     return f'{{"type":"stopline.prices.v1","as_of":"2026-11-18T17:00:00Z",{body}}}'.encode()
 
 
-@pytest.mark.parametrize(("count", "refused"), [(100_000, "TOO_LARGE"), (70_000, "BAD_MESSAGE"), (5_000, None)])
+@pytest.mark.parametrize(
+    ("count", "refused"), [(100_000, "TOO_LARGE"), (70_000, "BAD_MESSAGE"), (5_000, None)]
+)
 def test_the_largest_price_batches_take_little_memory_and_leave_nothing_behind(
     serve: Serve, count: int, refused: str | None
 ) -> None:
