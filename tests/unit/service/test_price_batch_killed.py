@@ -18,7 +18,7 @@ from ..make import account, at, equity, trade
 from .world import FaultyStore, World
 
 SYMBOLS = [f"S{number:03}" for number in range(500)]
-ACCOUNTS = ("demo", "more", "other")
+ACCOUNTS = ("demo", "other")
 BEFORE, AFTER = at(30), at(90)  # the marks of two batches: what is held falls by an eighth in between
 LIMITS = {"max_daily_loss": {"limit": "0.5", "action": "warn"}}  # percent; of it each account loses more
 TRADING = {"breakers": {"too_many_positions": {"enabled": False}}}
@@ -44,7 +44,7 @@ def batch(moment: Any) -> Envelope:
 
 @pytest.fixture(scope="module")
 def held() -> World:
-    """Three accounts that hold 500 shares between them, one of each, priced once."""
+    """Two accounts that hold 500 shares between them, one of each, priced once."""
     world = World()
     for name in ACCOUNTS:
         world.open_account(account(name, capital="1000000", limits=LIMITS, trading=TRADING))
@@ -102,20 +102,27 @@ def differing(found: Mapping[str, Any], whole: Mapping[str, Any]) -> list[str]:
     return [name for name in sorted(found.keys() | whole.keys()) if found.get(name) != whole.get(name)]
 
 
+@pytest.fixture(scope="module")
+def whole(held: World) -> tuple[dict[str, Any], dict[str, Any], int]:
+    """What an undisturbed run leaves and sends, and how many commits it makes."""
+    world = copied(held)
+    app, store = world.instance()
+    receive(app, "prices", batch(AFTER))
+    assert marked(world) == {SYMBOLS[n]: price_of(n, AFTER) for n in range(500)}
+    read, sent, commits = figures(world), flushed(world), store.commits
+    assert commits == 1 + len(ACCOUNTS), "the marks, and each account"
+    assert len([body for body in sent.values() if b'"kind":"max_daily_loss"' in body]) == len(ACCOUNTS)
+    return read, sent, commits
+
+
 @pytest.mark.parametrize("how", ["killed before", "killed after", "applied, then an error"])
 def test_a_kill_at_each_commit_of_500_prices_leaves_what_an_undisturbed_run_gives(
-    held: World, how: str
+    held: World, whole: tuple[dict[str, Any], dict[str, Any], int], how: str
 ) -> None:
     """F16, I3: what is completed is kept, and the rest is done when the batch comes again, to another instance; or to the
     same one, where it lives and has only not heard of its commit. What is due of before goes out with the next sweep.
     """
-    whole = copied(held)
-    app, store = whole.instance()
-    receive(app, "prices", batch(AFTER))
-    assert marked(whole) == {SYMBOLS[n]: price_of(n, AFTER) for n in range(500)}
-    read, sent, commits = figures(whole), flushed(whole), store.commits
-    assert commits == 1 + len(ACCOUNTS), "the marks, and each account"
-    assert len([body for body in sent.values() if b'"kind":"max_daily_loss"' in body]) == len(ACCOUNTS)
+    read, sent, commits = whole
     for number in range(commits):
         world = copied(held)
         app, store = world.instance()
