@@ -299,6 +299,29 @@ def test_a_pause_that_comes_late_takes_no_later_one_along() -> None:
     assert risk(world).breakers[NAME].confirmed
 
 
+def test_a_pause_that_people_have_lifted_is_known_though_the_release_before_it_fails() -> None:
+    """R5.3, F40: it waited for that, the second reading did not, and closed everything just after people had resumed."""
+    world, app = holding(price_max_age_s=600)
+    assert [read(world, app, price) for price in (100.0, BAD)] == ["", "REDUCING"]
+    carry_out = app.trading.carry_out
+
+    def no_release(effect: Effect) -> Standing:
+        if effect.body["action"] == "release":
+            raise Unavailable("the store is slow")
+        return carry_out(effect)
+
+    app.trading.carry_out = no_release  # type: ignore[method-assign]
+    for price in (CLEAR, BAD):
+        with pytest.raises(Unavailable):
+            read(world, app, price)
+    world.wait(61)
+    resume(world, app)
+    with pytest.raises(Unavailable):
+        read(world, app, BAD)
+    assert app.trading.standing(DEMO).state is TradingState.REDUCING
+    assert not [o for o in world.bus.bodies("orders") if o["action"] == "close"]
+
+
 def test_a_loss_that_no_missing_price_can_make_good_stops_trading_and_closes() -> None:
     """R5.3: a sold call has no price; it may bring back the 200 that it was sold for, and the shares have lost 16,000. The
     second reading needs newer prices of what has one.

@@ -10,6 +10,7 @@ import pytest
 
 from stopline.model.control import ControlRequest, TradingState
 from stopline.model.errors import Rejected
+from stopline.model.messages import Effect
 from stopline.ports import Outgoing, Unavailable, Version, Write
 from stopline.runtime.app import App
 from stopline.service.audit.chain import rows_of, stored_faults
@@ -162,3 +163,16 @@ def test_a_long_trail_is_read_some_rows_at_a_time(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("stopline.service.audit.chain.AT_ONCE", 2)
     monkeypatch.setattr(store, "query", lambda *_args, **_more: pytest.fail("a query for all rows"))
     assert [row["seq"] for row in rows_of(store, DEMO)] == [1, 2, 3, 4, 5]
+
+
+def test_a_breaker_s_pause_does_not_wait_for_a_release_that_finds_no_room() -> None:
+    """R5.3: people have lifted the pause before; nothing stopped trading for as long as nothing could be published."""
+    _, app = crowded()
+    body = {"scope": DEMO, "actor": "breaker:latency", "reason": "2300ms"}
+    release = {**body, "request_id": "r", "action": "release", "releases": "p-1"}
+    pause = {**body, "request_id": "p-2", "action": "pause"}
+    with pytest.raises(Unpublished):
+        app.relay.publish(
+            [Effect(str(one["request_id"]), "controls", "demo", one) for one in (release, pause)]
+        )
+    assert app.trading.standing(DEMO).state is TradingState.REDUCING

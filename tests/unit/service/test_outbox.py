@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from contextlib import nullcontext
 
 import pytest
@@ -84,7 +85,7 @@ def change(id_: str, action: str, actor: str = "breaker:loss", scope: str = "acc
     return Effect(id_, "controls", "demo", {"action": action, "actor": actor, "scope": scope})
 
 
-def carried_out(relay: Relay, wanted: list[Effect], trouble: dict[str, Transient]) -> list[str]:
+def carried_out(relay: Relay, wanted: list[Effect], trouble: Mapping[str, Transient]) -> list[str]:
     """Carry out what is wanted where `trouble` keeps some of it from being done; return what was done, in its order."""
     done: list[str] = []
 
@@ -112,9 +113,15 @@ def test_what_an_actor_wants_of_a_scope_is_carried_out_in_its_order() -> None:
     ]
     wanted = [*WANTED, *others]
     assert carried_out(relay, wanted, {"p-1": Transient("later")}) == ["of another", "of a part"]
-    assert carried_out(relay, wanted, {"r-1": Transient("later")}) == ["p-1"]
-    assert carried_out(relay, wanted, {}) == ["r-1", "p-2"]
+    assert carried_out(relay, wanted, {}) == ["p-1", "r-1", "p-2"]
     assert relay.unpublished(wanted) == ()
+
+
+def test_a_pause_does_not_wait_for_a_release() -> None:
+    """R5.3: a release names the pause that it takes back, so that a late one lifts no other; a stop always has room."""
+    relay = Relay(RecordingBus())
+    assert carried_out(relay, WANTED, {"r-1": Transient("later")}) == ["p-1", "p-2"]
+    assert carried_out(relay, WANTED, {}) == ["r-1"]
 
 
 def test_no_kill_and_no_close_waits_for_what_came_before_it() -> None:

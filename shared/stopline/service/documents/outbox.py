@@ -95,22 +95,22 @@ class Relay:
 
     def _carry_out_local(self, due: Sequence[Effect]) -> Transient | None:
         """Carry out what needs no bus, first: a limit must stop trading while Pub/Sub is down. Return what failed. Where a
-        change of the trading state may not stand, what its actor wants of the same scope after it waits, as a pause that
-        comes after its own release stays; a kill never does.
+        pause may not stand, what its actor wants of the same scope after it waits, as a pause that comes after its own
+        release stays; a kill never does.
         """
         trouble: Transient | None = None
         held_up = set[tuple[object, object]]()
         for effect in due:
-            body = effect.body
-            whose = (body.get("scope"), body.get("actor")) if effect.topic == CONTROLS_TOPIC else None
-            if whose in held_up and body.get("action") != "kill":
+            body = effect.body if effect.topic == CONTROLS_TOPIC else {}
+            action, whose = body.get("action"), (body.get("scope"), body.get("actor"))
+            if action in ("pause", "release") and whose in held_up:
                 continue
             try:
                 self._run_or_keep(effect)
                 self._remember([effect])
             except Transient as problem:
                 trouble = problem
-                if whose and not isinstance(problem, Unpublished):
+                if action == "pause" and not isinstance(problem, Unpublished):
                     held_up.add(whose)
         return trouble
 
