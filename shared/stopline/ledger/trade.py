@@ -9,6 +9,7 @@ Money is in the instruments' currency; P&L is positive when made, fees when paid
 more was received at entry than paid. None is UNKNOWN, or no number (an unbounded loss says so).
 """
 
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -229,17 +230,18 @@ def _cycles(legs: Sequence[TradeLeg]) -> list[list[TradeLeg]]:
 
 
 def _matched(legs: Sequence[TradeLeg]) -> list[list[TradeLeg]]:
-    """Put legs together that were opened within moments and make a known spread, with or without the shares among
-    them. Where they make none, each stays alone: which of them belong together is not guessed.
+    """Put legs together, given in the order of their start, that were opened within moments and make a known spread, with
+    or without the shares among them. Where they make none, each stays alone: which of them belong together is not guessed.
     """
-    left, groups = list(legs), []
-    while left:
-        near = [leg for leg in left if leg.start[0] - left[0].start[0] <= MATCHED_WITHIN]
+    groups, at = list[list[TradeLeg]](), 0
+    while at < len(legs):
+        until = bisect_right(legs, legs[at].start[0] + MATCHED_WITHIN, lo=at, key=lambda leg: leg.start[0])
+        near = legs[at:until]
         options = [leg for leg in near if leg.instrument.kind is Kind.OPTION]
         spread = next((some for some in (near, options) if some and _is_spread(some)), [])
-        groups += [spread] if spread else []
+        groups += [list(spread)] if spread else []
         groups += [[leg] for leg in near if not any(leg is member for member in spread)]
-        left = left[len(near) :]
+        at = until
     return groups
 
 
