@@ -42,8 +42,10 @@ def in_lanes(**changes: Any) -> Topology:
     )
 
 
-def make_fills(rng: random.Random, start: datetime, count: int, accounts: int) -> list[Raw]:
-    """Fills of several kinds of contract, some at the very same moment."""
+def make_fills(
+    rng: random.Random, start: datetime, count: int, accounts: int, step: timedelta | None = None
+) -> list[Raw]:
+    """Fills of several kinds of contract, three at the very same moment, then `step` on; None: an hour holds them all."""
     contracts = [
         {"symbol": "AAPL", "kind": "equity", "currency": "USD"},
         {"symbol": "BTC-USD", "kind": "crypto", "currency": "USD"},
@@ -53,7 +55,7 @@ def make_fills(rng: random.Random, start: datetime, count: int, accounts: int) -
             "underlying": "SPX", "expiry": "2099-12-31", "strike": "2600", "right": "P",
         },
     ]  # fmt: skip
-    step = min(timedelta(seconds=1), timedelta(hours=1) / (count // 3 + 1))  # all of them in the past
+    step = step or min(timedelta(seconds=1), timedelta(hours=1) / (count // 3 + 1))  # all of them in the past
     fills = []
     for number in range(count):
         contract = rng.choice(contracts)
@@ -170,8 +172,10 @@ class Counted:
         return Counter({n: int(self._client.collection(n).count().get()[0][0].value) for n in names})
 
 
-def check_books(app: App, fills: list[Raw]) -> None:
-    """Every position and total equals an independent fold of the distinct fills."""
+def check_books(app: App, fills: list[Raw], old: bool = False) -> None:
+    """Every position and total equals an independent fold of the distinct fills. `old`: they are of more than a week, after
+    which a book forgets a position that is flat.
+    """
     expected = naive_fold(fills)
     found = {}
     for document in app.store.query("books"):
@@ -182,7 +186,7 @@ def check_books(app: App, fills: list[Raw]) -> None:
         total = book.total("USD")
         assert Fraction(total.realised) == sum(v[1] for k, v in expected.items() if k[0] == book.account)
         assert sum(day.realised for day in book.days.values()) == total.realised
-    assert found == expected
+    assert found == {key: made for key, made in expected.items() if made[0] or key in found or not old}
 
 
 class Effects:

@@ -11,7 +11,8 @@ from pathlib import Path
 from emulators.processes import Process
 
 MEGABYTE = 1_000_000
-SLACK = 4 * MEGABYTE  # what an allocator may keep without a leak
+SLACK = 2 * MEGABYTE  # what an allocator may keep without a leak
+GROWTH = 0.05  # that is seen as one, from the third quarter of the time to the last
 
 
 def resident(pid: int) -> int:
@@ -36,11 +37,11 @@ def members(group: int) -> list[int]:
 
 
 def growth(samples: Sequence[int]) -> float:
-    """Return by which share memory grew from the second quarter to the last, by their medians: a peak of a moment counts
-    for nothing, and the first quarter is the warm-up.
+    """Return by which share memory grew from the third quarter to the last, by their medians: a peak of a moment counts
+    for nothing, and the first half is the warm-up.
     """
     quarter = len(samples) // 4
-    before = statistics.median(samples[quarter : 2 * quarter])
+    before = statistics.median(samples[2 * quarter : 3 * quarter])
     after = statistics.median(samples[-quarter:])
     return float(max(0.0, after - before - SLACK) / before)
 
