@@ -379,3 +379,29 @@ def test_a_close_that_cannot_be_published_is_not_ended_by_a_cancel_that_can(
         world.wait(1)
         app.closer.advance("demo")
     assert len(closes(world)) == 1
+
+
+def test_a_close_of_which_nothing_is_known_any_more_is_not_ended_by_a_cancel(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R4.2: another thread of the instance lost a commit, and with it the copy that says what is due."""
+    app, _ = world.instance()
+    other, _ = world.instance()
+    kill(app, flatten=False)
+    world.wait(2)
+    without_closes(world, monkeypatch, RuntimeError("the instance is gone"))
+    with pytest.raises(RuntimeError):
+        ask_to_close(world, other)
+    monkeypatch.undo()
+    world.wait(1)
+    cancel = app.closer._cancel
+
+    def then_lost(account: str) -> Any:
+        sent = cancel(account)
+        app.closer._documents._forget(account)
+        return sent
+
+    monkeypatch.setattr(app.closer, "_cancel", then_lost)
+    kill(app, "again", flatten=False)
+    [sent] = app.closer.read("demo").sent.values()
+    assert sent.cancelled_at is None

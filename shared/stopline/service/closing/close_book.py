@@ -277,8 +277,8 @@ class Closer:
             self._documents.send(account)
         except Exception:  # whatever it is, it keeps nothing from being cancelled
             log.exception("closing: what is due cannot be published", extra={"account": account})
-        due = self._documents.due(account) or ()
-        return known.sent.keys() - {effect.id for effect in due} if known else ()
+        due = self._documents.due(account)  # None: another thread has lost its copy meanwhile
+        return known.sent.keys() - {effect.id for effect in due} if known and due is not None else ()
 
     def settings(self, account: str) -> Account | None:
         """Return the settings; where they cannot be read those of before, else None: the usual ones close a book too."""
