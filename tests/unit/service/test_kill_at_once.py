@@ -5,6 +5,7 @@ cancels made.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,6 +20,7 @@ from stopline.ports import Clock, Outgoing, Path, Put, Unavailable
 from stopline.runtime.app import App
 from stopline.service.documents.outbox import Unpublished
 
+from ..make import trade
 from .test_cancels_by_scope import A, said
 from .test_orders_working import SCOPE, STRATEGY, kill, world
 from .world import World
@@ -405,3 +407,37 @@ def test_a_close_of_which_nothing_is_known_any_more_is_not_ended_by_a_cancel(
     kill(app, "again", flatten=False)
     [sent] = app.closer.read("demo").sent.values()
     assert sent.cancelled_at is None
+
+
+def test_a_repeated_cancel_waits_for_nothing_but_closes(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R5.1: the history did not take the row of an execution; the next close went 34 s after the kill, and not 5."""
+    app, _ = world.instance()
+    kill(app)
+    world.wait(2)
+    first = closes(world)[-1]["command_id"]
+    app.recorder.record([trade(2, -4, 99, executed_at=world.clock.now(), command_id=first)], "m-2")
+    publish = world.bus.publish
+
+    def without_rows(messages: Sequence[Outgoing]) -> list[str]:
+        """As the adapter: each topic by itself. What a control has to say of a kill gets through."""
+        taken = [m for m in messages if m.topic != "history" or b'"audit"' in m.data]
+        publish(taken)
+        if len(taken) < len(messages):
+            raise Unavailable("no answer")
+        return ["1"] * len(messages)
+
+    monkeypatch.setattr(world.bus, "publish", without_rows)
+    while len(closes(world)) == 1:
+        world.wait(1)
+        with suppress(Unpublished):
+            app.closer.advance("demo")
+    assert [effect.topic for effect in app.closer._documents.due("demo") or ()]
+    kill(app, "again")
+    assert len(closes(world)) == 2
+    for _ in range(5):
+        world.wait(1)
+        with suppress(Unpublished):
+            app.closer.advance("demo")
+    assert len(closes(world)) == 3

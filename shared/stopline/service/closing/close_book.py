@@ -274,7 +274,7 @@ class Closer:
         along only what was before it.
         """
         try:
-            self._documents.send(account)
+            self._documents.send(account, "orders")
         except Exception:  # whatever it is, it keeps nothing from being cancelled
             log.exception("closing: what is due cannot be published", extra={"account": account})
         due = self._documents.due(account)  # None: another thread has lost its copy meanwhile

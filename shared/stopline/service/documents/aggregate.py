@@ -156,11 +156,11 @@ class Aggregates(Generic[S]):
         cached = self._cache.get(name)
         return self._relay.unpublished(cached.outbox) if cached else None
 
-    def send(self, name: str) -> None:
-        """Publish what is due in a document, as it was last read here. Raises Unpublished."""
+    def send(self, name: str, topic: str) -> None:
+        """Publish what of a topic is due in a document, as it was last read here. Raises Unpublished."""
         cached = self._cache.get(name)
         if cached:
-            self._relay.publish(cached.outbox)
+            self._relay.publish([effect for effect in cached.outbox if effect.topic == topic])
 
     def query(self, where: Sequence[Where], limit: int = 200) -> list[Document]:
         """Return the documents whose native fields match."""
