@@ -82,9 +82,9 @@ def test_the_fills_function_starts_and_books_without_what_it_does_not_need() -> 
 
 # Of Stopline, for a kill from the start to the answer: 112 when this was written. Of the last nine eight read which
 # orders the brokers list, and cancel them again: a kill that is answered with FLAT has read them, so they cannot wait.
-# One says where no adapter listens; three were parts of others (what statements say of a flat book, stops that nobody
-# holds, what rests at brokers).
-KILL_MODULES = 158
+# One says where no adapter listens; four were parts of others (what statements say of a flat book, stops that nobody
+# holds, what rests at brokers, what proves a closing).
+KILL_MODULES = 159
 
 
 def test_the_kill_switch_starts_without_numbers_and_channels() -> None:
