@@ -17,7 +17,6 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
-INDEX = "https://pypi.org/"
 _PIN = re.compile(r"^([a-z0-9-]+)==(\S+)", re.MULTILINE)
 
 
@@ -107,7 +106,8 @@ def write_boms(locks: list[Path], folder: Path) -> int:
             ],
             check=True,
         )
-        bom = json.loads(target.read_text(encoding="utf-8"))
+        bom = placeless(json.loads(target.read_text(encoding="utf-8")))
+        target.write_text(json.dumps(bom, indent=2) + "\n", encoding="utf-8")
         print(f"{target}: {len(bom.get('components', []))} components")
         for fault in faults(bom, lock.read_text(encoding="utf-8")):
             print(f"  WRONG: {fault}")
@@ -116,9 +116,18 @@ def write_boms(locks: list[Path], folder: Path) -> int:
     return code
 
 
+def placeless(bom: dict[str, Any]) -> dict[str, Any]:
+    """Return a bill that does not say where packages may be had: the lock's hashes say what they are, from wherever."""
+    components = [
+        {name: value for name, value in component.items() if name != "externalReferences"}
+        for component in bom.get("components", [])
+    ]
+    return {**bom, "components": components}
+
+
 def faults(bom: dict[str, Any], lock: str) -> list[str]:
     """Say what is wrong with a bill of materials: what it lacks of its lock or has beside it, and what it tells of where it
-    was written: folders, and package indexes of one's own.
+    was written: folders, and where its packages came from.
     """
     locked = {f"{name} {version}" for name, version in _PIN.findall(lock)}
     components = bom.get("components", [])
@@ -127,7 +136,7 @@ def faults(bom: dict[str, Any], lock: str) -> list[str]:
     found += [f"{pin} is missing" for pin in sorted(locked - named)]
     found += [f"{pin} is not in the lock" for pin in sorted(named - locked)]
     urls = {ref["url"] for c in components for ref in c.get("externalReferences", [])}
-    found += [f"{url} is not at {INDEX}" for url in sorted(urls) if not url.startswith(INDEX)]
+    found += [f"it names {url}" for url in sorted(urls)]
     text = json.dumps(bom)
     here = (str(place) for place in (ROOT, Path.home()) if len(place.parts) > 1)
     return found + [f"it names {place}" for place in here if f"{place}/" in text or f'{place}"' in text]
