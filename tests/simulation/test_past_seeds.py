@@ -19,6 +19,8 @@ PAST = {
     482451: "control",
     # A pause that came after a later one gave its name to that, so that its release lifted both.
     692076: "control",
+    # A pause that came after the kill that confirms it, and people's resume, stopped what never closed again (a97eb09).
+    982507: "control",
     # The simulator's own rules were too strict (57581ed): with those of before, all but 135801 still break.
     34879: "control",
     135801: "control",

@@ -21,6 +21,7 @@ REMEMBERED = 200  # requests that a document remembers for idempotency
 HALT = "halt/"  # begins the key of a halt of the second path, which no request's id can
 TAKEN_UP = "taken/up"  # the key of when a document was last taken up after a loss; no request's id either
 FORGOTTEN = "forgotten/until"  # the key of when the newest request was made that is forgotten by now
+STOOD_FOR = "stood for"  # in place of a hash, which it can never be
 HALTS_KEPT = timedelta(days=8)  # longer than Pub/Sub keeps what tells of them
 MOST_HALTS = 1000
 PERSON = "person"  # the key of what people hold; limits and breakers hold under their own names
@@ -73,7 +74,10 @@ class Closing(Message):
 
 
 class Seen(Message):
-    """A request that was carried out: the same id with the same content answers the same again."""
+    """A request that was carried out: the same id with the same content answers the same again.
+
+    `hash`: of its content; STOOD_FOR: of a breaker's pause that came after the kill that confirms it, and is void.
+    """
 
     hash: str
     epoch: int

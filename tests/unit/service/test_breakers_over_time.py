@@ -322,6 +322,31 @@ def test_a_pause_that_people_have_lifted_is_known_though_the_release_before_it_f
     assert not [o for o in world.bus.bodies("orders") if o["action"] == "close"]
 
 
+def test_a_pause_that_comes_after_its_kill_and_peoples_resume_is_void() -> None:
+    """R5.3, F40: trading was reduce-only again, for a breaker that had closed already and never closed any more."""
+    world, app = holding(price_max_age_s=600)
+    assert read(world, app, 100.0) == ""
+    carry_out = app.trading.carry_out
+
+    def no_pause(effect: Effect) -> Standing:
+        if effect.body["action"] == "pause":
+            raise Unavailable("the store is slow")
+        return carry_out(effect)
+
+    app.trading.carry_out = no_pause  # type: ignore[method-assign]
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            read(world, app, BAD)
+    assert app.trading.standing(DEMO).holds[HOLD].state is TradingState.HALTED
+    app.trading.carry_out = carry_out  # type: ignore[method-assign]
+    world.wait(61)
+    resume(world, app)
+    assert [read(world, app, BAD, sweep=True) for _ in range(2)] == ["", ""]
+    closed = len([o for o in world.bus.bodies("orders") if o["action"] == "close"])
+    assert [read(world, app, WORSE) for _ in range(2)] == ["REDUCING", "HALTED"]
+    assert len([o for o in world.bus.bodies("orders") if o["action"] == "close"]) > closed
+
+
 def test_a_loss_that_no_missing_price_can_make_good_stops_trading_and_closes() -> None:
     """R5.3: a sold call has no price; it may bring back the 200 that it was sold for, and the shares have lost 16,000. The
     second reading needs newer prices of what has one.

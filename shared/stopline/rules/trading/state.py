@@ -7,6 +7,7 @@ from decimal import Decimal
 from stopline.model.control import (
     ONE,
     PERSON,
+    STOOD_FOR,
     Control,
     ControlRequest,
     Hold,
@@ -71,10 +72,17 @@ def as_known(control: Control, request: ControlRequest) -> ControlRequest:
     that follows from both. So the same request again is found again, whatever else has used its id, as long as the document
     remembers it.
     """
-    while (seen := control.seen.get(request.request_id)) and seen.hash != content_hash(request.content()):
+    while (seen := control.seen.get(request.request_id)) and not is_same(seen, request):
         derived = f"{request.request_id[:95]}~{digest(content_hash(request.content()))}"
         request = request.model_copy(update={"request_id": derived})
     return request
+
+
+def is_same(seen: Seen, request: ControlRequest) -> bool:
+    """Tell whether what was seen of a request's id was that request, or stands for it."""
+    return seen.hash == content_hash(request.content()) or (
+        seen.hash == STOOD_FOR and request.action == "pause"
+    )
 
 
 def as_meant(before: Control, request: ControlRequest) -> ControlRequest:
@@ -177,10 +185,14 @@ def is_held(before: Control, moved: Transition, request: ControlRequest) -> bool
 
 def remember(moved: Transition, request: ControlRequest, hashed: str, now: datetime) -> Transition:
     """Return a transition whose control knows the request by the hash of its content: as one of after the last resume,
-    whatever the clock of who resumed says.
+    whatever the clock of who resumed says. A breaker's kill stands for the pause that it confirms, where that could not be
+    carried out before it: late, it would stop what people have let go, for a breaker that has closed already.
     """
-    at = max(now, moved.control.standing(request.scope).resumed_at or now)
-    return replace(moved, control=remembered(moved.control, request.request_id, hashed, at))
+    control = moved.control
+    at = max(now, control.standing(request.scope).resumed_at or now)
+    if request.action == "kill" and request.releases and request.releases not in control.seen:
+        control = remembered(control, request.releases, STOOD_FOR, at)
+    return replace(moved, control=remembered(control, request.request_id, hashed, at))
 
 
 def remembered(control: Control, id_: str, hashed: str, now: datetime) -> Control:

@@ -34,6 +34,7 @@ from stopline.rules.trading.state import (
     ask_to_resume,
     check,
     is_held,
+    is_same,
     lapse,
     lapsed,
     release,
@@ -151,7 +152,7 @@ class TradingStates:
             hashed = content_hash(request.content())
             seen = before.seen.get(request.request_id)
             if seen is not None:
-                if seen.hash != hashed:
+                if not is_same(seen, request):
                     refused = Rejected(
                         "CONFLICTING_REQUEST",
                         f"request {request.request_id} was made with other content: a new wish has a new request_id",
