@@ -14,7 +14,7 @@ from stopline.runtime.ports import Ports
 from stopline.runtime.quotas import Quotas
 from stopline.runtime.refusals import Refusals
 from stopline.runtime.trading import TradingParts
-from stopline.service.documents.outbox import JOURNAL_TOPIC, Relay
+from stopline.service.documents.outbox import JOURNAL_TOPIC, Relay, Unpublished
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -63,7 +63,12 @@ class App(TradingParts):
         self.quarantine.keep_effect(effect, why)
 
     def _set_trading_state(self, effect: Effect) -> None:
-        self.halts.advance(self.trading.carry_out(effect))
+        try:
+            standing = self.trading.carry_out(effect)
+        except Unpublished:  # it stands: orders are cancelled and positions closed whatever else is due
+            self.halts.advance(self.trading.standing(str(effect.body["scope"])))
+            raise
+        self.halts.advance(standing)
 
     def _close(self, effect: Effect) -> None:
         self.closer.carry_out(effect)

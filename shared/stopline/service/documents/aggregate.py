@@ -13,7 +13,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 from typing import Generic, Protocol, TypeVar
 
@@ -45,6 +45,7 @@ CARRIED = 256 * 1024
 """Bytes of earlier effects that a commit carries along at most, if they can be published: others may have published them
 already, but an instance knows only of its own, and a document must not grow with the number of instances.
 """
+TAKEN_OVER = timedelta(seconds=90)  # by then the sweep has been there
 DAMAGED = (Rejected, ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
 """What decoding raises where a document is not what any version wrote: no JSON, a part missing, another type."""
 
@@ -161,6 +162,14 @@ class Aggregates(Generic[S]):
         cached = self._cache.get(name)
         if cached:
             self._relay.publish([effect for effect in cached.outbox if effect.topic == topic])
+
+    def take_over(self, name: str) -> None:
+        """Carry out what stops trading and another instance may have left behind in a document, as last read here. What is
+        old is the sweep's, which reads it anew: people may have resumed since, and that may be forgotten.
+        """
+        cached = self._cache.get(name)
+        if cached and cached.outbox_at and self._clock.now() - cached.outbox_at < TAKEN_OVER:
+            self._relay.take_over(cached.outbox)
 
     def query(self, where: Sequence[Where], limit: int = 200) -> list[Document]:
         """Return the documents whose native fields match."""

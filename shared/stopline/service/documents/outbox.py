@@ -5,6 +5,7 @@ the oldest was committed; None when the list is empty). The next commit by a wri
 published drops it; the sweep flushes what is older than 30 s (`flush_outboxes`).
 """
 
+import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +18,7 @@ from stopline.model.messages import Effect
 from stopline.model.wire import Message, canonical
 from stopline.ports import Bus, Data, Outgoing
 
+log = logging.getLogger("stopline")
 _REMEMBERED = 50_000
 CONTROLS_TOPIC = "controls"  # carried out here, not published: see Relay
 JOURNAL_TOPIC = "journal"  # the same: an audit row that gets its place in a chain
@@ -56,6 +58,7 @@ class Relay:
         self._local = dict(local or {})
         self.refused: Callable[[Effect, Rejected], None] | None = None
         self._published: OrderedDict[str, None] = OrderedDict()
+        self._stand: OrderedDict[str, None] = OrderedDict()  # changes of state whose messages are due
         self._lock = threading.Lock()
 
     def carry_out(self, topic: str, use_case: Callable[[Effect], None]) -> None:
@@ -93,6 +96,19 @@ class Relay:
         if trouble is not None:
             raise trouble
 
+    def take_over(self, effects: Sequence[Effect]) -> None:
+        """Carry out the changes of the trading state among effects that an instance may have left behind, but for those that
+        are known to stand. What fails in any way is logged, and left to the next look, or the sweep.
+        """
+        due = [e for e in self.unpublished(effects) if e.topic == CONTROLS_TOPIC and e.id not in self._stand]
+        if not due or CONTROLS_TOPIC not in self._local:
+            return
+        try:
+            if trouble := self._carry_out_local(due):
+                raise trouble
+        except Exception:
+            log.exception("a stop that was left behind cannot be carried out")
+
     def _carry_out_local(self, due: Sequence[Effect]) -> Transient | None:
         """Carry out what needs no bus, first: a limit must stop trading while Pub/Sub is down. Return what failed. Where a
         pause may not stand, what its actor wants of the same scope after it waits, as a pause that comes after its own
@@ -110,7 +126,9 @@ class Relay:
                 self._remember([effect])
             except Transient as problem:
                 trouble = problem
-                if action == "pause" and not isinstance(problem, Unpublished):
+                if isinstance(problem, Unpublished):
+                    self._note(self._stand, [effect])
+                elif action == "pause":
                     held_up.add(whose)
         return trouble
 
@@ -123,11 +141,14 @@ class Relay:
             self.refused(effect, problem)
 
     def _remember(self, effects: Sequence[Effect]) -> None:
+        self._note(self._published, effects)
+
+    def _note(self, known: OrderedDict[str, None], effects: Sequence[Effect]) -> None:
         with self._lock:
             for effect in effects:
-                self._published[effect.id] = None
-            while len(self._published) > _REMEMBERED:
-                self._published.popitem(last=False)
+                known[effect.id] = None
+            while len(known) > _REMEMBERED:
+                known.popitem(last=False)
 
 
 def typed(topic: str, message: Message) -> Outgoing:

@@ -223,6 +223,7 @@ class Evaluator:
         known = self._states.peek(account.account)
         first = decide(known, 0)
         if known is not None and first is None:
+            self._states.take_over(account.account)  # a stop waits for no sweep
             return known
         return self._states.change(
             account.account, lambda before, attempt: first if before is known else decide(before, attempt)
