@@ -214,7 +214,10 @@ def test_a_hundred_kills_at_once_are_one_halt(desk: Desk) -> None:
     assert events == ["kill"] + ["kill_repeated"] * 9
     assert stored_faults(desk.app.store)[1] == []
     sent = desk.app.closer.read("crowd").sent.values()
-    assert [one.round for one in sent] == [1]
+    out = [
+        one for one in sent if one.ended_at is None
+    ]  # a kill said again takes our close along: 5 s later it goes again
+    assert [one.round for one in out] == [1]
 
 
 def states(process: int) -> list[str]:

@@ -56,6 +56,7 @@ class App(TradingParts):
         }
         super().__init__(ports, Relay(ports.bus, local))
         self.relay.refused = self._refuse
+        self._begun = set[str]()  # kills by effect
         self.quotas = Quotas(ports.clock)
         self.refusals = Refusals(ports.clock)
 
@@ -65,8 +66,12 @@ class App(TradingParts):
     def _set_trading_state(self, effect: Effect) -> None:
         try:
             standing = self.trading.carry_out(effect)
-        except Unpublished:  # it stands: orders are cancelled and positions closed whatever else is due
-            self.halts.advance(self.trading.standing(str(effect.body["scope"])))
+        except (
+            Unpublished
+        ):  # it stands: a kill begins to close whatever else is due, once, for that may wait for the bus
+            if effect.body["action"] == "kill" and effect.id not in self._begun:
+                self._begun.add(effect.id)
+                self.halts.advance(self.trading.standing(str(effect.body["scope"])))
             raise
         self.halts.advance(standing)
 

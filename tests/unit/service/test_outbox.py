@@ -128,7 +128,7 @@ def test_no_kill_and_no_close_waits_for_what_came_before_it() -> None:
     """R4.1, F40."""
     kill, closes = change("k-1", "kill"), [effect("c-1", "closings"), effect("c-2", "closings")]
     down = {"p-1": Transient("later"), "c-1": Transient("later")}
-    assert carried_out(Relay(RecordingBus()), [WANTED[0], *closes, kill], down) == ["c-2", "k-1"]
+    assert carried_out(Relay(RecordingBus()), [WANTED[0], *closes, kill], down) == ["k-1", "c-2"]
 
 
 def test_a_pause_waits_for_nothing_that_stands_though_its_messages_are_due() -> None:

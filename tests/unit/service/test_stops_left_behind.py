@@ -10,7 +10,9 @@ import pytest
 from stopline.model.control import Standing, TradingState
 from stopline.model.messages import Effect
 from stopline.ports import Outgoing, Unavailable
+from stopline.rules.trading.resuming import MINIMUM_HOLD
 from stopline.runtime.app import App
+from stopline.service.documents.aggregate import TAKEN_OVER
 from stopline.service.documents.outbox import Unpublished
 
 from .test_breakers_over_time import BAD, DEMO, HOLD, holding, read
@@ -102,10 +104,11 @@ def test_a_stop_of_an_old_copy_is_left_to_the_sweep() -> None:
     world, other = left_behind("kill", risk_interval_s=600)
     other.evaluator._states.read("demo")
     assert other.evaluator._states.due("demo")
-    world.wait(91)
+    world.wait(TAKEN_OVER.total_seconds())
     other.evaluator._states.take_over("demo")
     assert other.trading.standing(DEMO).holds[HOLD].state is TradingState.REDUCING
     assert not closes(world)
+    assert TAKEN_OVER < MINIMUM_HOLD
 
 
 def test_a_kill_of_a_breaker_closes_though_a_message_of_it_is_due() -> None:
@@ -125,3 +128,50 @@ def test_a_kill_of_a_breaker_closes_though_a_message_of_it_is_due() -> None:
         read(world, app, BAD)
     assert failed
     assert len(closes(world)) == 1
+
+
+def test_an_outage_of_the_bus_is_waited_for_once_more_at_most_for_a_kill() -> None:
+    """R2.4: at each price of an account that was stopped every account after it waited twice as long."""
+    waits = []
+    for begins in (True, False):
+        world, app = holding()
+        read(world, app, 100.0)
+        asked = list[int]()
+
+        def down(messages: Sequence[Outgoing], asked: list[int] = asked) -> list[str]:
+            asked.append(len(messages))
+            raise Unavailable("the bus is down")
+
+        world.bus.publish = down  # type: ignore[method-assign]
+        if not begins:
+            app.halts.advance = lambda standing: {}  # type: ignore[method-assign]
+        counts = []
+        for price in (BAD, BAD, 83.0, 82.0):
+            asked.clear()
+            with pytest.raises(Unpublished):
+                read(world, app, price)
+            counts.append(len(asked))
+        waits.append(counts)
+    [pause, kill, *later], [pause_alone, kill_alone, *later_alone] = waits
+    assert (pause, later) == (pause_alone, later_alone)
+    assert kill > kill_alone
+
+
+def test_a_kill_waits_for_no_bus_behind_pauses_that_stand() -> None:
+    """R5.3, F40: each of them waited for a Pub/Sub that hung, and the kill was the last: after 70 s, or never."""
+    world, app = holding()
+    read(world, app, 100.0)
+    states = list[TradingState]()
+
+    def down(messages: Sequence[Outgoing]) -> list[str]:
+        states.append(app.trading.standing(DEMO).state)
+        raise Unavailable("the bus is down")
+
+    world.bus.publish = down  # type: ignore[method-assign]
+    with pytest.raises(Unpublished):
+        read(world, app, BAD)
+    assert len(states) > 1, "more than one pause waits"
+    states.clear()
+    with pytest.raises(Unpublished):
+        read(world, app, BAD)
+    assert set(states) == {TradingState.HALTED}

@@ -45,7 +45,7 @@ CARRIED = 256 * 1024
 """Bytes of earlier effects that a commit carries along at most, if they can be published: others may have published them
 already, but an instance knows only of its own, and a document must not grow with the number of instances.
 """
-TAKEN_OVER = timedelta(seconds=90)  # by then the sweep has been there
+TAKEN_OVER = timedelta(seconds=50)  # before people may have resumed, who wait a minute
 DAMAGED = (Rejected, ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
 """What decoding raises where a document is not what any version wrote: no JSON, a part missing, another type."""
 
@@ -165,7 +165,7 @@ class Aggregates(Generic[S]):
 
     def take_over(self, name: str) -> None:
         """Carry out what stops trading and another instance may have left behind in a document, as last read here. What is
-        old is the sweep's, which reads it anew: people may have resumed since, and that may be forgotten.
+        old is the sweep's, which reads it anew: people may have resumed since, and the stop may be forgotten.
         """
         cached = self._cache.get(name)
         if cached and cached.outbox_at and self._clock.now() - cached.outbox_at < TAKEN_OVER:

@@ -112,13 +112,12 @@ class Relay:
     def _carry_out_local(self, due: Sequence[Effect]) -> Transient | None:
         """Carry out what needs no bus, first: a limit must stop trading while Pub/Sub is down. Return what failed. Where a
         pause may not stand, what its actor wants of the same scope after it waits, as a pause that comes after its own
-        release stays; a kill never does.
+        release stays. A kill never does, and is before all else: each of these may wait for the bus once it stands.
         """
         trouble: Transient | None = None
         held_up = set[tuple[object, object]]()
-        for effect in due:
-            body = effect.body if effect.topic == CONTROLS_TOPIC else {}
-            action, whose = body.get("action"), (body.get("scope"), body.get("actor"))
+        for effect in sorted(due, key=lambda effect: action_of(effect) != "kill"):
+            action, whose = action_of(effect), (effect.body.get("scope"), effect.body.get("actor"))
             if action in ("pause", "release") and whose in held_up:
                 continue
             try:
@@ -149,6 +148,11 @@ class Relay:
                 known[effect.id] = None
             while len(known) > _REMEMBERED:
                 known.popitem(last=False)
+
+
+def action_of(effect: Effect) -> str:
+    """Return what an effect wants of the trading state, empty where it is of something else."""
+    return str(effect.body.get("action", "")) if effect.topic == CONTROLS_TOPIC else ""
 
 
 def typed(topic: str, message: Message) -> Outgoing:
