@@ -12,7 +12,7 @@ import pytest
 from google.api_core import exceptions
 
 from emulators.processes import HOST, free_port
-from stopline.adapters.pubsub import MAX_REQUEST_BYTES, PubSubBus
+from stopline.adapters.pubsub import BRIEF_S, FOR_S, MAX_REQUEST_BYTES, PubSubBus
 from stopline.ports import Outgoing, Unavailable
 
 from .differences import differs
@@ -107,6 +107,49 @@ def test_the_time_of_a_call_is_shared_by_its_requests() -> None:
     bus(publisher).publish([Outgoing("orders", b"x", key=str(n)) for n in range(5)])
     assert publisher.timeouts[0] == pytest.approx(2, abs=0.1)
     assert publisher.timeouts[-1] == pytest.approx(10, abs=0.5)
+
+
+class Hanging(Publisher):
+    """Each request to what fails takes all the time that it has."""
+
+    clock = 0.0
+
+    def publish(self, *, topic: str, messages: Sequence[Any], retry: Any, timeout: float) -> Any:
+        if (topic.removeprefix("projects/p/topics/"), "") in self.failing:
+            self.clock += timeout
+        return super().publish(topic=topic, messages=messages, retry=retry, timeout=timeout)
+
+
+def test_a_topic_that_hangs_is_waited_for_long_once_and_then_briefly() -> None:
+    """F40: a stop of trading publishes several times in a row, and a function of 20 s was gone in the second of them."""
+    publisher = Hanging(("alerts", ""))
+    hung = PubSubBus("p", client=lambda: publisher, now=lambda: publisher.clock)  # type: ignore[arg-type,return-value]
+
+    def waits(topic: str = "alerts") -> float:
+        begun = publisher.clock
+        try:
+            hung.publish([Outgoing(topic, b"x")])
+        except Unavailable:
+            return publisher.clock - begun
+        return 0
+
+    assert [waits() for _ in range(4)] == [10, BRIEF_S, BRIEF_S, BRIEF_S]
+    assert waits("orders") == 0
+    assert publisher.timeouts[-1] == 10, "of another topic nothing is known"
+    publisher.clock += FOR_S
+    assert [waits(), waits()] == [10, BRIEF_S], "what is slow and not dead gets through now and then"
+    publisher.failing.clear()
+    assert [waits(), waits()] == [0, 0]
+    assert publisher.timeouts[-2:] == [BRIEF_S, 10]
+
+
+def test_a_topic_that_refuses_at_once_is_not_one_that_hangs() -> None:
+    publisher = Publisher(("alerts", ""))
+    refused = bus(publisher)
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            refused.publish([Outgoing("alerts", b"x")])
+    assert publisher.timeouts == pytest.approx([10, 10], abs=0.1)
 
 
 @pytest.fixture(params=["closed", "silent"])

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 MAX_REQUEST_MESSAGES = 999
 MAX_REQUEST_BYTES = 9_000_000
+BRIEF_S = 1.0  # for a request of a topic that a moment ago has not answered in all its time
+FOR_S = 15.0  # that moment
 _ENVELOPE_BYTES = 64  # of each message and attribute in a request, on the safe side
 
 
@@ -28,7 +30,8 @@ class PubSubBus:
 
     A call ends within `timeout_s`. Topics and keys do not stand in each other's way: where one fails, the
     others are still published before Unavailable is raised. Within one key nothing of the call is sent past a
-    failure, so order holds; the next call starts afresh.
+    failure, so order holds; the next call starts afresh. One stop of trading publishes several times in a row: where a
+    topic hangs only the first waits for it long.
     """
 
     def __init__(
@@ -38,10 +41,13 @@ class PubSubBus:
         *,
         client: Callable[[], PublisherClient] | None = None,
         timeout_s: float = 10.0,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._topics = f"projects/{project}/topics/{prefix}"
         self._client = Lazy(client or _connect)
         self.timeout_s = timeout_s
+        self._now = now
+        self._hangs = dict[str, float]()  # topics, and until when
 
     def publish(self, messages: Sequence[Outgoing]) -> list[str]:
         groups: dict[tuple[str, str], list[tuple[int, Outgoing, int]]] = {}
@@ -51,15 +57,21 @@ class PubSubBus:
             )
         ids: dict[int, str] = {}
         failures: list[Exception] = []
-        deadline = time.monotonic() + self.timeout_s
+        deadline = self._now() + self.timeout_s
         for done, ((topic, key), group) in enumerate(groups.items()):
-            share = max((deadline - time.monotonic()) / (len(groups) - done), 0.1)
+            begun = self._now()
+            share = max((deadline - begun) / (len(groups) - done), 0.1)
+            if begun < self._hangs.get(topic, begun):
+                share = min(share, BRIEF_S)
             try:
                 for chunk in _chunks(group):
                     published = self._send(topic, key, [message for _, message in chunk], share)
                     ids.update(zip((index for index, _ in chunk), published, strict=True))
+                self._hangs.pop(topic, None)
             except _failures() as problem:
                 failures.append(problem)
+                if share > BRIEF_S and self._now() - begun > share / 2:
+                    self._hangs[topic] = self._now() + FOR_S
         if failures:
             topics = ", ".join(sorted({m.topic for index, m in enumerate(messages) if index not in ids}))
             first = failures[0]
