@@ -131,19 +131,22 @@ def run_range(first: int, count: int, stop_at: int = 5, focus: str | None = None
 @contextmanager
 def quick() -> Iterator[None]:
     """Log nothing: a schedule logs its injected faults by the thousand. Look for garbage seldom, and not among what was
-    there before: a schedule makes much that dies with it.
+    there before: a schedule makes much that dies with it. What others have frozen stays so: there is one freezer in a
+    process, and thousands of tests in it that thaw cost the rest of the run.
     """
-    level, before = logging.root.manager.disable, gc.get_threshold()
+    level, before, frozen = logging.root.manager.disable, gc.get_threshold(), gc.get_freeze_count() > 0
     logging.disable(logging.CRITICAL)
-    gc.collect()
-    gc.freeze()
+    if not frozen:
+        gc.collect()
+        gc.freeze()
     gc.set_threshold(50_000, 20, 50)
     try:
         yield
     finally:
         logging.disable(level)
         gc.set_threshold(*before)
-        gc.unfreeze()
+        if not frozen:
+            gc.unfreeze()
 
 
 def run_many(first: int, count: int, processes: int | None = None, focus: str | None = None) -> Outcome:
