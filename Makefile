@@ -121,7 +121,7 @@ sbom: .venv-security/installed
 fuzz: setup
 	STOPLINE_FUZZ=300000 $(BIN)/pytest tests/fuzz --timeout 3600
 
-## chaos: 100,000 fills on the emulators while all dies around them (half an hour; Ctrl-C or STOPLINE_CHAOS_S=1500 ends it early and whole)
+## chaos: 100,000 fills on the emulators while all dies around them (an hour or more; Ctrl-C or STOPLINE_CHAOS_S=100 ends it early and whole)
 chaos: setup
 	JAVA_TOOL_OPTIONS=-XX:TieredStopAtLevel=4 STOPLINE_CHAOS=100000 $(BIN)/pytest tests/chaos -s
 

@@ -81,6 +81,7 @@ class Day:
         rng: random.Random,
         market: Market,
         late: float,
+        stop: threading.Event,
     ) -> None:
         self._stack = stack
         self._discord = discord
@@ -89,7 +90,7 @@ class Day:
         self._since = time.monotonic()
         self._late = late
         self._dead: dict[str, int] = {}
-        self.stop = threading.Event()
+        self.stop = stop
         self.courier = Courier(stack.urls["fills"], LANES, DEADLINE_S, 3)
         self.market = market
         self.copies = Copies(stack)
