@@ -58,17 +58,27 @@ class SimStore:
 
 
 class SimBus:
-    """Publishing by one instance. A request may carry several messages: a failed one may have published some."""
+    """Publishing by one instance, as Pub/Sub's adapter does it: a topic and key that fails holds up no other of the call,
+    and what is out all the same is told.
+    """
 
     def __init__(self, world: World, instance: Instance) -> None:
         self._world = world
         self._instance = instance
 
     def publish(self, messages: Sequence[Outgoing]) -> list[str]:
-        ids: list[str] = []
-        for message in messages:
-            ids.append(self._world.effect(self._instance, "bus.publish", self._world.accept, message))
-        return ids
+        ids: dict[int, str] = {}
+        failed: dict[tuple[str, str], str] = {}
+        for index, message in enumerate(messages):
+            if (message.topic, message.key) in failed:
+                continue
+            try:
+                ids[index] = self._world.effect(self._instance, "bus.publish", self._world.accept, message)
+            except Unavailable as problem:  # its text: with its frames the whole schedule would live on
+                failed[message.topic, message.key] = str(problem)
+        if failed:
+            raise Unavailable(*failed.values(), published=ids)
+        return list(ids.values())
 
 
 class SimHistory:

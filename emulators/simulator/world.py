@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any, TypeVar
 
-from greenlet import greenlet
+from greenlet import GreenletExit, greenlet
 
 from emulators.simulator.faults import Faults
 from emulators.topology import Topology, load
@@ -124,11 +124,14 @@ class World:
         self._retained: dict[str, list[Delivery]] = defaultdict(list)
         self._outage: dict[str, int] = {}
         self._main = greenlet.getcurrent()
+        self._is_over = False
 
     # --- what the ports call ---
 
     def effect(self, instance: Instance, kind: str, call: Callable[..., T], *args: object) -> T:
         """Do one call to a port: maybe switch to another delivery first, maybe fail, maybe die."""
+        if self._is_over:
+            raise GreenletExit
         if self.rng.random() < self.faults.switch:
             self._main.switch()
         fault = self._fault(instance, kind)
@@ -227,7 +230,13 @@ class World:
         return [" ".join(map(str, words)) for words in self.trace]
 
     def take_apart(self) -> None:
-        """Break the rings of objects that a schedule leaves, so that it dies at once and no search for garbage is needed."""
+        """Break the rings of objects that a schedule leaves, so that it dies at once and no search for garbage is needed. A
+        delivery that a broken schedule leaves in the middle ends here, and touches nothing on its way out.
+        """
+        self._is_over = True
+        for task in self.tasks:
+            if task.thread:
+                task.thread.throw()
         for instances in self.instances.values():
             for instance in instances:
                 instance.take_apart()

@@ -1,6 +1,6 @@
 """What the services need from the world. One contract suite holds every adapter to these words."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple, Protocol
@@ -97,8 +97,12 @@ class Conflict(Transient):
 
 class Unavailable(Transient):
     """The dependency did not answer. For a commit or publish the outcome is unknown: only a replay resolves
-    it.
+    it. `published`: by their indices, the messages of a publish that are out all the same.
     """
+
+    def __init__(self, *why: object, published: Iterable[int] = ()) -> None:
+        super().__init__(*why)
+        self.published = frozenset(published)
 
 
 class Store(Protocol):

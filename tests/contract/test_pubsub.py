@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -81,6 +82,7 @@ def test_a_topic_that_fails_holds_up_no_other_and_is_named() -> None:
         bus(publisher).publish([Outgoing("alerts", b"1", key="demo"), Outgoing("orders", b"2", key="demo")])
     assert isinstance(caught.value.__cause__, exceptions.ServiceUnavailable)
     assert publisher.requests == [("orders", "demo", [b"2"])]
+    assert caught.value.published == {1}, "the caller knows what is out"
 
 
 def test_a_key_that_fails_holds_up_no_other_key_and_no_later_call() -> None:
@@ -110,37 +112,78 @@ def test_the_time_of_a_call_is_shared_by_its_requests() -> None:
 
 
 class Hanging(Publisher):
-    """Each request to what fails takes all the time that it has."""
+    """Each request to what fails takes all the time that it has; an answer of what is `slow` takes its seconds."""
 
     clock = 0.0
+
+    def __init__(self, *failing: tuple[str, str], slow: float = 0.0) -> None:
+        super().__init__(*failing)
+        self.slow = slow
 
     def publish(self, *, topic: str, messages: Sequence[Any], retry: Any, timeout: float) -> Any:
         if (topic.removeprefix("projects/p/topics/"), "") in self.failing:
             self.clock += timeout
+        else:
+            self.clock += min(timeout, self.slow)
+            if self.slow >= timeout:
+                raise exceptions.DeadlineExceeded("slow")
         return super().publish(topic=topic, messages=messages, retry=retry, timeout=timeout)
+
+
+def hanging(publisher: Hanging) -> PubSubBus:
+    return PubSubBus("p", client=lambda: publisher, now=lambda: publisher.clock)  # type: ignore[arg-type,return-value]
+
+
+def waited(bus: PubSubBus, publisher: Hanging, *topics: str) -> float:
+    """Return how long a call takes that publishes to some topics."""
+    begun = publisher.clock
+    with suppress(Unavailable):
+        bus.publish([Outgoing(topic, b"x") for topic in topics])
+    return publisher.clock - begun
 
 
 def test_a_topic_that_hangs_is_waited_for_long_once_and_then_briefly() -> None:
     """F40: a stop of trading publishes several times in a row, and a function of 20 s was gone in the second of them."""
     publisher = Hanging(("alerts", ""))
-    hung = PubSubBus("p", client=lambda: publisher, now=lambda: publisher.clock)  # type: ignore[arg-type,return-value]
-
-    def waits(topic: str = "alerts") -> float:
-        begun = publisher.clock
-        try:
-            hung.publish([Outgoing(topic, b"x")])
-        except Unavailable:
-            return publisher.clock - begun
-        return 0
-
-    assert [waits() for _ in range(4)] == [10, BRIEF_S, BRIEF_S, BRIEF_S]
-    assert waits("orders") == 0
-    assert publisher.timeouts[-1] == 10, "of another topic nothing is known"
+    hung = hanging(publisher)
+    assert [waited(hung, publisher, "alerts") for _ in range(4)] == [10, BRIEF_S, BRIEF_S, BRIEF_S]
+    assert [waited(hung, publisher, "orders") for _ in range(2)] == [0, 0]
+    assert publisher.timeouts[-2:] == [BRIEF_S, 10], "what has answered since has all the time again"
     publisher.clock += FOR_S
-    assert [waits(), waits()] == [10, BRIEF_S], "what is slow and not dead gets through now and then"
+    assert [waited(hung, publisher, "alerts") for _ in range(2)] == [10, BRIEF_S], (
+        "now and then it has its chance"
+    )
     publisher.failing.clear()
-    assert [waits(), waits()] == [0, 0]
+    assert [waited(hung, publisher, "alerts") for _ in range(2)] == [0, 0]
     assert publisher.timeouts[-2:] == [BRIEF_S, 10]
+
+
+def test_where_all_of_pubsub_hangs_a_stop_fits_into_the_time_of_a_function() -> None:
+    """F40: its state, its cancel and its close publish one after another, each to topics that nothing is known of yet."""
+    publisher = Hanging(*((topic, "") for topic in ("history", "alerts", "orders")))
+    hung = hanging(publisher)
+    assert waited(hung, publisher, "history", "alerts") == 5 + BRIEF_S
+    assert waited(hung, publisher, "orders", "history", "alerts") == 3 * BRIEF_S
+    assert waited(hung, publisher, "alerts") == BRIEF_S
+    assert publisher.clock < 20
+
+
+def test_a_topic_that_is_slow_gets_through_after_one_that_hung() -> None:
+    """F40: a kill's close waited a minute for the sweep, because an answer of 1.5 s was none."""
+    publisher = Hanging(("alerts", ""), slow=1.5)
+    hung = hanging(publisher)
+    waited(hung, publisher, "alerts")
+    for _ in range(3):
+        hung.publish([Outgoing("orders", b"x"), Outgoing("history", b"x")])
+
+
+def test_a_request_that_had_little_time_says_nothing_about_its_topic() -> None:
+    """Three topics share the ten seconds: an answer of 3.5 s is too late for them, and in time for one."""
+    publisher = Hanging(slow=3.5)
+    slow = hanging(publisher)
+    for _ in range(5):
+        waited(slow, publisher, "orders", "history", "alerts")
+        slow.publish([Outgoing("orders", b"x")])
 
 
 def test_a_topic_that_refuses_at_once_is_not_one_that_hangs() -> None:

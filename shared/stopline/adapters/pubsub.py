@@ -6,6 +6,7 @@ after one failure; none of that suits a function that must know the outcome befo
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
 
 MAX_REQUEST_MESSAGES = 999
 MAX_REQUEST_BYTES = 9_000_000
-BRIEF_S = 1.0  # for a request of a topic that a moment ago has not answered in all its time
-FOR_S = 15.0  # that moment
+LONG_S = 4.0  # a request that fails after more than this has hung
+FOR_S = 30.0  # after it began, no topic that has not answered since is waited for that long: a function has 20 s in all
+BRIEF_S = 2.0  # but this long
 _ENVELOPE_BYTES = 64  # of each message and attribute in a request, on the safe side
 
 
@@ -30,8 +32,8 @@ class PubSubBus:
 
     A call ends within `timeout_s`. Topics and keys do not stand in each other's way: where one fails, the
     others are still published before Unavailable is raised. Within one key nothing of the call is sent past a
-    failure, so order holds; the next call starts afresh. One stop of trading publishes several times in a row: where a
-    topic hangs only the first waits for it long.
+    failure, so order holds; the next call starts afresh. One stop of trading publishes several times in a row: where
+    Pub/Sub hangs only the first of them waits for it long.
     """
 
     def __init__(
@@ -47,7 +49,8 @@ class PubSubBus:
         self._client = Lazy(client or _connect)
         self.timeout_s = timeout_s
         self._now = now
-        self._hangs = dict[str, float]()  # topics, and until when
+        self._hung = -math.inf  # when the last request began that hung
+        self._answered = dict[str, float]()  # topics, and when they last did
 
     def publish(self, messages: Sequence[Outgoing]) -> list[str]:
         groups: dict[tuple[str, str], list[tuple[int, Outgoing, int]]] = {}
@@ -61,23 +64,24 @@ class PubSubBus:
         for done, ((topic, key), group) in enumerate(groups.items()):
             begun = self._now()
             share = max((deadline - begun) / (len(groups) - done), 0.1)
-            if begun < self._hangs.get(topic, begun):
+            if begun - self._hung < FOR_S and self._answered.get(topic, -math.inf) < self._hung:
                 share = min(share, BRIEF_S)
             try:
                 for chunk in _chunks(group):
                     published = self._send(topic, key, [message for _, message in chunk], share)
                     ids.update(zip((index for index, _ in chunk), published, strict=True))
-                self._hangs.pop(topic, None)
+                self._answered[topic] = self._now()
             except _failures() as problem:
                 failures.append(problem)
-                if share > BRIEF_S and self._now() - begun > share / 2:
-                    self._hangs[topic] = self._now() + FOR_S
+                if self._now() - begun > LONG_S and self._answered.get(topic, -math.inf) < begun:
+                    self._hung = begun
         if failures:
             topics = ", ".join(sorted({m.topic for index, m in enumerate(messages) if index not in ids}))
             first = failures[0]
             raise Unavailable(
                 f"{len(messages) - len(ids)} of {len(messages)} messages are not known to be published "
-                f"({topics}): {type(first).__name__}: {str(first)[:200]}"
+                f"({topics}): {type(first).__name__}: {str(first)[:200]}",
+                published=ids,
             ) from first
         return [ids[index] for index in range(len(messages))]
 

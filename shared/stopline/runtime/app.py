@@ -5,6 +5,7 @@ Trading and closing are wired in `trading.py`, the round of the sweep in `sweep.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from stopline.runtime.ports import Ports
 from stopline.runtime.quotas import Quotas
 from stopline.runtime.refusals import Refusals
 from stopline.runtime.trading import TradingParts
-from stopline.service.documents.outbox import JOURNAL_TOPIC, Relay, Unpublished
+from stopline.service.documents.outbox import JOURNAL_TOPIC, Relay
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     from stopline.service.report.report import Reporter
     from stopline.service.sweep.run_sweep import Sweeper
 
+FOLLOW_EVERY = timedelta(seconds=20)
+
 
 class App(TradingParts):
     """The use cases of one instance, built over its ports when first asked for."""
@@ -56,7 +59,8 @@ class App(TradingParts):
         }
         super().__init__(ports, Relay(ports.bus, local))
         self.relay.refused = self._refuse
-        self._begun = set[str]()  # kills by effect
+        self.relay.stands = self._follow
+        self._followed: dict[tuple[str, str], datetime] = {}  # when what a stop of a scope asks for was begun
         self.quotas = Quotas(ports.clock)
         self.refusals = Refusals(ports.clock)
 
@@ -64,16 +68,15 @@ class App(TradingParts):
         self.quarantine.keep_effect(effect, why)
 
     def _set_trading_state(self, effect: Effect) -> None:
-        try:
-            standing = self.trading.carry_out(effect)
-        except (
-            Unpublished
-        ):  # it stands: a kill begins to close whatever else is due, once, for that may wait for the bus
-            if effect.body["action"] == "kill" and effect.id not in self._begun:
-                self._begun.add(effect.id)
-                self.halts.advance(self.trading.standing(str(effect.body["scope"])))
-            raise
-        self.halts.advance(standing)
+        self.halts.advance(self.trading.carry_out(effect))
+
+    def _follow(self, effect: Effect) -> None:
+        """Cancel, and close what a kill closes, though a message of the stop is due; seldom, for it may wait for the bus."""
+        now, stop = self.clock.now(), (str(effect.body["scope"]), str(effect.body["action"]))
+        self._followed = {stop: at for stop, at in self._followed.items() if now - at < FOLLOW_EVERY}
+        if stop not in self._followed:
+            self._followed[stop] = now
+            self.halts.advance(self.trading.standing(stop[0]))
 
     def _close(self, effect: Effect) -> None:
         self.closer.carry_out(effect)

@@ -130,7 +130,7 @@ def test_a_kill_of_a_breaker_closes_though_a_message_of_it_is_due() -> None:
     assert len(closes(world)) == 1
 
 
-def test_an_outage_of_the_bus_is_waited_for_once_more_at_most_for_a_kill() -> None:
+def test_an_outage_of_the_bus_is_waited_for_once_more_for_what_follows_from_a_stop() -> None:
     """R2.4: at each price of an account that was stopped every account after it waited twice as long."""
     waits = []
     for begins in (True, False):
@@ -153,8 +153,9 @@ def test_an_outage_of_the_bus_is_waited_for_once_more_at_most_for_a_kill() -> No
             counts.append(len(asked))
         waits.append(counts)
     [pause, kill, *later], [pause_alone, kill_alone, *later_alone] = waits
-    assert (pause, later) == (pause_alone, later_alone)
-    assert kill > kill_alone
+    assert later == later_alone
+    assert pause_alone < pause <= pause_alone + 2
+    assert kill_alone < kill <= kill_alone + 3
 
 
 def test_a_kill_waits_for_no_bus_behind_pauses_that_stand() -> None:

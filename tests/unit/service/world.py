@@ -87,19 +87,25 @@ class FaultyStore:
 
 
 class RecordingBus:
-    """Remembers what was published. While `down` it takes nothing; `ambiguous`: takes it and says it did
-    not.
+    """Remembers what was published. While `down` it takes nothing, and nothing of the topics that are `deaf`; `ambiguous`:
+    takes it and says it did not. `tries`: how often it was called.
     """
 
     def __init__(self) -> None:
         self.messages: list[Outgoing] = []
         self.down = False
         self.ambiguous = False
+        self.deaf: set[str] = set()
+        self.tries = 0
 
     def publish(self, messages: Sequence[Outgoing]) -> list[str]:
+        self.tries += 1
         if self.down:
             raise Unavailable("the bus is down")
-        self.messages += messages
+        taken = {index: message for index, message in enumerate(messages) if message.topic not in self.deaf}
+        self.messages += taken.values()
+        if len(taken) < len(messages):
+            raise Unavailable(f"{', '.join(sorted(self.deaf))} takes nothing", published=taken)
         if self.ambiguous:
             raise Unavailable("no answer")
         return [str(len(self.messages))] * len(messages)

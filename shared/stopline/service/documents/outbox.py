@@ -16,7 +16,7 @@ import orjson
 from stopline.model.errors import Rejected, Transient
 from stopline.model.messages import Effect
 from stopline.model.wire import Message, canonical
-from stopline.ports import Bus, Data, Outgoing
+from stopline.ports import Bus, Data, Outgoing, Unavailable
 
 log = logging.getLogger("stopline")
 _REMEMBERED = 50_000
@@ -50,13 +50,15 @@ class Relay:
 
     A topic in `local` is not a Pub/Sub topic: its effects are carried out here, by a use case that is
     idempotent by the effect's id. What it refuses can never succeed: `refused` keeps it and tells people, and it is done
-    with, so that it holds up nothing else.
+    with, so that it holds up nothing else. `stands` is told of a change of the trading state that stands while a message of
+    it is due, and begins what follows from it.
     """
 
     def __init__(self, bus: Bus, local: Mapping[str, Callable[[Effect], None]] | None = None) -> None:
         self._bus = bus
         self._local = dict(local or {})
         self.refused: Callable[[Effect, Rejected], None] | None = None
+        self.stands: Callable[[Effect], None] | None = None
         self._published: OrderedDict[str, None] = OrderedDict()
         self._stand: OrderedDict[str, None] = OrderedDict()  # changes of state whose messages are due
         self._lock = threading.Lock()
@@ -86,13 +88,16 @@ class Relay:
         if not due:
             return
         trouble = self._carry_out_local([e for e in due if e.topic in self._local])
-        messages = [outgoing(e) for e in due if e.topic not in self._local]
-        if messages:
+        sent = [e for e in due if e.topic not in self._local]
+        sent.sort(key=lambda effect: effect.topic not in ORDERED)  # no order waits for an alert that hangs
+        if sent:
             try:
-                self._bus.publish(messages)
+                self._bus.publish([outgoing(e) for e in sent])
             except Transient as problem:
-                raise Unpublished(f"{len(messages)} effects are due: {problem}") from problem
-            self._remember([e for e in due if e.topic not in self._local])
+                out = problem.published if isinstance(problem, Unavailable) else frozenset[int]()
+                self._remember([e for index, e in enumerate(sent) if index in out])
+                raise Unpublished(f"{len(sent) - len(out)} effects are due: {problem}") from problem
+            self._remember(sent)
         if trouble is not None:
             raise trouble
 
@@ -112,24 +117,45 @@ class Relay:
     def _carry_out_local(self, due: Sequence[Effect]) -> Transient | None:
         """Carry out what needs no bus, first: a limit must stop trading while Pub/Sub is down. Return what failed. Where a
         pause may not stand, what its actor wants of the same scope after it waits, as a pause that comes after its own
-        release stays. A kill never does, and is before all else: each of these may wait for the bus once it stands.
+        release stays. A kill never does, and with what follows from it is before all else: each of these may wait for the
+        bus once it stands. So all others stand before anything follows from one of them, and for the messages of one scope,
+        which are in one outbox, what stands already waits once.
         """
         trouble: Transient | None = None
         held_up = set[tuple[object, object]]()
-        for effect in sorted(due, key=lambda effect: action_of(effect) != "kill"):
-            action, whose = action_of(effect), (effect.body.get("scope"), effect.body.get("actor"))
-            if action in ("pause", "release") and whose in held_up:
+        silent = set[object]()
+        kills = [effect for effect in due if action_of(effect) == "kill"]
+        for part in (kills, [effect for effect in due if action_of(effect) != "kill"]):
+            stand: list[Effect] = []
+            for effect in part:
+                action, whose = action_of(effect), (effect.body.get("scope"), effect.body.get("actor"))
+                if action in ("pause", "release") and whose in held_up:
+                    continue
+                if effect.id in self._stand and whose[0] in silent:
+                    continue
+                try:
+                    self._run_or_keep(effect)
+                    self._remember([effect])
+                except Transient as problem:
+                    trouble = problem
+                    if isinstance(problem, Unpublished):
+                        stand.append(effect)
+                        silent.add(whose[0])
+                    elif action == "pause":
+                        held_up.add(whose)
+            self._follow(stand)
+        return trouble
+
+    def _follow(self, stand: Sequence[Effect]) -> None:
+        """Begin what follows from changes of the trading state that stand; what fails the next look or the sweep begins."""
+        self._note(self._stand, stand)
+        for effect in stand:
+            if self.stands is None or effect.topic != CONTROLS_TOPIC:
                 continue
             try:
-                self._run_or_keep(effect)
-                self._remember([effect])
-            except Transient as problem:
-                trouble = problem
-                if isinstance(problem, Unpublished):
-                    self._note(self._stand, [effect])
-                elif action == "pause":
-                    held_up.add(whose)
-        return trouble
+                self.stands(effect)
+            except Transient:
+                log.exception("what follows from a change of the trading state is not begun")
 
     def _run_or_keep(self, effect: Effect) -> None:
         try:

@@ -3,6 +3,7 @@ those that may add some. A commit of its own, before anything is closed: whateve
 cancel back. Stopline knows no order book: the adapter tells which ones these are.
 """
 
+import logging
 from collections.abc import Sequence
 
 from stopline.model.control import GLOBAL, Control, account_scope
@@ -14,9 +15,10 @@ from stopline.rules.trading.cancel_alerts import taken_off
 from stopline.rules.trading.cancel_commands import cancel_of, whole_cancel
 from stopline.rules.trading.stops import all_stops, halts_now
 from stopline.service.documents.aggregate import Aggregates, Change
-from stopline.service.documents.outbox import Relay
+from stopline.service.documents.outbox import Relay, Unpublished
 from stopline.service.trading.control_documents import both_to_stop, of_everything
 
+log = logging.getLogger("stopline")
 PAGE = 100  # accounts in one reading
 
 
@@ -53,7 +55,8 @@ class OrderCanceller:
 
     def advance(self, account: str, *, just_read: bool = False) -> Sequence[Effect]:
         """Send the cancels that an account's stops are still owed; return them. Raises Unavailable or Unpublished:
-        what was committed goes out with the next call. `just_read`: the caller has read both controls a moment ago.
+        what was committed goes out with the next call. They are out, whatever else of the document is due, where it
+        returns. `just_read`: the caller has read both controls a moment ago.
         """
         scope = account_scope(account)
         everywhere, known = self._known(account, just_read)
@@ -75,6 +78,11 @@ class OrderCanceller:
         try:
             if owed:
                 self._documents.change(scope, decide)
+        except Unpublished:
+            due = self._documents.due(scope)
+            if due is None or _cancels(due):
+                raise
+            log.warning("cancels are out, other messages of the stop are due", extra={"account": account})
         except Unreadable:  # nothing can note that they are out: they are said again, as the same commands
             self._relay.publish(owed)
             sent = _cancels(owed)
