@@ -186,6 +186,27 @@ def test_a_request_that_had_little_time_says_nothing_about_its_topic() -> None:
         slow.publish([Outgoing("orders", b"x")])
 
 
+def test_a_request_that_was_lost_says_nothing_of_a_topic_that_answered_another_meanwhile() -> None:
+    """F40: instances serve several messages at a time, and one lost connection is no hang of the topic."""
+    publisher = Hanging(("orders", ""))
+    one = hanging(publisher)
+    publish = publisher.publish
+
+    def beside(**request: Any) -> Any:
+        """Answer another request of the topic, which began later, before this one is given up."""
+        publisher.publish = publish  # type: ignore[method-assign]
+        publisher.failing.clear()
+        publisher.clock += 1
+        one.publish([Outgoing("orders", b"y")])
+        publisher.failing.add(("orders", ""))
+        return publish(**request)
+
+    publisher.publish = beside  # type: ignore[method-assign]
+    assert waited(one, publisher, "orders") == 11
+    waited(one, publisher, "alerts")
+    assert publisher.timeouts[-1] == 10
+
+
 def test_a_topic_that_refuses_at_once_is_not_one_that_hangs() -> None:
     publisher = Publisher(("alerts", ""))
     refused = bus(publisher)

@@ -137,6 +137,30 @@ def test_a_pause_waits_for_nothing_that_stands_though_its_messages_are_due() -> 
     assert carried_out(Relay(RecordingBus()), WANTED, down) == ["r-1", "p-2"]
 
 
+def test_what_is_no_change_of_state_is_tried_each_time_though_another_waits_for_its_messages() -> None:
+    """F40: two closes that wait for their messages are of no scope, which does not make them one."""
+    relay, tried = Relay(RecordingBus()), []
+
+    def waits(effect: Effect) -> None:
+        tried.append(effect.id)
+        raise Unpublished("1 effects are due")
+
+    relay.carry_out("closings", waits)
+    for _ in range(2):
+        with pytest.raises(Unpublished):
+            relay.publish([effect("c-1", "closings"), effect("c-2", "closings")])
+    assert tried == ["c-1", "c-2"] * 2
+
+
+def test_orders_are_the_first_of_a_call_and_in_their_order() -> None:
+    """F17, F18: an alert that hangs has its part of the call's time before what comes after it."""
+    bus = RecordingBus()
+    Relay(bus).publish(
+        [effect("a"), effect("o-1", "orders"), effect("b", "history"), effect("o-2", "orders")]
+    )
+    assert bus.ids() == ["o-1", "o-2", "a", "b"]
+
+
 @pytest.mark.parametrize(
     ("topic", "key"), [("orders", "demo"), ("alerts", ""), ("history", ""), ("sweeps", "")]
 )

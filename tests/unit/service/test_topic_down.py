@@ -85,6 +85,19 @@ def test_a_pause_cancels_what_adds_risk_at_once_though_another_topic_takes_nothi
     assert orders(world) == {"cancel_adding": 1}
 
 
+def test_nothing_is_closed_before_its_cancel_is_out() -> None:
+    """R5.1: what is out beside it does not make it so, and a stop that still works would trade beside the close."""
+    world, app = deaf("orders", "alerts")
+    by_a_person(app, "kill")
+    with pytest.raises(Unpublished):
+        app.canceller.advance("demo")
+    assert app.halts.advance(app.trading.standing(DEMO)) == {"demo": None}, "closing is pending"
+    assert not orders(world)
+    world.bus.deaf = set()
+    swept(world, app)
+    assert [order["action"] for order in world.bus.bodies("orders")] == ["cancel_all", "close"]
+
+
 def test_what_waited_is_told_once_when_the_topic_takes_it_again() -> None:
     """F17: nothing that rode beside an order that is out is lost with it."""
     world, app = deaf(*TOPICS)

@@ -138,7 +138,7 @@ class Relay:
                     self._remember([effect])
                 except Transient as problem:
                     trouble = problem
-                    if isinstance(problem, Unpublished):
+                    if isinstance(problem, Unpublished) and effect.topic == CONTROLS_TOPIC:
                         stand.append(effect)
                         silent.add(whose[0])
                     elif action == "pause":
@@ -150,10 +150,9 @@ class Relay:
         """Begin what follows from changes of the trading state that stand; what fails the next look or the sweep begins."""
         self._note(self._stand, stand)
         for effect in stand:
-            if self.stands is None or effect.topic != CONTROLS_TOPIC:
-                continue
             try:
-                self.stands(effect)
+                if self.stands is not None:
+                    self.stands(effect)
             except Transient:
                 log.exception("what follows from a change of the trading state is not begun")
 
