@@ -60,7 +60,7 @@ class App(TradingParts):
         super().__init__(ports, Relay(ports.bus, local))
         self.relay.refused = self._refuse
         self.relay.stands = self._follow
-        self._followed: dict[tuple[str, str], datetime] = {}  # when what a stop of a scope asks for was begun
+        self._followed: dict[tuple[object, ...], datetime] = {}  # stops, and when what they ask for was begun
         self.quotas = Quotas(ports.clock)
         self.refusals = Refusals(ports.clock)
 
@@ -72,11 +72,12 @@ class App(TradingParts):
 
     def _follow(self, effect: Effect) -> None:
         """Cancel, and close what a kill closes, though a message of the stop is due; seldom, for it may wait for the bus."""
-        now, stop = self.clock.now(), (str(effect.body["scope"]), str(effect.body["action"]))
-        self._followed = {stop: at for stop, at in self._followed.items() if now - at < FOLLOW_EVERY}
+        now, standing = self.clock.now(), self.trading.standing(str(effect.body["scope"]))
+        stop = standing.scope, standing.state, standing.since, standing.flatten
+        self._followed = {stop: at for stop, at in [*self._followed.items()] if now - at < FOLLOW_EVERY}
         if stop not in self._followed:
             self._followed[stop] = now
-            self.halts.advance(self.trading.standing(stop[0]))
+            self.halts.advance(standing)
 
     def _close(self, effect: Effect) -> None:
         self.closer.carry_out(effect)

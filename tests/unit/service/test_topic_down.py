@@ -12,7 +12,7 @@ from stopline.model.messages import Sweep, SweepKind
 from stopline.runtime.app import FOLLOW_EVERY, App
 from stopline.service.documents.outbox import Unpublished
 
-from .test_breakers_over_time import BAD, DEMO, holding, read
+from .test_breakers_over_time import BAD, CLEAR, DEMO, holding, read, resume
 from .world import World
 
 TOPICS = ("alerts", "history")
@@ -40,9 +40,9 @@ def by_a_person(app: App, action: str) -> None:
     app.halts.advance(app.trading.done(request).standing)
 
 
-def bad(world: World, app: App, price: float = BAD) -> None:
+def bad(world: World, app: App, price: float = BAD, seconds: float = 5) -> None:
     with pytest.raises(Unpublished):
-        read(world, app, price)
+        read(world, app, price, seconds=seconds)
 
 
 def swept(world: World, app: App) -> None:
@@ -135,6 +135,21 @@ def test_what_could_not_be_begun_is_begun_again_soon() -> None:
     world.wait(FOLLOW_EVERY.total_seconds())
     bad(world, app, 83.0)
     assert orders(world)["close"] == 1
+
+
+def test_a_kill_soon_after_people_resumed_cancels_at_once() -> None:
+    """R5.3, F17: what the one before it had begun is not what this one asks for. Its close waits for the first."""
+    world, app = deaf("alerts")
+    for _ in range(15):
+        bad(world, app)
+    world.bus.deaf = set()
+    resume(world, app)
+    read(world, app, CLEAR, sweep=True, seconds=1)
+    world.bus.deaf, before = {"alerts"}, orders(world)
+    bad(world, app, seconds=2)
+    bad(world, app)
+    assert app.trading.standing(DEMO).state is TradingState.HALTED
+    assert orders(world) - before == {"cancel_adding": 1, "cancel_all": 1}
 
 
 def test_prices_of_an_account_that_is_stopped_wait_little_for_a_topic_that_takes_nothing() -> None:
