@@ -19,6 +19,7 @@ class Faults:
     gives_up: float = 0.0  # a message is at its last attempt, which gets nowhere or is not heard of
     seeks: float = 0.0  # at rest a subscription is set back: the last messages come again, this share of all
     contended: float = 0.0  # a commit is refused as a conflict although nobody else wrote
+    deaf: float = 0.0  # one topic takes nothing for a while, and the others all
 
     @staticmethod
     def draw(rng: random.Random, small: bool = False, rare: random.Random | None = None) -> "Faults":
@@ -50,6 +51,7 @@ RARE = {
     "gives_up": (0.02, 0.3),
     "seeks": (0.2, 1.0),
     "contended": (0.05, 0.6),
+    "deaf": (0.02, 0.3),
 }
 """The same, of kinds that make a schedule longer."""
 SELDOM = 0.03  # of the schedules have one of these

@@ -72,6 +72,9 @@ class SimBus:
         for index, message in enumerate(messages):
             if (message.topic, message.key) in failed:
                 continue
+            if self._world.is_deaf(message.topic):
+                failed[message.topic, message.key] = f"{message.topic} takes nothing"
+                continue
             try:
                 ids[index] = self._world.effect(self._instance, "bus.publish", self._world.accept, message)
             except Unavailable as problem:  # its text: with its frames the whole schedule would live on

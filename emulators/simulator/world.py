@@ -123,6 +123,7 @@ class World:
         self._ids = 0
         self._retained: dict[str, list[Delivery]] = defaultdict(list)
         self._outage: dict[str, int] = {}
+        self._deaf: dict[str, int] = {}  # topics, and how many more messages each does not take
         self._main = greenlet.getcurrent()
         self._is_over = False
 
@@ -208,6 +209,17 @@ class World:
         if faults.contended and kind == "store.commit" and self.rng.random() < faults.contended:
             return "conflict"
         return None
+
+    def is_deaf(self, topic: str) -> bool:
+        """Tell whether a topic does not take the message that is published to it now."""
+        if not self.faults.deaf:
+            return False
+        left = self._deaf.get(topic, 0)
+        if left:
+            self._deaf[topic] = left - 1
+        elif self.rng.random() < self.faults.deaf:
+            self._deaf[topic] = self.rng.randint(5, 60)
+        return left > 0
 
     def accept(self, message: Outgoing) -> str:
         """Take a published message: one delivery for each subscription of its topic."""

@@ -12,6 +12,7 @@ from unittest.mock import patch
 
 from emulators.simulator import scenario as scenario_module
 from emulators.simulator.broker import SimBroker
+from emulators.simulator.ports import SimBus
 from emulators.simulator.world import World
 from stopline.adapters.dead_letters import DeadLetters
 from stopline.ledger import amend as amend_module
@@ -21,7 +22,7 @@ from stopline.model.control import ClosingStatus
 from stopline.model.errors import Rejected, Transient
 from stopline.model.fill import Fill
 from stopline.model.messages import CommandAction, Effect
-from stopline.ports import Put, Update
+from stopline.ports import Put, Unavailable, Update
 from stopline.rules.closing import commands as closing_module
 from stopline.runtime import handlers
 from stopline.service.alerting import dispatch_alert
@@ -186,6 +187,23 @@ def published_is_remembered_before_the_result() -> Iterator[None]:
             self._remember(messages)
 
     with patch.object(Relay, "publish", hasty):
+        yield
+
+
+@bug
+def what_failed_beside_what_did_not_counts_as_out() -> Iterator[None]:
+    """One topic takes nothing: what was for it is dropped by the next commit, as the others took theirs."""
+    original = SimBus.publish
+
+    def publish(self: Any, messages: Any) -> Any:
+        try:
+            return original(self, messages)
+        except Unavailable as problem:
+            raise Unavailable(
+                *problem.args, published=range(len(messages) if problem.published else 0)
+            ) from None
+
+    with patch.object(SimBus, "publish", publish):
         yield
 
 
