@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
 
 import pytest
 
 from stopline.model.control import ControlRequest, TradingState
 from stopline.model.errors import Transient
 from stopline.model.messages import Sweep, SweepKind
+from stopline.ports import Outgoing
 from stopline.runtime.app import FOLLOW_EVERY, App
 from stopline.service.documents.outbox import Unpublished
 
 from .test_breakers_over_time import BAD, CLEAR, DEMO, holding, read, resume
+from .test_cancels_by_scope import refusal
+from .test_orders_working import cancels
 from .world import World
 
 TOPICS = ("alerts", "history")
@@ -114,6 +119,58 @@ def test_what_waited_is_told_once_when_the_topic_takes_it_again() -> None:
         assert set(new.values()) == {1}
     for document in world.shared.query("controls"):
         assert document.data["outbox_at"] is None
+
+
+def said_again(app: App, request: str, flatten: bool = False) -> dict[str, str | None]:
+    """Kill the account as the function does; return what it answers."""
+    facts = {"request_id": request, "scope": DEMO, "action": "kill", "actor": "ann", "reason": "enough"}
+    wish = ControlRequest.model_validate(facts | {"flatten": flatten})
+    with suppress(Unpublished):
+        app.trading.set(wish)
+    return app.halts.advance(app.trading.done(wish).standing)
+
+
+@pytest.mark.parametrize("topic", ["", *TOPICS])
+def test_a_kill_that_people_say_again_cancels_again_though_another_topic_takes_nothing(topic: str) -> None:
+    """R5.1, F17: it answered HALTED and sent nothing until the sweep, as if a cancel were on its way."""
+    world, app = deaf(topic)
+    for number in range(3):
+        assert said_again(app, f"k{number}") == {"demo": "CANCELLING"}
+        assert orders(world) == {"cancel_all": number + 1}
+        world.wait(30)
+
+
+@pytest.mark.parametrize("topic", ["", *TOPICS])
+def test_a_cancel_that_was_refused_goes_again_though_another_topic_takes_nothing(topic: str) -> None:
+    """R5.1, F17: the alert of the refusal was due, and no other cancel went for as long as it was."""
+    world, app = deaf(topic)
+    said_again(app, "k1")
+    world.wait(2)
+    with suppress(Unpublished):
+        app.cancel_watcher.report(refusal(world, cancels(world)[-1]["command_id"]))
+    world.wait(25)
+    app.closer.advance("demo")
+    assert orders(world).total() == 2
+    world.wait(5)
+    assert said_again(app, "k2") == {"demo": "CANCELLING"}
+    assert orders(world).total() == len({order["command_id"] for order in world.bus.bodies("orders")}) == 3
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_of_seven_pauses_at_once_the_first_order_waits_once_for_a_topic_that_hangs(topic: str) -> None:
+    """R5.2, F40: each waited two seconds or more, one after the other, and the function was gone before the first cancel."""
+    world, app = deaf(topic)
+    publish, waited = world.bus.publish, list[int]()
+
+    def counted(messages: Sequence[Outgoing]) -> list[str]:
+        if any(message.topic == "orders" for message in messages):
+            waited.append(world.bus.tries)
+        return publish(messages)
+
+    world.bus.publish, world.bus.tries = counted, 0  # type: ignore[method-assign]
+    bad(world, app)
+    assert len(app.trading.standing(DEMO).holds) > 2
+    assert waited[0] == 1
 
 
 def test_what_could_not_be_begun_is_begun_again_soon() -> None:

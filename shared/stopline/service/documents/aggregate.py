@@ -35,7 +35,7 @@ from stopline.ports import (
     Version,
     Where,
 )
-from stopline.service.documents.outbox import Relay, decode_outbox, encode_outbox, outbox_fields
+from stopline.service.documents.outbox import ORDERED, Relay, decode_outbox, encode_outbox, outbox_fields
 
 S = TypeVar("S")
 log = logging.getLogger("stopline")
@@ -156,6 +156,11 @@ class Aggregates(Generic[S]):
         """Return the effects of a document, as it was last read here, that are not known to be published; None: unread."""
         cached = self._cache.get(name)
         return self._relay.unpublished(cached.outbox) if cached else None
+
+    def orders_are_out(self, name: str) -> bool:
+        """Tell whether no order of a document, as it was last read here, is due, whatever else is; False: it is unread."""
+        due = self.due(name)
+        return due is not None and not any(effect.topic in ORDERED for effect in due)
 
     def send(self, name: str, topic: str) -> None:
         """Publish what of a topic is due in a document, as it was last read here. Raises Unpublished."""

@@ -8,7 +8,9 @@ published drops it; the sweep flushes what is older than 30 s (`flush_outboxes`)
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import datetime
 
 import orjson
@@ -91,6 +93,8 @@ class Relay:
         sent = [e for e in due if e.topic not in self._local]
         sent.sort(key=lambda effect: effect.topic not in ORDERED)  # no order waits for an alert that hangs
         if sent:
+            if _is_silent.get():
+                raise Unpublished(f"{len(sent)} effects are due, as is what was before them")
             try:
                 self._bus.publish([outgoing(e) for e in sent])
             except Transient as problem:
@@ -118,37 +122,42 @@ class Relay:
         """Carry out what needs no bus, first: a limit must stop trading while Pub/Sub is down. Return what failed. Where a
         pause may not stand, what its actor wants of the same scope after it waits, as a pause that comes after its own
         release stays. A kill never does, and with what follows from it is before all else: each of these may wait for the
-        bus once it stands. So all others stand before anything follows from one of them, and for the messages of one scope,
-        which are in one outbox, what stands already waits once.
+        bus once it stands. So all others stand before anything follows from one of them, and the messages of one account,
+        which are in one outbox, are waited for once: what stands already is not carried out again, and what does not yet is
+        committed only.
         """
         trouble: Transient | None = None
         held_up = set[tuple[object, object]]()
-        silent = set[object]()
+        silent = set[str]()
         kills = [effect for effect in due if action_of(effect) == "kill"]
         for part in (kills, [effect for effect in due if action_of(effect) != "kill"]):
             stand: list[Effect] = []
-            for effect in part:
-                action, whose = action_of(effect), (effect.body.get("scope"), effect.body.get("actor"))
-                if action in ("pause", "release") and whose in held_up:
-                    continue
-                if effect.id in self._stand and whose[0] in silent:
-                    continue
-                try:
-                    self._run_or_keep(effect)
-                    self._remember([effect])
-                except Transient as problem:
-                    trouble = problem
-                    if isinstance(problem, Unpublished) and effect.topic == CONTROLS_TOPIC:
-                        stand.append(effect)
-                        silent.add(whose[0])
-                    elif action == "pause":
-                        held_up.add(whose)
-            self._follow(stand)
+            try:
+                for effect in part:
+                    action, whose = action_of(effect), (effect.body.get("scope"), effect.body.get("actor"))
+                    if action in ("pause", "release") and whose in held_up:
+                        continue
+                    is_change, is_silent = effect.topic == CONTROLS_TOPIC, effect.account in silent
+                    if is_change and is_silent and effect.id in self._stand:
+                        continue
+                    try:
+                        with _silence(is_change and is_silent):
+                            self._run_or_keep(effect)
+                        self._remember([effect])
+                    except Transient as problem:
+                        trouble = problem
+                        if isinstance(problem, Unpublished) and is_change:
+                            stand.append(effect)
+                            silent.add(effect.account)
+                            self._note(self._stand, [effect])
+                        elif action == "pause":
+                            held_up.add(whose)
+            finally:  # whatever another one broke down with
+                self._follow(stand)
         return trouble
 
     def _follow(self, stand: Sequence[Effect]) -> None:
         """Begin what follows from changes of the trading state that stand; what fails the next look or the sweep begins."""
-        self._note(self._stand, stand)
         for effect in stand:
             try:
                 if self.stands is not None:
@@ -173,6 +182,19 @@ class Relay:
                 known[effect.id] = None
             while len(known) > _REMEMBERED:
                 known.popitem(last=False)
+
+
+_is_silent = ContextVar("_is_silent", default=False)
+
+
+@contextmanager
+def _silence(on: bool) -> Iterator[None]:
+    """Let whoever publishes in here know at once that it does not go out; what is committed stands."""
+    before = _is_silent.set(on)
+    try:
+        yield
+    finally:
+        _is_silent.reset(before)
 
 
 def action_of(effect: Effect) -> str:

@@ -51,7 +51,7 @@ class OrderCanceller:
     def _is_out(self, own: Control | None, everywhere: int) -> bool:
         if own is None or own.cancelled < everywhere + own.epoch:
             return False
-        return self._documents.is_out(own.scope)
+        return self._documents.orders_are_out(own.scope)
 
     def advance(self, account: str, *, just_read: bool = False) -> Sequence[Effect]:
         """Send the cancels that an account's stops are still owed; return them. Raises Unavailable or Unpublished:
@@ -61,6 +61,9 @@ class OrderCanceller:
         scope = account_scope(account)
         everywhere, known = self._known(account, just_read)
         sent: Sequence[Effect] = ()
+
+        if self._is_out(known, everywhere.epoch):
+            return sent  # what else is due waits for nobody here
 
         def decide(control: Control | None, attempt: int) -> Change[Control] | None:
             nonlocal sent
@@ -79,8 +82,7 @@ class OrderCanceller:
             if owed:
                 self._documents.change(scope, decide)
         except Unpublished:
-            due = self._documents.due(scope)
-            if due is None or _cancels(due):
+            if not self._documents.orders_are_out(scope):
                 raise
             log.warning("cancels are out, other messages of the stop are due", extra={"account": account})
         except Unreadable:  # nothing can note that they are out: they are said again, as the same commands

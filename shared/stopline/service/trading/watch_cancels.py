@@ -33,8 +33,8 @@ from stopline.rules.trading.cancels import (
     under,
 )
 from stopline.rules.trading.stops import Stops, all_stops
-from stopline.service.documents.aggregate import WRITER, Aggregates, Change
-from stopline.service.documents.outbox import Relay
+from stopline.service.documents.aggregate import WRITER, Aggregates, Change, Decide
+from stopline.service.documents.outbox import Relay, Unpublished
 from stopline.service.trading.control_documents import both_to_stop
 
 log = logging.getLogger("stopline")
@@ -112,7 +112,7 @@ class CancelWatcher:
             known = under(self._documents.read(account), account, stops, self._clock.now())
         except Transient:
             return True
-        return is_wanted(known, stops) or not self._documents.is_out(account)
+        return is_wanted(known, stops) or not self._documents.orders_are_out(account)
 
     def _look(self, account: str, stops: Stops, now: datetime) -> list[str]:
         try:
@@ -122,7 +122,7 @@ class CancelWatcher:
             self._relay.publish(asked_for(stops, now))
             return []
         if not self._documents.is_out(account):
-            self._documents.change(account, lambda _state, _attempt: None)  # it goes out with this look
+            self._change(account, lambda _state, _attempt: None)  # it goes out with this look
         known = under(stored, account, stops, now)
         is_asked = is_wanted(known, stops)
         if not is_asked and not known.told and now < known.next_at:
@@ -139,8 +139,17 @@ class CancelWatcher:
             step = changed(under(before, account, stops, now), stops, lists, now)
             return Change(*step) if step is not None else None
 
-        self._documents.change(account, decide)
+        self._change(account, decide)
         return scopes_of(step) if step is not None else []
+
+    def _change(self, account: str, decide: Decide[Cancels]) -> None:
+        """Change what is known of the cancels; raise Unpublished only where one of them is due: none waits for an alert."""
+        try:
+            self._documents.change(account, decide)
+        except Unpublished:
+            if not self._documents.orders_are_out(account):
+                raise
+            log.warning("cancels are out, what people are told of them is due", extra={"account": account})
 
     def _listed(self, account: str, *, needed: bool) -> Lists:
         try:
