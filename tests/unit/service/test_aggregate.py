@@ -256,6 +256,19 @@ def test_a_failed_publish_leaves_the_state_committed(world: World) -> None:
     assert writer.all.read("c") == Counter(1)
 
 
+@pytest.mark.parametrize(("deaf", "is_out"), [("alerts", True), ("orders", False)])
+def test_orders_are_out_where_all_else_is_due_and_not_where_nobody_has_read_it(
+    world: World, deaf: str, is_out: bool
+) -> None:
+    """R5.1, F17: a cancel waits for no alert, and a close for each cancel."""
+    writer = Writer(world)
+    world.bus.deaf = {deaf}
+    with pytest.raises(Unpublished):
+        writer.count(effects=[effect("a"), Effect("o", "orders", "demo", {"type": "x"})])
+    assert writer.all.orders_are_out("c") is is_out
+    assert not Writer(world).all.orders_are_out("c")
+
+
 def test_an_already_existing_head_is_a_lost_race(world: World) -> None:
     writer = Writer(world)
     writer.store.faults = [writer.store.raises(AlreadyExists("counters/c"))]

@@ -152,6 +152,40 @@ def test_what_is_no_change_of_state_is_tried_each_time_though_another_waits_for_
     assert tried == ["c-1", "c-2"] * 2
 
 
+def test_what_stands_is_followed_though_another_change_breaks_down() -> None:
+    """F40: a bug, or a state that cannot be decided, keeps no order of what stands already."""
+    relay, followed = Relay(RecordingBus()), list[str]()
+
+    def use_case(effect: Effect) -> None:
+        raise Unpublished("1 effects are due") if effect.id == "p-1" else ArithmeticError("a bug")
+
+    relay.carry_out("controls", use_case)
+    relay.stands = lambda effect: followed.append(effect.id)
+    with pytest.raises(ArithmeticError):
+        relay.publish([change("p-1", "pause"), change("p-2", "pause", actor="breaker:latency")])
+    assert followed == ["p-1"]
+
+
+def test_changes_of_one_account_wait_once_for_the_bus_and_all_stand() -> None:
+    """R5.2, F40: what stands beside a message that does not go out is committed, and published with the next look."""
+    bus, stood = RecordingBus(), list[str]()
+    relay = Relay(bus)
+
+    def use_case(effect: Effect) -> None:
+        stood.append(effect.id)
+        relay.publish([Effect(f"told {effect.id}", "alerts", effect.account, {"type": "stopline.alert.v1"})])
+
+    relay.carry_out("controls", use_case)
+    wanted = [change(f"p-{n}", "pause", actor=f"breaker:{n}") for n in range(7)]
+    bus.down = True
+    with pytest.raises(Unpublished):
+        relay.publish(wanted)
+    assert (stood, bus.tries) == ([one.id for one in wanted], 1)
+    bus.down = False
+    relay.publish(wanted)
+    assert bus.ids() == [f"told {one.id}" for one in wanted]
+
+
 def test_orders_are_the_first_of_a_call_and_in_their_order() -> None:
     """F17, F18: an alert that hangs has its part of the call's time before what comes after it."""
     bus = RecordingBus()

@@ -140,6 +140,15 @@ def test_a_kill_that_people_say_again_cancels_again_though_another_topic_takes_n
         world.wait(30)
 
 
+def test_a_kill_that_people_say_again_is_pending_while_its_cancel_is_not_out() -> None:
+    """R5.1: what is not known to be out is not said to be."""
+    world, app = deaf()
+    said_again(app, "k0")
+    world.wait(30)
+    world.bus.deaf = {"orders"}
+    assert said_again(app, "k1") == {"demo": None}
+
+
 @pytest.mark.parametrize("topic", ["", *TOPICS])
 def test_a_cancel_that_was_refused_goes_again_though_another_topic_takes_nothing(topic: str) -> None:
     """R5.1, F17: the alert of the refusal was due, and no other cancel went for as long as it was."""
@@ -171,6 +180,15 @@ def test_of_seven_pauses_at_once_the_first_order_waits_once_for_a_topic_that_han
     bad(world, app)
     assert len(app.trading.standing(DEMO).holds) > 2
     assert waited[0] == 1
+
+
+def test_a_persons_kill_waits_for_a_topic_that_hangs_with_its_state_its_cancel_and_its_close() -> None:
+    """R5.1, F40: and not once more, when the close asks whether the cancel is out."""
+    world, app = deaf("alerts")
+    world.bus.tries = 0
+    by_a_person(app, "kill")
+    assert orders(world) == {"cancel_all": 1, "close": 1}
+    assert world.bus.tries == 3
 
 
 def test_what_could_not_be_begun_is_begun_again_soon() -> None:
