@@ -9,10 +9,12 @@ import pytest
 
 from stopline.model.control import TradingState
 from stopline.model.errors import Rejected
+from stopline.model.messages import Sweep, SweepKind
 from stopline.model.prices import PriceBatch, Quote
 from stopline.model.times import utc_text
 from stopline.rules.reduction.plan import Measure
 from stopline.runtime.app import App
+from stopline.service.documents.outbox import Unpublished
 
 from ..make import account, equity, option, trade
 from .world import World
@@ -71,6 +73,22 @@ def test_a_margin_breach_that_a_second_reading_confirms_is_reduced_by_the_plan_t
     [told] = alerts(world)
     assert "margin 10,000 USD to 4,000 USD, target 4,500 USD" in told
     assert f"BUY 6 {SHORT.symbol}, SELL 6 {LONG.symbol}" in told
+
+
+def test_people_hear_of_a_reduction_once_though_no_alert_went_out_when_it_began() -> None:
+    """R5.5, F17: the closes went out, and the next time the reduction was on its way: nobody was told, ever."""
+    world, app = opened(**MARGIN)
+    mark(world, app, 1)
+    world.bus.deaf = {"alerts"}
+    with pytest.raises(Unpublished):
+        mark(world, app, 2)
+    assert [order["action"] for order in world.bus.bodies("orders")] == ["close"]
+    told = alerts(world)
+    world.bus.deaf = set()
+    now = world.wait(60)
+    app.sweeper.run(Sweep(kind=SweepKind.RISK), now, "s-1")
+    assert not told
+    assert len(alerts(world)) == 1
 
 
 def test_one_bad_reading_closes_nothing() -> None:

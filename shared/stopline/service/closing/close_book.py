@@ -24,6 +24,7 @@ from stopline.model.control import (
 from stopline.model.errors import Contended, Transient, Unreadable
 from stopline.model.ids import digest
 from stopline.model.messages import (
+    Alert,
     Command,
     Effect,
     ExecutionReport,
@@ -110,10 +111,12 @@ class Closer:
         """
         return self._change(account, (), cancelled)
 
-    def ask(self, *requests: CloseRequest) -> None:
-        """Begin to close what requests of one account name. The same one again changes nothing. Raises as `advance` does."""
+    def ask(self, *requests: CloseRequest, told: Sequence[Alert] = ()) -> None:
+        """Begin to close what requests of one account name. The same one again changes nothing. `told`: what people hear of
+        them, with the first of them that is taken. Raises as `advance` does.
+        """
         if requests:
-            self._change(requests[0].account, requests)
+            self._change(requests[0].account, requests, told=told)
 
     def carry_out(self, effect: Effect) -> None:
         """Begin a closing that a commit of ours asked for (the relay's local topic `closings`)."""
@@ -181,7 +184,11 @@ class Closer:
     # --- one change ---
 
     def _change(
-        self, account: str, new: Sequence[CloseRequest], cancelled: Mapping[str, int] = NOTHING
+        self,
+        account: str,
+        new: Sequence[CloseRequest],
+        cancelled: Mapping[str, int] = NOTHING,
+        told: Sequence[Alert] = (),
     ) -> Closing | None:
         held = both_to_stop(self._controls, account)
         known, whole = self._cancelled(account, effective(*held)[1])
@@ -198,7 +205,7 @@ class Closer:
 
         # what another instance has sent since `known` was read, `again` may not have been for
         taken = JustCancelled(self._clock.now(), {**cancelled, **whole}, again, out)
-        closing = self._closed(account, new, held, known, taken)
+        closing = self._closed(account, new, held, known, taken, told)
         if unsent is not None:
             raise Uncancelled(f"whether orders of {account} are cancelled again is not known") from unsent
         return closing
@@ -210,6 +217,7 @@ class Closer:
         held: tuple[Control, Control],
         known: ClosingState | None,
         taken: JustCancelled,
+        told: Sequence[Alert],
     ) -> Closing | None:
         """Send what is missing, after the cancels of a moment ago."""
         _, cancelled = effective(*held)
@@ -240,6 +248,8 @@ class Closer:
                 resting = partial(self._resting, settings, book, before)
                 situation = replace(situation, resting=resting)
             step = advance(before, situation, new)
+            if any(one.request_id not in before.asked for one in new):
+                step = replace(step, alerts=[*step.alerts, *told])
             return self._changed(state, step, settings)
 
         state = self._documents.change(account, decide)

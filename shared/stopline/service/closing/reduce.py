@@ -9,7 +9,7 @@ from stopline.ledger.book import Book
 from stopline.model.account import Account
 from stopline.model.closing import CloseRequest, ReductionRequest, Urgency
 from stopline.model.ids import Id, Name, digest
-from stopline.model.messages import Effect, alert_effect
+from stopline.model.messages import Alert, Effect, alert_effect
 from stopline.model.times import utc_text
 from stopline.model.wire import validate
 from stopline.ports import Clock
@@ -57,9 +57,10 @@ class Reducer:
         rule: Name,
         cause: Id,
         urgency: Urgency = "urgent",
+        told: Sequence[Alert] = (),
     ) -> Sequence[CloseRequest]:
-        """Ask for the closing of every step, each after the one before it (`rules/closing/turns.py`); the same plan for the
-        same cause again changes nothing.
+        """Ask for the closing of every step, each after the one before it (`rules/closing/turns.py`), and tell people of it;
+        the same plan for the same cause again changes nothing.
         """
         now = self._clock.now()
         ids = [digest("reduce", account.account, cause, s.trade_id, str(s.leave)) for s in plan.steps]
@@ -79,7 +80,7 @@ class Reducer:
             )
             for id_, before, step in zip(ids, [None, *ids], plan.steps, strict=False)
         ]
-        self._closer.ask(*requests)
+        self._closer.ask(*requests, told=told)
         return requests
 
     def carry_out(self, effect: Effect) -> None:
@@ -94,6 +95,8 @@ class Reducer:
         plan = self.plan(account, Measure(request.by), request.target)
         if plan.reached and not plan.steps:
             return
-        self.execute(account, plan, request.name, request.request_id)
         told = reduction_alert(account, request, plan, self._clock.now())
-        self._relay.publish([alert_effect(told)])
+        if plan.steps:
+            self.execute(account, plan, request.name, request.request_id, told=[told])
+        else:
+            self._relay.publish([alert_effect(told)])
