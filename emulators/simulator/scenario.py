@@ -345,7 +345,9 @@ class Scenario:
         """Resume by what holds now: a person who is told that there is more reads it first."""
         holds = [hold.request_id for hold in control.holds.values()]
         told = {"expected_epoch": control.epoch, "confirm": stale.confirm, "lifts": holds}
-        self._request("resume", f"{stale.request_id}-{len(holds)}", **told)
+        self._request(
+            "resume", f"{stale.request_id}-{control.epoch}-{len(holds)}", **told
+        )  # another wish, another id
 
     def _request(self, action: str, id_: str, **more: Any) -> None:
         body = {
